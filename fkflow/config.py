@@ -1,0 +1,427 @@
+"""The recipe: its schema, how it is read and written, and what is said about a wrong one.
+
+A recipe is a TOML file with the sections [system], [network], [train] and [measure]; every key but
+`system.name` has a default. Anything wrong is a RecipeError of one sentence that names the file (or the
+``--set``), the key, what was given and what is allowed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from fkflow.errors import RecipeError
+from fkflow.registry import did_you_mean, find, recipes
+from fkflow.system import System
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class NetworkConfig(_Section):
+    """The network for log ψ (or, as `pair_drift`, for the drift itself)."""
+
+    kind: Literal["auto", "symmetric", "generic", "molecular", "pair_drift"] = Field(
+        "auto", description="auto, symmetric, generic, molecular or pair_drift (free vector field)"
+    )
+    hidden: int = Field(32, ge=1, le=4096, description="width of the hidden layers")
+    layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
+
+
+class TrainConfig(_Section):
+    """Training on Girsanov paths."""
+
+    estimator: Literal["covariance", "pathwise", "local_energy"] = Field(
+        "covariance", description="gradient: covariance, pathwise or local_energy (for comparison)"
+    )
+    optimiser: Literal["spring", "adam"] = Field("spring", description="spring (natural gradient) or adam")
+    walkers: int = Field(1024, ge=2, le=10**6, description="walkers, each the start of paths")
+    paths: int = Field(0, ge=0, le=10**4, description="paths of each walker; 0 for one orthogonal frame")
+    antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
+    steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")
+    dt: float = Field(1e-6, gt=0, le=1, description="time step, in units of the natural time")
+    iterations: int = Field(120, ge=0, le=10**7, description="most iterations")
+    rate: float = Field(0.1, gt=0, le=100, description="imaginary time of an update, in natural times (Adam: step)")
+    decay: float = Field(80.0, gt=0, le=1e9, description="the rate falls as 1/(1 + iteration/decay)")
+    curvature: float = Field(1.0, ge=0, le=1, description="share of walkers that make the step implicit; 0: explicit")
+    damping: float = Field(1e-3, gt=0, le=1e6, description="damping of the natural gradient at the end")
+    damping_start: float = Field(0.1, ge=0, le=1e6, description="added to the damping at the start")
+    damping_decay: float = Field(5.0, gt=0, le=1e9, description="iterations over which that falls by e")
+    momentum: float = Field(0.8, ge=0, lt=1, description="momentum of the natural gradient")
+    max_change: float = Field(0.1, gt=0, le=1e3, description="largest rms change of log psi in one step")
+    clip: float = Field(10.0, gt=0, le=1e6, description="outliers are drawn in to so many mean absolute deviations")
+    moves: int = Field(5, ge=1, le=10**5, description="Metropolis moves of the walkers between iterations")
+    equilibrate: int = Field(50, ge=0, le=10**6, description="Metropolis moves before the first iteration")
+    seconds: float | None = Field(None, gt=0, le=1e9, description="time budget; if left out, none")
+
+
+class MeasureConfig(_Section):
+    """Measuring with the drift frozen, until the target error or the time budget is reached."""
+
+    walkers: int = Field(4096, ge=2, le=10**7, description="walkers")
+    target_error: float = Field(1e-4, gt=0, le=1e9, description="error of the energy at which to stop")
+    seconds: float = Field(60.0, gt=0, le=1e9, description="time budget")
+    bins: int = Field(100, ge=2, le=10**4, description="bins of each density")
+
+
+class Conflict(ValueError):
+    """Two keys of a recipe that exclude each other; `keys` names them, the one to change first."""
+
+    def __init__(self, keys: tuple[str, ...], reason: str) -> None:
+        super().__init__(reason)
+        self.keys = keys
+
+
+class Recipe(_Section):
+    """A complete run: what to solve and how."""
+
+    system: SerializeAsAny[System]
+    network: NetworkConfig = Field(default_factory=NetworkConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    measure: MeasureConfig = Field(default_factory=MeasureConfig)
+
+    @model_validator(mode="after")
+    def _check_consistent(self) -> Recipe:
+        system, kind = self.system, self.network.kind
+        estimator, optimiser = self.train.estimator, self.train.optimiser
+        fitting: tuple[str, ...]
+        if system.nuclei() is not None:
+            fitting, why = ("auto", "molecular"), "its nuclei need exact cusps"
+        elif system.identical:
+            fitting, why = ("auto", "symmetric", "generic", "pair_drift"), "it has no nuclei"
+        else:
+            fitting, why = ("auto", "generic"), "it has distinguishable particles and no nuclei"
+        if kind not in fitting:
+            choices = ", ".join(json.dumps(choice) for choice in fitting)
+            raise Conflict(("network.kind", "system.name"),
+                           f"it must be one of {choices} with the system {system.key}, since {why}")
+        if kind == "pair_drift" and estimator != "pathwise":
+            raise Conflict(("train.estimator", "network.kind"),
+                           'it must be "pathwise" with network.kind = "pair_drift", a drift without a log ψ')
+        if estimator == "pathwise" and optimiser == "spring":
+            raise Conflict(("train.optimiser", "train.estimator"),
+                           'it must be "adam" with train.estimator = "pathwise", since the natural gradient '
+                           "amplifies the noise of pathwise gradients")
+        return self
+
+    def resolved(self) -> dict[str, dict[str, Any]]:
+        """Every key of every section with its value, in the recipe's own names and plain types."""
+        system = {"name": self.system.key, **self.system.parameters()}
+        return _plain({"system": system, **{name: getattr(self, name).model_dump() for name in SECTIONS}})
+
+
+#: the sections beside [system]
+SECTIONS: dict[str, type[_Section]] = {
+    "network": NetworkConfig, "train": TrainConfig, "measure": MeasureConfig
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A recipe and where it came from."""
+
+    recipe: Recipe
+    #: stem of the recipe's file
+    name: str
+    #: the file as written, without overrides
+    text: str
+    #: what messages call the file
+    source: str
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Something wrong: the ``section.key`` names it is about, if any, and the sentence without the file."""
+
+    keys: tuple[str, ...]
+    text: str
+
+
+def load(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
+    """Read a recipe file, or a shipped recipe (``h2`` or ``h2.toml``) where no such file exists.
+
+    `overrides` are ``section.key=value`` texts with TOML values (a bare word counts as a string).
+    Raises RecipeError.
+    """
+    source, content = _read(str(name_or_path))
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise RecipeError(f"{source} is not UTF-8 text (at byte {exc.start}); TOML is needed") from None
+    return parse(text, source, overrides)
+
+
+def parse(text: str, source: str, overrides: Sequence[str] = ()) -> Loaded:
+    """The same as `load`, from the text of a recipe whose file is called `source`. Raises RecipeError."""
+    try:
+        tables = _parsed(text)
+    except ValueError as exc:
+        raise RecipeError(f"{source} is not valid TOML: {exc}") from None
+    texts: dict[str, str] = {}
+    for override in overrides:
+        section, key, value = _split(override)
+        table = tables.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = value
+        texts[f"{section}.{key}"] = override
+    problems: list[_Problem] = []
+    recipe = _build(tables, problems)
+    if recipe is None:
+        first, others = problems[0], len(problems) - 1
+        given = [texts[key] for key in first.keys if key in texts]
+        where = f"--set {_shortened(given[0])}" if given else source
+        more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
+        raise RecipeError(f"{where}: {first.text}{more}")
+    return Loaded(recipe, Path(source).stem, text, source, tuple(overrides))
+
+
+def _read(name: str) -> tuple[str, bytes]:
+    """What messages call the recipe of that name, and its content: a file's, else a shipped recipe's."""
+    path, shipped, folder = Path(name), recipes(), False
+    candidates = [name] if path.suffix == ".toml" else [name, f"{name}.toml"]
+    for candidate in candidates:
+        try:
+            return candidate, Path(candidate).read_bytes()
+        except IsADirectoryError:
+            folder = True
+        except OSError as exc:
+            if exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                raise RecipeError(f"{candidate} cannot be read ({exc.strerror}); "
+                                  "a readable TOML file is needed") from None
+        except ValueError:  # a null character, which no file name has
+            pass
+    for candidate in candidates:
+        if candidate in shipped:
+            return candidate, shipped[candidate].read_bytes()
+    stems = [Path(file).stem for file in shipped]
+    what = "is a folder, not a file" if folder else f"is no file (looked for in {path.absolute().parent})"
+    raise RecipeError(f"{_shown(name)} {what}, nor a shipped recipe{did_you_mean(path.stem, stems)}; "
+                      f"give a TOML file or one of {', '.join(stems)}")
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The tables of a TOML text; ValueError with one clear phrase if it is none."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        last = f"at the end of the file, line {text.rstrip().count(chr(10)) + 1}"
+        raise ValueError(str(exc).replace("at end of document", last)) from None
+    except ValueError:  # Python's limit on the digits of an integer, with advice for programmers
+        raise ValueError("a number has too many digits") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _split(override: str) -> tuple[str, str, Any]:
+    """A ``section.key=value`` into its parts, the value read as TOML or, if a bare word, as a string."""
+    left, equals, right = override.partition("=")
+    path = [part.strip() for part in left.split(".")]
+    if not equals or len(path) != 2 or not all(path):
+        raise RecipeError(f"--set {_shortened(override)}: it must have the form section.key=value, "
+                          "for example train.iterations=100")
+    right = right.strip()
+    try:
+        table = _parsed(f"value = {right}")
+    except ValueError as exc:
+        if not re.fullmatch(r"""[A-Za-z_/~.][^\s"'\[\]{}=#,]*""", right):
+            raise RecipeError(f"--set {_shortened(override)}: {_shortened(right) or 'nothing'} is not a TOML "
+                              'value; a number, true, "text" or [a, list] is allowed') from exc
+        table = {"value": right}
+    if set(table) != {"value"}:
+        raise RecipeError(f"--set {_shortened(override)}: it must set one key to one value on one line")
+    return path[0], path[1], table["value"]
+
+
+def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None:
+    """The recipe of the parsed tables, or None with every problem appended."""
+    sections = ("system", *SECTIONS)
+    for name, table in tables.items():
+        if name not in sections:
+            what = f"[{name}]" if isinstance(table, dict) else f"the key {_shown(name)} outside any section"
+            keys = tuple(f"{name}.{key}" for key in table) if isinstance(table, dict) else ()
+            problems.append(_Problem(keys, f"{what} is not part of a recipe{did_you_mean(name, sections)}; "
+                                           f"allowed are the sections {', '.join(sections)}"))
+        elif not isinstance(table, dict):
+            problems.append(_Problem((), f"{name} = {_shown(table)} is not allowed: it must be a section"))
+    parts: dict[str, Any] = {"system": _system(tables.get("system", {}), problems)}
+    for name, model in SECTIONS.items():
+        parts[name] = _validated(model, name, tables.get(name, {}), problems)
+    if problems:
+        return None
+    try:
+        return Recipe(**parts)
+    except ValidationError as exc:
+        conflict = exc.errors()[0].get("ctx", {}).get("error")
+        if not isinstance(conflict, Conflict):
+            raise
+        section, key = conflict.keys[0].split(".")
+        given = _shown(getattr(parts[section], key))
+        problems.append(_Problem(conflict.keys, f"{section}.{key} = {given} is not allowed: {conflict}"))
+        return None
+
+
+def _system(table: Any, problems: list[_Problem]) -> System | None:
+    if not isinstance(table, dict):
+        return None
+    if "name" not in table:
+        problems.append(_Problem((), 'system.name is missing: it must name a system, such as "h2"'))
+        return None
+    name = table["name"]
+    try:
+        model = find(name if isinstance(name, str) else "")
+    except KeyError as exc:
+        problems.append(_Problem(("system.name",),
+                                 f"system.name = {_shown(name)} is not allowed: {exc.args[0]}"))
+        return None
+    parameters = {key: value for key, value in table.items() if key != "name"}
+    return _validated(model, "system", parameters, problems)
+
+
+def _validated(model: type[BaseModel], section: str, table: Any, problems: list[_Problem]) -> Any:
+    """The model of one section's keys; None with its problems appended if they do not fit."""
+    if not isinstance(table, dict):
+        return None
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    allowed = (["name"] if section == "system" else []) + known
+    unknown = [key for key in table if key not in known]
+    for key in unknown:
+        owner = f"[system] for {model.key}" if issubclass(model, System) else f"[{section}]"
+        problems.append(_Problem((f"{section}.{key}",),
+                                 f"{section}.{key} is not a key of {owner}{did_you_mean(key, allowed)}; "
+                                 f"allowed {'are' if len(allowed) > 1 else 'is'} {', '.join(allowed)}"))
+    try:
+        return model(**{key: value for key, value in table.items() if key not in unknown})
+    except ValidationError as exc:
+        for error in exc.errors():
+            path = f"{section}." + ".".join(map(str, error["loc"]))
+            path = re.sub(r"\.(\d+)", r"[\1]", path)
+            problems.append(_Problem((f"{section}.{error['loc'][0]}",), _sentence(model, path, error)))
+        return None
+
+
+def _sentence(model: type[BaseModel], path: str, error: Any) -> str:
+    *outer, key = error["loc"]
+    for name in outer:
+        if isinstance(name, str):
+            model = next(iter(_models(_field(model, name).annotation)), model)
+    if error["type"] == "extra_forbidden":
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        return f"{path} is not a key{did_you_mean(str(key), known)}; allowed are {', '.join(known)}"
+    if error["type"] == "value_error":
+        reason = str(error["ctx"]["error"])
+    elif isinstance(key, str):
+        reason = f"it must be {_allowed(_field(model, key))}"
+    else:
+        reason = f"it must be a table of {', '.join(model.model_fields)}"
+    if error["type"] == "missing":
+        return f"{path} is missing: {reason}"
+    return f"{path} = {_shown(error['input'])} is not allowed: {reason}"
+
+
+def _field(model: type[BaseModel], key: str) -> FieldInfo:
+    return next(field for name, field in model.model_fields.items() if key in (name, field.alias))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The pydantic models inside an annotation such as tuple[Nucleus, ...]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _allowed(field: FieldInfo) -> str:
+    """The values a field takes, in words."""
+    kinds = [field.annotation] if get_origin(field.annotation) is Literal else get_args(field.annotation)
+    kind = next((k for k in kinds if k is not type(None)), field.annotation)
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(json.dumps(choice) for choice in get_args(kind))
+    bounds = {name: getattr(mark, name) for mark in field.metadata for name in ("gt", "ge", "lt", "le")
+              if hasattr(mark, name)}
+    words = {int: "a whole number", float: "a number"}.get(kind, str(kind))
+    if "ge" in bounds and "le" in bounds:
+        return f"{words} from {bounds['ge']:g} to {bounds['le']:g}"
+    phrases = {"gt": "above {:g}", "ge": "of at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}
+    limits = " and ".join(phrases[name].format(value) for name, value in bounds.items())
+    return f"{words} {limits}".strip()
+
+
+def _shown(value: Any) -> str:
+    """A value as it would stand in a recipe, cut to a length that suits a sentence."""
+    try:
+        return _shortened(_toml_value(value))
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        return "a value too long to print"
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_toml_key(k)} = {_toml_value(v)}' for k, v in value.items())} }}"
+    return str(value)  # numbers, nan, inf, dates
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
+
+
+def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """TOML text of a resolved recipe; keys that are None (not set) are left out."""
+    blocks = []
+    for section, table in sections.items():
+        written = {key: _toml_value(value) for key, value in table.items() if value is not None}
+        lines = [f"{_toml_key(key)} = {value}" for key, value in written.items()]
+        blocks.append("\n".join([f"[{_toml_key(section)}]", *lines]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def commented(system_key: str) -> str:
+    """A recipe to start from: every key with its default and a comment. Raises RecipeError."""
+    try:
+        model = find(system_key)
+    except KeyError as exc:
+        raise RecipeError(f"system.name = {_shown(system_key)} is not allowed: {exc.args[0]}") from None
+    recipe = Recipe(system=model())
+    models: dict[str, type[BaseModel]] = {"system": model, **SECTIONS}
+    lines = []
+    for section, table in recipe.resolved().items():
+        title = (models[section].__doc__ or "").strip().splitlines()[0]
+        lines += ["", f"# {title}", f"[{section}]"]
+        for key, value in table.items():
+            comment = "" if key == "name" else _field(models[section], key).description or ""
+            # an optional key is shown as a comment: TOML has no null
+            text = f"# {key} =" if value is None else f"{_toml_key(key)} = {_toml_value(value)}"
+            if not comment:
+                lines.append(text)
+            elif len(text) > 40:
+                lines += [f"# {comment}", text]
+            else:
+                lines.append(f"{text:<24}  # {comment}")
+    return "\n".join(lines[1:]) + "\n"

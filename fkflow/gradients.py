@@ -1,0 +1,139 @@
+"""Estimators of the energy and of its gradient with respect to the network parameters.
+
+covariance: ∇E = 2 Cov(∂θU(x_0), A/T) over starts x_0 ~ ψ², from paths that are not differentiated.
+pathwise: backpropagation of the batch mean of A through the Euler–Maruyama steps.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.utils.checkpoint import checkpoint
+
+from fkflow.networks import LogPsi, PairDrift
+from fkflow.paths import branched_energy, brownian_frames, girsanov_action
+from fkflow.system import System
+
+#: paths longer than this are recomputed, in segments of about √K steps, instead of kept for backpropagation
+KEEP_STEPS = 8
+
+
+def path_energies(
+    psi: LogPsi, system: System, x: Tensor, generator: torch.Generator, *, paths: int, steps: int, dt: float,
+    antithetic: bool = False, chunk: int = 8192,
+) -> Tensor:
+    """A/T (B,) of the paths that leave each walker x (B, N, D), averaged over its `paths`; dt in absolute time.
+
+    Walkers go in chunks of about `chunk` path points, which keeps the work inside the processor's cache.
+    """
+    out = []
+    for part in x.split(max(1, chunk // paths)):
+        noise = brownian_frames(len(part), paths, steps, tuple(part.shape[1:]), generator, antithetic=antithetic)
+        out.append(branched_energy(psi, psi.value_and_drift, system.potential, part, dt, noise.to(part.dtype)))
+    return torch.cat(out)
+
+
+def jacobian(psi: LogPsi, x: Tensor, chunk: int = 1024) -> Tensor:
+    """Per-walker gradients ∂θU(x_b), (B, P), parameters in the order of ``psi.parameters()``."""
+    parameters = {name: p.detach() for name, p in psi.named_parameters()}
+    buffers = dict(psi.named_buffers())
+
+    def single(values: dict[str, Tensor], y: Tensor) -> Tensor:
+        return functional_call(psi, (values, buffers), (y[None],))[0]
+
+    per_walker = vmap(grad(single), in_dims=(None, 0))
+    rows = []
+    for part in x.split(chunk):
+        gradients = per_walker(parameters, part)
+        rows.append(torch.cat([g.reshape(len(part), -1) for g in gradients.values()], 1))
+    return torch.cat(rows)
+
+
+def jacobian_slope(psi: LogPsi, x: Tensor, at_x: Tensor, generator: torch.Generator, step: float) -> Tensor:
+    """(∂θU(x + hξ) − ∂θU(x))/h (B, P) along one Brownian direction ξ per walker; `at_x` is ∂θU(x).
+
+    Half its mean outer product is K_ij = ½⟨∇∂_iU·∇∂_jU⟩, which is ⟨∂_iψ|H − E0|∂_jψ⟩ at the ground state: the Hessian of
+    the energy, from first derivatives alone.
+    """
+    xi = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return (jacobian(psi, x + step * xi) - at_x) / step
+
+
+def clipped(energies: Tensor, width: float) -> Tensor:
+    """Energies drawn in to `width` mean absolute deviations about their median; not-finite ones become the median."""
+    finite = energies[energies.isfinite()]
+    if not len(finite):
+        return energies
+    centre = finite.median()
+    reach = width * (finite - centre).abs().mean()
+    return torch.nan_to_num(energies, nan=centre.item(), posinf=math.inf, neginf=-math.inf).clamp(
+        centre - reach, centre + reach)
+
+
+def covariance_gradient(psi: LogPsi, x: Tensor, energies: Tensor) -> None:
+    """Put 2 Cov(∂θU(x), E) into the parameters' .grad, by one backward pass."""
+    psi.zero_grad(set_to_none=True)
+    weight = 2 * (energies - energies.mean()) / len(energies)
+    with torch.enable_grad():
+        (weight * psi(x)).sum().backward()
+
+
+def pathwise_gradient(
+    net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator, *, steps: int, dt: float
+) -> tuple[Tensor, Tensor]:
+    """Put ∂θ mean(A)/T into .grad; returns A/T (B,) and the ends x_K (B, N, D), detached.
+
+    A = Σ[v·dW + ½v²dt + V dt] − Û(x_K) with Û the network itself, its parameters detached: the value that later time would
+    add. x_0 is fixed. A `PairDrift` has no Û. Long paths are recomputed segment by segment in the backward pass, so
+    memory grows as √K.
+    """
+    gradient_net = isinstance(net, LogPsi)
+    noise = brownian_frames(len(x), 1, steps, tuple(x.shape[1:]), generator, orthogonal=False)[:, 0].to(x.dtype)
+    net.zero_grad(set_to_none=True)
+    frozen = {name: p.detach() for name, p in net.named_parameters()}
+
+    def drift(y: Tensor) -> Tensor:
+        if not gradient_net:
+            return net(y)
+        if not y.requires_grad:
+            y = y.requires_grad_(True)
+        return torch.autograd.grad(net(y).sum(), y, create_graph=True)[0]
+
+    def segment(y: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
+        end: list[Tensor] = []
+
+        def height(z: Tensor) -> Tensor:
+            end[:] = [z]
+            return system.potential(z)
+
+        return girsanov_action(None, drift, height, y, dt, part), end[0]
+
+    with torch.enable_grad():
+        y, action = x.detach().clone(), x.new_zeros(len(x))
+        length = steps if steps <= KEEP_STEPS else max(1, math.isqrt(steps))
+        for part in noise.split(length):
+            if steps <= KEEP_STEPS:
+                piece, y = segment(y, part)
+            else:
+                # the dummy requires_grad makes the first segment recompute too
+                piece, y = checkpoint(segment, y.requires_grad_(True) if y.is_leaf else y, part, use_reentrant=False)
+            action = action + piece
+        if gradient_net:
+            with torch.no_grad():
+                start_value = net(x)
+            end_value = functional_call(net, frozen, (y,))
+            action = action + start_value - end_value
+        (action.mean() / (steps * dt)).backward()
+    return action.detach() / (steps * dt), y.detach()
+
+
+def flat_step(net: nn.Module, change: Tensor) -> None:
+    """Add a flat change (P,) to the parameters."""
+    with torch.no_grad():
+        start = 0
+        for p in net.parameters():
+            p += change[start : start + p.numel()].view_as(p)
+            start += p.numel()

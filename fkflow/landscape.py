@@ -1,0 +1,190 @@
+"""The natural scale of a potential: minima, harmonic widths and the Gaussian they suggest for ψ².
+
+Nothing in the solver may depend on the user's units. From the potential alone we find a length ℓ where the variation of V
+balances the kinetic energy 1/(2ℓ²), descend from spread starts to the minima, and take the harmonic approximation there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fkflow.errors import NumericalError
+from fkflow.system import Nuclei, System
+
+#: a mode is harmonic when V rises along it as its curvature says, within this factor; else its width is a balance
+ANHARMONIC = 2.0
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What the potential says before any sampling; lengths in the system's unit, float64.
+
+    length: natural length ℓ (the zero-point width of a typical mode); its square is the natural time.
+    centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima found. widths: (m, d, d) with ψ² ≈ a Gaussian
+    of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
+    (D, D) stiffness √K of the centre of mass, K its harmonic force constants.
+    """
+
+    length: float
+    centre: Tensor
+    minima: Tensor
+    widths: Tensor
+    covariance: Tensor
+    centre_of_mass: Tensor
+
+    def whitening(self) -> Tensor:
+        """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
+        values, vectors = torch.linalg.eigh(self.covariance)
+        return (vectors / values.sqrt()) @ vectors.T
+
+    def one_body_covariance(self) -> Tensor:
+        """(D, D) covariance of one particle, averaged over particles and minima."""
+        n, dim = self.centre.shape
+        blocks = self.covariance.reshape(n, dim, n, dim)
+        return torch.einsum("iaib->ab", blocks) / n
+
+    def relative_covariance(self) -> Tensor:
+        """(D, D) covariance of one particle relative to the centre of mass (zero matrix for one particle)."""
+        n, dim = self.centre.shape
+        blocks = self.covariance.reshape(n, dim, n, dim)
+        return torch.einsum("iaib->ab", blocks) / n - blocks.sum((0, 2)) / n**2
+
+    def start(self, walkers: int, generator: torch.Generator) -> Tensor:
+        """Walkers (B, N, D) drawn from the mixture of Gaussians at the minima."""
+        which = torch.randint(len(self.minima), (walkers,), generator=generator, device=generator.device)
+        noise = torch.randn(walkers, self.widths.shape[-1], generator=generator, device=generator.device,
+                            dtype=torch.float64)
+        minima, widths = self.minima.to(noise.device), self.widths.to(noise.device)
+        return minima[which] + torch.einsum("bij,bj->bi", widths[which], noise).view(walkers, *self.centre.shape)
+
+
+def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
+    """Minima and harmonic scale of a potential; for point charges, Gaussians at the nuclei of atomic width.
+
+    Raises NumericalError when no confining scale or no finite minimum is found.
+    """
+    nuclei = system.nuclei()
+    if nuclei is not None:
+        return coulomb_landscape(nuclei, system.particles)
+    generator = torch.Generator().manual_seed(seed)
+    n, dim = system.particles, system.dimensions
+    length = balance_length(system, torch.zeros(n, dim, dtype=torch.float64), generator)
+    spread = torch.logspace(-1, 3, starts, base=2, dtype=torch.float64)[:, None, None]
+    x = descend(system, length * spread * torch.randn(starts, n, dim, generator=generator, dtype=torch.float64), length)
+    energies = system.potential(x).detach()
+    finite = energies.isfinite() & x.flatten(1).isfinite().all(1)
+    if not finite.any():
+        raise NumericalError("no minimum of the potential was found: every descent ended at infinity or NaN")
+    x, energies = x[finite], energies[finite]
+    lowest = x[energies.argmin()]
+    length = balance_length(system, lowest, generator)
+    # Minima far above the lowest hold no density; the zero-point energy per mode sets what far means.
+    minima = distinct(x[(keep := energies < energies.min() + 0.5 / length**2)], energies[keep], 1e-2 * length)
+    hessians = torch.stack([potential_hessian(system, m) for m in minima])
+    widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
+    centre = minima.mean(0)
+    if system.isotropic:
+        centre = torch.zeros_like(centre)
+    elif system.identical:
+        centre = centre.mean(0, keepdim=True).expand(n, dim).clone()
+    offsets = (minima - centre).flatten(1)
+    covariance = (offsets.T @ offsets) / len(minima) + (widths @ widths.mT).mean(0)
+    force = hessians.mean(0).reshape(n, dim, n, dim).sum((0, 2)) / n
+    values, vectors = torch.linalg.eigh(force)
+    com = (vectors * values.clamp_min(1e-6 / length**4).sqrt()) @ vectors.T
+    return Landscape(length, centre, minima, widths, covariance, com)
+
+
+def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
+    """Electrons placed on nuclei (on different ones where there are two), each a Gaussian of width 1/Z; ℓ = 1/Z_max."""
+    positions = torch.tensor(nuclei.positions, dtype=torch.float64)
+    charges = torch.tensor(nuclei.charges, dtype=torch.float64)
+    sites = [list(choice) for choice in itertools.product(range(len(charges)), repeat=electrons)
+             if len(set(choice)) == electrons or len(charges) == 1]
+    minima = positions[torch.tensor(sites)]
+    widths = torch.stack([torch.diag((1 / charges[torch.tensor(site)]).repeat_interleave(3)) for site in sites])
+    centre = positions.mean(0).expand(electrons, 3).clone()
+    offsets = (minima - centre).flatten(1)
+    covariance = (offsets.T @ offsets) / len(minima) + (widths @ widths.mT).mean(0)
+    return Landscape(1 / float(charges.max()), centre, minima, widths, covariance, torch.zeros(3, 3, dtype=torch.float64))
+
+
+def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float) -> Tensor:
+    """(d, d) square root of the covariance of ψ² at a minimum (N, D): one width per eigenvector of the Hessian.
+
+    A harmonic mode of frequency ω has width² = 1/(2ω), where V has risen by 1/(8 width²). Modes whose rise is not what
+    the curvature says (rotations, rings, flat wells) get the width at which the true V rises by that much.
+    """
+    values, vectors = torch.linalg.eigh(hessian)
+    origin = system.potential(minimum[None])
+
+    def rise(width: Tensor) -> Tensor:
+        """Mean rise of V (w, d) when each mode is displaced by ± width (w, d)."""
+        shift = (width[..., None] * vectors.T).reshape(-1, *minimum.shape)
+        both = 0.5 * (system.potential(minimum + shift) + system.potential(minimum - shift)) - origin
+        return both.reshape(width.shape)
+
+    harmonic = (2 * values.clamp_min(1e-12 / length**4).sqrt()).rsqrt()
+    ratio = rise(harmonic[None])[0] * 8 * harmonic**2
+    grid = length * torch.logspace(-6, 6, 241, base=2, dtype=torch.float64)[:, None].expand(-1, len(values))
+    confined = rise(grid) * 8 * grid**2 >= 1
+    first = torch.where(confined.any(0), confined.int().argmax(0), torch.tensor(len(grid) - 1))
+    balanced = grid.gather(0, first[None])[0]
+    is_harmonic = (ratio < ANHARMONIC) & (ratio > 1 / ANHARMONIC)
+    return (vectors * torch.where(is_harmonic, harmonic, balanced)) @ vectors.T
+
+
+def balance_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
+    """ℓ with mean |V(o + ℓz) − V(o)| per degree of freedom ≈ 1/(2ℓ²) over random directions z: independent of units."""
+    n, dim = system.particles, system.dimensions
+    z = torch.randn(64, n, dim, generator=generator, dtype=torch.float64)
+    height = system.potential(origin[None])
+    best = None
+    for exponent in torch.arange(-40, 40.01, 0.5).tolist():
+        length = 2.0**exponent
+        value = (system.potential(origin + length * z) - height).abs().nanmean().item() / (n * dim) * 2 * length**2
+        if math.isfinite(value) and value >= 1.0:
+            best = length
+            break
+    if best is None:
+        raise NumericalError("the potential confines nothing: no length was found where it balances the kinetic energy")
+    return best
+
+
+def descend(system: System, x: Tensor, length: float, steps: int = 200) -> Tensor:
+    """L-BFGS descents of V from each start (S, N, D), in units where ℓ = 1."""
+    z = (x / length).clone().requires_grad_(True)
+    optimiser = torch.optim.LBFGS([z], max_iter=steps, history_size=20, line_search_fn="strong_wolfe",
+                                  tolerance_grad=1e-9, tolerance_change=1e-12)
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        total = system.potential(z * length).sum() * length**2
+        total.backward()
+        return total
+
+    optimiser.step(closure)
+    return (z.detach() * length)
+
+
+def potential_hessian(system: System, x: Tensor) -> Tensor:
+    """∂²V/∂x∂x (d, d) at one configuration (N, D), by automatic differentiation."""
+    shape = x.shape
+    hessian = torch.autograd.functional.hessian(lambda y: system.potential(y.view(1, *shape)).sum(), x.reshape(-1))
+    return 0.5 * (hessian + hessian.T)
+
+
+def distinct(x: Tensor, energies: Tensor, tolerance: float, most: int = 64) -> Tensor:
+    """The configurations that differ by more than `tolerance` from all lower ones, lowest first."""
+    kept: list[Tensor] = []
+    for i in energies.argsort():
+        if all((x[i] - other).norm() > tolerance for other in kept):
+            kept.append(x[i])
+        if len(kept) == most:
+            break
+    return torch.stack(kept)

@@ -1,0 +1,182 @@
+"""What is seen of |ψ|² besides the energy: one-body densities, pair distribution, drift on a line or plane."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fkflow.networks import LogPsi, PairDrift
+from fkflow.results import Axis, DriftField, Histogram
+from fkflow.system import System
+
+#: groups of walkers whose scatter gives the error of each bin
+GROUPS = 16
+#: bins per axis of two-dimensional densities, and points per axis of drift fields
+MAP_BINS, FIELD_POINTS = 60, 25
+
+
+@dataclass(frozen=True)
+class View:
+    """One projection of the configurations: `coordinate` picks values (samples, axes) from x (B, N, D)."""
+
+    group: str
+    name: str
+    axes: tuple[str, ...]
+    measure: str
+    long_name: str
+    #: dimension of the shells each axis counts in: 1 for a line, 2 for circles, 3 for spheres
+    shells: tuple[int, ...]
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        """(B, n, axes): the value on each axis for each particle (or pair) of each walker."""
+        if self.group == "pair":
+            first, second = torch.triu_indices(x.shape[1], x.shape[1], 1)
+            return (x[:, first] - x[:, second]).norm(dim=-1, keepdim=True)
+        letters = {"x": 0, "y": 1, "z": 2}
+        columns = []
+        for axis in self.axes:
+            if axis == "r":
+                columns.append(x.norm(dim=-1))
+            elif axis == "rho":
+                columns.append(x[..., :2].norm(dim=-1))
+            else:
+                columns.append(x[..., letters[axis]])
+        return torch.stack(columns, -1)
+
+
+def views(system: System) -> list[View]:
+    """The densities that suit a system: radial if isotropic, on axes if not, cylindrical about a line of nuclei."""
+    n, dim = system.particles, system.dimensions
+    found = []
+
+    def density(*axes: str, measure: str, shells: tuple[int, ...], words: str) -> None:
+        found.append(View("density", "".join(axes), axes, measure, f"one-body density {words}", shells))
+
+    nuclei = system.nuclei()
+    on_axis = nuclei is not None and all(p[0] == p[1] == 0 for p in nuclei.positions)
+    if dim == 1:
+        density("x", measure="dx", shells=(1,), words="along x")
+    elif system.isotropic:
+        density("r", measure=_shell_measure("r", dim), shells=(dim,), words="against the distance from the origin")
+    elif on_axis:
+        density("z", measure="dz", shells=(1,), words="along the axis of the nuclei")
+        density("rho", measure="2 pi rho drho", shells=(2,), words="against the distance from the axis of the nuclei")
+        density("z", "rho", measure="2 pi rho dz drho", shells=(1, 2), words="in a plane through the nuclei")
+    elif dim <= 3:
+        for axis in "xyz"[:dim]:
+            density(axis, measure=f"d{axis}", shells=(1,), words=f"along {axis}")
+    else:
+        density("r", measure=_shell_measure("r", dim), shells=(dim,), words="against the distance from the origin")
+    if dim == 2:
+        density("x", "y", measure="dx dy", shells=(1, 1), words="in the plane")
+    if n > 1:
+        found.append(View("pair", "r", ("r",), _shell_measure("r", dim), "pair distribution against the distance", (dim,)))
+    return found
+
+
+def _shell_measure(r: str, dim: int) -> str:
+    return {1: f"d{r}", 2: f"2 pi {r} d{r}", 3: f"4 pi {r}^2 d{r}"}.get(dim, f"S_{dim} {r}^{dim - 1} d{r}")
+
+
+class Histograms:
+    """Counts of all views, gathered sweep by sweep in groups of walkers; bounds come from the first walkers seen."""
+
+    def __init__(self, system: System, x: Tensor, bins: int) -> None:
+        self.system, self.views = system, views(system)
+        self.edges: list[list[np.ndarray]] = []
+        self.counts: list[np.ndarray] = []
+        self.seen = np.zeros(GROUPS)
+        for view in self.views:
+            points = view.coordinates(x).flatten(0, 1).cpu().numpy()
+            edges = []
+            for column, axis, shells in zip(points.T, view.axes, view.shells, strict=True):
+                count = MAP_BINS if len(view.axes) > 1 else bins
+                low, high = np.quantile(column, [1e-4, 1 - 1e-4])
+                pad = 0.1 * (high - low)
+                radial = shells > 1 or axis in ("r", "rho")
+                edges.append(np.linspace(0.0 if radial else low - pad, high + pad, count + 1))
+            self.edges.append(edges)
+            self.counts.append(np.zeros((GROUPS, *(len(e) - 1 for e in edges))))
+
+    def add(self, x: Tensor) -> None:
+        """Count the walkers x (B, N, D); walker b always belongs to group b mod GROUPS."""
+        for view, edges, counts in zip(self.views, self.edges, self.counts, strict=True):
+            points = view.coordinates(x).cpu().numpy()
+            for g in range(GROUPS):
+                part = points[g::GROUPS].reshape(-1, len(edges))
+                counts[g] += np.histogramdd(part, bins=edges)[0]
+                if counts is self.counts[0]:
+                    self.seen[g] += len(points[g::GROUPS])
+
+    def results(self) -> list[Histogram]:
+        """Densities that integrate to 1 over their measure, with one-σ errors from the scatter of the groups."""
+        out = []
+        n, unit = self.system.particles, self.system.length_unit
+        for view, edges, counts in zip(self.views, self.edges, self.counts, strict=True):
+            volume = np.ones(())
+            for e, shells in zip(edges, view.shells, strict=True):
+                volume = np.multiply.outer(volume, _shell_volumes(e, shells))
+            per_walker = n * (n - 1) / 2 if view.group == "pair" else n
+            # normalised by all that was sampled, not only by what fell inside the bounds
+            density = counts / (self.seen * per_walker).reshape(-1, *[1] * len(edges)) / volume
+            axes = tuple(Axis(a, unit, _axis_words(view, a), e) for a, e in zip(view.axes, edges, strict=True))
+            dimension = sum(view.shells)
+            units = f"1/{unit}" + (f"^{dimension}" if dimension > 1 else "")
+            out.append(Histogram(view.group, view.name, axes, view.measure, density.mean(0),
+                                 density.std(0, ddof=1) / math.sqrt(GROUPS), units, view.long_name))
+        return out
+
+
+def _shell_volumes(edges: np.ndarray, dim: int) -> np.ndarray:
+    if dim == 1:
+        return np.diff(edges)
+    return math.pi ** (dim / 2) / math.gamma(dim / 2 + 1) * np.diff(edges**dim)
+
+
+def _axis_words(view: View, axis: str) -> str:
+    if view.group == "pair":
+        return "distance between two particles"
+    return {"r": "distance from the origin", "rho": "distance from the axis of the nuclei"}.get(axis, f"coordinate {axis}")
+
+
+def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor) -> list[DriftField]:
+    """Drift of particle 0 on a line (1D) or plane, the others at the most likely of the walkers x (B, N, D).
+
+    The plane is xy for traps and xz (y = 0) where there are nuclei.
+    """
+    dim = system.dimensions
+    if isinstance(net, LogPsi):
+        with torch.no_grad():
+            place = x[net(x).argmax()].clone()
+    else:
+        place = x[system.potential(x).argmin()].clone()
+    nuclei = system.nuclei()
+    # for nuclei z comes first: the axis of the molecule lies flat in a figure
+    plane = (0,) if dim == 1 else (2, 0) if nuclei is not None else (0, 1)
+    names = ["xyz"[a] if dim <= 3 else f"x{a + 1}" for a in plane]
+    axes = []
+    for a, name in zip(plane, names, strict=True):
+        # all particles and a symmetric range in the plane: the picture shows the whole cloud
+        low, high = np.quantile(x[..., a].cpu().numpy(), [0.002, 0.998])
+        pad = 0.1 * (high - low)
+        points = 8 * FIELD_POINTS if dim == 1 else FIELD_POINTS
+        axes.append(Axis(name, system.length_unit, f"coordinate {name} of the moved particle",
+                         np.linspace(low - pad, high + pad, points + 1)))
+    grid = torch.cartesian_prod(*(torch.as_tensor(axis.centres) for axis in axes)).view(-1, len(plane))
+    moved = place.repeat(len(grid), 1, 1)
+    if nuclei is not None:
+        moved[:, 0, 1] = 0.0
+    for column, a in enumerate(plane):
+        moved[:, 0, a] = grid[:, column].to(moved)
+    shape = tuple(len(axis.centres) for axis in axes)
+    if isinstance(net, LogPsi):
+        value, v = net.value_and_drift(moved)
+    else:
+        v = net.drift(moved)
+        value = torch.full((len(moved),), math.nan, dtype=v.dtype)
+    vectors = v[:, 0, list(plane)].cpu().numpy().reshape(*shape, len(plane))
+    return [DriftField("".join(names), tuple(axes), vectors, value.cpu().numpy().reshape(shape), 0, place.cpu().numpy())]

@@ -1,0 +1,71 @@
+"""Natural gradient in sample space with momentum and an implicit imaginary-time step.
+
+One update is one step η of imaginary time, projected on the network: with O_b = ∂θU(x_b) − mean and centred energies r_b,
+
+    (S + ηK) φ = Oᵀr/B,   S = OᵀO/B,   K_ij = ½⟨∇∂_iU·∇∂_jU⟩,   θ ← θ − ηφ.
+
+K = 0 is the usual explicit step (stochastic reconfiguration), stable only while η times the stiffest excitation is below
+2. K is the energy's Hessian at the ground state, so the implicit step is stable for stiff modes and tends to Newton's for
+large η. Both are solved as one damped least-squares problem with the momentum of SPRING (Goldshlager, Abrahamsen, Lin,
+2024): the K rows are stacked under the O rows with a zero right-hand side.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Spring:
+    """State and update for a flat parameter vector of length P (float64).
+
+    momentum μ carries the last solution into the next problem; max_change bounds the root mean square change of log ψ
+    over the walkers in one step, a trust region that does not depend on how the network is parametrised.
+    """
+
+    def __init__(self, size: int, *, momentum: float, max_change: float) -> None:
+        self.momentum, self.max_change = momentum, max_change
+        self.last = torch.zeros(size, dtype=torch.float64)
+        #: root mean square change of log ψ that the last update asked for, before the bound
+        self.change = 0.0
+
+    def update(self, o: Tensor, slope: Tensor | None, energies: Tensor, rate: float, damping: float) -> Tensor:
+        """Parameter change (P,) from ∂θU (B, P), its slopes along random directions (B', P) or None, and A/T (B,).
+
+        rate η in inverse energy; damping λ is relative to the mean diagonal of OOᵀ/B.
+        """
+        walkers = len(energies)
+        o = (o - o.mean(0)) / walkers**0.5
+        r = (energies - energies.mean()) / walkers**0.5
+        rows = o
+        if slope is not None:
+            rows = torch.cat([o, slope * (0.5 * rate / len(slope)) ** 0.5])
+            r = torch.cat([r, r.new_zeros(len(slope))])
+        carried = self.momentum * self.last.to(o.device)
+        residual = r - rows @ carried
+        shift = damping * o.square().sum() / walkers
+        if rows.shape[0] <= rows.shape[1]:
+            phi = carried + rows.T @ solve(rows @ rows.T, shift, residual)
+        else:
+            phi = carried + solve(rows.T @ rows, shift, rows.T @ residual)
+        self.change = rate * float((o @ phi).norm())
+        # The bound shrinks the stored momentum too; shrinking only the step was a cause of divergence.
+        if self.change > self.max_change:
+            phi = phi * (self.max_change / self.change)
+        self.last = phi
+        return -rate * phi
+
+
+def solve(gram: Tensor, shift: Tensor, rhs: Tensor) -> Tensor:
+    """(G + λ)⁻¹ b by Cholesky; λ is raised tenfold until the factorisation succeeds, 0 if it never does."""
+    diagonal = gram.diagonal()
+    shift = shift + 1e-14 * diagonal.max()
+    # a network that is already exact has O = 0 and nothing to learn
+    if not torch.isfinite(shift) or float(shift) <= 0:
+        return torch.zeros_like(rhs)
+    for _ in range(12):
+        factor, info = torch.linalg.cholesky_ex(gram + torch.diag(shift.expand(len(gram))))
+        if int(info) == 0:
+            return torch.cholesky_solve(rhs[:, None], factor)[:, 0]
+        shift = shift * 10
+    return torch.zeros_like(rhs)

@@ -1,0 +1,79 @@
+"""From a name in a recipe to a System, and from a name on the command line to a shipped recipe."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from fkflow.system import System
+
+
+def _from_checkout(package: str, folder: str) -> None:
+    """Load `package` from a folder beside `fkflow/`, where a checkout that is not installed has it."""
+    if package in sys.modules or importlib.util.find_spec(package) is not None:
+        return
+    root = Path(__file__).resolve().parent.parent / folder
+    spec = importlib.util.spec_from_file_location(package, root / "__init__.py",
+                                                  submodule_search_locations=[str(root)])
+    if spec is None or spec.loader is None or not (root / "__init__.py").is_file():
+        return  # the import below then fails with Python's own message
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[package] = module
+    spec.loader.exec_module(module)
+
+
+_from_checkout("fkflow.systems", "systems")
+_from_checkout("fkflow.recipes", "runs")
+
+from fkflow.systems import bosons, harmonic, molecules, wells  # noqa: E402
+
+_BUILT_IN: tuple[type[System], ...] = (
+    harmonic.Harmonic,
+    harmonic.Chain,
+    wells.Quartic,
+    wells.DoubleWell,
+    wells.Morse,
+    wells.PoschlTeller,
+    wells.MexicanHat,
+    molecules.H2,
+    molecules.Molecule,
+    molecules.H,
+    molecules.H2Plus,
+    molecules.He,
+    molecules.HeHPlus,
+    molecules.HMinus,
+    bosons.Bosons,
+)
+
+
+def systems() -> dict[str, type[System]]:
+    """All built-in systems by the name recipes use."""
+    return {system.key: system for system in _BUILT_IN}
+
+
+def find(key: str) -> type[System]:
+    """The system of that name; KeyError, whose argument says what is allowed, where there is none."""
+    known = systems()
+    if key not in known:
+        raise KeyError(f"it must be one of {', '.join(known)}{did_you_mean(key, known)}")
+    return known[key]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean x?)`` for the known word x nearest to a mistyped one, else nothing."""
+    by_lower = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return f" (did you mean {by_lower[close[0]]}?)" if close else ""
+
+
+@cache
+def recipes() -> dict[str, Traversable]:
+    """The shipped recipes by file name."""
+    found = (entry for entry in files("fkflow.recipes").iterdir() if entry.name.endswith(".toml"))
+    return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.name)}

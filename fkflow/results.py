@@ -1,0 +1,280 @@
+"""Plain data that a run produces: histograms, drift fields, energies, and the whole `Result` of one run.
+
+`measure` fills these, `store` writes and reads them, `plot` and the command line show them. Nothing here
+computes physics or touches a file. Units are those of the system (`energy_unit`, `length_unit`), ħ = m = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fkflow.statistics import Estimate
+from fkflow.system import Reference
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One coordinate axis, given by n + 1 increasing bin edges (n,) in `unit`."""
+
+    name: str
+    unit: str
+    long_name: str
+    edges: np.ndarray
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Midpoints of the bins, (n,)."""
+        return np.asarray(0.5 * (self.edges[1:] + self.edges[:-1]))
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A probability density of |ψ|² on a grid, integrating to 1 over `measure` (such as ``2 pi r dr``).
+
+    `group` is "density" (one particle) or "pair" (two); `values` and one-σ `errors` have the shape of the
+    axes.
+    """
+
+    group: str
+    name: str
+    axes: tuple[Axis, ...]
+    measure: str
+    values: np.ndarray
+    errors: np.ndarray
+    unit: str
+    long_name: str
+
+
+@dataclass(frozen=True)
+class DriftField:
+    """The drift ∇ log ψ felt by particle `moved` on a line or a plane while all others stand still.
+
+    `axes` are 1 or 2 axes whose centres are the points (n[, m]); `vectors` (n[, m], P) the components along
+    the plane's directions in 1/length; `log_psi` (n[, m]) up to a constant; `positions` (N, D) where the
+    particles stood.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    vectors: np.ndarray
+    log_psi: np.ndarray
+    moved: int
+    positions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Energy:
+    """A measured energy and what its error bar rests on.
+
+    `local_energy_std` is the spread of the local energy over |ψ|² (0 for an eigenstate), `blocks` the block
+    means (n,), `autocorrelation` the integrated time in sweeps, `acceptance` that of the Metropolis steps,
+    `rhat` the between/within ratio of the walker groups.
+    """
+
+    estimate: Estimate
+    local_energy_std: float
+    blocks: np.ndarray
+    autocorrelation: float
+    acceptance: float
+    rhat: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything measured with the drift frozen. `samples` (n, N, D) are distributed as |ψ|².
+
+    `curl` is the mean antisymmetric part of the drift's Jacobian relative to its norm (vector drifts only).
+    """
+
+    variational: Energy
+    histograms: list[Histogram]
+    drift: list[DriftField]
+    samples: np.ndarray
+    seconds: float
+    curl: float | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run, as stored in result.h5.
+
+    `path` is the file as the user named it; `resolved` the recipe with every default filled in (``[system]``
+    has ``name`` and the parameters); `training` holds one array a column, all (iterations,); `model` the
+    weights by name.
+    """
+
+    path: Path
+    name: str
+    system: str
+    parameters: dict[str, Any]
+    particles: int
+    dimensions: int
+    energy_unit: str
+    length_unit: str
+    nuclei: np.ndarray | None
+    reference: Reference | None
+    recipe_text: str
+    recipe_source: str
+    resolved: dict[str, Any]
+    provenance: dict[str, Any]
+    training: dict[str, np.ndarray]
+    measurement: Measurement
+    model: dict[str, np.ndarray]
+    seconds: dict[str, float]
+
+    @property
+    def run(self) -> str:
+        """The run folder, as it was named by the user."""
+        return self.path.parent.as_posix()
+
+    @property
+    def energy(self) -> Estimate:
+        """The variational energy."""
+        return self.measurement.variational.estimate
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The training columns turned back into one dictionary an iteration."""
+        columns = {name: column.tolist() for name, column in self.training.items()}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def model_state(self) -> dict[str, Tensor]:
+        """The weights as torch tensors, ready for ``load_state_dict``."""
+        import torch
+
+        return {name: torch.from_numpy(np.array(weights)) for name, weights in self.model.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """The JSON object of ``run``, ``measure`` and ``show``; numbers that are not finite become None."""
+        measured = self.measurement.variational
+        reference = self.reference
+        summary: dict[str, Any] = strict_json(
+            {
+                "system": self.system,
+                "parameters": self.parameters,
+                "run": self.run,
+                "seed": self.provenance.get("seed"),
+                "device": self.provenance.get("device"),
+                "version": self.provenance.get("version"),
+                "variational": {
+                    "energy": measured.estimate.value,
+                    "error": measured.estimate.error,
+                    "local_energy_std": measured.local_energy_std,
+                },
+                "projected": None,
+                "reference": None
+                if reference is None
+                else {"energy": reference.energy, "error": reference.error, "source": reference.source},
+                "seconds": self.seconds,
+            }
+        )
+        return summary
+
+    def describe(self) -> str:
+        """The same for people: a few aligned lines."""
+        measured = self.measurement.variational
+        rows = [
+            ("variational energy", f"{measured.estimate} {self.energy_unit}  (an upper bound)"),
+            ("local-energy spread", f"{measured.local_energy_std:.3g} {self.energy_unit}"),
+        ]
+        if self.reference is None:
+            rows.append(("reference", "none known for these parameters"))
+        else:
+            energy = known_energy(self.reference.energy, self.reference.error)
+            rows.append(("reference", f"{energy} {self.energy_unit}: {Comparison.of(self).words()}"))
+            rows.append(("", self.reference.source))
+        if self.measurement.curl is not None:
+            rows.append(("curl of the drift", f"{self.measurement.curl:.3g} of its gradient"))
+        rows.append(("time", ", ".join(f"{took:.1f} s {stage}" for stage, took in self.seconds.items())))
+        rows.append(("result", self.path.as_posix()))
+        rows += [("warning", warning) for warning in self.measurement.warnings]
+        lines = [self.title(), *(f"  {label:<20} {text}".rstrip() for label, text in rows)]
+        return "\n".join(lines)
+
+    def title(self) -> str:
+        """System and parameters in one line, such as ``h2  R = 1.401``."""
+        return "  ".join(
+            [self.system, *(f"{key} = {_short(value)}" for key, value in self.parameters.items())]
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An energy against another: `difference` between them, `error` both errors combined."""
+
+    difference: float
+    error: float
+
+    @classmethod
+    def of(cls, result: Result) -> Comparison:
+        """Compare a result with its reference (which must exist)."""
+        assert result.reference is not None
+        return cls.between(
+            result.energy.value, result.energy.error, result.reference.energy, result.reference.error
+        )
+
+    @classmethod
+    def between(cls, value: float, error: float, other: float, other_error: float) -> Comparison:
+        """Compare two energies with independent errors."""
+        # a zero-variance state has an error of 0: numbers that differ only by rounding then agree
+        rounding = 1e-12 * max(abs(value), abs(other), 1.0)
+        return cls(value - other, math.sqrt(error**2 + other_error**2 + rounding**2))
+
+    @property
+    def z(self) -> float:
+        """The difference in units of its error."""
+        return self.difference / self.error
+
+    def within(self, sigma: float, tolerance: float) -> bool:
+        """|difference| ≤ sigma · error + tolerance (False for NaN)."""
+        return abs(self.difference) <= sigma * self.error + tolerance
+
+    def words(self) -> str:
+        """Such as ``1.2e-05 above, 0.6 σ``."""
+        side = "above" if self.difference >= 0 else "below"
+        return f"{abs(self.difference):.1e} {side}, {abs(self.z):.1f} σ"
+
+
+def strict_json(value: Any) -> Any:
+    """`value` with arrays, numpy numbers and paths made plain and NaN or ±Inf turned into None."""
+    if isinstance(value, Mapping):
+        return {str(key): strict_json(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return strict_json(value.tolist())
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [strict_json(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return str(value)
+
+
+def title(system: str, parameters: Mapping[str, Any]) -> str:
+    """System and parameters in one line, such as ``h2  R = 1.401``."""
+    return "  ".join([system, *(f"{key} = {_short(value)}" for key, value in parameters.items())])
+
+
+def known_energy(energy: float, error: float) -> str:
+    """A reference energy to its own precision, or, if it is exact or nearly, to ten digits."""
+    return str(Estimate(energy, error)) if error >= 1e-9 else f"{energy:.10g}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_short(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_short(item)}" for key, item in value.items()) + "}"
+    return str(value)

@@ -1,0 +1,253 @@
+"""One run from recipe to result: device, seeds, training, checkpoints, measuring, writing."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+import fkflow
+from fkflow import config, store
+from fkflow.device import choose_device, choose_threads
+from fkflow.errors import Interrupted, NumericalError, StoreError, UsageError
+from fkflow.landscape import Landscape, explore
+from fkflow.measure import measure
+from fkflow.networks import LogPsi, PairDrift, build
+from fkflow.results import Measurement, Result
+from fkflow.statistics import Estimate
+from fkflow.train import Record, begin, train
+
+#: seconds between checkpoints while training
+CHECKPOINT_EVERY = 20.0
+#: iterations over which the energy shown while training is averaged
+SHOWN_WINDOW = 10
+
+
+class Progress(Protocol):
+    """What a run tells whoever watches it. Energies are in the system's unit."""
+
+    def stage(self, name: str, total: float | None) -> None:
+        """A new stage begins; `total` is the amount of `done` that ends it."""
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
+        """Work done in this stage, and the energy so far."""
+
+    def log(self, line: str) -> None:
+        """One line worth keeping."""
+
+    def close(self) -> None:
+        """No more updates."""
+
+
+@dataclass
+class Prepared:
+    """A recipe made ready to compute: system, landscape, network, on a device."""
+
+    loaded: config.Loaded
+    landscape: Landscape
+    net: LogPsi | PairDrift
+    seed: int
+    device: str
+    threads: int
+
+
+def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | None) -> Prepared:
+    """Choose device and threads, explore the potential and build the network."""
+    device = choose_device(device)
+    chosen = choose_threads(threads)
+    torch.set_num_threads(chosen)
+    recipe = loaded.recipe
+    landscape = explore(recipe.system)
+    net = build(recipe.system, landscape, recipe.network.kind, recipe.network.hidden, recipe.network.layers, seed)
+    return Prepared(loaded, landscape, net.to(device), seed, device, chosen)
+
+
+def execute(
+    loaded: config.Loaded, out: Path, *, seed: int | None, device: str, threads: int | None, resume: bool,
+    progress: Progress,
+) -> Result:
+    """Train, measure and write out/result.h5; the checkpoint out/checkpoint.pt goes once the result is there.
+
+    Ctrl-C and SIGTERM write a checkpoint and raise Interrupted; `resume` goes on from it. Raises NumericalError (the
+    last good checkpoint is kept), StoreError if the disk refuses, UsageError if the checkpoint is another recipe's.
+    """
+    started = time.time()
+    checkpoint = out / store.CHECKPOINT
+    saved: dict[str, Any] | None = None
+    if resume:
+        saved = store.load_checkpoint(checkpoint)
+        _same_recipe(saved, loaded, checkpoint, seed)
+        seed = int(saved["seed"])
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    ready = prepare(loaded, seed=seed, device=device, threads=threads)
+    recipe = loaded.recipe
+    state = begin(ready.net, ready.landscape, recipe.train, seed, ready.device)
+    records: list[dict[str, Any]] = []
+    if saved is not None:
+        try:
+            state.load_state_dict(saved["state"])
+            records = [dict(record) for record in saved["records"]]
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise StoreError(f"{checkpoint} does not fit this recipe: {str(error).splitlines()[0]}") from None
+        progress.log(f"resumed at iteration {state.iteration}")
+
+    def save() -> None:
+        store.save_checkpoint(checkpoint, {
+            "seed": seed, "recipe": config.to_toml(recipe.resolved()), "records": records, "state": state.state_dict()})
+
+    last_saved = time.perf_counter()
+    with _interruptible() as interrupted:
+        progress.stage("train", float(recipe.train.iterations))
+        for record in train(recipe.system, ready.landscape, recipe.train, state):
+            records.append(asdict(record))
+            _show(progress, records, record)
+            if interrupted or time.perf_counter() - last_saved > CHECKPOINT_EVERY:
+                save()
+                last_saved = time.perf_counter()
+            if interrupted:
+                raise Interrupted(f"stopped at iteration {state.iteration}; a checkpoint was written: go on with --resume")
+        save()
+        measurement = _measure(ready, state.walkers.x, seed, progress, interrupted)
+    seconds = {"train": state.seconds, "measure": measurement.seconds}
+    result = store.write_result(
+        out / store.RESULT, loaded=loaded, provenance=provenance(ready, started), records=records,
+        measurement=measurement, model_state=ready.net.state_dict(), seconds=seconds)
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def measure_again(
+    run_dir: Path, *, overrides: Sequence[str], seed: int | None, threads: int | None, device: str, progress: Progress
+) -> Result:
+    """Measure the frozen network of a finished run once more, with changed [measure] keys, and replace its result.
+
+    Raises UsageError if `overrides` touch anything but [measure].
+    """
+    started = time.time()
+    path = store.find_result(run_dir)
+    old = store.read_result(path)
+    for text in overrides:
+        if not text.strip().startswith("measure."):
+            raise UsageError(f"--set {text}: only keys of [measure] can change when a finished run is measured again")
+    loaded = config.parse(config.to_toml(old.resolved), old.recipe_source, overrides)
+    loaded = config.Loaded(loaded.recipe, old.name, old.recipe_text, old.recipe_source, loaded.overrides)
+    trained_seed = int(old.provenance["seed"])
+    ready = prepare(loaded, seed=trained_seed, device=device, threads=threads)
+    try:
+        ready.net.load_state_dict(old.model_state())
+    except RuntimeError as error:
+        raise StoreError(f"{path} holds a network this version cannot load: {str(error).splitlines()[0]}") from None
+    # another seed than the first measurement's, unless asked for the same
+    measured_seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)
+    with _interruptible() as interrupted:
+        measurement = _measure(ready, x, measured_seed, progress, interrupted)
+    report = {**provenance(ready, started), "seed": trained_seed, "measure_seed": measured_seed}
+    return store.write_result(
+        path, loaded=loaded, provenance=report, records=old.records, measurement=measurement,
+        model_state=ready.net.state_dict(), seconds={**old.seconds, "measure": measurement.seconds})
+
+
+def _measure(ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, interrupted: list[int]) -> Measurement:
+    recipe = ready.loaded.recipe
+    wanted = recipe.measure
+    progress.stage("measure", 1.0)
+    first: list[float] = []
+
+    def report(estimate: Estimate, spent: float) -> None:
+        if interrupted:
+            raise Interrupted("stopped while measuring; the trained network is in the checkpoint: go on with --resume")
+        first.append(estimate.error)
+        # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
+        by_error = min(1.0, (wanted.target_error / estimate.error) ** 2) if estimate.error > 0 else 1.0
+        progress.update(max(by_error, min(1.0, spent / wanted.seconds)), estimate.value, estimate.error)
+
+    try:
+        return measure(ready.net, recipe.system, ready.landscape, wanted, x, seed,
+                       dt=recipe.train.dt * ready.landscape.length**2, report=report)
+    except torch.linalg.LinAlgError as error:
+        raise NumericalError(f"measuring failed: {error}") from None
+
+
+def _show(progress: Progress, records: list[dict[str, Any]], record: Record) -> None:
+    window = [r for r in records[-SHOWN_WINDOW:] if not r["undone"]] or records[-1:]
+    energy = sum(r["energy"] for r in window) / len(window)
+    error = sum(r["error"] ** 2 for r in window) ** 0.5 / len(window)
+    note = f"spread {record.spread:.3g}" + (" (step taken back)" if record.undone else "")
+    progress.update(float(record.iteration), energy, error, note)
+
+
+def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed: int | None) -> None:
+    try:
+        before, saved_seed = saved["recipe"], int(saved["seed"])
+    except (KeyError, TypeError, ValueError):
+        raise StoreError(f"{path} is not the checkpoint of a run") from None
+    now = config.to_toml(loaded.recipe.resolved())
+    if before != now:
+        old, new = before.splitlines(), now.splitlines()
+        changed = next((a for a, b in zip(old, new, strict=False) if a != b), "its length")
+        raise UsageError(f"{path} belongs to another recipe (there: {changed}): resume with the same recipe and --set, "
+                         "or choose another --out")
+    if seed is not None and seed != saved_seed:
+        raise UsageError(f"--seed {seed}: the run to resume has seed {saved_seed}; leave --seed out")
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list instead of dying; a second SIGINT stops at once (KeyboardInterrupt)."""
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if seen and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    try:
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: leave signals alone
+        before = {}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def provenance(ready: Prepared, started: float) -> dict[str, Any]:
+    """Versions, device, threads, commit, seed, arguments and times; nothing that names a person or a machine."""
+    commit, dirty = _commit()
+    return {
+        "version": fkflow.__version__, "commit": commit, "dirty": dirty, "seed": ready.seed, "device": ready.device,
+        "threads": ready.threads, "python": platform.python_version(), "torch": torch.__version__,
+        "numpy": np.__version__, "argv": " ".join(["fkflow", *sys.argv[1:]]),
+        "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> tuple[str, bool]:
+    """Commit and dirty flag of the source tree fkflow runs from; ("", False) for an installed wheel or without git."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return "", False
+    try:
+        def git(*arguments: str) -> str:
+            return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=5,
+                                  check=True).stdout.strip()
+
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return "", False

@@ -1,0 +1,74 @@
+"""What a quantum system must say of itself: potential, symmetry, reference energy.
+
+A system is a small pydantic model. Its fields are the parameters of the recipe's ``[system]`` section, checked
+strictly; its methods are the physics. Units: ħ = m = 1, H = −½Δ + V.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A ground-state energy known from elsewhere: value, absolute error and where it comes from."""
+
+    energy: float
+    error: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Nuclei:
+    """Clamped point charges: `positions` (M, 3) in bohr, `charges` (M,). They set the Coulomb cusps."""
+
+    positions: tuple[tuple[float, float, float], ...]
+    charges: tuple[float, ...]
+
+
+class System(BaseModel):
+    """Base class of all systems. Subclasses add fields (parameters) and override the methods below.
+
+    `particles` N and `dimensions` D may be class constants or recipe parameters; d = N·D is the dimension of
+    configuration space.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    #: the name recipes use
+    key: ClassVar[str]
+    #: particles may be exchanged (bosonic ground state: log ψ is symmetric)
+    identical: ClassVar[bool] = True
+    #: V depends only on distances to the origin and between particles
+    isotropic: ClassVar[bool] = False
+    #: the centre of mass moves in a harmonic trap, apart from the rest (networks then use relative coordinates)
+    separable: ClassVar[bool] = False
+    #: units of energies and lengths, as printed and stored
+    energy_unit: ClassVar[str] = "E"
+    length_unit: ClassVar[str] = "a"
+
+    if TYPE_CHECKING:
+        particles: Any
+        dimensions: Any
+
+    def potential(self, x: Tensor) -> Tensor:
+        """Potential energy V of a batch of configurations, x (B, N, D) → (B,); differentiable, any device."""
+        raise NotImplementedError
+
+    def reference(self) -> Reference | None:
+        """The known ground-state energy at these parameters, or None."""
+        return None
+
+    def nuclei(self) -> Nuclei | None:
+        """Point charges whose Coulomb singularities V has; None for smooth potentials."""
+        return None
+
+    def parameters(self) -> dict[str, Any]:
+        """The recipe parameters (by the recipe's own key names) with their values."""
+        return self.model_dump(by_alias=True)

@@ -1,0 +1,230 @@
+"""Training: a generator that yields one record per iteration; the caller owns stopping, saving and showing.
+
+Each iteration moves the walkers (Metropolis), sends Girsanov paths from them, turns their actions into a gradient and
+updates the network. A step after which the energy or its spread is not believable is taken back.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fkflow.config import TrainConfig
+from fkflow.errors import NumericalError
+from fkflow.gradients import (
+    clipped,
+    covariance_gradient,
+    flat_step,
+    jacobian,
+    jacobian_slope,
+    path_energies,
+    pathwise_gradient,
+)
+from fkflow.landscape import Landscape
+from fkflow.local_energy import local_energy
+from fkflow.networks import LogPsi, PairDrift
+from fkflow.optimisers import Spring
+from fkflow.sampling import Walkers, metropolis
+from fkflow.system import System
+
+#: clip used to judge and show energies, in mean absolute deviations (gradients use the recipe's)
+CLIP = 5.0
+#: a step is taken back when energy plus spread rise above their best by this many of the best's spreads
+JUMP = 8.0
+#: steps taken back in a row before training gives up
+MOST_UNDONE = 12
+
+
+@dataclass(frozen=True)
+class Record:
+    """One training iteration. Energies are A/T over the walkers, in the system's unit; rate and damping as used."""
+
+    iteration: int
+    energy: float
+    error: float
+    spread: float
+    seconds: float
+    rate: float
+    damping: float
+    acceptance: float
+    undone: bool
+
+
+@dataclass
+class TrainState:
+    """Everything that training changes; `state_dict` makes it a checkpoint that goes on to the same bits."""
+
+    net: LogPsi | PairDrift
+    walkers: Walkers
+    generator: torch.Generator
+    spring: Spring | None
+    adam: torch.optim.Adam | None
+    iteration: int = 0
+    seconds: float = 0.0
+    caution: float = 1.0
+    undone: int = 0
+    #: energy plus spread, and spread, of the best iteration so far; the network and walkers it was seen with
+    best: tuple[float, float] = (math.inf, math.inf)
+    snapshot: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain nested dict of tensors, numbers and lists."""
+        return {
+            "net": {k: v.clone() for k, v in self.net.state_dict().items()},
+            "x": self.walkers.x.clone(), "step": self.walkers.step,
+            "generator": self.generator.get_state(),
+            "momentum": self.spring.last.clone() if self.spring else None,
+            "adam": self.adam.state_dict() if self.adam else None,
+            "iteration": self.iteration, "seconds": self.seconds, "caution": self.caution, "undone": self.undone,
+            "best": list(self.best), "snapshot": self.snapshot,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave; raises KeyError or RuntimeError if it belongs to another run."""
+        self.net.load_state_dict(state["net"])
+        self.walkers.x, self.walkers.step = state["x"].clone(), state["step"]
+        self.generator.set_state(state["generator"])
+        if self.spring:
+            self.spring.last = state["momentum"].clone()
+        if self.adam:
+            self.adam.load_state_dict(state["adam"])
+        self.iteration, self.seconds = state["iteration"], state["seconds"]
+        self.caution, self.undone = state["caution"], state["undone"]
+        self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
+
+
+def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, seed: int, device: str) -> TrainState:
+    """Fresh training state: walkers from the landscape's Gaussians, optimiser and generator of the recipe."""
+    generator = torch.Generator(device).manual_seed(seed)
+    walkers = Walkers(landscape.start(config.walkers, generator), 0.1 * landscape.length**2)
+    size = sum(p.numel() for p in net.parameters())
+    spring = adam = None
+    if config.optimiser == "spring":
+        spring = Spring(size, momentum=config.momentum, max_change=config.max_change)
+    else:
+        adam = torch.optim.Adam(net.parameters(), lr=config.rate)
+    return TrainState(net, walkers, generator, spring, adam)
+
+
+def train(system: System, landscape: Landscape, config: TrainConfig, state: TrainState) -> Iterator[Record]:
+    """Train state.net; yields after every iteration with `state` complete, so that the caller may stop or save there.
+
+    Raises NumericalError when MOST_UNDONE steps in a row had to be taken back.
+    """
+    unit = landscape.length**2
+    net = state.net
+    begun = time.perf_counter() - state.seconds
+    if state.snapshot is None and isinstance(net, LogPsi):
+        metropolis(net, state.walkers, state.generator, config.equilibrate)
+    while state.iteration < config.iterations and (config.seconds is None or state.seconds < config.seconds):
+        if state.snapshot is None:
+            state.snapshot = _snapshot(state)
+        rate = config.rate * state.caution / (1 + state.iteration / config.decay)
+        damping = config.damping + config.damping_start * math.exp(-state.iteration / config.damping_decay)
+        energies, change = _iterate(system, config, state, unit, rate, damping)
+        believable = _believable(energies, state)
+        if believable:
+            if change is not None:
+                flat_step(net, change)
+            state.undone, state.caution = 0, min(1.0, state.caution * 1.05)
+        else:
+            _take_back(state)
+        state.iteration += 1
+        state.seconds = time.perf_counter() - begun
+        seen = clipped(energies, CLIP)
+        yield Record(
+            state.iteration, float(seen.mean()), float(seen.std() / len(seen) ** 0.5), float(energies.std()),
+            state.seconds, rate, damping, state.walkers.acceptance, not believable,
+        )
+
+
+def _iterate(
+    system: System, config: TrainConfig, state: TrainState, unit: float, rate: float, damping: float
+) -> tuple[Tensor, Tensor | None]:
+    """Energies A/T of this iteration and the parameter change they ask for (None where Adam has made it)."""
+    net, walkers, generator = state.net, state.walkers, state.generator
+    dt = config.dt * unit
+    if config.estimator == "pathwise":
+        if isinstance(net, LogPsi):
+            metropolis(net, walkers, generator, config.moves)
+        energies, ends = pathwise_gradient(net, system, walkers.x, generator, steps=config.steps, dt=dt)
+        if isinstance(net, PairDrift):
+            walkers.x = ends  # free-running paths: the next ones go on where these ended
+    else:
+        assert isinstance(net, LogPsi)
+        metropolis(net, walkers, generator, config.moves)
+        if config.estimator == "local_energy":
+            energies = local_energy(net, system, walkers.x)
+        else:
+            paths = config.paths or walkers.x[0].numel()
+            energies = path_energies(net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt,
+                                     antithetic=config.antithetic)
+    if state.spring is None:
+        assert state.adam is not None
+        if config.estimator != "pathwise":
+            assert isinstance(net, LogPsi)
+            covariance_gradient(net, walkers.x, clipped(energies, config.clip))
+        gradients = [p.grad for p in net.parameters() if p.grad is not None]
+        if bool(energies.isfinite().all()) and all(bool(g.isfinite().all()) for g in gradients):
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+            for group in state.adam.param_groups:
+                group["lr"] = rate
+            state.adam.step()
+        return energies, None
+    assert isinstance(net, LogPsi)
+    o = jacobian(net, walkers.x)
+    slope = None
+    if config.curvature > 0:
+        count = max(1, round(config.curvature * len(o)))
+        slope = jacobian_slope(net, walkers.x[:count], o[:count], generator, 1e-3 * unit**0.5)
+    return energies, state.spring.update(o, slope, clipped(energies, config.clip), rate * unit, damping)
+
+
+def _believable(energies: Tensor, state: TrainState) -> bool:
+    """Whether the network these energies were measured with is kept; if it is the best so far, a snapshot is taken.
+
+    Judged by mean + spread of the clipped energies with the median absolute deviation as spread: single walkers caught in
+    a tail do not count, a network that goes wrong everywhere does.
+    """
+    if energies.isfinite().sum() < 0.9 * len(energies) or not all(bool(p.isfinite().all()) for p in state.net.parameters()):
+        return False
+    seen = clipped(energies, CLIP)
+    spread = 1.4826 * float((seen - seen.median()).abs().median())
+    merit = float(seen.mean()) + spread
+    best, best_spread = state.best
+    if merit > best + JUMP * best_spread + 1e-9 * abs(best):
+        return False
+    if merit < best:
+        state.best, state.snapshot = (merit, spread), _snapshot(state)
+    return True
+
+
+def _snapshot(state: TrainState) -> dict[str, Any]:
+    return {
+        "net": {k: v.clone() for k, v in state.net.state_dict().items()},
+        "x": state.walkers.x.clone(), "step": state.walkers.step,
+    }
+
+
+def _take_back(state: TrainState) -> None:
+    """Return to the snapshot with half the rate and no momentum; the walkers go on with fresh noise from there."""
+    state.undone += 1
+    if state.undone > MOST_UNDONE:
+        raise NumericalError(
+            f"training failed at iteration {state.iteration}: {MOST_UNDONE} steps in a row gave energies that are not finite "
+            "or not believable and were taken back; try a smaller train.rate or a larger train.damping"
+        )
+    assert state.snapshot is not None
+    state.net.load_state_dict(state.snapshot["net"])
+    state.walkers.x, state.walkers.step = state.snapshot["x"].clone(), state.snapshot["step"]
+    state.caution *= 0.5
+    if state.spring:
+        state.spring.last.zero_()
+    if state.adam:
+        state.adam.state.clear()

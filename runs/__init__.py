@@ -1,0 +1,1 @@
+"""Shipped recipes: `fkflow run NAME.toml` finds them from any directory."""

@@ -1,0 +1,1 @@
+"""The physics: one short file per family of systems."""

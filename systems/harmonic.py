@@ -1,0 +1,98 @@
+"""Harmonic systems: a trap of any dimension and a chain of coupled oscillators, both in closed form."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from fkflow.system import Reference, System
+from fkflow.systems.references import CLOSED_FORM
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: range of every frequency, stiffness and length: far beyond use, near enough to keep squares finite
+SMALLEST, LARGEST = 1e-6, 1e6
+
+
+class Harmonic(System):
+    """Particles without interaction in a harmonic trap, V = ½ Σ_i Σ_d omega_d² x_id²."""
+
+    key: ClassVar[str] = "harmonic"
+    separable: ClassVar[bool] = True
+
+    particles: int = Field(4, ge=1, le=1024, description="number of particles N")
+    dimensions: int = Field(3, ge=1, le=64, description="dimensions D of space")
+    omega: float | tuple[float, ...] = Field(
+        1.0, description="trap frequency: one number, or a list of one number per dimension"
+    )
+
+    @field_validator("omega", mode="before")
+    @classmethod
+    def _check_omega(cls, value: Any, info: ValidationInfo) -> float | tuple[float, ...]:
+        dimensions = info.data.get("dimensions")
+        listed = isinstance(value, (list, tuple))
+        numbers = value if listed else [value]
+        length_ok = not listed or (len(value) > 0 if dimensions is None else len(value) == dimensions)
+        if not length_ok or not all(_is_frequency(v) for v in numbers):
+            raise ValueError(
+                f"it must be a number from {SMALLEST:g} to {LARGEST:g}, or a list of such numbers, one for "
+                f"each of the {dimensions or 'D'} dimensions"
+            )
+        return tuple(float(v) for v in numbers) if listed else float(value)
+
+    def frequencies(self) -> tuple[float, ...]:
+        """The trap frequency along each of the D axes."""
+        return self.omega if isinstance(self.omega, tuple) else (self.omega,) * self.dimensions
+
+    @property
+    def isotropic(self) -> bool:  # type: ignore[override]
+        """Whether the trap is round: a list of different frequencies is not."""
+        return len(set(self.frequencies())) == 1
+
+    def potential(self, x: Tensor) -> Tensor:
+        """½ Σ omega_d² x_id² of x (B, N, D) → (B,)."""
+        if isinstance(self.omega, float):
+            return 0.5 * self.omega**2 * x.square().sum(dim=(-2, -1))
+        # Python numbers instead of a tensor of frequencies: nothing is copied to the device at every call
+        axes = x.square().sum(dim=-2).unbind(-1)
+        total = 0.5 * self.omega[0] ** 2 * axes[0]
+        for omega, squares in zip(self.omega[1:], axes[1:], strict=True):
+            total = total + 0.5 * omega**2 * squares
+        return total
+
+    def reference(self) -> Reference:
+        """E0 = ½ N Σ_d omega_d."""
+        return Reference(0.5 * self.particles * math.fsum(self.frequencies()), 0.0, CLOSED_FORM)
+
+
+def _is_frequency(value: Any) -> bool:
+    return type(value) in (int, float) and SMALLEST <= value <= LARGEST
+
+
+class Chain(System):
+    """Distinguishable oscillators in a row (1D, open ends), V = ½ omega0² Σ x_i² + ½ k Σ (x_{i+1} − x_i)²."""
+
+    key: ClassVar[str] = "chain"
+    identical: ClassVar[bool] = False
+    dimensions: ClassVar[int] = 1
+
+    particles: int = Field(8, ge=1, le=1024, description="number of oscillators N")
+    omega0: float = Field(1.0, ge=SMALLEST, le=LARGEST, description="frequency of each one alone")
+    k: float = Field(1.0, ge=0.0, le=LARGEST, description="stiffness of the spring between neighbours")
+
+    def potential(self, x: Tensor) -> Tensor:
+        """½ omega0² Σ x_i² + ½ k Σ (x_{i+1} − x_i)² of x (B, N, 1) → (B,)."""
+        line = x[..., 0]
+        stretch = line[..., 1:] - line[..., :-1]
+        return 0.5 * self.omega0**2 * line.square().sum(-1) + 0.5 * self.k * stretch.square().sum(-1)
+
+    def reference(self) -> Reference:
+        """E0 = ½ Σ_j √(omega0² + 4 k sin²(π j / 2N)), j = 0 … N−1: the normal modes of the open chain."""
+        modes = (
+            math.sqrt(self.omega0**2 + 4 * self.k * math.sin(math.pi * j / (2 * self.particles)) ** 2)
+            for j in range(self.particles)
+        )
+        return Reference(0.5 * math.fsum(modes), 0.0, CLOSED_FORM)

@@ -1,0 +1,324 @@
+"""The command line without training: help, errors, exit codes, and the readers of a finished run."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from types import ModuleType
+
+import pytest
+
+from fkflow.cli import _Bar, _Lines, main
+from fkflow.errors import Interrupted, NumericalError
+
+COMMANDS = ["run", "measure", "show", "compare", "plot", "list", "init"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Relative paths start in an empty folder; nothing is drawn for a terminal."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def cli(capsys):
+    """Call the command line in this process: arguments → (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def fake_run(monkeypatch, write_run):
+    """Replaces fkflow.run: records the call, drives the progress, writes a made-up result."""
+    calls = {}
+
+    def execute(loaded, out, **given):
+        calls.update(given, loaded=loaded, out=out)
+        print("a library's chatter")
+        given["progress"].stage("train", 10)
+        for done in range(11):
+            given["progress"].update(done, -1.17, 0.01, note="rate 0.1")
+        given["progress"].log("checkpoint written")
+        return write_run(out / "result.h5")
+
+    def measure_again(run_dir, **given):
+        calls.update(given, run_dir=run_dir)
+        given["progress"].stage("measure", 1.0)
+        return write_run(run_dir / "result.h5")
+
+    module = ModuleType("fkflow.run")
+    module.execute, module.measure_again = execute, measure_again
+    monkeypatch.setitem(sys.modules, "fkflow.run", module)
+    return module, calls
+
+
+def refused(answer, code, *words):
+    """The answer is one `fkflow: error:` line with all `words`, nothing on stdout."""
+    assert answer[0] == code and answer[1] == ""
+    lines = answer[2].strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("fkflow: error: ")
+    for word in words:
+        assert word in lines[0]
+
+
+# -------------------------------------------------------------------------------------------- help and usage
+
+
+def test_help_is_instant():
+    code = (
+        "import sys; from fkflow.cli import main\n"
+        "codes = [main([c, '--help']) for c in sys.argv[1:]] + [main(['--help'])]\n"
+        "heavy = {'torch', 'numpy', 'h5py', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy or any(codes) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *COMMANDS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "RECIPE" in done.stdout and "--resume" in done.stdout
+
+
+def test_as_a_module():
+    def call(*arguments):
+        return subprocess.run([sys.executable, "-m", "fkflow", *arguments], capture_output=True, text=True)
+
+    assert call("--help").returncode == 0
+    wrong = call("show", "nothing")
+    assert wrong.returncode == 2 and wrong.stdout == "" and wrong.stderr.count("\n") == 1
+
+
+def test_help_lists_the_commands(cli):
+    code, out, _ = cli("--help")
+    assert code == 0 and all(command in out for command in COMMANDS)
+    assert "scan" not in out and "animate" not in out
+    assert cli()[:2] == (0, out)
+    assert cli("--version")[1].startswith("fkflow ")
+
+
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        (["run"], "RECIPE"),
+        (["run", "h2", "--device", "tpu"], "--device"),
+        (["run", "h2", "--threads", "-1"], "--threads"),
+        (["run", "h2", "--threads", "0"], "--threads"),
+        (["run", "h2", "--seed", "-1"], "--seed"),
+        (["run", "h2", "--seed", "one"], "--seed"),
+        (["run", "h2", "--colour"], "--colour"),
+        (["measure", "h2", "--threads", "-1"], "--threads"),
+        (["compare", "a", "--sigma", "-1"], "--sigma"),
+        (["compare"], "RUN"),
+        (["plot", "a", "--format", "jpg"], "--format"),
+        (["scan"], "scan"),
+    ],
+)
+def test_usage_errors(cli, arguments, word):
+    refused(cli(*arguments), 2, word)
+    assert os.listdir() == []
+
+
+# ------------------------------------------------------------------------------------------- run and measure
+
+
+def test_run_passes_its_options_on(cli, fake_run):
+    _, calls = fake_run
+    code, out, err = cli(
+        "run", "h2", "--set", "train.iterations=7", "--seed", 5, "--threads", 2, "--device", "cpu"
+    )
+    assert code == 0
+    assert calls["out"].as_posix() == "runs/h2" and calls["loaded"].recipe.train.iterations == 7
+    given = {key: calls[key] for key in ("seed", "threads", "device", "resume")}
+    assert given == {"seed": 5, "threads": 2, "device": "cpu", "resume": False}
+    for text in ("-1.17447(2) hartree", "0.021", "0.3 σ", "made up for this test", "40.1 s train",
+                 "runs/h2/result.h5", "fkflow plot runs/h2"):  # fmt: skip
+        assert text in out
+    assert "fkflow: train ..." in err and "-1.17(1)" not in out
+
+
+def test_run_json_has_stdout_for_itself(cli, fake_run):
+    code, out, err = cli("run", "h2", "--out", "there", "--json")
+    assert code == 0 and json.loads(out)["run"] == "there"
+    assert "chatter" in err and "warning" in err
+    code, shown, _ = cli("show", "there", "--json")
+    assert code == 0 and shown == out
+
+
+def test_dry_run_prints_a_recipe_and_writes_nothing(cli):
+    code, out, _ = cli("run", "h2", "--set", "system.R=2", "--dry-run")
+    assert code == 0 and "R = 2" in out and "[measure]" in out and os.listdir() == []
+    code, again, _ = cli("run", "h2", "--set", "system.R=2", "--dry-run", "--json")
+    assert json.loads(again)["system"] == {"name": "h2", "R": 2.0}
+    with open("mine.toml", "w") as file:
+        file.write(out)
+    assert cli("run", "mine.toml", "--dry-run")[1] == out
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_bad_recipes_write_nothing(cli, fake_run, extra):
+    refused(cli("run", "nope.toml", *extra), 2, "nope.toml")
+    refused(cli("run", "h2", "--set", "system.R=0", *extra), 2, "R")
+    assert os.listdir() == []
+
+
+def test_folder_rules(cli, fake_run, tmp_path):
+    out = tmp_path / "out"
+    refused(cli("run", "h2", "--out", out, "--resume"), 2, "--resume")
+    assert not out.exists()
+    assert cli("run", "h2", "--out", out)[0] == 0
+    before = (out / "result.h5").read_bytes()
+    for extra in ([], ["--resume"]):
+        refused(cli("run", "h2", "--out", out, *extra), 2, "finished run", "--out")
+    assert (out / "result.h5").read_bytes() == before
+    (out / "result.h5").rename(out / "checkpoint.pt")
+    refused(cli("run", "h2", "--out", out), 2, "--resume")
+    refused(cli("run", "h2", "--out", out / "checkpoint.pt"), 2, "is a file")
+    assert cli("run", "h2", "--out", out, "--resume")[0] == 0 and fake_run[1]["resume"] is True
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [(NumericalError("the energy is\nNaN"), 3), (Interrupted("stopped"), 130), (KeyboardInterrupt(), 130)],
+)
+def test_failures_of_a_run(cli, fake_run, error, code):
+    def fails(*_, **__):
+        raise error
+
+    fake_run[0].execute = fails
+    refused(cli("run", "h2", "--json"), code)
+    # nothing was written, so no empty run folder stays
+    assert not os.path.exists("runs/h2")
+
+
+def test_a_defect_keeps_its_traceback(cli, fake_run):
+    def fails(*_, **__):
+        raise ZeroDivisionError
+
+    fake_run[0].execute = fails
+    with pytest.raises(ZeroDivisionError):
+        main(["run", "h2"])
+
+
+def test_measure(cli, fake_run, write_run, tmp_path):
+    write_run(tmp_path / "h2" / "result.h5")
+    code, out, _ = cli("measure", "h2/result.h5", "--set", "measure.seconds=5", "--seed", 3, "--json")
+    assert code == 0 and json.loads(out)["system"] == "h2"
+    assert fake_run[1]["run_dir"].as_posix() == "h2" and list(fake_run[1]["overrides"]) == [
+        "measure.seconds=5"
+    ]
+    refused(cli("measure", "nothing"), 2, "nothing")
+
+
+# --------------------------------------------------------------------------------------------------- readers
+
+
+def test_show_refuses_damage(cli, write_run, tmp_path):
+    write_run(tmp_path / "h2" / "result.h5")
+    content = (tmp_path / "h2" / "result.h5").read_bytes()
+    (tmp_path / "h2" / "result.h5").write_bytes(content[:3000])
+    for extra in ([], ["--json"]):
+        refused(cli("show", "h2", *extra), 2, "h2/result.h5")
+        refused(cli("show", "missing", *extra), 2, "missing")
+
+
+def test_compare(cli, write_run, made_up, tmp_path):
+    write_run(tmp_path / "good" / "result.h5")
+    write_run(tmp_path / "high" / "result.h5", measurement=made_up.measurement(energy=-1.174, error=2e-5))
+    write_run(tmp_path / "none" / "result.h5", R=2.0)
+    code, out, _ = cli("compare", "good", "none")
+    assert code == 0 and "agrees" in out and "no reference" in out and "upper bounds" in out
+    code, out, err = cli("compare", "good", "high", "none", "--json")
+    report = json.loads(out)
+    assert code == 4 and not report["ok"] and "high" in err and "good" not in err
+    good, high, none = report["runs"]
+    assert good["within"] is True and good["z"] == pytest.approx(0.2965, abs=1e-3)
+    assert high["within"] is False and high["difference"] == pytest.approx(4.759e-4, abs=1e-6)
+    assert high["above_lowest"] == {
+        "run": "good",
+        "difference": pytest.approx(4.7e-4),
+        "z": pytest.approx(16.617, abs=0.01),
+    }
+    assert none["reference"] is None and none["within"] is None and none["above_lowest"] is None
+    assert cli("compare", "good", "high", "--tolerance", "5e-4")[0] == 0
+    assert cli("compare", "good", "high", "--sigma", "30")[0] == 0
+    assert "OUT OF TOLERANCE" in cli("compare", "good", "high")[1]
+    refused(cli("compare", "good", "nowhere", "--json"), 2, "nowhere")
+
+
+def test_plot(cli, write_run, tmp_path):
+    write_run(tmp_path / "h2" / "result.h5")
+    code, out, _ = cli("plot", "h2", "--list")
+    assert code == 0 and set(out.split()) >= {"convergence", "density_z", "pair_r", "drift_xz"}
+    code, out, _ = cli("plot", "h2", "pair", "convergence", "--format", "svg")
+    assert code == 0 and out.split() == ["h2/plots/pair_r.svg", "h2/plots/convergence.svg"]
+    assert cli("plot", "h2/result.h5", "pair", "--out", "p")[1] == "p/pair_r.png\n"
+    refused(cli("plot", "h2", "nothing"), 2, "nothing", "pair_r")
+    refused(cli("plot", "h2", "pair", "--out", "h2/result.h5"), 2, "h2/result.h5")
+
+
+def test_list(cli):
+    code, out, _ = cli("list")
+    assert code == 0 and "h2.toml" in out and "R = 1.401" in out and "-1.17447593" in out
+    listed = json.loads(cli("list", "--json")[1])
+    assert {"h2", "bosons", "harmonic"} <= {item["system"] for item in listed["systems"]}
+    assert "h2.toml" in {item["recipe"] for item in listed["recipes"]}
+
+
+def test_init(cli, tmp_path):
+    code, out, _ = cli("init", "h2")
+    assert code == 0 and 'name = "h2"' in out and "# " in out
+    assert cli("init", "h2", "--out", "my.toml")[:2] == (0, "")
+    assert (tmp_path / "my.toml").read_text() == out
+    assert cli("run", "my.toml", "--dry-run")[0] == 0
+    refused(cli("init", "h2", "--out", "my.toml"), 2, "my.toml", "exists")
+    refused(cli("init", "h2", "--out", "no/folder.toml"), 2, "no/folder.toml")
+    refused(cli("init", "h3"), 2, "h3")
+    assert sorted(os.listdir()) == ["my.toml"]
+
+
+# -------------------------------------------------------------------------------------------------- progress
+
+
+def test_plain_lines_are_few(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    lines = _Lines()
+    lines.stage("train", 100)
+    for done in range(101):
+        clock[0] = 0.2 * done
+        lines.update(done, -1.17, None if done < 10 else 0.012)
+    lines.stage("measure", None)
+    lines.update(0.5, None, None)
+    lines.close()
+    err = capsys.readouterr().err.splitlines()
+    assert err[0] == "fkflow: train ..." and err[-2:] == ["fkflow: measure ...", "fkflow: measure  0 s"]
+    assert err[1] == "fkflow: train   25%  energy -1.170(12)  5 s  15 s left"
+    assert len(err) == 7
+
+
+def test_bar_survives_everything(capsys, monkeypatch):
+    for width, dumb in (("30", "dumb"), ("120", "xterm")):
+        monkeypatch.setenv("COLUMNS", width)
+        monkeypatch.setenv("TERM", dumb)
+        monkeypatch.setenv("NO_COLOR", "1")
+        bar = _Bar()
+        bar.stage("train", 3)
+        bar.update(1, None, None)
+        bar.update(3, -1.17, 0.01, note="[undone]")
+        bar.log("a [line] with brackets")
+        bar.stage("measure", None)
+        bar.update(0.1, float("nan"), 0.0)
+        bar.close()
+    assert "a [line] with brackets" in capsys.readouterr().err
+
+
+def test_unicode_never_breaks_the_output(write_run, tmp_path):
+    write_run(tmp_path / "h2" / "result.h5")
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "fkflow", "show", "h2"], capture_output=True, text=True, env=env
+    )
+    assert done.returncode == 0 and "0.3 " in done.stdout and done.stderr == ""

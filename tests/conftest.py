@@ -1,0 +1,153 @@
+"""Shared fixtures: a made-up but realistic finished run, without training anything."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fkflow.statistics import Estimate
+
+from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement
+from fkflow.system import Nuclei, Reference, System
+
+RECIPE = '# hydrogen molecule\n[system]\nname = "h2"\nR = 1.401\n'
+
+
+class MadeUp(System):
+    """Stands in for a molecule: only what a result file asks of a system."""
+
+    key = "h2"
+    energy_unit = "hartree"
+    length_unit = "bohr"
+    particles: int = 2
+    dimensions: int = 3
+    R: float = 1.401
+
+    def parameters(self):
+        return {"R": self.R}
+
+    def reference(self):
+        return Reference(-1.174475931, 1e-9, "made up for this test") if self.R == 1.401 else None
+
+    def nuclei(self):
+        return Nuclei(((0.0, 0.0, -self.R / 2), (0.0, 0.0, self.R / 2)), (1.0, 1.0))
+
+
+def made_up_loaded(R=1.401, text=RECIPE, name="h2"):
+    system = MadeUp(R=R)
+    resolved = {"system": {"name": "h2", "R": R}, "train": {"iterations": 120, "seconds": None}}
+    recipe = SimpleNamespace(system=system, resolved=lambda: resolved)
+    return SimpleNamespace(recipe=recipe, name=name, text=text, source=f"{name}.toml")
+
+
+def made_up_records(count=120, seed=0):
+    noise = np.random.default_rng(seed)
+    error = 1e-3 + 0.2 * np.exp(-np.arange(count) / 4)
+    energy = -1.1744 + 30 * np.exp(-np.arange(count) / 3) + error * noise.normal(size=count)
+    return [
+        {
+            "iteration": i,
+            "energy": energy[i],
+            "error": error[i],
+            "spread": 32 * error[i],
+            "seconds": 0.3 * i,
+            "rate": 0.1 / (1 + i / 80),
+            "damping": 1e-3,
+            "acceptance": 0.7,
+            "undone": i == 7,
+        }
+        for i in range(count)
+    ]
+
+
+def made_up_measurement(energy=-1.17447, error=2e-5, seed=0):
+    noise = np.random.default_rng(seed)
+    radius = Axis("r", "bohr", "distance of the electrons", np.linspace(0, 6, 61))
+    r = radius.centres
+    line = r**2 * np.exp(-((r - 1.5) ** 2))
+    scatter = 0.02 * line.max() * np.ones_like(line)
+    x = Axis("x", "bohr", "x", np.linspace(-3, 3, 41))
+    z = Axis("z", "bohr", "z", np.linspace(-4, 4, 51))
+    grid = np.stack(np.meshgrid(x.centres, z.centres, indexing="ij"), -1)
+    to_a, to_b = grid - [0, 0.7], grid + [0, 0.7]
+    a, b = (np.linalg.norm(to, axis=-1) for to in (to_a, to_b))
+    log_psi = np.log(np.exp(-1.2 * a) + np.exp(-1.2 * b))
+    weight = np.exp(-1.2 * a) / (np.exp(-1.2 * a) + np.exp(-1.2 * b))
+    vectors = -1.2 * (weight / a)[..., None] * to_a - 1.2 * ((1 - weight) / b)[..., None] * to_b
+    blocks = energy + 4 * error * noise.normal(size=64)
+    stood = np.array([[0.0, 0.0, 0.0], [0.4, 0.0, -1.0]])
+    cut = len(x.centres) // 2
+    return Measurement(
+        variational=Energy(Estimate(energy, error, 5e4), 0.021, blocks, 1.8, 0.71, 1.0004),
+        histograms=[
+            Histogram(
+                "density",
+                "xz",
+                (x, z),
+                "dx dz",
+                np.exp(2 * log_psi),
+                0.01 * np.exp(2 * log_psi),
+                "bohr^-2",
+                "electron density",
+            ),
+            Histogram(
+                "density",
+                "z",
+                (z,),
+                "dz",
+                np.exp(2 * log_psi)[cut],
+                0.03 + 0 * z.centres,
+                "bohr^-1",
+                "density",
+            ),
+            Histogram("pair", "r", (radius,), "dr", line, scatter, "bohr^-1", "pair density"),
+        ],
+        drift=[
+            DriftField("xz", (x, z), vectors, log_psi, 0, stood),
+            DriftField("z", (z,), vectors[cut, :, 1:], log_psi[cut], 0, stood),
+        ],
+        samples=noise.normal(size=(50, 2, 3)).astype(np.float32),
+        seconds=30.2,
+        curl=None,
+        warnings=["R-hat is 1.2: measure longer"],
+    )
+
+
+@pytest.fixture
+def write_run():
+    """A function that writes a made-up finished run to a path and returns what `write_result` returned."""
+    import torch
+
+    from fkflow.store import write_result
+
+    def write(path, R=1.401, records=None, measurement=None, **changes):
+        given = {
+            "loaded": made_up_loaded(R),
+            "provenance": {
+                "version": "0.1.0",
+                "seed": 0,
+                "device": "cpu",
+                "threads": 1,
+                "git_commit": None,
+                "argv": ["run", "h2.toml"],
+                "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
+                "started": "2030-01-01T00:00:00+00:00",
+            },
+            "records": made_up_records() if records is None else records,
+            "measurement": made_up_measurement() if measurement is None else measurement,
+            "model_state": {
+                "layers.0.weight": torch.linspace(0, 1, 12, dtype=torch.float64).reshape(3, 4),
+                "scale": torch.tensor(0.5),
+                "count": torch.tensor([1, 2]),
+            },
+            "seconds": {"train": 40.1, "measure": 30.2},
+        } | changes
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write_result(path, **given)
+
+    return write
+
+
+@pytest.fixture
+def made_up():
+    """The parts of a made-up run, to be changed before writing."""
+    return SimpleNamespace(loaded=made_up_loaded, records=made_up_records, measurement=made_up_measurement)

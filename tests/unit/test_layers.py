@@ -1,0 +1,109 @@
+"""The direction of imports: cli → run → train, measure → gradients, paths, sampling, networks → system, …"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: lowest first; a module imports from its own layer and those before it, never in a circle
+LAYERS = (
+    {"errors", "statistics", "system", "device"},
+    {"registry", "results"},
+    {"config", "store", "landscape"},
+    {"networks", "paths", "sampling", "gradients", "optimisers", "local_energy"},
+    {"train", "measure", "project"},
+    {"run", "plot"},
+    {"cli", "__init__"},
+    {"__main__"},
+)
+LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
+
+
+def imports(path: Path, package: str) -> set[str]:
+    """All modules (dotted) that a file of `package` imports when it runs, at its top or inside a function."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test).endswith("TYPE_CHECKING")
+        for statement in branch.body
+        for node in ast.walk(statement)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            depth = len(package.split(".")) + 1 - node.level
+            parents = package.split(".")[:depth] if node.level else []
+            base = ".".join([*parents, node.module or ""]).strip(".")
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def inside(name: str) -> str | None:
+    """The fkflow module a dotted name belongs to (``systems`` for any system), or None."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "fkflow" and len(parts) > 1 else None
+
+
+FILES = {path.stem: path for path in sorted((ROOT / "fkflow").glob("*.py"))}
+
+
+@cache
+def used(name: str) -> set[str]:
+    """The other modules of fkflow that one of them imports."""
+    return {inside(i) for i in imports(FILES[name], "fkflow")} & {*FILES, "systems"} - {name}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_modules_import_downwards(name: str) -> None:
+    assert name in LEVEL, f"say in LAYERS where fkflow/{name}.py belongs"
+    upwards = {other for other in used(name) if other in LEVEL and LEVEL[other] > LEVEL[name]}
+    assert not upwards, f"fkflow/{name}.py imports upwards: {upwards}"
+    if "systems" in used(name):
+        assert name in ("registry", "__init__"), "only the registry knows the systems"
+
+
+def test_no_circles() -> None:
+    def walk(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, f"a circle of imports: {' → '.join([*above, name])}"
+        for other in used(name):
+            if other not in ("__init__", "systems"):
+                walk(other, (*above, name))
+
+    for name in FILES:
+        walk(name, ())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "systems").glob("*.py")), ids=lambda path: path.stem)
+def test_systems_know_only_the_system_base(path: Path) -> None:
+    for name in imports(path, "fkflow.systems"):
+        module = inside(name)
+        assert module in (None, "system", "systems"), f"systems/{path.name} imports {name}"
+        assert not name.startswith(("systems", "runs")), "import fkflow.systems, not the folder"
+
+
+def test_the_walker_sees_what_it_must(tmp_path: Path) -> None:
+    """The check has teeth: every way of writing an import is seen, one for type checkers only is not."""
+    source = ("from __future__ import annotations\nfrom typing import TYPE_CHECKING\nimport fkflow.run\n"
+              "from .train import x\nfrom . import cli\nfrom fkflow import measure\n"
+              "def f():\n    from fkflow.plot import y\nif TYPE_CHECKING:\n    from .store import z\n")
+    path = tmp_path / "module.py"
+    path.write_text(source)
+    assert {inside(i) for i in imports(path, "fkflow")} - {None} == {"run", "train", "cli", "measure", "plot"}
+    path.write_text("from ..run import x\n")
+    assert {inside(i) for i in imports(path, "fkflow.systems")} == {"run"}
+
+
+def test_only_plot_knows_matplotlib() -> None:
+    for name, path in FILES.items():
+        if any(i.split(".")[0] == "matplotlib" for i in imports(path, "fkflow")):
+            assert name == "plot"

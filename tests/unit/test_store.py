@@ -1,0 +1,320 @@
+"""result.h5 and checkpoints: what goes in comes out, files describe themselves, damage is told plainly."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from fkflow.errors import StoreError, UsageError
+from fkflow.results import Comparison, strict_json
+from fkflow.store import load_checkpoint, prepare_folder, read_result, save_checkpoint
+
+
+def same(a, b):
+    """Deep equality of dataclasses, containers and arrays (also their types of numbers)."""
+    if dataclasses.is_dataclass(a):
+        return type(a) is type(b) and all(
+            same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a)
+        )
+    if isinstance(a, np.ndarray):
+        return (
+            a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        )
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
+
+
+def by_name(measurement):
+    """Order of plots is not part of the format."""
+    key = lambda item: (getattr(item, "group", ""), item.name)  # noqa: E731
+    return dataclasses.replace(
+        measurement,
+        histograms=sorted(measurement.histograms, key=key),
+        drift=sorted(measurement.drift, key=key),
+    )
+
+
+def test_round_trip(tmp_path, write_run):
+    written = write_run(tmp_path / "result.h5")
+    read = read_result(tmp_path / "result.h5")
+    for field in dataclasses.fields(written):
+        if field.name != "measurement":
+            assert same(getattr(written, field.name), getattr(read, field.name)), field.name
+    assert same(by_name(written.measurement), by_name(read.measurement))
+    assert list(read.training) == list(written.training)
+    assert read.records[7]["undone"] is True and read.records[7]["iteration"] == 7
+    assert read.model_state()["layers.0.weight"].dtype == torch.float64
+    assert read_result(tmp_path).summary() == read.summary()
+
+
+def test_round_trip_of_the_least_a_run_can_have(tmp_path, write_run, made_up):
+    bare = dataclasses.replace(made_up.measurement(), histograms=[], drift=[], warnings=[], curl=0.25)
+    written = write_run(tmp_path / "result.h5", R=2.0, records=[], measurement=bare, model_state={})
+    read = read_result(tmp_path)
+    assert same(written.measurement, read.measurement)
+    assert read.reference is None and read.summary()["reference"] is None
+    assert read.training == {} and read.records == [] and read.model == {}
+
+
+def test_every_dataset_describes_itself(tmp_path, write_run):
+    write_run(tmp_path / "result.h5")
+    seen = []
+
+    def check(name, item):
+        if isinstance(item, h5py.Dataset):
+            seen.append(name)
+            assert isinstance(item.attrs["units"], str), name
+            assert item.attrs["long_name"], name
+
+    with h5py.File(tmp_path / "result.h5") as file:
+        file.visititems(check)
+        assert file.attrs["format"] == "fkflow" and file.attrs["format_version"] == 1
+        assert set(file) == {
+            "config", "provenance", "training", "energy", "density", "pair", "drift", "samples", "model"
+        }  # fmt: skip
+        assert file["training/energy"].attrs["units"] == "hartree"
+        assert file["config/recipe"].asstr()[()].startswith("# hydrogen")
+        assert json.loads(file["config/resolved"].asstr()[()])["train"]["iterations"] == 120
+    assert len(seen) > 25
+
+
+def test_axes_are_dimension_scales(tmp_path, write_run):
+    write_run(tmp_path / "result.h5")
+    with h5py.File(tmp_path / "result.h5") as file:
+        for name in ("density/xz/variational", "density/xz/variational_error", "drift/xz/vectors"):
+            scales = [file[name].dims[i][0] for i in (0, 1)]
+            assert [scale.name.rsplit("/", 1)[-1] for scale in scales] == ["x", "z"]
+            assert [len(scale) for scale in scales] == list(file[name].shape[:2])
+            assert all(scale.is_scale for scale in scales)
+        assert file["training/energy"].dims[0][0] == file["training/iteration"]
+        assert file["pair/r/variational"].dims[0].label == "r"
+
+
+def test_nothing_personal_is_stored(tmp_path, write_run, made_up, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    loaded = made_up.loaded(text='# from /home/somebody/notes\n[system]\nname = "h2"\n')
+    loaded.source = "/home/somebody/recipes/h2.toml"
+    given = {
+        "argv": ["run", "/home/somebody/h2.toml"],
+        "nested": {"out": "/home/somebody"},
+        "other": "/home/somebodyelse",
+    }
+    write_run(tmp_path / "result.h5", loaded=loaded, provenance=given)
+    read = read_result(tmp_path)
+    assert read.recipe_source == "h2.toml" and "# from ~/notes" in read.recipe_text
+    assert read.provenance["argv"] == ["run", "~/h2.toml"] and read.provenance["nested"] == {"out": "~"}
+    assert read.provenance["other"] == "/home/somebodyelse"
+    assert b"/home/somebody/" not in (tmp_path / "result.h5").read_bytes()
+
+
+def test_summary_is_the_agreed_json(tmp_path, write_run, made_up, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    summary = write_run(Path("runs/h2/result.h5")).summary()
+    assert json.loads(json.dumps(summary, allow_nan=False)) == {
+        "system": "h2",
+        "parameters": {"R": 1.401},
+        "run": "runs/h2",
+        "seed": 0,
+        "device": "cpu",
+        "version": "0.1.0",
+        "variational": {"energy": -1.17447, "error": 2e-5, "local_energy_std": 0.021},
+        "projected": None,
+        "reference": {"energy": -1.174475931, "error": 1e-9, "source": "made up for this test"},
+        "seconds": {"train": 40.1, "measure": 30.2},
+    }
+    bad = write_run(Path("runs/h2/result.h5"), measurement=made_up.measurement(error=float("nan"))).summary()
+    assert bad["variational"]["error"] is None
+
+
+def test_strict_json():
+    given = {"a": np.float32(0.5), "b": [np.inf, 1], "c": np.arange(2), "d": Path("x"), 1: (True, None)}
+    assert strict_json(given) == {"a": 0.5, "b": [None, 1], "c": [0, 1], "d": "x", "1": [True, None]}
+
+
+def test_comparison():
+    assert Comparison.between(1.0, 3e-3, 0.995, 4e-3).z == pytest.approx(1.0)
+    assert not Comparison.between(1.0, 1e-3, 0.995, 0.0).within(3, 0.0)
+    assert Comparison.between(1.0, 1e-3, 0.995, 0.0).within(3, 0.0025)
+    assert Comparison.between(4.0 + 1e-15, 0.0, 4.0, 0.0).within(3, 0.0)
+    assert not Comparison.between(float("nan"), 0.1, 1.0, 0.0).within(3, 1.0)
+
+
+# ---------------------------------------------------------------------------------------------------- damage
+
+
+def refused(path):
+    """Reading `path` must fail with one sentence that names it."""
+    with pytest.raises(StoreError) as caught:
+        read_result(path)
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message and caught.value.exit_code == 2
+    return message
+
+
+def test_missing(tmp_path):
+    assert "does not exist" in refused(tmp_path / "none.h5")
+    assert "does not exist" in refused(tmp_path)
+    (tmp_path / "checkpoint.pt").touch()
+    assert "--resume" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"energy = -1.17\n", os.urandom(5000)])
+def test_not_hdf5(tmp_path, content):
+    (tmp_path / "result.h5").write_bytes(content)
+    assert "not an HDF5 file" in refused(tmp_path / "result.h5")
+
+
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.95, 0.9999])
+def test_truncated(tmp_path, write_run, part):
+    path = tmp_path / "result.h5"
+    write_run(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(part * len(content))])
+    refused(path)
+
+
+def test_flipped_bits_are_noticed_or_harmless(tmp_path, write_run):
+    path = tmp_path / "result.h5"
+    written = write_run(path)
+    content = path.read_bytes()
+    noticed = 0
+    for place in np.random.default_rng(0).integers(64, len(content), 40):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+        try:
+            read = read_result(path)
+        except StoreError:
+            noticed += 1
+        else:
+            assert same(by_name(read.measurement), by_name(written.measurement))
+            assert same(read.training, written.training) and same(read.model, written.model)
+    assert noticed > 10
+
+
+def test_foreign_and_newer(tmp_path, write_run):
+    path = tmp_path / "result.h5"
+    with h5py.File(path, "w") as file:
+        file["energy"] = 1.0
+    assert "not one that fkflow wrote" in refused(path)
+    write_run(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["format_version"] = 2
+    assert "newer" in refused(path)
+
+
+PARTS = """config config/resolved energy/variational energy/variational/blocks samples model training
+density/xz/variational density/xz/x_edges drift/z/vectors""".split()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_missing_part(tmp_path, write_run, part):
+    path = tmp_path / "result.h5"
+    write_run(path)
+    with h5py.File(path, "a") as file:
+        del file[part]
+    assert f"/{part}" in refused(path)
+
+
+def test_missing_attribute(tmp_path, write_run):
+    path = tmp_path / "result.h5"
+    write_run(path)
+    with h5py.File(path, "a") as file:
+        del file["energy/variational"].attrs["error"]
+    assert "error" in refused(path)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, write_run, monkeypatch):
+    path = tmp_path / "result.h5"
+    write_run(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="no space left"):
+        write_run(path, seconds={"train": 1.0})
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["result.h5"]
+
+
+# ----------------------------------------------------------------------------------------------- checkpoints
+
+
+def test_checkpoint_round_trip_and_damage(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    state = {
+        "iteration": 3,
+        "walkers": torch.randn(4, 2, 3),
+        "records": [{"energy": -1.0}],
+        "generator": torch.get_rng_state(),
+    }
+    save_checkpoint(path, state)
+    read = load_checkpoint(path)
+    assert torch.equal(read["walkers"], state["walkers"]) and read["records"] == state["records"]
+    assert torch.equal(read["generator"], state["generator"])
+    content = path.read_bytes()
+    middle = content.find(state["walkers"].numpy().tobytes())
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    for damaged in (b"", content[: len(content) // 2], b"x" * 500, flipped):
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match="checkpoint.pt is"):
+            load_checkpoint(path)
+    with pytest.raises(StoreError, match="does not exist"):
+        load_checkpoint(tmp_path / "none.pt")
+
+
+def test_checkpoint_never_runs_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save(
+        {"format": "fkflow-checkpoint", "format_version": 1, "state": Evil()}, tmp_path / "checkpoint.pt"
+    )
+    with pytest.raises(StoreError):
+        load_checkpoint(tmp_path / "checkpoint.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_checkpoint_refuses_what_it_could_not_read_back(tmp_path):
+    with pytest.raises(TypeError, match=r"checkpoint.a\[0\].b"):
+        save_checkpoint(tmp_path / "checkpoint.pt", {"a": [{"b": np.float64(1.0)}]})
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_foreign_checkpoint(tmp_path):
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "checkpoint.pt")
+    with pytest.raises(StoreError, match="not a checkpoint of fkflow"):
+        load_checkpoint(tmp_path / "checkpoint.pt")
+
+
+# ----------------------------------------------------------------------------------------------- run folders
+
+
+def test_prepare_folder(tmp_path):
+    out = tmp_path / "runs" / "h2"
+    assert prepare_folder(out, False) == out and out.is_dir() and not os.listdir(out)
+    prepare_folder(out, False)
+    with pytest.raises(UsageError, match="no checkpoint.pt"):
+        prepare_folder(out, True)
+    (out / "checkpoint.pt").touch()
+    with pytest.raises(UsageError, match="--resume"):
+        prepare_folder(out, False)
+    prepare_folder(out, True)
+    (out / "result.h5").touch()
+    for resume in (False, True):
+        with pytest.raises(UsageError, match="finished run"):
+            prepare_folder(out, resume)
+    with pytest.raises(UsageError, match="is a file"):
+        prepare_folder(out / "result.h5", False)
+    for impossible in (out / "result.h5" / "below", Path("/proc/none"), tmp_path / ("x" * 300)):
+        with pytest.raises(UsageError, match="cannot be"):
+            prepare_folder(impossible, False)

@@ -1,0 +1,247 @@
+"""Potentials against expressions written another way, symmetries, reference energies against the tables."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from fkflow.registry import find, systems
+from fkflow.system import System
+from fkflow.systems.bosons import Bosons
+from fkflow.systems.harmonic import Chain, Harmonic
+from fkflow.systems.molecules import H2, H2Plus, HeHPlus, Molecule
+from fkflow.systems.wells import DoubleWell, MexicanHat, Morse, PoschlTeller, Quartic
+
+DEFAULTS = [system() for system in systems().values()]
+KEYS = [system.key for system in DEFAULTS]
+
+
+def configurations(system: System, batch: int = 7, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, system.particles, system.dimensions, generator=generator, dtype=torch.float64)
+
+
+def harmonic(system: Harmonic, x: np.ndarray) -> float:
+    omega = system.omega if isinstance(system.omega, tuple) else [system.omega] * system.dimensions
+    return sum(0.5 * omega[d] ** 2 * x[i, d] ** 2 for i in range(len(x)) for d in range(system.dimensions))
+
+
+def chain(system: Chain, x: np.ndarray) -> float:
+    n = system.particles
+    matrix = np.diag(np.full(n, system.omega0**2))
+    for i in range(n - 1):
+        matrix[i : i + 2, i : i + 2] += system.k * np.array([[1, -1], [-1, 1]])
+    return 0.5 * x[:, 0] @ matrix @ x[:, 0]
+
+
+def bosons(system: Bosons, x: np.ndarray) -> float:
+    trap = 0.5 * system.omega**2 * np.sum(x**2)
+    strength = system.g / (math.pi * system.s**2)
+    pairs = itertools.combinations(x, 2)
+    return trap + sum(strength * math.exp(-math.dist(a, b) ** 2 / system.s**2) for a, b in pairs)
+
+
+def coulomb(system: System, x: np.ndarray) -> float:
+    nuclei = system.nuclei()
+    charges = [*zip(nuclei.positions, nuclei.charges, strict=True), *((r, -1.0) for r in x)]
+    return sum(z * w / math.dist(p, q) for (p, z), (q, w) in itertools.combinations(charges, 2))
+
+
+THREE_CENTRES = Molecule(
+    electrons=2,
+    nuclei=[
+        {"position": [0, 0, 0], "charge": 1},
+        {"position": [1.5, 0.2, 0], "charge": 0.5},
+        {"position": [0, -1, 2.0], "charge": 2},
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        (Harmonic(), harmonic),
+        (Harmonic(particles=2, dimensions=3, omega=[0.5, 2.0, 3]), harmonic),
+        (Chain(), chain),
+        (Chain(particles=1), chain),
+        (Chain(particles=5, omega0=0.7, k=3.0), chain),
+        (Quartic(a=-2.0, b=0.5), lambda s, x: -(x[0, 0] ** 2) + 0.5 * x[0, 0] ** 4),
+        (DoubleWell(height=3.0, a=1.5), lambda s, x: 3 * ((x[0, 0] / 1.5) ** 2 - 1) ** 2),
+        (Morse(), lambda s, x: 10 * (1 - math.exp(-x[0, 0])) ** 2),
+        (PoschlTeller(), lambda s, x: -6 / math.cosh(x[0, 0]) ** 2),
+        (MexicanHat(), lambda s, x: 2 * ((x[0, 0] ** 2 + x[0, 1] ** 2) / 4 - 1) ** 2),
+        (Bosons(), bosons),
+        (Bosons(particles=3, g=2.0, s=1.3, omega=0.4), bosons),
+        (H2(), coulomb),
+        (H2Plus(), coulomb),
+        (HeHPlus(), coulomb),
+        (THREE_CENTRES, coulomb),
+    ],
+    ids=lambda value: value.key if isinstance(value, System) else "",
+)
+def test_potential(system: System, expected) -> None:
+    x = configurations(system)
+    values = system.potential(x)
+    assert values.shape == (7,)
+    np.testing.assert_allclose(values.numpy(), [expected(system, each) for each in x.numpy()], rtol=1e-12)
+
+
+@pytest.mark.parametrize("system", DEFAULTS, ids=KEYS)
+def test_potential_keeps_dtype_and_differentiates(system: System) -> None:
+    x = configurations(system).requires_grad_()
+    assert torch.autograd.gradcheck(system.potential, x, atol=1e-4, rtol=1e-4)
+    single = system.potential(x.detach().float())
+    assert single.dtype == torch.float32
+    assert torch.allclose(single.double(), system.potential(x.detach()), rtol=1e-4)
+
+
+@pytest.mark.parametrize("system", DEFAULTS, ids=KEYS)
+def test_potential_far_away_has_finite_gradients(system: System) -> None:
+    x = (100 * configurations(system).abs() + 10).requires_grad_()
+    (gradient,) = torch.autograd.grad(system.potential(x).sum(), x)
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("system", [s for s in DEFAULTS if s.particles > 1], ids=lambda s: s.key)
+def test_exchange_symmetry(system: System) -> None:
+    x = configurations(system)
+    order = [*range(1, system.particles), 0]
+    same = torch.allclose(system.potential(x), system.potential(x[:, order]), rtol=1e-12)
+    assert same is system.identical
+
+
+@pytest.mark.parametrize("system", [*DEFAULTS, Harmonic(omega=[1.0, 1.0, 2.0])])
+def test_isotropy(system: System) -> None:
+    x = configurations(system)
+    rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(system.dimensions, system.dimensions)))
+    turned = -x @ torch.as_tensor(rotation)
+    same = torch.allclose(system.potential(x), system.potential(turned), rtol=1e-12)
+    # the chain is even, which in one dimension is all a rotation can do, but its particles are not alike
+    assert (same and system.key != "chain") is system.isotropic
+
+
+@pytest.mark.parametrize("system", DEFAULTS, ids=KEYS)
+def test_separable_traps_have_a_harmonic_centre_of_mass(system: System) -> None:
+    if not system.separable:
+        assert system.key not in ("harmonic", "bosons")
+        return
+    x = configurations(system)
+    shift = torch.full((1, 1, system.dimensions), 0.3, dtype=x.dtype)
+    work = system.potential(x + shift) - system.potential(x)
+    omega = np.array(system.frequencies()) if isinstance(system, Harmonic) else np.full(2, system.omega)
+    expected = ((x.numpy().sum(1) * 0.3 + 0.5 * system.particles * 0.09) * omega**2).sum(-1)
+    np.testing.assert_allclose(work.numpy(), expected, rtol=1e-10)
+
+
+def test_the_curvature_at_the_poschl_teller_minimum() -> None:
+    hessian = torch.func.hessian(lambda x: PoschlTeller().potential(x.reshape(1, 1, 1))[0])
+    assert hessian(torch.zeros(1, dtype=torch.float64)).item() == pytest.approx(12.0)
+
+
+ATOM = {"position": [3.0, 1.0, 0.0], "charge": 2.0}
+
+
+def protons(*separation: float, charge: float = 1.0) -> list[dict]:
+    return [{"position": [1.0, 1.0, 1.0], "charge": charge},
+            {"position": [1.0 + d for d in separation], "charge": charge}]
+
+
+@pytest.mark.parametrize(
+    ("system", "energy", "error"),
+    [
+        (Harmonic(), 6.0, 0),
+        (Harmonic(particles=3, dimensions=2, omega=[1.0, 2.5]), 5.25, 0),
+        (Chain(), 6.401422881903136, 0),
+        (Chain(particles=64), 53.374502105215385, 0),
+        (Chain(particles=2, omega0=1.0, k=4.0), 2.0, 0),
+        (Quartic(a=0.0), 0.6679862591558, 1e-12),
+        (Quartic(), 0.8037706512343, 1e-12),
+        (Quartic(a=2.0, b=2.0**1.5), math.sqrt(2) * 0.8037706512343, 1e-11),
+        (DoubleWell(), 0.9004067473103, 1e-12),
+        (Morse(), 2.1110679774998, 1e-12),
+        (PoschlTeller(lambda_=3.0), -4.5, 0),
+        (MexicanHat(), 0.8694654093058, 1e-12),
+        (H2(), -1.17447593, 3e-9),
+        (H2(R=4), -1.0163902529, 1e-9),
+        (H2Plus(), -0.602634214495, 1e-11),
+        (HeHPlus(), -2.9787083, 3e-7),
+        (find("h")(), -0.5, 0),
+        (find("he")(), -2.903724377034, 1e-12),
+        (find("h_minus")(), -0.527751016544, 1e-12),
+        (Molecule(electrons=2, nuclei=[ATOM]), -2.903724377034, 1e-12),
+        (Molecule(electrons=1, nuclei=[ATOM]), -2.0, 0),
+        (Molecule(electrons=2, nuclei=protons(0, 1.4 * 0.6, 1.4 * 0.8)), -1.1744757142, 1e-9),
+        # H2+ with charges 2 at R = 1 is H2+ at R = 2: E_el(Z, R) = Z² E_el(1, ZR)
+        (Molecule(electrons=1, nuclei=protons(1, 0, 0, charge=2.0)), 4 * (-0.602634214495 - 0.5) + 4, 4e-11),
+        (Bosons(), 7.6272098, 1e-7),
+        (Bosons(particles=6), 14.170426, 2e-5),
+        (Bosons(particles=5, g=0), 5.0, 0),
+        (Bosons(particles=1, omega=3.0), 3.0, 0),
+        (Bosons(particles=2), 2.715321216, 1e-9),
+        (Bosons(particles=4, omega=4.0, s=0.25), 4 * 7.6272098, 4e-7),
+        (Bosons(particles=2, omega=0.25, s=1.0), 0.25 * 2.715321216, 1e-9),
+    ],
+)
+def test_reference(system: System, energy: float, error: float) -> None:
+    reference = system.reference()
+    assert reference is not None
+    assert reference.energy == pytest.approx(energy, abs=max(error, 1e-12 * abs(energy)))
+    assert reference.error <= max(error, 1e-12 * abs(energy))
+    assert len(reference.source) > 8 and "same" not in reference.source
+
+
+@pytest.mark.parametrize("system", [H2(R=1.7), Bosons(particles=8), Bosons(g=15.1), THREE_CENTRES])
+def test_unknown_energies_have_no_reference(system: System) -> None:
+    assert system.reference() is None
+
+
+@pytest.mark.parametrize("system", [Bosons(particles=2, g=7.3, s=0.31, omega=2.2), Quartic(a=-3.0),
+                                    DoubleWell(height=5.0), MexicanHat(height=0.3, a=3.0)])
+def test_other_parameters_are_solved(system: System) -> None:
+    reference = system.reference()
+    assert reference is not None and reference.error < 1e-8 * abs(reference.energy)
+    assert "spectral grid" in reference.source
+
+
+def test_solved_pairs_scale() -> None:
+    """Off the table as on it: E(omega, g, s) = omega E(1, g, s √omega), solved twice at the same g."""
+    one = Bosons(particles=2, g=3.3, s=0.9, omega=1.0).reference()
+    two = Bosons(particles=2, g=3.3, s=0.9 / 2, omega=4.0).reference()
+    assert one is not None and two is not None
+    assert two.energy == pytest.approx(4 * one.energy, rel=1e-12)
+
+
+def test_molecules_have_nuclei_and_units() -> None:
+    nuclei = H2(R=2.0).nuclei()
+    assert nuclei.positions == ((0.0, 0.0, -1.0), (0.0, 0.0, 1.0)) and nuclei.charges == (1.0, 1.0)
+    assert (H2.energy_unit, H2.length_unit) == ("hartree", "bohr")
+    for system in DEFAULTS:
+        assert (system.nuclei() is None) == (system.energy_unit != "hartree")
+
+
+@pytest.mark.parametrize("system", [*DEFAULTS, THREE_CENTRES, Harmonic(omega=[1.0, 2.0, 3.0])])
+def test_parameters_make_the_same_system(system: System) -> None:
+    assert type(system)(**system.parameters()) == system
+    assert hash(system) == hash(type(system)(**system.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("system", "parameters"),
+    [
+        (Harmonic, {"omega": [1.0, 2.0]}), (Harmonic, {"omega": -1.0}), (Harmonic, {"particles": 0}),
+        (Harmonic, {"omega": [1.0, 2.0, 0.0]}), (Chain, {"k": -1.0}), (Quartic, {"b": 0.0}),
+        (Morse, {"depth": 0.1, "a": 1.0}), (Bosons, {"g": -1.0}), (Bosons, {"s": 0.0}), (H2, {"R": 0.0}),
+        (Molecule, {"electrons": 3}), (Molecule, {"nuclei": []}), (Molecule, {"nuclei": [ATOM, ATOM]}),
+        (Molecule, {"nuclei": [{"position": [0, 0], "charge": 1.0}]}),
+        (Molecule, {"nuclei": [{"position": [0, 0, 0], "charge": -1.0}]}), (H2, {"R": "1.4"}),
+        (Bosons, {"particles": 2.0}), (Bosons, {"extra": 1}),
+    ],
+)
+def test_impossible_parameters(system: type[System], parameters: dict) -> None:
+    with pytest.raises(ValidationError):
+        system(**parameters)
