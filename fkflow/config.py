@@ -1,4 +1,4 @@
-"""The recipe: its schema, how it is read and written, and what is said about a wrong one.
+"""The recipe: how it is read and written, and what is said about a wrong one (`schema` says what is right).
 
 A recipe is a TOML file with the sections [system], [network], [train] and [measure]; every key but
 `system.name` has a default. Anything wrong is a RecipeError of one sentence that names the file (or the
@@ -16,114 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from fkflow.errors import RecipeError
 from fkflow.registry import did_you_mean, find, recipes
+from fkflow.schema import SECTIONS, Conflict, MeasureConfig, NetworkConfig, Recipe, TrainConfig
 from fkflow.system import System
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class NetworkConfig(_Section):
-    """The network for log ψ (or, as `pair_drift`, for the drift itself)."""
-
-    kind: Literal["auto", "symmetric", "generic", "molecular", "pair_drift"] = Field(
-        "auto", description="auto, symmetric, generic, molecular or pair_drift (free vector field)"
-    )
-    hidden: int = Field(32, ge=1, le=4096, description="width of the hidden layers")
-    layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
-
-
-class TrainConfig(_Section):
-    """Training on Girsanov paths."""
-
-    estimator: Literal["covariance", "pathwise", "local_energy"] = Field(
-        "covariance", description="gradient: covariance, pathwise or local_energy (for comparison)"
-    )
-    optimiser: Literal["spring", "adam"] = Field("spring", description="spring (natural gradient) or adam")
-    walkers: int = Field(1024, ge=2, le=10**6, description="walkers, each the start of paths")
-    paths: int = Field(0, ge=0, le=10**4, description="paths of each walker; 0 for one orthogonal frame")
-    antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
-    steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")
-    dt: float = Field(1e-6, gt=0, le=1, description="time step, in units of the natural time")
-    iterations: int = Field(120, ge=0, le=10**7, description="most iterations")
-    rate: float = Field(0.1, gt=0, le=100, description="imaginary time of an update, in natural times (Adam: step)")
-    decay: float = Field(80.0, gt=0, le=1e9, description="the rate falls as 1/(1 + iteration/decay)")
-    curvature: float = Field(1.0, ge=0, le=1, description="share of walkers that make the step implicit; 0: explicit")
-    damping: float = Field(1e-3, gt=0, le=1e6, description="damping of the natural gradient at the end")
-    damping_start: float = Field(0.1, ge=0, le=1e6, description="added to the damping at the start")
-    damping_decay: float = Field(5.0, gt=0, le=1e9, description="iterations over which that falls by e")
-    momentum: float = Field(0.8, ge=0, lt=1, description="momentum of the natural gradient")
-    max_change: float = Field(0.1, gt=0, le=1e3, description="largest rms change of log psi in one step")
-    clip: float = Field(10.0, gt=0, le=1e6, description="outliers are drawn in to so many mean absolute deviations")
-    moves: int = Field(5, ge=1, le=10**5, description="Metropolis moves of the walkers between iterations")
-    equilibrate: int = Field(50, ge=0, le=10**6, description="Metropolis moves before the first iteration")
-    seconds: float | None = Field(None, gt=0, le=1e9, description="time budget; if left out, none")
-
-
-class MeasureConfig(_Section):
-    """Measuring with the drift frozen, until the target error or the time budget is reached."""
-
-    walkers: int = Field(4096, ge=2, le=10**7, description="walkers")
-    target_error: float = Field(1e-4, gt=0, le=1e9, description="error of the energy at which to stop")
-    seconds: float = Field(60.0, gt=0, le=1e9, description="time budget")
-    bins: int = Field(100, ge=2, le=10**4, description="bins of each density")
-
-
-class Conflict(ValueError):
-    """Two keys of a recipe that exclude each other; `keys` names them, the one to change first."""
-
-    def __init__(self, keys: tuple[str, ...], reason: str) -> None:
-        super().__init__(reason)
-        self.keys = keys
-
-
-class Recipe(_Section):
-    """A complete run: what to solve and how."""
-
-    system: SerializeAsAny[System]
-    network: NetworkConfig = Field(default_factory=NetworkConfig)
-    train: TrainConfig = Field(default_factory=TrainConfig)
-    measure: MeasureConfig = Field(default_factory=MeasureConfig)
-
-    @model_validator(mode="after")
-    def _check_consistent(self) -> Recipe:
-        system, kind = self.system, self.network.kind
-        estimator, optimiser = self.train.estimator, self.train.optimiser
-        fitting: tuple[str, ...]
-        if system.nuclei() is not None:
-            fitting, why = ("auto", "molecular"), "its nuclei need exact cusps"
-        elif system.identical:
-            fitting, why = ("auto", "symmetric", "generic", "pair_drift"), "it has no nuclei"
-        else:
-            fitting, why = ("auto", "generic"), "it has distinguishable particles and no nuclei"
-        if kind not in fitting:
-            choices = ", ".join(json.dumps(choice) for choice in fitting)
-            raise Conflict(("network.kind", "system.name"),
-                           f"it must be one of {choices} with the system {system.key}, since {why}")
-        if kind == "pair_drift" and estimator != "pathwise":
-            raise Conflict(("train.estimator", "network.kind"),
-                           'it must be "pathwise" with network.kind = "pair_drift", a drift without a log ψ')
-        if estimator == "pathwise" and optimiser == "spring":
-            raise Conflict(("train.optimiser", "train.estimator"),
-                           'it must be "adam" with train.estimator = "pathwise", since the natural gradient '
-                           "amplifies the noise of pathwise gradients")
-        return self
-
-    def resolved(self) -> dict[str, dict[str, Any]]:
-        """Every key of every section with its value, in the recipe's own names and plain types."""
-        system = {"name": self.system.key, **self.system.parameters()}
-        return _plain({"system": system, **{name: getattr(self, name).model_dump() for name in SECTIONS}})
-
-
-#: the sections beside [system]
-SECTIONS: dict[str, type[_Section]] = {
-    "network": NetworkConfig, "train": TrainConfig, "measure": MeasureConfig
-}
+__all__ = ["Loaded", "MeasureConfig", "NetworkConfig", "Recipe", "TrainConfig", "commented", "load", "parse", "to_toml"]
 
 
 @dataclass(frozen=True)
@@ -255,6 +157,10 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
         elif not isinstance(table, dict):
             problems.append(_Problem((), f"{name} = {_shown(table)} is not allowed: it must be a section"))
     parts: dict[str, Any] = {"system": _system(tables.get("system", {}), problems)}
+    network, train = tables.get("network"), tables.get("train", {})
+    if isinstance(network, dict) and network.get("kind") == "pair_drift" and isinstance(train, dict):
+        # without a log ψ there is but one way to train
+        tables = {**tables, "train": {"estimator": "pathwise", **train}}
     for name, model in SECTIONS.items():
         parts[name] = _validated(model, name, tables.get(name, {}), problems)
     if problems:
@@ -368,12 +274,6 @@ def _shown(value: Any) -> str:
 def _shortened(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def _toml_value(value: Any) -> str:

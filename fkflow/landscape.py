@@ -101,7 +101,7 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
 
 
 def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
-    """Electrons placed on nuclei (on different ones where there are two), each a Gaussian of width 1/Z; ℓ = 1/Z_max."""
+    """Electrons placed on nuclei (on different ones where there are two), each a Gaussian of width 1/Z; ℓ = √3/Z_max, the rms radius of 1s."""
     positions = torch.tensor(nuclei.positions, dtype=torch.float64)
     charges = torch.tensor(nuclei.charges, dtype=torch.float64)
     sites = [list(choice) for choice in itertools.product(range(len(charges)), repeat=electrons)
@@ -111,7 +111,7 @@ def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
     centre = positions.mean(0).expand(electrons, 3).clone()
     offsets = (minima - centre).flatten(1)
     covariance = (offsets.T @ offsets) / len(minima) + (widths @ widths.mT).mean(0)
-    return Landscape(1 / float(charges.max()), centre, minima, widths, covariance, torch.zeros(3, 3, dtype=torch.float64))
+    return Landscape(math.sqrt(3) / float(charges.max()), centre, minima, widths, covariance, torch.zeros(3, 3, dtype=torch.float64))
 
 
 def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float) -> Tensor:

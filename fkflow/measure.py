@@ -20,7 +20,7 @@ from fkflow.observables import Histograms, drift_fields
 from fkflow.paths import brownian_frames, girsanov_action
 from fkflow.results import Energy, Measurement
 from fkflow.sampling import Walkers, metropolis
-from fkflow.statistics import Estimate, autocorrelation_time, chains_estimate, split_rhat
+from fkflow.statistics import Estimate, autocorrelation_time, chains_estimate, halves_shift, split_rhat
 from fkflow.system import System
 
 #: Metropolis moves between two sweeps that are measured
@@ -29,8 +29,8 @@ MOVES_PER_SWEEP = 5
 FEWEST_SWEEPS = 10
 #: walkers whose final places are stored
 STORED_SAMPLES = 2048
-#: R̂ above which the walkers had not forgotten where they began
-LARGE_RHAT = 1.1
+#: σ between the halves of the measurement above which the walkers had not forgotten where they began
+LARGE_DRIFT = 4.0
 
 Report = Callable[[Estimate, float], None]
 
@@ -80,8 +80,10 @@ def measure(
     if estimate.error > config.target_error:
         warnings.append(f"the time budget of {config.seconds:g} s ended before the target error {config.target_error:g} "
                         "was reached: fkflow measure RUN --set measure.seconds=... goes on")
-    if rhat > LARGE_RHAT:
-        warnings.append(f"R-hat = {rhat:.2f}: the walkers had not forgotten their start, the error bar is too small")
+    shift = halves_shift(samples)
+    if abs(shift) > LARGE_DRIFT:
+        warnings.append(f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
+                        "not forgotten their start, the error bar is too small")
     energy = Energy(estimate, float(samples.std()), samples.mean(1), autocorrelation_time(samples),
                     float(np.mean(acceptances)), rhat)
     stored = walkers.x[:STORED_SAMPLES].cpu().numpy()

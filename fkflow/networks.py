@@ -282,15 +282,16 @@ def nuclear_symmetries(bonds: Tensor, charges: Tensor) -> list[list[int]]:
 class PairDrift(nn.Module):
     """The free vector drift of Barr, Gispen, Lamacraft (2020): v need not be a gradient, its curl is measured.
 
-    v_i = Σ_j f(r_ij, r_i, r_j) (x_i − x_j)/ℓ² + g(r_i, m_i) (x_i − c)/ℓ² (+ unit vectors with cusps for nuclei), with
-    perceptrons f, g: equivariant under permutations and, about the centre, under rotations. Started at the drift of the
-    Gaussian approximation.
+    v_i = −κ(x_i − c) + Σ_j f(r_ij, x_i, x_j) (x_i − x_j) + g(x_i, m_i), with m_i = Σ_j of messages, plus unit vectors with the
+    Coulomb cusps where there are nuclei; f, g are perceptrons of bounded features, so that free-running paths cannot
+    explode. Equivariant under permutations; rotations are learned. κ starts at the Gaussian approximation.
     """
 
     def __init__(self, length: float, centre: Tensor, stiffness: float, particles: int, hidden: int, layers: int,
                  nuclei_positions: Tensor | None = None, charges: Tensor | None = None) -> None:
         super().__init__()
-        self.length, self.particles, self.stiffness = length, particles, stiffness
+        self.length, self.particles = length, particles
+        self.stiffness = nn.Parameter(torch.tensor(stiffness))
         self.register_buffer("centre", centre)
         self.register_buffer("nuclei", nuclei_positions)
         self.register_buffer("charges", charges)
@@ -305,15 +306,15 @@ class PairDrift(nn.Module):
         """Drift v (B, N, D) at x (B, N, D)."""
         y = (x - self.centre) / self.length
         square = y.square().sum(-1, keepdim=True)
-        own = torch.cat([(1 + square).sqrt(), (-0.5 * square).exp(), y], -1)
+        own = torch.cat([1 / (1 + square), (-0.5 * square).exp(), y / (1 + square).sqrt()], -1)
         v = -self.stiffness * y
         features = own
         if self.pair is not None:
             apart = y[:, self.first] - y[:, self.second]
             r2 = apart.square().sum(-1, keepdim=True)
             ends = torch.cat([own[:, self.first], own[:, self.second]], -1)
-            out = self.pair(torch.cat([(-4 * r2).exp(), (-0.5 * r2).exp(), (1 + r2).sqrt(), ends], -1))
-            v = v.index_add(1, self.first, out[..., :1] * apart)
+            out = self.pair(torch.cat([(-4 * r2).exp(), (-0.5 * r2).exp(), 1 / (1 + r2), ends], -1))
+            v = v.index_add(1, self.first, out[..., :1] * apart / (1 + r2).sqrt())
             sums = torch.zeros(*x.shape[:2], out.shape[-1] - 1, dtype=x.dtype, device=x.device)
             features = torch.cat([own, sums.index_add(1, self.first, out[..., 1:])], -1)
         v = (v + self.single(features)) / self.length

@@ -50,6 +50,17 @@ def chains_estimate(samples: np.ndarray) -> Estimate:
     return Estimate(float(means.mean()), error, (spread / error) ** 2 if error > 0 else math.inf)
 
 
+def halves_shift(samples: np.ndarray) -> float:
+    """Second half minus first half of samples (T, B), in σ: walkers that are equilibrated give a number of order 1.
+
+    The difference is taken walker by walker, so correlations along each do not matter (Geweke's test on chains).
+    """
+    half = len(samples) // 2
+    shift = samples[-half:].mean(0) - samples[:half].mean(0)
+    error = shift.std(ddof=1) / math.sqrt(len(shift))
+    return float(shift.mean() / error) if error > 0 else 0.0
+
+
 def blocking(series: np.ndarray) -> tuple[np.ndarray, float]:
     """Standard error against block length for one series (n,), and the value on the plateau.
 

@@ -37,6 +37,8 @@ from fkflow.system import System
 CLIP = 5.0
 #: a step is taken back when energy plus spread rise above their best by this many of the best's spreads
 JUMP = 8.0
+#: iterations in a row below train.stop_spread that end the training
+QUIET = 10
 #: steps taken back in a row before training gives up
 MOST_UNDONE = 12
 
@@ -69,6 +71,7 @@ class TrainState:
     seconds: float = 0.0
     caution: float = 1.0
     undone: int = 0
+    quiet: int = 0
     #: energy plus spread, and spread, of the best iteration so far; the network and walkers it was seen with
     best: tuple[float, float] = (math.inf, math.inf)
     snapshot: dict[str, Any] | None = None
@@ -82,6 +85,7 @@ class TrainState:
             "momentum": self.spring.last.clone() if self.spring else None,
             "adam": self.adam.state_dict() if self.adam else None,
             "iteration": self.iteration, "seconds": self.seconds, "caution": self.caution, "undone": self.undone,
+            "quiet": self.quiet,
             "best": list(self.best), "snapshot": self.snapshot,
         }
 
@@ -95,7 +99,7 @@ class TrainState:
         if self.adam:
             self.adam.load_state_dict(state["adam"])
         self.iteration, self.seconds = state["iteration"], state["seconds"]
-        self.caution, self.undone = state["caution"], state["undone"]
+        self.caution, self.undone, self.quiet = state["caution"], state["undone"], state["quiet"]
         self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
 
 
@@ -122,7 +126,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
     begun = time.perf_counter() - state.seconds
     if state.snapshot is None and isinstance(net, LogPsi):
         metropolis(net, state.walkers, state.generator, config.equilibrate)
-    while state.iteration < config.iterations and (config.seconds is None or state.seconds < config.seconds):
+    while not _finished(config, state):
         if state.snapshot is None:
             state.snapshot = _snapshot(state)
         rate = config.rate * state.caution / (1 + state.iteration / config.decay)
@@ -135,6 +139,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             state.undone, state.caution = 0, min(1.0, state.caution * 1.05)
         else:
             _take_back(state)
+        state.quiet = state.quiet + 1 if float(energies.std()) * unit < config.stop_spread else 0
         state.iteration += 1
         state.seconds = time.perf_counter() - begun
         seen = clipped(energies, CLIP)
@@ -142,6 +147,12 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             state.iteration, float(seen.mean()), float(seen.std() / len(seen) ** 0.5), float(energies.std()),
             state.seconds, rate, damping, state.walkers.acceptance, not believable,
         )
+
+
+def _finished(config: TrainConfig, state: TrainState) -> bool:
+    if config.seconds is not None and state.seconds >= config.seconds:
+        return True
+    return state.iteration >= config.iterations or state.quiet >= QUIET
 
 
 def _iterate(
@@ -194,6 +205,10 @@ def _believable(energies: Tensor, state: TrainState) -> bool:
     """
     if energies.isfinite().sum() < 0.9 * len(energies) or not all(bool(p.isfinite().all()) for p in state.net.parameters()):
         return False
+    if not isinstance(state.net, LogPsi):
+        # free-running walkers are not ψ² distributed while the drift changes: their energies may rise before they fall
+        state.snapshot = _snapshot(state)
+        return True
     seen = clipped(energies, CLIP)
     spread = 1.4826 * float((seen - seen.median()).abs().median())
     merit = float(seen.mean()) + spread

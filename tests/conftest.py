@@ -1,5 +1,7 @@
-"""Shared fixtures: a made-up but realistic finished run, without training anything."""
+"""Shared fixtures: a made-up but realistic finished run, without training anything; trial functions; z-scores."""
 
+import math
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -151,3 +153,86 @@ def write_run():
 def made_up():
     """The parts of a made-up run, to be changed before writing."""
     return SimpleNamespace(loaded=made_up_loaded, records=made_up_records, measurement=made_up_measurement)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tests compute on one thread: sums come out to the same bits, and busy machines do not slow them down."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture
+def sigmas():
+    """A function: how many standard errors the mean of independent samples lies above an exact value."""
+
+    def deviation(samples, exact):
+        samples = np.asarray(samples, dtype=float)
+        return (samples.mean() - exact) / (samples.std(ddof=1) / math.sqrt(samples.size))
+
+    return deviation
+
+
+@pytest.fixture
+def gaussian():
+    """A function of α that gives the trial function log ψ = −½ Σ α_d x_d² (α a number or one per dimension)."""
+    import torch
+
+    from fkflow.networks import LogPsi
+
+    class Gaussian(LogPsi):
+        def __init__(self, alpha):
+            super().__init__()
+            self.alpha = torch.nn.Parameter(torch.as_tensor(alpha, dtype=torch.float64))
+
+        def forward(self, x):
+            return -0.5 * (self.alpha * x.square()).sum((1, 2))
+
+        def sample(self, walkers, shape, seed):
+            """Walkers drawn from ψ² (B, N, D), exactly; another stream than noise of the same seed."""
+            generator = torch.Generator().manual_seed(seed + 10**6)
+            normal = torch.randn(walkers, *shape, generator=generator, dtype=torch.float64)
+            return normal * (2 * self.alpha.detach()).rsqrt()
+
+    return Gaussian
+
+
+@pytest.fixture
+def hydrogenic():
+    """A function of ζ that gives the trial function log ψ = −ζ Σ_i r_i."""
+    import torch
+
+    from fkflow.networks import LogPsi
+
+    class Hydrogenic(LogPsi):
+        def __init__(self, zeta=1.0):
+            super().__init__()
+            self.zeta = torch.nn.Parameter(torch.tensor(float(zeta), dtype=torch.float64))
+
+        def forward(self, x):
+            return -self.zeta * x.norm(dim=-1).sum(1)
+
+        def sample(self, walkers, seed):
+            """One electron drawn from ψ² (B, 1, 3), exactly: 2ζr is Gamma(3) distributed."""
+            noise = np.random.default_rng(seed)
+            direction = noise.normal(size=(walkers, 1, 3))
+            direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+            radius = noise.gamma(3, size=(walkers, 1, 1)) / (2 * self.zeta.item())
+            return torch.from_numpy(radius * direction)
+
+    return Hydrogenic
+
+
+@pytest.fixture
+def perturbed():
+    """A function that moves every parameter of a network by seeded Gaussian noise and returns the network."""
+    import torch
+
+    def move(net, scale=0.3, seed=1):
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for p in net.parameters():
+                p += scale * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+        return net
+
+    return move

@@ -13,9 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 #: lowest first; a module imports from its own layer and those before it, never in a circle
 LAYERS = (
     {"errors", "statistics", "system", "device"},
-    {"registry", "results"},
+    {"registry", "results", "schema"},
     {"config", "store", "landscape"},
-    {"networks", "paths", "sampling", "gradients", "optimisers", "local_energy"},
+    {"networks", "paths", "sampling", "gradients", "optimisers", "local_energy", "observables"},
     {"train", "measure", "project"},
     {"run", "plot"},
     {"cli", "__init__"},

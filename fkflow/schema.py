@@ -1,0 +1,138 @@
+"""The recipe's schema: every section and key with its type, bounds, default and meaning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+
+from fkflow.system import System
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class NetworkConfig(Section):
+    """The network for log ψ (or, as `pair_drift`, for the drift itself)."""
+
+    kind: Literal["auto", "symmetric", "generic", "molecular", "pair_drift"] = Field(
+        "auto", description="auto, symmetric, generic, molecular or pair_drift (free vector field)"
+    )
+    hidden: int = Field(16, ge=1, le=4096, description="width of the hidden layers")
+    layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
+
+
+#: what train keys default to where the estimator or optimiser asks for something else than the fields say: backpropagation
+#: needs paths of a finite length, Adam a step in its own units
+ESTIMATOR_DEFAULTS: dict[str, dict[str, Any]] = {
+    "pathwise": {"optimiser": "adam", "walkers": 512, "steps": 32, "dt": 0.01, "iterations": 400},
+}
+OPTIMISER_DEFAULTS: dict[str, dict[str, Any]] = {"adam": {"rate": 3e-3, "decay": 400.0, "iterations": 400}}
+
+
+class TrainConfig(Section):
+    """Training on Girsanov paths."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        filled = {**ESTIMATOR_DEFAULTS.get(str(given.get("estimator")), {}), **given}
+        return {**OPTIMISER_DEFAULTS.get(str(filled.get("optimiser")), {}), **filled}
+
+    estimator: Literal["covariance", "pathwise", "local_energy"] = Field(
+        "covariance", description="gradient: covariance, pathwise or local_energy (for comparison)"
+    )
+    optimiser: Literal["spring", "adam"] = Field("spring", description="spring (natural gradient) or adam")
+    walkers: int = Field(1024, ge=2, le=10**6, description="walkers, each the start of paths")
+    paths: int = Field(0, ge=0, le=10**4, description="paths of each walker; 0 for one orthogonal frame")
+    antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
+    steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")
+    dt: float = Field(1e-8, gt=0, le=1, description="time step, in units of the natural time")
+    iterations: int = Field(120, ge=0, le=10**7, description="most iterations")
+    rate: float = Field(0.3, gt=0, le=100, description="imaginary time of an update, in natural times (Adam: step)")
+    decay: float = Field(80.0, gt=0, le=1e9, description="the rate falls as 1/(1 + iteration/decay)")
+    curvature: float = Field(1.0, ge=0, le=1, description="share of walkers that make the step implicit; 0: explicit")
+    damping: float = Field(1e-3, gt=0, le=1e6, description="damping of the natural gradient at the end")
+    damping_start: float = Field(0.1, ge=0, le=1e6, description="added to the damping at the start")
+    damping_decay: float = Field(5.0, gt=0, le=1e9, description="iterations over which that falls by e")
+    momentum: float = Field(0.8, ge=0, lt=1, description="momentum of the natural gradient")
+    max_change: float = Field(0.2, gt=0, le=1e3, description="largest rms change of log psi in one step")
+    clip: float = Field(10.0, gt=0, le=1e6, description="outliers are drawn in to so many mean absolute deviations")
+    moves: int = Field(5, ge=1, le=10**5, description="Metropolis moves of the walkers between iterations")
+    equilibrate: int = Field(50, ge=0, le=10**6, description="Metropolis moves before the first iteration")
+    stop_spread: float = Field(
+        1e-3, ge=0, le=1e6, description="train no further once the energy spreads by less, in natural energies"
+    )
+    seconds: float | None = Field(None, gt=0, le=1e9, description="time budget; if left out, none")
+
+
+class MeasureConfig(Section):
+    """Measuring with the drift frozen, until the target error or the time budget is reached."""
+
+    walkers: int = Field(4096, ge=2, le=10**7, description="walkers")
+    target_error: float = Field(1e-4, gt=0, le=1e9, description="error of the energy at which to stop")
+    seconds: float = Field(60.0, gt=0, le=1e9, description="time budget")
+    bins: int = Field(100, ge=2, le=10**4, description="bins of each density")
+
+
+class Conflict(ValueError):
+    """Two keys of a recipe that exclude each other; `keys` names them, the one to change first."""
+
+    def __init__(self, keys: tuple[str, ...], reason: str) -> None:
+        super().__init__(reason)
+        self.keys = keys
+
+
+class Recipe(Section):
+    """A complete run: what to solve and how."""
+
+    system: SerializeAsAny[System]
+    network: NetworkConfig = Field(default_factory=NetworkConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    measure: MeasureConfig = Field(default_factory=MeasureConfig)
+
+    @model_validator(mode="after")
+    def _check_consistent(self) -> Recipe:
+        system, kind = self.system, self.network.kind
+        estimator, optimiser = self.train.estimator, self.train.optimiser
+        fitting: tuple[str, ...]
+        if system.nuclei() is not None:
+            fitting, why = ("auto", "molecular"), "its nuclei need exact cusps"
+        elif system.identical:
+            fitting, why = ("auto", "symmetric", "generic", "pair_drift"), "it has no nuclei"
+        else:
+            fitting, why = ("auto", "generic"), "it has distinguishable particles and no nuclei"
+        if kind not in fitting:
+            choices = ", ".join(json.dumps(choice) for choice in fitting)
+            raise Conflict(("network.kind", "system.name"),
+                           f"it must be one of {choices} with the system {system.key}, since {why}")
+        if kind == "pair_drift" and estimator != "pathwise":
+            raise Conflict(("train.estimator", "network.kind"),
+                           'it must be "pathwise" with network.kind = "pair_drift", a drift without a log ψ')
+        if estimator == "pathwise" and optimiser == "spring":
+            raise Conflict(("train.optimiser", "train.estimator"),
+                           'it must be "adam" with train.estimator = "pathwise", since the natural gradient '
+                           "amplifies the noise of pathwise gradients")
+        return self
+
+    def resolved(self) -> dict[str, dict[str, Any]]:
+        """Every key of every section with its value, in the recipe's own names and plain types."""
+        system = {"name": self.system.key, **self.system.parameters()}
+        return _plain({"system": system, **{name: getattr(self, name).model_dump() for name in SECTIONS}})
+
+
+#: the sections beside [system]
+SECTIONS: dict[str, type[Section]] = {
+    "network": NetworkConfig, "train": TrainConfig, "measure": MeasureConfig
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,70 @@
+"""Run recipes over seeds and parameters as a user would, and print a table: energy, σ from the reference, wall clock, memory.
+
+    python scripts/seeds.py --seeds 10 h2 bosons
+    python scripts/seeds.py "h2 system.R=0.8" "bosons system.g=50.0" --threads 2
+
+Each case is a recipe followed by key=value overrides. Each run is the installed command in a process of its own, in a
+temporary folder; the wall clock is that of the whole command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def run_case(case: str, seed: int, threads: int | None) -> dict:
+    """One run of the command; its JSON, wall clock (s) and the tail of its messages if it failed."""
+    recipe, *overrides = case.split()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "fkflow", "run", recipe, "--seed", str(seed), "--json", "--out", f"{folder}/run"]
+        for override in overrides:
+            command += ["--set", override]
+        if threads:
+            command += ["--threads", str(threads)]
+        begun = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(recipe).parent)
+        wall = time.perf_counter() - begun
+    if done.returncode:
+        return {"wall": wall, "failed": f"exit {done.returncode}: {done.stderr.strip().splitlines()[-1]}"}
+    return {"wall": wall, **json.loads(done.stdout)}
+
+
+def row(case: str, seed: int, result: dict) -> str:
+    """One line of the table (Markdown)."""
+    if "failed" in result:
+        return f"| {case} | {seed} | {result['failed']} | | | | {result['wall']:.0f} |"
+    measured, reference = result["variational"], result["reference"]
+    difference = z = ""
+    if reference:
+        gap = measured["energy"] - reference["energy"]
+        error = (measured["error"] ** 2 + reference["error"] ** 2) ** 0.5
+        difference, z = f"{gap:+.1e}", f"{gap / max(error, 1e-12):+.1f}"
+    return (f"| {case} | {seed} | {measured['energy']:.7g} ± {measured['error']:.1g} | {difference} | {z} | "
+            f"{measured['local_energy_std']:.2g} | {result['wall']:.0f} |")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="+", metavar="CASE", help="a recipe, then key=value overrides, in one argument")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds of each case, from 0")
+    parser.add_argument("--threads", type=int, help="CPU threads of each run (default: fkflow's own choice)")
+    options = parser.parse_args()
+    print("| case | seed | variational energy | − reference | σ | local-energy spread | wall clock (s) |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for case in options.cases:
+        for seed in range(options.seeds):
+            print(row(case, seed, run_case(case, seed, options.threads)), flush=True)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"\nlargest peak memory of a run: {peak:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

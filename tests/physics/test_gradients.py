@@ -1,0 +1,253 @@
+"""Gradients of the energy: against closed forms, finite differences of the same paths, and one another."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from fkflow import gradients
+from fkflow.gradients import (
+    clipped,
+    covariance_gradient,
+    flat_step,
+    jacobian,
+    jacobian_slope,
+    path_energies,
+    pathwise_gradient,
+)
+from fkflow.landscape import explore
+from fkflow.networks import LogPsi, PairDrift, build
+from fkflow.paths import brownian_frames, girsanov_action
+from fkflow.registry import find
+
+SYSTEMS = {"bosons": find("bosons")(particles=3), "chain": find("chain")(particles=4), "quartic": find("quartic")(),
+           "h": find("h")(), "h2": find("h2")()}
+
+
+@pytest.fixture(params=SYSTEMS)
+def case(request, perturbed):
+    """A system, a small network with random parameters, walkers, the natural time."""
+    system = SYSTEMS[request.param]
+    land = explore(system)
+    net = perturbed(build(system, land, "auto", 5, 1, 0), 0.15)
+    return system, net, land.start(12, torch.Generator().manual_seed(0)), land.length**2
+
+
+def flat_gradient(net: torch.nn.Module) -> Tensor:
+    return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in net.parameters()])
+
+
+# ----------------------------------------------------------------------------------------- the Jacobian
+
+
+def test_jacobian_against_autograd(case) -> None:
+    _, net, x, _ = case
+    rows = []
+    for walker in x:
+        net.zero_grad()
+        net(walker[None])[0].backward()
+        rows.append(flat_gradient(net))
+    found = jacobian(net, x)
+    assert torch.allclose(found, torch.stack(rows), rtol=1e-9, atol=1e-10)
+    assert torch.allclose(jacobian(net, x, chunk=5), found, rtol=1e-9, atol=1e-10)
+    assert not found.requires_grad
+
+
+def test_a_flat_step_follows_the_order_of_the_jacobian(case) -> None:
+    """U(θ + h δ) − U(θ) = h O δ: the columns of O are the parameters in the order that flat_step takes."""
+    _, net, x, _ = case
+    o, before, h = jacobian(net, x), net(x).detach(), 1e-6
+    direction = torch.randn(o.shape[1], generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    flat_step(net, h * direction)
+    assert torch.allclose((net(x).detach() - before) / h, o @ direction, rtol=1e-4, atol=1e-4)
+
+
+def test_slopes_against_finite_differences(case) -> None:
+    """K_ij = ½⟨∇∂_iU·∇∂_jU⟩: the slopes are ∇∂_iU·ξ, and half their mean outer product over ξ is K."""
+    _, net, x, unit = case
+    h, step = 1e-4 * unit**0.5, 1e-5 * unit**0.5
+    columns = []
+    for i in range(x.shape[1]):
+        for a in range(x.shape[2]):
+            shift = torch.zeros_like(x)
+            shift[:, i, a] = h
+            columns.append((jacobian(net, x + shift) - jacobian(net, x - shift)) / (2 * h))
+    mixed = torch.stack(columns, -1)  # ∂_x ∂_θ U, (B, P, d)
+    here = jacobian(net, x)
+    slope = jacobian_slope(net, x, here, torch.Generator().manual_seed(3), step)
+    xi = torch.randn(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype).flatten(1)
+    expected = torch.einsum("bpd,bd->bp", mixed, xi)
+    assert float((slope - expected).norm() / expected.norm()) < 2e-3
+    # mean over directions, for one combination c of parameters at a time, in standard errors
+    repeats = 200
+    many = jacobian_slope(net, x.repeat(repeats, 1, 1), here.repeat(repeats, 1), torch.Generator().manual_seed(4), step)
+    for seed in range(3):
+        c = torch.randn(here.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        exact = torch.einsum("bpd,p->bd", mixed, c).square().sum(1).mean()
+        values = (many @ c).square().view(repeats, -1).mean(1)
+        sigma = float(values.std()) / repeats**0.5
+        assert abs(float(values.mean() - exact)) < 4 * sigma + 1e-2 * float(exact)
+        assert abs(float(values.mean() - 1.5 * exact)) > 4 * sigma  # the twin: half as much again is seen
+
+
+# ---------------------------------------------------------------------------------- covariance gradient
+
+
+def test_backward_and_jacobian_form_agree(case) -> None:
+    _, net, x, _ = case
+    energies = torch.randn(len(x), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    covariance_gradient(net, x, energies)
+    expected = 2 * (energies - energies.mean()) @ jacobian(net, x) / len(x)
+    assert torch.allclose(flat_gradient(net), expected, rtol=1e-9, atol=1e-11)
+    # a constant energy has no gradient, and the earlier .grad is replaced
+    covariance_gradient(net, x, 0 * energies + 7)
+    assert flat_gradient(net).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("alpha", [0.6, 1.7])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_the_covariance_gradient_of_a_gaussian(alpha: float, steps: int, gaussian, sigmas) -> None:
+    """dE/dα = d/4 (1 − ω²/α²) for E = d/4 (α + ω²/α)."""
+    system, psi, walkers = find("harmonic")(particles=2, dimensions=1), gaussian(alpha), 400
+    exact = 0.5 * (1 - 1 / alpha**2)
+
+    def gradients_of(density: LogPsi, blocks: int = 60) -> list[float]:
+        found = []
+        for seed in range(blocks):
+            x = density.sample(walkers, (2, 1), seed)
+            energies = path_energies(psi, system, x, torch.Generator().manual_seed(seed), paths=2, steps=steps, dt=1e-5)
+            covariance_gradient(psi, x, energies)
+            found.append(float(psi.alpha.grad) * walkers / (walkers - 1))  # unbiased covariance
+        return found
+
+    assert abs(sigmas(gradients_of(psi), exact)) < 4
+    # the twin: the same estimator on walkers of another density
+    assert abs(sigmas(gradients_of(gaussian(0.7 * alpha)), exact)) > 8
+
+
+# ------------------------------------------------------------------------------------ pathwise gradient
+
+
+def same_noise_loss(net, system, x: Tensor, seed: int, steps: int, dt: float, values: dict[str, Tensor],
+                    terminal: bool = True) -> Tensor:
+    """A/T (B,) at parameters `values` with the noise that `pathwise_gradient` draws; Û keeps the parameters of net."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = brownian_frames(len(x), 1, steps, tuple(x.shape[1:]), generator, orthogonal=False)[:, 0]
+    ends = [x]
+
+    def drift(y: Tensor) -> Tensor:
+        if isinstance(net, PairDrift):
+            return functional_call(net, values, (y,))
+        y = y.detach().requires_grad_(True)
+        return torch.autograd.grad(functional_call(net, values, (y,)).sum(), y)[0]
+
+    def height(y: Tensor) -> Tensor:
+        ends[:] = [y]
+        return system.potential(y)
+
+    action = girsanov_action(None, drift, height, x, dt, noise).detach()
+    if terminal and not isinstance(net, PairDrift):
+        action = action + (net(x) - net(ends[0])).detach()
+    return action / (steps * dt)
+
+
+@pytest.mark.parametrize("kind", ["auto", "pair_drift"])
+@pytest.mark.parametrize("name", ["bosons", "quartic", "h"])
+@pytest.mark.parametrize("steps", [3, 12])
+def test_the_pathwise_gradient_is_that_of_the_same_noise(name: str, kind: str, steps: int, perturbed) -> None:
+    """Central differences of mean A/T along random directions, noise and x_0 held."""
+    system = SYSTEMS[name]
+    land = explore(system)
+    net = perturbed(build(system, land, kind, 5, 1, 0), 0.1)
+    x, dt = land.start(24, torch.Generator().manual_seed(0)), 0.02 * land.length**2
+    if name == "h":
+        x = x[x.norm(dim=-1)[:, 0] > 0.7]  # finite differences across the cusp mean nothing
+    energies, ends = pathwise_gradient(net, system, x, torch.Generator().manual_seed(7), steps=steps, dt=dt)
+    gradient = flat_gradient(net)
+    values = {n: p.detach() for n, p in net.named_parameters()}
+    assert torch.allclose(energies, same_noise_loss(net, system, x, 7, steps, dt, values), rtol=1e-9, atol=1e-9)
+    assert ends.shape == x.shape and not ends.requires_grad
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        direction = {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in values.items()}
+        ahead, behind = (
+            same_noise_loss(net, system, x, 7, steps, dt, {n: p + s * direction[n] for n, p in values.items()}).mean()
+            for s in (1e-5, -1e-5))
+        along = float(gradient @ torch.cat([direction[n].flatten() for n in values]))
+        assert along == pytest.approx(float((ahead - behind) / 2e-5), rel=1e-4, abs=1e-6)
+        if name == "quartic" and kind == "auto" and steps == 12:  # the twin: without the terminal value it is another
+            ahead, behind = (
+                same_noise_loss(net, system, x, 7, steps, dt, {n: p + s * direction[n] for n, p in values.items()},
+                                terminal=False).mean() for s in (1e-5, -1e-5))
+            assert abs(along - float((ahead - behind) / 2e-5)) > 1e-3
+
+
+def moments_loss(alpha: Tensor, start: float, steps: int, dt: float, terminal: float) -> Tensor:
+    """E[A]/T of Euler–Maruyama with drift −αx in V = ½x² (one dimension) from the recursion of E[x²]; Û = −½ terminal x²."""
+    m, total = torch.tensor(1 / (2 * start), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    first = m
+    for _ in range(steps):
+        later = (1 - alpha * dt) ** 2 * m + dt
+        total = total + dt * (0.5 * alpha**2 * m + 0.25 * (m + later))
+        m = later
+    return (total + 0.5 * terminal * (m - first)) / (steps * dt)
+
+
+@pytest.mark.parametrize("alpha", [0.6, 1.7])
+def test_the_pathwise_gradient_of_a_gaussian(alpha: float, gaussian, sigmas) -> None:
+    """Within σ of the derivative of the moments, which obey a closed recursion; it has the sign of dE/dα."""
+    system, psi, steps, dt = find("harmonic")(particles=2, dimensions=1), gaussian(alpha), 10, 0.02
+
+    def exact(terminal: float) -> float:
+        a = torch.tensor(alpha, dtype=torch.float64, requires_grad=True)
+        (2 * moments_loss(a, alpha, steps, dt, terminal)).backward()
+        return float(a.grad)
+
+    found, means = [], []
+    for seed in range(60):
+        x = psi.sample(1000, (2, 1), seed)
+        energies, _ = pathwise_gradient(psi, system, x, torch.Generator().manual_seed(seed), steps=steps, dt=dt)
+        found.append(float(psi.alpha.grad))
+        means.append(float(energies.mean()))
+    assert abs(sigmas(found, exact(alpha))) < 4
+    value = 2 * float(moments_loss(torch.tensor(alpha, dtype=torch.float64), alpha, steps, dt, alpha))
+    assert abs(sigmas(means, value)) < 4
+    assert np.sign(np.mean(found)) == np.sign(1 - 1 / alpha**2)
+    # the twin: without the terminal value short paths learn something else
+    assert abs(sigmas(found, exact(0.0))) > 8
+
+
+@pytest.mark.parametrize("kind", ["auto", "pair_drift"])
+@pytest.mark.parametrize("steps", [9, 30])
+def test_recomputed_segments_change_nothing(kind: str, steps: int, perturbed, monkeypatch) -> None:
+    system = SYSTEMS["bosons"]
+    land = explore(system)
+    net = perturbed(build(system, land, kind, 5, 1, 0), 0.1)
+    x = land.start(16, torch.Generator().manual_seed(0))
+    found = []
+    for keep in (gradients.KEEP_STEPS, 1000):
+        monkeypatch.setattr(gradients, "KEEP_STEPS", keep)
+        energies, ends = pathwise_gradient(net, system, x, torch.Generator().manual_seed(7), steps=steps, dt=0.01)
+        found.append((energies, ends, flat_gradient(net).clone()))
+    assert steps > gradients.KEEP_STEPS or keep == 1000
+    for short, whole in zip(*found, strict=True):
+        assert torch.allclose(short, whole, rtol=1e-10, atol=1e-12)
+
+
+# --------------------------------------------------------------------------------------------- clipping
+
+
+def test_clipped_energies() -> None:
+    energies = torch.tensor([1.0, 2.0, 3.0, 2.0, 2.0, math.nan, math.inf, -math.inf, 1e9], dtype=torch.float64)
+    finite = energies[energies.isfinite()]
+    reach = 0.5 * float((finite - 2).abs().mean())
+    seen = clipped(energies, 0.5)
+    assert seen.tolist() == [1.0, 2.0, 3.0, 2.0, 2.0, 2.0, 2 + reach, 2 - reach, 2 + reach]
+    calm = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
+    assert torch.equal(clipped(calm, 10.0), calm)
+    assert clipped(torch.full((3,), math.nan), 5.0).isnan().all()

@@ -1,0 +1,131 @@
+"""Whole small runs, training and measuring: known ground-state energies within error bars."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fkflow.config import MeasureConfig, TrainConfig
+from fkflow.landscape import explore
+from fkflow.local_energy import local_energy
+from fkflow.measure import measure
+from fkflow.networks import build
+from fkflow.registry import find
+from fkflow.results import Measurement
+from fkflow.sampling import Walkers, metropolis
+from fkflow.statistics import z_score
+from fkflow.system import System
+from fkflow.systems.solvers import radial_ground_state
+from fkflow.train import begin, train
+
+
+def solved(system: System, target: float, kind: str = "auto", hidden: int = 16, layers: int = 2, **changes) -> Measurement:
+    """Train and measure with one seed, as `fkflow run` does."""
+    config = TrainConfig(**{"walkers": 512, "iterations": 60} | changes)
+    land = explore(system)
+    state = begin(build(system, land, kind, hidden, layers, 0), land, config, 0, "cpu")
+    list(train(system, land, config, state))
+    return measure(state.net, system, land, MeasureConfig(walkers=1024, target_error=target, seconds=6.0), state.walkers.x,
+                   0, dt=config.dt * land.length**2, report=lambda estimate, seconds: None)
+
+
+def quartic_level() -> float:
+    return radial_ground_state(lambda x: 0.5 * x**2 + x**4, 1).energy
+
+
+def double_well_level() -> float:
+    return radial_ground_state(lambda x: 2 * ((x / 2) ** 2 - 1) ** 2, 1).energy
+
+
+#: system, energy from elsewhere, excess that so short a training may leave, error to measure to
+CASES = {
+    "quartic": (find("quartic")(), quartic_level, 2e-4, 1e-4),
+    "double_well": (find("double_well")(), double_well_level, 5e-4, 1e-4),
+    "mexican_hat": (find("mexican_hat")(), lambda: find("mexican_hat")().reference().energy, 1e-3, 3e-4),
+    "morse": (find("morse")(), lambda: find("morse")().reference().energy, 1e-3, 3e-4),
+    "two bosons": (find("bosons")(particles=2, g=15.0, s=0.5), lambda: 2.715321216, 2e-3, 5e-4),
+    "hydrogen": (find("h")(), lambda: -0.5, 3e-4, 1e-4),
+    "helium": (find("he")(), lambda: -2.903724377, 3e-3, 1e-3),
+    "h2+": (find("h2plus")(R=2.0), lambda: -0.602634214, 1e-3, 3e-4),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ground_state_energies(name: str) -> None:
+    system, level, excess, target = CASES[name]
+    measurement = solved(system, target)
+    energy = measurement.variational
+    exact = level()
+    low = z_score(energy.estimate.value, energy.estimate.error, exact)
+    assert low > -4, "an upper bound lies below the ground state"
+    assert energy.estimate.value < exact + excess + 3 * energy.estimate.error
+    assert 0 < energy.estimate.error <= 1.5 * target
+    # the twin: the first excited state, or a tenth of the energy, is far away
+    assert abs(z_score(energy.estimate.value, energy.estimate.error, exact * 1.02)) > 8
+    assert not any("start" in warning for warning in measurement.warnings)
+    assert 0.3 < energy.acceptance < 0.95
+    assert measurement.samples.shape == (1024, system.particles, system.dimensions)
+    assert measurement.curl is None and len(measurement.drift) == 1
+
+
+@pytest.mark.parametrize("omega", [0.2, 5.0])
+def test_units_do_not_matter(omega: float) -> None:
+    """The same defaults in a trap of another frequency: E = ω E(g, s √ω)."""
+    system = find("bosons")(particles=2, g=15.0, s=0.5 / omega**0.5, omega=omega)
+    estimate = solved(system, 1e-3 * omega).variational.estimate
+    assert estimate.value / omega == pytest.approx(2.715321216, abs=3e-3 + 3 * estimate.error / omega)
+
+
+def true_energy(net, system: System, x: torch.Tensor, unit: float) -> tuple[float, float]:
+    """Mean local energy over ψ² and its error, from fresh Metropolis walks."""
+    walkers = Walkers(x[:1].expand(2000, *x.shape[1:]).clone() + 0.1 * unit**0.5 * torch.randn(
+        2000, *x.shape[1:], generator=torch.Generator().manual_seed(1), dtype=x.dtype), 0.2 * unit)
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(20):
+        metropolis(net, walkers, generator, 10)
+    energies = local_energy(net, system, walkers.x)
+    return float(energies.mean()), float(energies.std() / len(energies) ** 0.5)
+
+
+WAYS = {
+    "pathwise adam": {"estimator": "pathwise", "optimiser": "adam", "rate": 0.02, "steps": 16, "dt": 0.02,
+                      "walkers": 128, "iterations": 60},
+    "covariance adam": {"optimiser": "adam", "rate": 0.02, "walkers": 512, "iterations": 80},
+    "covariance spring": {"walkers": 512, "iterations": 30},
+    "explicit spring": {"walkers": 512, "iterations": 60, "curvature": 0.0, "rate": 0.1},
+    "paths of many steps": {"walkers": 512, "iterations": 30, "steps": 8, "dt": 1e-3, "paths": 2},
+    "local energy spring": {"estimator": "local_energy", "walkers": 512, "iterations": 30},
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("name", ["harmonic", "quartic"])
+def test_every_way_of_training_lowers_the_energy(name: str, way: dict, perturbed) -> None:
+    """From a network whose parameters are wrong, all ways lead to the ground state."""
+    system = find("harmonic")(particles=2, dimensions=2) if name == "harmonic" else find("quartic")()
+    land = explore(system)
+    net = build(system, land, "auto", 8, 1, 0)
+    with torch.no_grad():
+        net.own_root *= 1.5
+    config = TrainConfig(**way)
+    exact, unit = system.reference().energy, land.length**2
+    state = begin(net, land, config, 0, "cpu")
+    before, error_before = true_energy(net, system, state.walkers.x, unit)
+    assert before - 4 * error_before > exact * 1.02
+    list(train(system, land, config, state))
+    after, error = true_energy(net, system, state.walkers.x, unit)
+    assert after > exact - 4 * error - 1e-9
+    assert after - exact < 0.2 * (before - exact) + 4 * error
+
+
+def test_the_vector_drift_of_the_paper() -> None:
+    """`PairDrift` with pathwise gradients: an upper bound from its own paths, a curl that is measured."""
+    system = find("bosons")(particles=2, g=1.0)
+    measurement = solved(system, 5e-3, "pair_drift", 8, 1, estimator="pathwise", optimiser="adam", rate=5e-3, steps=32,
+                         dt=0.01, walkers=128, iterations=80)
+    estimate = measurement.variational.estimate
+    exact = system.reference().energy  # 2.126967
+    assert estimate.value > exact - 4 * estimate.error - 0.02  # its time step error is not in the error bar
+    assert estimate.value < 1.03 * exact
+    assert 0 < measurement.curl < 0.3
+    assert "time step" in " ".join(measurement.warnings)

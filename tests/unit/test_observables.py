@@ -1,0 +1,208 @@
+"""Densities and drift fields: normalisation, closed forms with error bars, shapes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chi
+
+from fkflow.landscape import explore
+from fkflow.networks import build
+from fkflow.observables import FIELD_POINTS, GROUPS, MAP_BINS, Histograms, drift_fields, views
+from fkflow.registry import find
+from fkflow.results import Axis, Histogram
+from fkflow.system import System
+
+OMEGA = 2.0
+SYSTEMS = {
+    "line": find("double_well")(),
+    "chain": find("chain")(particles=3),
+    "round 2D": find("bosons")(particles=3),
+    "oval 2D": find("harmonic")(particles=2, dimensions=2, omega=[1.0, 2.0]),
+    "round 3D": find("harmonic")(particles=2, dimensions=3, omega=OMEGA),
+    "oval 3D": find("harmonic")(particles=2, dimensions=3, omega=[1.0, 2.0, 3.0]),
+    "round 5D": find("harmonic")(particles=2, dimensions=5),
+    "oval 4D": find("harmonic")(particles=1, dimensions=4, omega=[1.0, 2.0, 3.0, 4.0]),
+    "atom": find("he")(),
+    "axis": find("h2")(),
+    "triangle": find("molecule")(electrons=1, nuclei=[{"position": p, "charge": 1.0} for p in
+                                                      ((0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (1.0, 2.0, 0.0))]),
+}
+each_system = pytest.mark.parametrize("name", SYSTEMS)
+
+
+def walkers(system: System, count: int = 8000, seed: int = 0) -> torch.Tensor:
+    return explore(system).start(count, torch.Generator().manual_seed(seed))
+
+
+def counted(system: System, x: torch.Tensor, bins: int = 40, sweeps: int = 1) -> list[Histogram]:
+    histograms = Histograms(system, x, bins)
+    for part in x.view(sweeps, -1, *x.shape[1:]):
+        histograms.add(part)
+    return histograms.results()
+
+
+def volumes(axis: Axis, measure: str) -> np.ndarray:
+    """Volume of each bin of one axis, by the words of the measure."""
+    low, high, r = axis.edges[:-1], axis.edges[1:], axis.name
+    if f"4 pi {r}^2 d{r}" in measure:
+        return 4 * math.pi / 3 * (high**3 - low**3)
+    if f"2 pi {r} d" in measure:
+        return math.pi * (high**2 - low**2)
+    if measure.startswith("S_5"):
+        return 8 * math.pi**2 / 15 * (high**5 - low**5)
+    if measure.startswith("S_4"):
+        return math.pi**2 / 2 * (high**4 - low**4)
+    return high - low
+
+
+@each_system
+def test_densities_integrate_to_one(name: str) -> None:
+    found = counted(SYSTEMS[name], walkers(SYSTEMS[name]))
+    for histogram in found:
+        total = histogram.values
+        for axis in reversed(histogram.axes):
+            total = total @ volumes(axis, histogram.measure)
+        # all but the few that lie beyond the outermost bin
+        assert 0.998 < float(total) <= 1 + 1e-12, histogram.name
+        assert histogram.values.shape == histogram.errors.shape == tuple(len(a.centres) for a in histogram.axes)
+        assert (histogram.values >= 0).all() and (histogram.errors >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("line", {"density/x": "dx"}),
+        ("chain", {"density/x": "dx", "pair/r": "dr"}),
+        ("round 2D", {"density/r": "2 pi r dr", "density/xy": "dx dy", "pair/r": "2 pi r dr"}),
+        ("oval 2D", {"density/x": "dx", "density/y": "dy", "density/xy": "dx dy", "pair/r": "2 pi r dr"}),
+        ("round 3D", {"density/r": "4 pi r^2 dr", "pair/r": "4 pi r^2 dr"}),
+        ("oval 3D", {"density/x": "dx", "density/y": "dy", "density/z": "dz", "pair/r": "4 pi r^2 dr"}),
+        ("round 5D", {"density/r": "S_5 r^4 dr", "pair/r": "S_5 r^4 dr"}),
+        ("oval 4D", {"density/r": "S_4 r^3 dr"}),
+        ("atom", {"density/r": "4 pi r^2 dr", "pair/r": "4 pi r^2 dr"}),
+        ("axis", {"density/z": "dz", "density/rho": "2 pi rho drho", "density/zrho": "2 pi rho dz drho",
+                  "pair/r": "4 pi r^2 dr"}),
+        ("triangle", {"density/x": "dx", "density/y": "dy", "density/z": "dz"}),
+    ],
+)
+def test_the_densities_that_suit_a_system(name: str, expected: dict[str, str]) -> None:
+    assert {f"{v.group}/{v.name}": v.measure for v in views(SYSTEMS[name])} == expected
+    unit = SYSTEMS[name].length_unit
+    for histogram in counted(SYSTEMS[name], walkers(SYSTEMS[name], 200)):
+        dimension = {"dx": 1, "dy": 1, "dz": 1, "dr": 1, "dx dy": 2, "2 pi r dr": 2, "2 pi rho drho": 2, "S_4 r^3 dr": 4,
+                     "S_5 r^4 dr": 5}.get(histogram.measure, 3)
+        assert histogram.unit == (f"1/{unit}" if dimension == 1 else f"1/{unit}^{dimension}")
+        assert all(axis.unit == unit for axis in histogram.axes)
+
+
+def shell_deviations(histogram: Histogram, spread: float) -> np.ndarray:
+    """z of each well-filled bin against a normal distribution of that spread per coordinate in 3D."""
+    edges = histogram.axes[0].edges
+    exact = np.diff(chi(3, scale=spread).cdf(edges)) / volumes(histogram.axes[0], histogram.measure)
+    weight = histogram.values * volumes(histogram.axes[0], histogram.measure)
+    use = weight > 2e-3
+    assert use.sum() > 15
+    return (histogram.values - exact)[use] / histogram.errors[use]
+
+
+def test_a_harmonic_trap_in_closed_form() -> None:
+    """One-body and pair density of independent oscillators; z has unit variance (15/13 from sixteen groups)."""
+    system = SYSTEMS["round 3D"]
+    found = {h.group: h for h in counted(system, walkers(system, 64_000), sweeps=4)}
+    # one coordinate has variance 1/(2ω), a difference of two 1/ω
+    for group, spread in (("density", (2 * OMEGA) ** -0.5), ("pair", OMEGA**-0.5)):
+        z = shell_deviations(found[group], spread)
+        assert 0.4 < np.mean(z**2) < 2.2 and np.abs(z).max() < 5.5
+        # the twin: a frequency wrong by a tenth
+        assert np.mean(shell_deviations(found[group], spread / 1.05) ** 2) > 5
+
+
+def test_errors_of_bins_are_calibrated() -> None:
+    """Over 40 repetitions: the scatter of the bins is their stated error."""
+    system = find("harmonic")(particles=1, dimensions=1, omega=1.0)
+    edges = [walkers(system, 4000, seed=999)]
+    repeated = []
+    for seed in range(40):
+        histograms = Histograms(system, edges[0], 12)
+        histograms.add(walkers(system, 1600, seed))
+        repeated.append(next(h for h in histograms.results() if h.group == "density"))
+    values, errors = np.stack([h.values for h in repeated]), np.stack([h.errors for h in repeated])
+    filled = values.mean(0) > 0.05
+    ratio = values.std(0, ddof=1)[filled] / np.sqrt((errors**2).mean(0))[filled]
+    assert filled.sum() >= 5 and np.mean(ratio) == pytest.approx(1.0, abs=0.12)
+
+
+def test_walkers_that_move_together_make_larger_errors() -> None:
+    """The same walkers counted ten times are no ten times better: groups, not counts, make the error."""
+    system = SYSTEMS["line"]
+    x = walkers(system, 3200)
+    once = counted(system, x)[0]
+    histograms = Histograms(system, x, 40)
+    for _ in range(10):
+        histograms.add(x)
+    often = histograms.results()[0]
+    assert np.allclose(often.values, once.values) and np.allclose(often.errors, once.errors)
+
+
+@pytest.mark.parametrize("count", [2, GROUPS - 1, GROUPS + 1])
+def test_few_walkers_still_give_finite_densities(count: int) -> None:
+    """measure.walkers may be as few as two."""
+    for histogram in counted(SYSTEMS["line"], walkers(SYSTEMS["line"], count)):
+        assert np.isfinite(histogram.values).all() and np.isfinite(histogram.errors).all()
+
+
+def test_maps_and_lines_have_their_bins() -> None:
+    found = {f"{h.group}/{h.name}": h for h in counted(SYSTEMS["axis"], walkers(SYSTEMS["axis"]), bins=25)}
+    assert found["density/z"].values.shape == (25,) and found["density/zrho"].values.shape == (MAP_BINS, MAP_BINS)
+    assert found["density/rho"].axes[0].edges[0] == 0.0 and found["pair/r"].axes[0].edges[0] == 0.0
+    # symmetric walkers, symmetric map: the two protons
+    z = found["density/z"]
+    assert float(z.values @ z.axes[0].centres * np.diff(z.axes[0].edges)[0]) == pytest.approx(0.0, abs=0.05)
+
+
+# -------------------------------------------------------------------------------------------- the drift
+
+
+@each_system
+@pytest.mark.parametrize("kind", ["auto", "pair_drift"])
+def test_the_drift_field(name: str, kind: str, perturbed) -> None:
+    system = SYSTEMS[name]
+    net = perturbed(build(system, explore(system), kind, 6, 1, 0), 0.1)
+    x = walkers(system, 300)
+    (field,) = drift_fields(net, system, x)
+    line = system.dimensions == 1
+    shape = (8 * FIELD_POINTS,) if line else (FIELD_POINTS, FIELD_POINTS)
+    assert field.log_psi.shape == shape and field.vectors.shape == (*shape, 1 if line else 2)
+    assert field.positions.shape == (system.particles, system.dimensions) and field.moved == 0
+    assert len(field.axes) == (1 if line else 2) and field.name == "".join(a.name for a in field.axes)
+    assert np.isfinite(field.vectors).all()
+    # the others stand where one of the walkers has them
+    assert (x - torch.from_numpy(field.positions)).flatten(1).norm(dim=1).min() == 0
+    # each vector is the drift of the moved particle at that point
+    where = tuple(n // 3 for n in shape)
+    place = torch.from_numpy(field.positions)[None].clone()
+    plane = (2, 0) if system.nuclei() is not None else (0, 1)[: len(field.axes)]
+    if system.nuclei() is not None:
+        place[0, 0, 1] = 0.0
+    for axis, index, column in zip(field.axes, where, plane, strict=True):
+        place[0, 0, column] = axis.centres[index]
+    assert net.drift(place)[0, 0, list(plane)].numpy() == pytest.approx(field.vectors[where], rel=1e-9, abs=1e-12)
+    if kind == "pair_drift":
+        assert np.isnan(field.log_psi).all()
+    else:
+        assert field.log_psi[where] == pytest.approx(net(place).item(), rel=1e-9)
+
+
+def test_the_field_is_the_slope_of_log_psi() -> None:
+    """On the grid itself: finite differences of the Gaussian's log ψ are exact inside."""
+    system = SYSTEMS["oval 2D"]
+    (field,) = drift_fields(build(system, explore(system), "auto", 6, 1, 0), system, walkers(system, 500))
+    x, y = (axis.centres for axis in field.axes)
+    slopes = np.stack(np.gradient(field.log_psi, x, y), -1)
+    assert np.allclose(slopes[1:-1, 1:-1], field.vectors[1:-1, 1:-1], rtol=1e-6, atol=1e-8)
+    # the most likely place is where the others stand: log ψ is highest near the moved particle's own
+    assert field.log_psi.max() == pytest.approx(0.0, abs=2.0)

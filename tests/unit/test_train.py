@@ -1,0 +1,259 @@
+"""The training loop: records, bits that repeat, checkpoints that go on, steps that are taken back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fkflow import train as training
+from fkflow.config import TrainConfig
+from fkflow.errors import NumericalError
+from fkflow.landscape import Landscape, explore
+from fkflow.networks import build
+from fkflow.registry import find
+from fkflow.store import load_checkpoint, save_checkpoint
+from fkflow.system import System
+from fkflow.train import MOST_UNDONE, Record, TrainState, begin, train
+
+QUARTIC = find("quartic")()
+
+
+def prepared(system: System = QUARTIC, kind: str = "auto", seed: int = 0, **changes) -> tuple[
+    System, Landscape, TrainConfig, TrainState
+]:
+    """Arguments of `train` for a small network and few walkers."""
+    config = TrainConfig(**{"walkers": 96, "iterations": 6, "equilibrate": 20, "moves": 3, "stop_spread": 0.0} | changes)
+    land = explore(system)
+    return system, land, config, begin(build(system, land, kind, 6, 1, seed), land, config, seed, "cpu")
+
+
+def flat(tree, path: str = "") -> dict[str, object]:
+    """Every leaf of a nested state by its path."""
+    if isinstance(tree, dict):
+        return {k: v for key, branch in tree.items() for k, v in flat(branch, f"{path}/{key}").items()}
+    if isinstance(tree, (list, tuple)):
+        return {k: v for i, branch in enumerate(tree) for k, v in flat(branch, f"{path}/{i}").items()}
+    return {path: tree}
+
+
+def assert_same_bits(first: TrainState, second: TrainState) -> None:
+    a, b = flat(first.state_dict()), flat(second.state_dict())
+    assert a.keys() == b.keys()
+    for name in a:
+        if name != "/seconds":
+            same = torch.equal(a[name], b[name]) if isinstance(a[name], torch.Tensor) else a[name] == b[name]
+            assert same, name
+
+
+WAYS = {
+    "covariance spring": {},
+    "explicit spring": {"curvature": 0.0, "rate": 0.03},
+    "covariance adam": {"optimiser": "adam", "rate": 0.003},
+    "local energy": {"estimator": "local_energy"},
+    "pathwise adam": {"estimator": "pathwise", "optimiser": "adam", "rate": 0.01, "steps": 4, "dt": 0.01, "walkers": 96},
+}
+each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+
+
+@each_way
+def test_records(way: dict) -> None:
+    system, land, config, state = prepared(**way | {"walkers": 400})
+    records = list(train(system, land, config, state))
+    assert [r.iteration for r in records] == [1, 2, 3, 4, 5, 6] and state.iteration == 6
+    for record in records:
+        assert all(math.isfinite(v) for v in vars(record).values())
+        assert not record.undone and 0 < record.acceptance <= 1
+        assert 0 < record.energy < 3 and record.error > 0
+        assert record.spread >= 0.999 * record.error * 400**0.5  # the error is that of clipped energies
+    seconds = [r.seconds for r in records]
+    assert seconds == sorted(seconds) and state.seconds == seconds[-1]
+    rates = [r.rate for r in records]
+    assert rates == pytest.approx([config.rate / (1 + i / config.decay) for i in range(6)])
+    damping = [r.damping for r in records]
+    assert damping[0] == pytest.approx(config.damping + config.damping_start) and damping == sorted(damping)[::-1]
+
+
+@each_way
+def test_the_same_seed_gives_the_same_bits(way: dict) -> None:
+    runs = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(len(runs))  # the global generator plays no part
+        arguments = prepared(seed=seed, **way)
+        runs.append(([replace(r, seconds=0.0) for r in train(*arguments)], arguments[-1]))
+    assert runs[0][0] == runs[1][0] and runs[0][0] != runs[2][0]
+    assert_same_bits(runs[0][1], runs[1][1])
+
+
+@each_way
+def test_a_checkpoint_goes_on_to_the_same_bits(way: dict, tmp_path) -> None:
+    whole = prepared(**way)
+    records: list[Record] = []
+    for record in train(*whole):
+        records.append(replace(record, seconds=0.0))
+        if record.iteration == 3:
+            save_checkpoint(tmp_path / "checkpoint.pt", {"state": whole[-1].state_dict()})
+    resumed = prepared(seed=77, **way)  # all it had is overwritten
+    resumed[-1].load_state_dict(load_checkpoint(tmp_path / "checkpoint.pt")["state"])
+    assert resumed[-1].iteration == 3
+    rest = [replace(record, seconds=0.0) for record in train(*resumed)]
+    assert rest == records[3:]
+    assert_same_bits(whole[-1], resumed[-1])
+
+
+@each_way
+def test_a_state_dict_is_a_copy(way: dict) -> None:
+    arguments = prepared(**way)
+    steps = train(*arguments)
+    next(steps)
+    saved = arguments[-1].state_dict()
+    before = {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in flat(saved).items()}
+    list(steps)
+    for name, value in flat(saved).items():
+        assert torch.equal(value, before[name]) if isinstance(value, torch.Tensor) else value == before[name], name
+
+
+def test_a_checkpoint_of_another_network_is_refused() -> None:
+    state = prepared()[-1].state_dict()
+    other = prepared(find("chain")(particles=3))[-1]
+    with pytest.raises((KeyError, RuntimeError)):
+        other.load_state_dict(state)
+
+
+def test_a_vector_drift_runs_on_from_where_its_paths_ended() -> None:
+    system, land, config, state = prepared(find("bosons")(particles=2), "pair_drift", estimator="pathwise",
+                                           optimiser="adam", steps=4, dt=0.01, walkers=96)
+    x = state.walkers.x.clone()
+    records = list(train(system, land, config, state))
+    assert len(records) == 6 and (state.walkers.x != x).all()
+    # 24 steps of dt = 0.01 in natural time: displacements of about √(24 · 0.01) ℓ in each direction
+    moved = float((state.walkers.x - x).square().mean().sqrt()) / land.length
+    assert 0.5 * 0.24**0.5 < moved < 1.5 * 0.24**0.5
+
+
+def test_the_time_budget_ends_training() -> None:
+    arguments = prepared(iterations=10**6, seconds=0.05)
+    records = list(train(*arguments))
+    assert 1 <= len(records) < 10**4 and records[-1].seconds >= 0.05
+
+
+def test_no_iterations() -> None:
+    assert list(train(*prepared(iterations=0))) == []
+
+
+def test_an_exact_network_stops_training() -> None:
+    """Nothing is left to learn where the energy has no spread."""
+    arguments = prepared(find("harmonic")(particles=2, dimensions=2), iterations=1000, stop_spread=1e-3)
+    records = list(train(*arguments))
+    assert len(records) < 50
+    assert records[-1].energy == pytest.approx(2.0, abs=1e-4)
+
+
+# ------------------------------------------------------------------------------------- steps taken back
+
+
+def poison_once(monkeypatch, at: int, spoil) -> None:
+    """Spoil the parameters after the step of iteration `at`."""
+    calls, real = [], training.flat_step
+
+    def step(net, change):
+        calls.append(1)
+        real(net, change)
+        if len(calls) == at:
+            with torch.no_grad():
+                for p in net.parameters():
+                    spoil(p)
+
+    monkeypatch.setattr(training, "flat_step", step)
+
+
+@pytest.mark.parametrize("spoil", [lambda p: p.fill_(math.nan), lambda p: p.mul_(math.inf), lambda p: p.add_(4.0),
+                                   lambda p: p.mul_(-30.0)],
+                         ids=["nan", "inf", "shifted", "magnified"])
+@pytest.mark.parametrize("name", ["quartic", "he"])
+def test_a_poisoned_step_is_taken_back(name: str, spoil, monkeypatch) -> None:
+    poison_once(monkeypatch, 8, spoil)
+    system = find(name)()
+    system, land, config, state = prepared(system, walkers=256, iterations=30)
+    records = list(train(system, land, config, state))
+    undone = [r.iteration for r in records if r.undone]
+    assert undone and undone[0] == 9 and len(undone) <= 3
+    assert all(p.isfinite().all() for p in state.net.parameters()) and state.walkers.x.isfinite().all()
+    last = records[-5:]
+    energy = sum(r.energy for r in last) / 5
+    assert energy == pytest.approx(system.reference().energy, rel=0.03)
+    # caution: half the rate after each step taken back
+    after = next(r for r in records if r.iteration > undone[-1])
+    plain = config.rate / (1 + (after.iteration - 1) / config.decay)
+    assert after.rate == pytest.approx(plain * 0.5 ** len(undone), rel=0.2)
+
+
+def test_a_run_that_is_not_poisoned_takes_nothing_back() -> None:
+    for name in ("quartic", "he"):
+        assert not any(r.undone for r in train(*prepared(find(name)(), walkers=256, iterations=30)))
+
+
+@each_way
+def test_the_snapshot_is_the_network_that_was_measured(way: dict) -> None:
+    """Taking back returns to parameters whose energies were seen, never to a step that nobody has judged yet."""
+    system, land, config, state = prepared(**way)
+    before = {k: v.clone() for k, v in state.net.state_dict().items()}
+    next(train(system, land, config, state))
+    assert any(not torch.equal(v, before[k]) for k, v in state.net.state_dict().items())
+    for name, value in state.snapshot["net"].items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_momentum_is_forgotten_when_a_step_is_taken_back(monkeypatch) -> None:
+    poison_once(monkeypatch, 3, lambda p: p.fill_(math.nan))
+    system, land, config, state = prepared()
+    for record in train(system, land, config, state):
+        if record.iteration == 3:
+            assert state.spring.last.abs().max() > 0
+        if record.undone:
+            assert torch.equal(state.spring.last, torch.zeros_like(state.spring.last)) and state.undone == 1
+            break
+    else:
+        pytest.fail("the poisoned step was kept")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_training_gives_up_after_so_many_steps(bad: float, monkeypatch) -> None:
+    real, calls = training.path_energies, []
+
+    def energies(net, system, x, *rest, **options):
+        calls.append(1)
+        found = real(net, system, x, *rest, **options)
+        return found if len(calls) <= 4 else torch.full_like(found, bad)
+
+    monkeypatch.setattr(training, "path_energies", energies)
+    records = []
+    with pytest.raises(NumericalError, match=f"{MOST_UNDONE} steps in a row.*smaller train.rate"):
+        for record in train(*prepared(iterations=100)):
+            records.append(record)
+    assert [r.undone for r in records] == [False] * 4 + [True] * MOST_UNDONE
+
+
+@pytest.mark.parametrize("at", ["once", "always"])
+@pytest.mark.parametrize("wild", [(math.nan, math.inf, -math.inf), (1e4,), (-1e4,), (-1e12,)], ids=str)
+def test_a_few_lost_walkers_do_not_stop_training(wild: tuple[float, ...], at: str, monkeypatch) -> None:
+    """Energies of single walkers that are not finite, or wild, neither count nor spoil the training."""
+    real, calls = training.path_energies, []
+
+    def energies(net, system, x, *rest, **options):
+        calls.append(1)
+        found = real(net, system, x, *rest, **options)
+        if at == "always" or len(calls) == 8:
+            found[: len(wild)] = torch.tensor(wild, dtype=found.dtype)
+        return found
+
+    monkeypatch.setattr(training, "path_energies", energies)
+    system, land, config, state = prepared(walkers=256, iterations=30)
+    records = list(train(system, land, config, state))
+    assert sum(r.undone for r in records) <= 1
+    monkeypatch.undo()
+    config = config.model_copy(update={"iterations": 31})
+    (record,) = train(system, land, config, state)
+    assert record.energy == pytest.approx(system.reference().energy, rel=0.03)
