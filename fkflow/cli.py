@@ -6,12 +6,9 @@ Everything heavy (torch, h5py, matplotlib) is imported inside the commands, so t
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,10 +18,7 @@ import typer
 from fkflow.errors import FkflowError, ToleranceError, UsageError
 
 if TYPE_CHECKING:
-    from fkflow.run import Progress
-
     from fkflow.results import Result
-    from fkflow.system import System
 
 app = typer.Typer(
     help="Quantum ground states by learning the drift of a Feynman-Kac diffusion.",
@@ -87,28 +81,32 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Train on a recipe, then measure, and write the run folder."""
-    from fkflow import config, store
+    from fkflow import config
 
     loaded = config.load(recipe, overrides or ())
     if dry_run:
+        from fkflow.report import to_json
+
         resolved = loaded.recipe.resolved()
-        typer.echo(json.dumps(resolved, indent=2) if as_json else config.to_toml(resolved).rstrip())
+        typer.echo(to_json(resolved) if as_json else config.to_toml(resolved).rstrip())
         return
+    from fkflow import folders, progress
+
     out = Path("runs") / loaded.name if out is None else out
-    existed = out.exists()
-    store.prepare_folder(out, resume)
+    created = folders.missing(out)
+    folders.prepare_folder(out, resume)
     try:
         from fkflow.run import execute
 
-        with _progress(as_json) as progress:
+        with progress.watch(as_json) as watcher:
             result = execute(
-                loaded, out, seed=seed, device=str(device), threads=threads, resume=resume, progress=progress
+                loaded, out, seed=seed, device=str(device), threads=threads, resume=resume, progress=watcher
             )
     except BaseException:
         # a run that failed before it wrote anything leaves nothing behind
-        if not existed:
-            with contextlib.suppress(OSError):
-                out.rmdir()
+        with contextlib.suppress(OSError):
+            for folder in created:
+                folder.rmdir()
         raise
     _present(result, as_json)
 
@@ -123,19 +121,19 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Measure a finished run again, its drift frozen: other samples, a smaller error."""
-    from fkflow.store import find_result
+    from fkflow import folders, progress
 
-    folder = find_result(run).parent
+    folder = folders.find_result(run).parent
     from fkflow.run import measure_again
 
-    with _progress(as_json) as progress:
+    with progress.watch(as_json) as watcher:
         result = measure_again(
             folder,
             overrides=overrides or (),
             seed=seed,
             threads=threads,
             device=str(device),
-            progress=progress,
+            progress=watcher,
         )
     _present(result, as_json)
 
@@ -168,17 +166,15 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare the variational energies of runs with their references, and with each other."""
+    from fkflow import report
     from fkflow.store import read_result
 
-    rows = _compared([read_result(run) for run in runs], sigma, tolerance)
+    rows = report.compared([read_result(run) for run in runs], sigma, tolerance)
     failed = [row for row in rows if row["within"] is False]
     if as_json:
-        from fkflow.results import strict_json
-
-        report = {"sigma": sigma, "tolerance": tolerance, "ok": not failed, "runs": rows}
-        typer.echo(json.dumps(strict_json(report), indent=2, allow_nan=False))
+        typer.echo(report.to_json({"sigma": sigma, "tolerance": tolerance, "ok": not failed, "runs": rows}))
     else:
-        typer.echo(_comparison_text(rows))
+        typer.echo(report.comparison_text(rows))
     if failed:
         names = ", ".join(row["run"] for row in failed)
         raise ToleranceError(f"more than {sigma:g} errors + {tolerance:g} from the reference: {names}")
@@ -209,24 +205,15 @@ def plot(
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the systems with their parameters, the shipped recipes and the reference energies."""
-    from fkflow import config, registry
-    from fkflow.results import strict_json, title
+    from fkflow import config, registry, report
 
     models: list[Any] = list(registry.systems().values())
-    systems = [_about(model()) for model in models]
-    recipes = [{"recipe": name} | _about(config.load(name).recipe.system) for name in registry.recipes()]
+    systems = [report.about(model()) for model in models]
+    recipes = [{"recipe": name} | report.about(config.load(name).recipe.system) for name in registry.recipes()]
     if as_json:
-        typer.echo(
-            json.dumps(strict_json({"systems": systems, "recipes": recipes}), indent=2, allow_nan=False)
-        )
-        return
-    lines = ["Systems, with the defaults of their parameters (fkflow init SYSTEM writes a recipe):"]
-    for item in systems:
-        lines += _listed(item["system"], title("", item["parameters"]).strip() or "no parameters", item)
-    lines += ["", "Shipped recipes (fkflow run RECIPE):"]
-    for item in recipes:
-        lines += _listed(item["recipe"], title(item["system"], item["parameters"]), item)
-    typer.echo("\n".join(lines))
+        typer.echo(report.to_json({"systems": systems, "recipes": recipes}))
+    else:
+        typer.echo(report.list_text(systems, recipes))
 
 
 @app.command()
@@ -284,226 +271,12 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
-# ---------------------------------------------------------------------------------------------------- output
-
-
 def _present(result: Result, as_json: bool) -> None:
+    from fkflow import report
+
     if as_json:
         for warning in result.measurement.warnings:
             print("fkflow: warning:", warning, file=sys.stderr)
-        typer.echo(json.dumps(result.summary(), indent=2, allow_nan=False))
+        typer.echo(report.to_json(result.summary()))
     else:
-        typer.echo(f"{result.describe()}\n  {'plots':<20} fkflow plot {result.run}")
-
-
-def _about(system: System) -> dict[str, Any]:
-    reference = system.reference()
-    return {
-        "system": system.key,
-        "parameters": system.parameters(),
-        "reference": reference
-        and {"energy": reference.energy, "error": reference.error, "source": reference.source},
-        "unit": system.energy_unit,
-    }
-
-
-def _listed(name: str, what: str, item: dict[str, Any]) -> list[str]:
-    from fkflow.results import known_energy
-
-    reference = item["reference"]
-    about = "no reference energy"
-    if reference:
-        energy = known_energy(reference["energy"], reference["error"])
-        about = f"E0 = {energy} {item['unit']}  ({reference['source']})"
-    return [f"  {name:<18} {what}", f"  {'':<18} {about}"]
-
-
-def _compared(results: Sequence[Result], sigma: float, tolerance: float) -> list[dict[str, Any]]:
-    """One row a run: its difference from the reference and from the lowest run of the same system."""
-    from fkflow.results import Comparison
-
-    rows = []
-    for result in results:
-        alike = [r for r in results if (r.system, r.parameters) == (result.system, result.parameters)]
-        lowest = min(alike, key=lambda other: other.energy.value)
-        row: dict[str, Any] = {
-            "run": result.run,
-            "system": result.system,
-            "parameters": result.parameters,
-            "unit": result.energy_unit,
-            "energy": result.energy.value,
-            "error": result.energy.error,
-            "reference": result.summary()["reference"],
-            "difference": None,
-            "z": None,
-            "within": None,
-            "above_lowest": None,
-        }
-        if result.reference is not None:
-            compared = Comparison.of(result)
-            row |= {
-                "difference": compared.difference,
-                "z": compared.z,
-                "within": compared.within(sigma, tolerance),
-            }
-        if len(alike) > 1:
-            above = Comparison.between(
-                result.energy.value, result.energy.error, lowest.energy.value, lowest.energy.error
-            )
-            # the lowest run is not compared with itself: its errors would not be independent
-            row["above_lowest"] = {
-                "run": lowest.run,
-                "difference": above.difference,
-                "z": 0.0 if result is lowest else above.z,
-            }
-        rows.append(row)
-    return rows
-
-
-def _comparison_text(rows: Sequence[dict[str, Any]]) -> str:
-    from fkflow.results import known_energy, title
-    from fkflow.statistics import Estimate
-
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(title(row["system"], row["parameters"]), []).append(row)
-    lines = []
-    for name, members in groups.items():
-        reference, unit = members[0]["reference"], members[0]["unit"]
-        lines.append(f"{name}   energies in {unit}")
-        table = [["run", "energy", "minus reference", "z", "", "above lowest", "z"]]
-        for row in members:
-            verdict = {True: "agrees", False: "OUT OF TOLERANCE", None: "no reference"}[row["within"]]
-            lowest = row["above_lowest"]
-            energy = str(Estimate(row["energy"], row["error"]))
-            table.append(
-                [row["run"], energy, _signed(row["difference"], ".1e"), _signed(row["z"], ".1f"), verdict]
-                + ([f"{lowest['difference']:.1e}", f"{lowest['z']:.1f}"] if lowest else ["", ""])
-            )
-        if len(members) == 1:
-            table = [cells[:5] for cells in table]
-        widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
-        for cells in table:
-            lines.append("  " + "  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip())
-        if reference:
-            energy = known_energy(reference["energy"], reference["error"])
-            lines.append(f"  reference {energy}: {reference['source']}")
-        lines.append("")
-    lines.append(
-        "Variational energies are upper bounds: but for its error, none lies below the exact energy."
-    )
-    return "\n".join(lines)
-
-
-def _signed(value: float | None, form: str) -> str:
-    return "-" if value is None else f"{value:+{form}}"
-
-
-# -------------------------------------------------------------------------------------------------- progress
-
-
-@contextlib.contextmanager
-def _progress(as_json: bool) -> Iterator[Progress]:
-    """A bar on a terminal, else plain lines, both on stderr; with `as_json` stray prints go there too."""
-    progress: Progress = _Bar() if sys.stderr.isatty() else _Lines()
-    keep_stdout = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    with keep_stdout:
-        try:
-            yield progress
-        finally:
-            progress.close()
-
-
-def _energy_text(energy: float | None, error: float | None) -> str:
-    from fkflow.statistics import Estimate
-
-    if energy is None or not math.isfinite(energy):
-        return ""
-    if error is None or not (math.isfinite(error) and error > 0):
-        return f"{energy:.6g}"
-    return str(Estimate(energy, error))
-
-
-class _Lines:
-    """Progress as plain lines: one when a stage begins, then one every few seconds, one when it ends."""
-
-    every = 5.0
-
-    def __init__(self) -> None:
-        self._stage = ""
-        self._total: float | None = None
-        self._began = self._last = time.monotonic()
-        self._pending = ""
-
-    def stage(self, name: str, total: float | None) -> None:
-        self._flush()
-        self._stage, self._total = name, total
-        self._began = self._last = time.monotonic()
-        self.log(f"{name} ...")
-
-    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
-        now = time.monotonic()
-        took = now - self._began
-        parts = [self._stage]
-        if self._total:
-            parts.append(f"{min(100.0, 100 * done / self._total):3.0f}%")
-        if text := _energy_text(energy, error):
-            parts.append(f"energy {text}")
-        parts.append(f"{took:.0f} s")
-        if self._total and 0 < done < self._total:
-            parts.append(f"{took * (self._total - done) / done:.0f} s left")
-        self._pending = "  ".join([*parts, note]).rstrip()
-        if now - self._last >= self.every:
-            self._last = now
-            self._flush()
-
-    def log(self, line: str) -> None:
-        print(f"fkflow: {line}", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        self._flush()
-
-    def _flush(self) -> None:
-        if self._pending:
-            self.log(self._pending)
-        self._pending = ""
-
-
-class _Bar:
-    """Progress as one bar of rich: stage, bar, energy ± error, time taken and left."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            ProgressColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        console = Console(stderr=True, highlight=False)
-        wide = console.width >= 70
-        columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
-        columns += [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f}%")] if wide else []
-        columns += [TextColumn("{task.fields[energy]}", markup=False), TimeElapsedColumn()]
-        columns += [TextColumn("left"), TimeRemainingColumn()] if wide else []
-        self._progress = Progress(*columns, console=console, expand=wide, transient=True)
-        self._task: Any = None
-
-    def stage(self, name: str, total: float | None) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(name, total=total, energy="")
-        self._progress.start()
-
-    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
-        text = "  ".join(part for part in (_energy_text(energy, error), note) if part)
-        self._progress.update(self._task, completed=done, energy=text)
-
-    def log(self, line: str) -> None:
-        self._progress.console.print(line, markup=False)
-
-    def close(self) -> None:
-        self._progress.stop()
+        typer.echo(report.result_text(result))

@@ -27,7 +27,8 @@ class Landscape:
     length: natural length ℓ (the zero-point width of a typical mode); its square is the natural time.
     centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima found. widths: (m, d, d) with ψ² ≈ a Gaussian
     of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
-    (D, D) stiffness √K of the centre of mass, K its harmonic force constants.
+    (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V is its own harmonic
+    approximation, so that a Gaussian is the exact ground state.
     """
 
     length: float
@@ -36,6 +37,7 @@ class Landscape:
     widths: Tensor
     covariance: Tensor
     centre_of_mass: Tensor
+    harmonic: bool
 
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
@@ -97,7 +99,15 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     force = hessians.mean(0).reshape(n, dim, n, dim).sum((0, 2)) / n
     values, vectors = torch.linalg.eigh(force)
     com = (vectors * values.clamp_min(1e-6 / length**4).sqrt()) @ vectors.T
-    return Landscape(length, centre, minima, widths, covariance, com)
+    harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
+    return Landscape(length, centre, minima, widths, covariance, com, harmonic)
+
+
+def is_harmonic(system: System, minimum: Tensor, hessian: Tensor, width: Tensor, generator: torch.Generator) -> bool:
+    """Whether V equals its second-order expansion to rounding, out to several widths."""
+    shift = 4 * torch.randn(64, len(hessian), generator=generator, dtype=torch.float64) @ width
+    rise = system.potential(minimum + shift.view(-1, *minimum.shape)) - system.potential(minimum[None])
+    return torch.allclose(rise, 0.5 * ((shift @ hessian) * shift).sum(1), rtol=1e-8, atol=0)
 
 
 def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
@@ -111,7 +121,8 @@ def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
     centre = positions.mean(0).expand(electrons, 3).clone()
     offsets = (minima - centre).flatten(1)
     covariance = (offsets.T @ offsets) / len(minima) + (widths @ widths.mT).mean(0)
-    return Landscape(math.sqrt(3) / float(charges.max()), centre, minima, widths, covariance, torch.zeros(3, 3, dtype=torch.float64))
+    return Landscape(math.sqrt(3) / float(charges.max()), centre, minima, widths, covariance, torch.zeros(3, 3, dtype=torch.float64),
+                     harmonic=False)
 
 
 def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float) -> Tensor:

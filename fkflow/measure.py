@@ -79,7 +79,7 @@ def measure(
     warnings = list(sampler.warnings)
     if estimate.error > config.target_error:
         warnings.append(f"the time budget of {config.seconds:g} s ended before the target error {config.target_error:g} "
-                        "was reached: fkflow measure RUN --set measure.seconds=... goes on")
+                        "was reached: fkflow measure RUN --set measure.seconds=... measures longer")
     shift = halves_shift(samples)
     if abs(shift) > LARGE_DRIFT:
         warnings.append(f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "

@@ -74,7 +74,8 @@ def views(system: System) -> list[View]:
     if dim == 2:
         density("x", "y", measure="dx dy", shells=(1, 1), words="in the plane")
     if n > 1:
-        found.append(View("pair", "r", ("r",), _shell_measure("r", dim), "pair distribution against the distance", (dim,)))
+        words = "pair distribution against the distance"
+        found.append(View("pair", "r", ("r",), _shell_measure("r", dim), words, (dim,)))
     return found
 
 
@@ -95,7 +96,9 @@ class Histograms:
             edges = []
             for column, axis, shells in zip(points.T, view.axes, view.shells, strict=True):
                 count = MAP_BINS if len(view.axes) > 1 else bins
-                low, high = np.quantile(column, [1e-4, 1 - 1e-4])
+                # maps have few bins: they keep to where the density is
+                beyond = 1e-3 if len(view.axes) > 1 else 1e-4
+                low, high = np.quantile(column, [beyond, 1 - beyond])
                 pad = 0.1 * (high - low)
                 radial = shells > 1 or axis in ("r", "rho")
                 edges.append(np.linspace(0.0 if radial else low - pad, high + pad, count + 1))
@@ -116,18 +119,19 @@ class Histograms:
         """Densities that integrate to 1 over their measure, with one-σ errors from the scatter of the groups."""
         out = []
         n, unit = self.system.particles, self.system.length_unit
+        used = self.seen > 0  # fewer walkers than groups leave some empty
         for view, edges, counts in zip(self.views, self.edges, self.counts, strict=True):
             volume = np.ones(())
             for e, shells in zip(edges, view.shells, strict=True):
                 volume = np.multiply.outer(volume, _shell_volumes(e, shells))
             per_walker = n * (n - 1) / 2 if view.group == "pair" else n
             # normalised by all that was sampled, not only by what fell inside the bounds
-            density = counts / (self.seen * per_walker).reshape(-1, *[1] * len(edges)) / volume
+            density = counts[used] / (self.seen[used] * per_walker).reshape(-1, *[1] * len(edges)) / volume
             axes = tuple(Axis(a, unit, _axis_words(view, a), e) for a, e in zip(view.axes, edges, strict=True))
             dimension = sum(view.shells)
             units = f"1/{unit}" + (f"^{dimension}" if dimension > 1 else "")
             out.append(Histogram(view.group, view.name, axes, view.measure, density.mean(0),
-                                 density.std(0, ddof=1) / math.sqrt(GROUPS), units, view.long_name))
+                                 density.std(0, ddof=1) / math.sqrt(len(density)), units, view.long_name))
         return out
 
 
@@ -140,7 +144,8 @@ def _shell_volumes(edges: np.ndarray, dim: int) -> np.ndarray:
 def _axis_words(view: View, axis: str) -> str:
     if view.group == "pair":
         return "distance between two particles"
-    return {"r": "distance from the origin", "rho": "distance from the axis of the nuclei"}.get(axis, f"coordinate {axis}")
+    radial = {"r": "distance from the origin", "rho": "distance from the axis of the nuclei"}
+    return radial.get(axis, f"coordinate {axis}")
 
 
 def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor) -> list[DriftField]:
@@ -179,4 +184,5 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor) -> list[Dri
         v = net.drift(moved)
         value = torch.full((len(moved),), math.nan, dtype=v.dtype)
     vectors = v[:, 0, list(plane)].cpu().numpy().reshape(*shape, len(plane))
-    return [DriftField("".join(names), tuple(axes), vectors, value.cpu().numpy().reshape(shape), 0, place.cpu().numpy())]
+    log_psi = value.cpu().numpy().reshape(shape)
+    return [DriftField("".join(names), tuple(axes), vectors, log_psi, 0, place.cpu().numpy())]

@@ -8,6 +8,7 @@ deficiencies.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from fkflow.errors import UsageError
-from fkflow.results import Axis, DriftField, Histogram, Result
+from fkflow.results import Axis, DriftField, Histogram, Result, shown_unit
 from fkflow.store import atomic_write, make_folder
 
 # three of the colours of Okabe and Ito (2008), and a map that grows monotonically in lightness
@@ -29,6 +31,10 @@ MAP = "cividis"
 DARK_MAP = ListedColormap(colormaps[MAP](np.linspace(0.0, 0.75, 256)))
 #: how far below its maximum log |psi|^2 is still shown
 DEPTH = 12.0
+#: the part of a density's maximum below which a line is cut, and the part of all samples left outside a map
+LINE_CUT, MAP_CUT = 1e-3, 3e-2
+#: what the values of a histogram are called: the axes and the title say the rest
+QUANTITY = {"density": "one-body density", "pair": "pair distribution"}
 FORMATS = ("png", "pdf", "svg")
 
 
@@ -175,16 +181,54 @@ def _draw_line(ax: Axes, histogram: Histogram, colour: str) -> None:
     top = np.nanmax(values, initial=0.0)
     # the innermost bins of a radial density hold few samples: their error bars must not set the scale
     ax.set_ylim(0, 1.1 * top if top > 0 else 1.0)
-    ax.set_xlim(axis.edges[0], axis.edges[-1])
+    seen = np.flatnonzero(values > LINE_CUT * top)
+    if seen.size:
+        # a distance counts from 0, however few samples the first bins hold
+        ax.set_xlim(axis.edges[0 if axis.edges[0] == 0 else seen[0]], axis.edges[seen[-1] + 1])
     ax.set_xlabel(_label(axis.long_name, axis.unit))
-    ax.set_ylabel(_label(histogram.long_name, histogram.unit))
+    ax.set_ylabel(_label(QUANTITY[histogram.group], histogram.unit))
 
 
 def _draw_map(ax: Axes, histogram: Histogram) -> None:
     first, second = histogram.axes
-    mesh = ax.pcolormesh(first.edges, second.edges, histogram.values.T, cmap=MAP, vmin=0, rasterized=True)
-    ax.figure.colorbar(mesh, ax=ax, label=_label(histogram.long_name, histogram.unit))
+    values, lower = histogram.values, second.edges
+    ax.set_facecolor(colormaps[MAP](0.0))
+    (left, right), (bottom, top) = _bulk(histogram)
+    mesh = ax.pcolormesh(first.edges, lower, values.T, cmap=MAP, vmin=0, rasterized=True)
+    name = second.long_name
+    if second.name == "rho":
+        # a distance from an axis: the other half of the plane looks the same
+        most = mesh.get_clim()[1]
+        ax.pcolormesh(first.edges, -lower[::-1], values.T[::-1], cmap=MAP, vmin=0, vmax=most, rasterized=True)
+        bottom, name = -top, "across the axis"
     _plane(ax, first, second)
+    ax.set_ylabel(_label(name, second.unit))
+    ax.set_xlim(left, right)
+    ax.set_ylim(bottom, top)
+    _colorbar(ax, mesh, _label(QUANTITY[histogram.group], histogram.unit))
+
+
+def _bulk(histogram: Histogram) -> list[tuple[float, float]]:
+    """For each axis of a map the range that holds nearly all samples, a little widened."""
+    first, second = histogram.axes
+    # samples in a cell: density × its volume, but for a factor
+    volume = np.diff(second.edges**2 if second.name == "rho" else second.edges)
+    samples = np.nan_to_num(histogram.values) * volume * np.diff(first.edges)[:, None]
+    ranges = []
+    for axis, along in ((first, samples.sum(1)), (second, samples.sum(0))):
+        share = np.cumsum(along) / max(along.sum(), 1e-300)
+        low, high = np.searchsorted(share, [MAP_CUT / 2, 1 - MAP_CUT / 2])
+        low = 0 if axis.name == "rho" else low
+        ends = axis.edges[low], axis.edges[min(high + 1, len(along))]
+        pad = 0.08 * (ends[1] - ends[0])
+        ranges.append((ends[0] - (0 if axis.name == "rho" else pad), ends[1] + pad))
+    return ranges
+
+
+def _colorbar(ax: Axes, mesh: ScalarMappable, label: str, extend: str = "neither") -> None:
+    """A colour bar as high as its picture, whatever the picture's shape."""
+    beside = ax.inset_axes((1.03, 0.0, 0.04, 1.0))
+    ax.figure.colorbar(mesh, cax=beside, label=label, extend=extend)
 
 
 # ----------------------------------------------------------------------------------------------------- drift
@@ -219,19 +263,9 @@ def _draw_drift_line(result: Result, ax: Axes, field: DriftField) -> None:
 
 def _draw_drift_plane(result: Result, ax: Axes, field: DriftField) -> None:
     first, second = field.axes
-    finite = np.where(np.isfinite(field.log_psi), field.log_psi, -np.inf)
-    logarithm = np.clip(2 * (finite - finite.max(initial=-1e300)), -DEPTH, 0.0)
-    mesh = ax.pcolormesh(
-        first.centres,
-        second.centres,
-        logarithm.T,
-        cmap=DARK_MAP,
-        shading="gouraud",
-        vmin=-DEPTH,
-        vmax=0,
-        rasterized=True,
-    )
-    ax.figure.colorbar(mesh, ax=ax, label="log density, 0 at its maximum", extend="min")
+    shades, label, extend = _background(field)
+    mesh = ax.pcolormesh(first.centres, second.centres, shades.T, cmap=DARK_MAP, shading="gouraud", rasterized=True)
+    _colorbar(ax, mesh, label, extend)
     u, v = (np.ma.masked_invalid(field.vectors[..., component].T) for component in (0, 1))
     even = all(np.allclose(np.diff(axis.centres), np.diff(axis.centres)[0], rtol=1e-6) for axis in field.axes)
     if even and min(len(first.centres), len(second.centres)) > 2:
@@ -250,7 +284,7 @@ def _draw_drift_plane(result: Result, ax: Axes, field: DriftField) -> None:
             *others[:, columns].T,
             "o",
             color=ORANGE,
-            markersize=8,
+            markersize=9,
             markeredgecolor="white",
             label="other particles",
         )
@@ -259,6 +293,16 @@ def _draw_drift_plane(result: Result, ax: Axes, field: DriftField) -> None:
     # the map ends at the outermost points, not at the edges of their cells
     ax.set_xlim(first.centres[0], first.centres[-1])
     ax.set_ylim(second.centres[0], second.centres[-1])
+
+
+def _background(field: DriftField) -> tuple[np.ndarray, str, str]:
+    """What lies under the streamlines: the log density or, for a vector drift, which has none, its magnitude."""
+    known = np.isfinite(field.log_psi)
+    if not known.any():
+        magnitude = np.linalg.norm(field.vectors, axis=-1)
+        return magnitude, _label("magnitude of the drift", f"1/{field.axes[0].unit}"), "neither"
+    logarithm = 2 * (np.where(known, field.log_psi, -np.inf) - field.log_psi[known].max())
+    return np.clip(logarithm, -DEPTH, 0.0), "log density, 0 at its maximum", "min"
 
 
 def _others(field: DriftField) -> np.ndarray:
@@ -284,7 +328,7 @@ def _mark_nuclei(result: Result, ax: Axes, axes: tuple[Axis, ...]) -> None:
             *result.nuclei[:, columns].T,
             "P",
             color="black",
-            markersize=9,
+            markersize=7,
             markeredgecolor="white",
             label="nuclei",
         )
@@ -305,6 +349,8 @@ def _column(axis: Axis, index: int, dimensions: int) -> int:
 
 
 def _label(name: str, unit: str) -> str:
+    """`name` with its unit, such as "density (1/bohr³)", natural units left out."""
+    unit = re.sub(r"\^(\d+)", r"$^\1$", shown_unit(unit))
     return f"{name} ({unit})" if unit else name
 
 

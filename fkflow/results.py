@@ -7,8 +7,11 @@ computes physics or touches a file. Units are those of the system (`energy_unit`
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,32 +183,38 @@ class Result:
         )
         return summary
 
-    def describe(self) -> str:
-        """The same for people: a few aligned lines."""
-        measured = self.measurement.variational
+    def describe(self, width: int = 100) -> str:
+        """The same for people: a few aligned lines of at most `width` characters."""
+        measured, unit = self.measurement.variational, self.energy_unit
+        # a vector drift is not the gradient of a log psi: its path average carries a time-step error
+        kind = "an upper bound" if self.measurement.curl is None else "a path average"
         rows = [
-            ("variational energy", f"{measured.estimate} {self.energy_unit}  (an upper bound)"),
-            ("local-energy spread", f"{measured.local_energy_std:.3g} {self.energy_unit}"),
+            ("variational energy", f"{with_unit(measured.estimate, unit)}  ({kind})"),
+            ("local-energy spread", with_unit(f"{measured.local_energy_std:.3g}", unit)),
         ]
         if self.reference is None:
             rows.append(("reference", "none known for these parameters"))
         else:
-            energy = known_energy(self.reference.energy, self.reference.error)
-            rows.append(("reference", f"{energy} {self.energy_unit}: {Comparison.of(self).words()}"))
+            energy = with_unit(known_energy(self.reference.energy, self.reference.error), unit)
+            rows.append(("reference", f"{energy}: {Comparison.of(self).words()}"))
             rows.append(("", self.reference.source))
         if self.measurement.curl is not None:
             rows.append(("curl of the drift", f"{self.measurement.curl:.3g} of its gradient"))
         rows.append(("time", ", ".join(f"{took:.1f} s {stage}" for stage, took in self.seconds.items())))
         rows.append(("result", self.path.as_posix()))
+        rows.append(("plots", f"fkflow plot {self.run}"))
         rows += [("warning", warning) for warning in self.measurement.warnings]
-        lines = [self.title(), *(f"  {label:<20} {text}".rstrip() for label, text in rows)]
+        lines = [self.title()]
+        for label, text in rows:
+            # a file name is never broken: it can be copied
+            wrap = label not in ("result", "plots")
+            parts = textwrap.wrap(text, max(20, width - 23), break_on_hyphens=False) if wrap else [text]
+            lines += [f"  {head:<20} {part}" for head, part in zip_longest([label], parts, fillvalue="")]
         return "\n".join(lines)
 
     def title(self) -> str:
         """System and parameters in one line, such as ``h2  R = 1.401``."""
-        return "  ".join(
-            [self.system, *(f"{key} = {_short(value)}" for key, value in self.parameters.items())]
-        )
+        return title(self.system, self.parameters)
 
 
 @dataclass(frozen=True)
@@ -263,6 +272,17 @@ def strict_json(value: Any) -> Any:
 def title(system: str, parameters: Mapping[str, Any]) -> str:
     """System and parameters in one line, such as ``h2  R = 1.401``."""
     return "  ".join([system, *(f"{key} = {_short(value)}" for key, value in parameters.items())])
+
+
+def shown_unit(unit: str) -> str:
+    """The unit as people see it: "" for the natural units a and E of a trap, which are those of its parameters."""
+    return "" if re.fullmatch(r"(1/)?[1aE](\^\d+)?", unit) else unit
+
+
+def with_unit(number: object, unit: str, bare: str | None = None) -> str:
+    """`number` and its unit, if it has one to show; else `bare` (left out: the number alone)."""
+    shown = shown_unit(unit)
+    return f"{number} {shown}" if shown else str(number) if bare is None else bare
 
 
 def known_energy(energy: float, error: float) -> str:

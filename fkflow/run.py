@@ -90,8 +90,16 @@ def execute(
         saved = store.load_checkpoint(checkpoint)
         _same_recipe(saved, loaded, checkpoint, seed)
         seed = int(saved["seed"])
-    if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    seed = _drawn() if seed is None else seed
+    with _interruptible() as interrupted:
+        return _execute(loaded, out, saved, seed, device, threads, progress, interrupted, started)
+
+
+def _execute(
+    loaded: config.Loaded, out: Path, saved: dict[str, Any] | None, seed: int, device: str, threads: int | None,
+    progress: Progress, interrupted: list[int], started: float,
+) -> Result:
+    checkpoint = out / store.CHECKPOINT
     ready = prepare(loaded, seed=seed, device=device, threads=threads)
     recipe = loaded.recipe
     state = begin(ready.net, ready.landscape, recipe.train, seed, ready.device)
@@ -109,18 +117,18 @@ def execute(
             "seed": seed, "recipe": config.to_toml(recipe.resolved()), "records": records, "state": state.state_dict()})
 
     last_saved = time.perf_counter()
-    with _interruptible() as interrupted:
-        progress.stage("train", float(recipe.train.iterations))
-        for record in train(recipe.system, ready.landscape, recipe.train, state):
-            records.append(asdict(record))
-            _show(progress, records, record)
-            if interrupted or time.perf_counter() - last_saved > CHECKPOINT_EVERY:
-                save()
-                last_saved = time.perf_counter()
-            if interrupted:
-                raise Interrupted(f"stopped at iteration {state.iteration}; a checkpoint was written: go on with --resume")
-        save()
-        measurement = _measure(ready, state.walkers.x, seed, progress, interrupted)
+    progress.stage("train", float(recipe.train.iterations))
+    for record in train(recipe.system, ready.landscape, recipe.train, state):
+        records.append(asdict(record))
+        _show(progress, records, record)
+        if interrupted or time.perf_counter() - last_saved > CHECKPOINT_EVERY:
+            save()
+            last_saved = time.perf_counter()
+        if interrupted:
+            raise Interrupted(f"stopped at iteration {state.iteration}; a checkpoint was written: go on with --resume")
+    save()
+    measurement = _measure(ready, state.walkers.x, seed, progress, interrupted,
+                           "the trained network is in the checkpoint: go on with --resume")
     seconds = {"train": state.seconds, "measure": measurement.seconds}
     result = store.write_result(
         out / store.RESULT, loaded=loaded, provenance=provenance(ready, started), records=records,
@@ -151,26 +159,30 @@ def measure_again(
     except RuntimeError as error:
         raise StoreError(f"{path} holds a network this version cannot load: {str(error).splitlines()[0]}") from None
     # another seed than the first measurement's, unless asked for the same
-    measured_seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    measured_seed = _drawn() if seed is None else seed
     x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)
     with _interruptible() as interrupted:
-        measurement = _measure(ready, x, measured_seed, progress, interrupted)
+        measurement = _measure(ready, x, measured_seed, progress, interrupted, "the earlier result is unchanged")
     report = {**provenance(ready, started), "seed": trained_seed, "measure_seed": measured_seed}
     return store.write_result(
         path, loaded=loaded, provenance=report, records=old.records, measurement=measurement,
         model_state=ready.net.state_dict(), seconds={**old.seconds, "measure": measurement.seconds})
 
 
-def _measure(ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, interrupted: list[int]) -> Measurement:
+def _drawn() -> int:
+    """A seed nobody asked for; it is recorded all the same."""
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+def _measure(
+    ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, interrupted: list[int], kept: str
+) -> Measurement:
     recipe = ready.loaded.recipe
     wanted = recipe.measure
     progress.stage("measure", 1.0)
-    first: list[float] = []
-
     def report(estimate: Estimate, spent: float) -> None:
         if interrupted:
-            raise Interrupted("stopped while measuring; the trained network is in the checkpoint: go on with --resume")
-        first.append(estimate.error)
+            raise Interrupted(f"stopped while measuring; {kept}")
         # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
         by_error = min(1.0, (wanted.target_error / estimate.error) ** 2) if estimate.error > 0 else 1.0
         progress.update(max(by_error, min(1.0, spent / wanted.seconds)), estimate.value, estimate.error)

@@ -62,7 +62,7 @@ class TrainConfig(Section):
     damping_decay: float = Field(5.0, gt=0, le=1e9, description="iterations over which that falls by e")
     momentum: float = Field(0.8, ge=0, lt=1, description="momentum of the natural gradient")
     max_change: float = Field(0.2, gt=0, le=1e3, description="largest rms change of log psi in one step")
-    clip: float = Field(10.0, gt=0, le=1e6, description="outliers are drawn in to so many mean absolute deviations")
+    clip: float = Field(50.0, gt=0, le=1e6, description="outliers are drawn in to so many mean absolute deviations")
     moves: int = Field(5, ge=1, le=10**5, description="Metropolis moves of the walkers between iterations")
     equilibrate: int = Field(50, ge=0, le=10**6, description="Metropolis moves before the first iteration")
     stop_spread: float = Field(
@@ -102,7 +102,7 @@ class Recipe(Section):
         estimator, optimiser = self.train.estimator, self.train.optimiser
         fitting: tuple[str, ...]
         if system.nuclei() is not None:
-            fitting, why = ("auto", "molecular"), "its nuclei need exact cusps"
+            fitting, why = ("auto", "molecular", "pair_drift"), "its nuclei need exact cusps"
         elif system.identical:
             fitting, why = ("auto", "symmetric", "generic", "pair_drift"), "it has no nuclei"
         else:

@@ -1,4 +1,4 @@
-"""Shared fixtures: a made-up but realistic finished run, without training anything; trial functions; z-scores."""
+"""Shared fixtures: a made-up but realistic finished run, without training; trial functions; z-scores."""
 
 import math
 import sys
@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fkflow.statistics import Estimate
 
 from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement
+from fkflow.statistics import Estimate
 from fkflow.system import Nuclei, Reference, System
 
 RECIPE = '# hydrogen molecule\n[system]\nname = "h2"\nR = 1.401\n'
@@ -157,7 +157,7 @@ def made_up():
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Tests compute on one thread: sums come out to the same bits, and busy machines do not slow them down."""
+    """Tests compute on one thread: the same bits every time, and busy machines do not slow them down."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
@@ -175,7 +175,7 @@ def sigmas():
 
 @pytest.fixture
 def gaussian():
-    """A function of α that gives the trial function log ψ = −½ Σ α_d x_d² (α a number or one per dimension)."""
+    """A function of α that gives the trial function log ψ = −½ Σ α_d x_d² (α one number or several)."""
     import torch
 
     from fkflow.networks import LogPsi

@@ -9,8 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from fkflow.cli import _Bar, _Lines, main
+from fkflow.cli import main
 from fkflow.errors import Interrupted, NumericalError
+from fkflow.progress import Bar, Lines
 
 COMMANDS = ["run", "measure", "show", "compare", "plot", "list", "init"]
 
@@ -285,7 +286,7 @@ def test_init(cli, tmp_path):
 def test_plain_lines_are_few(capsys, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    lines = _Lines()
+    lines = Lines()
     lines.stage("train", 100)
     for done in range(101):
         clock[0] = 0.2 * done
@@ -304,7 +305,7 @@ def test_bar_survives_everything(capsys, monkeypatch):
         monkeypatch.setenv("COLUMNS", width)
         monkeypatch.setenv("TERM", dumb)
         monkeypatch.setenv("NO_COLOR", "1")
-        bar = _Bar()
+        bar = Bar()
         bar.stage("train", 3)
         bar.update(1, None, None)
         bar.update(3, -1.17, 0.01, note="[undone]")

@@ -25,8 +25,13 @@ from fkflow.networks import LogPsi, PairDrift, build
 from fkflow.paths import brownian_frames, girsanov_action
 from fkflow.registry import find
 
-SYSTEMS = {"bosons": find("bosons")(particles=3), "chain": find("chain")(particles=4), "quartic": find("quartic")(),
-           "h": find("h")(), "h2": find("h2")()}
+SYSTEMS = {
+    "bosons": find("bosons")(particles=3),
+    "chain": find("chain")(particles=4),
+    "quartic": find("quartic")(),
+    "h": find("h")(),
+    "h2": find("h2")(),
+}
 
 
 @pytest.fixture(params=SYSTEMS)
@@ -39,7 +44,9 @@ def case(request, perturbed):
 
 
 def flat_gradient(net: torch.nn.Module) -> Tensor:
-    return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in net.parameters()])
+    return torch.cat(
+        [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in net.parameters()]
+    )
 
 
 # ----------------------------------------------------------------------------------------- the Jacobian
@@ -85,7 +92,9 @@ def test_slopes_against_finite_differences(case) -> None:
     assert float((slope - expected).norm() / expected.norm()) < 2e-3
     # mean over directions, for one combination c of parameters at a time, in standard errors
     repeats = 200
-    many = jacobian_slope(net, x.repeat(repeats, 1, 1), here.repeat(repeats, 1), torch.Generator().manual_seed(4), step)
+    many = jacobian_slope(
+        net, x.repeat(repeats, 1, 1), here.repeat(repeats, 1), torch.Generator().manual_seed(4), step
+    )
     for seed in range(3):
         c = torch.randn(here.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         exact = torch.einsum("bpd,p->bd", mixed, c).square().sum(1).mean()
@@ -120,7 +129,9 @@ def test_the_covariance_gradient_of_a_gaussian(alpha: float, steps: int, gaussia
         found = []
         for seed in range(blocks):
             x = density.sample(walkers, (2, 1), seed)
-            energies = path_energies(psi, system, x, torch.Generator().manual_seed(seed), paths=2, steps=steps, dt=1e-5)
+            energies = path_energies(
+                psi, system, x, torch.Generator().manual_seed(seed), paths=2, steps=steps, dt=1e-5
+            )
             covariance_gradient(psi, x, energies)
             found.append(float(psi.alpha.grad) * walkers / (walkers - 1))  # unbiased covariance
         return found
@@ -133,9 +144,10 @@ def test_the_covariance_gradient_of_a_gaussian(alpha: float, steps: int, gaussia
 # ------------------------------------------------------------------------------------ pathwise gradient
 
 
-def same_noise_loss(net, system, x: Tensor, seed: int, steps: int, dt: float, values: dict[str, Tensor],
-                    terminal: bool = True) -> Tensor:
-    """A/T (B,) at parameters `values` with the noise that `pathwise_gradient` draws; Û keeps the parameters of net."""
+def same_noise_loss(
+    net, system, x: Tensor, seed: int, steps: int, dt: float, values: dict[str, Tensor], terminal: bool = True
+) -> Tensor:
+    """A/T (B,) at parameters `values` with the noise `pathwise_gradient` draws; Û is net as it is."""
     generator = torch.Generator().manual_seed(seed)
     noise = brownian_frames(len(x), 1, steps, tuple(x.shape[1:]), generator, orthogonal=False)[:, 0]
     ends = [x]
@@ -170,25 +182,26 @@ def test_the_pathwise_gradient_is_that_of_the_same_noise(name: str, kind: str, s
     energies, ends = pathwise_gradient(net, system, x, torch.Generator().manual_seed(7), steps=steps, dt=dt)
     gradient = flat_gradient(net)
     values = {n: p.detach() for n, p in net.named_parameters()}
-    assert torch.allclose(energies, same_noise_loss(net, system, x, 7, steps, dt, values), rtol=1e-9, atol=1e-9)
+
+    def loss(changes: dict[str, Tensor], h: float, terminal: bool = True) -> Tensor:
+        moved = {n: p + h * changes[n] for n, p in values.items()}
+        return same_noise_loss(net, system, x, 7, steps, dt, moved, terminal)
+
+    assert torch.allclose(energies, loss(values, 0.0), rtol=1e-9, atol=1e-9)
     assert ends.shape == x.shape and not ends.requires_grad
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
-        direction = {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in values.items()}
-        ahead, behind = (
-            same_noise_loss(net, system, x, 7, steps, dt, {n: p + s * direction[n] for n, p in values.items()}).mean()
-            for s in (1e-5, -1e-5))
-        along = float(gradient @ torch.cat([direction[n].flatten() for n in values]))
-        assert along == pytest.approx(float((ahead - behind) / 2e-5), rel=1e-4, abs=1e-6)
-        if name == "quartic" and kind == "auto" and steps == 12:  # the twin: without the terminal value it is another
-            ahead, behind = (
-                same_noise_loss(net, system, x, 7, steps, dt, {n: p + s * direction[n] for n, p in values.items()},
-                                terminal=False).mean() for s in (1e-5, -1e-5))
-            assert abs(along - float((ahead - behind) / 2e-5)) > 1e-3
+        changes = {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in values.items()}
+        along = float(gradient @ torch.cat([c.flatten() for c in changes.values()]))
+        slope = (loss(changes, 1e-5) - loss(changes, -1e-5)).mean() / 2e-5
+        assert along == pytest.approx(float(slope), rel=1e-4, abs=1e-6)
+        if kind == "auto":  # the twin: without the terminal value it is another
+            slope = (loss(changes, 1e-5, False) - loss(changes, -1e-5, False)).mean() / 2e-5
+            assert abs(along - float(slope)) > 1e-3
 
 
 def moments_loss(alpha: Tensor, start: float, steps: int, dt: float, terminal: float) -> Tensor:
-    """E[A]/T of Euler–Maruyama with drift −αx in V = ½x² (one dimension) from the recursion of E[x²]; Û = −½ terminal x²."""
+    """E[A]/T of Euler–Maruyama, v = −αx, V = ½x², by the recursion of E[x²]; Û = −½ terminal x²."""
     m, total = torch.tensor(1 / (2 * start), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     first = m
     for _ in range(steps):
@@ -211,7 +224,9 @@ def test_the_pathwise_gradient_of_a_gaussian(alpha: float, gaussian, sigmas) -> 
     found, means = [], []
     for seed in range(60):
         x = psi.sample(1000, (2, 1), seed)
-        energies, _ = pathwise_gradient(psi, system, x, torch.Generator().manual_seed(seed), steps=steps, dt=dt)
+        energies, _ = pathwise_gradient(
+            psi, system, x, torch.Generator().manual_seed(seed), steps=steps, dt=dt
+        )
         found.append(float(psi.alpha.grad))
         means.append(float(energies.mean()))
     assert abs(sigmas(found, exact(alpha))) < 4
@@ -232,7 +247,9 @@ def test_recomputed_segments_change_nothing(kind: str, steps: int, perturbed, mo
     found = []
     for keep in (gradients.KEEP_STEPS, 1000):
         monkeypatch.setattr(gradients, "KEEP_STEPS", keep)
-        energies, ends = pathwise_gradient(net, system, x, torch.Generator().manual_seed(7), steps=steps, dt=0.01)
+        energies, ends = pathwise_gradient(
+            net, system, x, torch.Generator().manual_seed(7), steps=steps, dt=0.01
+        )
         found.append((energies, ends, flat_gradient(net).clone()))
     assert steps > gradients.KEEP_STEPS or keep == 1000
     for short, whole in zip(*found, strict=True):
@@ -243,11 +260,15 @@ def test_recomputed_segments_change_nothing(kind: str, steps: int, perturbed, mo
 
 
 def test_clipped_energies() -> None:
-    energies = torch.tensor([1.0, 2.0, 3.0, 2.0, 2.0, math.nan, math.inf, -math.inf, 1e9], dtype=torch.float64)
-    finite = energies[energies.isfinite()]
-    reach = 0.5 * float((finite - 2).abs().mean())
-    seen = clipped(energies, 0.5)
-    assert seen.tolist() == [1.0, 2.0, 3.0, 2.0, 2.0, 2.0, 2 + reach, 2 - reach, 2 + reach]
-    calm = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
+    calm = torch.linspace(-1, 1, 101, dtype=torch.float64)
     assert torch.equal(clipped(calm, 10.0), calm)
+    wild = torch.cat([calm, torch.tensor([math.nan, math.inf, -math.inf, 30.0], dtype=torch.float64)])
+    seen = clipped(wild, 5.0)
+    assert torch.equal(seen[:101], calm) and abs(float(seen[101])) < 0.05  # a NaN becomes the median
+    assert float(seen[102] + seen[103]) == pytest.approx(2 * float(seen[101]), abs=1e-12)
+    assert 2 < float(seen[102]) < 6 and seen[104] == seen[102]
+    narrow = clipped(calm, 0.5)
+    assert float(narrow.max()) == pytest.approx(0.25, abs=0.01) and float(narrow.min()) == pytest.approx(
+        -0.25, abs=0.01
+    )
     assert clipped(torch.full((3,), math.nan), 5.0).isnan().all()

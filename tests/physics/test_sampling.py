@@ -23,7 +23,9 @@ def walked(psi, x: Tensor, step: float, moves: int, seed: int = 3) -> Tensor:
 
 def unadjusted(psi, x: Tensor, step: float, moves: int) -> Tensor:
     """The same moves, all accepted: plain Euler–Maruyama."""
-    noise = brownian_frames(len(x), 1, moves, tuple(x.shape[1:]), torch.Generator().manual_seed(3), orthogonal=False)
+    noise = brownian_frames(
+        len(x), 1, moves, tuple(x.shape[1:]), torch.Generator().manual_seed(3), orthogonal=False
+    )
     *_, (end, _, _) = integrate(psi.drift, x, step, noise[:, 0])
     return end
 
@@ -31,8 +33,16 @@ def unadjusted(psi, x: Tensor, step: float, moves: int) -> Tensor:
 def gaussian_moments(x: Tensor) -> dict[str, tuple[Tensor, float]]:
     """Per-walker values with their means under ψ² of α = (1, 3): variances 1/2 and 1/6."""
     a, b = x[:, 0, 0], x[:, 0, 1]
-    return {"x": (a, 0.0), "y": (b, 0.0), "x2": (a**2, 0.5), "y2": (b**2, 1 / 6), "xy": (a * b, 0.0),
-            "x4": (a**4, 0.75), "y4": (b**4, 1 / 12), "tail": ((a.abs() > 1.5).double(), 0.033894853524689)}
+    return {
+        "x": (a, 0.0),
+        "y": (b, 0.0),
+        "x2": (a**2, 0.5),
+        "y2": (b**2, 1 / 6),
+        "xy": (a * b, 0.0),
+        "x4": (a**4, 0.75),
+        "y4": (b**4, 1 / 12),
+        "tail": ((a.abs() > 1.5).double(), 0.033894853524689),
+    }
 
 
 @pytest.mark.parametrize("step", [0.05, 0.3, 1.0])
@@ -55,7 +65,7 @@ def test_without_rejection_the_density_is_wrong(gaussian, sigmas) -> None:
 
 
 def test_the_equilibrium_stays(gaussian, sigmas) -> None:
-    """Exact samples stay exact samples after a few large moves: detailed balance, not only a fixed point in time."""
+    """Exact samples stay exact samples after a few large moves."""
     psi = gaussian([1.0, 3.0])
     x = walked(psi, psi.sample(40_000, (1, 2), 1), 0.8, 2)
     assert max(abs(sigmas(values, exact)) for values, exact in gaussian_moments(x).values()) < 4.5
@@ -66,8 +76,14 @@ def test_the_equilibrium_stays(gaussian, sigmas) -> None:
 def hydrogen_moments(x: Tensor) -> dict[str, tuple[Tensor, float]]:
     """⟨r⟩ = 3/2, ⟨r²⟩ = 3, ⟨1/r⟩ = 1, P(r < 0.2) and no preferred direction."""
     r = x.norm(dim=-1)[:, 0]
-    return {"r": (r, 1.5), "r2": (r**2, 3.0), "1/r": (1 / r, 1.0), "core": ((r < 0.2).double(), 0.007926331867253),
-            "z": (x[:, 0, 2], 0.0), "z2": (x[:, 0, 2] ** 2, 1.0)}
+    return {
+        "r": (r, 1.5),
+        "r2": (r**2, 3.0),
+        "1/r": (1 / r, 1.0),
+        "core": ((r < 0.2).double(), 0.007926331867253),
+        "z": (x[:, 0, 2], 0.0),
+        "z2": (x[:, 0, 2] ** 2, 1.0),
+    }
 
 
 @pytest.mark.parametrize("step", [0.05, 0.3, 1.0])

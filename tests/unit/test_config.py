@@ -44,7 +44,7 @@ def nucleus(keys: str) -> str:
     [
         # unknown names
         (system("h2", "r = 1.0"), "system.r", ["did you mean R?", "allowed are name, R"]),
-        (H2 + "[train]\niteration = 5", "train.iteration", ["did you mean iterations?", "paths, steps"]),
+        (H2 + "[train]\niteration = 5", "train.iteration", ["did you mean iterations?", "steps, dt"]),
         (H2 + "[trian]\nwalkers = 5", "[trian]", ["did you mean train?", "system, network, train, measure"]),
         (H2 + "[project]\nwalkers = 5", "[project]", ["system, network, train, measure"]),
         ("x = 1\n" + H2, '"x"', ["outside any section"]),
@@ -90,11 +90,11 @@ def nucleus(keys: str) -> str:
         (H2 + "[train]\nmomentum = 1", "train.momentum = 1", ["at least 0 and below 1"]),
         (H2 + "[measure]\ntarget_error = 0", "measure.target_error = 0", ["a number above 0"]),
         # keys that exclude each other
-        (H2 + '[train]\nestimator = "pathwise"', 'train.optimiser = "spring"', ['"adam"', "amplifies"]),
+        (H2 + '[train]\nestimator = "pathwise"\noptimiser = "spring"', 'train.optimiser = "spring"', ['"adam"', "amplifies"]),
         (H2 + SYMMETRIC, 'network.kind = "symmetric"', ['"auto", "molecular"', "cusps"]),
         (system("chain") + SYMMETRIC, 'network.kind = "symmetric"', ["distinguishable"]),
         (system("bosons") + MOLECULAR, 'network.kind = "molecular"', ["no nuclei"]),
-        (system("bosons") + PAIR_DRIFT, 'train.estimator = "covariance"', ['"pathwise"']),
+        (system("bosons") + PAIR_DRIFT + '\n[train]\nestimator = "covariance"', 'train.estimator = "covariance"', ['"pathwise"']),
         # several at once
         (H2 + "[train]\ndt = 0\nwalkers = 1\nx = 3", "train.x", ["and 2 more problems"]),
         (system("h2", "R = 0") + "[train]\ndt = 0", "system.R = 0", ["and 1 more problem)"]),
@@ -138,7 +138,7 @@ def test_broken_toml(text: str, words: list[str]) -> None:
         ("system.name=hh2", ['system.name = "hh2"', "did you mean h2?"]),
         ("trian.dt=1", ["[trian]", "did you mean train?"]),
         ("train.foo=1", ["train.foo is not a key"]),
-        ("train.estimator=pathwise", ['train.optimiser = "spring"', '"adam"']),
+        ("network.kind=symmetric", ["network.kind", "nuclei"]),
     ],
 )
 def test_wrong_override(override: str, words: list[str]) -> None:
@@ -150,6 +150,16 @@ def test_wrong_override(override: str, words: list[str]) -> None:
 def test_a_wrong_file_is_blamed_on_the_file() -> None:
     assert refused(system("h2", "R = 0"), "train.dt=0.01").startswith("my.toml: system.R")
     assert refused(system("h2", "R = 1"), "system.name=he").startswith("my.toml: system.R is not a key")
+
+
+def test_an_estimator_brings_its_own_defaults() -> None:
+    plain = parse(H2, "my.toml").recipe.train
+    pathwise = parse(H2, "my.toml", ["train.estimator=pathwise"]).recipe.train
+    assert (plain.optimiser, pathwise.optimiser) == ("spring", "adam")
+    assert pathwise.steps > 1 and pathwise.dt > 1e-4 and pathwise.rate < plain.rate
+    assert parse(H2, "my.toml", ["train.estimator=pathwise", "train.steps=5"]).recipe.train.steps == 5
+    free = parse(system("bosons") + PAIR_DRIFT, "my.toml").recipe.train
+    assert (free.estimator, free.optimiser) == ("pathwise", "adam")
 
 
 def test_overrides() -> None:

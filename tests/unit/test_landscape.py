@@ -22,15 +22,23 @@ def frequencies(widths: torch.Tensor) -> np.ndarray:
 
 #: each pair is one physical system in two units: lengths times 2, energies divided by 4
 RESCALED = [
-    (find("harmonic")(particles=2, dimensions=3, omega=1.0), find("harmonic")(particles=2, dimensions=3, omega=0.25)),
-    (find("harmonic")(particles=2, dimensions=2, omega=[1.0, 3.0]),
-     find("harmonic")(particles=2, dimensions=2, omega=[0.25, 0.75])),
+    (
+        find("harmonic")(particles=2, dimensions=3, omega=1.0),
+        find("harmonic")(particles=2, dimensions=3, omega=0.25),
+    ),
+    (
+        find("harmonic")(particles=2, dimensions=2, omega=[1.0, 3.0]),
+        find("harmonic")(particles=2, dimensions=2, omega=[0.25, 0.75]),
+    ),
     (find("chain")(particles=5, omega0=1.0, k=2.0), find("chain")(particles=5, omega0=0.25, k=2 / 16)),
     (find("quartic")(a=1.0, b=1.0), find("quartic")(a=1 / 16, b=1 / 64)),
     (find("double_well")(height=2.0, a=2.0), find("double_well")(height=0.5, a=4.0)),
     (find("mexican_hat")(height=2.0, a=2.0), find("mexican_hat")(height=0.5, a=4.0)),
     (find("morse")(depth=10.0, a=1.0), find("morse")(depth=2.5, a=0.5)),
-    (find("bosons")(particles=3, g=15.0, s=0.5, omega=1.0), find("bosons")(particles=3, g=15.0, s=1.0, omega=0.25)),
+    (
+        find("bosons")(particles=3, g=15.0, s=0.5, omega=1.0),
+        find("bosons")(particles=3, g=15.0, s=1.0, omega=0.25),
+    ),
 ]
 
 
@@ -47,7 +55,9 @@ def test_units_do_not_matter(system: System, larger: System) -> None:
 @pytest.mark.parametrize("factor", [1e-3, 0.3, 1.7, 40.0])
 def test_the_length_scales_up_to_its_grid(factor: float) -> None:
     """ℓ lies on a grid of ratio √2: the same multiple of √(1/ω) within that."""
-    ratio = explore(find("harmonic")(omega=1 / factor**2)).length / explore(find("harmonic")(omega=1.0)).length
+    ratio = (
+        explore(find("harmonic")(omega=1 / factor**2)).length / explore(find("harmonic")(omega=1.0)).length
+    )
     assert factor / 1.42 < ratio < factor * 1.42
 
 
@@ -70,7 +80,9 @@ def test_a_harmonic_trap_is_itself(omega: float) -> None:
 
 def test_an_anisotropic_trap() -> None:
     land = explore(find("harmonic")(particles=2, dimensions=3, omega=[1.0, 2.0, 0.5]))
-    assert torch.allclose(land.one_body_covariance(), torch.diag(1 / (2 * torch.tensor([1.0, 2.0, 0.5]).double())))
+    assert torch.allclose(
+        land.one_body_covariance(), torch.diag(1 / (2 * torch.tensor([1.0, 2.0, 0.5]).double()))
+    )
     assert torch.allclose(land.centre_of_mass, torch.diag(torch.tensor([1.0, 2.0, 0.5]).double()))
 
 

@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 #: lowest first; a module imports from its own layer and those before it, never in a circle
 LAYERS = (
     {"errors", "statistics", "system", "device"},
-    {"registry", "results", "schema"},
-    {"config", "store", "landscape"},
-    {"networks", "paths", "sampling", "gradients", "optimisers", "local_energy", "observables"},
+    {"registry", "results", "schema", "folders", "progress"},
+    {"config", "checkpoints", "reader", "store", "landscape", "report"},
+    {"logpsi", "molecular", "pair_drift", "networks", "paths", "sampling", "gradients", "optimisers", "local_energy",
+     "observables"},
     {"train", "measure", "project"},
     {"run", "plot"},
     {"cli", "__init__"},

@@ -61,7 +61,9 @@ def configurations(system: System, batch: int = 6, seed: int = 0) -> Tensor:
 
 
 def rotation(dimensions: int, seed: int = 0) -> Tensor:
-    normal = torch.randn(dimensions, dimensions, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    normal = torch.randn(
+        dimensions, dimensions, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     return torch.linalg.qr(normal)[0]
 
 
@@ -163,7 +165,9 @@ def test_electron_electron_cusp(name: str, perturbed) -> None:
 def approach(system: System, kind: str, r: float) -> Tensor:
     """Configurations where one electron is at r from the first nucleus, or two at r from each other."""
     x = configurations(system, 1, seed=4).repeat(32, 1, 1)
-    x[:, 0] = x[:, -1] if kind == "electrons" else torch.tensor(system.nuclei().positions[0], dtype=torch.float64)
+    x[:, 0] = (
+        x[:, -1] if kind == "electrons" else torch.tensor(system.nuclei().positions[0], dtype=torch.float64)
+    )
     x[:, 0] += r * directions(32)
     return x
 
@@ -305,7 +309,9 @@ def test_batches_are_independent(system: System, perturbed) -> None:
 
 def test_unit_systems_give_the_same_network(perturbed) -> None:
     """Lengths times 2, energies by 4: the same ψ, stretched."""
-    small, large = (perturbed(network(find("bosons")(particles=3, s=s, omega=w))) for s, w in ((0.5, 1.0), (1.0, 0.25)))
+    small, large = (
+        perturbed(network(find("bosons")(particles=3, s=s, omega=w))) for s, w in ((0.5, 1.0), (1.0, 0.25))
+    )
     x = configurations(SMOOTH["bosons"])
     assert torch.allclose(large(2 * x), small(x), rtol=1e-10, atol=1e-10)
 
@@ -313,8 +319,12 @@ def test_unit_systems_give_the_same_network(perturbed) -> None:
 def test_kinds() -> None:
     assert isinstance(network(MOLECULES["h2"]), MolecularNet)
     names = {key: type(network(SMOOTH[key])).__name__ for key in ("bosons", "chain", "double_well", "morse")}
-    assert names == {"bosons": "SymmetricNet", "chain": "GenericNet", "double_well": "SymmetricNet",
-                     "morse": "GenericNet"}
+    assert names == {
+        "bosons": "SymmetricNet",
+        "chain": "GenericNet",
+        "double_well": "SymmetricNet",
+        "morse": "GenericNet",
+    }
     assert type(network(SMOOTH["round"], "generic")).__name__ == "GenericNet"
 
 

@@ -28,8 +28,10 @@ SYSTEMS = {
     "oval 4D": find("harmonic")(particles=1, dimensions=4, omega=[1.0, 2.0, 3.0, 4.0]),
     "atom": find("he")(),
     "axis": find("h2")(),
-    "triangle": find("molecule")(electrons=1, nuclei=[{"position": p, "charge": 1.0} for p in
-                                                      ((0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (1.0, 2.0, 0.0))]),
+    "triangle": find("molecule")(
+        electrons=1,
+        nuclei=[{"position": p, "charge": 1.0} for p in ((0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (1.0, 2.0, 0.0))],
+    ),
 }
 each_system = pytest.mark.parametrize("name", SYSTEMS)
 
@@ -68,7 +70,9 @@ def test_densities_integrate_to_one(name: str) -> None:
             total = total @ volumes(axis, histogram.measure)
         # all but the few that lie beyond the outermost bin
         assert 0.998 < float(total) <= 1 + 1e-12, histogram.name
-        assert histogram.values.shape == histogram.errors.shape == tuple(len(a.centres) for a in histogram.axes)
+        assert (
+            histogram.values.shape == histogram.errors.shape == tuple(len(a.centres) for a in histogram.axes)
+        )
         assert (histogram.values >= 0).all() and (histogram.errors >= 0).all()
 
 
@@ -84,8 +88,15 @@ def test_densities_integrate_to_one(name: str) -> None:
         ("round 5D", {"density/r": "S_5 r^4 dr", "pair/r": "S_5 r^4 dr"}),
         ("oval 4D", {"density/r": "S_4 r^3 dr"}),
         ("atom", {"density/r": "4 pi r^2 dr", "pair/r": "4 pi r^2 dr"}),
-        ("axis", {"density/z": "dz", "density/rho": "2 pi rho drho", "density/zrho": "2 pi rho dz drho",
-                  "pair/r": "4 pi r^2 dr"}),
+        (
+            "axis",
+            {
+                "density/z": "dz",
+                "density/rho": "2 pi rho drho",
+                "density/zrho": "2 pi rho dz drho",
+                "pair/r": "4 pi r^2 dr",
+            },
+        ),
         ("triangle", {"density/x": "dx", "density/y": "dy", "density/z": "dz"}),
     ],
 )
@@ -93,8 +104,17 @@ def test_the_densities_that_suit_a_system(name: str, expected: dict[str, str]) -
     assert {f"{v.group}/{v.name}": v.measure for v in views(SYSTEMS[name])} == expected
     unit = SYSTEMS[name].length_unit
     for histogram in counted(SYSTEMS[name], walkers(SYSTEMS[name], 200)):
-        dimension = {"dx": 1, "dy": 1, "dz": 1, "dr": 1, "dx dy": 2, "2 pi r dr": 2, "2 pi rho drho": 2, "S_4 r^3 dr": 4,
-                     "S_5 r^4 dr": 5}.get(histogram.measure, 3)
+        dimension = {
+            "dx": 1,
+            "dy": 1,
+            "dz": 1,
+            "dr": 1,
+            "dx dy": 2,
+            "2 pi r dr": 2,
+            "2 pi rho drho": 2,
+            "S_4 r^3 dr": 4,
+            "S_5 r^4 dr": 5,
+        }.get(histogram.measure, 3)
         assert histogram.unit == (f"1/{unit}" if dimension == 1 else f"1/{unit}^{dimension}")
         assert all(axis.unit == unit for axis in histogram.axes)
 
@@ -110,7 +130,7 @@ def shell_deviations(histogram: Histogram, spread: float) -> np.ndarray:
 
 
 def test_a_harmonic_trap_in_closed_form() -> None:
-    """One-body and pair density of independent oscillators; z has unit variance (15/13 from sixteen groups)."""
+    """One-body and pair density of free oscillators; z has variance 15/13 (sixteen groups)."""
     system = SYSTEMS["round 3D"]
     found = {h.group: h for h in counted(system, walkers(system, 64_000), sweeps=4)}
     # one coordinate has variance 1/(2ω), a difference of two 1/ω
@@ -157,7 +177,10 @@ def test_few_walkers_still_give_finite_densities(count: int) -> None:
 
 def test_maps_and_lines_have_their_bins() -> None:
     found = {f"{h.group}/{h.name}": h for h in counted(SYSTEMS["axis"], walkers(SYSTEMS["axis"]), bins=25)}
-    assert found["density/z"].values.shape == (25,) and found["density/zrho"].values.shape == (MAP_BINS, MAP_BINS)
+    assert found["density/z"].values.shape == (25,) and found["density/zrho"].values.shape == (
+        MAP_BINS,
+        MAP_BINS,
+    )
     assert found["density/rho"].axes[0].edges[0] == 0.0 and found["pair/r"].axes[0].edges[0] == 0.0
     # symmetric walkers, symmetric map: the two protons
     z = found["density/z"]
@@ -190,7 +213,9 @@ def test_the_drift_field(name: str, kind: str, perturbed) -> None:
         place[0, 0, 1] = 0.0
     for axis, index, column in zip(field.axes, where, plane, strict=True):
         place[0, 0, column] = axis.centres[index]
-    assert net.drift(place)[0, 0, list(plane)].numpy() == pytest.approx(field.vectors[where], rel=1e-9, abs=1e-12)
+    assert net.drift(place)[0, 0, list(plane)].numpy() == pytest.approx(
+        field.vectors[where], rel=1e-9, abs=1e-12
+    )
     if kind == "pair_drift":
         assert np.isnan(field.log_psi).all()
     else:

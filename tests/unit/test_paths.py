@@ -55,8 +55,14 @@ def test_torchsde_takes_the_same_steps(kind: str, perturbed) -> None:
 
     def theirs(drift) -> Tensor:
         times = dt * torch.arange(steps + 1, dtype=torch.float64)
-        return torchsde.sdeint(Diffusion(drift, (3, 2)), x0.flatten(1), times, bm=Increments(noise.flatten(2), dt),
-                               method="euler", dt=dt).view_as(ours)
+        return torchsde.sdeint(
+            Diffusion(drift, (3, 2)),
+            x0.flatten(1),
+            times,
+            bm=Increments(noise.flatten(2), dt),
+            method="euler",
+            dt=dt,
+        ).view_as(ours)
 
     assert (theirs(net.drift) - ours).abs().max() < 1e-12
     # the twin: a drift wrong by a part in a thousand is seen at once
@@ -64,7 +70,10 @@ def test_torchsde_takes_the_same_steps(kind: str, perturbed) -> None:
 
 
 def test_integrate_yields_state_drift_and_noise() -> None:
-    x0, noise = torch.ones(2, 1, 1, dtype=torch.float64), torch.tensor([[[[1.0]], [[-2.0]]]], dtype=torch.float64)
+    x0, noise = (
+        torch.ones(2, 1, 1, dtype=torch.float64),
+        torch.tensor([[[[1.0]], [[-2.0]]]], dtype=torch.float64),
+    )
     (x, v, dw), (end, no_drift, no_noise) = integrate(lambda y: -3 * y, x0, 0.25, noise)
     assert torch.equal(x, x0) and torch.equal(v, -3 * x0)
     assert dw.flatten().tolist() == [0.5, -1.0]
@@ -77,7 +86,9 @@ def test_weak_order_one() -> None:
     walkers, start, sizes = 400_000, 2.0, (4, 8, 16, 32)
     square, variance = start**2 * math.exp(-2), 0.5 * (1 - math.exp(-2))
     exact = square + variance
-    fine = torch.randn(sizes[-1], walkers, 1, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    fine = torch.randn(
+        sizes[-1], walkers, 1, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
 
     def errors(drift) -> list[float]:
         found = []
@@ -101,16 +112,22 @@ def test_weak_order_one() -> None:
     assert abs(2 * wrong[-1] - wrong[-2]) > 20 * sigma
 
 
-@pytest.mark.parametrize(("paths", "steps", "shape"), [(1, 1, (1, 1)), (6, 1, (3, 2)), (1, 6, (3, 2)), (4, 3, (2, 2)),
-                                                       (5, 4, (1, 10))])
+@pytest.mark.parametrize(
+    ("paths", "steps", "shape"),
+    [(1, 1, (1, 1)), (6, 1, (3, 2)), (1, 6, (3, 2)), (4, 3, (2, 2)), (5, 4, (1, 10))],
+)
 def test_whole_frames_have_exact_second_moments(paths: int, steps: int, shape: tuple[int, int]) -> None:
     xi = brownian_frames(9, paths, steps, shape, torch.Generator().manual_seed(4))
     assert xi.shape == (steps, paths, 9, *shape) and xi.dtype == torch.float64
     flat, d = xi.reshape(steps * paths, 9, -1), shape[0] * shape[1]
     moments = torch.einsum("mbi,mbj->bij", flat, flat) / (steps * paths)
     assert (moments - torch.eye(d)).abs().max() < 1e-12
-    independent = brownian_frames(9, paths, steps, shape, torch.Generator().manual_seed(4), orthogonal=False).view_as(flat)
-    assert (torch.einsum("mbi,mbj->bij", independent, independent) / (steps * paths) - torch.eye(d)).abs().max() > 0.1
+    independent = brownian_frames(
+        9, paths, steps, shape, torch.Generator().manual_seed(4), orthogonal=False
+    ).view_as(flat)
+    assert (
+        torch.einsum("mbi,mbj->bij", independent, independent) / (steps * paths) - torch.eye(d)
+    ).abs().max() > 0.1
 
 
 def test_part_of_a_frame_is_orthogonal() -> None:
@@ -122,12 +139,13 @@ def test_part_of_a_frame_is_orthogonal() -> None:
 def draws(count: int, **options) -> Tensor:
     """Independent draws of one walker's frame, d = 4: (count, M, 4)."""
     generator = torch.Generator().manual_seed(11)
-    return torch.stack([brownian_frames(1, 4, 1, (2, 2), generator, **options)[0, :, 0].flatten(1)
-                        for _ in range(count)])
+    return torch.stack(
+        [brownian_frames(1, 4, 1, (2, 2), generator, **options)[0, :, 0].flatten(1) for _ in range(count)]
+    )
 
 
 def moment_deviations(xi: Tensor, fourth: float) -> Tensor:
-    """Deviations in standard errors of E[ξ] = 0, E[ξξᵀ] = 1 and E[ξ_i⁴] for each path and direction, (M, 4 + 16 + 4)."""
+    """Deviations in σ of E[ξ] = 0, E[ξξᵀ] = 1 and E[ξ_i⁴] for each path and direction (M, 24)."""
     second = torch.einsum("nmi,nmj->nmij", xi, xi).flatten(2) - torch.eye(4).flatten()
     values = torch.cat([xi, second, xi**4 - fourth], -1)
     return values.mean(0) / (values.std(0) / len(xi) ** 0.5)
@@ -148,11 +166,17 @@ def test_moments_see_frames_that_are_not_haar() -> None:
 
 @pytest.mark.parametrize(("paths", "shape"), [(1, (1, 1)), (1, (3, 1)), (2, (4, 2))])
 @pytest.mark.parametrize("orthogonal", [True, False])
-def test_walkers_do_not_share_their_noise(paths: int, shape: tuple[int, int], orthogonal: bool, sigmas) -> None:
+def test_walkers_do_not_share_their_noise(
+    paths: int, shape: tuple[int, int], orthogonal: bool, sigmas
+) -> None:
     """E[ξ_a ξ_bᵀ] = 0 between walkers: else the mean over walkers is noisier than their scatter says."""
     generator = torch.Generator().manual_seed(5)
-    pairs = torch.stack([brownian_frames(2, paths, 1, shape, generator, orthogonal=orthogonal)[0].flatten(2)
-                         for _ in range(2000)])
+    pairs = torch.stack(
+        [
+            brownian_frames(2, paths, 1, shape, generator, orthogonal=orthogonal)[0].flatten(2)
+            for _ in range(2000)
+        ]
+    )
     overlap = torch.einsum("nmi,nmi->n", pairs[:, :, 0], pairs[:, :, 1])
     if overlap.std() == 0:
         pytest.fail("all walkers get the same noise")

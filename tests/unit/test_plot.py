@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from fkflow.errors import UsageError
 from fkflow.plot import plots, save_all
+from fkflow.results import Axis, Histogram
 
 NAMES = {"convergence", "density_xz", "density_z", "pair_r", "drift_xz", "drift_z"}
 
@@ -58,6 +59,30 @@ def test_singular_drift_is_drawn(tmp_path, write_run, made_up):
         field.log_psi[3] = -np.inf
     result = write_run(tmp_path / "result.h5", measurement=measurement)
     assert len(save_all(result, tmp_path, ["drift"], dpi=40)) == 2
+
+
+def test_a_vector_drift_shows_its_magnitude(tmp_path, write_run, made_up):
+    measurement = made_up.measurement()
+    for field in measurement.drift:
+        field.log_psi[:] = np.nan
+    ax = drawn(write_run(tmp_path / "result.h5", measurement=measurement), "drift_xz")
+    assert ax.child_axes[0].get_ylabel() == "magnitude of the drift (1/bohr)"
+
+
+def test_a_map_of_distances_from_an_axis_is_mirrored_and_zoomed(tmp_path, write_run, made_up):
+    z, rho = Axis("z", "bohr", "z", np.linspace(-9, 9, 61)), Axis("rho", "bohr", "rho", np.linspace(0, 9, 61))
+    values = np.exp(-(z.centres[:, None] ** 2) - rho.centres**2)
+    both = Histogram("density", "zrho", (z, rho), "2 pi rho dz drho", values, 0 * values, "1/bohr^3", "density")
+    measurement = dataclasses.replace(made_up.measurement(), histograms=[both])
+    ax = drawn(write_run(tmp_path / "result.h5", measurement=measurement), "density_zrho")
+    (low, high), (left, right) = ax.get_ylim(), ax.get_xlim()
+    assert low == -high and 1.5 < high < 4 and left == pytest.approx(-right) and 1.5 < right < 4
+    assert len(ax.collections) == 2 and ax.collections[0].get_clim() == ax.collections[1].get_clim()
+
+
+def test_natural_units_are_left_out(result):
+    natural = dataclasses.replace(result, energy_unit="E", length_unit="a")
+    assert drawn(natural, "convergence").get_ylabel() == "energy"
 
 
 @pytest.mark.parametrize("format, magic", [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])

@@ -1,4 +1,4 @@
-"""The Metropolis-adjusted Langevin step: limits, bookkeeping, acceptance and what it does with bad numbers."""
+"""The Metropolis-adjusted Langevin step: limits, bookkeeping, acceptance, bad numbers."""
 
 from __future__ import annotations
 

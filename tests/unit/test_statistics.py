@@ -11,7 +11,7 @@ from fkflow.statistics import Estimate, autocorrelation_time, blocking, chains_e
 
 
 def autoregressive(shape: tuple[int, ...], memory: float, seed: int) -> np.ndarray:
-    """Stationary x_t = memory x_{t−1} + ξ_t along the first axis; variance 1/(1 − memory²), τ = (1 + m)/(1 − m)."""
+    """Stationary x_t = m x_{t−1} + ξ_t along the first axis; variance 1/(1 − m²), τ = (1 + m)/(1 − m)."""
     noise = np.random.default_rng(seed).normal(size=shape)
     noise[0] /= math.sqrt(1 - memory**2)
     for t in range(1, shape[0]):

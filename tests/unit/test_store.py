@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fkflow.errors import StoreError, UsageError
-from fkflow.results import Comparison, strict_json
+from fkflow.results import Comparison, shown_unit, strict_json, with_unit
 from fkflow.store import load_checkpoint, prepare_folder, read_result, save_checkpoint
 
 
@@ -137,6 +137,21 @@ def test_summary_is_the_agreed_json(tmp_path, write_run, made_up, monkeypatch):
 def test_strict_json():
     given = {"a": np.float32(0.5), "b": [np.inf, 1], "c": np.arange(2), "d": Path("x"), 1: (True, None)}
     assert strict_json(given) == {"a": 0.5, "b": [None, 1], "c": [0, 1], "d": "x", "1": [True, None]}
+
+
+def test_units_of_traps_are_not_shown():
+    assert [shown_unit(unit) for unit in ("E", "a", "1/a", "1/a^3", "1", "")] == [""] * 6
+    assert [shown_unit(unit) for unit in ("hartree", "1/bohr^2")] == ["hartree", "1/bohr^2"]
+    assert (with_unit("0.5", "E"), with_unit("0.5", "hartree")) == ("0.5", "0.5 hartree")
+
+
+def test_long_texts_are_wrapped(tmp_path, write_run, made_up):
+    warned = dataclasses.replace(made_up.measurement(), warnings=["a long warning " * 20])
+    text = write_run(tmp_path / "result.h5", measurement=warned).describe(width=70)
+    inside = [line for line in text.splitlines() if str(tmp_path) not in line]
+    assert max(map(len, inside)) <= 70 and "path average" not in text
+    vector = dataclasses.replace(made_up.measurement(), curl=0.1)
+    assert "(a path average)" in write_run(tmp_path / "result.h5", measurement=vector).describe()
 
 
 def test_comparison():

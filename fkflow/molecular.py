@@ -1,0 +1,116 @@
+"""log ψ of one or two electrons about clamped nuclei, with exact Coulomb cusps."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from fkflow.logpsi import LogPsi, mlp
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """|a − b| over the last axis; the floor far below any physical length keeps the gradient finite at coincidence."""
+    return ((a - b).square().sum(-1) + 1e-24).sqrt()
+
+
+def logarithm(r: Tensor) -> Tensor:
+    """½ log(1 + r²): no linear term at 0, so it leaves cusps alone; far out the growth ψ ~ r^p e^(−ζr) asks for."""
+    return 0.5 * torch.log1p(r.square())
+
+
+def saturating(r: Tensor) -> Tensor:
+    """(r/(1 + r))²: no linear term at 0, but a cubic one; 1 far out."""
+    return (r / (1 + r)).square()
+
+
+class MolecularNet(LogPsi):
+    """One or two electrons in the field of clamped nuclei, with exact electron–nucleus and electron–electron cusps.
+
+    ψ = Σ_ab c_ab χ_a(1) χ_b(2) · Π_iA exp(−Z p(r_iA)) · exp(½ p(r_12)) · exp(net), the sum of Heitler–London type over two
+    smooth exponentials χ = exp(−ζ r²/(1+r)) per nucleus (covalent, ionic and split-shell terms: right when stretched), and
+    p(r) = r/(1 + βr), whose slope 1 at r = 0 is Kato's cusp (Kato 1957). The perceptron sees the distances only through
+    functions without a linear term in any of them, among them r_iA·(s(r_iB) − s(R_AB)) and r_iA·(s(r_12) − s(r_jA)): the
+    angular terms r (g·r) that follow the cusp, without which the local energy jumps at the nuclei. It is summed over the
+    exchange of electrons and over the exchanges of equal nuclei that leave the molecule unchanged.
+    """
+
+    def __init__(self, nuclei_positions: Tensor, charges: Tensor, electrons: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        self.electrons = electrons
+        self.register_buffer("nuclei", nuclei_positions)
+        self.register_buffer("charges", charges)
+        self.register_buffer("bonds", distances(nuclei_positions[:, None], nuclei_positions[None]))
+        m = len(charges)
+        images = torch.tensor(nuclear_symmetries(self.bonds, charges))
+        self.register_buffer("images", images)
+        # Orbital 2A + shell sits on nucleus A; nuclei that symmetry exchanges share their exponents.
+        self.register_buffer("owner", torch.arange(m).repeat_interleave(2))
+        self.register_buffer("turns", (2 * images[..., None] + torch.arange(2)).flatten(1))
+        self.register_buffer("shared", self.turns.amin(0))
+        # Shells: one exponent at the bare charge, one softer for a screened or loosely bound electron.
+        self.log_exponents = nn.Parameter(torch.tensor([1.0, 0.6]).repeat(m).log() + charges.log().repeat_interleave(2))
+        self.log_weights = nn.Parameter(torch.zeros((2 * m,) * electrons))
+        self.log_beta = nn.Parameter(torch.zeros(2))
+        features = electrons * m * (2 + (m - 1)) + (2 + 2 * m if electrons == 2 else 0)
+        self.net = mlp([features] + [hidden] * layers + [1], final_scale=0.0)
+
+    def features(self, near: Tensor, apart: Tensor | None) -> Tensor:
+        """Cusp-free functions (B, F) of the distances near (B, n, M) and apart (B,), for one labelling of the particles."""
+        m = len(self.charges)
+        scaled = near * self.charges
+        out = [logarithm(scaled).flatten(1), saturating(scaled).flatten(1)]
+        ratio = near / (1 + near)
+        for a in range(m):
+            for b in range(m):
+                if a != b:
+                    out.append(ratio[..., a] * (logarithm(near[..., b]) - logarithm(self.bonds[a, b])))
+        if apart is not None:
+            far = logarithm(apart)
+            out += [far[:, None], saturating(apart)[:, None]]
+            out.append((ratio * (far[:, None, None] - logarithm(near.flip(1)))).flatten(1))
+        return torch.cat(out, -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        near = distances(x[:, :, None], self.nuclei)
+        beta = self.log_beta.exp()
+        value = -(self.charges * near / (1 + beta[0] * self.charges * near)).sum((1, 2))
+        exponents = self.log_exponents.exp()[self.shared]
+        charges = self.charges[self.owner]
+        scaled = charges * near[..., self.owner]
+        orbitals = -exponents / charges * scaled.square() / (1 + scaled)
+        apart = None
+        if self.electrons == 1:
+            weights = torch.stack([self.log_weights[turn] for turn in self.turns]).mean(0)
+            value = value + torch.logsumexp(weights + orbitals[:, 0], -1)
+        else:
+            apart = distances(x[:, 0], x[:, 1])
+            value = value + 0.5 * apart / (1 + beta[1] * apart)
+            weights = torch.stack([self.log_weights[turn][:, turn] for turn in self.turns]).mean(0)
+            weights = 0.5 * (weights + weights.T)
+            terms = weights + orbitals[:, 0, :, None] + orbitals[:, 1, None, :]
+            value = value + torch.logsumexp(terms.flatten(1), -1)
+        inputs = []
+        for image in self.images:
+            turned = near[..., image]
+            inputs.append(self.features(turned, apart))
+            if apart is not None:
+                inputs.append(self.features(turned.flip(1), apart))
+        stacked = self.net(torch.cat(inputs)).view(len(inputs), -1)
+        return value + stacked.mean(0)
+
+
+def nuclear_symmetries(bonds: Tensor, charges: Tensor) -> list[list[int]]:
+    """Permutations of the nuclei that keep charges and all distances: [[0, 1], [1, 0]] for H2.
+
+    Beyond four nuclei only the identity is used: the search grows as M!, and the symmetry is a convenience.
+    """
+    if len(charges) > 4:
+        return [list(range(len(charges)))]
+    found = []
+    for image in itertools.permutations(range(len(charges))):
+        index = torch.tensor(image)
+        if torch.equal(charges[index], charges) and torch.allclose(bonds[index][:, index], bonds, rtol=1e-9):
+            found.append(list(image))
+    return found

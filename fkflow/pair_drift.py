@@ -1,0 +1,63 @@
+"""The free vector drift of the original paper, for comparison: no log ψ, a curl that can be measured."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fkflow.logpsi import mlp
+
+
+class PairDrift(nn.Module):
+    """The free vector drift of Barr, Gispen, Lamacraft (2020): v need not be a gradient, its curl is measured.
+
+    v_i = −κ(x_i − c) + Σ_j f(r_ij, x_i, x_j) (x_i − x_j) + g(x_i, m_i), with m_i = Σ_j of messages, plus unit vectors with the
+    Coulomb cusps where there are nuclei; f, g are perceptrons of bounded features, so that free-running paths cannot
+    explode. Equivariant under permutations; rotations are learned. κ starts at the Gaussian approximation.
+    """
+
+    def __init__(self, length: float, centre: Tensor, stiffness: float, particles: int, hidden: int, layers: int,
+                 nuclei_positions: Tensor | None = None, charges: Tensor | None = None) -> None:
+        super().__init__()
+        self.length, self.particles = length, particles
+        self.stiffness = nn.Parameter(torch.tensor(stiffness))
+        self.register_buffer("centre", centre)
+        self.register_buffer("nuclei", nuclei_positions)
+        self.register_buffer("charges", charges)
+        first, second = torch.triu_indices(particles, particles, 1)
+        self.register_buffer("first", torch.cat([first, second]))
+        self.register_buffer("second", torch.cat([second, first]))
+        own = 2 + centre.numel()
+        self.pair = mlp([3 + 2 * own] + [hidden] * layers + [1 + hidden], final_scale=0.01) if particles > 1 else None
+        self.single = mlp([own + (hidden if particles > 1 else 0)] + [hidden] * layers + [centre.numel()], final_scale=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drift v (B, N, D) at x (B, N, D)."""
+        y = (x - self.centre) / self.length
+        square = y.square().sum(-1, keepdim=True)
+        own = torch.cat([1 / (1 + square), (-0.5 * square).exp(), y / (1 + square).sqrt()], -1)
+        v = -self.stiffness * y
+        features = own
+        if self.pair is not None:
+            apart = y[:, self.first] - y[:, self.second]
+            r2 = apart.square().sum(-1, keepdim=True)
+            ends = torch.cat([own[:, self.first], own[:, self.second]], -1)
+            out = self.pair(torch.cat([(-4 * r2).exp(), (-0.5 * r2).exp(), 1 / (1 + r2), ends], -1))
+            v = v.index_add(1, self.first, out[..., :1] * apart / (1 + r2).sqrt())
+            sums = torch.zeros(*x.shape[:2], out.shape[-1] - 1, dtype=x.dtype, device=x.device)
+            features = torch.cat([own, sums.index_add(1, self.first, out[..., 1:])], -1)
+        v = (v + self.single(features)) / self.length
+        if self.nuclei is not None:
+            offset = x[:, :, None] - self.nuclei
+            r = (offset.square().sum(-1, keepdim=True) + 1e-24).sqrt()
+            v = v - (self.charges[:, None] * offset / r).sum(2)
+            if self.pair is not None:
+                apart = x[:, self.first] - x[:, self.second]
+                r = (apart.square().sum(-1, keepdim=True) + 1e-24).sqrt()
+                v = v.index_add(1, self.first, 0.5 * apart / (r * (1 + r) ** 2))
+        return v
+
+    def drift(self, x: Tensor) -> Tensor:
+        """The drift without graph."""
+        with torch.no_grad():
+            return self(x)

@@ -1,0 +1,120 @@
+"""Progress of a run on stderr: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from fkflow.statistics import Estimate
+
+if TYPE_CHECKING:
+    from fkflow.run import Progress
+
+
+@contextlib.contextmanager
+def watch(as_json: bool) -> Iterator[Progress]:
+    """A bar on a terminal, else plain lines, both on stderr; with `as_json` stray prints go there too."""
+    progress: Progress = Bar() if sys.stderr.isatty() else Lines()
+    keep_stdout = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    with keep_stdout:
+        try:
+            yield progress
+        finally:
+            progress.close()
+
+
+def _energy_text(energy: float | None, error: float | None) -> str:
+    if energy is None or not math.isfinite(energy):
+        return ""
+    if error is None or not (math.isfinite(error) and error > 0):
+        return f"{energy:.6g}"
+    return str(Estimate(energy, error))
+
+
+class Lines:
+    """Progress as plain lines: one when a stage begins, then one every few seconds, one when it ends."""
+
+    every = 5.0
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._total: float | None = None
+        self._began = self._last = time.monotonic()
+        self._pending = ""
+
+    def stage(self, name: str, total: float | None) -> None:
+        self._flush()
+        self._stage, self._total = name, total
+        self._began = self._last = time.monotonic()
+        self.log(f"{name} ...")
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
+        now = time.monotonic()
+        took = now - self._began
+        parts = [self._stage]
+        if self._total:
+            parts.append(f"{min(100.0, 100 * done / self._total):3.0f}%")
+        if text := _energy_text(energy, error):
+            parts.append(f"energy {text}")
+        parts.append(f"{took:.0f} s")
+        if self._total and 0 < done < self._total:
+            parts.append(f"{took * (self._total - done) / done:.0f} s left")
+        self._pending = "  ".join([*parts, note]).rstrip()
+        if now - self._last >= self.every:
+            self._last = now
+            self._flush()
+
+    def log(self, line: str) -> None:
+        print(f"fkflow: {line}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self.log(self._pending)
+        self._pending = ""
+
+
+class Bar:
+    """Progress as one bar of rich: stage, bar, energy ± error, time taken and left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            ProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        console = Console(stderr=True, highlight=False)
+        wide = console.width >= 70
+        columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
+        columns += [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f}%")] if wide else []
+        columns += [TextColumn("{task.fields[energy]}", markup=False), TimeElapsedColumn()]
+        columns += [TextColumn("left"), TimeRemainingColumn()] if wide else []
+        self._progress = Progress(*columns, console=console, expand=wide, transient=True)
+        self._task: Any = None
+
+    def stage(self, name: str, total: float | None) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(name, total=total, energy="")
+        self._progress.start()
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
+        text = "  ".join(part for part in (_energy_text(energy, error), note) if part)
+        self._progress.update(self._task, completed=done, energy=text)
+
+    def log(self, line: str) -> None:
+        self._progress.console.print(line, markup=False)
+
+    def close(self) -> None:
+        self._progress.stop()

@@ -1,0 +1,142 @@
+"""What the commands print: results, comparisons and lists, as JSON or as text."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fkflow.results import Comparison, Result, known_energy, strict_json, title, with_unit
+from fkflow.statistics import Estimate
+from fkflow.system import System
+
+#: widest text: lines much longer than this are hard to read
+WIDEST = 110
+
+
+def to_json(value: Any) -> str:
+    """Strict JSON text of `value`; numbers that are not finite become null."""
+    return json.dumps(strict_json(value), indent=2, allow_nan=False)
+
+
+def result_text(result: Result) -> str:
+    """A finished run in a few aligned lines, as wide as the terminal allows."""
+    return result.describe(_width())
+
+
+def about(system: System) -> dict[str, Any]:
+    """What ``fkflow list --json`` says of a system: name, parameters, reference energy and unit."""
+    reference = system.reference()
+    return {
+        "system": system.key,
+        "parameters": system.parameters(),
+        "reference": reference
+        and {"energy": reference.energy, "error": reference.error, "source": reference.source},
+        "unit": system.energy_unit,
+    }
+
+
+def list_text(systems: Sequence[Mapping[str, Any]], recipes: Sequence[Mapping[str, Any]]) -> str:
+    """The systems and the shipped recipes (items of `about`, the latter with "recipe") for people."""
+    lines = ["Systems, with the defaults of their parameters (fkflow init SYSTEM writes a recipe):"]
+    for item in systems:
+        lines += _listed(item["system"], title("", item["parameters"]).strip() or "no parameters", item)
+    lines += ["", "Shipped recipes (fkflow run RECIPE):"]
+    for item in recipes:
+        lines += _listed(item["recipe"], title(item["system"], item["parameters"]), item)
+    return "\n".join(lines)
+
+
+def _listed(name: str, what: str, item: Mapping[str, Any]) -> list[str]:
+    reference = item["reference"]
+    known = "no reference energy"
+    if reference:
+        energy = with_unit(known_energy(reference["energy"], reference["error"]), item["unit"])
+        known = f"E0 = {energy}  ({reference['source']})"
+    return _wrapped(f"  {name:<18} {what}", 21) + _wrapped(f"{'':<21}{known}", 21)
+
+
+def compared(results: Sequence[Result], sigma: float, tolerance: float) -> list[dict[str, Any]]:
+    """One row a run: its difference from the reference and from the lowest run of the same system."""
+    rows = []
+    for result in results:
+        alike = [r for r in results if (r.system, r.parameters) == (result.system, result.parameters)]
+        lowest = min(alike, key=lambda other: other.energy.value)
+        row: dict[str, Any] = {
+            "run": result.run,
+            "system": result.system,
+            "parameters": result.parameters,
+            "unit": result.energy_unit,
+            "energy": result.energy.value,
+            "error": result.energy.error,
+            "reference": result.summary()["reference"],
+            "difference": None,
+            "z": None,
+            "within": None,
+            "above_lowest": None,
+        }
+        if result.reference is not None:
+            against = Comparison.of(result)
+            row["difference"], row["z"] = against.difference, against.z
+            row["within"] = against.within(sigma, tolerance)
+        if len(alike) > 1:
+            above = Comparison.between(
+                result.energy.value, result.energy.error, lowest.energy.value, lowest.energy.error
+            )
+            # the lowest run is not compared with itself: its errors would not be independent
+            row["above_lowest"] = {
+                "run": lowest.run,
+                "difference": above.difference,
+                "z": 0.0 if result is lowest else above.z,
+            }
+        rows.append(row)
+    return rows
+
+
+def comparison_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of `compared` as one table for each system and parameters."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(title(row["system"], row["parameters"]), []).append(row)
+    lines = []
+    for name, members in groups.items():
+        reference, unit = members[0]["reference"], members[0]["unit"]
+        lines.append(name + with_unit("   energies in", unit, bare=""))
+        lines += _table(members)
+        if reference:
+            energy = known_energy(reference["energy"], reference["error"])
+            lines += _wrapped(f"  reference {energy}: {reference['source']}", 4)
+        lines.append("")
+    lines.append("Variational energies are upper bounds: but for its error, none lies below the exact energy.")
+    return "\n".join(lines)
+
+
+def _table(members: Sequence[Mapping[str, Any]]) -> list[str]:
+    table = [["run", "energy", "minus reference", "z", "", "above lowest", "z"]]
+    for row in members:
+        verdict = {True: "agrees", False: "OUT OF TOLERANCE", None: "no reference"}[row["within"]]
+        lowest = row["above_lowest"]
+        table.append([
+            row["run"], str(Estimate(row["energy"], row["error"])), _signed(row["difference"], ".1e"),
+            _signed(row["z"], ".1f"), verdict,
+            *([f"{lowest['difference']:.1e}", f"{lowest['z']:.1f}"] if lowest else ["", ""]),
+        ])  # fmt: skip
+    if len(members) == 1:
+        table = [cells[:5] for cells in table]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  " + "  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip() for cells in table]
+
+
+def _signed(value: float | None, form: str) -> str:
+    return "-" if value is None else f"{value:+{form}}"
+
+
+def _wrapped(line: str, indent: int) -> list[str]:
+    return textwrap.wrap(line, _width(), subsequent_indent=" " * indent, drop_whitespace=True,
+                         break_long_words=False, break_on_hyphens=False)
+
+
+def _width() -> int:
+    return max(50, min(WIDEST, shutil.get_terminal_size((100, 24)).columns))

@@ -1,0 +1,304 @@
+"""The installed command from recipe to pictures, in subprocesses: real training, signals, files, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+SMALL = ["--threads", "1", "--device", "cpu", "--set", "train.walkers=128", "--set", "measure.walkers=256"]
+#: ends by its target error, never by the clock: the energy depends on the seed alone
+TINY = [*SMALL, "--set", "train.iterations=8", "--set", "measure.target_error=0.01"]
+#: long enough to be interrupted, the same work whatever the machine's speed
+LONG = [*SMALL, "--set", "train.iterations=150", "--set", "train.stop_spread=0", "--set", "measure.target_error=0.01",
+        "--seed", "7"]
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "fkflow", *map(str, arguments)]
+
+
+def fkflow(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+
+
+def good(folder: Path, *arguments: object) -> str:
+    done = fkflow(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refused(folder: Path, *arguments: object, code: int = 2) -> str:
+    """The one line on stderr of a command that ends with that exit code."""
+    done = fkflow(folder, *arguments)
+    assert done.returncode == code and done.stdout == "", (done.stdout, done.stderr)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("fkflow: error: ")
+    return lines[0]
+
+
+def interrupt(folder: Path, number: int, stage: str, wait: float, *arguments: object) -> tuple[int, str]:
+    """Start a command, send it a signal `wait` seconds after a stage begins; its exit code and its stderr."""
+    process = subprocess.Popen(command(*arguments), cwd=folder, env=ENVIRONMENT, text=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if line.startswith(f"fkflow: {stage} ..."):
+            time.sleep(wait)
+            process.send_signal(number)
+            break
+    seen += process.stderr.read()
+    process.stderr.close()
+    return process.wait(timeout=60), seen
+
+
+def training(path: Path) -> dict[str, np.ndarray]:
+    """The training columns that depend on the seed alone."""
+    with h5py.File(path) as file:
+        return {name: column[()] for name, column in file["training"].items() if name != "seconds"}
+
+
+def energy(path: Path) -> float:
+    with h5py.File(path) as file:
+        return float(file["energy/variational"].attrs["value"])
+
+
+def unchanged_files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which ``fkflow run double_well --seed 3`` was called; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    out = good(folder, "run", "double_well", *TINY, "--seed", 3)
+    assert "variational energy" in out and "runs/double_well/result.h5" in out
+    return folder
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    return tmp_path
+
+
+# ------------------------------------------------------------------------------------------ what a run leaves
+
+
+def test_a_run_leaves_its_result_and_nothing_else(finished: Path) -> None:
+    assert [path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()] == [
+        "runs/double_well/result.h5"]
+
+
+def test_the_json_contract(finished: Path) -> None:
+    summary = json.loads(good(finished, "show", "runs/double_well", "--json"))
+    assert list(summary) == ["system", "parameters", "run", "seed", "device", "version", "variational", "projected",
+                             "reference", "seconds"]
+    assert summary["system"] == "double_well" and summary["parameters"] == {"height": 2.0, "a": 2.0}
+    assert (summary["run"], summary["seed"], summary["device"]) == ("runs/double_well", 3, "cpu")
+    assert set(summary["variational"]) == {"energy", "error", "local_energy_std"} and summary["projected"] is None
+    assert summary["reference"]["energy"] == pytest.approx(0.9004067473) and summary["reference"]["source"]
+    assert 0.85 < summary["variational"]["energy"] < 1.2 and 0 < summary["variational"]["error"] <= 0.01
+    assert set(summary["seconds"]) == {"train", "measure"}
+
+
+def test_show_is_for_people(finished: Path) -> None:
+    out = good(finished, "show", "runs/double_well/result.h5")
+    assert out.startswith("double_well  height = 2  a = 2\n") and max(map(len, out.splitlines())) <= 110
+    # a trap's energies are in the units of its parameters: none is made up
+    assert re.search(r"variational energy   \S+\(\d+\)  \(an upper bound\)\n", out)
+
+
+def test_the_file_read_with_plain_h5py(finished: Path) -> None:
+    undescribed = []
+
+    def check(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and not (
+            isinstance(item.attrs.get("units"), str) and isinstance(item.attrs.get("long_name"), str)
+        ):
+            undescribed.append(name)
+
+    with h5py.File(finished / "runs/double_well/result.h5") as file:
+        file.visititems(check)
+        assert not undescribed
+        assert file.attrs["format"] == "fkflow" and file.attrs["format_version"] == 1
+        assert set(file) == {"config", "provenance", "training", "energy", "density", "pair", "drift", "samples",
+                             "model"}
+        assert len(file["training/energy"]) == 8 and list(file["training/iteration"]) == list(range(1, 9))
+        x = file["density/x"]
+        assert x.attrs["measure"] == "dx" and x["variational"].dims[0][0] == x["x"]
+        assert float(x["variational"][()] @ np.diff(x["x_edges"])) == pytest.approx(1.0, abs=2e-3)
+        assert file["samples"].shape[1:] == (1, 1) and file["drift/x/vectors"].shape[1:] == (1,)
+        blocks = file["energy/variational/blocks"]
+        assert blocks[()].mean() == pytest.approx(file["energy/variational"].attrs["value"])
+        assert json.loads(file["config/resolved"].asstr()[()])["train"]["iterations"] == 8
+        provenance = dict(file["provenance"].attrs)
+        assert {"version", "commit", "seed", "device", "threads", "torch", "argv", "started"} <= set(provenance)
+        assert provenance["seed"] == 3 and provenance["threads"] == 1
+
+
+def test_same_seed_same_energy_and_json_alone_on_stdout(finished: Path, tmp_path: Path) -> None:
+    done = fkflow(tmp_path, "run", "double_well.toml", *TINY, "--seed", 3, "--out", "again", "--json")
+    summary = json.loads(done.stdout)
+    assert done.returncode == 0 and "train" in done.stderr
+    assert summary["variational"]["energy"] == energy(finished / "runs/double_well/result.h5")
+    first, second = training(finished / "runs/double_well/result.h5"), training(tmp_path / "again/result.h5")
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_an_init_recipe_runs_and_a_drawn_seed_is_kept(tmp_path: Path) -> None:
+    good(tmp_path, "init", "quartic", "--out", "mine.toml")
+    summary = json.loads(good(tmp_path, "run", "mine.toml", *TINY, "--json"))
+    assert summary["run"] == "runs/mine" and isinstance(summary["seed"], int)
+    again = json.loads(good(tmp_path, "run", "mine", *TINY, "--json", "--out", "b", "--seed", summary["seed"]))
+    assert again["variational"]["energy"] == summary["variational"]["energy"]
+    with h5py.File(tmp_path / "runs/mine/result.h5") as file:
+        assert file["config/recipe"].asstr()[()] == (tmp_path / "mine.toml").read_text()
+
+
+# ------------------------------------------------------------------------------------- what is made of a result
+
+
+def test_compare(copy: Path) -> None:
+    assert "agrees" in good(copy, "compare", "runs/double_well", "--tolerance", 1)
+    done = fkflow(copy, "compare", "runs/double_well", "--sigma", "1e-6")
+    assert done.returncode == 4 and "OUT OF TOLERANCE" in done.stdout and done.stderr.count("\n") == 1
+    report = json.loads(good(copy, "compare", "runs/double_well", "runs/double_well/result.h5", "--tolerance", 1,
+                             "--json"))
+    assert report["ok"] and len(report["runs"]) == 2
+
+
+def test_plot(copy: Path) -> None:
+    names = good(copy, "plot", "runs/double_well", "--list").split()
+    assert names == ["convergence", "density_x", "drift_x"]
+    files = good(copy, "plot", "runs/double_well").split()
+    assert files == [f"runs/double_well/plots/{name}.png" for name in names]
+    for file in files:
+        content = (copy / file).read_bytes()
+        assert content.startswith(b"\x89PNG") and len(content) > 5000
+    assert "density_x" in refused(copy, "plot", "runs/double_well", "density_q")
+
+
+def test_list(tmp_path: Path) -> None:
+    listed = json.loads(good(tmp_path, "list", "--json"))
+    assert {"h2", "he", "bosons", "harmonic", "chain", "double_well"} <= {item["system"] for item in listed["systems"]}
+    assert len(listed["recipes"]) >= 7
+
+
+def test_measure_again(copy: Path) -> None:
+    result = copy / "runs/double_well/result.h5"
+    before, trained = json.loads(good(copy, "show", "runs/double_well", "--json")), training(result)
+    content = result.read_bytes()
+    assert "train.iterations" in refused(copy, "measure", "runs/double_well", "--set", "train.iterations=9")
+    assert result.read_bytes() == content
+    after = json.loads(good(copy, "measure", "runs/double_well", "--set", "measure.target_error=0.003", "--seed", 5,
+                            "--threads", 1, "--json"))
+    assert after["variational"]["error"] <= 0.003 < before["variational"]["error"]
+    assert after["variational"]["energy"] != before["variational"]["energy"]
+    assert after["seed"] == 3 and after["seconds"]["train"] == before["seconds"]["train"]
+    assert all(np.array_equal(trained[name], column) for name, column in training(result).items())
+    # what was asked for is what the file says
+    with h5py.File(result) as file:
+        assert json.loads(file["config/resolved"].asstr()[()])["measure"]["target_error"] == 0.003
+
+
+@pytest.mark.parametrize("extra", [[], ["--resume"], ["--seed", "3"]], ids=["again", "resume", "seed"])
+def test_a_finished_run_is_not_overwritten(copy: Path, extra: list[str]) -> None:
+    before = unchanged_files(copy)
+    assert "finished run" in refused(copy, "run", "double_well", *TINY, *extra)
+    assert unchanged_files(copy) == before
+
+
+# ------------------------------------------------------------------------------------------ other ways to train
+
+
+@pytest.mark.parametrize("estimator", ["pathwise", "local_energy"])
+def test_other_estimators_run(tmp_path: Path, estimator: str) -> None:
+    steps = ["--set", "train.steps=4"] if estimator == "pathwise" else []
+    summary = json.loads(good(tmp_path, "run", "double_well", *TINY, "--json", "--set", f"train.estimator={estimator}",
+                              *steps))
+    assert np.isfinite(summary["variational"]["energy"])
+
+
+def test_a_vector_drift_reports_its_curl(tmp_path: Path) -> None:
+    out = good(tmp_path, "run", "bosons", *TINY, "--set", "system.particles=2", "--set", "network.kind=pair_drift",
+               "--set", "measure.seconds=2", "--set", "train.steps=8", "--set", "train.walkers=64")
+    assert "curl of the drift" in out and "path average" in out
+    with h5py.File(tmp_path / "runs/bosons/result.h5") as file:
+        assert 0 <= file["drift"].attrs["curl"] < 1.0
+        assert np.isnan(file["drift/xy/log_psi"][()]).all()
+    # without a log psi the picture shows the drift's magnitude
+    assert good(tmp_path, "plot", "runs/bosons", "drift").split() == ["runs/bosons/plots/drift_xy.png"]
+
+
+# ------------------------------------------------------------------------------------------------- interruption
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    good(folder, "run", "double_well", *LONG)
+    return folder / "runs/double_well/result.h5"
+
+
+def test_interrupted_twice_and_resumed_is_the_same_run(uninterrupted: Path, tmp_path: Path) -> None:
+    """SIGINT, then SIGTERM on the resumed run, then to the end: bit for bit what nobody interrupted gives."""
+    checkpoint, result = tmp_path / "runs/double_well/checkpoint.pt", tmp_path / "runs/double_well/result.h5"
+    code, said = interrupt(tmp_path, signal.SIGINT, "train", 0.4, "run", "double_well", *LONG)
+    assert code == 130 and "--resume" in said.splitlines()[-1] and "Traceback" not in said
+    assert checkpoint.is_file() and not result.exists()
+    first = checkpoint.read_bytes()
+
+    # another recipe, another seed, or no --resume: refused, and the checkpoint stays as it was
+    assert "iterations" in refused(tmp_path, "run", "double_well", *LONG, "--set", "train.iterations=151", "--resume")
+    assert "recipe" in refused(tmp_path, "run", "harmonic",
+                               *LONG, "--out", "runs/double_well", "--resume")
+    assert "--seed 8" in refused(tmp_path, "run", "double_well", *LONG, "--seed", 8, "--resume")
+    assert "--resume" in refused(tmp_path, "run", "double_well", *LONG)
+    assert "unfinished" in refused(tmp_path, "show", "runs/double_well")
+    assert checkpoint.read_bytes() == first and not result.exists()
+
+    code, said = interrupt(tmp_path, signal.SIGTERM, "train", 0.4, "run", "double_well", *LONG, "--resume")
+    assert code == 130 and "resumed at iteration" in said and checkpoint.read_bytes() != first
+    good(tmp_path, "run", "double_well", *LONG, "--resume")
+    assert not checkpoint.exists()
+    expected, found = training(uninterrupted), training(result)
+    assert found.keys() == expected.keys() and len(found["energy"]) == 150
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    assert energy(result) == energy(uninterrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["int", "kill"])
+def test_stopped_while_measuring(finished: Path, tmp_path: Path, number: int) -> None:
+    """The trained network is in the checkpoint, so even a killed run only measures again."""
+    slow = [*SMALL, "--set", "train.iterations=8", "--set", "measure.target_error=1e-9", "--set", "measure.seconds=3",
+            "--seed", "3"]
+    code, said = interrupt(tmp_path, number, "measure", 0.3, "run", "double_well", *slow)
+    assert code == (130 if number == signal.SIGINT else -number)
+    assert (tmp_path / "runs/double_well/checkpoint.pt").is_file()
+    assert [path.name for path in (tmp_path / "runs/double_well").iterdir()] == ["checkpoint.pt"]
+    good(tmp_path, "run", "double_well", *slow, "--resume")
+    expected, found = (training(folder / "runs/double_well/result.h5") for folder in (finished, tmp_path))
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+def test_interrupted_measure_keeps_the_result(copy: Path) -> None:
+    before = unchanged_files(copy)
+    code, said = interrupt(copy, signal.SIGINT, "measure", 0.3, "measure", "runs/double_well", "--threads", "1",
+                           "--set", "measure.target_error=1e-9")
+    assert code == 130 and "Traceback" not in said
+    assert unchanged_files(copy) == before
