@@ -21,9 +21,8 @@ from pydantic.fields import FieldInfo
 
 from fkflow.errors import RecipeError
 from fkflow.registry import did_you_mean, find, recipes
-from fkflow.schema import SECTIONS, Conflict, MeasureConfig, NetworkConfig, Recipe, TrainConfig
+from fkflow.schema import PAIR_DRIFT_DEFAULTS, SECTIONS, Conflict, MeasureConfig, NetworkConfig, Recipe, TrainConfig
 from fkflow.system import System
-
 
 __all__ = ["Loaded", "MeasureConfig", "NetworkConfig", "Recipe", "TrainConfig", "commented", "load", "parse", "to_toml"]
 
@@ -160,7 +159,7 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
     network, train = tables.get("network"), tables.get("train", {})
     if isinstance(network, dict) and network.get("kind") == "pair_drift" and isinstance(train, dict):
         # without a log ψ there is but one way to train
-        tables = {**tables, "train": {"estimator": "pathwise", **train}}
+        tables = {**tables, "train": {**PAIR_DRIFT_DEFAULTS, **train}}
     for name, model in SECTIONS.items():
         parts[name] = _validated(model, name, tables.get(name, {}), problems)
     if problems:

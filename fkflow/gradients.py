@@ -19,6 +19,8 @@ from fkflow.system import System
 
 #: paths longer than this are recomputed, in segments of about √K steps, instead of kept for backpropagation
 KEEP_STEPS = 8
+#: median absolute deviations beyond which an energy is called wild
+WILD = 1000.0
 
 
 def path_energies(
@@ -62,15 +64,19 @@ def jacobian_slope(psi: LogPsi, x: Tensor, at_x: Tensor, generator: torch.Genera
     return (jacobian(psi, x + step * xi) - at_x) / step
 
 
-def clipped(energies: Tensor, width: float) -> Tensor:
-    """Energies drawn in to `width` mean absolute deviations about their median; not-finite ones become the median."""
+def clipped(energies: Tensor, width: float, wild: float = WILD) -> Tensor:
+    """Energies drawn in to `width` mean absolute deviations about their median; not-finite ones become the median.
+
+    In that mean no walker counts for more than `wild` median deviations: one that is lost does not stretch the bounds.
+    """
     finite = energies[energies.isfinite()]
     if not len(finite):
         return energies
     centre = finite.median()
-    reach = width * (finite - centre).abs().mean()
-    return torch.nan_to_num(energies, nan=centre.item(), posinf=math.inf, neginf=-math.inf).clamp(
-        centre - reach, centre + reach)
+    away = (finite - centre).abs()
+    reach = float(width * away.clamp(max=wild * away.median()).mean())
+    # ±inf may come from a lost walker as well as from a bad network: neither says anything about the gradient
+    return torch.where(energies.isfinite(), energies, centre).clamp(centre - reach, centre + reach)
 
 
 def covariance_gradient(psi: LogPsi, x: Tensor, energies: Tensor) -> None:
@@ -87,7 +93,8 @@ def pathwise_gradient(
     """Put ∂θ mean(A)/T into .grad; returns A/T (B,) and the ends x_K (B, N, D), detached.
 
     A = Σ[v·dW + ½v²dt + V dt] − Û(x_K) with Û the network itself, its parameters detached: the value that later time would
-    add. x_0 is fixed. A `PairDrift` has no Û. Long paths are recomputed segment by segment in the backward pass, so
+    add. x_0 is fixed. A `PairDrift` has no Û, but only ∇Û(x_K) enters a gradient: its own drift there, held fixed, takes
+    that place (without it, short paths teach v → 0). Long paths are recomputed segment by segment in the backward pass, so
     memory grows as √K.
     """
     gradient_net = isinstance(net, LogPsi)
@@ -126,7 +133,10 @@ def pathwise_gradient(
                 start_value = net(x)
             end_value = functional_call(net, frozen, (y,))
             action = action + start_value - end_value
-        (action.mean() / (steps * dt)).backward()
+            loss = action
+        else:
+            loss = action - (net.drift(y) * y).sum((1, 2))
+        (loss.mean() / (steps * dt)).backward()
     return action.detach() / (steps * dt), y.detach()
 
 

@@ -86,7 +86,8 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     lowest = x[energies.argmin()]
     length = balance_length(system, lowest, generator)
     # Minima far above the lowest hold no density; the zero-point energy per mode sets what far means.
-    minima = distinct(x[(keep := energies < energies.min() + 0.5 / length**2)], energies[keep], 1e-2 * length)
+    keep = energies < energies.min() + 0.5 / length**2
+    minima = distinct(x[keep], energies[keep], 1e-2 * length)
     hessians = torch.stack([potential_hessian(system, m) for m in minima])
     widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
     centre = minima.mean(0)
@@ -111,7 +112,7 @@ def is_harmonic(system: System, minimum: Tensor, hessian: Tensor, width: Tensor,
 
 
 def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
-    """Electrons placed on nuclei (on different ones where there are two), each a Gaussian of width 1/Z; ℓ = √3/Z_max, the rms radius of 1s."""
+    """Electrons on nuclei (different ones where there are two), Gaussians of width 1/Z; ℓ = √3/Z_max, the 1s rms radius."""
     positions = torch.tensor(nuclei.positions, dtype=torch.float64)
     charges = torch.tensor(nuclei.charges, dtype=torch.float64)
     sites = [list(choice) for choice in itertools.product(range(len(charges)), repeat=electrons)
@@ -121,8 +122,8 @@ def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
     centre = positions.mean(0).expand(electrons, 3).clone()
     offsets = (minima - centre).flatten(1)
     covariance = (offsets.T @ offsets) / len(minima) + (widths @ widths.mT).mean(0)
-    return Landscape(math.sqrt(3) / float(charges.max()), centre, minima, widths, covariance, torch.zeros(3, 3, dtype=torch.float64),
-                     harmonic=False)
+    com = torch.zeros(3, 3, dtype=torch.float64)
+    return Landscape(math.sqrt(3) / float(charges.max()), centre, minima, widths, covariance, com, harmonic=False)
 
 
 def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float) -> Tensor:

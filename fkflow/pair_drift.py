@@ -13,14 +13,14 @@ class PairDrift(nn.Module):
 
     v_i = −κ(x_i − c) + Σ_j f(r_ij, x_i, x_j) (x_i − x_j) + g(x_i, m_i), with m_i = Σ_j of messages, plus unit vectors with the
     Coulomb cusps where there are nuclei; f, g are perceptrons of bounded features, so that free-running paths cannot
-    explode. Equivariant under permutations; rotations are learned. κ starts at the Gaussian approximation.
+    explode. Equivariant under permutations; rotations are learned. κ is that of the Gaussian approximation.
     """
 
     def __init__(self, length: float, centre: Tensor, stiffness: float, particles: int, hidden: int, layers: int,
                  nuclei_positions: Tensor | None = None, charges: Tensor | None = None) -> None:
         super().__init__()
         self.length, self.particles = length, particles
-        self.stiffness = nn.Parameter(torch.tensor(stiffness))
+        self.stiffness = stiffness
         self.register_buffer("centre", centre)
         self.register_buffer("nuclei", nuclei_positions)
         self.register_buffer("charges", charges)

@@ -42,14 +42,20 @@ def brownian_frames(
     if not orthogonal:
         return torch.randn(steps, paths, walkers, *shape, **options)
     frames = []
-    for _ in range(-(-total // d)):
-        # One Haar frame for all walkers, turned by one random reflection each: Haar again, at O(d²) instead of O(d³).
+    for _ in range(total // d):
+        # One Haar frame for all walkers, turned by a random reflection each, vectors with random signs: Haar again, at
+        # O(d²) instead of O(d³). Without the signs all walkers would share their noise in one dimension.
         q, r = torch.linalg.qr(torch.randn(d, d, **options))
         q = q * r.diagonal().sign()
         u = torch.randn(walkers, d, **options)
         u = u / u.norm(dim=1, keepdim=True)
-        frames.append(q[:, None, :] - 2 * (q @ u.T)[..., None] * u)
-    xi = torch.cat(frames)[:total] * d**0.5
+        signs = 2.0 * torch.randint(2, (d, walkers, 1), generator=generator, device=generator.device) - 1
+        frames.append(signs * (q[:, None, :] - 2 * (q @ u.T)[..., None] * u))
+    if total % d:
+        # Part of a frame does not sum to a fixed trace: it must be independent from walker to walker.
+        q, r = torch.linalg.qr(torch.randn(walkers, d, total % d, **options))
+        frames.append((q * r.diagonal(dim1=1, dim2=2).sign()[:, None]).permute(2, 0, 1))
+    xi = torch.cat(frames) * d**0.5
     return xi.view(steps, paths, walkers, *shape)
 
 

@@ -30,6 +30,7 @@ class NetworkConfig(Section):
 ESTIMATOR_DEFAULTS: dict[str, dict[str, Any]] = {
     "pathwise": {"optimiser": "adam", "walkers": 512, "steps": 32, "dt": 0.01, "iterations": 400},
 }
+PAIR_DRIFT_DEFAULTS: dict[str, Any] = {"estimator": "pathwise"}
 OPTIMISER_DEFAULTS: dict[str, dict[str, Any]] = {"adam": {"rate": 3e-3, "decay": 400.0, "iterations": 400}}
 
 

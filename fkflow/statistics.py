@@ -23,9 +23,9 @@ class Estimate:
         if self.error < 1e-9:
             return f"{self.value:.9f}(0)"
         digits = max(0, -math.floor(math.log10(self.error)))
+        if int(self.error * 10**digits) == 1:
+            digits += 1
         shown = round(self.error * 10**digits)
-        if shown == 1:
-            digits, shown = digits + 1, round(self.error * 10 ** (digits + 1))
         if digits == 0:
             return f"{self.value:.0f}({round(self.error)})"
         return f"{self.value:.{digits}f}({shown})"

@@ -6,6 +6,7 @@ updates the network. A step after which the energy or its spread is not believab
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -35,10 +36,15 @@ from fkflow.system import System
 
 #: clip used to judge and show energies, in mean absolute deviations (gradients use the recipe's)
 CLIP = 5.0
-#: a step is taken back when energy plus spread rise above their best by this many of the best's spreads
-JUMP = 8.0
+#: median deviations beyond which a walker is wild when a network is judged
+JUDGED_WILD = 100.0
+#: a step is taken back when energy plus spread are this many spreads away from their best; the spread counts as no less
+#: than SMALLEST natural energies, below which nothing is worth taking back
+JUMP, SMALLEST = 8.0, 0.02
 #: iterations in a row below train.stop_spread that end the training
 QUIET = 10
+#: norm beyond which a gradient for Adam is scaled down
+MOST_GRADIENT = 10.0
 #: steps taken back in a row before training gives up
 MOST_UNDONE = 12
 
@@ -73,7 +79,7 @@ class TrainState:
     undone: int = 0
     quiet: int = 0
     #: energy plus spread, and spread, of the best iteration so far; the network and walkers it was seen with
-    best: tuple[float, float] = (math.inf, math.inf)
+    best: tuple[float, float] = (0.0, math.inf)
     snapshot: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -83,7 +89,7 @@ class TrainState:
             "x": self.walkers.x.clone(), "step": self.walkers.step,
             "generator": self.generator.get_state(),
             "momentum": self.spring.last.clone() if self.spring else None,
-            "adam": self.adam.state_dict() if self.adam else None,
+            "adam": copy.deepcopy(self.adam.state_dict()) if self.adam else None,
             "iteration": self.iteration, "seconds": self.seconds, "caution": self.caution, "undone": self.undone,
             "quiet": self.quiet,
             "best": list(self.best), "snapshot": self.snapshot,
@@ -97,7 +103,7 @@ class TrainState:
         if self.spring:
             self.spring.last = state["momentum"].clone()
         if self.adam:
-            self.adam.load_state_dict(state["adam"])
+            self.adam.load_state_dict(copy.deepcopy(state["adam"]))
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.caution, self.undone, self.quiet = state["caution"], state["undone"], state["quiet"]
         self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
@@ -131,11 +137,10 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             state.snapshot = _snapshot(state)
         rate = config.rate * state.caution / (1 + state.iteration / config.decay)
         damping = config.damping + config.damping_start * math.exp(-state.iteration / config.damping_decay)
-        energies, change = _iterate(system, config, state, unit, rate, damping)
-        believable = _believable(energies, state)
+        energies = _energies(system, config, state, unit)
+        believable = _believable(energies, state, unit)
         if believable:
-            if change is not None:
-                flat_step(net, change)
+            _step(config, state, energies, unit, rate, damping)
             state.undone, state.caution = 0, min(1.0, state.caution * 1.05)
         else:
             _take_back(state)
@@ -155,53 +160,55 @@ def _finished(config: TrainConfig, state: TrainState) -> bool:
     return state.iteration >= config.iterations or state.quiet >= QUIET
 
 
-def _iterate(
-    system: System, config: TrainConfig, state: TrainState, unit: float, rate: float, damping: float
-) -> tuple[Tensor, Tensor | None]:
-    """Energies A/T of this iteration and the parameter change they ask for (None where Adam has made it)."""
+def _energies(system: System, config: TrainConfig, state: TrainState, unit: float) -> Tensor:
+    """Move the walkers and return A/T (B,) of the paths from them; the pathwise estimator leaves its gradient in .grad."""
     net, walkers, generator = state.net, state.walkers, state.generator
     dt = config.dt * unit
+    if isinstance(net, LogPsi):
+        metropolis(net, walkers, generator, config.moves)
     if config.estimator == "pathwise":
-        if isinstance(net, LogPsi):
-            metropolis(net, walkers, generator, config.moves)
         energies, ends = pathwise_gradient(net, system, walkers.x, generator, steps=config.steps, dt=dt)
         if isinstance(net, PairDrift):
             walkers.x = ends  # free-running paths: the next ones go on where these ended
-    else:
-        assert isinstance(net, LogPsi)
-        metropolis(net, walkers, generator, config.moves)
-        if config.estimator == "local_energy":
-            energies = local_energy(net, system, walkers.x)
-        else:
-            paths = config.paths or walkers.x[0].numel()
-            energies = path_energies(net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt,
-                                     antithetic=config.antithetic)
-    if state.spring is None:
-        assert state.adam is not None
+        return energies
+    assert isinstance(net, LogPsi)
+    if config.estimator == "local_energy":
+        return local_energy(net, system, walkers.x)
+    paths = config.paths or walkers.x[0].numel() * (2 if config.antithetic else 1)
+    return path_energies(net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt,
+                         antithetic=config.antithetic)
+
+
+def _step(
+    config: TrainConfig, state: TrainState, energies: Tensor, unit: float, rate: float, damping: float
+) -> None:
+    """Change the parameters of a network whose energies were found believable."""
+    net, x = state.net, state.walkers.x
+    drawn_in = clipped(energies, config.clip)
+    if state.adam is not None:
         if config.estimator != "pathwise":
             assert isinstance(net, LogPsi)
-            covariance_gradient(net, walkers.x, clipped(energies, config.clip))
-        gradients = [p.grad for p in net.parameters() if p.grad is not None]
-        if bool(energies.isfinite().all()) and all(bool(g.isfinite().all()) for g in gradients):
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+            covariance_gradient(net, x, drawn_in)
+        if all(bool(p.grad.isfinite().all()) for p in net.parameters() if p.grad is not None):
+            torch.nn.utils.clip_grad_norm_(net.parameters(), MOST_GRADIENT)
             for group in state.adam.param_groups:
                 group["lr"] = rate
             state.adam.step()
-        return energies, None
-    assert isinstance(net, LogPsi)
-    o = jacobian(net, walkers.x)
+        return
+    assert isinstance(net, LogPsi) and state.spring is not None
+    o = jacobian(net, x)
     slope = None
     if config.curvature > 0:
         count = max(1, round(config.curvature * len(o)))
-        slope = jacobian_slope(net, walkers.x[:count], o[:count], generator, 1e-3 * unit**0.5)
-    return energies, state.spring.update(o, slope, clipped(energies, config.clip), rate * unit, damping)
+        slope = jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5)
+    flat_step(net, state.spring.update(o, slope, drawn_in, rate * unit, damping))
 
 
-def _believable(energies: Tensor, state: TrainState) -> bool:
+def _believable(energies: Tensor, state: TrainState, unit: float) -> bool:
     """Whether the network these energies were measured with is kept; if it is the best so far, a snapshot is taken.
 
-    Judged by mean + spread of the clipped energies with the median absolute deviation as spread: single walkers caught in
-    a tail do not count, a network that goes wrong everywhere does.
+    Judged by mean + spread of firmly clipped energies, the spread a median absolute deviation: single walkers caught in a
+    tail do not count, a network that goes wrong everywhere does.
     """
     if energies.isfinite().sum() < 0.9 * len(energies) or not all(bool(p.isfinite().all()) for p in state.net.parameters()):
         return False
@@ -209,13 +216,18 @@ def _believable(energies: Tensor, state: TrainState) -> bool:
         # free-running walkers are not ψ² distributed while the drift changes: their energies may rise before they fall
         state.snapshot = _snapshot(state)
         return True
-    seen = clipped(energies, CLIP)
+    seen = clipped(energies, CLIP, wild=JUDGED_WILD)
     spread = 1.4826 * float((seen - seen.median()).abs().median())
     merit = float(seen.mean()) + spread
     best, best_spread = state.best
-    if merit > best + JUMP * best_spread + 1e-9 * abs(best):
+    if state.undone:
+        # This is the snapshot itself, seen by walkers that moved on: what they say of it is now the measure.
+        state.best = (merit, spread)
+        return True
+    # Far below is as bad as far above: walkers that no longer belong to ψ² are not bound by the variational principle.
+    if abs(merit - best) > JUMP * max(best_spread, SMALLEST / unit):
         return False
-    if merit < best:
+    if merit < best or best_spread == math.inf:
         state.best, state.snapshot = (merit, spread), _snapshot(state)
     return True
 
