@@ -70,9 +70,5 @@ def _check_plain(value: Any, where: str) -> None:
         for index, item in enumerate(value):
             _check_plain(item, f"{where}[{index}]")
     # exact types: a numpy number is a float, yet torch would refuse to load it back
-    elif (
-        value is not None
-        and type(value) not in (bool, int, float, str)
-        and not isinstance(value, torch.Tensor)
-    ):
+    elif value is not None and type(value) not in (bool, int, float, str) and not isinstance(value, torch.Tensor):
         raise TypeError(f"{where}: {type(value).__name__} cannot be part of a checkpoint")

@@ -98,8 +98,9 @@ def _read(name: str) -> tuple[str, bytes]:
             folder = True
         except OSError as exc:
             if exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-                raise RecipeError(f"{candidate} cannot be read ({exc.strerror}); "
-                                  "a readable TOML file is needed") from None
+                raise RecipeError(
+                    f"{candidate} cannot be read ({exc.strerror}); a readable TOML file is needed"
+                ) from None
         except ValueError:  # a null character, which no file name has
             pass
     for candidate in candidates:
@@ -107,8 +108,10 @@ def _read(name: str) -> tuple[str, bytes]:
             return candidate, shipped[candidate].read_bytes()
     stems = [Path(file).stem for file in shipped]
     what = "is a folder, not a file" if folder else f"is no file (looked for in {path.absolute().parent})"
-    raise RecipeError(f"{_shown(name)} {what}, nor a shipped recipe{did_you_mean(path.stem, stems)}; "
-                      f"give a TOML file or one of {', '.join(stems)}")
+    raise RecipeError(
+        f"{_shown(name)} {what}, nor a shipped recipe{did_you_mean(path.stem, stems)}; "
+        f"give a TOML file or one of {', '.join(stems)}"
+    )
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -129,15 +132,18 @@ def _split(override: str) -> tuple[str, str, Any]:
     left, equals, right = override.partition("=")
     path = [part.strip() for part in left.split(".")]
     if not equals or len(path) != 2 or not all(path):
-        raise RecipeError(f"--set {_shortened(override)}: it must have the form section.key=value, "
-                          "for example train.iterations=100")
+        raise RecipeError(
+            f"--set {_shortened(override)}: it must have the form section.key=value, for example train.iterations=100"
+        )
     right = right.strip()
     try:
         table = _parsed(f"value = {right}")
     except ValueError as exc:
         if not re.fullmatch(r"""[A-Za-z_/~.][^\s"'\[\]{}=#,]*""", right):
-            raise RecipeError(f"--set {_shortened(override)}: {_shortened(right) or 'nothing'} is not a TOML "
-                              'value; a number, true, "text" or [a, list] is allowed') from exc
+            raise RecipeError(
+                f"--set {_shortened(override)}: {_shortened(right) or 'nothing'} is not a TOML "
+                'value; a number, true, "text" or [a, list] is allowed'
+            ) from exc
         table = {"value": right}
     if set(table) != {"value"}:
         raise RecipeError(f"--set {_shortened(override)}: it must set one key to one value on one line")
@@ -151,8 +157,13 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
         if name not in sections:
             what = f"[{name}]" if isinstance(table, dict) else f"the key {_shown(name)} outside any section"
             keys = tuple(f"{name}.{key}" for key in table) if isinstance(table, dict) else ()
-            problems.append(_Problem(keys, f"{what} is not part of a recipe{did_you_mean(name, sections)}; "
-                                           f"allowed are the sections {', '.join(sections)}"))
+            problems.append(
+                _Problem(
+                    keys,
+                    f"{what} is not part of a recipe{did_you_mean(name, sections)}; "
+                    f"allowed are the sections {', '.join(sections)}",
+                )
+            )
         elif not isinstance(table, dict):
             problems.append(_Problem((), f"{name} = {_shown(table)} is not allowed: it must be a section"))
     parts: dict[str, Any] = {"system": _system(tables.get("system", {}), problems)}
@@ -186,8 +197,7 @@ def _system(table: Any, problems: list[_Problem]) -> System | None:
     try:
         model = find(name if isinstance(name, str) else "")
     except KeyError as exc:
-        problems.append(_Problem(("system.name",),
-                                 f"system.name = {_shown(name)} is not allowed: {exc.args[0]}"))
+        problems.append(_Problem(("system.name",), f"system.name = {_shown(name)} is not allowed: {exc.args[0]}"))
         return None
     parameters = {key: value for key, value in table.items() if key != "name"}
     return _validated(model, "system", parameters, problems)
@@ -202,9 +212,13 @@ def _validated(model: type[BaseModel], section: str, table: Any, problems: list[
     unknown = [key for key in table if key not in known]
     for key in unknown:
         owner = f"[system] for {model.key}" if issubclass(model, System) else f"[{section}]"
-        problems.append(_Problem((f"{section}.{key}",),
-                                 f"{section}.{key} is not a key of {owner}{did_you_mean(key, allowed)}; "
-                                 f"allowed {'are' if len(allowed) > 1 else 'is'} {', '.join(allowed)}"))
+        problems.append(
+            _Problem(
+                (f"{section}.{key}",),
+                f"{section}.{key} is not a key of {owner}{did_you_mean(key, allowed)}; "
+                f"allowed {'are' if len(allowed) > 1 else 'is'} {', '.join(allowed)}",
+            )
+        )
     try:
         return model(**{key: value for key, value in table.items() if key not in unknown})
     except ValidationError as exc:
@@ -252,8 +266,9 @@ def _allowed(field: FieldInfo) -> str:
     kind = next((k for k in kinds if k is not type(None)), field.annotation)
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(json.dumps(choice) for choice in get_args(kind))
-    bounds = {name: getattr(mark, name) for mark in field.metadata for name in ("gt", "ge", "lt", "le")
-              if hasattr(mark, name)}
+    bounds = {
+        name: getattr(mark, name) for mark in field.metadata for name in ("gt", "ge", "lt", "le") if hasattr(mark, name)
+    }
     words = {int: "a whole number", float: "a number"}.get(kind, str(kind))
     if "ge" in bounds and "le" in bounds:
         return f"{words} from {bounds['ge']:g} to {bounds['le']:g}"

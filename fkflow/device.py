@@ -10,7 +10,7 @@ from fkflow.errors import UsageError
 
 
 def choose_device(name: str) -> str:
-    """"cpu" or "cuda" for auto, cpu or cuda. Raises UsageError when a GPU is asked for and there is none."""
+    """ "cpu" or "cuda" for auto, cpu or cuda. Raises UsageError when a GPU is asked for and there is none."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():

@@ -26,17 +26,11 @@ def prepare_folder(out: Path, resume: bool) -> Path:
         if out.exists() and not out.is_dir():
             raise UsageError(f"{out} is a file, not a folder: choose another --out")
         if result.exists():
-            raise UsageError(
-                f"{out} already holds a finished run ({RESULT}): choose another --out, or remove it first"
-            )
+            raise UsageError(f"{out} already holds a finished run ({RESULT}): choose another --out, or remove it first")
         if checkpoint.exists() and not resume:
-            raise UsageError(
-                f"{out} holds an unfinished run: continue it with --resume, or choose another --out"
-            )
+            raise UsageError(f"{out} holds an unfinished run: continue it with --resume, or choose another --out")
         if resume and not checkpoint.exists():
-            raise UsageError(
-                f"{out} has no {CHECKPOINT} to resume from: leave out --resume to start a new run"
-            )
+            raise UsageError(f"{out} has no {CHECKPOINT} to resume from: leave out --resume to start a new run")
     except (OSError, ValueError) as error:
         raise UsageError(f"{out} cannot be used: {reason(error)}") from error
     return make_folder(out)

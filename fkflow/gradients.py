@@ -24,8 +24,16 @@ WILD = 1000.0
 
 
 def path_energies(
-    psi: LogPsi, system: System, x: Tensor, generator: torch.Generator, *, paths: int, steps: int, dt: float,
-    antithetic: bool = False, chunk: int = 8192,
+    psi: LogPsi,
+    system: System,
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    paths: int,
+    steps: int,
+    dt: float,
+    antithetic: bool = False,
+    chunk: int = 8192,
 ) -> Tensor:
     """A/T (B,) of the paths that leave each walker x (B, N, D), averaged over its `paths`; dt in absolute time.
 

@@ -59,8 +59,9 @@ class Landscape:
     def start(self, walkers: int, generator: torch.Generator) -> Tensor:
         """Walkers (B, N, D) drawn from the mixture of Gaussians at the minima."""
         which = torch.randint(len(self.minima), (walkers,), generator=generator, device=generator.device)
-        noise = torch.randn(walkers, self.widths.shape[-1], generator=generator, device=generator.device,
-                            dtype=torch.float64)
+        noise = torch.randn(
+            walkers, self.widths.shape[-1], generator=generator, device=generator.device, dtype=torch.float64
+        )
         minima, widths = self.minima.to(noise.device), self.widths.to(noise.device)
         return minima[which] + torch.einsum("bij,bj->bi", widths[which], noise).view(walkers, *self.centre.shape)
 
@@ -115,8 +116,11 @@ def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
     """Electrons on nuclei (different ones where there are two), Gaussians of width 1/Z; ℓ = √3/Z_max, the 1s rms radius."""
     positions = torch.tensor(nuclei.positions, dtype=torch.float64)
     charges = torch.tensor(nuclei.charges, dtype=torch.float64)
-    sites = [list(choice) for choice in itertools.product(range(len(charges)), repeat=electrons)
-             if len(set(choice)) == electrons or len(charges) == 1]
+    sites = [
+        list(choice)
+        for choice in itertools.product(range(len(charges)), repeat=electrons)
+        if len(set(choice)) == electrons or len(charges) == 1
+    ]
     minima = positions[torch.tensor(sites)]
     widths = torch.stack([torch.diag((1 / charges[torch.tensor(site)]).repeat_interleave(3)) for site in sites])
     centre = positions.mean(0).expand(electrons, 3).clone()
@@ -171,8 +175,9 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
 def descend(system: System, x: Tensor, length: float, steps: int = 200) -> Tensor:
     """L-BFGS descents of V from each start (S, N, D), in units where ℓ = 1."""
     z = (x / length).clone().requires_grad_(True)
-    optimiser = torch.optim.LBFGS([z], max_iter=steps, history_size=20, line_search_fn="strong_wolfe",
-                                  tolerance_grad=1e-9, tolerance_change=1e-12)
+    optimiser = torch.optim.LBFGS(
+        [z], max_iter=steps, history_size=20, line_search_fn="strong_wolfe", tolerance_grad=1e-9, tolerance_change=1e-12
+    )
 
     def closure() -> Tensor:
         optimiser.zero_grad()
@@ -181,7 +186,7 @@ def descend(system: System, x: Tensor, length: float, steps: int = 200) -> Tenso
         return total
 
     optimiser.step(closure)
-    return (z.detach() * length)
+    return z.detach() * length
 
 
 def potential_hessian(system: System, x: Tensor) -> Tensor:

@@ -36,8 +36,15 @@ Report = Callable[[Estimate, float], None]
 
 
 def measure(
-    net: LogPsi | PairDrift, system: System, landscape: Landscape, config: MeasureConfig, x: Tensor, seed: int, *,
-    dt: float, report: Report,
+    net: LogPsi | PairDrift,
+    system: System,
+    landscape: Landscape,
+    config: MeasureConfig,
+    x: Tensor,
+    seed: int,
+    *,
+    dt: float,
+    report: Report,
 ) -> Measurement:
     """Measure a trained network, starting from its training walkers x (B, N, D).
 
@@ -70,25 +77,44 @@ def measure(
             report(estimate, spent)
         if not np.isfinite(sweeps[-1]).all():
             bad = int((~np.isfinite(sweeps[-1])).sum())
-            raise NumericalError(f"measuring failed: {bad} of {config.walkers} local energies are not finite; the trained "
-                                 "network is unusable, train again with a smaller train.rate")
+            raise NumericalError(
+                f"measuring failed: {bad} of {config.walkers} local energies are not finite; the trained "
+                "network is unusable, train again with a smaller train.rate"
+            )
         if len(sweeps) >= FEWEST_SWEEPS and (estimate.error <= config.target_error or spent >= config.seconds):
             break
     samples = np.stack(sweeps)
     rhat = split_rhat(samples)
     warnings = list(sampler.warnings)
     if estimate.error > config.target_error:
-        warnings.append(f"the time budget of {config.seconds:g} s ended before the target error {config.target_error:g} "
-                        "was reached: fkflow measure RUN --set measure.seconds=... measures longer")
+        warnings.append(
+            f"the time budget of {config.seconds:g} s ended before the target error {config.target_error:g} "
+            "was reached: fkflow measure RUN --set measure.seconds=... measures longer"
+        )
     shift = halves_shift(samples)
     if abs(shift) > LARGE_DRIFT:
-        warnings.append(f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
-                        "not forgotten their start, the error bar is too small")
-    energy = Energy(estimate, float(samples.std()), samples.mean(1), autocorrelation_time(samples),
-                    float(np.mean(acceptances)), rhat)
+        warnings.append(
+            f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
+            "not forgotten their start, the error bar is too small"
+        )
+    energy = Energy(
+        estimate,
+        float(samples.std()),
+        samples.mean(1),
+        autocorrelation_time(samples),
+        float(np.mean(acceptances)),
+        rhat,
+    )
     stored = walkers.x[:STORED_SAMPLES].cpu().numpy()
-    return Measurement(energy, histograms.results(), drift_fields(net, system, walkers.x[:4096]), stored,
-                       time.perf_counter() - begun, sampler.curl(), warnings)
+    return Measurement(
+        energy,
+        histograms.results(),
+        drift_fields(net, system, walkers.x[:4096]),
+        stored,
+        time.perf_counter() - begun,
+        sampler.curl(),
+        warnings,
+    )
 
 
 class _Langevin:
@@ -121,8 +147,10 @@ class _Free:
 
     def __init__(self, net: PairDrift, system: System, walkers: Walkers, generator: torch.Generator, dt: float) -> None:
         self.net, self.system, self.walkers, self.generator, self.dt = net, system, walkers, generator, dt
-        self.warnings = [f"a vector drift has no log psi: its energy is a path average with time step {dt:g}, whose error "
-                         "is not in the error bar"]
+        self.warnings = [
+            f"a vector drift has no log psi: its energy is a path average with time step {dt:g}, whose error "
+            "is not in the error bar"
+        ]
 
     def equilibrate(self) -> None:
         """Run the diffusion for a few relaxation times of a unit oscillator."""

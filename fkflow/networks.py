@@ -89,7 +89,9 @@ class SymmetricNet(LogPsi):
         self.register_buffer("heights", widths.clamp(max=1.0) ** 2)
         scale = landscape.length**2
         # ψ² has the one-body covariance C: log ψ = −¼ yᵀ C⁻¹ y = −½ |y L|².
-        covariance = landscape.relative_covariance() * n / (n - 1) if self.separable else landscape.one_body_covariance()
+        covariance = (
+            landscape.relative_covariance() * n / (n - 1) if self.separable else landscape.one_body_covariance()
+        )
         own, com = 0.5 * torch.linalg.inv(covariance / scale), landscape.centre_of_mass * scale
         soft = not (landscape.harmonic or self.separable)
         self.own_root = nn.Parameter(self._root(own * GAUSSIAN_SHARE if soft else own))
@@ -142,8 +144,12 @@ class SymmetricNet(LogPsi):
         particle = silu(self.message(torch.cat([features, received / math.sqrt(self.particles)], -1)))
         ends = particle[:, self.first] + particle[:, self.second]
         second = silu(self.pair_out(torch.cat([hidden, ends, pair], -1)))
-        return (value + self.readout(particle).sum((1, 2)) + self.pair_readout(second).sum((1, 2))
-                + (pair @ self.jastrow).sum(1))
+        return (
+            value
+            + self.readout(particle).sum((1, 2))
+            + self.pair_readout(second).sum((1, 2))
+            + (pair @ self.jastrow).sum(1)
+        )
 
 
 def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: int, seed: int) -> LogPsi | PairDrift:
@@ -173,8 +179,16 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
             # log ψ = −y²/(4 variance): its drift is −y/(2 variance)
             variance = float(landscape.one_body_covariance().diagonal().mean()) / landscape.length**2
             stiffness = 0.0 if nuclei else 0.5 / variance
-            net = PairDrift(landscape.length, landscape.centre[0].clone(), stiffness, system.particles, hidden, layers,
-                            positions, charges)
+            net = PairDrift(
+                landscape.length,
+                landscape.centre[0].clone(),
+                stiffness,
+                system.particles,
+                hidden,
+                layers,
+                positions,
+                charges,
+            )
     return net
 
 

@@ -130,8 +130,18 @@ class Histograms:
             axes = tuple(Axis(a, unit, _axis_words(view, a), e) for a, e in zip(view.axes, edges, strict=True))
             dimension = sum(view.shells)
             units = f"1/{unit}" + (f"^{dimension}" if dimension > 1 else "")
-            out.append(Histogram(view.group, view.name, axes, view.measure, density.mean(0),
-                                 density.std(0, ddof=1) / math.sqrt(len(density)), units, view.long_name))
+            out.append(
+                Histogram(
+                    view.group,
+                    view.name,
+                    axes,
+                    view.measure,
+                    density.mean(0),
+                    density.std(0, ddof=1) / math.sqrt(len(density)),
+                    units,
+                    view.long_name,
+                )
+            )
         return out
 
 
@@ -169,8 +179,14 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor) -> list[Dri
         low, high = np.quantile(x[..., a].cpu().numpy(), [0.002, 0.998])
         pad = 0.1 * (high - low)
         points = 8 * FIELD_POINTS if dim == 1 else FIELD_POINTS
-        axes.append(Axis(name, system.length_unit, f"coordinate {name} of the moved particle",
-                         np.linspace(low - pad, high + pad, points + 1)))
+        axes.append(
+            Axis(
+                name,
+                system.length_unit,
+                f"coordinate {name} of the moved particle",
+                np.linspace(low - pad, high + pad, points + 1),
+            )
+        )
     grid = torch.cartesian_prod(*(torch.as_tensor(axis.centres) for axis in axes)).view(-1, len(plane))
     moved = place.repeat(len(grid), 1, 1)
     if nuclei is not None:

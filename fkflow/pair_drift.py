@@ -16,8 +16,17 @@ class PairDrift(nn.Module):
     explode. Equivariant under permutations; rotations are learned. κ is that of the Gaussian approximation.
     """
 
-    def __init__(self, length: float, centre: Tensor, stiffness: float, particles: int, hidden: int, layers: int,
-                 nuclei_positions: Tensor | None = None, charges: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        length: float,
+        centre: Tensor,
+        stiffness: float,
+        particles: int,
+        hidden: int,
+        layers: int,
+        nuclei_positions: Tensor | None = None,
+        charges: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.length, self.particles = length, particles
         self.stiffness = stiffness
@@ -29,7 +38,9 @@ class PairDrift(nn.Module):
         self.register_buffer("second", torch.cat([second, first]))
         own = 2 + centre.numel()
         self.pair = mlp([3 + 2 * own] + [hidden] * layers + [1 + hidden], final_scale=0.01) if particles > 1 else None
-        self.single = mlp([own + (hidden if particles > 1 else 0)] + [hidden] * layers + [centre.numel()], final_scale=0.01)
+        self.single = mlp(
+            [own + (hidden if particles > 1 else 0)] + [hidden] * layers + [centre.numel()], final_scale=0.01
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Drift v (B, N, D) at x (B, N, D)."""

@@ -19,8 +19,14 @@ Field = Callable[[Tensor], Tensor]
 
 
 def brownian_frames(
-    walkers: int, paths: int, steps: int, shape: tuple[int, int], generator: torch.Generator, *,
-    orthogonal: bool = True, antithetic: bool = False,
+    walkers: int,
+    paths: int,
+    steps: int,
+    shape: tuple[int, int],
+    generator: torch.Generator,
+    *,
+    orthogonal: bool = True,
+    antithetic: bool = False,
 ) -> Tensor:
     """Unit Brownian increments ξ (steps K, paths M, walkers B, N, D), so that dW = √dt ξ.
 
@@ -96,7 +102,11 @@ def girsanov_action(
 
 
 def branched_energy(
-    log_psi: Field, value_and_drift: Callable[[Tensor], tuple[Tensor, Tensor]], potential: Field, x0: Tensor, dt: float,
+    log_psi: Field,
+    value_and_drift: Callable[[Tensor], tuple[Tensor, Tensor]],
+    potential: Field,
+    x0: Tensor,
+    dt: float,
     noise: Tensor,
 ) -> Tensor:
     """Mean A/T (B,) over the M paths that branch from each start; noise ξ (K, M, B, N, D), nothing is differentiated.

@@ -269,14 +269,10 @@ def _draw_drift_plane(result: Result, ax: Axes, field: DriftField) -> None:
     u, v = (np.ma.masked_invalid(field.vectors[..., component].T) for component in (0, 1))
     even = all(np.allclose(np.diff(axis.centres), np.diff(axis.centres)[0], rtol=1e-6) for axis in field.axes)
     if even and min(len(first.centres), len(second.centres)) > 2:
-        ax.streamplot(
-            first.centres, second.centres, u, v, color="white", linewidth=0.7, arrowsize=0.8, density=1.2
-        )
+        ax.streamplot(first.centres, second.centres, u, v, color="white", linewidth=0.7, arrowsize=0.8, density=1.2)
     else:
         step = tuple(slice(None, None, max(1, len(axis.centres) // 20)) for axis in (second, first))
-        ax.quiver(
-            first.centres[step[1]], second.centres[step[0]], u[step], v[step], color="white", width=0.003
-        )
+        ax.quiver(first.centres[step[1]], second.centres[step[0]], u[step], v[step], color="white", width=0.003)
     others = _others(field)
     if len(others):
         columns = [_column(axis, index, others.shape[1]) for index, axis in enumerate(field.axes)]
@@ -319,9 +315,7 @@ def _mark_nuclei(result: Result, ax: Axes, axes: tuple[Axis, ...]) -> None:
     columns = ["xyz".index(axis.name) for axis in axes]
     if len(columns) == 1:
         for index, place in enumerate(sorted(set(result.nuclei[:, columns[0]]))):
-            ax.axvline(
-                place, color="0.4", linewidth=0.8, linestyle=":", label="nuclei" if index == 0 else None
-            )
+            ax.axvline(place, color="0.4", linewidth=0.8, linestyle=":", label="nuclei" if index == 0 else None)
         ax.legend(frameon=False)
     else:
         ax.plot(

@@ -94,9 +94,7 @@ def _read(file: h5py.File, path: Path) -> Result:
     stages = [stage for stage in STAGES if stage in seconds] + [s for s in seconds if s not in STAGES]
     training = _part(file, "training", path)
     # HDF5 lists by name; the columns come back in their own order
-    names = sorted(
-        training, key=lambda name: (list(COLUMNS).index(name) if name in COLUMNS else len(COLUMNS), name)
-    )
+    names = sorted(training, key=lambda name: (list(COLUMNS).index(name) if name in COLUMNS else len(COLUMNS), name))
     model = _part(file, "model", path)
     return Result(
         path=path,

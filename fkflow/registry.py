@@ -19,8 +19,7 @@ def _from_checkout(package: str, folder: str) -> None:
     if package in sys.modules or importlib.util.find_spec(package) is not None:
         return
     root = Path(__file__).resolve().parent.parent / folder
-    spec = importlib.util.spec_from_file_location(package, root / "__init__.py",
-                                                  submodule_search_locations=[str(root)])
+    spec = importlib.util.spec_from_file_location(package, root / "__init__.py", submodule_search_locations=[str(root)])
     if spec is None or spec.loader is None or not (root / "__init__.py").is_file():
         return  # the import below then fails with Python's own message
     module = importlib.util.module_from_spec(spec)

@@ -32,8 +32,7 @@ def about(system: System) -> dict[str, Any]:
     return {
         "system": system.key,
         "parameters": system.parameters(),
-        "reference": reference
-        and {"energy": reference.energy, "error": reference.error, "source": reference.source},
+        "reference": reference and {"energy": reference.energy, "error": reference.error, "source": reference.source},
         "unit": system.energy_unit,
     }
 
@@ -134,8 +133,14 @@ def _signed(value: float | None, form: str) -> str:
 
 
 def _wrapped(line: str, indent: int) -> list[str]:
-    return textwrap.wrap(line, _width(), subsequent_indent=" " * indent, drop_whitespace=True,
-                         break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(
+        line,
+        _width(),
+        subsequent_indent=" " * indent,
+        drop_whitespace=True,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _width() -> int:

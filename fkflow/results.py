@@ -228,9 +228,7 @@ class Comparison:
     def of(cls, result: Result) -> Comparison:
         """Compare a result with its reference (which must exist)."""
         assert result.reference is not None
-        return cls.between(
-            result.energy.value, result.energy.error, result.reference.energy, result.reference.error
-        )
+        return cls.between(result.energy.value, result.energy.error, result.reference.energy, result.reference.error)
 
     @classmethod
     def between(cls, value: float, error: float, other: float, other_error: float) -> Comparison:

@@ -75,7 +75,13 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
 
 
 def execute(
-    loaded: config.Loaded, out: Path, *, seed: int | None, device: str, threads: int | None, resume: bool,
+    loaded: config.Loaded,
+    out: Path,
+    *,
+    seed: int | None,
+    device: str,
+    threads: int | None,
+    resume: bool,
     progress: Progress,
 ) -> Result:
     """Train, measure and write out/result.h5; the checkpoint out/checkpoint.pt goes once the result is there.
@@ -96,8 +102,15 @@ def execute(
 
 
 def _execute(
-    loaded: config.Loaded, out: Path, saved: dict[str, Any] | None, seed: int, device: str, threads: int | None,
-    progress: Progress, interrupted: list[int], started: float,
+    loaded: config.Loaded,
+    out: Path,
+    saved: dict[str, Any] | None,
+    seed: int,
+    device: str,
+    threads: int | None,
+    progress: Progress,
+    interrupted: list[int],
+    started: float,
 ) -> Result:
     checkpoint = out / store.CHECKPOINT
     ready = prepare(loaded, seed=seed, device=device, threads=threads)
@@ -113,8 +126,15 @@ def _execute(
         progress.log(f"resumed at iteration {state.iteration}")
 
     def save() -> None:
-        store.save_checkpoint(checkpoint, {
-            "seed": seed, "recipe": config.to_toml(recipe.resolved()), "records": records, "state": state.state_dict()})
+        store.save_checkpoint(
+            checkpoint,
+            {
+                "seed": seed,
+                "recipe": config.to_toml(recipe.resolved()),
+                "records": records,
+                "state": state.state_dict(),
+            },
+        )
 
     last_saved = time.perf_counter()
     progress.stage("train", float(recipe.train.iterations))
@@ -127,12 +147,24 @@ def _execute(
         if interrupted:
             raise Interrupted(f"stopped at iteration {state.iteration}; a checkpoint was written: go on with --resume")
     save()
-    measurement = _measure(ready, state.walkers.x, seed, progress, interrupted,
-                           "the trained network is in the checkpoint: go on with --resume")
+    measurement = _measure(
+        ready,
+        state.walkers.x,
+        seed,
+        progress,
+        interrupted,
+        "the trained network is in the checkpoint: go on with --resume",
+    )
     seconds = {"train": state.seconds, "measure": measurement.seconds}
     result = store.write_result(
-        out / store.RESULT, loaded=loaded, provenance=provenance(ready, started), records=records,
-        measurement=measurement, model_state=ready.net.state_dict(), seconds=seconds)
+        out / store.RESULT,
+        loaded=loaded,
+        provenance=provenance(ready, started),
+        records=records,
+        measurement=measurement,
+        model_state=ready.net.state_dict(),
+        seconds=seconds,
+    )
     checkpoint.unlink(missing_ok=True)
     return result
 
@@ -165,8 +197,14 @@ def measure_again(
         measurement = _measure(ready, x, measured_seed, progress, interrupted, "the earlier result is unchanged")
     report = {**provenance(ready, started), "seed": trained_seed, "measure_seed": measured_seed}
     return store.write_result(
-        path, loaded=loaded, provenance=report, records=old.records, measurement=measurement,
-        model_state=ready.net.state_dict(), seconds={**old.seconds, "measure": measurement.seconds})
+        path,
+        loaded=loaded,
+        provenance=report,
+        records=old.records,
+        measurement=measurement,
+        model_state=ready.net.state_dict(),
+        seconds={**old.seconds, "measure": measurement.seconds},
+    )
 
 
 def _drawn() -> int:
@@ -180,6 +218,7 @@ def _measure(
     recipe = ready.loaded.recipe
     wanted = recipe.measure
     progress.stage("measure", 1.0)
+
     def report(estimate: Estimate, spent: float) -> None:
         if interrupted:
             raise Interrupted(f"stopped while measuring; {kept}")
@@ -188,8 +227,16 @@ def _measure(
         progress.update(max(by_error, min(1.0, spent / wanted.seconds)), estimate.value, estimate.error)
 
     try:
-        return measure(ready.net, recipe.system, ready.landscape, wanted, x, seed,
-                       dt=recipe.train.dt * ready.landscape.length**2, report=report)
+        return measure(
+            ready.net,
+            recipe.system,
+            ready.landscape,
+            wanted,
+            x,
+            seed,
+            dt=recipe.train.dt * ready.landscape.length**2,
+            report=report,
+        )
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"measuring failed: {error}") from None
 
@@ -211,8 +258,10 @@ def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed:
     if before != now:
         old, new = before.splitlines(), now.splitlines()
         changed = next((a for a, b in zip(old, new, strict=False) if a != b), "its length")
-        raise UsageError(f"{path} belongs to another recipe (there: {changed}): resume with the same recipe and --set, "
-                         "or choose another --out")
+        raise UsageError(
+            f"{path} belongs to another recipe (there: {changed}): resume with the same recipe and --set, "
+            "or choose another --out"
+        )
     if seed is not None and seed != saved_seed:
         raise UsageError(f"--seed {seed}: the run to resume has seed {saved_seed}; leave --seed out")
 
@@ -242,9 +291,16 @@ def provenance(ready: Prepared, started: float) -> dict[str, Any]:
     """Versions, device, threads, commit, seed, arguments and times; nothing that names a person or a machine."""
     commit, dirty = _commit()
     return {
-        "version": fkflow.__version__, "commit": commit, "dirty": dirty, "seed": ready.seed, "device": ready.device,
-        "threads": ready.threads, "python": platform.python_version(), "torch": torch.__version__,
-        "numpy": np.__version__, "argv": " ".join(["fkflow", *sys.argv[1:]]),
+        "version": fkflow.__version__,
+        "commit": commit,
+        "dirty": dirty,
+        "seed": ready.seed,
+        "device": ready.device,
+        "threads": ready.threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "argv": " ".join(["fkflow", *sys.argv[1:]]),
         "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -256,9 +312,11 @@ def _commit() -> tuple[str, bool]:
     if not (root / ".git").exists():
         return "", False
     try:
+
         def git(*arguments: str) -> str:
-            return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=5,
-                                  check=True).stdout.strip()
+            return subprocess.run(
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=5, check=True
+            ).stdout.strip()
 
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):

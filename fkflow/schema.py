@@ -110,15 +110,21 @@ class Recipe(Section):
             fitting, why = ("auto", "generic"), "it has distinguishable particles and no nuclei"
         if kind not in fitting:
             choices = ", ".join(json.dumps(choice) for choice in fitting)
-            raise Conflict(("network.kind", "system.name"),
-                           f"it must be one of {choices} with the system {system.key}, since {why}")
+            raise Conflict(
+                ("network.kind", "system.name"),
+                f"it must be one of {choices} with the system {system.key}, since {why}",
+            )
         if kind == "pair_drift" and estimator != "pathwise":
-            raise Conflict(("train.estimator", "network.kind"),
-                           'it must be "pathwise" with network.kind = "pair_drift", a drift without a log ψ')
+            raise Conflict(
+                ("train.estimator", "network.kind"),
+                'it must be "pathwise" with network.kind = "pair_drift", a drift without a log ψ',
+            )
         if estimator == "pathwise" and optimiser == "spring":
-            raise Conflict(("train.optimiser", "train.estimator"),
-                           'it must be "adam" with train.estimator = "pathwise", since the natural gradient '
-                           "amplifies the noise of pathwise gradients")
+            raise Conflict(
+                ("train.optimiser", "train.estimator"),
+                'it must be "adam" with train.estimator = "pathwise", since the natural gradient '
+                "amplifies the noise of pathwise gradients",
+            )
         return self
 
     def resolved(self) -> dict[str, dict[str, Any]]:
@@ -128,9 +134,7 @@ class Recipe(Section):
 
 
 #: the sections beside [system]
-SECTIONS: dict[str, type[Section]] = {
-    "network": NetworkConfig, "train": TrainConfig, "measure": MeasureConfig
-}
+SECTIONS: dict[str, type[Section]] = {"network": NetworkConfig, "train": TrainConfig, "measure": MeasureConfig}
 
 
 def _plain(value: Any) -> Any:

@@ -78,7 +78,7 @@ def blocking(series: np.ndarray) -> tuple[np.ndarray, float]:
         error = float(x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else math.inf
         return np.array([error]), error
     for i, error in enumerate(errors):
-        if all(later <= error + extra for later, extra in zip(errors[i + 1:], slack[i + 1:], strict=True)):
+        if all(later <= error + extra for later, extra in zip(errors[i + 1 :], slack[i + 1 :], strict=True)):
             return np.array(errors), float(error)
     return np.array(errors), float(max(errors))
 

@@ -159,9 +159,7 @@ def _write_energy(group: h5py.Group, result: Result) -> None:
         long_name=bound if result.measurement.curl is None else path_average,
     )
     _mapping(variational, {"warnings": list(result.measurement.warnings)})
-    blocks = _array(
-        variational, "blocks", measured.blocks, result.energy_unit, "block means of the local energy"
-    )
+    blocks = _array(variational, "blocks", measured.blocks, result.energy_unit, "block means of the local energy")
     _label(blocks, "block")
     if result.reference is not None:
         reference = group.create_group("reference")
@@ -178,18 +176,14 @@ def _write_histogram(group: h5py.Group, histogram: Histogram) -> None:
     group.attrs.update(measure=histogram.measure, long_name=histogram.long_name)
     scales = _write_axes(group, histogram.axes)
     _scaled(_array(group, "variational", histogram.values, histogram.unit, histogram.long_name), scales)
-    errors = _array(
-        group, "variational_error", histogram.errors, histogram.unit, f"error of {histogram.long_name}"
-    )
+    errors = _array(group, "variational_error", histogram.errors, histogram.unit, f"error of {histogram.long_name}")
     _scaled(errors, scales)
 
 
 def _write_drift(group: h5py.Group, field: DriftField, length: str) -> None:
     group.attrs["moved"] = field.moved
     scales = _write_axes(group, field.axes)
-    vectors = _array(
-        group, "vectors", field.vectors, f"1/{length}", "drift grad log psi of the moved particle"
-    )
+    vectors = _array(group, "vectors", field.vectors, f"1/{length}", "drift grad log psi of the moved particle")
     _scaled(vectors, scales)
     vectors.dims[len(scales)].label = "component"
     _scaled(_array(group, "log_psi", field.log_psi, "", "log psi up to a constant"), scales)
@@ -257,8 +251,7 @@ def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         return {}
     nan = float("nan")
     return {
-        name: np.array([nan if record[name] is None else record[name] for record in records])
-        for name in records[0]
+        name: np.array([nan if record[name] is None else record[name] for record in records]) for name in records[0]
     }
 
 

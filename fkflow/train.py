@@ -86,13 +86,18 @@ class TrainState:
         """Plain nested dict of tensors, numbers and lists."""
         return {
             "net": {k: v.clone() for k, v in self.net.state_dict().items()},
-            "x": self.walkers.x.clone(), "step": self.walkers.step,
+            "x": self.walkers.x.clone(),
+            "step": self.walkers.step,
             "generator": self.generator.get_state(),
             "momentum": self.spring.last.clone() if self.spring else None,
             "adam": copy.deepcopy(self.adam.state_dict()) if self.adam else None,
-            "iteration": self.iteration, "seconds": self.seconds, "caution": self.caution, "undone": self.undone,
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "caution": self.caution,
+            "undone": self.undone,
             "quiet": self.quiet,
-            "best": list(self.best), "snapshot": self.snapshot,
+            "best": list(self.best),
+            "snapshot": self.snapshot,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -149,8 +154,15 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         state.seconds = time.perf_counter() - begun
         seen = clipped(energies, CLIP)
         yield Record(
-            state.iteration, float(seen.mean()), float(seen.std() / len(seen) ** 0.5), float(energies.std()),
-            state.seconds, rate, damping, state.walkers.acceptance, not believable,
+            state.iteration,
+            float(seen.mean()),
+            float(seen.std() / len(seen) ** 0.5),
+            float(energies.std()),
+            state.seconds,
+            rate,
+            damping,
+            state.walkers.acceptance,
+            not believable,
         )
 
 
@@ -175,13 +187,12 @@ def _energies(system: System, config: TrainConfig, state: TrainState, unit: floa
     if config.estimator == "local_energy":
         return local_energy(net, system, walkers.x)
     paths = config.paths or walkers.x[0].numel() * (2 if config.antithetic else 1)
-    return path_energies(net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt,
-                         antithetic=config.antithetic)
+    return path_energies(
+        net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt, antithetic=config.antithetic
+    )
 
 
-def _step(
-    config: TrainConfig, state: TrainState, energies: Tensor, unit: float, rate: float, damping: float
-) -> None:
+def _step(config: TrainConfig, state: TrainState, energies: Tensor, unit: float, rate: float, damping: float) -> None:
     """Change the parameters of a network whose energies were found believable."""
     net, x = state.net, state.walkers.x
     drawn_in = clipped(energies, config.clip)
@@ -210,7 +221,9 @@ def _believable(energies: Tensor, state: TrainState, unit: float) -> bool:
     Judged by mean + spread of firmly clipped energies, the spread a median absolute deviation: single walkers caught in a
     tail do not count, a network that goes wrong everywhere does.
     """
-    if energies.isfinite().sum() < 0.9 * len(energies) or not all(bool(p.isfinite().all()) for p in state.net.parameters()):
+    if energies.isfinite().sum() < 0.9 * len(energies) or not all(
+        bool(p.isfinite().all()) for p in state.net.parameters()
+    ):
         return False
     if not isinstance(state.net, LogPsi):
         # free-running walkers are not ψ² distributed while the drift changes: their energies may rise before they fall
@@ -235,7 +248,8 @@ def _believable(energies: Tensor, state: TrainState, unit: float) -> bool:
 def _snapshot(state: TrainState) -> dict[str, Any]:
     return {
         "net": {k: v.clone() for k, v in state.net.state_dict().items()},
-        "x": state.walkers.x.clone(), "step": state.walkers.step,
+        "x": state.walkers.x.clone(),
+        "step": state.walkers.step,
     }
 
 

@@ -71,14 +71,23 @@ def main() -> None:
         system, landscape = base.system, explore(base.system)
         reference = system.reference()
         assert reference is not None
-        print(f"\n### {title}\n\n| training | " + " | ".join(f"{mark:g} s" for mark in marks) + " | iterations | spread |")
+        print(
+            f"\n### {title}\n\n| training | " + " | ".join(f"{mark:g} s" for mark in marks) + " | iterations | spread |"
+        )
         print("|---" * (len(marks) + 3) + "|", flush=True)
         for name, changes in VARIANTS.items():
             d = system.particles * system.dimensions
             changes = [c.replace("paths=-2", f"paths={2 * d}") for c in changes]
-            settings = [*changes, "train.iterations=1000000", "train.stop_spread=0.0", f"train.seconds={options.seconds}"]
+            settings = [
+                *changes,
+                "train.iterations=1000000",
+                "train.stop_spread=0.0",
+                f"train.seconds={options.seconds}",
+            ]
             recipe = config.load(SYSTEMS[title], settings).recipe
-            net = build(system, landscape, recipe.network.kind, recipe.network.hidden, recipe.network.layers, options.seed)
+            net = build(
+                system, landscape, recipe.network.kind, recipe.network.hidden, recipe.network.layers, options.seed
+            )
             assert isinstance(net, LogPsi)
             disturb(net, options.seed)
             state = begin(net, landscape, recipe.train, options.seed, "cpu")

@@ -23,7 +23,18 @@ def run_case(case: str, seed: int, threads: int | None) -> dict:
     """One run of the command; its JSON, wall clock (s) and the tail of its messages if it failed."""
     recipe, *overrides = case.split()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "fkflow", "run", recipe, "--seed", str(seed), "--json", "--out", f"{folder}/run"]
+        command = [
+            sys.executable,
+            "-m",
+            "fkflow",
+            "run",
+            recipe,
+            "--seed",
+            str(seed),
+            "--json",
+            "--out",
+            f"{folder}/run",
+        ]
         for override in overrides:
             command += ["--set", override]
         if threads:
@@ -46,8 +57,10 @@ def row(case: str, seed: int, result: dict) -> str:
         gap = measured["energy"] - reference["energy"]
         error = (measured["error"] ** 2 + reference["error"] ** 2) ** 0.5
         difference, z = f"{gap:+.1e}", f"{gap / max(error, 1e-12):+.1f}"
-    return (f"| {case} | {seed} | {measured['energy']:.7g} ± {measured['error']:.1g} | {difference} | {z} | "
-            f"{measured['local_energy_std']:.2g} | {result['wall']:.0f} |")
+    return (
+        f"| {case} | {seed} | {measured['energy']:.7g} ± {measured['error']:.1g} | {difference} | {z} | "
+        f"{measured['local_energy_std']:.2g} | {result['wall']:.0f} |"
+    )
 
 
 def main() -> None:

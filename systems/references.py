@@ -19,10 +19,11 @@ SPECTRAL_GRID = "spectral grid"
 RADIAL_GRID = "radial spectral grid"
 
 _TWO_BOSONS = "radial equation after separating the centre of mass, spectral elements, checked by shooting"
-_JACOBI = ("exact diagonalisation in Jacobi oscillator products (converged to 1e-9); "
-           "correlated Gaussians agree")
-_DIAGONALISED = ("exact diagonalisation with an effective pair interaction and with the bare one, which "
-                 "agree; correlated Gaussians give an upper bound just above")
+_JACOBI = "exact diagonalisation in Jacobi oscillator products (converged to 1e-9); correlated Gaussians agree"
+_DIAGONALISED = (
+    "exact diagonalisation with an effective pair interaction and with the bare one, which "
+    "agree; correlated Gaussians give an upper bound just above"
+)
 
 #: (particles, g, s) → (energy, error, source) at omega = 1
 _BOSONS = {
@@ -73,8 +74,12 @@ _MOLECULES: dict[tuple[int, tuple[float, ...]], tuple[tuple[float | None, float,
         (4.0, -0.546084883713, 1e-11, _SPHEROIDAL),
     ),
     (2, (1.0, 2.0)): (
-        (1.4632, -2.9787083, 3e-7,
-         "explicitly correlated Gaussians, 350 functions: variational upper bound -2.9787080354"),
+        (
+            1.4632,
+            -2.9787083,
+            3e-7,
+            "explicitly correlated Gaussians, 350 functions: variational upper bound -2.9787080354",
+        ),
     ),
 }
 

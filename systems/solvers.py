@@ -81,8 +81,9 @@ def _wkb_energy(radii: Array, values: Array, floor: float) -> float:
     return energy
 
 
-def _mesh(radii: Array, values: Array, energy: float, floor: float, decay: float, phase: float,
-          feature: float | None) -> Array:
+def _mesh(
+    radii: Array, values: Array, energy: float, floor: float, decay: float, phase: float, feature: float | None
+) -> Array:
     """Edges of elements of equal WKB phase, out to where the wave function has fallen by e^−decay.
 
     The first edge is 0 unless a barrier of the same exponent shuts the origin off.

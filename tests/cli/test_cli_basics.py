@@ -127,9 +127,7 @@ def test_usage_errors(cli, arguments, word):
 
 def test_run_passes_its_options_on(cli, fake_run):
     _, calls = fake_run
-    code, out, err = cli(
-        "run", "h2", "--set", "train.iterations=7", "--seed", 5, "--threads", 2, "--device", "cpu"
-    )
+    code, out, err = cli("run", "h2", "--set", "train.iterations=7", "--seed", 5, "--threads", 2, "--device", "cpu")
     assert code == 0
     assert calls["out"].as_posix() == "runs/h2" and calls["loaded"].recipe.train.iterations == 7
     given = {key: calls[key] for key in ("seed", "threads", "device", "resume")}
@@ -207,9 +205,7 @@ def test_measure(cli, fake_run, write_run, tmp_path):
     write_run(tmp_path / "h2" / "result.h5")
     code, out, _ = cli("measure", "h2/result.h5", "--set", "measure.seconds=5", "--seed", 3, "--json")
     assert code == 0 and json.loads(out)["system"] == "h2"
-    assert fake_run[1]["run_dir"].as_posix() == "h2" and list(fake_run[1]["overrides"]) == [
-        "measure.seconds=5"
-    ]
+    assert fake_run[1]["run_dir"].as_posix() == "h2" and list(fake_run[1]["overrides"]) == ["measure.seconds=5"]
     refused(cli("measure", "nothing"), 2, "nothing")
 
 
@@ -319,7 +315,5 @@ def test_bar_survives_everything(capsys, monkeypatch):
 def test_unicode_never_breaks_the_output(write_run, tmp_path):
     write_run(tmp_path / "h2" / "result.h5")
     env = os.environ | {"PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(
-        [sys.executable, "-m", "fkflow", "show", "h2"], capture_output=True, text=True, env=env
-    )
+    done = subprocess.run([sys.executable, "-m", "fkflow", "show", "h2"], capture_output=True, text=True, env=env)
     assert done.returncode == 0 and "0.3 " in done.stdout and done.stderr == ""

@@ -21,8 +21,17 @@ SMALL = ["--threads", "1", "--device", "cpu", "--set", "train.walkers=128", "--s
 #: ends by its target error, never by the clock: the energy depends on the seed alone
 TINY = [*SMALL, "--set", "train.iterations=8", "--set", "measure.target_error=0.01"]
 #: long enough to be interrupted, the same work whatever the machine's speed
-LONG = [*SMALL, "--set", "train.iterations=150", "--set", "train.stop_spread=0", "--set", "measure.target_error=0.01",
-        "--seed", "7"]
+LONG = [
+    *SMALL,
+    "--set",
+    "train.iterations=150",
+    "--set",
+    "train.stop_spread=0",
+    "--set",
+    "measure.target_error=0.01",
+    "--seed",
+    "7",
+]
 
 
 def command(*arguments: object) -> list[str]:
@@ -50,8 +59,9 @@ def refused(folder: Path, *arguments: object, code: int = 2) -> str:
 
 def interrupt(folder: Path, number: int, stage: str, wait: float, *arguments: object) -> tuple[int, str]:
     """Start a command, send it a signal `wait` seconds after a stage begins; its exit code and its stderr."""
-    process = subprocess.Popen(command(*arguments), cwd=folder, env=ENVIRONMENT, text=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command(*arguments), cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     assert process.stderr is not None
     seen = ""
     for line in process.stderr:
@@ -101,13 +111,24 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 
 def test_a_run_leaves_its_result_and_nothing_else(finished: Path) -> None:
     assert [path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()] == [
-        "runs/double_well/result.h5"]
+        "runs/double_well/result.h5"
+    ]
 
 
 def test_the_json_contract(finished: Path) -> None:
     summary = json.loads(good(finished, "show", "runs/double_well", "--json"))
-    assert list(summary) == ["system", "parameters", "run", "seed", "device", "version", "variational", "projected",
-                             "reference", "seconds"]
+    assert list(summary) == [
+        "system",
+        "parameters",
+        "run",
+        "seed",
+        "device",
+        "version",
+        "variational",
+        "projected",
+        "reference",
+        "seconds",
+    ]
     assert summary["system"] == "double_well" and summary["parameters"] == {"height": 2.0, "a": 2.0}
     assert (summary["run"], summary["seed"], summary["device"]) == ("runs/double_well", 3, "cpu")
     assert set(summary["variational"]) == {"energy", "error", "local_energy_std"} and summary["projected"] is None
@@ -136,8 +157,17 @@ def test_the_file_read_with_plain_h5py(finished: Path) -> None:
         file.visititems(check)
         assert not undescribed
         assert file.attrs["format"] == "fkflow" and file.attrs["format_version"] == 1
-        assert set(file) == {"config", "provenance", "training", "energy", "density", "pair", "drift", "samples",
-                             "model"}
+        assert set(file) == {
+            "config",
+            "provenance",
+            "training",
+            "energy",
+            "density",
+            "pair",
+            "drift",
+            "samples",
+            "model",
+        }
         assert len(file["training/energy"]) == 8 and list(file["training/iteration"]) == list(range(1, 9))
         x = file["density/x"]
         assert x.attrs["measure"] == "dx" and x["variational"].dims[0][0] == x["x"]
@@ -177,8 +207,9 @@ def test_compare(copy: Path) -> None:
     assert "agrees" in good(copy, "compare", "runs/double_well", "--tolerance", 1)
     done = fkflow(copy, "compare", "runs/double_well", "--sigma", "1e-6")
     assert done.returncode == 4 and "OUT OF TOLERANCE" in done.stdout and done.stderr.count("\n") == 1
-    report = json.loads(good(copy, "compare", "runs/double_well", "runs/double_well/result.h5", "--tolerance", 1,
-                             "--json"))
+    report = json.loads(
+        good(copy, "compare", "runs/double_well", "runs/double_well/result.h5", "--tolerance", 1, "--json")
+    )
     assert report["ok"] and len(report["runs"]) == 2
 
 
@@ -205,8 +236,20 @@ def test_measure_again(copy: Path) -> None:
     content = result.read_bytes()
     assert "train.iterations" in refused(copy, "measure", "runs/double_well", "--set", "train.iterations=9")
     assert result.read_bytes() == content
-    after = json.loads(good(copy, "measure", "runs/double_well", "--set", "measure.target_error=0.003", "--seed", 5,
-                            "--threads", 1, "--json"))
+    after = json.loads(
+        good(
+            copy,
+            "measure",
+            "runs/double_well",
+            "--set",
+            "measure.target_error=0.003",
+            "--seed",
+            5,
+            "--threads",
+            1,
+            "--json",
+        )
+    )
     assert after["variational"]["error"] <= 0.003 < before["variational"]["error"]
     assert after["variational"]["energy"] != before["variational"]["energy"]
     assert after["seed"] == 3 and after["seconds"]["train"] == before["seconds"]["train"]
@@ -229,14 +272,29 @@ def test_a_finished_run_is_not_overwritten(copy: Path, extra: list[str]) -> None
 @pytest.mark.parametrize("estimator", ["pathwise", "local_energy"])
 def test_other_estimators_run(tmp_path: Path, estimator: str) -> None:
     steps = ["--set", "train.steps=4"] if estimator == "pathwise" else []
-    summary = json.loads(good(tmp_path, "run", "double_well", *TINY, "--json", "--set", f"train.estimator={estimator}",
-                              *steps))
+    summary = json.loads(
+        good(tmp_path, "run", "double_well", *TINY, "--json", "--set", f"train.estimator={estimator}", *steps)
+    )
     assert np.isfinite(summary["variational"]["energy"])
 
 
 def test_a_vector_drift_reports_its_curl(tmp_path: Path) -> None:
-    out = good(tmp_path, "run", "bosons", *TINY, "--set", "system.particles=2", "--set", "network.kind=pair_drift",
-               "--set", "measure.seconds=2", "--set", "train.steps=8", "--set", "train.walkers=64")
+    out = good(
+        tmp_path,
+        "run",
+        "bosons",
+        *TINY,
+        "--set",
+        "system.particles=2",
+        "--set",
+        "network.kind=pair_drift",
+        "--set",
+        "measure.seconds=2",
+        "--set",
+        "train.steps=8",
+        "--set",
+        "train.walkers=64",
+    )
     assert "curl of the drift" in out and "path average" in out
     with h5py.File(tmp_path / "runs/bosons/result.h5") as file:
         assert 0 <= file["drift"].attrs["curl"] < 1.0
@@ -265,8 +323,7 @@ def test_interrupted_twice_and_resumed_is_the_same_run(uninterrupted: Path, tmp_
 
     # another recipe, another seed, or no --resume: refused, and the checkpoint stays as it was
     assert "iterations" in refused(tmp_path, "run", "double_well", *LONG, "--set", "train.iterations=151", "--resume")
-    assert "recipe" in refused(tmp_path, "run", "harmonic",
-                               *LONG, "--out", "runs/double_well", "--resume")
+    assert "recipe" in refused(tmp_path, "run", "harmonic", *LONG, "--out", "runs/double_well", "--resume")
     assert "--seed 8" in refused(tmp_path, "run", "double_well", *LONG, "--seed", 8, "--resume")
     assert "--resume" in refused(tmp_path, "run", "double_well", *LONG)
     assert "unfinished" in refused(tmp_path, "show", "runs/double_well")
@@ -285,8 +342,17 @@ def test_interrupted_twice_and_resumed_is_the_same_run(uninterrupted: Path, tmp_
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["int", "kill"])
 def test_stopped_while_measuring(finished: Path, tmp_path: Path, number: int) -> None:
     """The trained network is in the checkpoint, so even a killed run only measures again."""
-    slow = [*SMALL, "--set", "train.iterations=8", "--set", "measure.target_error=1e-9", "--set", "measure.seconds=3",
-            "--seed", "3"]
+    slow = [
+        *SMALL,
+        "--set",
+        "train.iterations=8",
+        "--set",
+        "measure.target_error=1e-9",
+        "--set",
+        "measure.seconds=3",
+        "--seed",
+        "3",
+    ]
     code, said = interrupt(tmp_path, number, "measure", 0.3, "run", "double_well", *slow)
     assert code == (130 if number == signal.SIGINT else -number)
     assert (tmp_path / "runs/double_well/checkpoint.pt").is_file()
@@ -298,7 +364,17 @@ def test_stopped_while_measuring(finished: Path, tmp_path: Path, number: int) ->
 
 def test_interrupted_measure_keeps_the_result(copy: Path) -> None:
     before = unchanged_files(copy)
-    code, said = interrupt(copy, signal.SIGINT, "measure", 0.3, "measure", "runs/double_well", "--threads", "1",
-                           "--set", "measure.target_error=1e-9")
+    code, said = interrupt(
+        copy,
+        signal.SIGINT,
+        "measure",
+        0.3,
+        "measure",
+        "runs/double_well",
+        "--threads",
+        "1",
+        "--set",
+        "measure.target_error=1e-9",
+    )
     assert code == 130 and "Traceback" not in said
     assert unchanged_files(copy) == before

@@ -41,7 +41,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 shutil.copy(file, copy / name)
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "--no-index", "-q", "-w", out],
-        cwd=copy, capture_output=True, text=True, timeout=120)
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     (built,) = out.glob("fkflow-*.whl")
     return built
@@ -69,7 +73,13 @@ def test_it_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
         archive.extractall(site)
     # before the site packages, where an editable install may point to the checkout
     code = "import fkflow, sys; from fkflow.cli import main; print(fkflow.__file__); sys.exit(main(sys.argv[1:]))"
-    done = subprocess.run([sys.executable, "-c", code, "run", "h2.toml", "--dry-run"], cwd=elsewhere, text=True,
-                          capture_output=True, timeout=60, env={**os.environ, "PYTHONPATH": str(site)})
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "h2.toml", "--dry-run"],
+        cwd=elsewhere,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(site)},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(site)) and 'name = "h2"' in done.stdout and list(elsewhere.iterdir()) == []

@@ -65,9 +65,7 @@ def typical_error(name: str, dt: float, factor: float = 1.0) -> float:
     steps, walkers = round(0.08 / dt), 8000
     x = starts(name, walkers)
     noise = normal(walkers, steps, tuple(x.shape[1:]), 2)
-    action = girsanov_action(
-        lambda y: factor * log_psi(y), lambda y: factor * drift(y), system.potential, x, dt, noise
-    )
+    action = girsanov_action(lambda y: factor * log_psi(y), lambda y: factor * drift(y), system.potential, x, dt, noise)
     return float((action - system.reference().energy * steps * dt).abs().median())
 
 
@@ -128,12 +126,7 @@ def test_the_mean_action_is_the_variational_energy(alpha: list[float], gaussian,
     assert abs(sigmas(biased, exact)) > 8
     other = find("harmonic")(particles=2, dimensions=2, omega=[1.4, 2.0])
     assert (
-        abs(
-            sigmas(
-                girsanov_action(psi, psi.drift, other.potential, x, dt, noise).detach() / (steps * dt), exact
-            )
-        )
-        > 8
+        abs(sigmas(girsanov_action(psi, psi.drift, other.potential, x, dt, noise).detach() / (steps * dt), exact)) > 8
     )
 
 
@@ -144,18 +137,14 @@ def test_the_energy_of_hydrogen_with_a_wrong_charge(hydrogenic, sigmas) -> None:
     energies = path_energies(psi, find("h")(), x, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5)
     assert abs(sigmas(energies, 0.32 - 0.8)) < 4
     elsewhere = hydrogenic(0.9).sample(40_000, 5)
-    biased = path_energies(
-        psi, find("h")(), elsewhere, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5
-    )
+    biased = path_energies(psi, find("h")(), elsewhere, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5)
     assert abs(sigmas(biased, 0.32 - 0.8)) > 8
 
 
 @pytest.mark.parametrize(
     ("shape", "paths", "steps", "dt"), [((1, 1), 1, 16, 1e-3), ((8, 1), 1, 1, 1e-5), ((8, 1), 3, 1, 1e-5)]
 )
-def test_the_scatter_of_walkers_is_the_error_of_their_mean(
-    shape, paths: int, steps: int, dt: float, gaussian
-) -> None:
+def test_the_scatter_of_walkers_is_the_error_of_their_mean(shape, paths: int, steps: int, dt: float, gaussian) -> None:
     """Over 200 seeds of the noise, walkers fixed: the mean errs by what the scatter says."""
     psi = gaussian(torch.linspace(0.5, 2.0, shape[0]).double()[:, None])
     system = find("quartic")() if shape == (1, 1) else find("chain")(particles=8)
@@ -165,10 +154,7 @@ def test_the_scatter_of_walkers_is_the_error_of_their_mean(
     ratios = []
     for seed in range(seeds):
         rest = (
-            path_energies(
-                psi, system, x, torch.Generator().manual_seed(seed), paths=paths, steps=steps, dt=dt
-            )
-            - exact
+            path_energies(psi, system, x, torch.Generator().manual_seed(seed), paths=paths, steps=steps, dt=dt) - exact
         )
         ratios.append(float(rest.mean() / (rest.std() / walkers**0.5)))
     assert torch.tensor(ratios).var() == pytest.approx(1.0, abs=5 * math.sqrt(2 / seeds))
@@ -225,9 +211,7 @@ def test_branches_and_single_paths_agree(name: str, paths: int, steps: int, pert
     net = perturbed(build(system, land, "auto", 8, 2, 0), 0.1)
     x, dt = land.start(20, torch.Generator().manual_seed(0)), 1e-3
     noise = brownian_frames(20, paths, steps, tuple(x.shape[1:]), torch.Generator().manual_seed(1))
-    single = torch.stack(
-        [girsanov_action(net, net.drift, system.potential, x, dt, noise[:, m]) for m in range(paths)]
-    )
+    single = torch.stack([girsanov_action(net, net.drift, system.potential, x, dt, noise[:, m]) for m in range(paths)])
     single = single.detach().mean(0) / (steps * dt)
     branched = branched_energy(net, net.value_and_drift, system.potential, x, dt, noise)
     # U(x_0) − U(x_K) loses digits to 1/T
@@ -320,9 +304,7 @@ def case(request, perturbed):
     net = perturbed(build(system, land, "auto", 8, 2, 0), 0.15)
     x = land.start(64, torch.Generator().manual_seed(0))
     if system.nuclei() is not None:
-        to_nuclei = (
-            (x[:, :, None] - torch.tensor(system.nuclei().positions).double()).norm(dim=-1).amin((1, 2))
-        )
+        to_nuclei = (x[:, :, None] - torch.tensor(system.nuclei().positions).double()).norm(dim=-1).amin((1, 2))
         apart = torch.full_like(to_nuclei, 9.0) if system.particles == 1 else (x[:, 0] - x[:, 1]).norm(dim=-1)
         x = x[(to_nuclei > 0.2) & (apart > 0.2)]
     return system, net, x[:24], land.length**2

@@ -44,9 +44,7 @@ def case(request, perturbed):
 
 
 def flat_gradient(net: torch.nn.Module) -> Tensor:
-    return torch.cat(
-        [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in net.parameters()]
-    )
+    return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in net.parameters()])
 
 
 # ----------------------------------------------------------------------------------------- the Jacobian
@@ -92,9 +90,7 @@ def test_slopes_against_finite_differences(case) -> None:
     assert float((slope - expected).norm() / expected.norm()) < 2e-3
     # mean over directions, for one combination c of parameters at a time, in standard errors
     repeats = 200
-    many = jacobian_slope(
-        net, x.repeat(repeats, 1, 1), here.repeat(repeats, 1), torch.Generator().manual_seed(4), step
-    )
+    many = jacobian_slope(net, x.repeat(repeats, 1, 1), here.repeat(repeats, 1), torch.Generator().manual_seed(4), step)
     for seed in range(3):
         c = torch.randn(here.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         exact = torch.einsum("bpd,p->bd", mixed, c).square().sum(1).mean()
@@ -129,9 +125,7 @@ def test_the_covariance_gradient_of_a_gaussian(alpha: float, steps: int, gaussia
         found = []
         for seed in range(blocks):
             x = density.sample(walkers, (2, 1), seed)
-            energies = path_energies(
-                psi, system, x, torch.Generator().manual_seed(seed), paths=2, steps=steps, dt=1e-5
-            )
+            energies = path_energies(psi, system, x, torch.Generator().manual_seed(seed), paths=2, steps=steps, dt=1e-5)
             covariance_gradient(psi, x, energies)
             found.append(float(psi.alpha.grad) * walkers / (walkers - 1))  # unbiased covariance
         return found
@@ -145,8 +139,15 @@ def test_the_covariance_gradient_of_a_gaussian(alpha: float, steps: int, gaussia
 
 
 def same_noise_loss(
-    net, system, x: Tensor, seed: int, steps: int, dt: float, values: dict[str, Tensor], pull: Tensor | None,
-    terminal: bool = True
+    net,
+    system,
+    x: Tensor,
+    seed: int,
+    steps: int,
+    dt: float,
+    values: dict[str, Tensor],
+    pull: Tensor | None,
+    terminal: bool = True,
 ) -> Tensor:
     """A/T (B,) at parameters `values` with the noise `pathwise_gradient` draws; Û is net as it is, or Û = pull·x."""
     generator = torch.Generator().manual_seed(seed)
@@ -229,9 +230,7 @@ def test_the_pathwise_gradient_of_a_gaussian(alpha: float, gaussian, sigmas) -> 
     found, means = [], []
     for seed in range(60):
         x = psi.sample(1000, (2, 1), seed)
-        energies, _ = pathwise_gradient(
-            psi, system, x, torch.Generator().manual_seed(seed), steps=steps, dt=dt
-        )
+        energies, _ = pathwise_gradient(psi, system, x, torch.Generator().manual_seed(seed), steps=steps, dt=dt)
         found.append(float(psi.alpha.grad))
         means.append(float(energies.mean()))
     assert abs(sigmas(found, exact(alpha))) < 4
@@ -252,9 +251,7 @@ def test_recomputed_segments_change_nothing(kind: str, steps: int, perturbed, mo
     found = []
     for keep in (gradients.KEEP_STEPS, 1000):
         monkeypatch.setattr(gradients, "KEEP_STEPS", keep)
-        energies, ends = pathwise_gradient(
-            net, system, x, torch.Generator().manual_seed(7), steps=steps, dt=0.01
-        )
+        energies, ends = pathwise_gradient(net, system, x, torch.Generator().manual_seed(7), steps=steps, dt=0.01)
         found.append((energies, ends, flat_gradient(net).clone()))
     assert steps > gradients.KEEP_STEPS or keep == 1000
     for short, whole in zip(*found, strict=True):

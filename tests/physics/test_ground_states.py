@@ -90,9 +90,7 @@ def true_energy(net, system: System, x: torch.Tensor, unit: float) -> tuple[floa
     """Mean local energy over ψ² and its error, from fresh Metropolis walks."""
     walkers = Walkers(
         x[:1].expand(1000, *x.shape[1:]).clone()
-        + 0.1
-        * unit**0.5
-        * torch.randn(1000, *x.shape[1:], generator=torch.Generator().manual_seed(1), dtype=x.dtype),
+        + 0.1 * unit**0.5 * torch.randn(1000, *x.shape[1:], generator=torch.Generator().manual_seed(1), dtype=x.dtype),
         0.2 * unit,
     )
     generator = torch.Generator().manual_seed(2)

@@ -23,9 +23,7 @@ def walked(psi, x: Tensor, step: float, moves: int, seed: int = 3) -> Tensor:
 
 def unadjusted(psi, x: Tensor, step: float, moves: int) -> Tensor:
     """The same moves, all accepted: plain Euler–Maruyama."""
-    noise = brownian_frames(
-        len(x), 1, moves, tuple(x.shape[1:]), torch.Generator().manual_seed(3), orthogonal=False
-    )
+    noise = brownian_frames(len(x), 1, moves, tuple(x.shape[1:]), torch.Generator().manual_seed(3), orthogonal=False)
     *_, (end, _, _) = integrate(psi.drift, x, step, noise[:, 0])
     return end
 

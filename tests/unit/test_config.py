@@ -90,11 +90,19 @@ def nucleus(keys: str) -> str:
         (H2 + "[train]\nmomentum = 1", "train.momentum = 1", ["at least 0 and below 1"]),
         (H2 + "[measure]\ntarget_error = 0", "measure.target_error = 0", ["a number above 0"]),
         # keys that exclude each other
-        (H2 + '[train]\nestimator = "pathwise"\noptimiser = "spring"', 'train.optimiser = "spring"', ['"adam"', "amplifies"]),
+        (
+            H2 + '[train]\nestimator = "pathwise"\noptimiser = "spring"',
+            'train.optimiser = "spring"',
+            ['"adam"', "amplifies"],
+        ),
         (H2 + SYMMETRIC, 'network.kind = "symmetric"', ['"auto", "molecular"', "cusps"]),
         (system("chain") + SYMMETRIC, 'network.kind = "symmetric"', ["distinguishable"]),
         (system("bosons") + MOLECULAR, 'network.kind = "molecular"', ["no nuclei"]),
-        (system("bosons") + PAIR_DRIFT + '\n[train]\nestimator = "covariance"', 'train.estimator = "covariance"', ['"pathwise"']),
+        (
+            system("bosons") + PAIR_DRIFT + '\n[train]\nestimator = "covariance"',
+            'train.estimator = "covariance"',
+            ['"pathwise"'],
+        ),
         # several at once
         (H2 + "[train]\ndt = 0\nwalkers = 1\nx = 3", "train.x", ["and 2 more problems"]),
         (system("h2", "R = 0") + "[train]\ndt = 0", "system.R = 0", ["and 1 more problem)"]),
@@ -112,7 +120,7 @@ def test_wrong_recipe(text: str, key: str, words: list[str]) -> None:
     [
         ('[system]\nname = "h2', ["my.toml is not valid TOML", "end of the file, line 2"]),
         ('[system]\nname = "h2"\nname = "he"', ["Cannot overwrite a value", "line 3"]),
-        ('[system]\nname = h2\nR = 1', ["line 2, column 8"]),
+        ("[system]\nname = h2\nR = 1", ["line 2, column 8"]),
         (H2 + f"R = 1{'0' * 5000}", ["not valid TOML", "too many digits"]),
         (H2 + f"R = {'[' * 100_000}", ["not valid TOML", "nested too deeply"]),
     ],
@@ -163,8 +171,14 @@ def test_an_estimator_brings_its_own_defaults() -> None:
 
 
 def test_overrides() -> None:
-    overrides = ["train.estimator=pathwise", 'train.optimiser = "adam"', "train.steps=3", "system.R=2",
-                 "train.steps=1_6", "measure.seconds=1.5"]
+    overrides = [
+        "train.estimator=pathwise",
+        'train.optimiser = "adam"',
+        "train.steps=3",
+        "system.R=2",
+        "train.steps=1_6",
+        "measure.seconds=1.5",
+    ]
     loaded = parse(H2, "folder/my.toml", overrides)
     assert isinstance(loaded, Loaded)
     assert (loaded.name, loaded.text, loaded.source) == ("my", H2, "folder/my.toml")
@@ -257,10 +271,18 @@ def test_a_checkout_that_is_not_installed(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     # -S leaves out site-packages with its editable install; the dependencies come back by name
     path = os.pathsep.join([str(root), sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]])
-    code = ("import sys; from fkflow.config import load; print(load('he').recipe.system.reference().energy); "
-            "assert 'torch' not in sys.modules; print(sys.modules['fkflow.systems'].__file__)")
-    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, check=True, text=True,
-                          env={**os.environ, "PYTHONPATH": path}, capture_output=True)
+    code = (
+        "import sys; from fkflow.config import load; print(load('he').recipe.system.reference().energy); "
+        "assert 'torch' not in sys.modules; print(sys.modules['fkflow.systems'].__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        cwd=tmp_path,
+        check=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+    )
     energy, file = done.stdout.split()
     assert float(energy) == -2.903724377034 and Path(file) == root / "systems" / "__init__.py"
 
@@ -272,9 +294,13 @@ def test_init_of_an_unknown_system() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [H2, system("harmonic", "omega = [1, 2.5, 1e-3]"), system("poschl_teller", "lambda = 2"),
-     system("molecule", "electrons = 1", "nuclei = [{position = [0, 0, 1e-3], charge = 2.5}]"),
-     H2 + "[train]\nseconds = 20\ndt = 1e-5"],
+    [
+        H2,
+        system("harmonic", "omega = [1, 2.5, 1e-3]"),
+        system("poschl_teller", "lambda = 2"),
+        system("molecule", "electrons = 1", "nuclei = [{position = [0, 0, 1e-3], charge = 2.5}]"),
+        H2 + "[train]\nseconds = 20\ndt = 1e-5",
+    ],
 )
 def test_resolved_recipes_come_back(text: str) -> None:
     recipe = parse(text, "my.toml").recipe
@@ -285,7 +311,14 @@ def test_resolved_recipes_come_back(text: str) -> None:
 
 
 def test_toml_writer() -> None:
-    table = {"text": 'quote " back \\ tab \t del \x7f é\n', "odd key": [1, 2.5, True, "a"], "big": 1e300,
-             "inline": {"x": [{"y": 1}]}, "none": None, "small": 1e-05, "inf": float("inf")}
+    table = {
+        "text": 'quote " back \\ tab \t del \x7f é\n',
+        "odd key": [1, 2.5, True, "a"],
+        "big": 1e300,
+        "inline": {"x": [{"y": 1}]},
+        "none": None,
+        "small": 1e-05,
+        "inf": float("inf"),
+    }
     read = tomllib.loads(to_toml({"section": table}))["section"]
     assert read == {key: value for key, value in table.items() if value is not None}

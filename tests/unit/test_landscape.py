@@ -55,9 +55,7 @@ def test_units_do_not_matter(system: System, larger: System) -> None:
 @pytest.mark.parametrize("factor", [1e-3, 0.3, 1.7, 40.0])
 def test_the_length_scales_up_to_its_grid(factor: float) -> None:
     """ℓ lies on a grid of ratio √2: the same multiple of √(1/ω) within that."""
-    ratio = (
-        explore(find("harmonic")(omega=1 / factor**2)).length / explore(find("harmonic")(omega=1.0)).length
-    )
+    ratio = explore(find("harmonic")(omega=1 / factor**2)).length / explore(find("harmonic")(omega=1.0)).length
     assert factor / 1.42 < ratio < factor * 1.42
 
 
@@ -80,9 +78,7 @@ def test_a_harmonic_trap_is_itself(omega: float) -> None:
 
 def test_an_anisotropic_trap() -> None:
     land = explore(find("harmonic")(particles=2, dimensions=3, omega=[1.0, 2.0, 0.5]))
-    assert torch.allclose(
-        land.one_body_covariance(), torch.diag(1 / (2 * torch.tensor([1.0, 2.0, 0.5]).double()))
-    )
+    assert torch.allclose(land.one_body_covariance(), torch.diag(1 / (2 * torch.tensor([1.0, 2.0, 0.5]).double())))
     assert torch.allclose(land.centre_of_mass, torch.diag(torch.tensor([1.0, 2.0, 0.5]).double()))
 
 

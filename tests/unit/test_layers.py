@@ -15,8 +15,18 @@ LAYERS = (
     {"errors", "statistics", "system", "device"},
     {"registry", "results", "schema", "folders", "progress"},
     {"config", "checkpoints", "reader", "store", "landscape", "report"},
-    {"logpsi", "molecular", "pair_drift", "networks", "paths", "sampling", "gradients", "optimisers", "local_energy",
-     "observables"},
+    {
+        "logpsi",
+        "molecular",
+        "pair_drift",
+        "networks",
+        "paths",
+        "sampling",
+        "gradients",
+        "optimisers",
+        "local_energy",
+        "observables",
+    },
     {"train", "measure", "project"},
     {"run", "plot"},
     {"cli", "__init__"},
@@ -94,9 +104,11 @@ def test_systems_know_only_the_system_base(path: Path) -> None:
 
 def test_the_walker_sees_what_it_must(tmp_path: Path) -> None:
     """The check has teeth: every way of writing an import is seen, one for type checkers only is not."""
-    source = ("from __future__ import annotations\nfrom typing import TYPE_CHECKING\nimport fkflow.run\n"
-              "from .train import x\nfrom . import cli\nfrom fkflow import measure\n"
-              "def f():\n    from fkflow.plot import y\nif TYPE_CHECKING:\n    from .store import z\n")
+    source = (
+        "from __future__ import annotations\nfrom typing import TYPE_CHECKING\nimport fkflow.run\n"
+        "from .train import x\nfrom . import cli\nfrom fkflow import measure\n"
+        "def f():\n    from fkflow.plot import y\nif TYPE_CHECKING:\n    from .store import z\n"
+    )
     path = tmp_path / "module.py"
     path.write_text(source)
     assert {inside(i) for i in imports(path, "fkflow")} - {None} == {"run", "train", "cli", "measure", "plot"}

@@ -61,9 +61,7 @@ def configurations(system: System, batch: int = 6, seed: int = 0) -> Tensor:
 
 
 def rotation(dimensions: int, seed: int = 0) -> Tensor:
-    normal = torch.randn(
-        dimensions, dimensions, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
+    normal = torch.randn(dimensions, dimensions, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return torch.linalg.qr(normal)[0]
 
 
@@ -165,9 +163,7 @@ def test_electron_electron_cusp(name: str, perturbed) -> None:
 def approach(system: System, kind: str, r: float) -> Tensor:
     """Configurations where one electron is at r from the first nucleus, or two at r from each other."""
     x = configurations(system, 1, seed=4).repeat(32, 1, 1)
-    x[:, 0] = (
-        x[:, -1] if kind == "electrons" else torch.tensor(system.nuclei().positions[0], dtype=torch.float64)
-    )
+    x[:, 0] = x[:, -1] if kind == "electrons" else torch.tensor(system.nuclei().positions[0], dtype=torch.float64)
     x[:, 0] += r * directions(32)
     return x
 
@@ -309,9 +305,7 @@ def test_batches_are_independent(system: System, perturbed) -> None:
 
 def test_unit_systems_give_the_same_network(perturbed) -> None:
     """Lengths times 2, energies by 4: the same ψ, stretched."""
-    small, large = (
-        perturbed(network(find("bosons")(particles=3, s=s, omega=w))) for s, w in ((0.5, 1.0), (1.0, 0.25))
-    )
+    small, large = (perturbed(network(find("bosons")(particles=3, s=s, omega=w))) for s, w in ((0.5, 1.0), (1.0, 0.25)))
     x = configurations(SMOOTH["bosons"])
     assert torch.allclose(large(2 * x), small(x), rtol=1e-10, atol=1e-10)
 

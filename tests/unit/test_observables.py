@@ -70,9 +70,7 @@ def test_densities_integrate_to_one(name: str) -> None:
             total = total @ volumes(axis, histogram.measure)
         # all but the few that lie beyond the outermost bin
         assert 0.998 < float(total) <= 1 + 1e-12, histogram.name
-        assert (
-            histogram.values.shape == histogram.errors.shape == tuple(len(a.centres) for a in histogram.axes)
-        )
+        assert histogram.values.shape == histogram.errors.shape == tuple(len(a.centres) for a in histogram.axes)
         assert (histogram.values >= 0).all() and (histogram.errors >= 0).all()
 
 
@@ -213,9 +211,7 @@ def test_the_drift_field(name: str, kind: str, perturbed) -> None:
         place[0, 0, 1] = 0.0
     for axis, index, column in zip(field.axes, where, plane, strict=True):
         place[0, 0, column] = axis.centres[index]
-    assert net.drift(place)[0, 0, list(plane)].numpy() == pytest.approx(
-        field.vectors[where], rel=1e-9, abs=1e-12
-    )
+    assert net.drift(place)[0, 0, list(plane)].numpy() == pytest.approx(field.vectors[where], rel=1e-9, abs=1e-12)
     if kind == "pair_drift":
         assert np.isnan(field.log_psi).all()
     else:

@@ -23,9 +23,7 @@ def dense(o: Tensor, slope: Tensor | None, energies: Tensor, carried: np.ndarray
     """φ of (S + ηK + λ) φ = Oᵀr/B + λ φ_carried with all matrices (P, P) written out."""
     centred, r = (o - o.mean(0)).numpy(), (energies - energies.mean()).numpy()
     overlap = centred.T @ centred / len(r)
-    stiffness = (
-        np.zeros_like(overlap) if slope is None else 0.5 * slope.numpy().T @ slope.numpy() / len(slope)
-    )
+    stiffness = np.zeros_like(overlap) if slope is None else 0.5 * slope.numpy().T @ slope.numpy() / len(slope)
     shift = DAMPING * np.mean(np.sum(centred**2, axis=1)) / len(r)
     matrix = overlap + RATE * stiffness + shift * np.eye(len(overlap))
     return np.linalg.solve(matrix, centred.T @ r / len(r) + shift * carried)
@@ -71,9 +69,7 @@ def test_the_bound_shrinks_step_and_momentum() -> None:
 def test_a_small_step_is_left_alone() -> None:
     o, slope, energies = problem(50, 6)
     free, bound = Spring(6, momentum=0, max_change=1e9), Spring(6, momentum=0, max_change=10.0)
-    assert torch.equal(
-        free.update(o, slope, energies, 1e-3, DAMPING), bound.update(o, slope, energies, 1e-3, DAMPING)
-    )
+    assert torch.equal(free.update(o, slope, energies, 1e-3, DAMPING), bound.update(o, slope, energies, 1e-3, DAMPING))
 
 
 def test_updates_do_not_see_constants() -> None:
@@ -137,6 +133,4 @@ def test_solve_with_singular_matrices() -> None:
 def test_solve_gives_zero_where_nothing_can_be_done(bad: float) -> None:
     gram = torch.full((3, 3), bad, dtype=torch.float64)
     rhs = torch.ones(3, dtype=torch.float64)
-    assert torch.equal(
-        solve(gram, torch.tensor(0.0, dtype=torch.float64), rhs), torch.zeros(3, dtype=torch.float64)
-    )
+    assert torch.equal(solve(gram, torch.tensor(0.0, dtype=torch.float64), rhs), torch.zeros(3, dtype=torch.float64))

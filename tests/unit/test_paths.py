@@ -86,9 +86,7 @@ def test_weak_order_one() -> None:
     walkers, start, sizes = 400_000, 2.0, (4, 8, 16, 32)
     square, variance = start**2 * math.exp(-2), 0.5 * (1 - math.exp(-2))
     exact = square + variance
-    fine = torch.randn(
-        sizes[-1], walkers, 1, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64
-    )
+    fine = torch.randn(sizes[-1], walkers, 1, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
     def errors(drift) -> list[float]:
         found = []
@@ -122,12 +120,10 @@ def test_whole_frames_have_exact_second_moments(paths: int, steps: int, shape: t
     flat, d = xi.reshape(steps * paths, 9, -1), shape[0] * shape[1]
     moments = torch.einsum("mbi,mbj->bij", flat, flat) / (steps * paths)
     assert (moments - torch.eye(d)).abs().max() < 1e-12
-    independent = brownian_frames(
-        9, paths, steps, shape, torch.Generator().manual_seed(4), orthogonal=False
-    ).view_as(flat)
-    assert (
-        torch.einsum("mbi,mbj->bij", independent, independent) / (steps * paths) - torch.eye(d)
-    ).abs().max() > 0.1
+    independent = brownian_frames(9, paths, steps, shape, torch.Generator().manual_seed(4), orthogonal=False).view_as(
+        flat
+    )
+    assert (torch.einsum("mbi,mbj->bij", independent, independent) / (steps * paths) - torch.eye(d)).abs().max() > 0.1
 
 
 def test_part_of_a_frame_is_orthogonal() -> None:
@@ -166,16 +162,11 @@ def test_moments_see_frames_that_are_not_haar() -> None:
 
 @pytest.mark.parametrize(("paths", "shape"), [(1, (1, 1)), (1, (3, 1)), (2, (4, 2))])
 @pytest.mark.parametrize("orthogonal", [True, False])
-def test_walkers_do_not_share_their_noise(
-    paths: int, shape: tuple[int, int], orthogonal: bool, sigmas
-) -> None:
+def test_walkers_do_not_share_their_noise(paths: int, shape: tuple[int, int], orthogonal: bool, sigmas) -> None:
     """E[ξ_a ξ_bᵀ] = 0 between walkers: else the mean over walkers is noisier than their scatter says."""
     generator = torch.Generator().manual_seed(5)
     pairs = torch.stack(
-        [
-            brownian_frames(2, paths, 1, shape, generator, orthogonal=orthogonal)[0].flatten(2)
-            for _ in range(2000)
-        ]
+        [brownian_frames(2, paths, 1, shape, generator, orthogonal=orthogonal)[0].flatten(2) for _ in range(2000)]
     )
     overlap = torch.einsum("nmi,nmi->n", pairs[:, :, 0], pairs[:, :, 1])
     if overlap.std() == 0:

@@ -18,13 +18,9 @@ from fkflow.store import load_checkpoint, prepare_folder, read_result, save_chec
 def same(a, b):
     """Deep equality of dataclasses, containers and arrays (also their types of numbers)."""
     if dataclasses.is_dataclass(a):
-        return type(a) is type(b) and all(
-            same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a)
-        )
+        return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
     if isinstance(a, np.ndarray):
-        return (
-            a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-        )
+        return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
@@ -291,9 +287,7 @@ def test_checkpoint_never_runs_code(tmp_path):
         def __reduce__(self):
             return (Path.touch, (tmp_path / "ran",))
 
-    torch.save(
-        {"format": "fkflow-checkpoint", "format_version": 1, "state": Evil()}, tmp_path / "checkpoint.pt"
-    )
+    torch.save({"format": "fkflow-checkpoint", "format_version": 1, "state": Evil()}, tmp_path / "checkpoint.pt")
     with pytest.raises(StoreError):
         load_checkpoint(tmp_path / "checkpoint.pt")
     assert not (tmp_path / "ran").exists()

@@ -43,7 +43,7 @@ def bosons(system: Bosons, x: np.ndarray) -> float:
     trap = 0.5 * system.omega**2 * np.sum(x**2)
     strength = system.g / (math.pi * system.s**2)
     pairs = itertools.combinations(x, 2)
-    return trap + sum(strength * math.exp(-math.dist(a, b) ** 2 / system.s**2) for a, b in pairs)
+    return trap + sum(strength * math.exp(-(math.dist(a, b) ** 2) / system.s**2) for a, b in pairs)
 
 
 def coulomb(system: System, x: np.ndarray) -> float:
@@ -147,8 +147,10 @@ ATOM = {"position": [3.0, 1.0, 0.0], "charge": 2.0}
 
 
 def protons(*separation: float, charge: float = 1.0) -> list[dict]:
-    return [{"position": [1.0, 1.0, 1.0], "charge": charge},
-            {"position": [1.0 + d for d in separation], "charge": charge}]
+    return [
+        {"position": [1.0, 1.0, 1.0], "charge": charge},
+        {"position": [1.0 + d for d in separation], "charge": charge},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -200,8 +202,15 @@ def test_unknown_energies_have_no_reference(system: System) -> None:
     assert system.reference() is None
 
 
-@pytest.mark.parametrize("system", [Bosons(particles=2, g=7.3, s=0.31, omega=2.2), Quartic(a=-3.0),
-                                    DoubleWell(height=5.0), MexicanHat(height=0.3, a=3.0)])
+@pytest.mark.parametrize(
+    "system",
+    [
+        Bosons(particles=2, g=7.3, s=0.31, omega=2.2),
+        Quartic(a=-3.0),
+        DoubleWell(height=5.0),
+        MexicanHat(height=0.3, a=3.0),
+    ],
+)
 def test_other_parameters_are_solved(system: System) -> None:
     reference = system.reference()
     assert reference is not None and reference.error < 1e-8 * abs(reference.energy)
@@ -233,13 +242,24 @@ def test_parameters_make_the_same_system(system: System) -> None:
 @pytest.mark.parametrize(
     ("system", "parameters"),
     [
-        (Harmonic, {"omega": [1.0, 2.0]}), (Harmonic, {"omega": -1.0}), (Harmonic, {"particles": 0}),
-        (Harmonic, {"omega": [1.0, 2.0, 0.0]}), (Chain, {"k": -1.0}), (Quartic, {"b": 0.0}),
-        (Morse, {"depth": 0.1, "a": 1.0}), (Bosons, {"g": -1.0}), (Bosons, {"s": 0.0}), (H2, {"R": 0.0}),
-        (Molecule, {"electrons": 3}), (Molecule, {"nuclei": []}), (Molecule, {"nuclei": [ATOM, ATOM]}),
+        (Harmonic, {"omega": [1.0, 2.0]}),
+        (Harmonic, {"omega": -1.0}),
+        (Harmonic, {"particles": 0}),
+        (Harmonic, {"omega": [1.0, 2.0, 0.0]}),
+        (Chain, {"k": -1.0}),
+        (Quartic, {"b": 0.0}),
+        (Morse, {"depth": 0.1, "a": 1.0}),
+        (Bosons, {"g": -1.0}),
+        (Bosons, {"s": 0.0}),
+        (H2, {"R": 0.0}),
+        (Molecule, {"electrons": 3}),
+        (Molecule, {"nuclei": []}),
+        (Molecule, {"nuclei": [ATOM, ATOM]}),
         (Molecule, {"nuclei": [{"position": [0, 0], "charge": 1.0}]}),
-        (Molecule, {"nuclei": [{"position": [0, 0, 0], "charge": -1.0}]}), (H2, {"R": "1.4"}),
-        (Bosons, {"particles": 2.0}), (Bosons, {"extra": 1}),
+        (Molecule, {"nuclei": [{"position": [0, 0, 0], "charge": -1.0}]}),
+        (H2, {"R": "1.4"}),
+        (Bosons, {"particles": 2.0}),
+        (Bosons, {"extra": 1}),
     ],
 )
 def test_impossible_parameters(system: type[System], parameters: dict) -> None:

@@ -82,10 +82,7 @@ def test_records(way: dict) -> None:
     rates = [r.rate for r in records]
     assert rates == pytest.approx([config.rate / (1 + i / config.decay) for i in range(6)])
     damping = [r.damping for r in records]
-    assert (
-        damping[0] == pytest.approx(config.damping + config.damping_start)
-        and damping == sorted(damping)[::-1]
-    )
+    assert damping[0] == pytest.approx(config.damping + config.damping_start) and damping == sorted(damping)[::-1]
 
 
 @each_way
@@ -124,9 +121,7 @@ def test_a_state_dict_is_a_copy(way: dict) -> None:
     before = {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in flat(saved).items()}
     list(steps)
     for name, value in flat(saved).items():
-        assert (
-            torch.equal(value, before[name]) if isinstance(value, torch.Tensor) else value == before[name]
-        ), name
+        assert torch.equal(value, before[name]) if isinstance(value, torch.Tensor) else value == before[name], name
 
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:
