@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import torch
 
@@ -19,16 +20,43 @@ def choose_device(name: str) -> str:
 
 
 def choose_threads(asked: int | None) -> int:
-    """CPU threads: as asked, else the processors this process may use less those that others keep busy.
+    """CPU threads: as asked, else the processors this process may use less those that others keep busy just now.
 
-    A thread that has to wait for a processor delays all the others at every operation: on a busy machine fewer threads are
-    faster. More than 8 do not pay for networks of this size.
+    A thread that has to wait for a processor delays all the others at every operation: on a busy machine fewer threads
+    are faster. More than 8 do not pay for networks of this size.
     """
     if asked is not None:
         return asked
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, processors - round(busy_processors())))
+
+
+def busy_processors(seconds: float = 0.1) -> float:
+    """How many of the processors this process may use others keep busy, watched for a moment (Linux); 0 if unknown.
+
+    The load average would say what was, a minute ago, often by a run that has ended.
+    """
     try:
-        busy = round(os.getloadavg()[0])
-    except OSError:
-        busy = 0
-    return max(1, min(8, processors - min(busy, processors // 2)))
+        before = _idle_ticks()
+        time.sleep(seconds)
+        after = _idle_ticks()
+    except (AttributeError, OSError, ValueError, IndexError):
+        return 0.0
+    busy = 0.0
+    for name, (idle, total) in after.items():
+        passed = total - before[name][1] if name in before else 0
+        busy += 1 - (idle - before[name][0]) / passed if passed > 0 else 0.0
+    return busy
+
+
+def _idle_ticks() -> dict[str, tuple[int, int]]:
+    """Idle and total clock ticks since boot of each processor this process may use."""
+    allowed = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    ticks = {}
+    with open("/proc/stat", encoding="ascii") as lines:
+        for line in lines:
+            name, *values = line.split()
+            if name in allowed:
+                numbers = [int(value) for value in values[:8]]
+                ticks[name] = (numbers[3] + numbers[4], sum(numbers))
+    return ticks
