@@ -162,7 +162,7 @@ def _execute(
         provenance=provenance(ready, started),
         records=records,
         measurement=measurement,
-        model_state=ready.net.state_dict(),
+        model_state={name: weights.cpu() for name, weights in ready.net.state_dict().items()},
         seconds=seconds,
     )
     checkpoint.unlink(missing_ok=True)
@@ -202,7 +202,7 @@ def measure_again(
         provenance=report,
         records=old.records,
         measurement=measurement,
-        model_state=ready.net.state_dict(),
+        model_state={name: weights.cpu() for name, weights in ready.net.state_dict().items()},
         seconds={**old.seconds, "measure": measurement.seconds},
     )
 

@@ -103,7 +103,7 @@ class TrainState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave; raises KeyError or RuntimeError if it belongs to another run."""
         self.net.load_state_dict(state["net"])
-        self.walkers.x, self.walkers.step = state["x"].clone(), state["step"]
+        self.walkers.x, self.walkers.step = state["x"].clone().to(self.walkers.x.device), state["step"]
         self.generator.set_state(state["generator"])
         if self.spring:
             self.spring.last = state["momentum"].clone()
