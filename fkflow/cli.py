@@ -80,7 +80,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the full recipe and stop.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train on a recipe, then measure, and write the run folder."""
+    """Train on a recipe, then measure and project, and write the run folder."""
     from fkflow import config
 
     loaded = config.load(recipe, overrides or ())
@@ -120,7 +120,7 @@ def measure(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a finished run again, its drift frozen: other samples, a smaller error."""
+    """Measure and project a finished run again, its drift frozen: other samples, a smaller error."""
     from fkflow import folders, progress
 
     folder = folders.find_result(run).parent
@@ -148,12 +148,12 @@ def show(run: RunFolder, as_json: Json = False) -> None:
 
 # one line a paragraph: typer keeps the line breaks of a help text
 COMPARE_HELP = (
-    "Compare the variational energies of runs with their references, and with each other.\n\n"
+    "Compare the energies of runs with their references, and with each other.\n\n"
     "A run is out of tolerance, and the exit code 4, if |energy - reference| > SIGMA x error + TOLERANCE, "
-    "where the error combines that of the run and that of the reference. A variational energy is an upper "
-    "bound: a network short of the exact state stands above the reference by more than its error, and "
-    "--tolerance says how much of that is accepted; an energy far below is a fault of the run or of the "
-    "reference. A run without a reference is listed and cannot fail. Runs of the same system with the same "
+    "where the error combines the statistical and the time-step error of the run and that of the reference. The "
+    "projected energy of a run is taken, or the variational one where it has none: an upper bound, above the "
+    "reference by what the network lacks, of which --tolerance says how much is accepted.\n\n"
+    "A run without a reference is listed and cannot fail. Runs of the same system with the same "
     "parameters also show how far they are above the lowest of them."
 )
 
@@ -165,7 +165,7 @@ def compare(
     tolerance: Annotated[float, typer.Option("--tolerance", min=0, help="... plus this much energy.")] = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Compare the variational energies of runs with their references, and with each other."""
+    """Compare the energies of runs with their references, and with each other."""
     from fkflow import report
     from fkflow.store import read_result
 
@@ -188,7 +188,7 @@ def plot(
     out: Annotated[Path | None, typer.Option("--out", help="Folder; left out: RUN/plots.")] = None,
     only_list: Annotated[bool, typer.Option("--list", help="Print the names of the plots and stop.")] = False,
 ) -> None:
-    """Draw the convergence, the densities and the drift of a run (all, or those named)."""
+    """Draw the convergence, the projection, the densities and the drift of a run (all, or those named)."""
     from fkflow.store import find_result, read_result
 
     result = read_result(run)
@@ -275,7 +275,7 @@ def _present(result: Result, as_json: bool) -> None:
     from fkflow import report
 
     if as_json:
-        for warning in result.measurement.warnings:
+        for warning in result.warnings:
             print("fkflow: warning:", warning, file=sys.stderr)
         typer.echo(report.to_json(result.summary()))
     else:

@@ -1,6 +1,6 @@
 """The recipe: how it is read and written, and what is said about a wrong one (`schema` says what is right).
 
-A recipe is a TOML file with the sections [system], [network], [train] and [measure]; every key but
+A recipe is a TOML file with the sections [system], [network], [train], [measure] and [project]; every key but
 `system.name` has a default. Anything wrong is a RecipeError of one sentence that names the file (or the
 ``--set``), the key, what was given and what is allowed.
 """
@@ -21,10 +21,22 @@ from pydantic.fields import FieldInfo
 
 from fkflow.errors import RecipeError
 from fkflow.registry import did_you_mean, find, recipes
-from fkflow.schema import PAIR_DRIFT_DEFAULTS, SECTIONS, Conflict, MeasureConfig, NetworkConfig, Recipe, TrainConfig
+from fkflow.schema import (
+    PAIR_DRIFT_DEFAULTS,
+    SECTIONS,
+    Conflict,
+    MeasureConfig,
+    NetworkConfig,
+    ProjectConfig,
+    Recipe,
+    TrainConfig,
+)
 from fkflow.system import System
 
-__all__ = ["Loaded", "MeasureConfig", "NetworkConfig", "Recipe", "TrainConfig", "commented", "load", "parse", "to_toml"]
+__all__ = [
+    "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "TrainConfig", "commented", "load", "parse",
+    "to_toml",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -167,10 +179,13 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
         elif not isinstance(table, dict):
             problems.append(_Problem((), f"{name} = {_shown(table)} is not allowed: it must be a section"))
     parts: dict[str, Any] = {"system": _system(tables.get("system", {}), problems)}
-    network, train = tables.get("network"), tables.get("train", {})
-    if isinstance(network, dict) and network.get("kind") == "pair_drift" and isinstance(train, dict):
-        # without a log ψ there is but one way to train
-        tables = {**tables, "train": {**PAIR_DRIFT_DEFAULTS, **train}}
+    network = tables.get("network")
+    if isinstance(network, dict) and network.get("kind") == "pair_drift":
+        # without a log ψ there is but one way to train, and one to project
+        for name, defaults in PAIR_DRIFT_DEFAULTS.items():
+            given = tables.get(name, {})
+            if isinstance(given, dict):
+                tables = {**tables, name: {**defaults, **given}}
     for name, model in SECTIONS.items():
         parts[name] = _validated(model, name, tables.get(name, {}), problems)
     if problems:

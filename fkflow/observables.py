@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,64 +85,80 @@ def _shell_measure(r: str, dim: int) -> str:
 
 
 class Histograms:
-    """Counts of all views, gathered sweep by sweep in groups of walkers; bounds come from the first walkers seen."""
+    """Weighted counts of all views, gathered in groups of walkers; bounds come from the first walkers seen.
 
-    def __init__(self, system: System, x: Tensor, bins: int) -> None:
+    `like`, the histograms of an earlier measurement of the same system, gives its bounds instead.
+    """
+
+    def __init__(self, system: System, x: Tensor, bins: int, like: Sequence[Histogram] = ()) -> None:
         self.system, self.views = system, views(system)
         self.edges: list[list[np.ndarray]] = []
         self.counts: list[np.ndarray] = []
         self.seen = np.zeros(GROUPS)
         for view in self.views:
-            points = view.coordinates(x).flatten(0, 1).cpu().numpy()
-            edges = []
-            for column, axis, shells in zip(points.T, view.axes, view.shells, strict=True):
-                count = MAP_BINS if len(view.axes) > 1 else bins
-                # maps have few bins: they keep to where the density is
-                beyond = 1e-3 if len(view.axes) > 1 else 1e-4
-                low, high = np.quantile(column, [beyond, 1 - beyond])
-                pad = 0.1 * (high - low)
-                radial = shells > 1 or axis in ("r", "rho")
-                edges.append(np.linspace(0.0 if radial else low - pad, high + pad, count + 1))
+            known = [h for h in like if (h.group, h.name) == (view.group, view.name)]
+            edges = [axis.edges for axis in known[0].axes] if known else self._bounds(view, x, bins)
             self.edges.append(edges)
             self.counts.append(np.zeros((GROUPS, *(len(e) - 1 for e in edges))))
 
-    def add(self, x: Tensor) -> None:
-        """Count the walkers x (B, N, D); walker b always belongs to group b mod GROUPS."""
+    @staticmethod
+    def _bounds(view: View, x: Tensor, bins: int) -> list[np.ndarray]:
+        points = view.coordinates(x).flatten(0, 1).cpu().numpy()
+        edges = []
+        for column, axis, shells in zip(points.T, view.axes, view.shells, strict=True):
+            count = MAP_BINS if len(view.axes) > 1 else bins
+            # maps have few bins: they keep to where the density is
+            beyond = 1e-3 if len(view.axes) > 1 else 1e-4
+            low, high = np.quantile(column, [beyond, 1 - beyond])
+            pad = 0.1 * (high - low)
+            radial = shells > 1 or axis in ("r", "rho")
+            edges.append(np.linspace(0.0 if radial else low - pad, high + pad, count + 1))
+        return edges
+
+    def add(self, x: Tensor, weights: Tensor | None = None) -> None:
+        """Count the walkers x (B, N, D), each `weights` (B,) times; walker b always belongs to group b mod GROUPS."""
+        w = np.ones(len(x)) if weights is None else weights.cpu().numpy()
         for view, edges, counts in zip(self.views, self.edges, self.counts, strict=True):
             points = view.coordinates(x).cpu().numpy()
             for g in range(GROUPS):
-                part = points[g::GROUPS].reshape(-1, len(edges))
-                counts[g] += np.histogramdd(part, bins=edges)[0]
-                if counts is self.counts[0]:
-                    self.seen[g] += len(points[g::GROUPS])
+                part = points[g::GROUPS]
+                # every particle or pair of a walker has its weight
+                shared = None if weights is None else np.repeat(w[g::GROUPS], part.shape[1])
+                counts[g] += np.histogramdd(part.reshape(-1, len(edges)), bins=edges, weights=shared)[0]
+        for g in range(GROUPS):
+            self.seen[g] += w[g::GROUPS].sum()
 
-    def results(self) -> list[Histogram]:
-        """Densities that integrate to 1 over their measure, with one-σ errors from the scatter of the groups."""
+    def densities(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each view the density that integrates to 1 over its measure, and its one-σ errors.
+
+        The errors are those of a ratio of sums over independent groups: the scatter of counts − density · weight.
+        """
         out = []
-        n, unit = self.system.particles, self.system.length_unit
+        n = self.system.particles
         used = self.seen > 0  # fewer walkers than groups leave some empty
+        seen, groups = self.seen[used], int(used.sum())
         for view, edges, counts in zip(self.views, self.edges, self.counts, strict=True):
             volume = np.ones(())
             for e, shells in zip(edges, view.shells, strict=True):
                 volume = np.multiply.outer(volume, _shell_volumes(e, shells))
             per_walker = n * (n - 1) / 2 if view.group == "pair" else n
             # normalised by all that was sampled, not only by what fell inside the bounds
-            density = counts[used] / (self.seen[used] * per_walker).reshape(-1, *[1] * len(edges)) / volume
+            scaled = counts[used] / (per_walker * volume)
+            density = scaled.sum(0) / seen.sum()
+            scatter = scaled - density * seen.reshape(-1, *[1] * len(edges))
+            error = np.sqrt((scatter**2).sum(0) * groups / max(1, groups - 1)) / seen.sum()
+            out.append((density, error))
+        return out
+
+    def results(self) -> list[Histogram]:
+        """The densities as variational histograms."""
+        unit = self.system.length_unit
+        out = []
+        for view, edges, (density, error) in zip(self.views, self.edges, self.densities(), strict=True):
             axes = tuple(Axis(a, unit, _axis_words(view, a), e) for a, e in zip(view.axes, edges, strict=True))
             dimension = sum(view.shells)
             units = f"1/{unit}" + (f"^{dimension}" if dimension > 1 else "")
-            out.append(
-                Histogram(
-                    view.group,
-                    view.name,
-                    axes,
-                    view.measure,
-                    density.mean(0),
-                    density.std(0, ddof=1) / math.sqrt(len(density)),
-                    units,
-                    view.long_name,
-                )
-            )
+            out.append(Histogram(view.group, view.name, axes, view.measure, density, error, units, view.long_name))
         return out
 
 

@@ -29,17 +29,33 @@ class Spring:
         #: root mean square change of log ψ that the last update asked for, before the bound
         self.change = 0.0
 
-    def update(self, o: Tensor, slope: Tensor | None, energies: Tensor, rate: float, damping: float) -> Tensor:
+    def update(
+        self,
+        o: Tensor,
+        slope: Tensor | None,
+        energies: Tensor,
+        rate: float,
+        damping: float,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """Parameter change (P,) from ∂θU (B, P), its slopes along random directions (B', P) or None, and A/T (B,).
+
+        `weights` (B,) turn averages over the walkers into averages over ψ²; slopes belong to the first B' of them.
 
         rate η in inverse energy; damping λ is relative to the mean diagonal of OOᵀ/B.
         """
         walkers = len(energies)
-        o = (o - o.mean(0)) / walkers**0.5
-        r = (energies - energies.mean()) / walkers**0.5
+        weights = torch.ones_like(energies) if weights is None else weights
+        share = weights / weights.sum()
+        root = share.sqrt()
+        # the plain mean goes first: what is the same for all walkers cancels exactly, not but for rounding
+        o, r = o - o.mean(0), energies - energies.mean()
+        o = (o - share @ o) * root[:, None]
+        r = (r - share @ r) * root
         rows = o
         if slope is not None:
-            rows = torch.cat([o, slope * (0.5 * rate / len(slope)) ** 0.5])
+            part = weights[: len(slope)]
+            rows = torch.cat([o, slope * (0.5 * rate * part / part.sum()).sqrt()[:, None]])
             r = torch.cat([r, r.new_zeros(len(slope))])
         carried = self.momentum * self.last.to(o.device)
         residual = r - rows @ carried

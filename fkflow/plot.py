@@ -21,7 +21,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from fkflow.errors import UsageError
-from fkflow.results import Axis, DriftField, Histogram, Result, shown_unit
+from fkflow.results import Axis, DriftField, Histogram, Projection, Result, shown_unit
 from fkflow.store import atomic_write, make_folder
 
 # three of the colours of Okabe and Ito (2008), and a map that grows monotonically in lightness
@@ -35,6 +35,8 @@ DEPTH = 12.0
 LINE_CUT, MAP_CUT = 1e-3, 3e-2
 #: what the values of a histogram are called: the axes and the title say the rest
 QUANTITY = {"density": "one-body density", "pair": "pair distribution"}
+#: what the two densities of one picture are called, and about how many points show the second one
+VARIATIONAL, PROJECTED, POINTS = "variational |ψ|²", "projected |φ₀|²", 50
 FORMATS = ("png", "pdf", "svg")
 
 
@@ -43,6 +45,8 @@ def plots(result: Result) -> dict[str, Callable[[Axes], None]]:
     found: dict[str, Callable[[Axes], None]] = {}
     if len(result.training.get("energy", ())):
         found["convergence"] = partial(convergence, result)
+    if result.measurement.projection is not None:
+        found["projection"] = partial(projection, result, projection=result.measurement.projection)
     for histogram in result.measurement.histograms:
         draw = density if histogram.group == "density" else pair
         found[f"{histogram.group}_{histogram.name}"] = partial(draw, result, histogram=histogram)
@@ -114,19 +118,7 @@ def convergence(result: Result, ax: Axes) -> None:
         marker="." if len(energy) < 3 else None,
         label="training",
     )
-    measured = result.energy
-    ax.axhline(measured.value, color=ORANGE, linewidth=1.2, label=f"variational {measured}")
-    ax.axhspan(
-        measured.value - measured.error,
-        measured.value + measured.error,
-        color=ORANGE,
-        alpha=0.25,
-        linewidth=0,
-    )
-    levels = [measured.value - 2 * measured.error, measured.value + 2 * measured.error]
-    if result.reference is not None:
-        ax.axhline(result.reference.energy, color="black", linewidth=1.0, linestyle="--", label="reference")
-        levels.append(result.reference.energy)
+    levels = _energy_levels(result, ax)
     ax.set_ylim(*_energy_range(energy, error, levels))
     # energies that differ in the fifth digit: full numbers on the ticks, not an offset in a corner
     ax.ticklabel_format(axis="y", useOffset=False, style="plain")
@@ -136,6 +128,19 @@ def convergence(result: Result, ax: Axes) -> None:
     ax.set_ylabel(_label("energy", result.energy_unit))
     ax.set_title(result.title(), fontsize="medium", wrap=True)
     ax.legend(frameon=False)
+
+
+def _energy_levels(result: Result, ax: Axes) -> list[float]:
+    """Draw the best energy with its band and the reference; the energies that are to be seen."""
+    best = result.energy
+    kind = "variational" if result.measurement.projection is None else "projected"
+    ax.axhline(best.value, color=ORANGE, linewidth=1.2, label=f"{kind} {best}")
+    ax.axhspan(best.value - best.error, best.value + best.error, color=ORANGE, alpha=0.25, linewidth=0)
+    levels = [best.value - 2 * best.error, best.value + 2 * best.error]
+    if result.reference is not None:
+        ax.axhline(result.reference.energy, color="black", linewidth=1.0, linestyle="--", label="reference")
+        levels.append(result.reference.energy)
+    return levels
 
 
 def _energy_range(energy: np.ndarray, error: np.ndarray, levels: list[float]) -> tuple[float, float]:
@@ -151,11 +156,77 @@ def _energy_range(energy: np.ndarray, error: np.ndarray, levels: list[float]) ->
     return low - pad, high + 2.5 * pad
 
 
+# ------------------------------------------------------------------------------------------------ projection
+
+
+def projection(result: Result, ax: Axes, projection: Projection) -> None:
+    """Energy at the smallest time step against imaginary time and, beside it, against the time step down to 0.
+
+    It starts from the variational energy at time 0; the band is the energy extrapolated to time step 0 with both errors.
+    """
+    levels = _energy_levels(result, ax)
+    start = result.measurement.variational.estimate
+    _points(ax, np.zeros(1), np.array([start.value]), np.array([start.error]), BLUE, "s", f"variational {start}")
+    times, energies, errors = projection.curve.reshape(-1, 4)[:, :3].T
+    smallest = f"at the time step {np.min(projection.time_steps):.2g}"
+    _points(ax, times, energies, errors, GREEN, "o", smallest)
+    several = len(projection.time_steps) > 1
+    if several:
+        _draw_time_steps(result, ax.inset_axes((1.07, 0.0, 0.5, 1.0), sharey=ax), projection)
+    shown = [(start.value, start.error), *zip(energies, errors, strict=True)]
+    shown += zip(projection.energies, projection.errors, strict=True) if several else []
+    levels += [value + side * error for value, error in shown for side in (-1, 1) if np.isfinite(value + error)]
+    low, high = _energy_range(np.zeros(0), np.zeros(0), levels)
+    # room for the legend above all points
+    ax.set_ylim(low, high + 0.2 * (high - low))
+    ax.ticklabel_format(axis="y", useOffset=False, style="plain")
+    ax.margins(x=0.06)
+    ax.set_xlabel(_label("imaginary time", f"1/{result.energy_unit}"))
+    ax.set_ylabel(_label("energy", result.energy_unit))
+    ax.set_title(result.title(), fontsize="medium", wrap=True)
+    ax.legend(frameon=False, loc="upper right")
+
+
+def _draw_time_steps(result: Result, ax: Axes, projection: Projection) -> None:
+    """The energies at all time steps and the line (for Girsanov weights the parabola) on which they fall to time step 0."""
+    best = projection.total
+    ax.axhspan(best.value - best.error, best.value + best.error, color=ORANGE, alpha=0.25, linewidth=0)
+    if result.reference is not None:
+        ax.axhline(result.reference.energy, color="black", linewidth=1.0, linestyle="--")
+    steps, energies = projection.time_steps, projection.energies
+    power = 2 if projection.weights == "girsanov" else 1
+    known = np.isfinite(energies) & np.isfinite(projection.errors)
+    if known.any():
+        errors = projection.errors[known]
+        weights = steps[known] ** power / (errors + 1e-6 * errors.max() + 1e-150) ** 2
+        slope = float(weights @ (energies[known] - best.value) / (weights @ steps[known] ** power))
+        line = np.linspace(0, 1.1 * steps.max(), 100)
+        ax.plot(line, best.value + slope * line**power, color=ORANGE, linewidth=1.2)
+    _points(ax, steps, energies, projection.errors, GREEN, "o", None)
+    _points(ax, np.zeros(1), np.array([best.value]), np.array([best.error]), ORANGE, "D", None)
+    ax.margins(x=0.06)
+    ax.tick_params(labelleft=False)
+    ax.locator_params(axis="x", nbins=3)
+    ax.set_xlabel(_label("time step", f"1/{result.energy_unit}"))
+
+
+def _points(
+    ax: Axes, x: np.ndarray, y: np.ndarray, errors: np.ndarray, colour: str, marker: str, label: str | None
+) -> None:
+    """Markers with error bars, never cut off by the frame."""
+    ax.errorbar(
+        x, y, errors, fmt=marker, color=colour, markersize=4.5, elinewidth=1.2, capsize=2.5, label=label, clip_on=False
+    )
+
+
 # ------------------------------------------------------------------------------------------------- densities
 
 
 def density(result: Result, ax: Axes, histogram: Histogram) -> None:
-    """A one-body density: a line with its one-σ band, or a map in two dimensions."""
+    """A one-body density: a line with its one-σ band, or a map in two dimensions.
+
+    Points with error bars on a line are the density of the exact ground state, where the run was projected.
+    """
     _draw_histogram(result, ax, histogram, BLUE)
 
 
@@ -170,6 +241,8 @@ def _draw_histogram(result: Result, ax: Axes, histogram: Histogram, colour: str)
     else:
         _draw_map(ax, histogram)
     _mark_nuclei(result, ax, histogram.axes)
+    if len(histogram.axes) == 1 and ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False)
     ax.set_title(f"{result.title()}\nnormalised over {histogram.measure}", fontsize="medium", wrap=True)
 
 
@@ -177,11 +250,28 @@ def _draw_line(ax: Axes, histogram: Histogram, colour: str) -> None:
     axis = histogram.axes[0]
     values, errors = histogram.values, histogram.errors
     ax.fill_between(axis.centres, values - errors, values + errors, color=colour, alpha=0.3, linewidth=0)
-    ax.plot(axis.centres, values, color=colour, linewidth=1.2)
-    top = np.nanmax(values, initial=0.0)
+    ax.plot(
+        axis.centres, values, color=colour, linewidth=1.2, label=None if histogram.projected is None else VARIATIONAL
+    )
+    highest = values
+    if histogram.projected is not None and histogram.projected_errors is not None:
+        exact, exact_errors = histogram.projected, histogram.projected_errors
+        shown = slice(None, None, max(1, round(len(exact) / POINTS)))
+        ax.errorbar(
+            axis.centres[shown],
+            exact[shown],
+            exact_errors[shown],
+            fmt="o",
+            color=ORANGE,
+            markersize=2.5,
+            elinewidth=0.9,
+            label=PROJECTED,
+        )
+        highest = np.fmax(values, exact - exact_errors)
+    top = np.nanmax(highest, initial=0.0)
     # the innermost bins of a radial density hold few samples: their error bars must not set the scale
     ax.set_ylim(0, 1.1 * top if top > 0 else 1.0)
-    seen = np.flatnonzero(values > LINE_CUT * top)
+    seen = np.flatnonzero(highest > LINE_CUT * top)
     if seen.size:
         # a distance counts from 0, however few samples the first bins hold
         ax.set_xlim(axis.edges[0 if axis.edges[0] == 0 else seen[0]], axis.edges[seen[-1] + 1])
@@ -316,7 +406,6 @@ def _mark_nuclei(result: Result, ax: Axes, axes: tuple[Axis, ...]) -> None:
     if len(columns) == 1:
         for index, place in enumerate(sorted(set(result.nuclei[:, columns[0]]))):
             ax.axvline(place, color="0.4", linewidth=0.8, linestyle=":", label="nuclei" if index == 0 else None)
-        ax.legend(frameon=False)
     else:
         ax.plot(
             *result.nuclei[:, columns].T,

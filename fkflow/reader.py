@@ -13,7 +13,7 @@ import numpy as np
 
 from fkflow.errors import StoreError
 from fkflow.folders import find_result, reason
-from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement, Result
+from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement, Projection, Result
 from fkflow.statistics import Estimate
 from fkflow.system import Reference
 
@@ -36,7 +36,7 @@ COLUMNS = {
 }
 
 #: the stages of a run in their order, which HDF5 attributes do not keep
-STAGES = ("train", "measure")
+STAGES = ("train", "measure", "project")
 
 # everything h5py raises on damaged bytes, and what the conversions below raise on nonsense
 _DAMAGE = (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, MemoryError, OverflowError)
@@ -149,6 +149,40 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
         seconds=float(attribute("seconds")),
         curl=float(drift.attrs["curl"]) if "curl" in drift.attrs else None,
         warnings=[str(warning) for warning in attribute("warnings")],
+        projection=_read_projection(file, path),
+    )
+
+
+def _read_projection(file: h5py.File, path: Path) -> Projection | None:
+    if "energy/projected" not in file:
+        return None
+    group = file["energy/projected"]
+    attribute = _attributes(group, path)
+
+    def part(name: str) -> np.ndarray:
+        return np.asarray(_part(group, name, path)[()])
+
+    return Projection(
+        estimate=Estimate(*(float(attribute(name)) for name in ("value", "error", "n_effective"))),
+        time_step_error=float(attribute("time_step_error")),
+        weights=str(attribute("weights")),
+        time_steps=part("time_step"),
+        energies=part("energy"),
+        errors=part("energy_error"),
+        acceptances=part("acceptance"),
+        effective_walkers=part("effective_walkers"),
+        population_biases=part("population_bias"),
+        resampled=part("resampled"),
+        window=float(attribute("window")),
+        curve=np.stack(
+            [part(name) for name in ("imaginary_time", "energy_by_time", "energy_by_time_error", "fall_error")], 1
+        ),
+        autocorrelation=float(attribute("autocorrelation")),
+        rhat=float(attribute("rhat")),
+        blocks=part("blocks"),
+        independent=int(attribute("independent_blocks")),
+        seconds=float(attribute("seconds")),
+        warnings=[str(warning) for warning in attribute("warnings")],
     )
 
 
@@ -164,6 +198,8 @@ def _read_histogram(group: h5py.Group, kind: str, name: str, path: Path) -> Hist
         errors=_part(group, "variational_error", path)[()],
         unit=_attributes(values, path)("units"),
         long_name=attribute("long_name"),
+        projected=group["projected"][()] if "projected" in group else None,
+        projected_errors=_part(group, "projected_error", path)[()] if "projected" in group else None,
     )
 
 

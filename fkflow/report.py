@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -58,18 +59,25 @@ def _listed(name: str, what: str, item: Mapping[str, Any]) -> list[str]:
 
 
 def compared(results: Sequence[Result], sigma: float, tolerance: float) -> list[dict[str, Any]]:
-    """One row a run: its difference from the reference and from the lowest run of the same system."""
+    """One row a run: its best energy, the difference from the reference and from the lowest run of the same system.
+
+    `error` is the statistical error, `time_step_error` that of the time step (None for a variational energy, which has
+    none); differences and z take both.
+    """
     rows = []
     for result in results:
         alike = [r for r in results if (r.system, r.parameters) == (result.system, result.parameters)]
         lowest = min(alike, key=lambda other: other.energy.value)
+        projection = result.measurement.projection
         row: dict[str, Any] = {
             "run": result.run,
             "system": result.system,
             "parameters": result.parameters,
             "unit": result.energy_unit,
+            "kind": "variational" if projection is None else "projected",
             "energy": result.energy.value,
-            "error": result.energy.error,
+            "error": result.energy.error if projection is None else projection.estimate.error,
+            "time_step_error": None if projection is None else projection.time_step_error,
             "reference": result.summary()["reference"],
             "difference": None,
             "z": None,
@@ -108,24 +116,38 @@ def comparison_text(rows: Sequence[Mapping[str, Any]]) -> str:
             energy = known_energy(reference["energy"], reference["error"])
             lines += _wrapped(f"  reference {energy}: {reference['source']}", 4)
         lines.append("")
-    lines.append("Variational energies are upper bounds: but for its error, none lies below the exact energy.")
+    if any(row["kind"] == "variational" for row in rows):
+        lines.append("Variational energies are upper bounds: but for its error, none lies below the exact energy.")
+    if any(row["kind"] == "projected" for row in rows):
+        lines.append("Projected energies are exact but for the two errors beside them.")
     return "\n".join(lines)
 
 
 def _table(members: Sequence[Mapping[str, Any]]) -> list[str]:
-    table = [["run", "energy", "minus reference", "z", "", "above lowest", "z"]]
+    table = [["run", "energy", "", "statistical", "time step", "minus reference", "z", "", "above lowest", "z"]]
     for row in members:
         verdict = {True: "agrees", False: "OUT OF TOLERANCE", None: "no reference"}[row["within"]]
         lowest = row["above_lowest"]
         table.append([
-            row["run"], str(Estimate(row["energy"], row["error"])), _signed(row["difference"], ".1e"),
+            row["run"], str(Estimate(row["energy"], math.hypot(row["error"], _known(row["time_step_error"])))),
+            row["kind"], f"{row['error']:.1e}", _step(row), _signed(row["difference"], ".1e"),
             _signed(row["z"], ".1f"), verdict,
             *([f"{lowest['difference']:.1e}", f"{lowest['z']:.1f}"] if lowest else ["", ""]),
         ])  # fmt: skip
     if len(members) == 1:
-        table = [cells[:5] for cells in table]
+        table = [cells[:8] for cells in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  " + "  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip() for cells in table]
+
+
+def _known(error: float | None) -> float:
+    return error if error is not None and math.isfinite(error) else 0.0
+
+
+def _step(row: Mapping[str, Any]) -> str:
+    if row["kind"] == "variational":
+        return "none"
+    return f"{row['time_step_error']:.1e}" if math.isfinite(row["time_step_error"]) else "unknown"
 
 
 def _signed(value: float | None, form: str) -> str:

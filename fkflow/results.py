@@ -10,14 +10,14 @@ import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fkflow.statistics import Estimate
+from fkflow.statistics import Estimate, combined_error
 from fkflow.system import Reference
 
 if TYPE_CHECKING:
@@ -55,6 +55,12 @@ class Histogram:
     errors: np.ndarray
     unit: str
     long_name: str
+    projected: np.ndarray | None = None
+    projected_errors: np.ndarray | None = None
+
+    def with_projected(self, values: np.ndarray, errors: np.ndarray) -> Histogram:
+        """The same with the density of |φ0|² beside that of |ψ|²."""
+        return replace(self, projected=values, projected_errors=errors)
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,47 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """The energy projected to the exact ground state, and what its error bars rest on.
+
+    `estimate` carries the statistical error at dt = 0, `time_step_error` that of the extrapolation (NaN for one time
+    step). One entry a time step (n,): `time_steps` dt, `energies` and their statistical `errors` there, `acceptances`,
+    `effective_walkers` the share of walkers that the weights rest on, `population_biases` what a population of fixed
+    size without memory would be off by, `resampled` whether walkers had to be copied. `window` is the imaginary time over
+    which weights were taken; `curve` (m, 4) the energy at the smallest dt against the imaginary time: time, energy, its error,
+    and the error of its distance from the variational energy. `blocks` are means over successive pieces of the run at the
+    smallest dt, `independent` the number of independent blocks the error was taken from; `autocorrelation` is an imaginary
+    time too.
+    """
+
+    estimate: Estimate
+    time_step_error: float
+    weights: str
+    time_steps: np.ndarray
+    energies: np.ndarray
+    errors: np.ndarray
+    acceptances: np.ndarray
+    effective_walkers: np.ndarray
+    population_biases: np.ndarray
+    resampled: np.ndarray
+    window: float
+    curve: np.ndarray
+    autocorrelation: float
+    rhat: float
+    blocks: np.ndarray
+    independent: int
+    seconds: float
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> Estimate:
+        """The energy with both errors combined; the statistical one alone if the other is not known."""
+        step = self.time_step_error
+        error = math.hypot(self.estimate.error, step) if math.isfinite(step) else self.estimate.error
+        return Estimate(self.estimate.value, error, self.estimate.n_effective)
+
+
+@dataclass(frozen=True)
 class Measurement:
     """Everything measured with the drift frozen. `samples` (n, N, D) are distributed as |ψ|².
 
@@ -105,6 +152,7 @@ class Measurement:
     seconds: float
     curl: float | None = None
     warnings: list[str] = field(default_factory=list)
+    projection: Projection | None = None
 
 
 @dataclass(frozen=True)
@@ -142,8 +190,15 @@ class Result:
 
     @property
     def energy(self) -> Estimate:
-        """The variational energy."""
-        return self.measurement.variational.estimate
+        """The best energy there is: projected, with its time-step error in the error, else variational."""
+        projection = self.measurement.projection
+        return self.measurement.variational.estimate if projection is None else projection.total
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the measurement and the projection have to warn of."""
+        projection = self.measurement.projection
+        return [*self.measurement.warnings, *(projection.warnings if projection else [])]
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -159,7 +214,7 @@ class Result:
 
     def summary(self) -> dict[str, Any]:
         """The JSON object of ``run``, ``measure`` and ``show``; numbers that are not finite become None."""
-        measured = self.measurement.variational
+        measured, projection = self.measurement.variational, self.measurement.projection
         reference = self.reference
         summary: dict[str, Any] = strict_json(
             {
@@ -174,7 +229,13 @@ class Result:
                     "error": measured.estimate.error,
                     "local_energy_std": measured.local_energy_std,
                 },
-                "projected": None,
+                "projected": None
+                if projection is None
+                else {
+                    "energy": projection.estimate.value,
+                    "error": projection.estimate.error,
+                    "time_step_error": projection.time_step_error,
+                },
                 "reference": None
                 if reference is None
                 else {"energy": reference.energy, "error": reference.error, "source": reference.source},
@@ -186,9 +247,16 @@ class Result:
     def describe(self, width: int = 100) -> str:
         """The same for people: a few aligned lines of at most `width` characters."""
         measured, unit = self.measurement.variational, self.energy_unit
+        projection = self.measurement.projection
         # a vector drift is not the gradient of a log psi: its path average carries a time-step error
         kind = "an upper bound" if self.measurement.curl is None else "a path average"
-        rows = [
+        rows = []
+        if projection is not None:
+            rows += [
+                ("projected energy", with_unit(projection.total, unit)),
+                ("  its errors", f"{projection.estimate.error:.1e} statistical, {_step_error(projection)} time step"),
+            ]
+        rows += [
             ("variational energy", f"{with_unit(measured.estimate, unit)}  ({kind})"),
             ("local-energy spread", with_unit(f"{measured.local_energy_std:.3g}", unit)),
         ]
@@ -203,7 +271,7 @@ class Result:
         rows.append(("time", ", ".join(f"{took:.1f} s {stage}" for stage, took in self.seconds.items())))
         rows.append(("result", self.path.as_posix()))
         rows.append(("plots", f"fkflow plot {self.run}"))
-        rows += [("warning", warning) for warning in self.measurement.warnings]
+        rows += [("warning", warning) for warning in self.warnings]
         lines = [self.title()]
         for label, text in rows:
             # a file name is never broken: it can be copied
@@ -233,9 +301,7 @@ class Comparison:
     @classmethod
     def between(cls, value: float, error: float, other: float, other_error: float) -> Comparison:
         """Compare two energies with independent errors."""
-        # a zero-variance state has an error of 0: numbers that differ only by rounding then agree
-        rounding = 1e-12 * max(abs(value), abs(other), 1.0)
-        return cls(value - other, math.sqrt(error**2 + other_error**2 + rounding**2))
+        return cls(value - other, combined_error(value, error, other, other_error))
 
     @property
     def z(self) -> float:
@@ -286,6 +352,11 @@ def with_unit(number: object, unit: str, bare: str | None = None) -> str:
 def known_energy(energy: float, error: float) -> str:
     """A reference energy to its own precision, or, if it is exact or nearly, to ten digits."""
     return str(Estimate(energy, error)) if error >= 1e-9 else f"{energy:.10g}"
+
+
+def _step_error(projection: Projection) -> str:
+    """The time-step error in words: one time step leaves it unknown."""
+    return f"{projection.time_step_error:.1e}" if math.isfinite(projection.time_step_error) else "unknown"
 
 
 def _short(value: Any) -> str:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,8 +23,9 @@ from fkflow import config, store
 from fkflow.device import choose_device, choose_threads
 from fkflow.errors import Interrupted, NumericalError, StoreError, UsageError
 from fkflow.landscape import Landscape, explore
-from fkflow.measure import measure
+from fkflow.measure import Measuring
 from fkflow.networks import LogPsi, PairDrift, build
+from fkflow.project import project
 from fkflow.results import Measurement, Result
 from fkflow.statistics import Estimate
 from fkflow.train import Record, begin, train
@@ -33,6 +34,8 @@ from fkflow.train import Record, begin, train
 CHECKPOINT_EVERY = 20.0
 #: iterations over which the energy shown while training is averaged
 SHOWN_WINDOW = 10
+#: what a stage is called while it runs
+WORDS = {"measure": "measuring", "project": "projecting"}
 
 
 class Progress(Protocol):
@@ -155,14 +158,14 @@ def _execute(
         interrupted,
         "the trained network is in the checkpoint: go on with --resume",
     )
-    seconds = {"train": state.seconds, "measure": measurement.seconds}
+    seconds = {"train": state.seconds, **_seconds(measurement)}
     result = store.write_result(
         out / store.RESULT,
         loaded=loaded,
         provenance=provenance(ready, started),
         records=records,
         measurement=measurement,
-        model_state={name: weights.cpu() for name, weights in ready.net.state_dict().items()},
+        model_state=ready.net.state_dict(),
         seconds=seconds,
     )
     checkpoint.unlink(missing_ok=True)
@@ -172,16 +175,18 @@ def _execute(
 def measure_again(
     run_dir: Path, *, overrides: Sequence[str], seed: int | None, threads: int | None, device: str, progress: Progress
 ) -> Result:
-    """Measure the frozen network of a finished run once more, with changed [measure] keys, and replace its result.
+    """Measure and project the frozen network of a finished run once more, with changed keys, and replace its result.
 
-    Raises UsageError if `overrides` touch anything but [measure].
+    Raises UsageError if `overrides` touch anything but [measure] and [project].
     """
     started = time.time()
     path = store.find_result(run_dir)
     old = store.read_result(path)
     for text in overrides:
-        if not text.strip().startswith("measure."):
-            raise UsageError(f"--set {text}: only keys of [measure] can change when a finished run is measured again")
+        if not text.strip().startswith(("measure.", "project.")):
+            raise UsageError(
+                f"--set {text}: only keys of [measure] and [project] can change when a finished run is measured again"
+            )
     loaded = config.parse(config.to_toml(old.resolved), old.recipe_source, overrides)
     loaded = config.Loaded(loaded.recipe, old.name, old.recipe_text, old.recipe_source, loaded.overrides)
     trained_seed = int(old.provenance["seed"])
@@ -202,8 +207,8 @@ def measure_again(
         provenance=report,
         records=old.records,
         measurement=measurement,
-        model_state={name: weights.cpu() for name, weights in ready.net.state_dict().items()},
-        seconds={**old.seconds, "measure": measurement.seconds},
+        model_state=ready.net.state_dict(),
+        seconds={"train": old.seconds.get("train", 0.0), **_seconds(measurement)},
     )
 
 
@@ -215,30 +220,46 @@ def _drawn() -> int:
 def _measure(
     ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, interrupted: list[int], kept: str
 ) -> Measurement:
+    """Measure the frozen network, then project it."""
     recipe = ready.loaded.recipe
-    wanted = recipe.measure
-    progress.stage("measure", 1.0)
 
-    def report(estimate: Estimate, spent: float) -> None:
-        if interrupted:
-            raise Interrupted(f"stopped while measuring; {kept}")
-        # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
-        by_error = min(1.0, (wanted.target_error / estimate.error) ** 2) if estimate.error > 0 else 1.0
-        progress.update(max(by_error, min(1.0, spent / wanted.seconds)), estimate.value, estimate.error)
+    def reporter(name: str, target: float, budget: float) -> Callable[[Estimate, float], None]:
+        progress.stage(name, 1.0)
+
+        def report(estimate: Estimate, spent: float) -> None:
+            if interrupted:
+                raise Interrupted(f"stopped while {WORDS[name]}; {kept}")
+            # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
+            by_error = min(1.0, (target / estimate.error) ** 2) if estimate.error > 0 else 1.0
+            progress.update(max(by_error, min(1.0, spent / budget)), estimate.value, estimate.error)
+
+        return report
 
     try:
-        return measure(
+        measuring = Measuring(
             ready.net,
             recipe.system,
             ready.landscape,
-            wanted,
+            recipe.measure,
             x,
             seed,
             dt=recipe.train.dt * ready.landscape.length**2,
-            report=report,
         )
+        wanted = recipe.measure
+        report = reporter("measure", wanted.target_error, wanted.seconds)
+        measuring.run(wanted.target_error, wanted.seconds, report)
+        if recipe.project.seconds == 0:
+            return measuring.result()
+        report = reporter("project", recipe.project.target_error, recipe.project.seconds)
+        return measuring.result(*project(measuring, recipe.project, seed, report))
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"measuring failed: {error}") from None
+
+
+def _seconds(measurement: Measurement) -> dict[str, float]:
+    """Wall-clock seconds of the stages after training."""
+    projection = measurement.projection
+    return {"measure": measurement.seconds} | ({"project": projection.seconds} if projection else {})
 
 
 def _show(progress: Progress, records: list[dict[str, Any]], record: Record) -> None:

@@ -7,15 +7,19 @@ accept/reject makes the density exactly ψ² for every step size.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fkflow.networks import LogPsi
+from fkflow.parallel import value_and_drift
 
 #: acceptance at which Langevin proposals of a smooth density explore fastest (Roberts & Rosenthal 1998)
 TARGET_ACCEPTANCE = 0.6
+#: price in effective samples that is paid for seeing the tails
+BROAD_COST = 1.15
 
 
 def limited_drift(v: Tensor, step: float) -> Tensor:
@@ -26,17 +30,59 @@ def limited_drift(v: Tensor, step: float) -> Tensor:
 
 @dataclass
 class Walkers:
-    """Positions x (B, N, D) with log ψ (B,) and drift (B, N, D) there, and the Langevin step τ they move by."""
+    """Positions x (B, N, D) with log ψ (B,) and drift (B, N, D) there, and the Langevin step τ they move by.
+
+    They are distributed as ψ^(2 power): with a power below 1 they visit the tails more often than ψ² does, and averages
+    over ψ² take `weights`.
+    """
 
     x: Tensor
     step: float
+    power: float = 1.0
     log_psi: Tensor | None = None
     drift: Tensor | None = None
     acceptance: float = 0.0
 
     def refresh(self, psi: LogPsi) -> None:
         """Recompute log ψ and drift after the network changed."""
-        self.log_psi, self.drift = psi.value_and_drift(self.x)
+        self.log_psi, self.drift = value_and_drift(psi.value_and_drift, self.x)
+
+    def weights(self) -> Tensor:
+        """ψ^(2 − 2 power) (B,), of mean 1: what turns an average over the walkers into one over ψ²."""
+        assert self.log_psi is not None
+        return len(self.x) * torch.softmax(2 * (1 - self.power) * self.log_psi, 0)
+
+
+def broad_power(coordinates: int, cost: float = BROAD_COST) -> float:
+    """The power at which weighted averages over a Gaussian in so many coordinates lose a factor `cost` of their samples.
+
+    For power a, ⟨w²⟩/⟨w⟩² = (a (2 − a))^(−d/2).
+    """
+    return 1 - math.sqrt(1 - cost ** (-2 / coordinates))
+
+
+def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Move the walkers in place by one Metropolis-adjusted Langevin step from their stored log ψ and drift.
+
+    Returns who moved (B,) bool and how far the noise alone threw each of them, |ξ|²τ (B,).
+    """
+    x, value, v, step = walkers.x, walkers.log_psi, walkers.drift, walkers.step
+    assert value is not None and v is not None
+    options = {"generator": generator, "device": x.device, "dtype": x.dtype}
+    noise = torch.randn(x.shape, **options)
+    power = walkers.power
+    proposal = x + step * limited_drift(power * v, step) + step**0.5 * noise
+    new_value, new_v = value_and_drift(psi.value_and_drift, proposal)
+    back = x - proposal - step * limited_drift(power * new_v, step)
+    thrown = noise.square().sum((1, 2))
+    log_ratio = 2 * power * (new_value - value) + 0.5 * (thrown - back.square().sum((1, 2)) / step)
+    # A NaN ratio compares false: such a proposal is rejected.
+    accept = torch.rand(len(x), **options).log() < log_ratio
+    mask = accept[:, None, None]
+    walkers.x = torch.where(mask, proposal, x)
+    walkers.log_psi = torch.where(accept, new_value, value)
+    walkers.drift = torch.where(mask, new_v, v)
+    return accept, step * thrown
 
 
 def metropolis(psi: LogPsi, walkers: Walkers, generator: torch.Generator, moves: int, *, adapt: bool = True) -> None:
@@ -47,22 +93,8 @@ def metropolis(psi: LogPsi, walkers: Walkers, generator: torch.Generator, moves:
     """
     accepted = torch.zeros((), dtype=torch.float64, device=walkers.x.device)
     walkers.refresh(psi)
-    options = {"generator": generator, "device": walkers.x.device, "dtype": walkers.x.dtype}
     for _ in range(moves):
-        x, value, v, step = walkers.x, walkers.log_psi, walkers.drift, walkers.step
-        forward = limited_drift(v, step)
-        noise = torch.randn(x.shape, **options)
-        proposal = x + step * forward + step**0.5 * noise
-        new_value, new_v = psi.value_and_drift(proposal)
-        back = x - proposal - step * limited_drift(new_v, step)
-        log_ratio = 2 * (new_value - value) + 0.5 * (noise.square().sum((1, 2)) - back.square().sum((1, 2)) / step)
-        # A NaN ratio compares false: such a proposal is rejected.
-        accept = torch.rand(len(x), **options).log() < log_ratio
-        mask = accept[:, None, None]
-        walkers.x = torch.where(mask, proposal, x)
-        walkers.log_psi = torch.where(accept, new_value, value)
-        walkers.drift = torch.where(mask, new_v, v)
-        accepted += accept.sum() / len(x)
+        accepted += langevin_move(psi, walkers, generator)[0].sum() / len(walkers.x)
     walkers.acceptance = float(accepted) / max(moves, 1)
     if adapt and moves:
         walkers.step *= min(max(2.0 ** (2 * (walkers.acceptance - TARGET_ACCEPTANCE)), 0.5), 2.0)

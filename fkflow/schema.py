@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from fkflow.system import System
 
@@ -30,7 +30,10 @@ class NetworkConfig(Section):
 ESTIMATOR_DEFAULTS: dict[str, dict[str, Any]] = {
     "pathwise": {"optimiser": "adam", "walkers": 512, "steps": 32, "dt": 0.01, "iterations": 400},
 }
-PAIR_DRIFT_DEFAULTS: dict[str, Any] = {"estimator": "pathwise"}
+PAIR_DRIFT_DEFAULTS: dict[str, dict[str, Any]] = {
+    "train": {"estimator": "pathwise"},
+    "project": {"weights": "girsanov"},
+}
 OPTIMISER_DEFAULTS: dict[str, dict[str, Any]] = {"adam": {"rate": 3e-3, "decay": 400.0, "iterations": 400}}
 
 
@@ -81,6 +84,32 @@ class MeasureConfig(Section):
     bins: int = Field(100, ge=2, le=10**4, description="bins of each density")
 
 
+class ProjectConfig(Section):
+    """Projecting to the exact ground state, until the target error or the time budget is reached."""
+
+    walkers: int = Field(4096, ge=64, le=10**7, description="walkers of each time step (rounded up to whole groups)")
+    target_error: float = Field(1e-4, gt=0, le=1e9, description="statistical and time-step error at which to stop")
+    seconds: float = Field(60.0, ge=0, le=1e9, description="time budget; 0: no projection")
+    time_steps: tuple[float, ...] = Field(
+        (), description="time steps to extrapolate from, in natural times; []: two that suit the system"
+    )
+    time: float = Field(6.0, gt=0, le=1e4, description="imaginary time of the projection, in natural times")
+    weights: Literal["local_energy", "girsanov"] = Field(
+        "local_energy", description="local_energy, or girsanov (no local energy; smooth potentials)"
+    )
+
+    @field_validator("time_steps", mode="before")
+    @classmethod
+    def _check_time_steps(cls, value: Any) -> tuple[float, ...]:
+        listed = list(value) if isinstance(value, (list, tuple)) else [None]
+        good = all(type(dt) in (int, float) and 0 < dt <= 10 for dt in listed)
+        if not good or len(listed) > 8 or len(set(listed)) < len(listed):
+            raise ValueError(
+                "it must be a list of up to 8 different numbers above 0 and at most 10, such as [0.04, 0.01]"
+            )
+        return tuple(float(dt) for dt in listed)
+
+
 class Conflict(ValueError):
     """Two keys of a recipe that exclude each other; `keys` names them, the one to change first."""
 
@@ -96,6 +125,7 @@ class Recipe(Section):
     network: NetworkConfig = Field(default_factory=NetworkConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     measure: MeasureConfig = Field(default_factory=MeasureConfig)
+    project: ProjectConfig = Field(default_factory=ProjectConfig)
 
     @model_validator(mode="after")
     def _check_consistent(self) -> Recipe:
@@ -125,6 +155,18 @@ class Recipe(Section):
                 'it must be "adam" with train.estimator = "pathwise", since the natural gradient '
                 "amplifies the noise of pathwise gradients",
             )
+        weights = self.project.weights
+        if kind == "pair_drift" and weights != "girsanov":
+            raise Conflict(
+                ("project.weights", "network.kind"),
+                'it must be "girsanov" with network.kind = "pair_drift", a drift without a log ψ',
+            )
+        if weights == "girsanov" and kind != "pair_drift" and system.nuclei() is not None:
+            raise Conflict(
+                ("project.weights", "system.name"),
+                f'it must be "local_energy" with the system {system.key}, since the weights of paths past its nuclei have '
+                "no finite variance",
+            )
         return self
 
     def resolved(self) -> dict[str, dict[str, Any]]:
@@ -134,7 +176,12 @@ class Recipe(Section):
 
 
 #: the sections beside [system]
-SECTIONS: dict[str, type[Section]] = {"network": NetworkConfig, "train": TrainConfig, "measure": MeasureConfig}
+SECTIONS: dict[str, type[Section]] = {
+    "network": NetworkConfig,
+    "train": TrainConfig,
+    "measure": MeasureConfig,
+    "project": ProjectConfig,
+}
 
 
 def _plain(value: Any) -> Any:

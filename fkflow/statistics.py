@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,23 +32,31 @@ class Estimate:
         return f"{self.value:.{digits}f}({shown})"
 
 
+def combined_error(value: float, error: float, other: float, other_error: float = 0.0) -> float:
+    """Error of value − other for independent errors; rounding of their last bits counts as one too."""
+    rounding = 1e-12 * max(abs(value), abs(other), 1.0)
+    return math.sqrt(error**2 + other_error**2 + rounding**2)
+
+
 def z_score(value: float, error: float, reference: float, reference_error: float = 0.0) -> float:
-    """(value − reference) in units of both errors; rounding of the last bits never counts as a deviation."""
-    rounding = 1e-12 * max(abs(value), abs(reference), 1.0)
-    return (value - reference) / math.sqrt(error**2 + reference_error**2 + rounding**2)
+    """(value − reference) in units of both errors."""
+    return (value - reference) / combined_error(value, error, reference, reference_error)
 
 
-def chains_estimate(samples: np.ndarray) -> Estimate:
+def chains_estimate(samples: np.ndarray, weights: np.ndarray | None = None) -> Estimate:
     """Mean of samples (T, B) from B independent walkers, each followed for T sweeps.
 
-    A block is one walker's whole history, the longest there is: walkers are independent of one another, so their means
-    are, whatever the autocorrelation along each. n_effective is the number of independent samples that would give the
-    same error.
+    With `weights` (T, B), `samples` are weight × value, and the mean is the ratio of their sums. A block is one walker's
+    whole history, the longest there is: walkers are independent of one another, so their sums are, whatever the
+    autocorrelation along each. n_effective is the number of independent samples that would give the same error.
     """
-    means = samples.mean(0)
+    weights = np.ones_like(samples) if weights is None else weights
+    value = float(samples.sum() / weights.sum())
+    residuals = (samples - value * weights) / weights.mean()
+    means = residuals.mean(0)
     error = float(means.std(ddof=1) / math.sqrt(len(means)))
-    spread = float(samples.std())
-    return Estimate(float(means.mean()), error, (spread / error) ** 2 if error > 0 else math.inf)
+    spread = float(residuals.std())
+    return Estimate(value, error, (spread / error) ** 2 if error > 0 else math.inf)
 
 
 def halves_shift(samples: np.ndarray) -> float:
@@ -62,25 +71,62 @@ def halves_shift(samples: np.ndarray) -> float:
 
 
 def blocking(series: np.ndarray) -> tuple[np.ndarray, float]:
-    """Standard error against block length for one series (n,), and the value on the plateau.
+    """Standard error of the mean against block length, and its value on the plateau.
 
-    Flyvbjerg & Petersen, J. Chem. Phys. 91, 461 (1989): neighbours are averaged in pairs until 8 blocks are left; the
-    plateau is the first error that no later one exceeds by more than its own uncertainty.
+    `series` is (T,), or (T, G) for G independent groups that are only correlated in time. Flyvbjerg & Petersen, J. Chem.
+    Phys. 91, 461 (1989): neighbours in time are averaged in pairs as long as 8 blocks are left; the plateau is the first
+    error that no later one exceeds by more than its own uncertainty. Infinite for a single number.
     """
     x = np.asarray(series, dtype=float)
     errors, slack = [], []
-    while len(x) >= 8:
-        error = x.std(ddof=1) / math.sqrt(len(x))
+    for blocks in _pairings(x.reshape(len(x), -1)):
+        error = blocks.std(ddof=1) / math.sqrt(blocks.size) if blocks.size > 1 else math.inf
         errors.append(error)
-        slack.append(error / math.sqrt(2 * (len(x) - 1)))
-        x = x[: len(x) // 2 * 2].reshape(-1, 2).mean(1)
-    if not errors:
-        error = float(x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else math.inf
-        return np.array([error]), error
-    for i, error in enumerate(errors):
-        if all(later <= error + extra for later, extra in zip(errors[i + 1 :], slack[i + 1 :], strict=True)):
-            return np.array(errors), float(error)
-    return np.array(errors), float(max(errors))
+        slack.append(error / math.sqrt(2 * (blocks.size - 1)) if blocks.size > 1 else 0.0)
+    level = next(
+        i
+        for i, error in enumerate(errors)
+        if all(later <= error + extra for later, extra in zip(errors[i + 1 :], slack[i + 1 :], strict=True))
+    )
+    return np.array(errors), float(errors[level])
+
+
+def blocked_covariance(series: np.ndarray) -> tuple[np.ndarray, int]:
+    """Covariance (K, K) of the means of K series (K, T, G) that are correlated with one another and in time.
+
+    The block length is the shortest at which none of the K errors has left its plateau. Returns the number of
+    blocks too: what the errors are known from.
+    """
+    x = np.asarray(series, dtype=float)
+    levels = []
+    for one in x:
+        errors, plateau = blocking(one)
+        levels.append(int(np.flatnonzero(errors == plateau)[0]))
+    for level, blocks in enumerate(_pairings(np.moveaxis(x, 0, -1))):
+        if level == max(levels):
+            flat = blocks.reshape(-1, len(x))
+            break
+    return np.atleast_2d(np.cov(flat, rowvar=False)) / len(flat), len(flat)
+
+
+def _pairings(x: np.ndarray) -> Iterator[np.ndarray]:
+    """x (T, G, ...), then averages over pairs of neighbours in time, over fours, ... while 8 or more blocks are left."""
+    yield x
+    while len(x) >= 2 and (len(x) // 2) * x.shape[1] >= 8:
+        # of an odd number the first, the least equilibrated, goes
+        x = x[len(x) % 2 :].reshape(-1, 2, *x.shape[1:]).mean(1)
+        yield x
+
+
+def least_squares_weights(variances: np.ndarray, design: np.ndarray) -> np.ndarray:
+    """Weights (n,) with which independent data enter the first parameter of their least-squares fit.
+
+    The data have `variances` (n,) and the model design (n, P) @ parameters. Data without scatter count as known to
+    rounding.
+    """
+    floor = 1e-26 + 1e-12 * variances.max()
+    weighted = design / np.sqrt(variances + floor)[:, None]
+    return np.asarray(np.linalg.pinv(weighted)[0] / np.sqrt(variances + floor))
 
 
 def autocorrelation_time(samples: np.ndarray) -> float:

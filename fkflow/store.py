@@ -21,7 +21,7 @@ import numpy as np
 from fkflow.checkpoints import load_checkpoint, save_checkpoint
 from fkflow.folders import CHECKPOINT, RESULT, atomic_write, find_result, make_folder, prepare_folder
 from fkflow.reader import COLUMNS, FORMAT, FORMAT_VERSION, read_result
-from fkflow.results import Axis, DriftField, Histogram, Measurement, Result, strict_json
+from fkflow.results import Axis, DriftField, Histogram, Measurement, Projection, Result, strict_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -159,6 +159,8 @@ def _write_energy(group: h5py.Group, result: Result) -> None:
         long_name=bound if result.measurement.curl is None else path_average,
     )
     _mapping(variational, {"warnings": list(result.measurement.warnings)})
+    if result.measurement.projection is not None:
+        _write_projection(group.create_group("projected"), result.measurement.projection, result)
     blocks = _array(variational, "blocks", measured.blocks, result.energy_unit, "block means of the local energy")
     _label(blocks, "block")
     if result.reference is not None:
@@ -172,12 +174,58 @@ def _write_energy(group: h5py.Group, result: Result) -> None:
         )
 
 
+def _write_projection(group: h5py.Group, projection: Projection, result: Result) -> None:
+    energy, time = result.energy_unit, f"1/{result.energy_unit}"
+    group.attrs.update(
+        value=projection.estimate.value,
+        error=projection.estimate.error,
+        time_step_error=projection.time_step_error,
+        n_effective=projection.estimate.n_effective,
+        weights=projection.weights,
+        window=projection.window,
+        autocorrelation=projection.autocorrelation,
+        rhat=projection.rhat,
+        independent_blocks=projection.independent,
+        seconds=projection.seconds,
+        units=energy,
+        long_name="energy projected to the exact ground state, extrapolated to time step 0",
+    )
+    _mapping(group, {"warnings": list(projection.warnings)})
+    _label(_array(group, "blocks", projection.blocks, energy, "block means at the smallest time step"), "block")
+    steps = _array(group, "time_step", projection.time_steps, time, "time step of the moves")
+    steps.make_scale("time_step")
+    for name, values, unit, words in (
+        ("energy", projection.energies, energy, "projected energy at each time step"),
+        ("energy_error", projection.errors, energy, "statistical error of the projected energy at each time step"),
+        ("acceptance", projection.acceptances, "", "acceptance of the moves"),
+        ("effective_walkers", projection.effective_walkers, "", "share of the walkers that the weights rest on"),
+        ("population_bias", projection.population_biases, energy, "bias that a population of fixed size would have"),
+        ("resampled", projection.resampled, "", "walkers had to be resampled"),
+    ):
+        _scaled(_array(group, name, values, unit, words), [steps])
+    curve = projection.curve.reshape(-1, 4)
+    times = _array(group, "imaginary_time", curve[:, 0], time, "imaginary time of the projection")
+    times.make_scale("imaginary_time")
+    for column, name, words in (
+        (1, "energy_by_time", "energy at the smallest time step against imaginary time"),
+        (2, "energy_by_time_error", "its statistical error"),
+        (3, "fall_error", "statistical error of its distance from the variational energy"),
+    ):
+        _scaled(_array(group, name, curve[:, column], energy, words), [times])
+
+
 def _write_histogram(group: h5py.Group, histogram: Histogram) -> None:
     group.attrs.update(measure=histogram.measure, long_name=histogram.long_name)
     scales = _write_axes(group, histogram.axes)
     _scaled(_array(group, "variational", histogram.values, histogram.unit, histogram.long_name), scales)
     errors = _array(group, "variational_error", histogram.errors, histogram.unit, f"error of {histogram.long_name}")
     _scaled(errors, scales)
+    if histogram.projected is not None and histogram.projected_errors is not None:
+        words = f"{histogram.long_name}, of the exact ground state"
+        _scaled(_array(group, "projected", histogram.projected, histogram.unit, words), scales)
+        _scaled(
+            _array(group, "projected_error", histogram.projected_errors, histogram.unit, f"error of {words}"), scales
+        )
 
 
 def _write_drift(group: h5py.Group, field: DriftField, length: str) -> None:

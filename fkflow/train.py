@@ -26,16 +26,19 @@ from fkflow.gradients import (
     jacobian_slope,
     path_energies,
     pathwise_gradient,
+    weighted_median,
 )
 from fkflow.landscape import Landscape
 from fkflow.local_energy import local_energy
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.optimisers import Spring
-from fkflow.sampling import Walkers, metropolis
+from fkflow.sampling import Walkers, broad_power, metropolis
 from fkflow.system import System
 
 #: clip used to judge and show energies, in mean absolute deviations (gradients use the recipe's)
 CLIP = 5.0
+#: natural energies that are never clipped: where a network is good except in rare places, those must still be learned
+NEVER_CLIPPED = 0.2
 #: median deviations beyond which a walker is wild when a network is judged
 JUDGED_WILD = 100.0
 #: a step is taken back when energy plus spread are this many spreads away from their best; the spread counts as no less
@@ -117,7 +120,11 @@ class TrainState:
 def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, seed: int, device: str) -> TrainState:
     """Fresh training state: walkers from the landscape's Gaussians, optimiser and generator of the recipe."""
     generator = torch.Generator(device).manual_seed(seed)
-    walkers = Walkers(landscape.start(config.walkers, generator), 0.1 * landscape.length**2)
+    start = landscape.start(config.walkers, generator)
+    # pathwise gradients are those of an average over ψ² itself
+    broad = isinstance(net, LogPsi) and not net.knows_tails and config.estimator != "pathwise"
+    power = broad_power(start[0].numel()) if broad else 1.0
+    walkers = Walkers(start, 0.1 * landscape.length**2, power)
     size = sum(p.numel() for p in net.parameters())
     spring = adam = None
     if config.optimiser == "spring":
@@ -143,21 +150,23 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         rate = config.rate * state.caution / (1 + state.iteration / config.decay)
         damping = config.damping + config.damping_start * math.exp(-state.iteration / config.damping_decay)
         energies = _energies(system, config, state, unit)
-        believable = _believable(energies, state, unit)
+        weights = state.walkers.weights() if isinstance(net, LogPsi) else torch.ones_like(energies)
+        believable = _believable(energies, weights, state, unit)
         if believable:
-            _step(config, state, energies, unit, rate, damping)
+            _step(config, state, energies, weights, unit, rate, damping)
             state.undone, state.caution = 0, min(1.0, state.caution * 1.05)
         else:
             _take_back(state)
-        state.quiet = state.quiet + 1 if float(energies.std()) * unit < config.stop_spread else 0
+        mean, error, _ = weighted_moments(clipped(energies, CLIP, weights=weights), weights)
+        spread = weighted_moments(energies, weights)[2]
+        state.quiet = state.quiet + 1 if spread * unit < config.stop_spread else 0
         state.iteration += 1
         state.seconds = time.perf_counter() - begun
-        seen = clipped(energies, CLIP)
         yield Record(
             state.iteration,
-            float(seen.mean()),
-            float(seen.std() / len(seen) ** 0.5),
-            float(energies.std()),
+            mean,
+            error,
+            spread,
             state.seconds,
             rate,
             damping,
@@ -192,14 +201,22 @@ def _energies(system: System, config: TrainConfig, state: TrainState, unit: floa
     )
 
 
-def _step(config: TrainConfig, state: TrainState, energies: Tensor, unit: float, rate: float, damping: float) -> None:
+def _step(
+    config: TrainConfig,
+    state: TrainState,
+    energies: Tensor,
+    weights: Tensor,
+    unit: float,
+    rate: float,
+    damping: float,
+) -> None:
     """Change the parameters of a network whose energies were found believable."""
     net, x = state.net, state.walkers.x
-    drawn_in = clipped(energies, config.clip)
+    drawn_in = clipped(energies, config.clip, least=NEVER_CLIPPED / unit, weights=weights)
     if state.adam is not None:
         if config.estimator != "pathwise":
             assert isinstance(net, LogPsi)
-            covariance_gradient(net, x, drawn_in)
+            covariance_gradient(net, x, drawn_in, weights)
         if all(bool(p.grad.isfinite().all()) for p in net.parameters() if p.grad is not None):
             torch.nn.utils.clip_grad_norm_(net.parameters(), MOST_GRADIENT)
             for group in state.adam.param_groups:
@@ -212,10 +229,10 @@ def _step(config: TrainConfig, state: TrainState, energies: Tensor, unit: float,
     if config.curvature > 0:
         count = max(1, round(config.curvature * len(o)))
         slope = jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5)
-    flat_step(net, state.spring.update(o, slope, drawn_in, rate * unit, damping))
+    flat_step(net, state.spring.update(o, slope, drawn_in, rate * unit, damping, weights))
 
 
-def _believable(energies: Tensor, state: TrainState, unit: float) -> bool:
+def _believable(energies: Tensor, weights: Tensor, state: TrainState, unit: float) -> bool:
     """Whether the network these energies were measured with is kept; if it is the best so far, a snapshot is taken.
 
     Judged by mean + spread of firmly clipped energies, the spread a median absolute deviation: single walkers caught in a
@@ -229,9 +246,10 @@ def _believable(energies: Tensor, state: TrainState, unit: float) -> bool:
         # free-running walkers are not ψ² distributed while the drift changes: their energies may rise before they fall
         state.snapshot = _snapshot(state)
         return True
-    seen = clipped(energies, CLIP, wild=JUDGED_WILD)
-    spread = 1.4826 * float((seen - seen.median()).abs().median())
-    merit = float(seen.mean()) + spread
+    seen = clipped(energies, CLIP, wild=JUDGED_WILD, weights=weights)
+    away = (seen - weighted_median(seen, weights)).abs()
+    spread = 1.4826 * float(weighted_median(away, weights))
+    merit = weighted_moments(seen, weights)[0] + spread
     best, best_spread = state.best
     if state.undone:
         # This is the snapshot itself, seen by walkers that moved on: what they say of it is now the measure.
@@ -243,6 +261,14 @@ def _believable(energies: Tensor, state: TrainState, unit: float) -> bool:
     if merit < best or best_spread == math.inf:
         state.best, state.snapshot = (merit, spread), _snapshot(state)
     return True
+
+
+def weighted_moments(values: Tensor, weights: Tensor) -> tuple[float, float, float]:
+    """Mean of values (B,) over ψ², its standard error and the standard deviation, for walkers with `weights` (B,)."""
+    share = weights / weights.sum()
+    mean = (share * values).sum()
+    away = (values - mean).square()
+    return float(mean), float((share.square() * away).sum().sqrt()), float((share * away).sum().sqrt())
 
 
 def _snapshot(state: TrainState) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Shared fixtures: a made-up but realistic finished run, without training; trial functions; z-scores."""
 
+import dataclasses
 import math
 import sys
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement
+from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement, Projection
 from fkflow.statistics import Estimate
 from fkflow.system import Nuclei, Reference, System
 
@@ -114,6 +115,44 @@ def made_up_measurement(energy=-1.17447, error=2e-5, seed=0):
     )
 
 
+def made_up_projection(energy=-1.174476, error=1e-5, time_step_error=2e-5, steps=2, seed=0, **changes):
+    """A projection whose energies lie on a line in dt, and whose energy falls with the imaginary time."""
+    noise = np.random.default_rng(seed)
+    dt = 0.08 / 4.0 ** np.arange(steps)
+    times = 0.6 * np.arange(1, 6)
+    falling = energy + 5e-4 * dt[-1] + 6e-5 * np.exp(-2 * times)
+    return Projection(
+        **{
+            "estimate": Estimate(energy, error, 3e4),
+            "time_step_error": time_step_error if steps > 1 else math.nan,
+            "weights": "local_energy",
+            "time_steps": dt,
+            "energies": energy + 5e-4 * dt,
+            "errors": error * (1.0 + np.arange(steps)),
+            "acceptances": 1 - 0.1 * dt,
+            "effective_walkers": 0.93 - 0.1 * dt,
+            "population_biases": 0 * dt,
+            "resampled": np.zeros(steps, dtype=bool),
+            "window": float(times[3]),
+            "curve": np.stack([times, falling, error * np.sqrt(times), 0.5 * error * times], 1),
+            "autocorrelation": 0.41,
+            "rhat": 1.0007,
+            "blocks": energy + 6 * error * noise.normal(size=40),
+            "independent": 160,
+            "seconds": 20.5,
+            "warnings": ["the weights rest on few walkers"],
+        }
+        | changes
+    )
+
+
+def made_up_projected(measurement=None, **changes):
+    """A measurement with a projection: |φ0|² beside |ψ|², a little narrower and twice as uncertain."""
+    measurement = made_up_measurement() if measurement is None else measurement
+    histograms = [h.with_projected(h.values**1.1, 2 * h.errors) for h in measurement.histograms]
+    return dataclasses.replace(measurement, histograms=histograms, projection=made_up_projection(**changes))
+
+
 @pytest.fixture
 def write_run():
     """A function that writes a made-up finished run to a path and returns what `write_result` returned."""
@@ -152,7 +191,13 @@ def write_run():
 @pytest.fixture
 def made_up():
     """The parts of a made-up run, to be changed before writing."""
-    return SimpleNamespace(loaded=made_up_loaded, records=made_up_records, measurement=made_up_measurement)
+    return SimpleNamespace(
+        loaded=made_up_loaded,
+        records=made_up_records,
+        measurement=made_up_measurement,
+        projection=made_up_projection,
+        projected=made_up_projected,
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -42,8 +42,8 @@ def snapshot() -> dict[str, bytes | None]:
 RECIPES = {
     "unknown key": (H2 + "[train]\niteration = 5", ["train.iteration ", "did you mean iterations", "walkers, "]),
     "unknown parameter": (SYSTEM.format("h2", "r = 1.4"), ["system.r ", "h2", "allowed are name, R"]),
-    "unknown section": (H2 + "[training]\nx = 1", ["[training]", "system, network, train, measure"]),
-    "later section": (H2 + "[project]\nx = 1", ["[project]", "system, network, train, measure"]),
+    "unknown section": (H2 + "[training]\nx = 1", ["[training]", "system, network, train, measure, project"]),
+    "another section": (H2 + "[scan]\nx = 1", ["[scan]", "system, network, train, measure, project"]),
     "key outside": ("walkers = 3\n" + H2, ['"walkers"', "outside any section", "sections"]),
     "text for a number": (H2 + '[train]\nrate = "fast"', ["train.rate", '"fast"', "a number above 0"]),
     "fraction for a whole": (H2 + "[train]\nwalkers = 10.5", ["train.walkers", "10.5", "a whole number"]),
@@ -70,6 +70,20 @@ RECIPES = {
     "natural pathwise": (H2 + '[train]\nestimator = "pathwise"\noptimiser = "spring"', ["train.optimiser", '"adam"']),
     "no bins": (H2 + "[measure]\nbins = 0", ["measure.bins", "= 0 ", "whole number from 2 to 10000"]),
     "no error": (H2 + "[measure]\ntarget_error = 0", ["measure.target_error", "= 0 ", "above 0"]),
+    "no steps": (
+        H2 + "[project]\ntime_steps = 0.1",
+        ["project.time_steps", "= 0.1 ", "a list of up to 8", "[0.04, 0.01]"],
+    ),
+    "equal steps": (
+        H2 + "[project]\ntime_steps = [0.1, 0.1]",
+        ["project.time_steps", "[0.1, 0.1]", "different numbers"],
+    ),
+    "backwards": (H2 + "[project]\ntime_steps = [-1]", ["project.time_steps", "[-1]", "above 0"]),
+    "few to project": (H2 + "[project]\nwalkers = 63", ["project.walkers", "= 63 ", "a whole number from 64"]),
+    "paths past nuclei": (
+        H2 + '[project]\nweights = "girsanov"',
+        ["project.weights", '"girsanov"', '"local_energy"', "h2", "nuclei"],
+    ),
     "not closed": ("[system\nname = 3", ["not valid TOML", "line 1"]),
     "cut off": ('[system]\nname = "h2', ["not valid TOML", "line 2"]),
     "twice": (H2 + "R = 2", ["not valid TOML", "line 4"]),
@@ -102,6 +116,10 @@ def test_wrong_recipes(refused: Callable[..., str], name: str) -> None:
         ("system.name=h3", ["system.name", '"h3"', "must be one of"]),
         ("network.kind=generic", ["network.kind", '"generic"', '"molecular"']),
         ("measure.seconds=-1", ["measure.seconds", "-1", "above 0"]),
+        ("project.seconds=-1", ["project.seconds", "-1", "from 0 to 1e+09"]),
+        ("project.time_steps=0.1,0.05", ["0.1,0.05 is not a TOML value", "[a, list]"]),
+        ("project.time_steps=[0.1, 'x']", ["project.time_steps", "different numbers above 0"]),
+        ("project.weights=action", ["project.weights", '"action"', '"local_energy", "girsanov"']),
     ],
 )
 def test_wrong_overrides(refused: Callable[..., str], override: str, words: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -148,7 +149,7 @@ def test_run_json_has_stdout_for_itself(cli, fake_run):
 
 def test_dry_run_prints_a_recipe_and_writes_nothing(cli):
     code, out, _ = cli("run", "h2", "--set", "system.R=2", "--dry-run")
-    assert code == 0 and "R = 2" in out and "[measure]" in out and os.listdir() == []
+    assert code == 0 and "R = 2" in out and "[measure]" in out and "[project]" in out and os.listdir() == []
     code, again, _ = cli("run", "h2", "--set", "system.R=2", "--dry-run", "--json")
     assert json.loads(again)["system"] == {"name": "h2", "R": 2.0}
     with open("mine.toml", "w") as file:
@@ -245,13 +246,124 @@ def test_compare(cli, write_run, made_up, tmp_path):
     refused(cli("compare", "good", "nowhere", "--json"), 2, "nowhere")
 
 
-def test_plot(cli, write_run, tmp_path):
+@pytest.fixture
+def three_kinds(write_run, made_up, tmp_path):
+    """Runs with a projection, with one whose time-step error is unknown, and without."""
+    both = made_up.projected(energy=-1.1744, error=3e-5, time_step_error=4e-5)
+    write_run(tmp_path / "both" / "result.h5", measurement=both)
+    write_run(tmp_path / "alone" / "result.h5", measurement=made_up.projected(energy=-1.1745, error=3e-5, steps=1))
+    write_run(tmp_path / "plain" / "result.h5")
+
+
+def test_show_with_and_without_a_projection(cli, three_kinds):
+    def shown(run):
+        return json.loads(cli("show", run, "--json")[1])["projected"]
+
+    assert shown("both") == {"energy": -1.1744, "error": 3e-5, "time_step_error": 4e-5}
+    assert shown("alone") == {"energy": -1.1745, "error": 3e-5, "time_step_error": None}
+    assert shown("plain") is None
+    code, out, err = cli("show", "both")
+    assert code == 0 and err == ""
+    assert out.splitlines()[1:3] == [
+        "  projected energy     -1.17440(5) hartree",
+        "    its errors         3.0e-05 statistical, 4.0e-05 time step",
+    ]
+    assert "    its errors         3.0e-05 statistical, unknown time step\n" in cli("show", "alone")[1]
+    assert "projected" not in cli("show", "plain")[1]
+    # with --json the warnings of measurement and projection are on stderr
+    err = cli("show", "both", "--json")[2].splitlines()
+    assert err == [
+        "fkflow: warning: R-hat is 1.2: measure longer",
+        "fkflow: warning: the weights rest on few walkers",
+    ]
+
+
+def test_compare_rows_with_and_without_a_projection(cli, three_kinds):
+    """z and the verdict take both errors; what is not known counts as nothing and is said to be unknown."""
+    code, out, _ = cli("compare", "both", "alone", "plain", "--json")
+    both, alone, plain = json.loads(out)["runs"]
+    assert code == 0 and [row["kind"] for row in (both, alone, plain)] == ["projected", "projected", "variational"]
+    assert [row["time_step_error"] for row in (both, alone, plain)] == [4e-5, None, None]
+    assert [row["error"] for row in (both, alone, plain)] == [3e-5, 3e-5, 2e-5]
+    reference = -1.174475931
+    assert both["z"] == pytest.approx((-1.1744 - reference) / 5e-5, rel=1e-4)
+    assert alone["z"] == pytest.approx((-1.1745 - reference) / 3e-5, rel=1e-4)
+    assert plain["z"] == pytest.approx((-1.17447 - reference) / 2e-5, rel=1e-4)
+    # the lowest of the three is compared with the others by all their errors
+    assert both["above_lowest"] == {
+        "run": "alone",
+        "difference": pytest.approx(1e-4),
+        "z": pytest.approx(1e-4 / (5e-5**2 + 3e-5**2) ** 0.5, rel=1e-4),
+    }
+    # 1.5 σ of both errors, 1.9 of the larger one alone: the verdict takes both
+    assert cli("compare", "both", "--sigma", "1.7")[0] == 0 and cli("compare", "both", "--sigma", "1.5")[0] == 4
+
+
+def test_compare_as_a_table(cli, three_kinds):
+    code, out, _ = cli("compare", "both", "alone", "plain")
+    lines = out.splitlines()
+    assert lines[0] == "h2  R = 1.401   energies in hartree"
+    cells = [re.split(r"\s{2,}", line.strip()) for line in lines[1:5]]
+    assert cells[0] == ["run", "energy", "statistical", "time step", "minus reference", "z", "above lowest", "z"]
+    assert cells[1] == [
+        "both",
+        "-1.17440(5)",
+        "projected",
+        "3.0e-05",
+        "4.0e-05",
+        "+7.6e-05",
+        "+1.5",
+        "agrees",
+        "1.0e-04",
+        "1.7",
+    ]
+    assert cells[2] == [
+        "alone",
+        "-1.17450(3)",
+        "projected",
+        "3.0e-05",
+        "unknown",
+        "-2.4e-05",
+        "-0.8",
+        "agrees",
+        "0.0e+00",
+        "0.0",
+    ]
+    assert cells[3] == [
+        "plain",
+        "-1.17447(2)",
+        "variational",
+        "2.0e-05",
+        "none",
+        "+5.9e-06",
+        "+0.3",
+        "agrees",
+        "3.0e-05",
+        "0.8",
+    ]
+    # columns stand below their heads
+    for head in ("statistical", "time step", "minus reference", "above lowest"):
+        place = lines[1].index(head)
+        assert all(line[place - 1] == " " != line[place] for line in lines[2:5])
+    assert lines[5].startswith("  reference -1.1744759310(10): made up")
+    assert (
+        "Variational energies are upper bounds" in out and "Projected energies are exact but for the two errors" in out
+    )
+    # each sentence only where it applies
+    assert "Projected" not in cli("compare", "plain")[1] and "Variational" not in cli("compare", "both", "alone")[1]
+
+
+def test_plot(cli, write_run, made_up, tmp_path):
     write_run(tmp_path / "h2" / "result.h5")
     code, out, _ = cli("plot", "h2", "--list")
     assert code == 0 and set(out.split()) >= {"convergence", "density_z", "pair_r", "drift_xz"}
     code, out, _ = cli("plot", "h2", "pair", "convergence", "--format", "svg")
     assert code == 0 and out.split() == ["h2/plots/pair_r.svg", "h2/plots/convergence.svg"]
     assert cli("plot", "h2/result.h5", "pair", "--out", "p")[1] == "p/pair_r.png\n"
+    refused(cli("plot", "h2", "projection"), 2, "projection", "convergence")
+    write_run(tmp_path / "h2" / "result.h5", measurement=made_up.projected())
+    assert "projection" in cli("plot", "h2", "--list")[1].split()
+    assert cli("plot", "h2", "projection", "--format", "pdf")[1] == "h2/plots/projection.pdf\n"
     refused(cli("plot", "h2", "nothing"), 2, "nothing", "pair_r")
     refused(cli("plot", "h2", "pair", "--out", "h2/result.h5"), 2, "h2/result.h5")
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,11 +19,24 @@ import pytest
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SMALL = ["--threads", "1", "--device", "cpu", "--set", "train.walkers=128", "--set", "measure.walkers=256"]
+#: no projection: the variational energy alone
+VARIATIONAL = ["--set", "project.seconds=0"]
+#: a projection of a fraction of a second
+PROJECTED = [
+    "--set",
+    "project.walkers=256",
+    "--set",
+    "project.time=2",
+    "--set",
+    "project.target_error=0.02",
+]
 #: ends by its target error, never by the clock: the energy depends on the seed alone
-TINY = [*SMALL, "--set", "train.iterations=8", "--set", "measure.target_error=0.01"]
+TRAINED = [*SMALL, "--set", "train.iterations=8", "--set", "measure.target_error=0.01"]
+TINY = [*TRAINED, *VARIATIONAL]
 #: long enough to be interrupted, the same work whatever the machine's speed
 LONG = [
     *SMALL,
+    *VARIATIONAL,
     "--set",
     "train.iterations=150",
     "--set",
@@ -99,9 +113,25 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def projected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the same was projected too; not to be changed."""
+    folder = tmp_path_factory.mktemp("projected")
+    out = good(folder, "run", "double_well", *TRAINED, *PROJECTED, "--seed", 3)
+    assert "projected energy" in out and "variational energy" in out
+    return folder
+
+
+@pytest.fixture(scope="module")
+def summary(projected: Path) -> dict[str, Any]:
+    """What ``fkflow show --json`` says of the projected run."""
+    shown: dict[str, Any] = json.loads(good(projected, "show", "runs/double_well", "--json"))
+    return shown
+
+
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
-    """The same, to be changed."""
+    """The finished run, to be changed."""
     shutil.copytree(finished / "runs", tmp_path / "runs")
     return tmp_path
 
@@ -174,7 +204,9 @@ def test_the_file_read_with_plain_h5py(finished: Path) -> None:
         assert float(x["variational"][()] @ np.diff(x["x_edges"])) == pytest.approx(1.0, abs=2e-3)
         assert file["samples"].shape[1:] == (1, 1) and file["drift/x/vectors"].shape[1:] == (1,)
         blocks = file["energy/variational/blocks"]
-        assert blocks[()].mean() == pytest.approx(file["energy/variational"].attrs["value"])
+        # weighted means of single sweeps: their plain mean is that of the run but for a part of its error
+        value, error = (file["energy/variational"].attrs[name] for name in ("value", "error"))
+        assert abs(blocks[()].mean() - value) < 0.1 * error
         assert json.loads(file["config/resolved"].asstr()[()])["train"]["iterations"] == 8
         provenance = dict(file["provenance"].attrs)
         assert {"version", "commit", "seed", "device", "threads", "torch", "argv", "started"} <= set(provenance)
@@ -198,6 +230,84 @@ def test_an_init_recipe_runs_and_a_drawn_seed_is_kept(tmp_path: Path) -> None:
     assert again["variational"]["energy"] == summary["variational"]["energy"]
     with h5py.File(tmp_path / "runs/mine/result.h5") as file:
         assert file["config/recipe"].asstr()[()] == (tmp_path / "mine.toml").read_text()
+
+
+# --------------------------------------------------------------------------------------------------- projection
+
+
+def test_a_projected_run_in_json(finished: Path, projected: Path, summary: dict[str, Any]) -> None:
+    found, reference = summary["projected"], summary["reference"]["energy"]
+    assert list(found) == ["energy", "error", "time_step_error"]
+    assert 0 < found["error"] <= 0.02 and 0 < found["time_step_error"] <= 0.02
+    assert abs(found["energy"] - reference) < 5 * np.hypot(found["error"], found["time_step_error"])
+    assert list(summary["seconds"]) == ["train", "measure", "project"] and summary["seconds"]["project"] > 0
+    # the training is that of the run without a projection
+    first, second = (training(folder / "runs/double_well/result.h5") for folder in (finished, projected))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_a_projected_run_for_people(projected: Path) -> None:
+    lines = good(projected, "show", "runs/double_well").splitlines()
+    assert re.fullmatch(r"  projected energy     \S+\(\d+\)", lines[1])
+    assert re.fullmatch(r"    its errors         \d\.\de-\d\d statistical, \d\.\de-\d\d time step", lines[2])
+    assert re.fullmatch(r"  variational energy   \S+\(\d+\)  \(an upper bound\)", lines[3])
+    assert any(re.fullmatch(r"  time +\S+ s train, \S+ s measure, \S+ s project", line) for line in lines)
+
+
+def test_a_projected_run_in_the_file(projected: Path, summary: dict[str, Any]) -> None:
+    undescribed = []
+
+    def check(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and not (
+            isinstance(item.attrs.get("units"), str) and item.attrs.get("long_name")
+        ):
+            undescribed.append(name)
+
+    with h5py.File(projected / "runs/double_well/result.h5") as file:
+        file.visititems(check)
+        assert not undescribed
+        group = file["energy/projected"]
+        assert {name: group.attrs[at] for name, at in (("energy", "value"), ("error", "error"))} == {
+            name: summary["projected"][name] for name in ("energy", "error")
+        }
+        assert group.attrs["time_step_error"] == summary["projected"]["time_step_error"]
+        assert group.attrs["weights"] == "local_energy" and group.attrs["seconds"] == summary["seconds"]["project"]
+        steps = group["time_step"][()]
+        assert len(steps) == 2 and steps[0] == pytest.approx(4 * steps[1])
+        for name in ("energy", "energy_error", "acceptance", "effective_walkers", "population_bias", "resampled"):
+            assert group[name].shape == (2,) and group[name].dims[0][0] == group["time_step"]
+        assert (group["acceptance"][()] > 0.9).all() and (group["effective_walkers"][()] > 0.1).all()
+        times = group["imaginary_time"][()]
+        assert (np.diff(times) > 0).all() and group.attrs["window"] in times
+        assert group["energy_by_time"].shape == group["fall_error"].shape == times.shape
+        # a straight line through both time steps ends at the energy, as far as their own errors go
+        line, error = group["energy"][()] @ [-1 / 3, 4 / 3], np.hypot(*(group["energy_error"][()] * [1 / 3, 4 / 3]))
+        assert abs(line - group.attrs["value"]) < 5 * np.hypot(error, summary["projected"]["error"])
+        x = file["density/x"]
+        assert x["projected"].shape == x["variational"].shape and x["projected"].dims[0][0] == x["x"]
+        assert x["projected_error"].shape == x["projected"].shape and (x["projected_error"][()] >= 0).all()
+        width = np.diff(x["x_edges"])
+        assert float(x["projected"][()] @ width) == pytest.approx(1.0, abs=0.05)
+        # both minima of the well
+        side = x["x"][()] > 0
+        assert 0.25 < float(x["projected"][()][side] @ width[side]) < 0.75
+        assert json.loads(file["config/resolved"].asstr()[()])["project"]["walkers"] == 256
+
+
+def test_compare_with_a_projected_run(finished: Path, projected: Path, summary: dict[str, Any]) -> None:
+    """Both errors in columns of their own; z takes both."""
+    one, other = (folder / "runs/double_well" for folder in (finished, projected))
+    report = json.loads(good(projected, "compare", one, other, "--tolerance", 1, "--json"))
+    plain, row = report["runs"]
+    assert (plain["kind"], row["kind"]) == ("variational", "projected") and plain["time_step_error"] is None
+    assert {name: row[name] for name in ("energy", "error", "time_step_error")} == summary["projected"]
+    both = np.hypot(row["error"], row["time_step_error"])
+    assert row["z"] == pytest.approx((row["energy"] - summary["reference"]["energy"]) / both, rel=1e-6)
+    out = good(projected, "compare", one, other, "--tolerance", 1)
+    assert re.search(r"energy +statistical +time step +minus reference +z", out)
+    assert re.search(rf"projected +{row['error']:.1e} +{row['time_step_error']:.1e} ", out)
+    assert re.search(rf"variational +{plain['error']:.1e} +none ", out)
+    assert "upper bounds" in out and "Projected energies are exact" in out
 
 
 # ------------------------------------------------------------------------------------- what is made of a result
@@ -242,21 +352,27 @@ def test_measure_again(copy: Path) -> None:
             "measure",
             "runs/double_well",
             "--set",
-            "measure.target_error=0.003",
+            "measure.target_error=0.001",
             "--seed",
             5,
             "--threads",
             1,
             "--json",
+            *PROJECTED,
+            "--set",
+            "project.seconds=60",
         )
     )
-    assert after["variational"]["error"] <= 0.003 < before["variational"]["error"]
+    assert after["variational"]["error"] <= 0.001 < before["variational"]["error"]
     assert after["variational"]["energy"] != before["variational"]["energy"]
     assert after["seed"] == 3 and after["seconds"]["train"] == before["seconds"]["train"]
     assert all(np.array_equal(trained[name], column) for name, column in training(result).items())
     # what was asked for is what the file says
     with h5py.File(result) as file:
-        assert json.loads(file["config/resolved"].asstr()[()])["measure"]["target_error"] == 0.003
+        assert json.loads(file["config/resolved"].asstr()[()])["measure"]["target_error"] == 0.001
+    # a run that had no projection has one now
+    assert before["projected"] is None and abs(after["projected"]["energy"] - after["reference"]["energy"]) < 0.05
+    assert list(after["seconds"]) == ["train", "measure", "project"]
 
 
 @pytest.mark.parametrize("extra", [[], ["--resume"], ["--seed", "3"]], ids=["again", "resume", "seed"])
@@ -294,9 +410,12 @@ def test_a_vector_drift_reports_its_curl(tmp_path: Path) -> None:
         "train.steps=8",
         "--set",
         "train.walkers=64",
+        *("--set", "project.seconds=0.5", "--set", "project.walkers=256", "--set", "project.time=0.5"),
     )
-    assert "curl of the drift" in out and "path average" in out
+    assert "curl of the drift" in out and "path average" in out and "projected energy" in out
     with h5py.File(tmp_path / "runs/bosons/result.h5") as file:
+        # without a log psi there are no local energies
+        assert file["energy/projected"].attrs["weights"] == "girsanov" and file["energy/projected/resampled"][()].all()
         assert 0 <= file["drift"].attrs["curl"] < 1.0
         assert np.isnan(file["drift/xy/log_psi"][()]).all()
     # without a log psi the picture shows the drift's magnitude
@@ -352,6 +471,7 @@ def test_stopped_while_measuring(finished: Path, tmp_path: Path, number: int) ->
         "measure.seconds=3",
         "--seed",
         "3",
+        *VARIATIONAL,
     ]
     code, said = interrupt(tmp_path, number, "measure", 0.3, "run", "double_well", *slow)
     assert code == (130 if number == signal.SIGINT else -number)
@@ -362,19 +482,22 @@ def test_stopped_while_measuring(finished: Path, tmp_path: Path, number: int) ->
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
-def test_interrupted_measure_keeps_the_result(copy: Path) -> None:
+@pytest.mark.parametrize("stage", ["measure", "project"])
+def test_interrupted_measure_keeps_the_result(copy: Path, stage: str) -> None:
     before = unchanged_files(copy)
     code, said = interrupt(
         copy,
         signal.SIGINT,
-        "measure",
+        stage,
         0.3,
         "measure",
         "runs/double_well",
         "--threads",
         "1",
         "--set",
-        "measure.target_error=1e-9",
+        f"{stage}.target_error=1e-9",
+        "--set",
+        "project.seconds=60",
     )
-    assert code == 130 and "Traceback" not in said
+    assert code == 130 and "Traceback" not in said and f"stopped while {stage.removesuffix('e')}ing" in said
     assert unchanged_files(copy) == before

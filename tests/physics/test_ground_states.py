@@ -8,7 +8,7 @@ import torch
 from fkflow.config import MeasureConfig, TrainConfig
 from fkflow.landscape import explore
 from fkflow.local_energy import local_energy
-from fkflow.measure import measure
+from fkflow.measure import Measuring
 from fkflow.networks import build
 from fkflow.registry import find
 from fkflow.results import Measurement
@@ -27,7 +27,7 @@ def solved(
     land = explore(system)
     state = begin(build(system, land, kind, hidden, layers, 0), land, config, 0, "cpu")
     list(train(system, land, config, state))
-    return measure(
+    measuring = Measuring(
         state.net,
         system,
         land,
@@ -35,8 +35,9 @@ def solved(
         state.walkers.x,
         0,
         dt=config.dt * land.length**2,
-        report=lambda estimate, seconds: None,
     )
+    measuring.run(target, 6.0, lambda *_: None)
+    return measuring.result()
 
 
 def quartic_level() -> float:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.config import Loaded, Recipe, commented, load, parse, to_toml
+from fkflow.config import Loaded, ProjectConfig, Recipe, commented, load, parse, to_toml
 from fkflow.errors import RecipeError
 from fkflow.registry import recipes, systems
 
 H2 = '[system]\nname = "h2"\n'
 KINDS = ("symmetric", "molecular", "pair_drift")
 SYMMETRIC, MOLECULAR, PAIR_DRIFT = (f'[network]\nkind = "{kind}"' for kind in KINDS)
+GIRSANOV = '[project]\nweights = "girsanov"'
 ATOMS = "[{position = [0, 0, 0], charge = 1}, {position = [0, 0, 0], charge = 1}]"
 
 
@@ -45,8 +46,8 @@ def nucleus(keys: str) -> str:
         # unknown names
         (system("h2", "r = 1.0"), "system.r", ["did you mean R?", "allowed are name, R"]),
         (H2 + "[train]\niteration = 5", "train.iteration", ["did you mean iterations?", "steps, dt"]),
-        (H2 + "[trian]\nwalkers = 5", "[trian]", ["did you mean train?", "system, network, train, measure"]),
-        (H2 + "[project]\nwalkers = 5", "[project]", ["system, network, train, measure"]),
+        (H2 + "[trian]\nwalkers = 5", "[trian]", ["did you mean train?", "system, network, train, measure, project"]),
+        (H2 + "[scan]\nwalkers = 5", "[scan]", ["system, network, train, measure, project"]),
         ("x = 1\n" + H2, '"x"', ["outside any section"]),
         (system("bosens"), 'system.name = "bosens"', ["did you mean bosons?", "harmonic, chain"]),
         ("[system]\nname = 3", "system.name = 3", ["one of harmonic"]),
@@ -89,6 +90,11 @@ def nucleus(keys: str) -> str:
         (H2 + "[train]\nwalkers = 1", "train.walkers = 1", ["a whole number from 2"]),
         (H2 + "[train]\nmomentum = 1", "train.momentum = 1", ["at least 0 and below 1"]),
         (H2 + "[measure]\ntarget_error = 0", "measure.target_error = 0", ["a number above 0"]),
+        (H2 + "[project]\nwalkers = 63", "project.walkers = 63", ["a whole number from 64"]),
+        (H2 + "[project]\nseconds = -1", "project.seconds = -1", ["a number from 0 to 1e+09"]),
+        (H2 + "[project]\ntime = 0", "project.time = 0", ["a number above 0"]),
+        (H2 + "[project]\nweights = 1", "project.weights = 1", ['"local_energy", "girsanov"']),
+        (H2 + "[project]\ntime_step = [0.1]", "project.time_step", ["did you mean time_steps?"]),
         # keys that exclude each other
         (
             H2 + '[train]\nestimator = "pathwise"\noptimiser = "spring"',
@@ -103,6 +109,13 @@ def nucleus(keys: str) -> str:
             'train.estimator = "covariance"',
             ['"pathwise"'],
         ),
+        (
+            system("bosons") + PAIR_DRIFT + '\n[project]\nweights = "local_energy"',
+            'project.weights = "local_energy"',
+            ['"girsanov"', "without a log ψ"],
+        ),
+        (H2 + GIRSANOV, 'project.weights = "girsanov"', ['"local_energy"', "h2", "variance"]),
+        (system("molecule") + GIRSANOV, 'project.weights = "girsanov"', ['"local_energy"', "molecule", "nuclei"]),
         # several at once
         (H2 + "[train]\ndt = 0\nwalkers = 1\nx = 3", "train.x", ["and 2 more problems"]),
         (system("h2", "R = 0") + "[train]\ndt = 0", "system.R = 0", ["and 1 more problem)"]),
@@ -168,6 +181,56 @@ def test_an_estimator_brings_its_own_defaults() -> None:
     assert parse(H2, "my.toml", ["train.estimator=pathwise", "train.steps=5"]).recipe.train.steps == 5
     free = parse(system("bosons") + PAIR_DRIFT, "my.toml").recipe.train
     assert (free.estimator, free.optimiser) == ("pathwise", "adam")
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        *("0.1", "true", '"0.1"', "{x = 0.1}", "[true]", '["0.1"]', "[[0.1]]", "[1979-05-27]"),
+        *("[0]", "[-1]", "[-0.01, 0.02]", "[10.1]", "[nan]", "[inf]", "[1e999]", "[0.1, 0.1]", "[1, 1.0]"),
+        "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]",
+    ],
+)
+def test_wrong_time_steps(steps: str) -> None:
+    message = refused(f"{H2}[project]\ntime_steps = {steps}")
+    assert message.startswith("my.toml: project.time_steps = ")
+    assert "a list of up to 8 different numbers above 0 and at most 10, such as [0.04, 0.01]" in message
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ("[]", ()),
+        ("[1]", (1.0,)),
+        ("[0.04, 0.01]", (0.04, 0.01)),
+        ("[1, 0.5, 10]", (1.0, 0.5, 10.0)),
+        ("[1e-12]", (1e-12,)),
+        ("[1, 2, 3, 4, 5, 6, 7, 8]", (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)),
+    ],
+)
+def test_time_steps(steps: str, expected: tuple[float, ...]) -> None:
+    """Numbers in the order given, whole ones too; as a file, as --set and in the recipe that is kept."""
+    for loaded in (
+        parse(f"{H2}[project]\ntime_steps = {steps}", "my.toml"),
+        parse(H2, "my.toml", [f"project.time_steps={steps}"]),
+    ):
+        found = loaded.recipe.project.time_steps
+        assert found == expected and all(type(dt) is float for dt in found)
+        resolved = loaded.recipe.resolved()
+        assert resolved["project"]["time_steps"] == list(expected)
+        assert parse(to_toml(resolved), "my.toml").recipe == loaded.recipe
+
+
+def test_a_vector_drift_is_projected_by_girsanov_weights() -> None:
+    free = parse(system("bosons") + PAIR_DRIFT, "my.toml").recipe
+    assert free.project.weights == "girsanov" and free.project == ProjectConfig(weights="girsanov")
+    # its own keys stay, near nuclei too
+    text = H2 + PAIR_DRIFT + "\n[project]\nwalkers = 100"
+    assert parse(text, "my.toml").recipe.project == ProjectConfig(weights="girsanov", walkers=100)
+    assert parse(system("bosons") + PAIR_DRIFT + "\n" + GIRSANOV, "my.toml").recipe == free
+    # a log ψ may have either, where there are no nuclei
+    assert parse(system("bosons"), "my.toml").recipe.project.weights == "local_energy"
+    assert parse(system("bosons") + GIRSANOV, "my.toml").recipe.project.weights == "girsanov"
 
 
 def test_overrides() -> None:
@@ -300,13 +363,15 @@ def test_init_of_an_unknown_system() -> None:
         system("poschl_teller", "lambda = 2"),
         system("molecule", "electrons = 1", "nuclei = [{position = [0, 0, 1e-3], charge = 2.5}]"),
         H2 + "[train]\nseconds = 20\ndt = 1e-5",
+        H2 + "[project]\nseconds = 0\ntime = 3\ntime_steps = [0.04, 1]",
+        system("bosons") + PAIR_DRIFT + "\n[project]\nwalkers = 64",
     ],
 )
 def test_resolved_recipes_come_back(text: str) -> None:
     recipe = parse(text, "my.toml").recipe
     resolved = recipe.resolved()
     assert json.loads(json.dumps(resolved)) == resolved
-    assert list(resolved) == ["system", "network", "train", "measure"] and "name" in resolved["system"]
+    assert list(resolved) == ["system", "network", "train", "measure", "project"] and "name" in resolved["system"]
     assert parse(to_toml(resolved), "my.toml").recipe == recipe
 
 

@@ -1,4 +1,4 @@
-"""The direction of imports: cli → run → train, measure → gradients, paths, sampling, networks → system, …"""
+"""The direction of imports: cli → run → project → train, measure → gradients, paths, sampling, networks → system, …"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: lowest first; a module imports from its own layer and those before it, never in a circle
 LAYERS = (
-    {"errors", "statistics", "system", "device"},
+    {"errors", "statistics", "system", "device", "parallel"},
     {"registry", "results", "schema", "folders", "progress"},
     {"config", "checkpoints", "reader", "store", "landscape", "report"},
     {
@@ -26,8 +26,11 @@ LAYERS = (
         "optimisers",
         "local_energy",
         "observables",
+        "population",
+        "extrapolation",
     },
-    {"train", "measure", "project"},
+    {"train", "measure"},
+    {"project"},
     {"run", "plot"},
     {"cli", "__init__"},
     {"__main__"},

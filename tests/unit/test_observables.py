@@ -166,6 +166,109 @@ def test_walkers_that_move_together_make_larger_errors() -> None:
     assert np.allclose(often.values, once.values) and np.allclose(often.errors, once.errors)
 
 
+@each_system
+def test_whole_weights_are_repeated_walkers(name: str) -> None:
+    """A walker of weight k counts like k walkers at its place, in every view; one of weight 0 not at all."""
+    system = SYSTEMS[name]
+    x = walkers(system, 40 * GROUPS)
+    times = torch.randint(0, 4, (len(x),), generator=torch.Generator().manual_seed(5))
+    weighted = Histograms(system, x, 20)
+    weighted.add(x, times.double())
+    repeated = Histograms(system, x, 20)
+    # whoever has been counted often enough stands where no bin is, his particles far apart
+    n, dimensions = x.shape[1:]
+    beyond = 1e6 * torch.arange(1, n + 1, dtype=x.dtype)[:, None].expand(n, dimensions)
+    for done in range(3):
+        repeated.add(torch.where((times > done)[:, None, None], x, beyond))
+    repeated.seen = np.array([float(times[g::GROUPS].sum()) for g in range(GROUPS)])
+    assert np.array_equal(weighted.seen, repeated.seen)
+    for (values, errors), (same, same_errors) in zip(weighted.densities(), repeated.densities(), strict=True):
+        assert np.allclose(values, same, rtol=1e-12, atol=0) and np.allclose(errors, same_errors, rtol=1e-9, atol=1e-15)
+        assert values.max() > 0
+
+
+def test_even_weights_change_nothing() -> None:
+    """However large: densities are ratios."""
+    system = SYSTEMS["axis"]
+    x = walkers(system, 1000)
+    plain = counted(system, x)
+    for factor in (1.0, 1e-20, 1e20):
+        histograms = Histograms(system, x, 40)
+        histograms.add(x, torch.full((len(x),), factor, dtype=torch.float64))
+        for before, after in zip(plain, histograms.results(), strict=True):
+            assert np.allclose(after.values, before.values, rtol=1e-10, atol=0)
+            assert np.allclose(after.errors, before.errors, rtol=1e-8, atol=1e-12 * before.values.max())
+
+
+def test_weights_turn_one_density_into_another() -> None:
+    """Walkers of a wider Gaussian with weights ψ²/wider² show the narrow one; without weights (the twin) they do not."""
+    system = SYSTEMS["round 3D"]
+    generator = torch.Generator().manual_seed(7)
+    variance, wider = 1 / (2 * OMEGA), 1.5 / (2 * OMEGA)
+    x = math.sqrt(wider) * torch.randn(48_000, 2, 3, generator=generator, dtype=torch.float64)
+    weights = (-0.5 * (1 / variance - 1 / wider) * x.square().sum((1, 2))).exp()
+    found = {}
+    for name, given in (("weighted", weights), ("twin", None)):
+        histograms = Histograms(system, x, 40)
+        for part in range(4):
+            chosen = slice(part * 12_000, (part + 1) * 12_000)
+            histograms.add(x[chosen], None if given is None else given[chosen])
+        found[name] = {h.group: h for h in histograms.results()}
+    for group, spread in (("density", (2 * OMEGA) ** -0.5), ("pair", OMEGA**-0.5)):
+        z = shell_deviations(found["weighted"][group], spread)
+        assert 0.4 < np.mean(z**2) < 2.2 and np.abs(z).max() < 5.5
+        assert np.mean(shell_deviations(found["twin"][group], spread) ** 2) > 50
+
+
+def test_errors_of_weighted_bins_are_those_of_a_ratio() -> None:
+    """Over 60 repetitions with weights that differ from group to group: the scatter of the bins is their stated error.
+
+    The twin takes the sum of the weights for exact, which makes the errors of well-filled bins too large: counts and sum
+    rise and fall together.
+    """
+    system = find("harmonic")(particles=1, dimensions=1, omega=1.0)
+    first = walkers(system, 4000, seed=999)
+    values, errors, naive = [], [], []
+    for seed in range(60):
+        x = walkers(system, 100 * GROUPS, seed)
+        noise = torch.randn(GROUPS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        weights = (0.5 * noise).exp().repeat(100)
+        histograms = Histograms(system, first, 6)
+        histograms.add(x, weights)
+        index = next(i for i, view in enumerate(histograms.views) if view.group == "density")
+        density, error = histograms.densities()[index]
+        scaled = histograms.counts[index] / np.diff(histograms.edges[index][0])
+        values.append(density)
+        errors.append(error)
+        naive.append(scaled.std(0, ddof=1) * math.sqrt(GROUPS) / histograms.seen.sum())
+    filled = np.mean(values, 0) > 0.05
+    scatter = np.std(values, 0, ddof=1)[filled]
+    stated, twin = (np.sqrt(np.mean(np.square(e), 0))[filled] for e in (errors, naive))
+    assert filled.sum() >= 3
+    assert np.mean(scatter / stated) == pytest.approx(1.0, abs=0.15)
+    assert np.max(twin / scatter) > 2
+
+
+def test_bounds_of_an_earlier_measurement() -> None:
+    """`like` gives the bins, whatever the walkers at hand and the number of bins asked for."""
+    system = SYSTEMS["axis"]
+    before = counted(system, walkers(system), bins=25)
+    elsewhere = 3 * walkers(system, 500, seed=8) + 1
+    after = Histograms(system, elsewhere, 7, like=before)
+    after.add(walkers(system))
+    for old, new in zip(before, after.results(), strict=True):
+        assert (old.group, old.name, old.measure, old.unit) == (new.group, new.name, new.measure, new.unit)
+        for a, b in zip(old.axes, new.axes, strict=True):
+            assert np.array_equal(a.edges, b.edges)
+        assert np.array_equal(old.values, new.values)
+    # the twin: without it the bins are those of the walkers at hand
+    for old, new in zip(before, Histograms(system, elsewhere, 25).edges, strict=True):
+        assert not np.array_equal(old.axes[0].edges, new[0])
+    # a view that the earlier one lacks gets bounds of its own
+    some = Histograms(system, elsewhere, 7, like=before[:1])
+    assert np.array_equal(some.edges[0][0], before[0].axes[0].edges) and len(some.edges[1][0]) == 7 + 1
+
+
 @pytest.mark.parametrize("count", [2, GROUPS - 1, GROUPS + 1])
 def test_few_walkers_still_give_finite_densities(count: int) -> None:
     """measure.walkers may be as few as two."""

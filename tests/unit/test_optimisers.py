@@ -19,14 +19,20 @@ def problem(walkers: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor, Ten
     return o, slope, 3 + torch.randn(walkers, generator=generator, dtype=torch.float64)
 
 
-def dense(o: Tensor, slope: Tensor | None, energies: Tensor, carried: np.ndarray) -> np.ndarray:
-    """φ of (S + ηK + λ) φ = Oᵀr/B + λ φ_carried with all matrices (P, P) written out."""
-    centred, r = (o - o.mean(0)).numpy(), (energies - energies.mean()).numpy()
-    overlap = centred.T @ centred / len(r)
-    stiffness = np.zeros_like(overlap) if slope is None else 0.5 * slope.numpy().T @ slope.numpy() / len(slope)
-    shift = DAMPING * np.mean(np.sum(centred**2, axis=1)) / len(r)
+def dense(
+    o: Tensor, slope: Tensor | None, energies: Tensor, carried: np.ndarray, weights: Tensor | None = None
+) -> np.ndarray:
+    """φ of (S + ηK + λ) φ = ⟨Or⟩ + λ φ_carried with all matrices (P, P) written out; averages by `weights`."""
+    w = np.ones(len(o)) if weights is None else weights.numpy()
+    centred, r = (a.numpy() - np.average(a.numpy(), axis=0, weights=w) for a in (o, energies))
+    overlap = np.einsum("b,bi,bj->ij", w / w.sum(), centred, centred)
+    stiffness = np.zeros_like(overlap)
+    if slope is not None:
+        part = w[: len(slope)] / w[: len(slope)].sum()
+        stiffness = 0.5 * np.einsum("b,bi,bj->ij", part, slope.numpy(), slope.numpy())
+    shift = DAMPING * np.average(np.sum(centred**2, axis=1), weights=w) / len(r)
     matrix = overlap + RATE * stiffness + shift * np.eye(len(overlap))
-    return np.linalg.solve(matrix, centred.T @ r / len(r) + shift * carried)
+    return np.linalg.solve(matrix, centred.T @ (w / w.sum() * r) + shift * carried)
 
 
 @pytest.mark.parametrize("sloped", [False, True])
@@ -51,6 +57,28 @@ def test_slopes_of_some_walkers_are_enough() -> None:
     spring = Spring(6, momentum=0.0, max_change=1e9)
     change = spring.update(o, slope[:10], energies, RATE, DAMPING)
     assert np.allclose(change.numpy(), -RATE * dense(o, slope[:10], energies, np.zeros(6)), rtol=1e-8)
+
+
+@pytest.mark.parametrize("sloped", [0, 10, None], ids=["none", "some", "all"])
+@pytest.mark.parametrize(("walkers", "size"), [(12, 40), (90, 7)], ids=["sample space", "parameter space"])
+def test_weighted_walkers(walkers: int, size: int, sloped: int | None) -> None:
+    """Averages over walkers with weights, slopes of some of them included."""
+    o, slope, energies = problem(walkers, size)
+    slope = None if sloped == 0 else slope[:sloped]
+    weights = torch.randn(walkers, generator=torch.Generator().manual_seed(5), dtype=torch.float64).exp()
+    last = 0.1 * np.arange(size) / size
+    for factor in (1.0, 1e3):  # their size does not matter
+        spring = Spring(size, momentum=MOMENTUM, max_change=1e9)
+        spring.last = torch.from_numpy(last.copy())
+        change = spring.update(o, slope, energies, RATE, DAMPING, factor * weights)
+        expected = dense(o, slope, energies, MOMENTUM * last, weights)
+        assert np.allclose(change.numpy(), -RATE * expected, rtol=1e-8, atol=1e-11)
+    # equal weights are none; the twin: those above are not
+    plain = dense(o, slope, energies, MOMENTUM * last)
+    spring.last = torch.from_numpy(last.copy())
+    even = spring.update(o, slope, energies, RATE, DAMPING, torch.full_like(weights, 0.3))
+    assert np.allclose(even.numpy(), -RATE * plain, rtol=1e-8, atol=1e-11)
+    assert not np.allclose(expected, plain, rtol=0.1)
 
 
 def test_the_bound_shrinks_step_and_momentum() -> None:

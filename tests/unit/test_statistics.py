@@ -7,7 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from fkflow.statistics import Estimate, autocorrelation_time, blocking, chains_estimate, split_rhat, z_score
+from fkflow.statistics import (
+    Estimate,
+    autocorrelation_time,
+    blocked_covariance,
+    blocking,
+    chains_estimate,
+    combined_error,
+    halves_shift,
+    least_squares_weights,
+    split_rhat,
+    z_score,
+)
 
 
 def autoregressive(shape: tuple[int, ...], memory: float, seed: int) -> np.ndarray:
@@ -71,6 +82,147 @@ def test_blocking_of_a_few_numbers() -> None:
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.5, 0.9])
+def test_blocking_of_groups_that_are_followed_in_time(memory: float) -> None:
+    """(T, G): blocks grow along time only, as far as the groups alone would give 8 of them."""
+    steps, groups, seeds = 2**9, 16, 24
+    series = [autoregressive((steps, groups), memory, seed) for seed in range(seeds)]
+    ratios = np.array([blocking(x)[1] for x in series]) / mean_error(steps * groups, memory)
+    # 16 short chains lose a part τ/T of the memory of a long one: below a hundredth here, where G blocks remain
+    assert ratios.mean() == pytest.approx(1.0, abs=0.12)
+    assert ratios.min() > 0.6
+    # the twin: time and groups exchanged, so that what is correlated counts as independent
+    exchanged = np.array([blocking(x.T)[1] for x in series]) / mean_error(steps * groups, memory)
+    assert exchanged.mean() == pytest.approx(math.sqrt((1 - memory) / (1 + memory)), rel=0.1)
+
+
+def test_blocking_goes_on_to_whole_histories() -> None:
+    """Groups that never forget where they began: only their scatter is the error, and 8 are enough for that."""
+    noise = np.random.default_rng(4)
+    stuck = noise.normal(size=64) + 1e-3 * noise.normal(size=(128, 64))
+    errors, plateau = blocking(stuck)
+    assert len(errors) == 8 and plateau == pytest.approx(stuck.mean(0).std(ddof=1) / 8, rel=1e-12)
+    assert plateau == pytest.approx(1 / 8, abs=4 / 8 / math.sqrt(2 * 64))
+    # the twin: with 4 groups pairing ends where 8 blocks are left, before the groups are whole
+    assert len(blocking(stuck[:, :4])[0]) == 7
+    # of an odd number of rows the first is left out, as it may not be equilibrated
+    jump = np.zeros((9, 4))
+    jump[0] = 1e6
+    assert blocking(jump)[0][1:].max() == 0.0 and blocking(jump)[1] > 1e4
+
+
+def test_blocking_of_one_column_is_that_of_a_series() -> None:
+    series = autoregressive((300,), 0.7, 5)
+    errors, plateau = blocking(series)
+    columns, same = blocking(series[:, None])
+    assert np.array_equal(errors, columns) and plateau == same
+
+
+def two_series(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Two autoregressive series (2, T, G) with memories 0.8 and 0.4, driven by noises with correlation 0.6."""
+    noise = np.random.default_rng(seed)
+    first, second = noise.normal(size=(2, *shape))
+    second = 0.6 * first + 0.8 * second
+    found = []
+    for memory, drive in ((0.8, first), (0.4, second)):
+        x = drive.copy()
+        x[0] /= 1 - memory  # starts with the weight that a long past would have
+        for t in range(1, shape[0]):
+            x[t] += memory * x[t - 1]
+        found.append(x)
+    return np.stack(found)
+
+
+def exact_covariance(n: int) -> np.ndarray:
+    """Of the means of n ≫ τ terms of these series: each unit of noise adds 1/(1 − m) to its sum."""
+    gain = np.array([1 / (1 - 0.8), 1 / (1 - 0.4)])
+    return np.outer(gain, gain) * np.array([[1.0, 0.6], [0.6, 1.0]]) / n
+
+
+def test_the_covariance_of_two_correlated_series() -> None:
+    steps, groups, seeds = 256, 16, 40
+    series = [two_series((steps, groups), seed) for seed in range(seeds)]
+    found = [blocked_covariance(x) for x in series]
+    ratios = np.array([covariance for covariance, _ in found]) / exact_covariance(steps * groups)
+    assert (np.abs(ratios.mean(0) - 1) < 4 * ratios.std(0, ddof=1) / math.sqrt(seeds)).all()
+    assert all(16 <= blocks <= steps * groups / 4 for _, blocks in found)
+    for covariance, _ in found:
+        assert np.array_equal(covariance, covariance.T) and np.linalg.eigvalsh(covariance).min() > 0
+    # the twin: both taken for uncorrelated in time
+    naive = np.array([np.cov(x.reshape(2, -1)) / x[0].size for x in series]) / exact_covariance(steps * groups)
+    assert naive.mean(0).max() < 0.6
+    # what it is for: the difference of the means, whose scatter over seeds is its error
+    differences = np.array([x[0].mean() - x[1].mean() for x in series])
+    errors = np.array([math.sqrt(c[0, 0] + c[1, 1] - 2 * c[0, 1]) for c, _ in found])
+    assert np.mean((differences / errors) ** 2) == pytest.approx(1.0, abs=4 * math.sqrt(2 / seeds))
+    # the twin: without the correlation the error is a good deal too large
+    apart = np.array([math.sqrt(c[0, 0] + c[1, 1]) for c, _ in found])
+    assert apart.mean() > 1.2 * errors.mean()
+
+
+def test_covariance_of_one_series_is_its_blocked_error() -> None:
+    series = autoregressive((512, 16), 0.8, 2)
+    covariance, blocks = blocked_covariance(series[None])
+    errors, plateau = blocking(series)
+    assert covariance.shape == (1, 1) and math.sqrt(covariance[0, 0]) == pytest.approx(plateau, rel=1e-12)
+    assert blocks == 512 * 16 // 2 ** int(np.flatnonzero(errors == plateau)[0])
+    # the slower of two sets the length of the blocks for both, in either order
+    for order in (1, -1):
+        both, fewer = blocked_covariance(np.stack([series, 0 * series])[::order])
+        assert fewer == blocks and both[::order, ::order] == pytest.approx(np.diag([covariance[0, 0], 0.0]), rel=1e-12)
+
+
+@pytest.mark.parametrize("variances", [[1.0, 1.0, 1.0], [1.0, 4.0, 0.25], [1e-12, 3e-12, 2e-12]])
+@pytest.mark.parametrize("power", [1, 2])
+def test_least_squares_weights_are_those_of_a_fit(variances: list[float], power: int) -> None:
+    """The value at 0 of a straight line in x^power: numpy's polynomial fit and the normal equations written out."""
+    x, y = np.array([0.3, 1.0, 2.0]), np.array([1.3, 0.9, 2.2])
+    spread = np.sqrt(variances)
+    weights = least_squares_weights(np.array(variances), np.stack([np.ones(3), x**power], 1))
+    assert weights @ y == pytest.approx(np.polyfit(x**power, y, 1, w=1 / spread)[1], rel=1e-9)
+    w, t = 1 / spread**2, x**power
+    determinant = w.sum() * (w * t**2).sum() - (w * t).sum() ** 2
+    assert weights == pytest.approx(w * ((w * t**2).sum() - t * (w * t).sum()) / determinant, rel=1e-8)
+    # a line is extrapolated exactly, and the error is that of the normal equations
+    assert weights @ (5 - 3 * t) == pytest.approx(5.0, rel=1e-9)
+    assert weights**2 @ variances == pytest.approx((w * t**2).sum() / determinant, rel=1e-8)
+    # the twin: another power does not extrapolate it
+    assert abs(weights @ (5 - 3 * x ** (3 - power)) - 5) > 0.1
+
+
+def test_least_squares_weights_of_a_mean() -> None:
+    variances = np.array([1.0, 4.0, 0.5])
+    expected = (1 / variances) / (1 / variances).sum()
+    assert least_squares_weights(variances, np.ones((3, 1))) == pytest.approx(expected, rel=1e-9)
+
+
+def test_least_squares_with_two_points_pass_through_both() -> None:
+    """Nothing is left to weigh: (4 y₁ − y₀)/3 for steps 1 and ¼, whatever the errors, none included."""
+    design = np.array([[1.0, 1.0], [1.0, 0.25]])
+    for variances in ([1.0, 1.0], [1.0, 100.0], [0.0, 1.0], [0.0, 0.0]):
+        assert least_squares_weights(np.array(variances), design) == pytest.approx([-1 / 3, 4 / 3], rel=1e-6)
+
+
+def test_data_without_scatter_count_most() -> None:
+    """An exact drift: no error at all, or none for one of the data. Finite weights that still sum to 1."""
+    flat = np.ones((3, 1))
+    assert least_squares_weights(np.zeros(3), flat) == pytest.approx([1 / 3] * 3, rel=1e-9)
+    assert least_squares_weights(np.array([0.0, 1.0, 1.0]), flat) == pytest.approx([1.0, 0.0, 0.0], abs=1e-9)
+    # a straight line through two exact points, whatever the third says
+    line = np.stack([np.ones(3), [1.0, 0.5, 0.25]], 1)
+    weights = least_squares_weights(np.array([0.0, 1.0, 0.0]), line)
+    assert weights == pytest.approx([-1 / 3, 0.0, 4 / 3], abs=1e-6)
+
+
+def test_errors_add_in_squares_and_rounding_counts() -> None:
+    assert combined_error(1.0, 0.3, 2.0, 0.4) == pytest.approx(0.5)
+    assert combined_error(1.0, 0.3, 2.0) == pytest.approx(0.3)
+    assert combined_error(0.5, 0.0, 0.5) == 1e-12
+    # of large numbers the last bits are larger
+    assert combined_error(-4000.0, 0.0, 0.5) == pytest.approx(4e-9) == combined_error(0.5, 0.0, -4000.0)
+    assert combined_error(1.0, math.inf, 1.0) == math.inf and math.isnan(combined_error(1.0, math.nan, 1.0))
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.5, 0.9])
 def test_autocorrelation_time(memory: float) -> None:
     tau = autocorrelation_time(autoregressive((2000, 64), memory, 3))
     assert tau == pytest.approx((1 + memory) / (1 - memory), rel=0.08)
@@ -118,6 +270,64 @@ def test_error_bars_of_chains_are_calibrated() -> None:
     # the twin: all samples taken for independent are far outside the same band
     assert np.var(naive) > 5
     assert np.mean(np.abs(naive) < 1) < 0.5
+
+
+def weighted_walkers(steps: int, walkers: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights e^(0.4 g) and values 2 + g + noise, g a slow standard normal: the weighted mean of the values is 2.4."""
+    memory = 0.9
+    g = autoregressive((steps, walkers), memory, seed) * math.sqrt(1 - memory**2)
+    values = 2 + g + 0.5 * np.random.default_rng(seed + 10**6).normal(size=g.shape)
+    weights = np.exp(0.4 * g)
+    return weights * values, weights
+
+
+def test_error_bars_of_weighted_chains_are_calibrated() -> None:
+    """Over 300 seeds: the error of a ratio of sums is its scatter, numerator and denominator correlated."""
+    steps, walkers, seeds = 10, 256, 300
+    z, numerator, plain = [], [], []
+    for seed in range(seeds):
+        weighted, weights = weighted_walkers(steps, walkers, seed)
+        estimate = chains_estimate(weighted, weights)
+        assert estimate.value == pytest.approx(weighted.sum() / weights.sum(), rel=1e-12)
+        z.append((estimate.value - 2.4) / estimate.error)
+        # the twins: the denominator taken for exact, and the weights left out
+        scatter = weighted.mean(0).std(ddof=1) / math.sqrt(walkers) / weights.mean()
+        numerator.append((estimate.value - 2.4) / scatter)
+        plain.append(chains_estimate(weighted / weights))
+    z = np.array(z)
+    assert abs(z.mean()) < 4 / math.sqrt(seeds)
+    assert z.var() == pytest.approx(1.0, abs=4 * math.sqrt(2 / seeds))
+    assert np.mean(np.abs(z) < 1) == pytest.approx(0.683, abs=4 * math.sqrt(0.683 * 0.317 / seeds))
+    assert np.var(numerator) < 0.5
+    assert np.mean([(p.value - 2.4) / p.error for p in plain]) < -6
+
+
+def test_even_weights_change_nothing() -> None:
+    samples = autoregressive((20, 32), 0.5, 1)
+    plain = chains_estimate(samples)
+    for factor in (1.0, 7.0):
+        weighted = chains_estimate(factor * samples, np.full_like(samples, factor))
+        assert weighted.value == pytest.approx(plain.value, rel=1e-12)
+        assert weighted.error == pytest.approx(plain.error, rel=1e-12)
+        assert weighted.n_effective == pytest.approx(plain.n_effective, rel=1e-9)
+
+
+def test_walkers_without_weight_count_as_absent() -> None:
+    samples = autoregressive((20, 64), 0.5, 1)
+    weights = np.ones_like(samples)
+    weights[:, 32:] = 0
+    half, alone = chains_estimate(weights * samples, weights), chains_estimate(samples[:, :32])
+    assert half.value == pytest.approx(alone.value, rel=1e-12)
+    assert half.error == pytest.approx(alone.error, rel=0.02)  # but for the degrees of freedom
+
+
+def test_halves_of_a_measurement() -> None:
+    """Equilibrated walkers of any memory: a shift of order 1; the twin drifts by a fifth of their spread."""
+    shifts = np.array([halves_shift(autoregressive((40, 64), 0.9, seed)) for seed in range(100)])
+    assert shifts.std() == pytest.approx(1.0, abs=4 / math.sqrt(200)) and abs(shifts.mean()) < 0.4
+    drift = np.linspace(-1, 1, 40)[:, None]
+    assert np.mean([halves_shift(autoregressive((40, 64), 0.0, seed) + 0.2 * drift) for seed in range(100)]) > 3
+    assert halves_shift(np.ones((10, 4))) == 0.0
 
 
 def test_chains_without_scatter() -> None:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 import os
+import re
 from pathlib import Path
 
 import h5py
@@ -12,6 +14,7 @@ import torch
 
 from fkflow.errors import StoreError, UsageError
 from fkflow.results import Comparison, shown_unit, strict_json, with_unit
+from fkflow.statistics import Estimate
 from fkflow.store import load_checkpoint, prepare_folder, read_result, save_checkpoint
 
 
@@ -25,7 +28,7 @@ def same(a, b):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    return a == b
+    return a == b or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
 
 
 def by_name(measurement):
@@ -38,8 +41,10 @@ def by_name(measurement):
     )
 
 
-def test_round_trip(tmp_path, write_run):
-    written = write_run(tmp_path / "result.h5")
+@pytest.mark.parametrize("projected", [False, True], ids=["variational", "projected"])
+def test_round_trip(tmp_path, write_run, made_up, projected):
+    measurement = made_up.projected() if projected else made_up.measurement()
+    written = write_run(tmp_path / "result.h5", measurement=measurement)
     read = read_result(tmp_path / "result.h5")
     for field in dataclasses.fields(written):
         if field.name != "measurement":
@@ -49,6 +54,40 @@ def test_round_trip(tmp_path, write_run):
     assert read.records[7]["undone"] is True and read.records[7]["iteration"] == 7
     assert read.model_state()["layers.0.weight"].dtype == torch.float64
     assert read_result(tmp_path).summary() == read.summary()
+    assert (read.measurement.projection is not None) is projected
+    assert all(
+        (h.projected is not None) is (h.projected_errors is not None) is projected for h in read.measurement.histograms
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": 1},
+        {"steps": 3, "weights": "girsanov", "resampled": np.array([True, False, True]), "warnings": []},
+        {"effective_walkers": np.full(2, np.nan), "rhat": math.nan, "curve": np.zeros((0, 4)), "blocks": np.zeros(0)},
+        {"estimate": Estimate(-1.17, 0.0, math.inf), "time_step_error": 0.0},
+    ],
+    ids=["one time step", "girsanov", "hardly begun", "exact"],
+)
+def test_round_trip_of_projections(tmp_path, write_run, made_up, changes):
+    written = write_run(tmp_path / "result.h5", measurement=made_up.projected(**changes))
+    read = read_result(tmp_path).measurement.projection
+    assert same(read, written.measurement.projection)
+    # the twin: the comparison sees one digit, one NaN and one text
+    first = read.time_steps.copy()
+    first[0] = np.nextafter(first[0], 1)
+    for change in ({"time_steps": first}, {"window": math.nan}, {"warnings": ["other"]}):
+        assert not same(dataclasses.replace(read, **change), written.measurement.projection)
+
+
+def test_densities_of_some_views_only(tmp_path, write_run, made_up):
+    """Projected where there is one, none elsewhere: a histogram does not need its neighbour's."""
+    first, *others = made_up.projected().histograms
+    bare = [dataclasses.replace(h, projected=None, projected_errors=None) for h in others]
+    written = dataclasses.replace(made_up.measurement(), histograms=[first, *bare])
+    write_run(tmp_path / "result.h5", measurement=written)
+    assert same(by_name(read_result(tmp_path).measurement), by_name(written))
 
 
 def test_round_trip_of_the_least_a_run_can_have(tmp_path, write_run, made_up):
@@ -60,8 +99,8 @@ def test_round_trip_of_the_least_a_run_can_have(tmp_path, write_run, made_up):
     assert read.training == {} and read.records == [] and read.model == {}
 
 
-def test_every_dataset_describes_itself(tmp_path, write_run):
-    write_run(tmp_path / "result.h5")
+def test_every_dataset_describes_itself(tmp_path, write_run, made_up):
+    write_run(tmp_path / "result.h5", measurement=made_up.projected())
     seen = []
 
     def check(name, item):
@@ -79,19 +118,54 @@ def test_every_dataset_describes_itself(tmp_path, write_run):
         assert file["training/energy"].attrs["units"] == "hartree"
         assert file["config/recipe"].asstr()[()].startswith("# hydrogen")
         assert json.loads(file["config/resolved"].asstr()[()])["train"]["iterations"] == 120
-    assert len(seen) > 25
+        projected = file["energy/projected"]
+        assert projected.attrs["units"] == "hartree" and "ground state" in projected.attrs["long_name"]
+        units = {name: projected[name].attrs["units"] for name in projected}
+    energies = "blocks energy energy_error population_bias energy_by_time energy_by_time_error fall_error".split()
+    assert {name for name, unit in units.items() if unit == "hartree"} == set(energies)
+    assert {name for name, unit in units.items() if unit == "1/hartree"} == {"time_step", "imaginary_time"}
+    assert {name for name, unit in units.items() if unit == ""} == {"acceptance", "effective_walkers", "resampled"}
+    assert len(seen) > 45
 
 
-def test_axes_are_dimension_scales(tmp_path, write_run):
-    write_run(tmp_path / "result.h5")
+def test_axes_are_dimension_scales(tmp_path, write_run, made_up):
+    write_run(tmp_path / "result.h5", measurement=made_up.projected())
     with h5py.File(tmp_path / "result.h5") as file:
-        for name in ("density/xz/variational", "density/xz/variational_error", "drift/xz/vectors"):
+        maps = [f"density/xz/{name}{part}" for name in ("variational", "projected") for part in ("", "_error")]
+        for name in (*maps, "drift/xz/vectors"):
             scales = [file[name].dims[i][0] for i in (0, 1)]
             assert [scale.name.rsplit("/", 1)[-1] for scale in scales] == ["x", "z"]
             assert [len(scale) for scale in scales] == list(file[name].shape[:2])
             assert all(scale.is_scale for scale in scales)
         assert file["training/energy"].dims[0][0] == file["training/iteration"]
-        assert file["pair/r/variational"].dims[0].label == "r"
+        assert file["pair/r/variational"].dims[0].label == file["pair/r/projected"].dims[0].label == "r"
+        projected = file["energy/projected"]
+        for scale, names in (
+            (
+                "time_step",
+                ["energy", "energy_error", "acceptance", "effective_walkers", "population_bias", "resampled"],
+            ),
+            ("imaginary_time", ["energy_by_time", "energy_by_time_error", "fall_error"]),
+        ):
+            assert projected[scale].is_scale
+            for name in names:
+                assert projected[name].dims[0][0] == projected[scale] and projected[name].dims[0].label == scale
+        assert projected["blocks"].dims[0].label == "block"
+
+
+def test_the_document_names_what_a_projection_stores(tmp_path, write_run, made_up):
+    """docs/file-format.md: no attribute or dataset of /energy/projected is left out, none is made up."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "file-format.md").read_text(encoding="utf-8")
+    section = text.split("`/energy/projected`")[1].split("### /density")[0]
+    named = {
+        name
+        for line in section.splitlines()
+        if line.startswith("| `")
+        for name in re.findall("`(.*?)`", line.split("|")[1])
+    }
+    write_run(tmp_path / "result.h5", measurement=made_up.projected())
+    with h5py.File(tmp_path / "result.h5") as file:
+        assert named == set(file["energy/projected"].attrs) | set(file["energy/projected"])
 
 
 def test_nothing_personal_is_stored(tmp_path, write_run, made_up, monkeypatch):
@@ -128,6 +202,47 @@ def test_summary_is_the_agreed_json(tmp_path, write_run, made_up, monkeypatch):
     }
     bad = write_run(Path("runs/h2/result.h5"), measurement=made_up.measurement(error=float("nan"))).summary()
     assert bad["variational"]["error"] is None
+    projected = write_run(Path("runs/h2/result.h5"), measurement=made_up.projected()).summary()
+    assert projected.pop("projected") == {"energy": -1.174476, "error": 1e-5, "time_step_error": 2e-5}
+    assert projected == {key: value for key, value in summary.items() if key != "projected"}
+    # what one time step leaves unknown is null
+    alone = write_run(Path("runs/h2/result.h5"), measurement=made_up.projected(steps=1)).summary()
+    assert json.loads(json.dumps(alone, allow_nan=False))["projected"]["time_step_error"] is None
+
+
+def test_the_best_energy_has_both_errors(tmp_path, write_run, made_up):
+    """Projected where there is a projection; the time-step error counts, unless it is not known."""
+    plain = write_run(tmp_path / "result.h5")
+    assert plain.energy == Estimate(-1.17447, 2e-5, 5e4)
+    two = write_run(tmp_path / "result.h5", measurement=made_up.projected(error=3e-5, time_step_error=4e-5))
+    assert two.energy.value == -1.174476 and two.energy.error == pytest.approx(5e-5)
+    # against the reference: 6.9e-8 below, of 5e-5
+    assert Comparison.of(two).z == pytest.approx(-0.0014, abs=1e-4)
+    alone = write_run(tmp_path / "result.h5", measurement=made_up.projected(error=3e-5, steps=1))
+    assert alone.energy.error == 3e-5
+
+
+def test_projected_energies_are_shown_first(tmp_path, write_run, made_up):
+    def lines(**changes):
+        text = write_run(tmp_path / "result.h5", measurement=made_up.projected(**changes)).describe()
+        return [line.strip() for line in text.splitlines()]
+
+    both = lines()
+    assert both[1:5] == [
+        "projected energy     -1.17448(2) hartree",
+        "its errors         1.0e-05 statistical, 2.0e-05 time step",
+        "variational energy   -1.17447(2) hartree  (an upper bound)",
+        "local-energy spread  0.021 hartree",
+    ]
+    assert both[5].startswith("reference            -1.1744759310(10) hartree: 6.9e-08 below, 0.0 σ")
+    # what the measurement and what the projection warn of
+    assert [line.split(maxsplit=1)[1] for line in both if line.startswith("warning")] == [
+        "R-hat is 1.2: measure longer",
+        "the weights rest on few walkers",
+    ]
+    assert lines(steps=1)[2] == "its errors         1.0e-05 statistical, unknown time step"
+    plain = write_run(tmp_path / "result.h5").describe()
+    assert "projected energy" not in plain and "time step" not in plain
 
 
 def test_strict_json():
@@ -209,6 +324,25 @@ def test_flipped_bits_are_noticed_or_harmless(tmp_path, write_run):
     assert noticed > 10
 
 
+def test_flipped_bits_of_a_projection_are_noticed(tmp_path, write_run, made_up):
+    """One bit in each of its arrays: all of them carry checksums."""
+    path = tmp_path / "result.h5"
+    write_run(path, measurement=made_up.projected())
+    places = {}
+
+    def find(name, item):
+        if isinstance(item, h5py.Dataset) and "projected" in name:
+            places[name] = item.id.get_chunk_info(0).byte_offset
+
+    with h5py.File(path) as file:
+        file.visititems(find)
+    assert len(places) == 12 + 6
+    content = path.read_bytes()
+    for place in places.values():
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert "damaged" in refused(path)
+
+
 def test_foreign_and_newer(tmp_path, write_run):
     path = tmp_path / "result.h5"
     with h5py.File(path, "w") as file:
@@ -221,24 +355,60 @@ def test_foreign_and_newer(tmp_path, write_run):
 
 
 PARTS = """config config/resolved energy/variational energy/variational/blocks samples model training
-density/xz/variational density/xz/x_edges drift/z/vectors""".split()
+density/xz/variational density/xz/x_edges drift/z/vectors density/z/projected_error pair/r/projected_error""".split()
+PARTS += [
+    f"energy/projected/{name}"
+    for name in "blocks time_step energy energy_error acceptance effective_walkers population_bias resampled "
+    "imaginary_time energy_by_time energy_by_time_error fall_error".split()
+]
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_missing_part(tmp_path, write_run, part):
+def test_missing_part(tmp_path, write_run, made_up, part):
     path = tmp_path / "result.h5"
-    write_run(path)
+    write_run(path, measurement=made_up.projected())
     with h5py.File(path, "a") as file:
         del file[part]
     assert f"/{part}" in refused(path)
 
 
-def test_missing_attribute(tmp_path, write_run):
+PROJECTED = """value error n_effective time_step_error weights window autocorrelation rhat independent_blocks seconds
+warnings""".split()
+
+
+@pytest.mark.parametrize(
+    ("part", "name"), [("energy/variational", "error"), *(("energy/projected", name) for name in PROJECTED)]
+)
+def test_missing_attribute(tmp_path, write_run, made_up, part, name):
     path = tmp_path / "result.h5"
-    write_run(path)
+    write_run(path, measurement=made_up.projected())
     with h5py.File(path, "a") as file:
-        del file["energy/variational"].attrs["error"]
-    assert "error" in refused(path)
+        del file[part].attrs[name]
+    assert f"attribute {name} of /{part} is missing" in refused(path)
+
+
+def test_a_projection_that_does_not_fit_together(tmp_path, write_run, made_up):
+    """Parts of another length or of another kind than they must have."""
+    path = tmp_path / "result.h5"
+    for name, spoilt in (("fall_error", np.zeros(3)), ("energy_by_time", 0.0)):
+        write_run(path, measurement=made_up.projected())
+        with h5py.File(path, "a") as file:
+            del file["energy/projected"][name]
+            file["energy/projected"][name] = spoilt
+        assert "damaged" in refused(path)
+    write_run(path, measurement=made_up.projected())
+    with h5py.File(path, "a") as file:
+        file["energy/projected"].attrs["window"] = "long"
+    assert "damaged" in refused(path)
+
+
+def test_a_file_without_its_projection_is_that_of_a_variational_run(tmp_path, write_run, made_up):
+    """Both are the same format: the group is there or not."""
+    path = tmp_path / "result.h5"
+    write_run(path, measurement=made_up.projected())
+    with h5py.File(path, "a") as file:
+        del file["energy/projected"]
+    assert read_result(path).summary()["projected"] is None
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, write_run, monkeypatch):

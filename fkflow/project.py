@@ -1,0 +1,334 @@
+"""Projection to the exact ground state with the learned drift: diffusion Monte Carlo without population-control bias.
+
+Populations with different time steps (`population`) are followed side by side; the energy is extrapolated to dt = 0. Where
+the drift is good enough for walkers to go uncopied, only the small difference between projected and variational energy of
+the same walkers is extrapolated, and added to the variational energy of all walkers and of the measurement before: their
+common noise drops out. A drift that is far off costs a larger error bar, never a wrong energy.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from fkflow.config import ProjectConfig
+from fkflow.errors import NumericalError
+from fkflow.extrapolation import Averages, Combined, at_time_step, averages, combine, longest_window, sums
+from fkflow.local_energy import path_count, path_local_energy
+from fkflow.measure import MOVES_PER_SWEEP, Measuring
+from fkflow.networks import LogPsi, PairDrift
+from fkflow.observables import Histograms
+from fkflow.population import EVEN, GROUPS, LARGEST_CHANGE, PLACES, Mover, Population
+from fkflow.results import Histogram, Projection
+from fkflow.sampling import Walkers, langevin_move, metropolis
+from fkflow.statistics import Estimate, autocorrelation_time, halves_shift, split_rhat
+
+#: acceptance at which the largest time step is set when the recipe names none, and that step's bound in natural times
+ACCEPTANCE, LARGEST_STEP = 0.97, 0.1
+#: most that a weighing may change a weight by (one σ), and its interval's bound in natural times
+CHANGE, LARGEST_INTERVAL = 0.1, 0.1
+#: share of the walkers whose local energies may lie so far off that their change of weight is cut
+OUTLYING = 2e-3
+#: share of cut changes at the smallest time step above which the reader is warned
+MANY_CUT = 1e-4
+#: ratio of the two time steps that are chosen where the recipe names none
+RATIO = 4
+#: what a gradient costs in evaluations of log ψ
+GRADIENT = 3
+#: sweeps of the measurement that are done at once
+SWEEPS = 4
+#: share of the error by which the energy may still fall from one window to the next for the shorter one to do
+FALL = 0.2
+#: share of the longest window that the walkers go through at least, for the sake of the densities
+LEAST = 0.75
+#: moves before weighing begins
+SETTLE = 60
+#: acceptance below which a time step is too large to be trusted
+LEAST_ACCEPTANCE = 0.9
+#: effective walkers of a group below which its weights have collapsed, and share below which the reader is warned
+COLLAPSED, UNEVEN = 2.0, 0.1
+#: σ between the halves of the projection above which it had not settled
+LARGE_DRIFT = 4.0
+
+Report = Callable[[Estimate, float], None]
+
+
+def project(
+    measuring: Measuring, config: ProjectConfig, seed: int, report: Report
+) -> tuple[Projection | None, list[Histogram] | None]:
+    """Project the frozen drift of a measurement to the exact ground state; None and None without a time budget.
+
+    Starts from the measured walkers, and measures the variational energy further where that helps the projected one.
+    Stops once the statistical and the time-step error together are at most config.target_error, or after config.seconds.
+    Returns the densities of |φ0|² beside those of |ψ|² too; None and None, with a warning in the measurement, if nothing
+    could be said in time. Raises NumericalError if the weights collapse.
+    """
+    if config.seconds == 0:
+        return None, None
+    if measuring.system.nuclei() is not None and not isinstance(measuring.net, LogPsi):
+        measuring.sampler.warnings.append(
+            "no projected energy: a vector drift has Girsanov weights only, and near nuclei they have no finite variance"
+        )
+        return None, None
+    begun = time.perf_counter()
+    measured = measuring.seconds
+    run = _Run(measuring, config, seed)
+    while True:
+        run.advance()
+        spent = time.perf_counter() - begun
+        found = run.combined()
+        if found is None:
+            report(Estimate(math.nan, math.inf), spent)
+            if spent < config.seconds:
+                continue
+            measuring.sampler.warnings.append(
+                f"no projected energy: the time budget of {config.seconds:g} s ended before the walkers had gone through an "
+                "eighth of project.time: fkflow measure RUN --set project.seconds=... projects longer"
+            )
+            return None, None
+        report(Estimate(found.value, found.total), spent)
+        if spent >= config.seconds or (found.total <= config.target_error and run.settled(found) and run.filled()):
+            break
+    # what went into more of the measurement counts there
+    seconds = time.perf_counter() - begun - (measuring.seconds - measured)
+    return run.result(found, seconds), run.densities()
+
+
+class _Run:
+    """The populations of all time steps and the measurement, each advanced where it lowers the error most."""
+
+    def __init__(self, measuring: Measuring, config: ProjectConfig, seed: int) -> None:
+        self.measuring, self.config = measuring, config
+        net, system, natural = measuring.net, measuring.system, measuring.landscape.length**2
+        self.natural = natural
+        device = measuring.walkers.x.device
+        generator = torch.Generator(device).manual_seed(seed + 0xD1FF)
+        size = -(-config.walkers // GROUPS) * GROUPS
+        x = measuring.samples()
+        pick = torch.randint(len(x), (size,), generator=generator, device=device)
+        walkers = Walkers(x[pick].clone(), 0.1 * natural)
+        girsanov = config.weights == "girsanov" or not isinstance(net, LogPsi)
+        if isinstance(net, LogPsi):
+            # copies of the same walker part from one another
+            for _ in range(10):
+                metropolis(net, walkers, generator, 3)
+            metropolis(net, walkers, generator, 50, adapt=False)
+        steps = sorted((natural * dt for dt in config.time_steps), reverse=True)
+        spread = measuring.spread()
+        interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
+        if isinstance(net, LogPsi):
+            local = path_local_energy(net, system, measuring.walkers.x, generator, natural)
+            outlying = float((local - measuring.estimate().value).abs().quantile(1 - OUTLYING))
+            interval = min(interval, LARGEST_CHANGE / outlying if outlying > 0 else math.inf)
+        if not steps:
+            largest = 0.02 * natural if girsanov else _largest_step(net, walkers, generator, natural)
+            steps = [min(largest, interval)]
+            steps.append(steps[0] / (2 if girsanov else RATIO))
+        self.populations: list[Population] = []
+        strides = 1 if girsanov else max(1, round(interval / steps[0]))
+        for dt in steps:
+            # the error of the moves goes as dt, that of the weighing as its interval squared: both fall in step
+            stride = 1 if girsanov else round(strides * math.sqrt(steps[0] / dt))
+            mover = Mover(net, system, dt, stride, girsanov, natural, generator)
+            pure = Histograms(system, x, 2, like=measuring.histograms.results()) if dt == steps[-1] else None
+            population = Population(mover, walkers.x, config.time * natural, measuring.estimate().value, pure)
+            population.settle(SETTLE)
+            self.populations.append(population)
+        # drift evaluations rather than seconds: the same seed then takes the same decisions
+        d = x[0].numel()
+        weighing = d if girsanov else path_count(system) + GRADIENT
+        self.work = [0.0] * len(steps) + [float(measuring.count * (MOVES_PER_SWEEP * GRADIENT + path_count(system)))]
+        self.costs = [size * (p.mover.stride * GRADIENT + weighing) * (p.length // PLACES) for p in self.populations]
+        self.costs.append(SWEEPS * len(x) * (MOVES_PER_SWEEP * GRADIENT + path_count(system)))
+        self.work[-1] *= len(x)
+        self.turn = 0
+        self.lag: int | None = None
+        self.found: Combined | None = None
+
+    def advance(self) -> None:
+        """Go on with what lowers the error most for the time it takes; first with what fills the windows."""
+        populations, found = self.populations, self.found
+        self.turn += 1
+        if found is None or not self.settled(found):
+            which = min(range(len(populations)), key=lambda i: populations[i].count / populations[i].length)
+        elif not self.filled() and self.turn % 2:
+            # every other turn goes to the densities
+            which = len(populations) - 1
+        else:
+            # errors fall as 1/√work: d(variance)/d(work) = −variance/work
+            gain = [share / max(work, 1.0) for share, work in zip(found.shares, self.work, strict=True)]
+            which = int(np.argmax(gain))
+        self.work[which] += self.costs[which]
+        if which == len(populations):  # the measurement
+            for _ in range(SWEEPS):
+                self.measuring.sweep()
+            return
+        population = populations[which]
+        for _ in range(population.length // PLACES):
+            population.step()
+            if not population.branching and population.count <= population.length:
+                if population.spread_weights() < EVEN:
+                    for each in populations:
+                        each.branch()
+
+    def combined(self) -> Combined | None:
+        """The energy at dt = 0 by the longest window that all have seen; None before there is one."""
+        self.lag = longest_window(self.populations)
+        self.found = None if self.lag is None else combine(self.populations, self.lag, self.measuring.estimate())
+        return self.found
+
+    def settled(self, found: Combined) -> bool:
+        """Whether the energy no longer falls with the imaginary time, as far as the error can tell."""
+        assert self.lag is not None
+        finest = self.populations[-1]
+        if self.lag == len(finest.lags) - 1:
+            return True
+        if finest.branching:
+            return False
+        falls = [averages(finest, index).correction if index else 0.0 for index in (self.lag - 1, self.lag)]
+        return abs(falls[1] - falls[0]) <= FALL * max(found.total, self.config.target_error)
+
+    def filled(self) -> bool:
+        """Whether the walkers have gone far enough for densities of |φ0|²."""
+        finest = self.populations[-1]
+        return finest.count >= LEAST * finest.length
+
+    def densities(self) -> list[Histogram]:
+        """The measured densities, with those of |φ0|² at the smallest time step beside them."""
+        measured = self.measuring.histograms.results()
+        finest = self.populations[-1].histograms
+        assert finest is not None
+        if not finest.seen.sum() > 0:
+            return measured
+        return [h.with_projected(*pure) for h, pure in zip(measured, finest.densities(), strict=True)]
+
+    def result(self, found: Combined, seconds: float) -> Projection:
+        """Everything about the projection that is stored and shown."""
+        assert self.lag is not None
+        variational = self.measuring.estimate()
+        return _projection(
+            self.populations, self.lag, variational, found, self.config, self.natural, seconds, self.settled(found)
+        )
+
+
+def _largest_step(net: LogPsi | PairDrift, walkers: Walkers, generator: torch.Generator, natural: float) -> float:
+    """The time step at which ACCEPTANCE of the moves are accepted, found by moving walkers (which it equilibrates)."""
+    assert isinstance(net, LogPsi)
+    walkers.step = 0.02 * natural
+    walkers.refresh(net)
+    for _ in range(12):
+        rejected = 1 - np.mean([float(langevin_move(net, walkers, generator)[0].double().mean()) for _ in range(5)])
+        # rejections grow as dt^(3/2)
+        change = ((1 - ACCEPTANCE) / max(float(rejected), 1e-4)) ** (2 / 3)
+        walkers.step = min(walkers.step * min(max(change, 0.25), 4.0), LARGEST_STEP * natural)
+    return walkers.step
+
+
+def _projection(
+    populations: list[Population],
+    lag: int,
+    variational: Estimate,
+    found: Combined,
+    config: ProjectConfig,
+    natural: float,
+    seconds: float,
+    settled: bool,
+) -> Projection:
+    each = [averages(p, lag) for p in populations]
+    finest = populations[-1]
+    curve = []
+    for index in range(1, len(finest.lags)):
+        if len(sums(finest, index)) < 2:
+            break
+        elapsed = finest.lags[index] * finest.interval
+        curve.append((elapsed, *at_time_step(averages(finest, index), finest, variational)))
+    last = each[-1]
+    series = last.residuals
+    merged = finest.merged * finest.interval
+    evenness = [p.effective_walkers() for p in populations]
+    at = np.array([at_time_step(a, p, variational) for a, p in zip(each, populations, strict=True)])
+    biases = [
+        float(np.mean(p.plain[len(p.plain) // 4 :])) - energy if p.branching else 0.0
+        for p, energy in zip(populations, at[:, 0], strict=True)
+    ]
+    warnings = _warnings(populations, each, found, config, natural, evenness, settled)
+    return Projection(
+        estimate=Estimate(
+            found.value, found.error, (float(series.std()) / found.error) ** 2 if found.error else math.inf
+        ),
+        time_step_error=found.time_step_error,
+        weights="girsanov" if finest.mover.girsanov else "local_energy",
+        time_steps=np.array([p.mover.dt for p in populations]),
+        energies=at[:, 0],
+        errors=at[:, 1],
+        acceptances=np.array([p.walkers.acceptance for p in populations]),
+        effective_walkers=np.array(evenness),
+        population_biases=np.array(biases),
+        resampled=np.array([p.branching for p in populations]),
+        window=finest.lags[lag] * finest.interval,
+        curve=np.array(curve),
+        autocorrelation=autocorrelation_time(series) * merged,
+        rhat=split_rhat(series, GROUPS),
+        blocks=at[-1, 0] + series.mean(1),
+        independent=found.blocks,
+        seconds=seconds,
+        warnings=warnings,
+    )
+
+
+def _warnings(
+    populations: list[Population],
+    each: list[Averages],
+    found: Combined,
+    config: ProjectConfig,
+    natural: float,
+    evenness: list[float],
+    settled: bool,
+) -> list[str]:
+    warnings = []
+    for population in populations:
+        accepted, dt = population.walkers.acceptance, population.mover.dt / natural
+        if accepted < LEAST_ACCEPTANCE:
+            better = dt * ((1 - ACCEPTANCE) / (1 - accepted)) ** (2 / 3)
+            warnings.append(
+                f"the time step {dt:.3g} (natural times) is too large for this system: {100 * accepted:.0f} % of the moves "
+                f"were accepted, 90 % are needed; use --set 'project.time_steps=[{better:.2g}, {better / 2:.1g}]'"
+            )
+    finest = populations[-1]
+    cut = finest.cuts / max(1, finest.count)
+    if cut > MANY_CUT:
+        warnings.append(
+            f"very low local energies were cut for {100 * cut:.2g} % of the walkers, which may bias the projected energy: the "
+            "drift is far from the exact one; train longer or use smaller project.time_steps"
+        )
+    least = min(evenness)
+    if least < EVEN and least * len(finest.walkers.x) < COLLAPSED * GROUPS:
+        raise NumericalError(
+            f"projecting failed: the weights collapsed on {100 * least:.2g} % of the walkers, so the energy would be that of "
+            "a few; train longer, use more project.walkers or smaller project.time_steps"
+        )
+    if least < UNEVEN:
+        warnings.append(
+            f"the weights of the projection rest on {100 * least:.0f} % of the walkers: a longer training or more "
+            "project.walkers would make the error bar surer"
+        )
+    shift = halves_shift(each[-1].residuals)
+    if abs(shift) > LARGE_DRIFT:
+        warnings.append(
+            f"the energy moved by {abs(shift):.1f} sigma between the halves of the projection: the walkers had not "
+            "forgotten their start, the error bar is too small; a larger project.time helps"
+        )
+    if not math.isfinite(found.time_step_error):
+        warnings.append("with one time step its bias is not known: give project.time_steps two or three")
+    if found.total > config.target_error or not settled:
+        missed = f"the target error {config.target_error:g}" if found.total > config.target_error else ""
+        unsettled = "" if settled else "an imaginary time after which the energy no longer falls"
+        warnings.append(
+            f"the time budget of {config.seconds:g} s ended before {' and '.join(filter(None, (missed, unsettled)))} was "
+            "reached: fkflow measure RUN --set project.seconds=... projects longer"
+        )
+    return warnings
