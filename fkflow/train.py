@@ -37,6 +37,8 @@ from fkflow.system import System
 
 #: clip used to judge and show energies, in mean absolute deviations (gradients use the recipe's)
 CLIP = 5.0
+#: price in effective samples for learning the rare places too (`sampling.broad_power`)
+TAILS_COST = 1.3
 #: natural energies that are never clipped: where a network is good except in rare places, those must still be learned
 NEVER_CLIPPED = 0.2
 #: median deviations beyond which a walker is wild when a network is judged
@@ -123,7 +125,7 @@ def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, se
     start = landscape.start(config.walkers, generator)
     # pathwise gradients are those of an average over ψ² itself
     broad = isinstance(net, LogPsi) and not net.knows_tails and config.estimator != "pathwise"
-    power = broad_power(start[0].numel()) if broad else 1.0
+    power = broad_power(start[0].numel(), TAILS_COST) if broad else 1.0
     walkers = Walkers(start, 0.1 * landscape.length**2, power)
     size = sum(p.numel() for p in net.parameters())
     spring = adam = None

@@ -45,6 +45,8 @@ CASES = {
     "he": Case("he", "", 12, 1e-3),
     "h2": Case("h2", "", 12, 5e-4),
 }
+#: walkers of the measurements and of each time step: few, since the statistics of the errors is what counts
+WALKERS = 1024
 #: the long measurement is this many times more precise than one of the short ones
 LONGER = 5.0
 
@@ -94,7 +96,7 @@ def main() -> None:
         dt = recipe.train.dt * landscape.length**2
 
         def measuring(target: float, seed: int) -> Measuring:
-            settings = MeasureConfig(target_error=target, seconds=3600.0)
+            settings = MeasureConfig(walkers=WALKERS, target_error=target, seconds=3600.0)
             found = Measuring(net, recipe.system, landscape, settings, x, seed, dt=dt)  # noqa: B023
             found.run(target, 3600.0, lambda *_: None)
             return found
@@ -108,7 +110,8 @@ def main() -> None:
             # judged before the projection measures on
             short = one.estimate()
             z[0].append(z_score(short.value, short.error, long.value, long.error))
-            projection, _ = project(one, ProjectConfig(target_error=case.target, seconds=600.0), seed, lambda *_: None)
+            settings = ProjectConfig(walkers=WALKERS, target_error=case.target, seconds=600.0, time=4.0)
+            projection, _ = project(one, settings, seed, lambda *_: None)
             assert projection is not None
             total = projection.total
             z[1].append(z_score(total.value, total.error, exact.energy, exact.error))

@@ -160,9 +160,10 @@ def test_girsanov_weights_have_the_energy_of_the_trotter_product(gaussian) -> No
     """One step size, exact drift: cosh(2 E dt) = 1 + dt²/2 for the oscillator, at any dt."""
     dt = 0.25
     system = find("harmonic")(particles=1, dimensions=1)
-    found, _, _ = projected(gaussian(1.0), system, weights="girsanov", time_steps=(dt,), target_error=8e-4)
+    natural = explore(system).length ** 2
+    found, _, _ = projected(gaussian(1.0), system, weights="girsanov", time_steps=(dt / natural,), target_error=4e-4)
     trotter = math.acosh(1 + dt**2 / 2) / (2 * dt)
-    assert found.estimate.error < 2e-3
+    assert found.time_steps == pytest.approx([dt]) and found.estimate.error < 2e-3
     assert abs(z_of(found.estimate, trotter)) < 4
     # the twin: a potential that counts a tenth too much in the action
     assert abs(z_of(found.estimate, math.acosh(1 + 1.1 * dt**2 / 2) / (2 * dt))) > 6
@@ -206,4 +207,4 @@ def test_collapsing_weights_are_refused(gaussian) -> None:
     """Twenty oscillators with a drift of half their width: no weights can mend that."""
     system = find("harmonic")(particles=20, dimensions=3)
     with pytest.raises(NumericalError, match="weights collapsed on"):
-        projected(gaussian(6.0), system, walkers=256, seconds=3.0, measured=1.0)
+        projected(gaussian(6.0), system, walkers=256, time=0.5, seconds=8.0, measured=1.0)
