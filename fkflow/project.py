@@ -29,6 +29,8 @@ from fkflow.statistics import Estimate, autocorrelation_time, halves_shift, spli
 
 #: acceptance at which the largest time step is set when the recipe names none, and that step's bound in natural times
 ACCEPTANCE, LARGEST_STEP = 0.97, 0.1
+#: walkers that the time step is judged by
+JUDGES = 1024
 #: most that a weighing may change a weight by (one σ), and its interval's bound in natural times
 CHANGE, LARGEST_INTERVAL = 0.1, 0.1
 #: share of the walkers whose local energies may lie so far off that their change of weight is cut
@@ -46,7 +48,7 @@ FALL = 0.2
 #: share of the longest window that the walkers go through at least, for the sake of the densities
 LEAST = 0.75
 #: moves before weighing begins
-SETTLE = 60
+SETTLE = 30
 #: acceptance below which a time step is too large to be trusted
 LEAST_ACCEPTANCE = 0.9
 #: effective walkers of a group below which its weights have collapsed, and share below which the reader is warned
@@ -114,9 +116,9 @@ class _Run:
         girsanov = config.weights == "girsanov" or not isinstance(net, LogPsi)
         if isinstance(net, LogPsi):
             # copies of the same walker part from one another
-            for _ in range(10):
+            for _ in range(5):
                 metropolis(net, walkers, generator, 3)
-            metropolis(net, walkers, generator, 50, adapt=False)
+            metropolis(net, walkers, generator, 30, adapt=False)
         steps = sorted((natural * dt for dt in config.time_steps), reverse=True)
         spread = measuring.spread()
         interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
@@ -216,9 +218,9 @@ class _Run:
 
 
 def _largest_step(net: LogPsi | PairDrift, walkers: Walkers, generator: torch.Generator, natural: float) -> float:
-    """The time step at which ACCEPTANCE of the moves are accepted, found by moving walkers (which it equilibrates)."""
+    """The time step at which ACCEPTANCE of the moves are accepted, found by moving copies of some walkers."""
     assert isinstance(net, LogPsi)
-    walkers.step = 0.02 * natural
+    walkers = Walkers(walkers.x[:JUDGES].clone(), 0.02 * natural)
     walkers.refresh(net)
     for _ in range(12):
         rejected = 1 - np.mean([float(langevin_move(net, walkers, generator)[0].double().mean()) for _ in range(5)])
