@@ -2,8 +2,8 @@
 
 Populations with different time steps (`population`) are followed side by side; the energy is extrapolated to dt = 0. Where
 the drift is good enough for walkers to go uncopied, only the small difference between projected and variational energy of
-the same walkers is extrapolated, and added to the variational energy of all walkers and of the measurement before: their
-common noise drops out. A drift that is far off costs a larger error bar, never a wrong energy.
+the same walkers is extrapolated, in which their common noise drops out, and added to the measured variational energy, whose
+walkers also see the tails. A drift that is far off costs a larger error bar; one that cannot be mended is refused.
 """
 
 from __future__ import annotations
