@@ -192,7 +192,7 @@ class _Run:
         if finest.branching:
             return False
         falls = [averages(finest, index).correction if index else 0.0 for index in (self.lag - 1, self.lag)]
-        return abs(falls[1] - falls[0]) <= FALL * max(found.total, self.config.target_error)
+        return abs(falls[1] - falls[0]) <= FALL * found.total
 
     def filled(self) -> bool:
         """Whether the walkers have gone far enough for densities of |φ0|²."""
