@@ -33,7 +33,7 @@ from fkflow.system import System
 GROUPS = 32
 #: windows over which weights are taken, as shares of the longest
 WINDOWS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
-#: index of the window for densities, which are those at its middle, and for families of walkers
+#: index of the window for densities of walkers that are not resampled, and for families
 MIDDLE = 3
 #: past positions kept, spread evenly over the longest window
 PLACES = 16
@@ -178,9 +178,10 @@ class Population:
 
     def _count_middle(self) -> None:
         """Add where the walkers were in the middle of a window to the densities: φ0² from both sides."""
-        every, window = self.length // PLACES, self.lags[MIDDLE]
-        # resampled walkers were not ψ² distributed to begin with: they take longer to forget where they began
-        if self.histograms is None or self.count % every or self.count < (self.length if self.branching else window):
+        every = self.length // PLACES
+        # a drift that is far off takes longer to forget, and so do walkers that were resampled
+        window = self.length if self.branching else self.lags[MIDDLE]
+        if self.histograms is None or self.count % every or self.count < window:
             return
         middle = self.places[(self.count - window // 2) // every % (PLACES + 1)]
         weights = self.log_weight - self.past_weight[(self.count - window) % (self.length + 1)]

@@ -113,7 +113,9 @@ def test_two_bosons_from_the_trap_alone(gaussian) -> None:
 
 def test_pair_distribution_of_two_bosons(correlated) -> None:
     """A crude correlation hole becomes the one of the radial equation."""
-    _, _, densities = projected(correlated(0.9), TWO, walkers=4096, time_steps=(0.01,), target_error=3e-3)
+    _, _, densities = projected(
+        correlated(0.9), TWO, walkers=4096, time_steps=(0.01,), time=8.0, target_error=1e-3, seconds=20.0
+    )
     pair = densities["pair/r"]
     exact = pair_distribution(pair.axes[0].edges)
     assert 0.3 < chi_square(pair.projected, pair.projected_errors, exact) < 2.5
