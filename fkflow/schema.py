@@ -53,6 +53,9 @@ class TrainConfig(Section):
     )
     optimiser: Literal["spring", "adam"] = Field("spring", description="spring (natural gradient) or adam")
     walkers: int = Field(1024, ge=2, le=10**6, description="walkers, each the start of paths")
+    grow: int = Field(
+        80, ge=0, le=10**6, description="iterations over which a natural gradient's walkers grow from a quarter to all"
+    )
     paths: int = Field(0, ge=0, le=10**4, description="paths of each walker; 0 for one orthogonal frame")
     antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
     steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")
@@ -72,13 +75,19 @@ class TrainConfig(Section):
     stop_spread: float = Field(
         1e-3, ge=0, le=1e6, description="train no further once the energy spreads by less, in natural energies"
     )
+    target_error: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="train only until measuring to this error is cheap; if left out, all iterations",
+    )
     seconds: float | None = Field(None, gt=0, le=1e9, description="time budget; if left out, none")
 
 
 class MeasureConfig(Section):
     """Measuring with the drift frozen, until the target error or the time budget is reached."""
 
-    walkers: int = Field(4096, ge=2, le=10**7, description="walkers")
+    walkers: int = Field(4096, ge=0, le=10**7, description="walkers; 0: as many as the target error calls for")
     target_error: float = Field(1e-4, gt=0, le=1e9, description="error of the energy at which to stop")
     seconds: float = Field(60.0, gt=0, le=1e9, description="time budget")
     bins: int = Field(100, ge=2, le=10**4, description="bins of each density")
@@ -87,7 +96,12 @@ class MeasureConfig(Section):
 class ProjectConfig(Section):
     """Projecting to the exact ground state, until the target error or the time budget is reached."""
 
-    walkers: int = Field(4096, ge=64, le=10**7, description="walkers of each time step (rounded up to whole groups)")
+    walkers: int = Field(
+        4096,
+        ge=0,
+        le=10**7,
+        description="walkers of each time step (rounded up to whole groups); 0: as many as the target error calls for",
+    )
     target_error: float = Field(1e-4, gt=0, le=1e9, description="statistical and time-step error at which to stop")
     seconds: float = Field(60.0, ge=0, le=1e9, description="time budget; 0: no projection")
     time_steps: tuple[float, ...] = Field(

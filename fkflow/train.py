@@ -48,6 +48,13 @@ JUDGED_WILD = 100.0
 JUMP, SMALLEST = 8.0, 0.02
 #: iterations in a row below train.stop_spread that end the training
 QUIET = 10
+#: walkers that training never begins with fewer of
+FEWEST_WALKERS = 64
+#: training goes on while reaching train.target_error would cost more than this share of the iterations done; measuring and
+#: projecting cost about MEASURING iterations for each in which the walkers of one iteration would reach the target
+ENOUGH, MEASURING, FEWEST = 0.5, 4.0, 10
+#: iterations in a row that say so and end the training, where there is a target error
+HURRIED = 3
 #: norm beyond which a gradient for Adam is scaled down
 MOST_GRADIENT = 10.0
 #: steps taken back in a row before training gives up
@@ -122,7 +129,7 @@ class TrainState:
 def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, seed: int, device: str) -> TrainState:
     """Fresh training state: walkers from the landscape's Gaussians, optimiser and generator of the recipe."""
     generator = torch.Generator(device).manual_seed(seed)
-    start = landscape.start(config.walkers, generator)
+    start = landscape.start(walkers_at(config, 0), generator)
     # pathwise gradients are those of an average over ψ² itself
     broad = isinstance(net, LogPsi) and not net.knows_tails and config.estimator != "pathwise"
     power = broad_power(start[0].numel(), TAILS_COST) if broad else 1.0
@@ -134,6 +141,17 @@ def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, se
     else:
         adam = torch.optim.Adam(net.parameters(), lr=config.rate)
     return TrainState(net, walkers, generator, spring, adam)
+
+
+def walkers_at(config: TrainConfig, iteration: int) -> int:
+    """How many of the recipe's walkers an iteration uses: a quarter, a half, then all, for the natural gradient.
+
+    Early on the network is far off and the noise of few walkers does not matter; what they save goes into iterations.
+    """
+    if config.optimiser != "spring":
+        return config.walkers
+    share = 4 if 2 * iteration < config.grow else 2 if iteration < config.grow else 1
+    return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share)
 
 
 def train(system: System, landscape: Landscape, config: TrainConfig, state: TrainState) -> Iterator[Record]:
@@ -149,6 +167,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
     while not _finished(config, state):
         if state.snapshot is None:
             state.snapshot = _snapshot(state)
+        _grow(config, state)
         rate = config.rate * state.caution / (1 + state.iteration / config.decay)
         damping = config.damping + config.damping_start * math.exp(-state.iteration / config.damping_decay)
         energies = _energies(system, config, state, unit)
@@ -161,8 +180,8 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             _take_back(state)
         mean, error, _ = weighted_moments(clipped(energies, CLIP, weights=weights), weights)
         spread = weighted_moments(energies, weights)[2]
-        state.quiet = state.quiet + 1 if spread * unit < config.stop_spread else 0
         state.iteration += 1
+        state.quiet = state.quiet + 1 if believable and _enough(config, state, spread, unit) else 0
         state.seconds = time.perf_counter() - begun
         yield Record(
             state.iteration,
@@ -177,10 +196,32 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         )
 
 
+def _grow(config: TrainConfig, state: TrainState) -> None:
+    """Copies of the walkers join them where more are wanted; the moves of this and later iterations part them."""
+    x = state.walkers.x
+    wanted = walkers_at(config, state.iteration)
+    if len(x) < wanted:
+        state.walkers.x = x.repeat(-(-wanted // len(x)), 1, 1)[:wanted]
+
+
 def _finished(config: TrainConfig, state: TrainState) -> bool:
     if config.seconds is not None and state.seconds >= config.seconds:
         return True
-    return state.iteration >= config.iterations or state.quiet >= QUIET
+    return state.iteration >= config.iterations or state.quiet >= (QUIET if config.target_error is None else HURRIED)
+
+
+def _enough(config: TrainConfig, state: TrainState, spread: float, unit: float) -> bool:
+    """Whether the local energy spreads so little that more training would not pay.
+
+    Measuring costs c·spread², and the spread falls about as 1/iterations: c·spread² + iterations is least where the
+    measurement costs half of the training.
+    """
+    if spread * unit < config.stop_spread:
+        return True
+    if config.target_error is None or state.iteration < FEWEST:
+        return False
+    measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x))
+    return measuring <= ENOUGH * state.iteration
 
 
 def _energies(system: System, config: TrainConfig, state: TrainState, unit: float) -> Tensor:
