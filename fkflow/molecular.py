@@ -61,6 +61,11 @@ class MolecularNet(LogPsi):
         features = electrons * m * (2 + (m - 1)) + (2 + 2 * m if electrons == 2 else 0)
         self.net = mlp([features] + [hidden] * layers + [1], final_scale=0.0)
 
+    @property
+    def width(self) -> int:
+        layer = self.net[0]
+        return len(self.orders) * max(layer.in_features, layer.out_features)
+
     def features(self, near: Tensor, apart: Tensor | None) -> Tensor:
         """Cusp-free functions (B, F) of the distances near (B, n, M) and apart (B,), for the first labelling.
 

@@ -55,6 +55,10 @@ class GenericNet(LogPsi):
         self.log_tails = nn.Parameter(torch.tensor([0.5 * (1 - GAUSSIAN_SHARE), FAINT]).log()) if soft else None
         self.net = mlp([d] + [hidden] * layers + [1], final_scale=0.0)
 
+    @property
+    def width(self) -> int:
+        return max(layer.in_features + layer.out_features for layer in self.net if isinstance(layer, nn.Linear))
+
     def forward(self, x: Tensor) -> Tensor:
         z = (x.flatten(1) - self.centre) @ self.whiten
         value = -0.5 * (z @ self.root).square().sum(-1) + self.net(z).squeeze(-1)
@@ -108,6 +112,11 @@ class SymmetricNet(LogPsi):
             self.pair_out = mlp([2 * hidden + pair_features, hidden])
             self.pair_readout = mlp([hidden] + [1], final_scale=0.0)
             self.jastrow = nn.Parameter(torch.zeros(pair_features))
+
+    @property
+    def width(self) -> int:
+        rows = max(self.particles, len(self.first))
+        return rows * (self.message[0].out_features + len(self.WIDTHS) + 1)
 
     def _root(self, stiffness: Tensor) -> Tensor:
         """Symmetric √S (D, D), or its one number for isotropic systems."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import platform
 import signal
 import subprocess
@@ -74,6 +75,7 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
     recipe = loaded.recipe
     landscape = explore(recipe.system)
     net = build(recipe.system, landscape, recipe.network.kind, recipe.network.hidden, recipe.network.layers, seed)
+    net.chunk = recipe.train.chunk
     return Prepared(loaded, landscape, net.to(device), seed, device, chosen)
 
 
@@ -100,7 +102,7 @@ def execute(
         _same_recipe(saved, loaded, checkpoint, seed)
         seed = int(saved["seed"])
     seed = _drawn() if seed is None else seed
-    with _interruptible() as interrupted:
+    with _interruptible() as interrupted, _notices(progress):
         return _execute(loaded, out, saved, seed, device, threads, progress, interrupted, started)
 
 
@@ -198,7 +200,7 @@ def measure_again(
     # another seed than the first measurement's, unless asked for the same
     measured_seed = _drawn() if seed is None else seed
     x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)
-    with _interruptible() as interrupted:
+    with _interruptible() as interrupted, _notices(progress):
         measurement = _measure(ready, x, measured_seed, progress, interrupted, "the earlier result is unchanged")
     report = {**provenance(ready, started), "seed": trained_seed, "measure_seed": measured_seed}
     return store.write_result(
@@ -306,6 +308,19 @@ def _interruptible() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _notices(progress: Progress) -> Iterator[None]:
+    """Show what the package logs (memory that ran out, say) among the progress."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: progress.log(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("fkflow")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def provenance(ready: Prepared, started: float) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from fkflow.gradients import (
     flat_step,
     jacobian,
     jacobian_slope,
+    path_count,
     path_energies,
     pathwise_gradient,
     weighted_median,
@@ -49,7 +50,7 @@ JUMP, SMALLEST = 8.0, 0.02
 #: iterations in a row below train.stop_spread that end the training
 QUIET = 10
 #: walkers that training never begins with fewer of
-FEWEST_WALKERS = 64
+FEWEST_WALKERS = 256
 #: training goes on while reaching train.target_error would cost more than this share of the iterations done; measuring and
 #: projecting cost about MEASURING iterations for each in which the walkers of one iteration would reach the target
 ENOUGH, MEASURING, FEWEST = 0.5, 4.0, 10
@@ -238,7 +239,7 @@ def _energies(system: System, config: TrainConfig, state: TrainState, unit: floa
     assert isinstance(net, LogPsi)
     if config.estimator == "local_energy":
         return local_energy(net, system, walkers.x)
-    paths = config.paths or walkers.x[0].numel() * (2 if config.antithetic else 1)
+    paths = config.paths or path_count(walkers.x[0].numel()) * (2 if config.antithetic else 1)
     return path_energies(
         net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt, antithetic=config.antithetic
     )
