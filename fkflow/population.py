@@ -226,9 +226,9 @@ class Population:
             self.merged *= 2
 
     def spread_weights(self) -> float:
-        """Share of effective walkers by the weights since the last resampling, the least over the groups."""
-        share = torch.softmax(self.log_weight.view(-1, GROUPS), 0)
-        return float((1 / share.square().sum(0)).min()) / len(share)
+        """Share of effective walkers by the weights since the last resampling."""
+        share = torch.softmax(self.log_weight, 0)
+        return float(1 / share.square().sum()) / len(share)
 
     def _judge(self) -> None:
         """Count the effective families over a window, and begin another."""

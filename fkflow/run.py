@@ -21,7 +21,7 @@ import torch
 
 import fkflow
 from fkflow import config, store
-from fkflow.device import choose_device, choose_threads
+from fkflow.device import choose_device, choose_threads, keep_freed_memory
 from fkflow.errors import Interrupted, NumericalError, StoreError, UsageError
 from fkflow.landscape import Landscape, explore
 from fkflow.measure import Measuring
@@ -72,6 +72,7 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
     device = choose_device(device)
     chosen = choose_threads(threads)
     torch.set_num_threads(chosen)
+    keep_freed_memory()
     recipe = loaded.recipe
     landscape = explore(recipe.system)
     net = build(recipe.system, landscape, recipe.network.kind, recipe.network.hidden, recipe.network.layers, seed)
