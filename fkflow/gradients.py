@@ -22,20 +22,10 @@ from fkflow.system import System
 
 #: paths longer than this are recomputed, in segments of about √K steps, instead of kept for backpropagation
 KEEP_STEPS = 8
-#: coordinates up to which a whole frame of paths leaves a walker, and the paths beyond
-WHOLE_FRAME, PART_OF_FRAME = 32, 16
 #: configurations that go through a forward pass at once, for each that goes through a gradient
 FORWARD = 2
 #: median absolute deviations beyond which an energy is called wild
 WILD = 1000.0
-
-
-def path_count(coordinates: int) -> int:
-    """One-step paths that tell the energy at one place: a whole frame, or part of one in many dimensions.
-
-    Part of a frame costs no more in any number of dimensions, and is exact for the part of ∇v that is a multiple of 1.
-    """
-    return coordinates if coordinates <= WHOLE_FRAME else PART_OF_FRAME
 
 
 def path_energies(
@@ -49,7 +39,23 @@ def path_energies(
     dt: float,
     antithetic: bool = False,
 ) -> Tensor:
-    """A/T (B,) of the paths that leave each walker x (B, N, D), averaged over its `paths`; dt in absolute time.
+    """A/T (B,) of the paths that leave each walker x (B, N, D), averaged over its `paths`; dt in absolute time."""
+    options = {"paths": paths, "steps": steps, "dt": dt, "antithetic": antithetic}
+    return path_samples(psi, system, x, generator, **options).mean(0)
+
+
+def path_samples(
+    psi: LogPsi,
+    system: System,
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    paths: int,
+    steps: int,
+    dt: float,
+    antithetic: bool = False,
+) -> Tensor:
+    """A/T (M, B) of each of the M paths that leave each walker x (B, N, D); dt in absolute time.
 
     Walkers go in chunks of path points that fit (`parallel.chunk_size`). A chunk has its own seed: the result does not
     depend on the number of threads.
@@ -65,7 +71,7 @@ def path_energies(
         # a path ends with a forward pass, which holds a third of what a gradient holds
         parts = x.split(max(1, FORWARD * chunk // paths))
         seeds = torch.randint(2**62, (len(parts),), generator=generator, device=generator.device).tolist()
-        return torch.cat(each(energies, list(zip(parts, seeds, strict=True))))
+        return torch.cat(each(energies, list(zip(parts, seeds, strict=True))), 1)
 
     return fitting(psi, attempt)
 

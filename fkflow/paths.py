@@ -109,7 +109,7 @@ def branched_energy(
     dt: float,
     noise: Tensor,
 ) -> Tensor:
-    """Mean A/T (B,) over the M paths that branch from each start; noise ξ (K, M, B, N, D), nothing is differentiated.
+    """A/T (M, B) of the M paths that branch from each start; noise ξ (K, M, B, N, D), nothing is differentiated.
 
     The same sum as `girsanov_action`, arranged so that U, v and V at x_0 are computed once for all M branches, and the
     last point of a path costs one forward pass of U: K = 1 takes one drift and M forward passes.
@@ -131,4 +131,4 @@ def branched_energy(
         action = action + 0.5 * dt * height
     with torch.no_grad():
         action = action - log_psi(x)
-    return action.view(paths, walkers).mean(0) / (steps * dt)
+    return action.view(paths, walkers) / (steps * dt)

@@ -60,7 +60,7 @@ class TrainConfig(Section):
         0,
         ge=0,
         le=10**4,
-        description="paths of each walker; 0: an orthogonal frame, in many dimensions part of one",
+        description="paths of each walker; 0: an orthogonal frame, or as much of it as pays",
     )
     antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
     steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")

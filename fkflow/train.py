@@ -24,8 +24,8 @@ from fkflow.gradients import (
     flat_step,
     jacobian,
     jacobian_slope,
-    path_count,
     path_energies,
+    path_samples,
     pathwise_gradient,
     weighted_median,
 )
@@ -47,6 +47,9 @@ JUDGED_WILD = 100.0
 #: a step is taken back when energy plus spread are this many spreads away from their best; the spread counts as no less
 #: than SMALLEST natural energies, below which nothing is worth taking back
 JUMP, SMALLEST = 8.0, 0.02
+#: coordinates up to which a whole frame of paths leaves every walker; fewest paths beyond, and what an iteration costs besides
+#: in forward passes: moves, drift and jacobians
+WHOLE_FRAME, FEWEST_PATHS, OTHER = 32, 8, 25.0
 #: iterations in a row below train.stop_spread that end the training
 QUIET = 10
 #: walkers that training never begins with fewer of
@@ -91,6 +94,8 @@ class TrainState:
     caution: float = 1.0
     undone: int = 0
     quiet: int = 0
+    #: paths from each walker where a whole frame is many; 0: a whole frame, which shows a drift that is exact from the start
+    paths: int = 0
     #: energy plus spread, and spread, of the best iteration so far; the network and walkers it was seen with
     best: tuple[float, float] = (0.0, math.inf)
     snapshot: dict[str, Any] | None = None
@@ -109,6 +114,7 @@ class TrainState:
             "caution": self.caution,
             "undone": self.undone,
             "quiet": self.quiet,
+            "paths": self.paths,
             "best": list(self.best),
             "snapshot": self.snapshot,
         }
@@ -124,6 +130,7 @@ class TrainState:
             self.adam.load_state_dict(copy.deepcopy(state["adam"]))
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.caution, self.undone, self.quiet = state["caution"], state["undone"], state["quiet"]
+        self.paths = state["paths"]
         self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
 
 
@@ -239,10 +246,36 @@ def _energies(system: System, config: TrainConfig, state: TrainState, unit: floa
     assert isinstance(net, LogPsi)
     if config.estimator == "local_energy":
         return local_energy(net, system, walkers.x)
-    paths = config.paths or path_count(walkers.x[0].numel()) * (2 if config.antithetic else 1)
-    return path_energies(
-        net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt, antithetic=config.antithetic
-    )
+    d = walkers.x[0].numel()
+    if config.paths or config.antithetic or d <= WHOLE_FRAME:
+        paths = config.paths or d * (2 if config.antithetic else 1)
+        return path_energies(
+            net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt, antithetic=config.antithetic
+        )
+    samples = path_samples(net, system, walkers.x, generator, paths=state.paths or d, steps=config.steps, dt=dt)
+    state.paths = paths_worth(samples, d)
+    return samples.mean(0)
+
+
+def paths_worth(samples: Tensor, coordinates: int) -> int:
+    """How many paths of a frame of `coordinates` are worth their cost, told by A/T (M, B) of M paths from each walker.
+
+    The spread s of the local energy is there with any number, the noise falls as n²/M: (OTHER + M)(s² + n²/M), the work
+    times the variance, is least at M = (n/s) √OTHER. From half a frame on the whole one is taken, which has no noise.
+    """
+    paths = len(samples)
+    noise = float(samples.var(0).median())
+    means = samples.mean(0)
+    # noise of the mean of part of a frame, whose sum is known: drawn without replacement
+    of_mean = noise / paths * (1 - (paths - 1) / (coordinates - 1))
+    away = 1.4826 * float((means - means.median()).abs().median())
+    spread = max(away**2 - of_mean, 0.0)
+    if not (math.isfinite(noise) and math.isfinite(spread)):
+        return paths
+    wanted = math.sqrt(OTHER * noise / spread) if spread > 0 else coordinates
+    # no faster than by a factor of two: both are estimates
+    wanted = round(min(max(wanted, FEWEST_PATHS, paths / 2), 2 * paths))
+    return coordinates if 2 * wanted >= coordinates else wanted
 
 
 def _step(

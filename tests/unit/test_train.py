@@ -22,9 +22,11 @@ from fkflow.train import (
     HURRIED,
     MEASURING,
     MOST_UNDONE,
+    OTHER,
     Record,
     TrainState,
     begin,
+    paths_worth,
     train,
     walkers_at,
 )
@@ -317,3 +319,37 @@ def test_a_few_lost_walkers_do_not_stop_training(wild: tuple[float, ...], at: st
     config = config.model_copy(update={"iterations": 31})
     (record,) = train(system, land, config, state)
     assert record.energy == pytest.approx(system.reference().energy, rel=0.03)
+
+
+# --------------------------------------------------------------------------------- part of a frame of paths
+
+
+def test_paths_that_are_worth_their_cost() -> None:
+    """The number that makes (OTHER + M)(s² + n²/M) least, no faster than by twos; all where the rest has no spread."""
+    generator = torch.Generator().manual_seed(0)
+    spread, noise, d = 0.5, 2.0, 400
+    places = spread * torch.randn(4000, generator=generator, dtype=torch.float64)
+    found = 24
+    for _ in range(4):
+        samples = places + noise * torch.randn(found, 4000, generator=generator, dtype=torch.float64)
+        found = paths_worth(samples, d)
+    costs = {m: (OTHER + m) * (spread**2 + noise**2 / m) for m in range(2, d)}
+    assert costs[found] < 1.02 * min(costs.values()) and found == pytest.approx(20, abs=4)
+    # a drift that is nearly exact: twice as many each time, then all; a useless one: half as many, but never fewer than 8
+    frame = noise * torch.randn(d, 4000, generator=generator, dtype=torch.float64)
+    frame = frame - frame.mean(0)  # the sum over a frame has no noise
+    assert paths_worth(frame[:24], d) == 48 and paths_worth(frame[:120], d) == d
+    assert paths_worth(100 * places + torch.randn(24, 4000, generator=generator, dtype=torch.float64), d) == 12
+    assert paths_worth(samples[:3] * math.nan, d) == 3
+
+
+def test_many_exact_oscillators_take_whole_frames_and_stop() -> None:
+    """40 coupled oscillators start exact; a part of a frame would hide that behind its noise, and drive them off."""
+    system = find("chain")(particles=40)
+    arguments = prepared(system, walkers=64, iterations=40, stop_spread=1e-3)
+    records = list(train(*arguments))
+    assert len(records) == 10 and arguments[3].paths == 40
+    assert records[-1].energy == pytest.approx(system.reference().energy, abs=1e-5)
+    # the twin: with 8 of 40 paths the noise is seen as a spread
+    noisy = prepared(system, walkers=64, iterations=12, stop_spread=1e-3, paths=8)
+    assert len(list(train(*noisy))) == 12 and list(train(*noisy)) == []
