@@ -12,6 +12,7 @@ import datetime
 import json
 import os
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class _Group:
     local_rank: int
     local_world: int
     store: Any
+    hosts: bool
 
 
 _group: _Group | None = None
@@ -102,9 +104,7 @@ def joined() -> Iterator[None]:
     except BaseException as error:
         _tell(error)
         _leave()
-        # a launcher stops all ranks as soon as one ends: rank 0 speaks first
-        if number != 0 and 0 not in getattr(error, "lost", ()):
-            _wait("ended", FAREWELL)
+        _part_ways(getattr(error, "lost", ()))
         raise
     else:
         _leave()
@@ -132,7 +132,7 @@ def _join(number: int, count: int) -> None:
     except (RuntimeError, OSError) as error:
         first = str(error).splitlines()[0]
         raise RankError(f"rank {number} of {count} could not join the others at {host}:{port}: {first}") from error
-    _group = _Group(number, count, *local, store)
+    _group = _Group(number, count, *local, store, hosted)
     if number == 0:
         atexit.register(_set, store, "ended", "")
 
@@ -141,8 +141,9 @@ def _leave() -> None:
     """Close the connections, which wakes those who wait for this rank; no more collectives after it."""
     import torch.distributed as dist
 
-    with suppress(RuntimeError):
-        dist.destroy_process_group()
+    if dist.is_initialized():
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
 
 
 def _end() -> None:
@@ -159,10 +160,19 @@ def _set(store: Any, key: str, text: str) -> None:
         store.set(key, text)
 
 
-def _wait(key: str, seconds: float) -> None:
+def _part_ways(lost: Sequence[int]) -> None:
+    """Before ending with an error: launchers stop all ranks as soon as one ends, and rank 0 should have spoken by then."""
     assert _group is not None
-    with suppress(RuntimeError):
-        _group.store.wait([key], datetime.timedelta(seconds=seconds))
+    if _group.rank:
+        keys, seconds = ([] if 0 in lost else ["ended"]), FAREWELL
+    else:
+        # where this rank keeps the store, the others still have to read there why
+        left = [other for other in range(1, _group.world) if _group.hosts and other not in lost]
+        keys, seconds = [f"word/{other}" for other in left], LAST_WORDS
+    if keys:
+        with suppress(RuntimeError):
+            _group.store.wait(keys, datetime.timedelta(seconds=seconds))
+        time.sleep(0.5)  # what was waited for still has to happen
 
 
 def _tell(error: BaseException) -> None:
@@ -182,6 +192,8 @@ def _collective() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        # its frames hold the connections, which could not be closed
+        traceback.clear_frames(error.__traceback__)
         raise _why(str(error).splitlines()[0]) from error
 
 
@@ -189,6 +201,7 @@ def _why(broken: str) -> FkflowError:
     assert _group is not None
     store, number, count = _group.store, _group.rank, _group.world
     _set(store, f"word/{number}", "")
+    _leave()
     others = [other for other in range(count) if other != number]
     until = time.monotonic() + LAST_WORDS
     silent = others
