@@ -117,6 +117,9 @@ def _join(number: int, count: int) -> None:
     import torch
     import torch.distributed as dist
 
+    # imported later, its functions would have the group for a default argument, and connections could not be closed
+    import torch.distributed.nn
+
     # torchrun keeps the store itself: it then outlives every rank
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     patience = datetime.timedelta(seconds=PATIENCE)

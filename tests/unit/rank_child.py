@@ -211,7 +211,7 @@ def fail(out: str) -> None:
     """The errors with which this rank ends when one of them fails; rank 0 dies at last, unheard."""
     found: dict[str, str] = {}
     # rank 0 says that it has ended when it exits, which is not yet
-    ranks.FAREWELL = 0.2
+    ranks.FAREWELL = 0.5
     for attempt, (who, how) in enumerate(FAILURES):
         os.environ["MASTER_PORT"] = os.environ["PORTS"].split()[attempt]
         try:
