@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fkflow import ranks
+from fkflow import joining, ranks
 from fkflow.errors import FkflowError, ToleranceError, UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def run(
         return
     from fkflow import folders, progress
 
-    with ranks.joined():
+    with joining.joined():
         loaded = config.load(recipe, overrides or ())
         out = Path("runs") / loaded.name if out is None else out
         created = []
@@ -128,18 +128,19 @@ def measure(
     """Measure and project a finished run again, its drift frozen: other samples, a smaller error."""
     from fkflow import folders, progress
 
-    folder = folders.find_result(run).parent
-    from fkflow.run import measure_again
+    with joining.joined():
+        folder = folders.find_result(run).parent
+        from fkflow.run import measure_again
 
-    with ranks.joined(), progress.watch(as_json) as watcher:
-        result = measure_again(
-            folder,
-            overrides=overrides or (),
-            seed=seed,
-            threads=threads,
-            device=str(device),
-            progress=watcher,
-        )
+        with progress.watch(as_json) as watcher:
+            result = measure_again(
+                folder,
+                overrides=overrides or (),
+                seed=seed,
+                threads=threads,
+                device=str(device),
+                progress=watcher,
+            )
     _present(result, as_json)
 
 
@@ -253,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     number = 0
     try:
-        number, _ = ranks.launched()
+        number, _ = joining.launched()
         with _silence() if number else contextlib.nullcontext():
             # the exit code of an early exit, else what the command returned: nothing
             code = app(arguments or ["--help"], prog_name="fkflow", standalone_mode=False) or 0

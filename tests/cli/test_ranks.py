@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,6 +168,19 @@ def test_two_ranks_speak_and_write_once(two: tuple[Path, str, str]) -> None:
         assert file["provenance"].attrs["ranks"] == 2 and file["provenance"].attrs["device"] == "cpu"
         assert file["training/iteration"].shape == (60,)
     assert "ranks                2 on cpu" in read_result(folder / "out").describe()
+
+
+def test_two_ranks_measure_again(two: tuple[Path, str, str], tmp_path: Path) -> None:
+    shutil.copytree(two[0] / "out", tmp_path / "out")
+    before = read_result(tmp_path / "out")
+    finer = ["--threads", "1", "--seed", "8", "--set", "measure.target_error=0.001", *VARIATIONAL]
+    done = subprocess.run(
+        launched("measure", "out", *finer), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and done.stdout.count("variational energy") == 1, done.stderr
+    after = read_result(tmp_path / "out")
+    assert after.ranks == 2 and after.provenance["measure_seed"] == 8 and after.measurement.projection is None
+    assert after.energy.error <= 0.001 and 1e-9 < abs(sigmas(after, before)[0]) < 4
 
 
 def test_a_rank_with_another_potential_is_seen(one: Result, tmp_path: Path) -> None:

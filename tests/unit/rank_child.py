@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fkflow import ranks, train
+from fkflow import joining, ranks, train
 from fkflow.config import MeasureConfig, ProjectConfig, TrainConfig
 from fkflow.errors import NumericalError
 from fkflow.landscape import explore
@@ -199,7 +199,7 @@ def families() -> float:
 
 def work() -> dict[str, object]:
     """Everything that goes well."""
-    with ranks.joined():
+    with joining.joined():
         found = collectives() | steps() | training() | {"families": families()}
         found |= {f"measured {name}": value for name, value in measuring().items()}
         # the twin: one rank samples another function
@@ -211,11 +211,11 @@ def fail(out: str) -> None:
     """The errors with which this rank ends when one of them fails; rank 0 dies at last, unheard."""
     found: dict[str, str] = {}
     # rank 0 says that it has ended when it exits, which is not yet
-    ranks.FAREWELL = 0.5
+    joining.FAREWELL = 0.5
     for attempt, (who, how) in enumerate(FAILURES):
         os.environ["MASTER_PORT"] = os.environ["PORTS"].split()[attempt]
         try:
-            with ranks.joined():
+            with joining.joined():
                 ranks.share(None)
                 if ranks.rank() == who:
                     if how == "dies":

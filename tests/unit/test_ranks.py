@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fkflow import ranks
+from fkflow import joining, ranks
 from fkflow.errors import UsageError
 from fkflow.registry import find
 from fkflow.statistics import z_score
+from fkflow.store import read_result
 
 CHILD = Path(__file__).with_name("rank_child.py")
 WAYS = ("spring", "wide spring", "some slopes", "explicit spring", "adam", "pathwise")
@@ -73,7 +74,7 @@ def test_alone_nothing_happens(alone: dict[str, np.ndarray]) -> None:
 
 
 def test_alone_nothing_is_imported() -> None:
-    code = "import sys; from fkflow import ranks\nwith ranks.joined(): pass\nsys.exit('torch' in sys.modules)"
+    code = "import sys; from fkflow import joining\nwith joining.joined(): pass\nsys.exit('torch' in sys.modules)"
     environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 
@@ -177,6 +178,12 @@ def test_the_other_learns_why(folder: Path) -> None:
     }
 
 
+def test_a_result_of_an_older_version_is_one_process(write_run, tmp_path: Path) -> None:
+    assert write_run(tmp_path / "result.h5").ranks == read_result(tmp_path).ranks == 1
+    provenance = {"seed": 0, "device": "cpu", "version": "0.1.0", "ranks": 4}
+    assert write_run(tmp_path / "result.h5", provenance=provenance).ranks == read_result(tmp_path).ranks == 4
+
+
 def test_walkers_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranks, "world", lambda: 3)
     ranks.check_share("train.walkers", 99)
@@ -197,6 +204,6 @@ def test_an_environment_that_makes_no_sense(environment, word, monkeypatch: pyte
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "x", "MASTER_PORT": "1", **environment}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=word):
-        ranks.launched()
+        joining.launched()
     monkeypatch.delenv("MASTER_ADDR")
-    assert ranks.launched() == (0, 1)
+    assert joining.launched() == (0, 1)
