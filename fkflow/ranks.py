@@ -120,16 +120,23 @@ def total(tensor: Tensor) -> Tensor:
 
 
 def alike(tensors: Iterable[Tensor]) -> None:
-    """Give every rank the values of rank 0's tensors, in place; together."""
+    """Give every rank the values of rank 0's tensors (of one device), in place; together."""
     if _group is None:
         return
     import torch
     import torch.distributed as dist
 
-    with torch.no_grad(), _collective():
-        for tensor in tensors:
-            _meet(tensor)
-            dist.broadcast(tensor, 0)
+    kinds: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        kinds.setdefault(tensor.dtype, []).append(tensor.detach())
+    for kind in kinds.values():
+        # one message: each costs time, whatever its length
+        flat = torch.cat([tensor.flatten() for tensor in kind])
+        with _collective():
+            _meet(flat)
+            dist.broadcast(flat, 0)
+        for tensor, values in zip(kind, flat.split([t.numel() for t in kind]), strict=True):
+            tensor.copy_(values.view_as(tensor))
 
 
 def _meet(tensor: Tensor) -> None:
