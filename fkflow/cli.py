@@ -57,6 +57,14 @@ Threads = Annotated[
 ]
 On = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
+Target = Annotated[
+    float | None,
+    typer.Option(
+        "--target-error",
+        metavar="ENERGY",
+        help="Error of the energy to reach, with no more work than it takes.",
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its result.h5.")]
 
 
@@ -73,6 +81,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def run(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe.")],
     overrides: Overrides = None,
+    target_error: Target = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; left out: runs/<recipe>.")] = None,
     seed: Seed = None,
     device: On = Device.auto,
@@ -84,17 +93,18 @@ def run(
     """Train on a recipe, then measure and project, and write the run folder."""
     from fkflow import config
 
+    settings = [*_targets(target_error, "train", "measure", "project"), *(overrides or ())]
     if dry_run:
         from fkflow.report import to_json
 
-        loaded = config.load(recipe, overrides or ())
+        loaded = config.load(recipe, settings)
         resolved = loaded.recipe.resolved()
         typer.echo(to_json(resolved) if as_json else config.to_toml(resolved).rstrip())
         return
     from fkflow import folders, progress
 
     with joining.joined():
-        loaded = config.load(recipe, overrides or ())
+        loaded = config.load(recipe, settings)
         out = Path("runs") / loaded.name if out is None else out
         created = []
         if ranks.rank() == 0:
@@ -120,6 +130,7 @@ def run(
 def measure(
     run: RunFolder,
     overrides: Overrides = None,
+    target_error: Target = None,
     seed: Seed = None,
     device: On = Device.auto,
     threads: Threads = None,
@@ -135,7 +146,7 @@ def measure(
         with progress.watch(as_json) as watcher:
             result = measure_again(
                 folder,
-                overrides=overrides or (),
+                overrides=[*_targets(target_error, "measure", "project"), *(overrides or ())],
                 seed=seed,
                 threads=threads,
                 device=str(device),
@@ -284,6 +295,21 @@ def _silence() -> Iterator[None]:
     """Nothing on stdout: rank 0 prints the same."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
+
+
+def _targets(error: float | None, *sections: str) -> list[str]:
+    """--target-error as --set of every section that has a target; what is set by hand comes later and wins."""
+    if error is None:
+        return []
+    if not 0 < error <= 1e9:
+        raise UsageError(f"--target-error {error:g}: an energy above 0 and at most 1e9 is needed")
+    keys = {"target_error": repr(error)}
+    measured = {**keys, "walkers": "0"}
+    return [
+        f"{section}.{key}={value}"
+        for section in sections
+        for key, value in (keys if section == "train" else measured).items()
+    ]
 
 
 def _complain(message: str, code: int) -> int:

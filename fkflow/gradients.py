@@ -16,14 +16,26 @@ from torch.utils.checkpoint import checkpoint
 
 from fkflow import ranks
 from fkflow.networks import LogPsi, PairDrift
-from fkflow.parallel import each
+from fkflow.parallel import each, fitting
 from fkflow.paths import branched_energy, brownian_frames, girsanov_action
 from fkflow.system import System
 
 #: paths longer than this are recomputed, in segments of about √K steps, instead of kept for backpropagation
 KEEP_STEPS = 8
+#: coordinates up to which a whole frame of paths leaves a walker, and the paths beyond
+WHOLE_FRAME, PART_OF_FRAME = 32, 16
+#: configurations that go through a forward pass at once, for each that goes through a gradient
+FORWARD = 2
 #: median absolute deviations beyond which an energy is called wild
 WILD = 1000.0
+
+
+def path_count(coordinates: int) -> int:
+    """One-step paths that tell the energy at one place: a whole frame, or part of one in many dimensions.
+
+    Part of a frame costs no more in any number of dimensions, and is exact for the part of ∇v that is a multiple of 1.
+    """
+    return coordinates if coordinates <= WHOLE_FRAME else PART_OF_FRAME
 
 
 def path_energies(
@@ -36,15 +48,12 @@ def path_energies(
     steps: int,
     dt: float,
     antithetic: bool = False,
-    chunk: int = 4096,
 ) -> Tensor:
     """A/T (B,) of the paths that leave each walker x (B, N, D), averaged over its `paths`; dt in absolute time.
 
-    Walkers go in chunks of about `chunk` path points, which keeps the work inside the processor's cache and gives every
-    thread something to do. A chunk has its own seed: the result does not depend on the number of threads.
+    Walkers go in chunks of path points that fit (`parallel.chunk_size`). A chunk has its own seed: the result does not
+    depend on the number of threads.
     """
-    parts = x.split(max(1, chunk // paths))
-    seeds = torch.randint(2**62, (len(parts),), generator=generator, device=x.device).tolist()
 
     def energies(item: tuple[Tensor, int]) -> Tensor:
         part, seed = item
@@ -52,10 +61,16 @@ def path_energies(
         noise = brownian_frames(len(part), paths, steps, tuple(part.shape[1:]), own, antithetic=antithetic)
         return branched_energy(psi, psi.value_and_drift, system.potential, part, dt, noise.to(part.dtype))
 
-    return torch.cat(each(energies, list(zip(parts, seeds, strict=True))))
+    def attempt(chunk: int) -> Tensor:
+        # a path ends with a forward pass, which holds a third of what a gradient holds
+        parts = x.split(max(1, FORWARD * chunk // paths))
+        seeds = torch.randint(2**62, (len(parts),), generator=generator, device=generator.device).tolist()
+        return torch.cat(each(energies, list(zip(parts, seeds, strict=True))))
+
+    return fitting(psi, attempt)
 
 
-def jacobian(psi: LogPsi, x: Tensor, chunk: int = 512) -> Tensor:
+def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
     """Per-walker gradients ∂θU(x_b), (B, P), parameters in the order of ``psi.parameters()``."""
     parameters = {name: p.detach() for name, p in psi.named_parameters()}
     buffers = dict(psi.named_buffers())
@@ -70,7 +85,8 @@ def jacobian(psi: LogPsi, x: Tensor, chunk: int = 512) -> Tensor:
         per_walker = vmap(grad(single), in_dims=(None, 0))
         return torch.cat([g.reshape(len(part), -1) for g in per_walker(parameters, part).values()], 1)
 
-    return torch.cat(each(rows, x.split(chunk)))
+    # the weights of every walker are held apart
+    return fitting(psi, lambda chunk: torch.cat(each(rows, x.split(max(1, chunk // 4)))))
 
 
 def jacobian_slope(psi: LogPsi, x: Tensor, at_x: Tensor, generator: torch.Generator, step: float) -> Tensor:
@@ -129,14 +145,32 @@ def pathwise_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Put ∂θ mean(A)/T into .grad; returns A/T (B,) and the ends x_K (B, N, D), detached.
 
+    Goes by chunks of `train.chunk` walkers where that is set, or where memory runs out.
+    """
+    noise = brownian_frames(len(x), 1, steps, tuple(x.shape[1:]), generator, orthogonal=False)[:, 0].to(x.dtype)
+
+    def attempt(chunk: int) -> tuple[Tensor, Tensor]:
+        net.zero_grad(set_to_none=True)
+        size = chunk if net.chunk else len(x)
+        parts = zip(x.split(size), noise.split(size, 1), strict=True)
+        energies, ends = zip(*(_add_gradient(net, system, y, part, dt, len(x)) for y, part in parts), strict=True)
+        return torch.cat(energies), torch.cat(ends)
+
+    return fitting(net, attempt)
+
+
+def _add_gradient(
+    net: LogPsi | PairDrift, system: System, x: Tensor, noise: Tensor, dt: float, walkers: int
+) -> tuple[Tensor, Tensor]:
+    """Add ∂θ ΣA/(B T) over some of the B walkers to .grad; returns their A/T and ends.
+
     A = Σ[v·dW + ½v²dt + V dt] − Û(x_K) with Û the network itself, its parameters detached: the value that later time would
     add. x_0 is fixed. A `PairDrift` has no Û, but only ∇Û(x_K) enters a gradient: its own drift there, held fixed, takes
     that place (without it, short paths teach v → 0). Long paths are recomputed segment by segment in the backward pass, so
     memory grows as √K.
     """
     gradient_net = isinstance(net, LogPsi)
-    noise = brownian_frames(len(x), 1, steps, tuple(x.shape[1:]), generator, orthogonal=False)[:, 0].to(x.dtype)
-    net.zero_grad(set_to_none=True)
+    steps = len(noise)
     frozen = {name: p.detach() for name, p in net.named_parameters()}
 
     def drift(y: Tensor) -> Tensor:
@@ -173,7 +207,7 @@ def pathwise_gradient(
             loss = action
         else:
             loss = action - (net.drift(y) * y).sum((1, 2))
-        (loss.mean() / (steps * dt)).backward()
+        (loss.sum() / (walkers * steps * dt)).backward()
     return action.detach() / (steps * dt), y.detach()
 
 

@@ -18,6 +18,10 @@ from fkflow.system import Nuclei, System
 
 #: a mode is harmonic when V rises along it as its curvature says, within this factor; else its width is a balance
 ANHARMONIC = 2.0
+#: values a descent must stay below the largest of
+MEMORY = 6
+#: minima kept times their coordinates: many particles have very many, all alike
+KEPT = 512
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     length = balance_length(system, lowest, generator)
     # Minima far above the lowest hold no density; the zero-point energy per mode sets what far means.
     keep = energies < energies.min() + 0.5 / length**2
-    minima = distinct(x[keep], energies[keep], 1e-2 * length)
+    most = max(1, min(64, KEPT // (n * dim)))
+    minima = distinct(x[keep], energies[keep], 1e-2 * length, most)
     hessians = torch.stack([potential_hessian(system, m) for m in minima])
     widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
     centre = minima.mean(0)
@@ -139,20 +144,20 @@ def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float)
     values, vectors = torch.linalg.eigh(hessian)
     origin = system.potential(minimum[None])
 
-    def rise(width: Tensor) -> Tensor:
-        """Mean rise of V (w, d) when each mode is displaced by ± width (w, d)."""
-        shift = (width[..., None] * vectors.T).reshape(-1, *minimum.shape)
+    def rise(width: Tensor, along: Tensor) -> Tensor:
+        """Mean rise of V (w, m) when each of the modes `along` (d, m) is displaced by ± width (w, m)."""
+        shift = (width[..., None] * along.T).reshape(-1, *minimum.shape)
         both = 0.5 * (system.potential(minimum + shift) + system.potential(minimum - shift)) - origin
         return both.reshape(width.shape)
 
-    harmonic = (2 * values.clamp_min(1e-12 / length**4).sqrt()).rsqrt()
-    ratio = rise(harmonic[None])[0] * 8 * harmonic**2
-    grid = length * torch.logspace(-6, 6, 241, base=2, dtype=torch.float64)[:, None].expand(-1, len(values))
-    confined = rise(grid) * 8 * grid**2 >= 1
-    first = torch.where(confined.any(0), confined.int().argmax(0), torch.tensor(len(grid) - 1))
-    balanced = grid.gather(0, first[None])[0]
-    is_harmonic = (ratio < ANHARMONIC) & (ratio > 1 / ANHARMONIC)
-    return (vectors * torch.where(is_harmonic, harmonic, balanced)) @ vectors.T
+    width = (2 * values.clamp_min(1e-12 / length**4).sqrt()).rsqrt()
+    ratio = rise(width[None], vectors)[0] * 8 * width**2
+    # NaN counts as anharmonic
+    for mode in (~((ratio < ANHARMONIC) & (ratio > 1 / ANHARMONIC))).nonzero()[:, 0].tolist():
+        grid = length * torch.logspace(-6, 6, 241, base=2, dtype=torch.float64)[:, None]
+        confined = (rise(grid, vectors[:, mode : mode + 1]) * 8 * grid**2 >= 1)[:, 0]
+        width[mode] = grid[int(confined.int().argmax()) if confined.any() else -1, 0]
+    return (vectors * width) @ vectors.T
 
 
 def balance_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
@@ -172,21 +177,42 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
     return best
 
 
-def descend(system: System, x: Tensor, length: float, steps: int = 200) -> Tensor:
-    """L-BFGS descents of V from each start (S, N, D), in units where ℓ = 1."""
-    z = (x / length).clone().requires_grad_(True)
-    optimiser = torch.optim.LBFGS(
-        [z], max_iter=steps, history_size=20, line_search_fn="strong_wolfe", tolerance_grad=1e-9, tolerance_change=1e-12
-    )
+def descend(system: System, x: Tensor, length: float, steps: int = 400) -> Tensor:
+    """Gradient descents of V from each start (S, N, D), with steps of their own (Barzilai & Borwein, IMA J. Numer. Anal. 8,
+    141, 1988) that may rise above the last value, not above the last MEMORY: plain batched code starts a second sooner
+    than an optimiser class. Works in units where ℓ = 1.
+    """
+    z = x / length
+    value, slope = _value_and_slope(system, z, length)
+    rate = 1e-2 / (1 + slope.flatten(1).norm(dim=1))
+    recent = value[None].repeat(MEMORY, 1)
+    for step in range(steps):
+        tried = z - rate[:, None, None] * slope
+        tried_value, tried_slope = _value_and_slope(system, tried, length)
+        squared = slope.square().sum((1, 2))
+        # NaN compares false: such a step is not taken
+        taken = tried_value <= recent.amax(0) - 1e-4 * rate * squared
+        change, turn = tried - z, tried_slope - slope
+        curvature = (change * turn).sum((1, 2))
+        guess = change.square().sum((1, 2)) / curvature
+        guess = torch.where(curvature > 0, guess, 10 * rate).clamp(1e-12, 1e6)
+        rate = torch.where(taken, guess, 0.25 * rate)
+        keep = taken[:, None, None]
+        z, slope = torch.where(keep, tried, z), torch.where(keep, tried_slope, slope)
+        value = torch.where(taken, tried_value, value)
+        recent[step % MEMORY] = value
+        if not bool((slope.abs().amax((1, 2)) > 1e-9).any()):
+            break
+    return z * length
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        total = system.potential(z * length).sum() * length**2
-        total.backward()
-        return total
 
-    optimiser.step(closure)
-    return z.detach() * length
+def _value_and_slope(system: System, z: Tensor, length: float) -> tuple[Tensor, Tensor]:
+    """V ℓ² (S,) and its gradient (S, N, D) at z, in units where ℓ = 1."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_(True)
+        value = system.potential(z * length) * length**2
+        (slope,) = torch.autograd.grad(value.sum(), z)
+    return value.detach(), slope
 
 
 def potential_hessian(system: System, x: Tensor) -> Tensor:

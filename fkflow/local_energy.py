@@ -7,12 +7,9 @@ from torch import Tensor
 
 from fkflow.gradients import path_energies
 from fkflow.networks import LogPsi
+from fkflow.parallel import each, fitting
 from fkflow.system import System
 
-#: walker coordinates differentiated at once: bounds the memory and keeps the work in the processor's cache
-CHUNK = 4096
-#: end points of paths that are evaluated at once, for the same reason
-PATH_CHUNK = 2048
 #: time step of the paths that stand for the local energy, in natural times
 SHORT = 1e-9
 
@@ -32,11 +29,13 @@ def laplacian(psi: LogPsi, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
     """E_L (B,) at x (B, N, D), without graph, in chunks of walkers."""
-    out = []
-    for part in x.split(max(16, CHUNK // x[0].numel())):
+
+    def energies(part: Tensor) -> Tensor:
         lap, v = laplacian(psi, part)
-        out.append(system.potential(part) - 0.5 * (lap + v.square().sum((1, 2))))
-    return torch.cat(out)
+        return system.potential(part) - 0.5 * (lap + v.square().sum((1, 2)))
+
+    # the graph of the gradient stays while every row of the Hessian is taken
+    return fitting(psi, lambda chunk: torch.cat(each(energies, x.split(max(1, chunk // 2)))))
 
 
 def path_count(system: System) -> int:
@@ -62,5 +61,4 @@ def path_local_energy(
         steps=1,
         dt=SHORT * natural_time,
         antithetic=pairs,
-        chunk=max(PATH_CHUNK, 4 * PATH_CHUNK // max(1, system.particles // 2)),
     )

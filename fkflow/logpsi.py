@@ -15,6 +15,13 @@ class LogPsi(nn.Module):
 
     #: the network has the right tails by construction: training need not visit them more often than ψ² does
     knows_tails: ClassVar[bool] = False
+    #: configurations worked on at once; 0: as many as suit cache or device
+    chunk: int = 0
+
+    @property
+    def width(self) -> int:
+        """Numbers that the widest layer holds for one configuration: what decides how many fit in memory."""
+        return 256
 
     def forward(self, x: Tensor) -> Tensor:
         """log ψ, x (B, N, D) → (B,)."""

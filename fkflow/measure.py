@@ -6,6 +6,7 @@ tails, where a network is worst, often enough for error bars that are right (`sa
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from torch.func import jacfwd, vmap
 from fkflow import ranks
 from fkflow.config import MeasureConfig
 from fkflow.errors import NumericalError
+from fkflow.gradients import clipped
 from fkflow.landscape import Landscape
 from fkflow.local_energy import path_local_energy
 from fkflow.networks import LogPsi, PairDrift
@@ -33,6 +35,10 @@ MOVES_PER_SWEEP = 5
 FEWEST_SWEEPS = 10
 #: sweeps after which several ranks tell one another what they found
 SWEEPS_APART = 4
+#: independent energies that each walker gives where their number is left to the target error, and bounds of that number
+SAMPLES, FEWEST_WALKERS, MOST_WALKERS = 20, 512, 4096
+#: mean absolute deviations beyond which an energy does not count for it
+OUTLIERS = 10.0
 #: sweeps that are kept apart: beyond twice as many, neighbours are added, so that memory does not grow with time
 MOST_SWEEPS = 256
 #: walkers whose final places are stored
@@ -66,7 +72,9 @@ class Measuring:
         begun = time.perf_counter()
         self.net, self.system, self.landscape, self.config = net, system, landscape, config
         generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
-        pick = torch.randint(len(x), (config.walkers // ranks.world(),), generator=generator, device=x.device)
+        spread = _seen_spread(net, system, x, generator, landscape) if config.walkers == 0 else 0.0
+        walkers = config.walkers or ranks.share(walkers_for(config.target_error, spread))
+        pick = torch.randint(len(x), (-(-walkers // ranks.world()),), generator=generator, device=x.device)
         power = broad_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
         self.walkers = Walkers(x[pick].clone(), 0.1 * landscape.length**2, power)
         self.generator = generator
@@ -191,6 +199,22 @@ class Measuring:
             warnings,
             projection,
         )
+
+
+def walkers_for(target_error: float, spread: float) -> int:
+    """How many walkers reach an error while each gives about SAMPLES energies of this spread, a power of two."""
+    wanted = max(1.0, (spread / target_error) ** 2 / SAMPLES)
+    return int(min(max(2 ** math.ceil(math.log2(wanted)), FEWEST_WALKERS), MOST_WALKERS))
+
+
+def _seen_spread(
+    net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator, landscape: Landscape
+) -> float:
+    """Standard deviation of the local energy at x, single outliers drawn in; infinite where there is no log ψ."""
+    if not isinstance(net, LogPsi):
+        return math.inf
+    energies = path_local_energy(net, system, x, generator, landscape.length**2)
+    return float(clipped(energies, OUTLIERS).std())
 
 
 class _Langevin:

@@ -56,23 +56,32 @@ class MolecularNet(LogPsi):
         self.log_exponents = nn.Parameter(torch.tensor([1.0, 0.6]).repeat(m).log() + charges.log().repeat_interleave(2))
         self.log_weights = nn.Parameter(torch.zeros((2 * m,) * electrons))
         self.log_beta = nn.Parameter(torch.zeros(2))
+        self.register_buffer("unequal", (~torch.eye(m, dtype=torch.bool)).flatten().nonzero()[:, 0])
+        self.register_buffer("orders", labellings(images, electrons))
         features = electrons * m * (2 + (m - 1)) + (2 + 2 * m if electrons == 2 else 0)
         self.net = mlp([features] + [hidden] * layers + [1], final_scale=0.0)
 
+    @property
+    def width(self) -> int:
+        layer = self.net[0]
+        return len(self.orders) * max(layer.in_features, layer.out_features)
+
     def features(self, near: Tensor, apart: Tensor | None) -> Tensor:
-        """Cusp-free functions (B, F) of the distances near (B, n, M) and apart (B,), for one labelling of the particles."""
-        m = len(self.charges)
-        scaled = near * self.charges
-        out = [logarithm(scaled).flatten(1), saturating(scaled).flatten(1)]
-        ratio = near / (1 + near)
-        for a in range(m):
-            for b in range(m):
-                if a != b:
-                    out.append(ratio[..., a] * (logarithm(near[..., b]) - logarithm(self.bonds[a, b])))
+        """Cusp-free functions (B, F) of the distances near (B, n, M) and apart (B,), for the first labelling.
+
+        Any other labelling of particles and nuclei only changes their order (`orders`).
+        """
+        logs, ratio = logarithm(near * self.charges), near / (1 + near)
+        bare = logarithm(near)
+        out = [logs.flatten(1), saturating(near * self.charges).flatten(1)]
+        if len(self.charges) > 1:
+            # r_iA (s(r_iB) - s(R_AB)) for A != B
+            cross = ratio[..., :, None] * (bare[..., None, :] - logarithm(self.bonds))
+            out.append(cross.flatten(2)[..., self.unequal].mT.flatten(1))
         if apart is not None:
             far = logarithm(apart)
             out += [far[:, None], saturating(apart)[:, None]]
-            out.append((ratio * (far[:, None, None] - logarithm(near.flip(1)))).flatten(1))
+            out.append((ratio * (far[:, None, None] - bare.flip(1))).flatten(1))
         return torch.cat(out, -1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,14 +103,26 @@ class MolecularNet(LogPsi):
             weights = 0.5 * (weights + weights.T)
             terms = weights + orbitals[:, 0, :, None] + orbitals[:, 1, None, :]
             value = value + torch.logsumexp(terms.flatten(1), -1)
-        inputs = []
-        for image in self.images:
-            turned = near[..., image]
-            inputs.append(self.features(turned, apart))
-            if apart is not None:
-                inputs.append(self.features(turned.flip(1), apart))
-        stacked = self.net(torch.cat(inputs)).view(len(inputs), -1)
-        return value + stacked.mean(0)
+        # every labelling sees the same functions in another order
+        seen = self.features(near, apart).index_select(1, self.orders.flatten()).view(len(x), *self.orders.shape)
+        return value + self.net(seen).squeeze(-1).mean(1)
+
+
+def labellings(images: Tensor, electrons: int) -> Tensor:
+    """Which functions (labellings, F) of `MolecularNet.features` an exchange of nuclei and electrons puts in each place."""
+    m = images.shape[1]
+
+    def names(electron: list[int], nucleus: list[int]) -> list[tuple[int, ...]]:
+        """What each feature is about when particles and nuclei are taken in this order: the order of `features`."""
+        near = [(i, a) for i in electron for a in nucleus]
+        out: list[tuple[int, ...]] = [(kind, *pair) for kind in range(2) for pair in near]
+        out += [(2, a, b, i) for a in nucleus for b in nucleus if a != b for i in electron]
+        return out + ([(3,), (4,)] + [(5, *pair) for pair in near] if electrons == 2 else [])
+
+    first = list(range(electrons))
+    plain = names(first, list(range(m)))
+    turned = [names(electron, image) for image in images.tolist() for electron in (first, first[::-1])[:electrons]]
+    return torch.tensor([[plain.index(name) for name in order] for order in turned])
 
 
 def nuclear_symmetries(bonds: Tensor, charges: Tensor) -> list[list[int]]:

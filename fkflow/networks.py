@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import linear, silu
 
 from fkflow.landscape import Landscape
 from fkflow.logpsi import LogPsi, mlp
@@ -54,6 +54,10 @@ class GenericNet(LogPsi):
         self.root = nn.Parameter(torch.eye(d) * math.sqrt(0.5 * (GAUSSIAN_SHARE if soft else 1.0)))
         self.log_tails = nn.Parameter(torch.tensor([0.5 * (1 - GAUSSIAN_SHARE), FAINT]).log()) if soft else None
         self.net = mlp([d] + [hidden] * layers + [1], final_scale=0.0)
+
+    @property
+    def width(self) -> int:
+        return max(layer.in_features + layer.out_features for layer in self.net if isinstance(layer, nn.Linear))
 
     def forward(self, x: Tensor) -> Tensor:
         z = (x.flatten(1) - self.centre) @ self.whiten
@@ -109,6 +113,11 @@ class SymmetricNet(LogPsi):
             self.pair_readout = mlp([hidden] + [1], final_scale=0.0)
             self.jastrow = nn.Parameter(torch.zeros(pair_features))
 
+    @property
+    def width(self) -> int:
+        rows = max(self.particles, len(self.first))
+        return rows * (self.message[0].out_features + len(self.WIDTHS) + 1)
+
     def _root(self, stiffness: Tensor) -> Tensor:
         """Symmetric √S (D, D), or its one number for isotropic systems."""
         values, vectors = torch.linalg.eigh(stiffness)
@@ -138,18 +147,26 @@ class SymmetricNet(LogPsi):
             return value + self.readout(silu(self.message(features))).sum((1, 2))
         r2 = (x[:, self.first] - x[:, self.second]).square().sum(-1, keepdim=True)
         pair = torch.cat([self.heights * (r2 * self.exponents).exp(), (1 + r2).sqrt()], -1)
+        assert self.pair_in is not None
         hidden = silu(self.pair_in(pair))
         received = torch.zeros(*x.shape[:2], hidden.shape[-1], dtype=x.dtype, device=x.device)
         received = received.index_add(1, self.first, hidden).index_add(1, self.second, hidden)
         particle = silu(self.message(torch.cat([features, received / math.sqrt(self.particles)], -1)))
-        ends = particle[:, self.first] + particle[:, self.second]
-        second = silu(self.pair_out(torch.cat([hidden, ends, pair], -1)))
-        return (
-            value
-            + self.readout(particle).sum((1, 2))
-            + self.pair_readout(second).sum((1, 2))
-            + (pair @ self.jastrow).sum(1)
-        )
+        second = silu(self._pair_layer(hidden, particle, pair))
+        # what is linear in the pairs is summed over them first
+        pairs = self.pair_readout(second.sum(1)).squeeze(-1) + pair.sum(1) @ self.jastrow
+        return value + self.readout(particle).sum((1, 2)) + pairs
+
+    def _pair_layer(self, hidden: Tensor, particle: Tensor, pair: Tensor) -> Tensor:
+        """The layer `pair_out` of [hidden, particle_i + particle_j, pair] for all pairs (B, pairs, hidden).
+
+        Its part that acts on particles is applied to N of them, not to N(N − 1)/2 pairs, and nothing is concatenated.
+        """
+        layer, width = self.pair_out[0], hidden.shape[-1]
+        own, ends, seen = layer.weight.split([width, width, pair.shape[-1]], 1)
+        sent = particle @ ends.T
+        total = linear(hidden, own, layer.bias) + linear(pair, seen)
+        return total + sent[:, self.first] + sent[:, self.second]
 
 
 def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: int, seed: int) -> LogPsi | PairDrift:

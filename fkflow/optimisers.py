@@ -65,16 +65,34 @@ class Spring:
         residual = r - rows @ carried
         shift = damping * o.square().sum() / walkers
         if rows.shape[0] <= rows.shape[1]:
-            phi = carried + rows.T @ solve(ranks.gather(ranks.part(rows) @ rows.T), shift, residual)
+            phi = carried + rows.T @ solve(shared_gram(rows.T), shift, residual)
         else:
-            own = ranks.part(rows)
-            phi = carried + solve(ranks.total(own.T @ own), shift, rows.T @ residual)
+            phi = carried + solve(shared_gram(rows), shift, rows.T @ residual)
         self.change = rate * float((o @ phi).norm())
         # The bound shrinks the stored momentum too; shrinking only the step was a cause of divergence.
         if self.change > self.max_change:
             phi = phi * (self.max_change / self.change)
         self.last = phi
         return -rate * phi
+
+
+def shared_gram(a: Tensor) -> Tensor:
+    """AᵀA (n, n) of a matrix (m, n) that all ranks hold: each multiplies a part of its rows."""
+    return ranks.total(gram(ranks.part(a)))
+
+
+def gram(a: Tensor, block: int = 256) -> Tensor:
+    """AᵀA (n, n) of A (m, n): blocks on one side of the diagonal, the others mirrored, at little more than half the work."""
+    n = a.shape[1]
+    if n < 2 * block:
+        return a.T @ a
+    out = a.new_empty(n, n)
+    for i in range(0, n, block):
+        j = min(i + block, n)
+        row = a[:, i:j].T @ a[:, i:]
+        out[i:j, i:] = row
+        out[j:, i:j] = row[:, j - i :].T
+    return out
 
 
 def solve(gram: Tensor, shift: Tensor, rhs: Tensor) -> Tensor:

@@ -42,6 +42,15 @@ class PairDrift(nn.Module):
             [own + (hidden if particles > 1 else 0)] + [hidden] * layers + [centre.numel()], final_scale=0.01
         )
 
+    #: configurations worked on at once; 0: as many as suit cache or device
+    chunk: int = 0
+
+    @property
+    def width(self) -> int:
+        """Numbers that the widest layer holds for one configuration."""
+        layer = self.single[0] if self.pair is None else self.pair[0]
+        return max(1, len(self.first)) * max(layer.in_features, layer.out_features)
+
     def forward(self, x: Tensor) -> Tensor:
         """Drift v (B, N, D) at x (B, N, D)."""
         y = (x - self.centre) / self.length

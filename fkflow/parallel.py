@@ -1,14 +1,33 @@
-"""Work on chunks of walkers, one chunk a thread: small operations gain nothing from threads inside them."""
+"""Work on chunks of walkers that fit the cache or the device, one chunk a thread.
+
+Small operations gain nothing from threads inside them, and layers that leave the cache cost twice the time.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
+
+from fkflow.errors import NumericalError
+
+if TYPE_CHECKING:
+    from fkflow.logpsi import LogPsi
+    from fkflow.pair_drift import PairDrift
+
+log = logging.getLogger("fkflow")
+
+#: numbers in the widest layer of a chunk that stay in the cache of a CPU
+IN_CACHE = 2**18
+#: layers of that width for which there must be room on a GPU
+ON_DEVICE = 64
+#: configurations at once that are never worth splitting
+FEWEST = 16
 
 Item = TypeVar("Item")
 Out = TypeVar("Out")
@@ -32,11 +51,53 @@ def each(work: Callable[[Item], Out], items: Sequence[Item]) -> list[Out]:
     return list(_pool(threads).map(work, items))
 
 
-def value_and_drift(
-    field: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, chunk: int = 2048
-) -> tuple[Tensor, Tensor]:
-    """A log ψ and its gradient, (B,) and (B, N, D), by chunks of the walkers x (B, N, D)."""
-    if len(x) <= chunk:
-        return field(x)
-    values, drifts = zip(*each(field, x.split(chunk)), strict=True)
-    return torch.cat(values), torch.cat(drifts)
+def chunk_size(net: LogPsi | PairDrift) -> int:
+    """Configurations to work on at once: the recipe's `train.chunk`, else as many as the cache or the device holds."""
+    if net.chunk:
+        return net.chunk
+    parameter = next(net.parameters(), None)
+    numbers = IN_CACHE
+    if parameter is not None and parameter.is_cuda:
+        numbers = torch.cuda.mem_get_info(parameter.device)[0] // (ON_DEVICE * parameter.element_size())
+    return max(FEWEST, int(numbers / net.width))
+
+
+def fitting(net: LogPsi | PairDrift, attempt: Callable[[int], Out]) -> Out:
+    """attempt(chunk), again with half the chunk, of this and all later work, whenever memory runs out.
+
+    Raises NumericalError if one configuration at a time is too much.
+    """
+    while True:
+        chunk = chunk_size(net)
+        try:
+            return attempt(chunk)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+        # outside the except clause: its traceback would keep the tensors alive
+        if chunk == 1:
+            raise NumericalError(
+                "out of memory with one walker at a time: a smaller network or another device is needed"
+            )
+        net.chunk = chunk // 2
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        log.warning("out of memory: going on with %d instead of %d walkers at a time", net.chunk, chunk)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # on CPUs PyTorch says so in a plain RuntimeError
+    texts = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in texts)
+
+
+def value_and_drift(psi: LogPsi, x: Tensor) -> tuple[Tensor, Tensor]:
+    """log ψ and its gradient, (B,) and (B, N, D), by chunks of the walkers x (B, N, D)."""
+
+    def attempt(chunk: int) -> tuple[Tensor, Tensor]:
+        if len(x) <= chunk:
+            return psi.value_and_drift(x)
+        values, drifts = zip(*each(psi.value_and_drift, x.split(chunk)), strict=True)
+        return torch.cat(values), torch.cat(drifts)
+
+    return fitting(psi, attempt)

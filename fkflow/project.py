@@ -20,7 +20,7 @@ from fkflow.config import ProjectConfig
 from fkflow.errors import NumericalError
 from fkflow.extrapolation import Averages, Combined, at_time_step, averages, combine, longest_window, sums
 from fkflow.local_energy import path_count, path_local_energy
-from fkflow.measure import MOVES_PER_SWEEP, Measuring
+from fkflow.measure import MOVES_PER_SWEEP, Measuring, walkers_for
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms
 from fkflow.population import EVEN, LARGEST_CHANGE, PLACES, Mover, Population, own_groups
@@ -38,6 +38,8 @@ CHANGE, LARGEST_INTERVAL = 0.1, 0.1
 OUTLYING = 2e-3
 #: share of cut changes at the smallest time step above which the reader is warned
 MANY_CUT = 1e-4
+#: target error in natural energies up to which the time steps are these; at twice that and above they are twice as large
+EASY = 1e-4
 #: ratio of the two time steps that are chosen where the recipe names none
 RATIO = 4
 #: what a gradient costs in evaluations of log ψ
@@ -113,7 +115,9 @@ class _Run:
         self.natural = natural
         device = measuring.walkers.x.device
         generator = torch.Generator(device).manual_seed(ranks.seed(seed + 0xD1FF))
-        size = -(-config.walkers // (own_groups() * ranks.world())) * own_groups()
+        wanted = config.walkers or walkers_for(config.target_error, measuring.spread())
+        groups = own_groups() * ranks.world()
+        size = -(-max(wanted, 2 * groups) // groups) * own_groups()
         x = measuring.samples()
         pick = torch.randint(len(x), (size,), generator=generator, device=device)
         walkers = Walkers(x[pick].clone(), 0.1 * natural)
@@ -131,9 +135,14 @@ class _Run:
             outlying = float((local - measuring.estimate().value).abs().quantile(1 - OUTLYING))
             interval = min(interval, LARGEST_CHANGE / outlying if outlying > 0 else math.inf)
         if not steps:
-            largest = 0.02 * natural if girsanov else _largest_step(net, walkers, generator, natural)
+            # a loose target bears more of a bias that is extrapolated away and stated
+            ease = min(2.0, max(1.0, config.target_error * natural / EASY))
+            if girsanov:
+                largest, ratio = ease * 0.02 * natural, 2.0
+            else:
+                largest, ratio = ease * _largest_step(net, walkers, generator, natural), RATIO
             steps = [min(largest, interval)]
-            steps.append(steps[0] / (2 if girsanov else RATIO))
+            steps.append(steps[0] / ratio)
         # judged by rank 0's walkers
         interval, steps = ranks.share((interval, steps))
         self.populations: list[Population] = []

@@ -89,8 +89,8 @@ def check_share(key: str, total: int) -> None:
 
 
 def part(tensor: Tensor) -> Tensor:
-    """This rank's part of a tensor that `gather` put together, or would."""
-    return tensor if _group is None else tensor.chunk(_group.world)[_group.rank]
+    """This rank's part of a tensor that `gather` put together; of one that does not divide, first a larger one."""
+    return tensor if _group is None else tensor.tensor_split(_group.world)[_group.rank]
 
 
 def gather(tensor: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import platform
 import signal
 import subprocess
@@ -81,6 +82,7 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
     # the same bits on all ranks
     landscape = ranks.share(explore(recipe.system))
     net = build(recipe.system, landscape, recipe.network.kind, recipe.network.hidden, recipe.network.layers, seed)
+    net.chunk = recipe.train.chunk
     net = net.to(device)
     ranks.alike([*net.parameters(), *net.buffers()])
     return Prepared(loaded, landscape, net, seed, device, chosen)
@@ -110,7 +112,7 @@ def execute(
         _same_recipe(saved, loaded, checkpoint, seed)
         seed = int(saved["seed"])
     seed = ranks.share(_drawn() if seed is None else seed)
-    with _interruptible() as interrupted:
+    with _interruptible() as interrupted, _notices(progress):
         try:
             return _execute(loaded, out, saved, seed, device, threads, progress, interrupted, started)
         except RankError as error:
@@ -219,7 +221,7 @@ def measure_again(
     measured_seed = ranks.share(_drawn() if seed is None else seed)
     x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)
     unchanged = "the earlier result is unchanged"
-    with _interruptible() as interrupted:
+    with _interruptible() as interrupted, _notices(progress):
         try:
             measurement = _measure(ready, x, measured_seed, progress, interrupted, unchanged)
         except RankError as error:
@@ -337,6 +339,19 @@ def _interruptible() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _notices(progress: Progress) -> Iterator[None]:
+    """Show what the package logs (memory that ran out, say) among the progress."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: progress.log(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("fkflow")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def provenance(ready: Prepared, started: float) -> dict[str, Any]:

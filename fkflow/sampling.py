@@ -45,7 +45,7 @@ class Walkers:
 
     def refresh(self, psi: LogPsi) -> None:
         """Recompute log ψ and drift after the network changed."""
-        self.log_psi, self.drift = value_and_drift(psi.value_and_drift, self.x)
+        self.log_psi, self.drift = value_and_drift(psi, self.x)
 
     def weights(self) -> Tensor:
         """ψ^(2 − 2 power) (B,), of mean 1: what turns an average over the walkers into one over ψ²."""
@@ -77,7 +77,7 @@ def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> 
     noise = torch.randn(x.shape, **options)
     power = walkers.power
     proposal = x + step * limited_drift(power * v, step) + step**0.5 * noise
-    new_value, new_v = value_and_drift(psi.value_and_drift, proposal)
+    new_value, new_v = value_and_drift(psi, proposal)
     back = x - proposal - step * limited_drift(power * new_v, step)
     thrown = noise.square().sum((1, 2))
     log_ratio = 2 * power * (new_value - value) + 0.5 * (thrown - back.square().sum((1, 2)) / step)

@@ -53,7 +53,15 @@ class TrainConfig(Section):
     )
     optimiser: Literal["spring", "adam"] = Field("spring", description="spring (natural gradient) or adam")
     walkers: int = Field(1024, ge=2, le=10**6, description="walkers, each the start of paths")
-    paths: int = Field(0, ge=0, le=10**4, description="paths of each walker; 0 for one orthogonal frame")
+    grow: int = Field(
+        80, ge=0, le=10**6, description="spring: iterations over which the walkers grow from a quarter to all"
+    )
+    paths: int = Field(
+        0,
+        ge=0,
+        le=10**4,
+        description="paths of each walker; 0: an orthogonal frame, in many dimensions part of one",
+    )
     antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
     steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")
     dt: float = Field(1e-8, gt=0, le=1, description="time step, in units of the natural time")
@@ -72,22 +80,39 @@ class TrainConfig(Section):
     stop_spread: float = Field(
         1e-3, ge=0, le=1e6, description="train no further once the energy spreads by less, in natural energies"
     )
+    chunk: int = Field(0, ge=0, le=10**7, description="walkers worked on at once; 0: as many as suit cache or device")
+    target_error: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="train only until measuring to this error is cheap; if left out, all iterations",
+    )
     seconds: float | None = Field(None, gt=0, le=1e9, description="time budget; if left out, none")
 
 
 class MeasureConfig(Section):
     """Measuring with the drift frozen, until the target error or the time budget is reached."""
 
-    walkers: int = Field(4096, ge=2, le=10**7, description="walkers")
+    walkers: int = Field(4096, ge=0, le=10**7, description="walkers; 0: as many as the target error calls for")
     target_error: float = Field(1e-4, gt=0, le=1e9, description="error of the energy at which to stop")
     seconds: float = Field(60.0, gt=0, le=1e9, description="time budget")
     bins: int = Field(100, ge=2, le=10**4, description="bins of each density")
+
+    @field_validator("walkers")
+    @classmethod
+    def _check_walkers(cls, value: int) -> int:
+        return _none_or_at_least(value, 2)
 
 
 class ProjectConfig(Section):
     """Projecting to the exact ground state, until the target error or the time budget is reached."""
 
-    walkers: int = Field(4096, ge=64, le=10**7, description="walkers of each time step (rounded up to whole groups)")
+    walkers: int = Field(
+        4096,
+        ge=0,
+        le=10**7,
+        description="walkers of each time step; 0: as many as the target error calls for",
+    )
     target_error: float = Field(1e-4, gt=0, le=1e9, description="statistical and time-step error at which to stop")
     seconds: float = Field(60.0, ge=0, le=1e9, description="time budget; 0: no projection")
     time_steps: tuple[float, ...] = Field(
@@ -97,6 +122,11 @@ class ProjectConfig(Section):
     weights: Literal["local_energy", "girsanov"] = Field(
         "local_energy", description="local_energy, or girsanov (no local energy; smooth potentials)"
     )
+
+    @field_validator("walkers")
+    @classmethod
+    def _check_walkers(cls, value: int) -> int:
+        return _none_or_at_least(value, 64)
 
     @field_validator("time_steps", mode="before")
     @classmethod
@@ -108,6 +138,12 @@ class ProjectConfig(Section):
                 "it must be a list of up to 8 different numbers above 0 and at most 10, such as [0.04, 0.01]"
             )
         return tuple(float(dt) for dt in listed)
+
+
+def _none_or_at_least(value: int, least: int) -> int:
+    if 0 < value < least:
+        raise ValueError(f"it must be 0 or an integer of at least {least}")
+    return value
 
 
 class Conflict(ValueError):

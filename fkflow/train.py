@@ -25,6 +25,7 @@ from fkflow.gradients import (
     flat_step,
     jacobian,
     jacobian_slope,
+    path_count,
     path_energies,
     pathwise_gradient,
     weighted_median,
@@ -49,6 +50,13 @@ JUDGED_WILD = 100.0
 JUMP, SMALLEST = 8.0, 0.02
 #: iterations in a row below train.stop_spread that end the training
 QUIET = 10
+#: walkers that training never begins with fewer of
+FEWEST_WALKERS = 256
+#: training goes on while reaching train.target_error would cost more than this share of the iterations done; measuring and
+#: projecting cost about MEASURING iterations for each in which the walkers of one iteration would reach the target
+ENOUGH, MEASURING, FEWEST = 0.5, 4.0, 10
+#: iterations in a row that say so and end the training, where there is a target error
+HURRIED = 3
 #: norm beyond which a gradient for Adam is scaled down
 MOST_GRADIENT = 10.0
 #: steps taken back in a row before training gives up
@@ -130,7 +138,7 @@ class TrainState:
 def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, seed: int, device: str) -> TrainState:
     """Fresh training state: this rank's walkers from the landscape's Gaussians, optimiser and generator of the recipe."""
     generator = torch.Generator(device).manual_seed(ranks.seed(seed))
-    start = landscape.start(config.walkers // ranks.world(), generator)
+    start = landscape.start(walkers_at(config, 0), generator)
     # pathwise gradients are those of an average over ψ² itself
     broad = isinstance(net, LogPsi) and not net.knows_tails and config.estimator != "pathwise"
     power = broad_power(start[0].numel(), TAILS_COST) if broad else 1.0
@@ -142,6 +150,18 @@ def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, se
     else:
         adam = torch.optim.Adam(net.parameters(), lr=config.rate)
     return TrainState(net, walkers, generator, spring, adam)
+
+
+def walkers_at(config: TrainConfig, iteration: int) -> int:
+    """How many of the recipe's walkers an iteration uses: a quarter, a half, then all, for the natural gradient.
+
+    Of this rank, an even share of them.
+    Early on the network is far off and the noise of few walkers does not matter; what they save goes into iterations.
+    """
+    if config.optimiser != "spring":
+        return config.walkers // ranks.world()
+    share = 4 if 2 * iteration < config.grow else 2 if iteration < config.grow else 1
+    return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share) // ranks.world()
 
 
 def train(system: System, landscape: Landscape, config: TrainConfig, state: TrainState) -> Iterator[Record]:
@@ -158,6 +178,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
     while not ranks.share(_finished(config, state)):
         if state.snapshot is None:
             state.snapshot = _snapshot(state)
+        _grow(config, state)
         rate = config.rate * state.caution / (1 + state.iteration / config.decay)
         damping = config.damping + config.damping_start * math.exp(-state.iteration / config.damping_decay)
         energies = ranks.gather(_energies(system, config, state, unit))
@@ -170,8 +191,8 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             _take_back(state)
         mean, error, _ = weighted_moments(clipped(energies, CLIP, weights=weights), weights)
         spread = weighted_moments(energies, weights)[2]
-        state.quiet = state.quiet + 1 if spread * unit < config.stop_spread else 0
         state.iteration += 1
+        state.quiet = state.quiet + 1 if believable and _enough(config, state, spread, unit) else 0
         state.seconds = time.perf_counter() - begun
         yield Record(
             state.iteration,
@@ -186,10 +207,32 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         )
 
 
+def _grow(config: TrainConfig, state: TrainState) -> None:
+    """Copies of the walkers join them where more are wanted; the moves of this and later iterations part them."""
+    x = state.walkers.x
+    wanted = walkers_at(config, state.iteration)
+    if len(x) < wanted:
+        state.walkers.x = x.repeat(-(-wanted // len(x)), 1, 1)[:wanted]
+
+
 def _finished(config: TrainConfig, state: TrainState) -> bool:
     if config.seconds is not None and state.seconds >= config.seconds:
         return True
-    return state.iteration >= config.iterations or state.quiet >= QUIET
+    return state.iteration >= config.iterations or state.quiet >= (QUIET if config.target_error is None else HURRIED)
+
+
+def _enough(config: TrainConfig, state: TrainState, spread: float, unit: float) -> bool:
+    """Whether the local energy spreads so little that more training would not pay.
+
+    Measuring costs c·spread², and the spread falls about as 1/iterations: c·spread² + iterations is least where the
+    measurement costs half of the training.
+    """
+    if spread * unit < config.stop_spread:
+        return True
+    if config.target_error is None or state.iteration < FEWEST:
+        return False
+    measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x) * ranks.world())
+    return measuring <= ENOUGH * state.iteration
 
 
 def _energies(system: System, config: TrainConfig, state: TrainState, unit: float) -> Tensor:
@@ -207,7 +250,7 @@ def _energies(system: System, config: TrainConfig, state: TrainState, unit: floa
     assert isinstance(net, LogPsi)
     if config.estimator == "local_energy":
         return local_energy(net, system, walkers.x)
-    paths = config.paths or walkers.x[0].numel() * (2 if config.antithetic else 1)
+    paths = config.paths or path_count(walkers.x[0].numel()) * (2 if config.antithetic else 1)
     return path_energies(
         net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt, antithetic=config.antithetic
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -392,6 +394,23 @@ def test_other_estimators_run(tmp_path: Path, estimator: str) -> None:
         good(tmp_path, "run", "double_well", *TINY, "--json", "--set", f"train.estimator={estimator}", *steps)
     )
     assert np.isfinite(summary["variational"]["energy"])
+
+
+def test_a_target_error_is_reached_with_little_work(tmp_path: Path) -> None:
+    """--target-error sets the targets of all sections, what --set says comes after it, and the energy is that good."""
+    text = good(tmp_path, "run", "h2", "--target-error", "2e-3", "--seed", 1, "--json", "--threads", 1)
+    found = json.loads(text)
+    energy = found["projected"]
+    error = math.hypot(energy["error"], energy["time_step_error"])
+    assert 0 < error <= 2e-3 and abs(energy["energy"] - found["reference"]["energy"]) < 4 * error
+    records = training(tmp_path / "runs" / "h2" / "result.h5")
+    assert 10 <= len(records["energy"]) < 60  # of 120
+    shown = good(tmp_path, "run", "h2", "--target-error", "2e-3", "--set", "project.target_error=1e-3", "--dry-run")
+    resolved = tomllib.loads(shown)
+    assert [resolved[section]["target_error"] for section in ("train", "measure", "project")] == [2e-3, 2e-3, 1e-3]
+    for wrong in ("0", "-1", "nan", "inf"):
+        line = refused(tmp_path, "run", "h2", f"--target-error={wrong}", "--out", "other")
+        assert "--target-error" in line and not (tmp_path / "other").exists()
 
 
 def test_a_vector_drift_reports_its_curl(tmp_path: Path) -> None:

@@ -128,7 +128,8 @@ def steps() -> dict[str, object]:
 def training() -> dict[str, object]:
     """Whole trainings, and what a state taken after half of one goes on to."""
     found: dict[str, object] = {}
-    for name, way in WAYS.items():
+    # walkers that join in the middle
+    for name, way in (WAYS | {"growing": {"walkers": 512, "grow": 5}}).items():
         config, state = prepared(**way)
         saved = None
         records = []
@@ -139,7 +140,7 @@ def training() -> dict[str, object]:
         _, resumed = prepared(seed=9, **way)
         resumed.load_state_dict(saved)
         again = [[r.energy, r.error, r.spread, r.acceptance] for r in train.train(QUARTIC, LAND, config, resumed)]
-        assert saved["x"].shape[0] == saved["snapshot"]["x"].shape[0] == WALKERS
+        assert len(saved["x"]) == len(saved["snapshot"]["x"]) == min(config.walkers, 256)
         found |= {
             f"{name} records": np.array(records),
             f"{name} again": np.array(again),

@@ -90,7 +90,7 @@ def nucleus(keys: str) -> str:
         (H2 + "[train]\nwalkers = 1", "train.walkers = 1", ["a whole number from 2"]),
         (H2 + "[train]\nmomentum = 1", "train.momentum = 1", ["at least 0 and below 1"]),
         (H2 + "[measure]\ntarget_error = 0", "measure.target_error = 0", ["a number above 0"]),
-        (H2 + "[project]\nwalkers = 63", "project.walkers = 63", ["a whole number from 64"]),
+        (H2 + "[project]\nwalkers = 63", "project.walkers = 63", ["0 or an integer of at least 64"]),
         (H2 + "[project]\nseconds = -1", "project.seconds = -1", ["a number from 0 to 1e+09"]),
         (H2 + "[project]\ntime = 0", "project.time = 0", ["a number above 0"]),
         (H2 + "[project]\nweights = 1", "project.weights = 1", ['"local_energy", "girsanov"']),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkflow.optimisers import Spring, solve
+from fkflow.optimisers import Spring, gram, solve
 
 RATE, DAMPING, MOMENTUM = 0.3, 1e-2, 0.8
 
@@ -162,3 +162,10 @@ def test_solve_gives_zero_where_nothing_can_be_done(bad: float) -> None:
     gram = torch.full((3, 3), bad, dtype=torch.float64)
     rhs = torch.ones(3, dtype=torch.float64)
     assert torch.equal(solve(gram, torch.tensor(0.0, dtype=torch.float64), rhs), torch.zeros(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("rows", "size", "block"), [(40, 7, 3), (40, 9, 3), (5, 30, 8), (20, 4, 256)])
+def test_the_gram_matrix_by_blocks(rows: int, size: int, block: int) -> None:
+    a = torch.randn(rows, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = gram(a, block)
+    assert torch.allclose(found, a.T @ a, rtol=1e-12, atol=1e-12)

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from fkflow.gradients import jacobian, path_energies
+from fkflow.errors import NumericalError
+from fkflow.gradients import jacobian, path_energies, pathwise_gradient
 from fkflow.landscape import explore
 from fkflow.local_energy import path_local_energy
 from fkflow.networks import build
-from fkflow.parallel import each, value_and_drift
+from fkflow.parallel import chunk_size, each, value_and_drift
 from fkflow.registry import find
 from fkflow.sampling import Walkers, metropolis
 
@@ -72,16 +73,18 @@ def test_the_numbers_do_not_depend_on_the_threads(threads, name: str, perturbed)
     net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
     x = land.start(700, torch.Generator().manual_seed(1))
 
+    net.chunk = 100
+
     def everything(seed: int) -> list[torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
         walkers = Walkers(x.clone(), 0.1 * land.length**2)
         metropolis(net, walkers, generator, 3)
         return [
             walkers.x,
-            *value_and_drift(net.value_and_drift, x, chunk=100),
+            *value_and_drift(net, x),
             path_local_energy(net, system, x, generator, land.length**2),
-            path_energies(net, system, x, generator, paths=8, steps=2, dt=1e-3, chunk=500),
-            jacobian(net, x, chunk=100),
+            path_energies(net, system, x, generator, paths=8, steps=2, dt=1e-3),
+            jacobian(net, x),
             torch.rand(3, generator=generator),  # the generator itself is left in the same state
         ]
 
@@ -104,6 +107,89 @@ def test_chunks_are_put_together_again(perturbed) -> None:
     x = land.start(50, torch.Generator().manual_seed(1))
     value, drift = net.value_and_drift(x)
     for chunk in (1, 7, 25, 49, 50, 1000):
-        values, drifts = value_and_drift(net.value_and_drift, x, chunk)
+        net.chunk = chunk
+        values, drifts = value_and_drift(net, x)
         assert torch.allclose(values, value, rtol=1e-12, atol=1e-14)
         assert torch.allclose(drifts, drift, rtol=1e-10, atol=1e-12)
+
+
+class Small:
+    """A device that holds `room` configurations: more raise what PyTorch raises there."""
+
+    def __init__(self, room: int, error: Exception) -> None:
+        self.room, self.error = room, error
+
+    def bound(self, net, monkeypatch) -> None:
+        forward = net.forward
+
+        def limited(x: torch.Tensor) -> torch.Tensor:
+            if len(x) > self.room:
+                raise self.error
+            return forward(x)
+
+        monkeypatch.setattr(net, "forward", limited)
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+    ),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["gpu", "cpu"])
+def test_out_of_memory_halves_the_chunk_with_a_notice(error, perturbed, monkeypatch, caplog) -> None:
+    system = find("bosons")(particles=3)
+    land = explore(system)
+    net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
+    x = land.start(100, torch.Generator().manual_seed(1))
+    value, drift = net.value_and_drift(x)
+    Small(30, error).bound(net, monkeypatch)
+    net.chunk = 100
+    values, drifts = value_and_drift(net, x)
+    assert torch.allclose(values, value, rtol=1e-12, atol=1e-14)
+    assert torch.allclose(drifts, drift, rtol=1e-10, atol=1e-12)
+    assert net.chunk == 25  # of all later work too
+    assert [r.getMessage() for r in caplog.records] == [
+        "out of memory: going on with 50 instead of 100 walkers at a time",
+        "out of memory: going on with 25 instead of 50 walkers at a time",
+    ]
+
+
+def test_memory_that_never_suffices_is_an_error_and_other_errors_pass(perturbed, monkeypatch) -> None:
+    system = find("bosons")(particles=3)
+    land = explore(system)
+    net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
+    x = land.start(8, torch.Generator().manual_seed(1))
+    with monkeypatch.context() as patch:
+        Small(0, OUT_OF_MEMORY[0]).bound(net, patch)
+        with pytest.raises(NumericalError, match="out of memory with one walker at a time"):
+            value_and_drift(net, x)
+    net.chunk = 0
+    Small(0, RuntimeError("shapes do not match")).bound(net, monkeypatch)
+    with pytest.raises(RuntimeError, match="shapes"):
+        value_and_drift(net, x)
+
+
+def test_a_pathwise_gradient_by_chunks_is_the_whole_one(perturbed) -> None:
+    system = find("quartic")()
+    land = explore(system)
+    net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
+    x = land.start(40, torch.Generator().manual_seed(1))
+    found = []
+    for chunk in (0, 40, 7):
+        net.chunk = chunk
+        pathwise_gradient(net, system, x, torch.Generator().manual_seed(2), steps=3, dt=0.01)
+        found.append(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
+    assert torch.equal(found[0], found[1])
+    assert torch.allclose(found[2], found[0], rtol=1e-9, atol=1e-12)
+    assert float(found[0].norm()) > 0
+
+
+def test_chunks_follow_the_width_of_the_network() -> None:
+    sizes = []
+    for particles in (2, 8, 32):
+        system = find("bosons")(particles=particles)
+        sizes.append(chunk_size(build(system, explore(system), "auto", 16, 2, 0)))
+    assert sizes[0] > 10 * sizes[1] > 100 * sizes[2] > 0

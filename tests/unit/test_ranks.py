@@ -109,7 +109,7 @@ def test_an_update_that_forgets_a_rank_is_seen(alone: dict, both: list[dict]) ->
         assert np.array_equal(alone[name], alone[way]), name
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, "growing"])
 def test_training_keeps_two_alike_and_goes_on_to_the_same_bits(way: str, both: list[dict]) -> None:
     first, second = both
     for name in ("records", "parameters"):
@@ -117,7 +117,7 @@ def test_training_keeps_two_alike_and_goes_on_to_the_same_bits(way: str, both: l
     # each has its own walkers
     assert not np.array_equal(first[f"{way} walkers"], second[f"{way} walkers"])
     for found in both:
-        assert len(found[f"{way} walkers"]) == 32 and len(found[f"{way} records"]) == 6
+        assert len(found[f"{way} walkers"]) == (256 if way == "growing" else 32) and len(found[f"{way} records"]) == 6
         assert np.isfinite(found[f"{way} records"]).all()
         assert np.array_equal(found[f"{way} records"][3:], found[f"{way} again"])
         for name in ("parameters", "walkers"):

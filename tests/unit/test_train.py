@@ -16,7 +16,18 @@ from fkflow.networks import build
 from fkflow.registry import find
 from fkflow.store import load_checkpoint, save_checkpoint
 from fkflow.system import System
-from fkflow.train import MOST_UNDONE, Record, TrainState, begin, train
+from fkflow.train import (
+    ENOUGH,
+    FEWEST,
+    HURRIED,
+    MEASURING,
+    MOST_UNDONE,
+    Record,
+    TrainState,
+    begin,
+    train,
+    walkers_at,
+)
 
 QUARTIC = find("quartic")()
 
@@ -165,6 +176,36 @@ def test_an_exact_network_stops_training() -> None:
     records = list(train(*arguments))
     assert len(records) < 50
     assert records[-1].energy == pytest.approx(2.0, abs=1e-4)
+
+
+def test_a_target_error_ends_training_once_measuring_is_cheap() -> None:
+    """The looser the target, the sooner; and never before the energy spreads little enough for it."""
+    lengths = []
+    for target in (1e-2, 1e-4, None):
+        arguments = prepared(walkers=512, iterations=60, target_error=target)
+        records = list(train(*arguments))
+        lengths.append(len(records))
+        if target is not None:
+            walkers = len(arguments[3].walkers.x)
+            measuring = MEASURING * records[-1].spread ** 2 / (target**2 * walkers)
+            assert measuring <= ENOUGH * len(records)
+            # the twin: shortly before it was not worth it, or the fewest iterations had not been done
+            before = records[-HURRIED - 1]
+            cost = MEASURING * before.spread**2 / (target**2 * walkers)
+            assert cost > ENOUGH * before.iteration or before.iteration < FEWEST
+    assert FEWEST <= lengths[0] < lengths[1] < lengths[2] == 60
+
+
+def test_walkers_grow_from_a_quarter() -> None:
+    _, _, config, state = arguments = prepared(walkers=1030, iterations=13, grow=10)
+    sizes = [len(state.walkers.x)] + [len(state.walkers.x) for _ in train(*arguments)]
+    assert sizes == [257] * 6 + [515] * 5 + [1030] * 3
+    assert [walkers_at(config, i) for i in (0, 4, 5, 9, 10)] == [257, 257, 515, 515, 1030]
+    # copies part: after a few moves no two walkers stand in one place
+    assert len(state.walkers.x.flatten(1).unique(dim=0)) == 1030
+    for changes in ({"grow": 0}, {"walkers": 200}, {"optimiser": "adam"}):
+        _, _, config, state = prepared(**{"walkers": 1030} | changes)
+        assert len(state.walkers.x) == config.walkers
 
 
 # ------------------------------------------------------------------------------------- steps taken back
