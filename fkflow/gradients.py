@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -72,21 +73,51 @@ def path_energies(
 
 def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
     """Per-walker gradients ∂θU(x_b), (B, P), parameters in the order of ``psi.parameters()``."""
-    parameters = {name: p.detach() for name, p in psi.named_parameters()}
-    buffers = dict(psi.named_buffers())
+    # only what a class says of its own forward counts: that of a subclass may be written otherwise
+    method = _all_at_once if vars(type(psi)).get("walkerwise", False) else _one_by_one
+    sizes = [p.numel() for p in psi.parameters()]
+    # a walker's gradient is held beside its layers, but gone through only once or twice
+    share = psi.width / (psi.width + sum(sizes) / 4)
 
-    def rows(part: Tensor) -> Tensor:
-        # functional_call puts the values into the module for a while: two threads must not share one
-        own = copy.deepcopy(psi)
+    def fill(item: tuple[Tensor, Tensor]) -> None:
+        part, rows = item
+        # written in place: to put pieces together afterwards would take as long as finding them
+        for columns, gradient in zip(rows.split(sizes, 1), method(psi, part), strict=True):
+            columns.copy_(gradient.reshape(columns.shape))
 
-        def single(values: dict[str, Tensor], y: Tensor) -> Tensor:
-            return functional_call(own, (values, buffers), (y[None],))[0]
+    def attempt(chunk: int) -> Tensor:
+        out, size = x.new_empty(len(x), sum(sizes)), max(1, int(share * chunk))
+        each(fill, list(zip(x.split(size), out.split(size), strict=True)))
+        return out
 
-        per_walker = vmap(grad(single), in_dims=(None, 0))
-        return torch.cat([g.reshape(len(part), -1) for g in per_walker(parameters, part).values()], 1)
+    return fitting(psi, attempt)
 
-    # the weights of every walker are held apart
-    return fitting(psi, lambda chunk: torch.cat(each(rows, x.split(max(1, chunk // 4)))))
+
+def _all_at_once(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
+    """∂θU(x_b) (B, …) for each parameter, by one backward pass: every walker has its own copy of the parameters."""
+    copies = [p.detach().expand(len(x), *p.shape).requires_grad_() for p in psi.parameters()]
+    # A copy of the network in which what stands in this table is replaced, not copied: the walkers' parameters, the same
+    # buffers. Unlike functional_call, that leaves psi alone: threads may share it.
+    instead = {id(p): own for p, own in zip(psi.parameters(), copies, strict=True)} | {id(b): b for b in psi.buffers()}
+    with torch.enable_grad():
+        total = copy.deepcopy(psi, instead)(x).sum()
+    return torch.autograd.grad(total, copies, materialize_grads=True)
+
+
+def _one_by_one(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
+    """∂θU(x_b) (B, …) for each parameter of any network, which is shown one walker at a time.
+
+    Slower, and its first call imports the compiler of PyTorch, which takes a second.
+    """
+    # functional_call puts the values into the module for a while: two threads must not share one
+    own = copy.deepcopy(psi)
+    parameters = {name: p.detach() for name, p in own.named_parameters()}
+    buffers = dict(own.named_buffers())
+
+    def single(values: dict[str, Tensor], y: Tensor) -> Tensor:
+        return functional_call(own, (values, buffers), (y[None],))[0]
+
+    return vmap(grad(single), in_dims=(None, 0))(parameters, x).values()
 
 
 def jacobian_slope(psi: LogPsi, x: Tensor, at_x: Tensor, generator: torch.Generator, step: float) -> Tensor:

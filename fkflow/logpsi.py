@@ -1,4 +1,9 @@
-"""What every log ψ network is: a scalar function whose gradient is the drift; and the perceptron they are made of."""
+"""What every log ψ network is: a scalar function whose gradient is the drift; and the perceptron they are made of.
+
+The gradient of log ψ with respect to the parameters is wanted walker by walker (`gradients.jacobian`). For that, every
+walker gets its own copy of them: a network that is `walkerwise` also computes with parameters that have a leading axis of
+walkers, (B, …). Its sums are over the last axes, its indices count from the last axis, its layers are `affine`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,8 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear
 
 
 class LogPsi(nn.Module):
@@ -15,6 +22,8 @@ class LogPsi(nn.Module):
 
     #: the network has the right tails by construction: training need not visit them more often than ψ² does
     knows_tails: ClassVar[bool] = False
+    #: `forward` also takes parameters with a leading axis of walkers; subclasses do not inherit this, they say it again
+    walkerwise: ClassVar[bool] = False
     #: configurations worked on at once; 0: as many as suit cache or device
     chunk: int = 0
 
@@ -40,6 +49,41 @@ class LogPsi(nn.Module):
         return value.detach(), gradient
 
 
+def affine(a: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """a Wᵀ + b (B, …, out) for a (B, …, in), weight (out, in) and bias (out,), or for a copy of both per walker (B, …)."""
+    if weight.dim() == 2:
+        return linear(a, weight, bias)
+    return PerWalkerLinear.apply(a, weight, bias)
+
+
+class PerWalkerLinear(torch.autograd.Function):
+    """The linear layer of walkers that all have the same weights, with a gradient per walker: weight (B, out, in).
+
+    The copies are views of one weight, so that the layer costs what a shared one does; only their gradients differ.
+    """
+
+    @staticmethod
+    def forward(ctx, a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        assert len(weight) == 1 or weight.stride(0) == 0, "copies of one weight"
+        ctx.save_for_backward(a, weight)
+        return linear(a, weight[0], None if bias is None else bias[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, slope: Tensor) -> tuple[Tensor | None, ...]:
+        a, weight = ctx.saved_tensors
+        to_a = slope @ weight[0] if ctx.needs_input_grad[0] else None
+        rows, ins = slope.reshape(len(a), -1, slope.shape[-1]), a.reshape(len(a), -1, a.shape[-1])
+        return to_a, rows.mT @ ins, rows.sum(1) if ctx.needs_input_grad[2] else None
+
+
+class Linear(nn.Linear):
+    """A linear layer whose parameters may be one copy per walker."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return affine(input, self.weight, self.bias)
+
+
 def mlp(sizes: Sequence[int], final_scale: float = 1.0) -> nn.Sequential:
     """Linear layers with SiLU between them; the last layer's weights are multiplied by `final_scale`.
 
@@ -47,13 +91,13 @@ def mlp(sizes: Sequence[int], final_scale: float = 1.0) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        linear = nn.Linear(a, b)
-        nn.init.normal_(linear.weight, std=1.0 / math.sqrt(a))
-        nn.init.normal_(linear.bias, std=0.5)
-        layers += [linear, nn.SiLU()]
+        layer = Linear(a, b)
+        nn.init.normal_(layer.weight, std=1.0 / math.sqrt(a))
+        nn.init.normal_(layer.bias, std=0.5)
+        layers += [layer, nn.SiLU()]
         if i == len(sizes) - 2:
             layers.pop()
             with torch.no_grad():
-                linear.weight.mul_(final_scale)
-                linear.bias.zero_()
+                layer.weight.mul_(final_scale)
+                layer.bias.zero_()
     return nn.Sequential(*layers)

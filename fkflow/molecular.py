@@ -38,6 +38,7 @@ class MolecularNet(LogPsi):
     """
 
     knows_tails: ClassVar[bool] = True
+    walkerwise: ClassVar[bool] = True
 
     def __init__(self, nuclei_positions: Tensor, charges: Tensor, electrons: int, hidden: int, layers: int) -> None:
         super().__init__()
@@ -87,20 +88,20 @@ class MolecularNet(LogPsi):
     def forward(self, x: Tensor) -> Tensor:
         near = distances(x[:, :, None], self.nuclei)
         beta = self.log_beta.exp()
-        value = -(self.charges * near / (1 + beta[0] * self.charges * near)).sum((1, 2))
-        exponents = self.log_exponents.exp()[self.shared]
+        value = -(self.charges * near / (1 + beta[..., 0, None, None] * self.charges * near)).sum((1, 2))
+        exponents = self.log_exponents.exp()[..., None, self.shared]
         charges = self.charges[self.owner]
         scaled = charges * near[..., self.owner]
         orbitals = -exponents / charges * scaled.square() / (1 + scaled)
         apart = None
         if self.electrons == 1:
-            weights = torch.stack([self.log_weights[turn] for turn in self.turns]).mean(0)
+            weights = self.log_weights[..., self.turns].mean(-2)
             value = value + torch.logsumexp(weights + orbitals[:, 0], -1)
         else:
             apart = distances(x[:, 0], x[:, 1])
-            value = value + 0.5 * apart / (1 + beta[1] * apart)
-            weights = torch.stack([self.log_weights[turn][:, turn] for turn in self.turns]).mean(0)
-            weights = 0.5 * (weights + weights.T)
+            value = value + 0.5 * apart / (1 + beta[..., 1] * apart)
+            weights = self.log_weights[..., self.turns[:, :, None], self.turns[:, None]].mean(-3)
+            weights = 0.5 * (weights + weights.mT)
             terms = weights + orbitals[:, 0, :, None] + orbitals[:, 1, None, :]
             value = value + torch.logsumexp(terms.flatten(1), -1)
         # every labelling sees the same functions in another order

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, silu
+from torch.nn.functional import silu
 
 from fkflow.landscape import Landscape
-from fkflow.logpsi import LogPsi, mlp
+from fkflow.logpsi import LogPsi, affine, mlp
 from fkflow.molecular import MolecularNet
 from fkflow.pair_drift import PairDrift
 from fkflow.system import System
@@ -26,7 +27,8 @@ __all__ = ["GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SymmetricNet", 
 def tails(square: Tensor, weights: Tensor) -> Tensor:
     """Confining part −Σ [w_0 (√(1+z²) − 1) + w_1 ((1+z²)^{3/2} − 1)] for z² (B, n): exponential and steeper tails."""
     root = (1 + square).sqrt() - 1
-    return -(weights[0] * root + weights[1] * ((1 + square) * (1 + root) - 1)).sum(-1)
+    steep = (1 + square) * (1 + root) - 1
+    return -(weights[..., 0] * root.sum(-1) + weights[..., 1] * steep.sum(-1))
 
 
 #: share of the start's curvature that sits in a Gaussian where tails may be softer; the rest is √(1 + z²). A start that
@@ -42,6 +44,8 @@ class GenericNet(LogPsi):
     z are the whitened coordinates and L starts so that ψ is the harmonic approximation, which solves any set of coupled
     oscillators exactly. LᵀL cannot become negative: ψ stays normalisable whatever the optimiser does.
     """
+
+    walkerwise: ClassVar[bool] = True
 
     def __init__(self, landscape: Landscape, hidden: int, layers: int) -> None:
         super().__init__()
@@ -61,7 +65,7 @@ class GenericNet(LogPsi):
 
     def forward(self, x: Tensor) -> Tensor:
         z = (x.flatten(1) - self.centre) @ self.whiten
-        value = -0.5 * (z @ self.root).square().sum(-1) + self.net(z).squeeze(-1)
+        value = -0.5 * affine(z, self.root.mT).square().sum(-1) + self.net(z).squeeze(-1)
         return value if self.log_tails is None else value + tails(z.square(), self.log_tails.exp())
 
 
@@ -73,6 +77,7 @@ class SymmetricNet(LogPsi):
     through squared distances only, so ψ is rotation invariant. Summing over pairs and particles makes it symmetric.
     """
 
+    walkerwise: ClassVar[bool] = True
     WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
     OWN_WIDTHS = (0.5, 1.0, 2.0, 4.0)
 
@@ -125,7 +130,9 @@ class SymmetricNet(LogPsi):
 
     def gaussian(self, y: Tensor, root: Tensor) -> Tensor:
         """−½ Σ_i |y_i L|² for y (B, n, D); L a number or (D, D)."""
-        return -0.5 * (y * root if self.isotropic else y @ root).square().sum((1, 2))
+        if self.isotropic:
+            return -0.5 * root.square() * y.square().sum((1, 2))
+        return -0.5 * affine(y, root.mT).square().sum((1, 2))
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.centre) / self.length
@@ -154,7 +161,7 @@ class SymmetricNet(LogPsi):
         particle = silu(self.message(torch.cat([features, received / math.sqrt(self.particles)], -1)))
         second = silu(self._pair_layer(hidden, particle, pair))
         # what is linear in the pairs is summed over them first
-        pairs = self.pair_readout(second.sum(1)).squeeze(-1) + pair.sum(1) @ self.jastrow
+        pairs = self.pair_readout(second.sum(1)).squeeze(-1) + (pair.sum(1) * self.jastrow).sum(-1)
         return value + self.readout(particle).sum((1, 2)) + pairs
 
     def _pair_layer(self, hidden: Tensor, particle: Tensor, pair: Tensor) -> Tensor:
@@ -163,9 +170,9 @@ class SymmetricNet(LogPsi):
         Its part that acts on particles is applied to N of them, not to N(N − 1)/2 pairs, and nothing is concatenated.
         """
         layer, width = self.pair_out[0], hidden.shape[-1]
-        own, ends, seen = layer.weight.split([width, width, pair.shape[-1]], 1)
-        sent = particle @ ends.T
-        total = linear(hidden, own, layer.bias) + linear(pair, seen)
+        own, ends, seen = layer.weight.split([width, width, pair.shape[-1]], -1)
+        sent = affine(particle, ends)
+        total = affine(hidden, own, layer.bias) + affine(pair, seen)
         return total + sent[:, self.first] + sent[:, self.second]
 
 

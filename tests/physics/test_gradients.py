@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -21,7 +24,8 @@ from fkflow.gradients import (
     pathwise_gradient,
 )
 from fkflow.landscape import explore
-from fkflow.networks import LogPsi, PairDrift, build
+from fkflow.logpsi import affine
+from fkflow.networks import GenericNet, LogPsi, MolecularNet, PairDrift, SymmetricNet, build, default_float64
 from fkflow.paths import brownian_frames, girsanov_action
 from fkflow.registry import find
 
@@ -62,6 +66,176 @@ def test_jacobian_against_autograd(case) -> None:
     net.chunk = 20
     assert torch.allclose(jacobian(net, x), found, rtol=1e-9, atol=1e-10)
     assert not found.requires_grad
+
+
+def molecule(electrons: int, *charges: float) -> MolecularNet:
+    """A network of electrons about nuclei on a bent line."""
+    places = torch.tensor([[0.0, 0.3 * a * a, 1.4 * a] for a in range(len(charges))], dtype=torch.float64)
+    with default_float64():
+        return MolecularNet(places, torch.tensor(charges), electrons, 5, 2)
+
+
+def symmetric(particles: int, omega: float | list[float], separable: bool, name: str = "harmonic", layers: int = 2):
+    system = find(name)(particles=particles, **({"dimensions": 2, "omega": omega} if name == "harmonic" else {}))
+    with default_float64():
+        return SymmetricNet(explore(system), 5, layers, isotropic=not isinstance(omega, list), separable=separable)
+
+
+def generic(system) -> GenericNet:
+    with default_float64():
+        return GenericNet(explore(system), 5, 2)
+
+
+NETWORKS = {
+    "one electron, one nucleus": lambda: molecule(1, 2.0),
+    "one electron, equal nuclei": lambda: molecule(1, 1.0, 1.0),
+    "one electron, three nuclei": lambda: molecule(1, 1.0, 2.0, 1.0),
+    "two electrons, one nucleus": lambda: molecule(2, 2.0),
+    "two electrons, equal nuclei": lambda: molecule(2, 1.0, 1.0),
+    "two electrons, three nuclei": lambda: molecule(2, 1.0, 2.0, 3.0),
+    "one in a round trap": lambda: symmetric(1, 1.0, False),
+    "one in an oval trap": lambda: symmetric(1, [1.0, 2.0], False),
+    "one on a ring": lambda: build(find("mexican_hat")(), explore(find("mexican_hat")()), "symmetric", 5, 2, 0),
+    "two, round, separable": lambda: symmetric(2, 1.0, True),
+    "four, round, separable": lambda: symmetric(4, 1.0, True, layers=1),
+    "four, round, not separable": lambda: symmetric(4, 1.0, False),
+    "four, oval, separable": lambda: symmetric(4, [1.0, 2.0], True),
+    "three, oval, not separable": lambda: symmetric(3, [1.0, 2.0], False, layers=3),
+    "three, soft": lambda: symmetric(3, 1.0, False, name="bosons"),
+    "generic, soft": lambda: generic(find("quartic")()),
+    "generic, hard": lambda: generic(find("chain")(particles=4)),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def random_case(request, perturbed) -> tuple[LogPsi, Tensor]:
+    """A network of some kind with random parameters, and walkers it can be asked about."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = perturbed(NETWORKS[request.param]())
+    if isinstance(net, MolecularNet):
+        shape = (net.electrons, 3)
+    else:
+        shape = (net.particles, net.dimensions) if isinstance(net, SymmetricNet) else (net.centre.numel(), 1)
+    return net, torch.randn(9, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def one_by_one(net: LogPsi, x: Tensor) -> Tensor:
+    """The Jacobian of any network."""
+    return torch.cat([g.reshape(len(x), -1) for g in gradients._one_by_one(net, x)], 1)
+
+
+def same(found: Tensor, expected: Tensor) -> bool:
+    return torch.allclose(found, expected, rtol=1e-12, atol=1e-12 * float(expected.abs().max()))
+
+
+def forgetful(net: LogPsi, name: str) -> LogPsi:
+    """The same network, whose forward pass has no gradient with respect to one of its parameters."""
+
+    class Forgetful(type(net)):
+        walkerwise = True
+
+        def forward(self, x: Tensor) -> Tensor:
+            module, _, parameter = name.rpartition(".")
+            held = self.get_submodule(module)._parameters
+            held[parameter] = held[parameter].detach()
+            return super().forward(x)
+
+    other = copy.deepcopy(net)
+    other.__class__ = Forgetful
+    return other
+
+
+def test_both_ways_to_the_jacobian_agree(random_case) -> None:
+    net, x = random_case
+    assert type(net).walkerwise
+    before = {name: p.clone() for name, p in net.named_parameters()}
+    expected = one_by_one(net, x)
+    for net.chunk in (0, 30, 1):
+        assert same(jacobian(net, x), expected)
+    with torch.no_grad():
+        assert same(jacobian(net, x), expected)
+    # the network is as it was
+    assert all(torch.equal(p, before[name]) and p.grad is None for name, p in net.named_parameters())
+    # the twin: a parameter that is left out is missed, whichever it is
+    for name in before:
+        assert not same(jacobian(forgetful(net, name), x), expected)
+
+
+def test_a_subclass_does_not_inherit_walkerwise(perturbed) -> None:
+    """Its own forward pass may be one that copies of the parameters would silently make wrong."""
+
+    class Squeezed(SymmetricNet):
+        def __init__(self, *arguments, **options) -> None:
+            super().__init__(*arguments, **options)
+            self.squeeze = torch.nn.Parameter(torch.tensor(0.1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) - (self.squeeze * x.square()).sum((1, 2))
+
+    class Overconfident(Squeezed):
+        walkerwise = True
+
+    land = explore(SYSTEMS["bosons"])
+    x = land.start(2, torch.Generator().manual_seed(0))  # as many walkers as dimensions: the copies fit, but wrongly
+    for kind in (Squeezed, Overconfident):
+        with default_float64():
+            net = perturbed(kind(land, 5, 1, isotropic=True, separable=False))
+        assert same(jacobian(net, x), one_by_one(net, x)) == (kind is Squeezed)
+
+
+@pytest.mark.parametrize("middle", [(), (3,), (3, 2)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_layers_of_walkers(middle: tuple[int, ...], biased: bool) -> None:
+    """Copies of one weight: the same values and slopes as the shared one, and gradients walker by walker."""
+    generator = torch.Generator().manual_seed(0)
+    a, weight, bias, slope = (
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        for shape in ((5, *middle, 4), (2, 4), (2,), (5, *middle, 2))
+    )
+    a.requires_grad_()
+    shared = (weight, bias) if biased else (weight,)
+    copies = [p.expand(5, *p.shape).requires_grad_() for p in shared]
+    out = affine(a, *copies)
+    assert torch.equal(out, affine(a, *shared))
+    to_a, *found = torch.autograd.grad((slope * out).sum(), [a, *copies])
+    assert torch.allclose(to_a, slope @ weight, rtol=1e-13)
+    expected = [torch.einsum("b...o,b...i->boi", slope, a), slope.reshape(5, -1, 2).sum(1)]
+    for one, other in zip(found, expected, strict=False):
+        assert torch.allclose(one, other, rtol=1e-13, atol=1e-14)
+    with pytest.raises(AssertionError):
+        affine(a, *(p.contiguous() for p in copies))
+
+
+FIRST_ITERATION = """
+import sys
+from fkflow.config import TrainConfig
+from fkflow.gradients import _one_by_one
+from fkflow.landscape import explore
+from fkflow.networks import build
+from fkflow.registry import find
+from fkflow.train import begin, train
+
+system, config = find(sys.argv[1])(), TrainConfig(walkers=32, iterations=1, equilibrate=5)
+land = explore(system)
+net = build(system, land, "auto", 5, 2, 0)
+before = [p.clone() for p in net.parameters()]
+state = begin(net, land, config, 0, "cpu")
+records = list(train(system, land, config, state))
+assert len(records) == 1 and any(bool((p != q).any()) for p, q in zip(net.parameters(), before))
+print(*("torch._dynamo" in sys.modules, "sympy" in sys.modules))
+_one_by_one(net, state.walkers.x[:2])
+print("torch._dynamo" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("name", ["h2", "bosons"])
+def test_training_does_not_wait_for_the_compiler(name: str) -> None:
+    """The first iteration must not import what takes longer than itself; the twin is the way that does."""
+    command = [sys.executable, "-c", FIRST_ITERATION, name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["False", "False", "True"]
 
 
 def test_a_flat_step_follows_the_order_of_the_jacobian(case) -> None:
