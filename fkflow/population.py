@@ -65,6 +65,12 @@ def own_groups() -> int:
     return -(-GROUPS // ranks.world())
 
 
+def _shares(log_weight: Tensor) -> Tensor:
+    """This rank's shares (B,) of the weight of the walkers of all ranks, from the logarithms (B,) of its own weights."""
+    whole = ranks.gather(log_weight.logsumexp(0, keepdim=True))
+    return torch.softmax(log_weight, 0) * ranks.part(torch.softmax(whole, 0))
+
+
 class Population:
     """`walkers.x` (B, N, D) with weights, of this rank; walker b belongs to its group b mod own_groups(), which divides B."""
 
@@ -248,9 +254,8 @@ class Population:
         self.pending = []
 
     def spread_weights(self) -> float:
-        """Share of effective walkers by the weights since the last resampling, the least over the groups of all ranks."""
-        share = torch.softmax(self.log_weight.view(-1, self.own_groups), 0)
-        return ranks.lowest(float((1 / share.square().sum(0)).min()) / len(share))
+        """Share of effective walkers by the weights since the last resampling."""
+        return float(1 / ranks.total(_shares(self.log_weight).square().sum())) / self.size
 
     def _judge(self) -> None:
         """Count the effective families over a window, and begin another."""
@@ -260,11 +265,9 @@ class Population:
         self.ancestral_weight = self.log_weight.clone()
 
     def _effective_families(self) -> float:
-        gained = self.log_weight - self.ancestral_weight
-        weight = torch.softmax(gained, 0)
-        # this rank's part of the weight of all: families do not span ranks
-        part = ranks.part(torch.softmax(ranks.gather(gained.logsumexp(0, keepdim=True)), 0))
-        shares = torch.zeros_like(weight).index_add(0, self.ancestor, weight * part)
+        weight = _shares(self.log_weight - self.ancestral_weight)
+        # families do not span ranks
+        shares = torch.zeros_like(weight).index_add(0, self.ancestor, weight)
         return float(1 / ranks.total(shares.square().sum()))
 
     def effective_walkers(self) -> float:

@@ -50,6 +50,8 @@ SWEEPS = 4
 FALL = 0.2
 #: share of the longest window that the walkers go through at least, for the sake of the densities
 LEAST = 0.75
+#: the same for a loose target: the first densities
+HURRIED = 0.5625
 #: moves before weighing begins
 SETTLE = 30
 #: acceptance below which a time step is too large to be trusted
@@ -113,6 +115,7 @@ class _Run:
         self.measuring, self.config = measuring, config
         net, system, natural = measuring.net, measuring.system, measuring.landscape.length**2
         self.natural = natural
+        self.ease = min(2.0, max(1.0, config.target_error * natural / EASY))
         device = measuring.walkers.x.device
         generator = torch.Generator(device).manual_seed(ranks.seed(seed + 0xD1FF))
         wanted = config.walkers or walkers_for(config.target_error, measuring.spread())
@@ -136,7 +139,7 @@ class _Run:
             interval = min(interval, LARGEST_CHANGE / outlying if outlying > 0 else math.inf)
         if not steps:
             # a loose target bears more of a bias that is extrapolated away and stated
-            ease = min(2.0, max(1.0, config.target_error * natural / EASY))
+            ease = self.ease
             if girsanov:
                 largest, ratio = ease * 0.02 * natural, 2.0
             else:
@@ -215,7 +218,7 @@ class _Run:
     def filled(self) -> bool:
         """Whether the walkers have gone far enough for densities of |φ0|²."""
         finest = self.populations[-1]
-        return finest.count >= LEAST * finest.length
+        return finest.count >= (LEAST if self.ease < 2 else HURRIED) * finest.length
 
     def densities(self) -> list[Histogram]:
         """The measured densities, with those of |φ0|² at the smallest time step beside them."""

@@ -21,7 +21,7 @@ import torch
 
 import fkflow
 from fkflow import config, ranks, store
-from fkflow.device import choose_device, choose_threads
+from fkflow.device import choose_device, choose_threads, keep_freed_memory
 from fkflow.errors import Interrupted, NumericalError, RankError, StoreError, UsageError
 from fkflow.landscape import Landscape, explore
 from fkflow.measure import Measuring
@@ -79,6 +79,7 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
     device = choose_device(device)
     chosen = choose_threads(threads)
     torch.set_num_threads(chosen)
+    keep_freed_memory()
     # the same bits on all ranks
     landscape = ranks.share(explore(recipe.system))
     net = build(recipe.system, landscape, recipe.network.kind, recipe.network.hidden, recipe.network.layers, seed)

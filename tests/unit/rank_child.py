@@ -181,9 +181,9 @@ def measuring() -> dict[str, object]:
         run.advance()
     population = run.populations[0]
     out |= {"sums": np.stack(population.sums), "groups": [population.own_groups, population.groups, population.size]}
-    # without slow moves the weights of half of the walkers grow at once
+    # as if the weights of one rank's walkers had grown
     run.populations[0].log_weight += torch.linspace(0, 3, len(population.log_weight)) * (ranks.rank() == 0)
-    out["least effective"] = population.spread_weights()
+    out |= {"log weights": population.log_weight, "effective": population.spread_weights()}
     projection, _ = project(found, wanted, 1, lambda *_: None)
     total = projection.total
     return out | {"projected": [total.value, total.error], "evenness": projection.effective_walkers}
