@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fkflow import joining, ranks
 from fkflow.errors import FkflowError, ToleranceError, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of all random numbers.")
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads; left out: a good choice.")
+    int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads of a process; left out: a good choice.")
 ]
 On = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
@@ -92,31 +93,36 @@ def run(
     """Train on a recipe, then measure and project, and write the run folder."""
     from fkflow import config
 
-    loaded = config.load(recipe, [*_targets(target_error, "train", "measure", "project"), *(overrides or ())])
+    settings = [*_targets(target_error, "train", "measure", "project"), *(overrides or ())]
     if dry_run:
         from fkflow.report import to_json
 
+        loaded = config.load(recipe, settings)
         resolved = loaded.recipe.resolved()
         typer.echo(to_json(resolved) if as_json else config.to_toml(resolved).rstrip())
         return
     from fkflow import folders, progress
 
-    out = Path("runs") / loaded.name if out is None else out
-    created = folders.missing(out)
-    folders.prepare_folder(out, resume)
-    try:
-        from fkflow.run import execute
+    with joining.joined():
+        loaded = config.load(recipe, settings)
+        out = Path("runs") / loaded.name if out is None else out
+        created = []
+        if ranks.rank() == 0:
+            created = folders.missing(out)
+            folders.prepare_folder(out, resume)
+        try:
+            from fkflow.run import execute
 
-        with progress.watch(as_json) as watcher:
-            result = execute(
-                loaded, out, seed=seed, device=str(device), threads=threads, resume=resume, progress=watcher
-            )
-    except BaseException:
-        # a run that failed before it wrote anything leaves nothing behind
-        with contextlib.suppress(OSError):
-            for folder in created:
-                folder.rmdir()
-        raise
+            with progress.watch(as_json) as watcher:
+                result = execute(
+                    loaded, out, seed=seed, device=str(device), threads=threads, resume=resume, progress=watcher
+                )
+        except BaseException:
+            # a run that failed before it wrote anything leaves nothing behind
+            with contextlib.suppress(OSError):
+                for folder in created:
+                    folder.rmdir()
+            raise
     _present(result, as_json)
 
 
@@ -133,18 +139,19 @@ def measure(
     """Measure and project a finished run again, its drift frozen: other samples, a smaller error."""
     from fkflow import folders, progress
 
-    folder = folders.find_result(run).parent
-    from fkflow.run import measure_again
+    with joining.joined():
+        folder = folders.find_result(run).parent
+        from fkflow.run import measure_again
 
-    with progress.watch(as_json) as watcher:
-        result = measure_again(
-            folder,
-            overrides=[*_targets(target_error, "measure", "project"), *(overrides or ())],
-            seed=seed,
-            threads=threads,
-            device=str(device),
-            progress=watcher,
-        )
+        with progress.watch(as_json) as watcher:
+            result = measure_again(
+                folder,
+                overrides=[*_targets(target_error, "measure", "project"), *(overrides or ())],
+                seed=seed,
+                threads=threads,
+                device=str(device),
+                progress=watcher,
+            )
     _present(result, as_json)
 
 
@@ -256,11 +263,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    number = 0
     try:
-        # the exit code of an early exit, else what the command returned: nothing
-        code = app(arguments or ["--help"], prog_name="fkflow", standalone_mode=False) or 0
+        number, _ = joining.launched()
+        with _silence() if number else contextlib.nullcontext():
+            # the exit code of an early exit, else what the command returned: nothing
+            code = app(arguments or ["--help"], prog_name="fkflow", standalone_mode=False) or 0
         sys.stdout.flush()
     except FkflowError as error:
+        # of several ranks the first that is left speaks
+        if not set(range(number)) <= set(getattr(error, "lost", ())):
+            return error.exit_code
         return _complain(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
@@ -272,8 +285,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # usage errors: their class lives in click or inside typer, depending on the version
         if not hasattr(error, "format_message"):
             raise
-        return _complain(error.format_message(), getattr(error, "exit_code", 2))
-    return _complain("interrupted", 130) if code == 130 else code
+        code = getattr(error, "exit_code", 2)
+        return code if number else _complain(error.format_message(), code)
+    return _complain("interrupted", 130) if code == 130 and not number else code
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing on stdout: rank 0 prints the same."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 def _targets(error: float | None, *sections: str) -> list[str]:
@@ -296,9 +317,11 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
-def _present(result: Result, as_json: bool) -> None:
+def _present(result: Result | None, as_json: bool) -> None:
     from fkflow import report
 
+    if result is None:  # another rank has it
+        return
     if as_json:
         for warning in result.warnings:
             print("fkflow: warning:", warning, file=sys.stderr)

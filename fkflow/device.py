@@ -8,6 +8,7 @@ import time
 
 import torch
 
+from fkflow import ranks
 from fkflow.errors import UsageError
 
 #: M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD of malloc.h with their values in bytes (32 MiB is the most for the last)
@@ -15,16 +16,31 @@ MALLOPT = {-1: 2**30, -2: 2**26, -3: 2**25}
 
 
 def choose_device(name: str) -> str:
-    """ "cpu" or "cuda" for auto, cpu or cuda. Raises UsageError when a GPU is asked for and there is none."""
+    """ "cpu" or "cuda" for auto, cpu or cuda; of several ranks on a machine each gets a GPU of its own.
+
+    Raises UsageError when GPUs are asked for and there are none, or too few.
+    """
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: no CUDA device can be used here; auto and cpu are allowed")
+        enough = torch.cuda.is_available() and torch.cuda.device_count() >= ranks.local_world()
+        # all ranks compute on the same kind of device
+        name = "cuda" if ranks.lowest(float(enough)) else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise UsageError("--device cuda: no CUDA device can be used here; auto and cpu are allowed")
+        if torch.cuda.device_count() < ranks.local_world():
+            raise UsageError(
+                f"--device cuda: {ranks.local_world()} ranks on this machine need a CUDA device each, "
+                f"there are {torch.cuda.device_count()}"
+            )
+        if ranks.world() > 1:
+            # from now on "cuda" is this one
+            torch.cuda.set_device(ranks.local_rank())
     return name
 
 
 def choose_threads(asked: int | None) -> int:
-    """CPU threads: as asked, else the processors this process may use less those that others keep busy just now.
+    """CPU threads: as asked, else the processors this process may use less those that others keep busy just now, shared
+    evenly by the ranks on this machine.
 
     A thread that has to wait for a processor delays all the others at every operation: on a busy machine fewer threads
     are faster. More than 8 do not pay for networks of this size.
@@ -32,7 +48,7 @@ def choose_threads(asked: int | None) -> int:
     if asked is not None:
         return asked
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, processors - round(busy_processors())))
+    return max(1, min(8, (processors - round(busy_processors())) // ranks.local_world()))
 
 
 def keep_freed_memory() -> None:

@@ -1,5 +1,9 @@
 """The exceptions fkflow raises on purpose; each class knows the exit code of the command line."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class FkflowError(Exception):
     """Base of all errors with a message meant for the user: one sentence, no traceback."""
@@ -25,6 +29,20 @@ class NumericalError(FkflowError):
     """The calculation itself failed: NaN or Inf that could not be undone, a collapsed population."""
 
     exit_code = 3
+
+
+class RankError(FkflowError):
+    """One of several processes of a run ended or cannot be reached; `lost` are the numbers of those that are gone."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, lost: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.lost = tuple(lost)
+
+    def because(self, kept: str) -> RankError:
+        """The same, saying what is left of the run too."""
+        return RankError(f"{self}: the run stops; {kept}", self.lost)
 
 
 class ToleranceError(FkflowError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fkflow.population import GROUPS, Population
+from fkflow.population import Population
 from fkflow.statistics import Estimate, blocked_covariance, least_squares_weights
 
 #: σ between extrapolations by different powers of dt above which their difference counts as an error
@@ -25,9 +25,9 @@ def longest_window(populations: list[Population]) -> int | None:
 
 
 def sums(population: Population, lag: int) -> np.ndarray:
-    """Sums (T, 3, GROUPS) of one window over the time in which the walkers had a past that long."""
+    """Sums (T, 3, groups) of one window over the time in which the walkers had a past that long."""
     if not population.sums:
-        return np.zeros((0, 3, GROUPS))
+        return np.zeros((0, 3, population.groups))
     rows = np.stack(population.sums)[:, lag]
     began = np.flatnonzero(rows[:, 1, 0] > 0)
     return rows[began[0] :] if len(began) else rows[:0]
@@ -58,14 +58,14 @@ class Averages:
     correction: float
     covariance: np.ndarray
     blocks: int
-    #: residuals of the projected energy (T, GROUPS): zero mean
+    #: residuals of the projected energy (T, groups): zero mean
     residuals: np.ndarray
 
 
 def averages(population: Population, lag: int) -> Averages:
     """Ratio estimates over one window and their covariance, by blocking in time over independent groups."""
     energy, weight, plain = np.moveaxis(sums(population, lag), 1, 0)
-    walkers = len(population.walkers.x) * len(weight) * population.merged / weight.size
+    walkers = population.size * len(weight) * population.merged / weight.size
     projected = energy.sum() / weight.sum()
     simple = plain.mean() / walkers
     if population.mover.girsanov:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint
 
+from fkflow import ranks
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.parallel import each, fitting
 from fkflow.paths import branched_energy, brownian_frames, girsanov_action
@@ -164,13 +165,16 @@ def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def covariance_gradient(psi: LogPsi, x: Tensor, energies: Tensor, weights: Tensor | None = None) -> None:
-    """Put 2 Cov(∂θU(x), E) over walkers with `weights` (B,) into the parameters' .grad, by one backward pass."""
+    """Put 2 Cov(∂θU(x), E) over walkers with `weights` (B,) into the parameters' .grad, by one backward pass.
+
+    With several ranks x are this rank's walkers, energies and weights those of all: the gradient is the sum of the ranks'.
+    """
     psi.zero_grad(set_to_none=True)
     share = torch.ones_like(energies) if weights is None else weights
     share = share / share.sum()
     weight = 2 * share * (energies - (share * energies).sum())
     with torch.enable_grad():
-        (weight * psi(x)).sum().backward()
+        (ranks.part(weight) * psi(x)).sum().backward()
 
 
 def pathwise_gradient(

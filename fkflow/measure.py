@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import jacfwd, vmap
 
+from fkflow import ranks
 from fkflow.config import MeasureConfig
 from fkflow.errors import NumericalError
 from fkflow.gradients import clipped
@@ -32,6 +33,8 @@ from fkflow.system import System
 MOVES_PER_SWEEP = 5
 #: sweeps before the error bar may end the measurement
 FEWEST_SWEEPS = 10
+#: sweeps after which several ranks tell one another what they found
+SWEEPS_APART = 4
 #: independent energies that each walker gives where their number is left to the target error, and bounds of that number
 SAMPLES, FEWEST_WALKERS, MOST_WALKERS = 20, 512, 4096
 #: mean absolute deviations beyond which an energy does not count for it
@@ -51,6 +54,8 @@ class Measuring:
 
     net is frozen; x (B, N, D) are its training walkers, of which config.walkers copies part ways. `dt` (absolute) is used
     for a `PairDrift` only: without a log ψ its energy is the average of A/T over its own free-running paths.
+
+    Each rank sweeps its share of the walkers; estimates and results are those of all, and must be asked for together.
     """
 
     def __init__(
@@ -66,10 +71,10 @@ class Measuring:
     ) -> None:
         begun = time.perf_counter()
         self.net, self.system, self.landscape, self.config = net, system, landscape, config
-        generator = torch.Generator(x.device).manual_seed(seed + 0x5EED)
+        generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
         spread = _seen_spread(net, system, x, generator, landscape) if config.walkers == 0 else 0.0
-        walkers = config.walkers or walkers_for(config.target_error, spread)
-        pick = torch.randint(len(x), (walkers,), generator=generator, device=x.device)
+        walkers = config.walkers or ranks.share(walkers_for(config.target_error, spread))
+        pick = torch.randint(len(x), (-(-walkers // ranks.world()),), generator=generator, device=x.device)
         power = broad_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
         self.walkers = Walkers(x[pick].clone(), 0.1 * landscape.length**2, power)
         self.generator = generator
@@ -79,9 +84,10 @@ class Measuring:
         else:
             self.sampler = _Free(net, system, self.walkers, generator, dt)
         self.sampler.equilibrate()
-        self.histograms = Histograms(system, self.samples(), config.bins)
-        #: weight × energy and weight of each walker, (2, B) a sweep
+        self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
+        #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not know yet
         self.sweeps: list[np.ndarray] = []
+        self.pending: list[np.ndarray] = []
         self.squares, self.acceptance, self.count, self.merged = 0.0, 0.0, 0, 1
         self.seconds = time.perf_counter() - begun
 
@@ -90,8 +96,12 @@ class Measuring:
 
         `report` gets the estimate so far and the seconds spent. Raises NumericalError at a local energy that is not finite.
         """
-        while self.count < FEWEST_SWEEPS or (self.estimate().error > target_error and self.seconds < seconds):
-            self.sweep()
+        while ranks.share(
+            self.count < FEWEST_SWEEPS or (self.estimate().error > target_error and self.seconds < seconds)
+        ):
+            for _ in range(1 if ranks.world() == 1 else SWEEPS_APART):
+                self.sweep()
+            self.exchange()
             if self.count >= 2:
                 report(self.estimate(), self.seconds)
         return self.estimate()
@@ -107,18 +117,26 @@ class Measuring:
                 "network is unusable, train again with a smaller train.rate"
             )
         self.histograms.add(self.walkers.x, weights)
-        if not self.sweeps:
-            self.offset = float((weights * energies).sum() / weights.sum())
+        if not self.count:
+            self.offset = ranks.share(float((weights * energies).sum() / weights.sum()))
         # as distances from the first mean: no digits are lost
         excess = energies - self.offset
         self.squares += float((weights * excess.square()).mean())
-        self.sweeps.append(torch.stack([weights * excess, weights]).cpu().numpy())
+        self.pending.append(torch.stack([weights * excess, weights]).cpu().numpy())
         self.acceptance += acceptance
         self.count += 1
-        if len(self.sweeps) == 2 * MOST_SWEEPS:
-            self.sweeps = [a + b for a, b in zip(self.sweeps[::2], self.sweeps[1::2], strict=True)]
-            self.merged *= 2
+        if ranks.world() == 1:
+            self.exchange()
         self.seconds += time.perf_counter() - begun
+
+    def exchange(self) -> None:
+        """Add the new sweeps of all ranks to what estimates are made of; all ranks must do it together."""
+        for sweep in ranks.side_by_side(self.pending):
+            self.sweeps.append(sweep)
+            if len(self.sweeps) == 2 * MOST_SWEEPS:
+                self.sweeps = [a + b for a, b in zip(self.sweeps[::2], self.sweeps[1::2], strict=True)]
+                self.merged *= 2
+        self.pending = []
 
     def estimate(self) -> Estimate:
         """The energy so far, with the scatter of independent walkers for an error."""
@@ -129,10 +147,11 @@ class Measuring:
         """Standard deviation of the local energy over ψ²."""
         weight = float(np.mean([w.mean() for _, w in self.sweeps])) / self.merged
         mean = self.estimate().value - self.offset
-        return max(0.0, self.squares / self.count / weight - mean**2) ** 0.5
+        (squares,) = ranks.mean(self.squares)
+        return max(0.0, squares / self.count / weight - mean**2) ** 0.5
 
     def samples(self) -> Tensor:
-        """The walkers as (B, N, D) distributed as ψ²: a comb of their weights takes some twice and leaves others out."""
+        """This rank's walkers (B, N, D), distributed as ψ²: a comb of their weights takes some twice and leaves others out."""
         x = self.walkers.x
         if self.walkers.power == 1:
             return x
@@ -158,15 +177,16 @@ class Measuring:
                 f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
                 "not forgotten their start, the error bar is too small"
             )
+        (acceptance,) = ranks.mean(self.acceptance / self.count)
         energy = Energy(
             estimate,
             self.spread(),
             weighted.sum(1) / weights.sum(1) + self.offset,
             autocorrelation_time(residuals) * self.merged,
-            self.acceptance / self.count,
+            acceptance,
             split_rhat(residuals),
         )
-        samples = self.samples()
+        samples = ranks.gather(self.samples())
         return Measurement(
             energy,
             self.histograms.results() if histograms is None else histograms,
@@ -214,7 +234,8 @@ class _Langevin:
             metropolis(self.net, self.walkers, self.generator, 3)
         metropolis(self.net, self.walkers, self.generator, 50, adapt=False)
         assert self.walkers.log_psi is not None
-        self.level = float(self.walkers.log_psi.mean())
+        # one scale for the weights of all ranks
+        self.level = ranks.share(float(self.walkers.log_psi.mean()))
 
     def sweep(self) -> tuple[Tensor, Tensor, float]:
         """Energies (B,) after a few moves, their weights (B,) on one scale for all sweeps, and the acceptance."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fkflow import ranks
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.results import Axis, DriftField, Histogram
 from fkflow.system import System
@@ -87,7 +88,8 @@ def _shell_measure(r: str, dim: int) -> str:
 class Histograms:
     """Weighted counts of all views, gathered in groups of walkers; bounds come from the first walkers seen.
 
-    `like`, the histograms of an earlier measurement of the same system, gives its bounds instead.
+    `like`, the histograms of an earlier measurement of the same system, gives its bounds instead. Each rank counts its own
+    walkers; densities are those of all, and must be asked for together.
     """
 
     def __init__(self, system: System, x: Tensor, bins: int, like: Sequence[Histogram] = ()) -> None:
@@ -135,9 +137,11 @@ class Histograms:
         """
         out = []
         n = self.system.particles
-        used = self.seen > 0  # fewer walkers than groups leave some empty
-        seen, groups = self.seen[used], int(used.sum())
-        for view, edges, counts in zip(self.views, self.edges, self.counts, strict=True):
+        seen = ranks.total_array(self.seen)
+        used = seen > 0  # fewer walkers than groups leave some empty
+        seen, groups = seen[used], int(used.sum())
+        for view, edges, own in zip(self.views, self.edges, self.counts, strict=True):
+            counts = ranks.total_array(own)
             volume = np.ones(())
             for e, shells in zip(edges, view.shells, strict=True):
                 volume = np.multiply.outer(volume, _shell_volumes(e, shells))

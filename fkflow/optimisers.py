@@ -15,6 +15,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fkflow import ranks
+
 
 class Spring:
     """State and update for a flat parameter vector of length P (float64).
@@ -37,10 +39,12 @@ class Spring:
         rate: float,
         damping: float,
         weights: Tensor | None = None,
+        slope_weights: Tensor | None = None,
     ) -> Tensor:
         """Parameter change (P,) from ∂θU (B, P), its slopes along random directions (B', P) or None, and A/T (B,).
 
-        `weights` (B,) turn averages over the walkers into averages over ψ²; slopes belong to the first B' of them.
+        `weights` (B,) turn averages over the walkers into averages over ψ²; `slope_weights` (B',) are those of the walkers
+        that slopes belong to, left out: of the first B'. All ranks must call it together, with the same numbers.
 
         rate η in inverse energy; damping λ is relative to the mean diagonal of OOᵀ/B.
         """
@@ -54,22 +58,27 @@ class Spring:
         r = (r - share @ r) * root
         rows = o
         if slope is not None:
-            part = weights[: len(slope)]
+            part = weights[: len(slope)] if slope_weights is None else slope_weights
             rows = torch.cat([o, slope * (0.5 * rate * part / part.sum()).sqrt()[:, None]])
             r = torch.cat([r, r.new_zeros(len(slope))])
         carried = self.momentum * self.last.to(o.device)
         residual = r - rows @ carried
         shift = damping * o.square().sum() / walkers
         if rows.shape[0] <= rows.shape[1]:
-            phi = carried + rows.T @ solve(gram(rows.T), shift, residual)
+            phi = carried + rows.T @ solve(shared_gram(rows.T), shift, residual)
         else:
-            phi = carried + solve(gram(rows), shift, rows.T @ residual)
+            phi = carried + solve(shared_gram(rows), shift, rows.T @ residual)
         self.change = rate * float((o @ phi).norm())
         # The bound shrinks the stored momentum too; shrinking only the step was a cause of divergence.
         if self.change > self.max_change:
             phi = phi * (self.max_change / self.change)
         self.last = phi
         return -rate * phi
+
+
+def shared_gram(a: Tensor) -> Tensor:
+    """AᵀA (n, n) of a matrix (m, n) that all ranks hold: each multiplies a part of its rows."""
+    return ranks.total(gram(ranks.part(a)))
 
 
 def gram(a: Tensor, block: int = 256) -> Tensor:

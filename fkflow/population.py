@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fkflow import ranks
 from fkflow.errors import NumericalError
 from fkflow.local_energy import path_local_energy
 from fkflow.networks import LogPsi, PairDrift
@@ -29,7 +30,8 @@ from fkflow.observables import Histograms
 from fkflow.sampling import Walkers, langevin_move, limited_drift
 from fkflow.system import System
 
-#: independent groups of walkers: their scatter gives the errors, and walkers are resampled within them only
+#: independent groups of walkers: their scatter gives the errors, and walkers are resampled within them only. Each lives on
+#: one rank, so that every rank always has the same number of walkers; ranks share them out, rounding up
 GROUPS = 32
 #: windows over which weights are taken, as shares of the longest
 WINDOWS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
@@ -58,11 +60,25 @@ class Mover:
     generator: torch.Generator
 
 
+def own_groups() -> int:
+    """Groups of a population that live on this rank."""
+    return -(-GROUPS // ranks.world())
+
+
+def _shares(log_weight: Tensor) -> Tensor:
+    """This rank's shares (B,) of the weight of the walkers of all ranks, from the logarithms (B,) of its own weights."""
+    whole = ranks.gather(log_weight.logsumexp(0, keepdim=True))
+    return torch.softmax(log_weight, 0) * ranks.part(torch.softmax(whole, 0))
+
+
 class Population:
-    """`walkers.x` (B, N, D) with weights; walker b belongs to group b mod GROUPS. B is a multiple of GROUPS."""
+    """`walkers.x` (B, N, D) with weights, of this rank; walker b belongs to its group b mod own_groups(), which divides B."""
 
     def __init__(self, mover: Mover, x: Tensor, window: float, energy: float, histograms: Histograms | None) -> None:
         self.mover, self.energy_reference, self.histograms = mover, energy, histograms
+        self.own_groups = own_groups()
+        #: groups and walkers of all ranks
+        self.groups, self.size = self.own_groups * ranks.world(), len(x) * ranks.world()
         self.walkers = Walkers(x.clone(), mover.dt)
         self.interval = mover.dt * mover.stride
         #: weighings in the longest window
@@ -88,8 +104,10 @@ class Population:
         self.families, self.judged = 0.0, 0
         self.ancestor = torch.arange(len(self.log_weight), device=self.log_weight.device)
         self.ancestral_weight = self.log_weight.clone()
+        #: of all ranks; `pending` are this one's that the others do not know yet
         self.plain: list[np.ndarray] = []
         self.sums: list[np.ndarray] = []
+        self.pending: list[np.ndarray] = []
         self.merged = 1
 
     # -- moving ------------------------------------------------------------------------------------------------
@@ -108,6 +126,7 @@ class Population:
                 accept, far = langevin_move(mover.net, walkers, mover.generator)
                 kept, thrown = kept + float((accept * far).sum()), thrown + float(far.sum())
                 accepted += float(accept.double().mean())
+            kept, thrown = ranks.mean(kept, thrown)
             self.effective = kept / thrown
             walkers.acceptance = accepted / moves
             self.local = self._local_energy()
@@ -197,8 +216,8 @@ class Population:
             self.places[(self.count // every) % (PLACES + 1)] = self.walkers.x
 
     def _add(self, log_weight: Tensor, sample: Tensor) -> None:
-        """Add one row of sums (windows, 3, GROUPS): weight × energy, weight, and the energy without weights."""
-        rows = np.zeros((len(self.lags), 3, GROUPS))
+        """Add one row of sums (windows, 3, groups): weight × energy, weight, and the energy without weights."""
+        rows = np.zeros((len(self.lags), 3, self.own_groups))
         now = self.count if self.mover.girsanov else self.count + 1
         for row, lag in zip(rows, self.lags, strict=True):
             if now < lag:
@@ -214,21 +233,29 @@ class Population:
                     energy = 0.5 * (energy + self.past_energy[start])
             # the energy as a distance from the reference: no digits are lost
             excess = energy - self.energy_reference
-            row[:] = torch.stack([weight * excess, weight, excess]).view(3, -1, GROUPS).sum(1).cpu().numpy()
-        self.sums.append(rows)
+            row[:] = torch.stack([weight * excess, weight, excess]).view(3, -1, self.own_groups).sum(1).cpu().numpy()
         # what a population of fixed size without memory says, for the size of its bias
-        residual = (log_weight - log_weight.max()).exp().view(-1, GROUPS)
+        residual = (log_weight - log_weight.max()).exp().view(-1, self.own_groups)
         share = residual / residual.sum(0)
-        self.plain.append((share * sample.view(-1, GROUPS)).sum(0).cpu().numpy())
-        if len(self.sums) == 2 * MOST_SUMS:
-            self.sums = [a + b for a, b in zip(self.sums[::2], self.sums[1::2], strict=True)]
-            self.plain = [0.5 * (a + b) for a, b in zip(self.plain[::2], self.plain[1::2], strict=True)]
-            self.merged *= 2
+        plain = (share * sample.view(-1, self.own_groups)).sum(0).cpu().numpy()
+        self.pending.append(np.concatenate([rows.reshape(-1, self.own_groups), plain[None]]))
+        if ranks.world() == 1:
+            self.exchange()
+
+    def exchange(self) -> None:
+        """Add the new sums of all ranks to what energies are made of; all ranks must do it together."""
+        for row in ranks.side_by_side(self.pending):
+            self.sums.append(row[:-1].reshape(len(self.lags), 3, self.groups))
+            self.plain.append(row[-1])
+            if len(self.sums) == 2 * MOST_SUMS:
+                self.sums = [a + b for a, b in zip(self.sums[::2], self.sums[1::2], strict=True)]
+                self.plain = [0.5 * (a + b) for a, b in zip(self.plain[::2], self.plain[1::2], strict=True)]
+                self.merged *= 2
+        self.pending = []
 
     def spread_weights(self) -> float:
         """Share of effective walkers by the weights since the last resampling."""
-        share = torch.softmax(self.log_weight, 0)
-        return float(1 / share.square().sum()) / len(share)
+        return float(1 / ranks.total(_shares(self.log_weight).square().sum())) / self.size
 
     def _judge(self) -> None:
         """Count the effective families over a window, and begin another."""
@@ -238,14 +265,15 @@ class Population:
         self.ancestral_weight = self.log_weight.clone()
 
     def _effective_families(self) -> float:
-        weight = torch.softmax(self.log_weight - self.ancestral_weight, 0)
+        weight = _shares(self.log_weight - self.ancestral_weight)
+        # families do not span ranks
         shares = torch.zeros_like(weight).index_add(0, self.ancestor, weight)
-        return float(1 / shares.square().sum())
+        return float(1 / ranks.total(shares.square().sum()))
 
     def effective_walkers(self) -> float:
         """Share of the walkers that carry the weights over a window, all descendants of one walker counted as one."""
         families = self.families / self.judged if self.judged else self._effective_families()
-        return families / len(self.log_weight)
+        return families / self.size
 
     def branch(self) -> None:
         """Resample from now on; what was summed before is left behind, the past of the walkers is kept."""
@@ -257,18 +285,19 @@ class Population:
 
     def _resample(self) -> None:
         """Comb each group whose weights are uneven (systematic resampling): its walkers then weigh the same."""
-        weights = self.log_weight.view(-1, GROUPS)
+        groups = self.own_groups
+        weights = self.log_weight.view(-1, groups)
         share = torch.softmax(weights, 0)
         size = len(share)
         uneven = 1 / share.square().sum(0) < EVEN * size
         if not bool(uneven.any()):
             return
         options = {"generator": self.mover.generator, "device": share.device, "dtype": share.dtype}
-        teeth = (torch.arange(size, device=share.device)[:, None] + torch.rand(1, GROUPS, **options)) / size
+        teeth = (torch.arange(size, device=share.device)[:, None] + torch.rand(1, groups, **options)) / size
         picked = torch.searchsorted(share.cumsum(0).T.contiguous(), teeth.T.contiguous()).T.clamp(max=size - 1)
-        unchanged = torch.arange(size, device=share.device)[:, None].expand(size, GROUPS)
+        unchanged = torch.arange(size, device=share.device)[:, None].expand(size, groups)
         parents = torch.where(uneven, picked, unchanged)
-        parents = (parents * GROUPS + torch.arange(GROUPS, device=share.device)).flatten()
+        parents = (parents * groups + torch.arange(groups, device=share.device)).flatten()
         mean = torch.logsumexp(weights, 0) - math.log(size)
         self.log_weight = torch.where(uneven, mean, weights).flatten()
         walkers = self.walkers

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from fkflow import ranks
 from fkflow.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def watch(as_json: bool) -> Iterator[Progress]:
-    """A bar on a terminal, else plain lines, both on stderr; with `as_json` stray prints go there too."""
-    progress: Progress = Bar() if sys.stderr.isatty() else Lines()
+    """A bar on a terminal, else plain lines, both on stderr; with `as_json` stray prints go there too. Rank 0 shows it."""
+    progress: Progress = Silent() if ranks.rank() else Bar() if sys.stderr.isatty() else Lines()
     keep_stdout = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     with keep_stdout:
         try:
@@ -33,6 +34,18 @@ def _energy_text(energy: float | None, error: float | None) -> str:
     if error is None or not (math.isfinite(error) and error > 0):
         return f"{energy:.6g}"
     return str(Estimate(energy, error))
+
+
+class Silent:
+    """No progress at all: another rank shows it."""
+
+    def stage(self, name: str, total: float | None) -> None: ...
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None: ...
+
+    def log(self, line: str) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Lines:

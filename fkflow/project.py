@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from fkflow import ranks
 from fkflow.config import ProjectConfig
 from fkflow.errors import NumericalError
 from fkflow.extrapolation import Averages, Combined, at_time_step, averages, combine, longest_window, sums
@@ -22,7 +23,7 @@ from fkflow.local_energy import path_count, path_local_energy
 from fkflow.measure import MOVES_PER_SWEEP, Measuring, walkers_for
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms
-from fkflow.population import EVEN, GROUPS, LARGEST_CHANGE, PLACES, Mover, Population
+from fkflow.population import EVEN, LARGEST_CHANGE, PLACES, Mover, Population, own_groups
 from fkflow.results import Histogram, Projection
 from fkflow.sampling import Walkers, langevin_move, metropolis
 from fkflow.statistics import Estimate, autocorrelation_time, halves_shift, split_rhat
@@ -71,7 +72,8 @@ def project(
     Starts from the measured walkers, and measures the variational energy further where that helps the projected one.
     Stops once the statistical and the time-step error together are at most config.target_error, or after config.seconds.
     Returns the densities of |φ0|² beside those of |ψ|² too; None and None, with a warning in the measurement, if nothing
-    could be said in time. Raises NumericalError if the weights collapse.
+    could be said in time. Raises NumericalError if the weights collapse. Each rank has its share of the walkers; all of them
+    must call it together, and take the same decisions: rank 0's.
     """
     if config.seconds == 0:
         return None, None
@@ -85,7 +87,7 @@ def project(
     run = _Run(measuring, config, seed)
     while True:
         run.advance()
-        spent = time.perf_counter() - begun
+        spent = ranks.share(time.perf_counter() - begun)
         found = run.combined()
         if found is None:
             report(Estimate(math.nan, math.inf), spent)
@@ -97,7 +99,9 @@ def project(
             )
             return None, None
         report(Estimate(found.value, found.total), spent)
-        if spent >= config.seconds or (found.total <= config.target_error and run.settled(found) and run.filled()):
+        if ranks.share(
+            spent >= config.seconds or (found.total <= config.target_error and run.settled(found) and run.filled())
+        ):
             break
     # what went into more of the measurement counts there
     seconds = time.perf_counter() - begun - (measuring.seconds - measured)
@@ -113,9 +117,10 @@ class _Run:
         self.natural = natural
         self.ease = min(2.0, max(1.0, config.target_error * natural / EASY))
         device = measuring.walkers.x.device
-        generator = torch.Generator(device).manual_seed(seed + 0xD1FF)
+        generator = torch.Generator(device).manual_seed(ranks.seed(seed + 0xD1FF))
         wanted = config.walkers or walkers_for(config.target_error, measuring.spread())
-        size = -(-max(wanted, 2 * GROUPS) // GROUPS) * GROUPS
+        groups = own_groups() * ranks.world()
+        size = -(-max(wanted, 2 * groups) // groups) * own_groups()
         x = measuring.samples()
         pick = torch.randint(len(x), (size,), generator=generator, device=device)
         walkers = Walkers(x[pick].clone(), 0.1 * natural)
@@ -141,6 +146,8 @@ class _Run:
                 largest, ratio = ease * _largest_step(net, walkers, generator, natural), RATIO
             steps = [min(largest, interval)]
             steps.append(steps[0] / ratio)
+        # judged by rank 0's walkers
+        interval, steps = ranks.share((interval, steps))
         self.populations: list[Population] = []
         strides = 1 if girsanov else max(1, round(interval / steps[0]))
         for dt in steps:
@@ -175,10 +182,12 @@ class _Run:
             # errors fall as 1/√work: d(variance)/d(work) = −variance/work
             gain = [share / max(work, 1.0) for share, work in zip(found.shares, self.work, strict=True)]
             which = int(np.argmax(gain))
+        which = ranks.share(which)
         self.work[which] += self.costs[which]
         if which == len(populations):  # the measurement
             for _ in range(SWEEPS):
                 self.measuring.sweep()
+            self.measuring.exchange()
             return
         population = populations[which]
         for _ in range(population.length // PLACES):
@@ -187,6 +196,7 @@ class _Run:
                 if population.spread_weights() < EVEN:
                     for each in populations:
                         each.branch()
+        population.exchange()
 
     def combined(self) -> Combined | None:
         """The energy at dt = 0 by the longest window that all have seen; None before there is one."""
@@ -215,7 +225,7 @@ class _Run:
         measured = self.measuring.histograms.results()
         finest = self.populations[-1].histograms
         assert finest is not None
-        if not finest.seen.sum() > 0:
+        if not finest.seen.sum() > 0:  # on every rank or on none
             return measured
         return [h.with_projected(*pure) for h, pure in zip(measured, finest.densities(), strict=True)]
 
@@ -263,12 +273,14 @@ def _projection(
     series = last.residuals
     merged = finest.merged * finest.interval
     evenness = [p.effective_walkers() for p in populations]
+    acceptances = ranks.mean(*(p.walkers.acceptance for p in populations))
+    (cut,) = ranks.mean(finest.cuts / max(1, finest.count))
     at = np.array([at_time_step(a, p, variational) for a, p in zip(each, populations, strict=True)])
     biases = [
         float(np.mean(p.plain[len(p.plain) // 4 :])) - energy if p.branching else 0.0
         for p, energy in zip(populations, at[:, 0], strict=True)
     ]
-    warnings = _warnings(populations, each, found, config, natural, evenness, settled)
+    warnings = _warnings(populations, each, found, config, natural, evenness, settled, acceptances, cut)
     return Projection(
         estimate=Estimate(
             found.value, found.error, (float(series.std()) / found.error) ** 2 if found.error else math.inf
@@ -278,14 +290,14 @@ def _projection(
         time_steps=np.array([p.mover.dt for p in populations]),
         energies=at[:, 0],
         errors=at[:, 1],
-        acceptances=np.array([p.walkers.acceptance for p in populations]),
+        acceptances=np.array(acceptances),
         effective_walkers=np.array(evenness),
         population_biases=np.array(biases),
         resampled=np.array([p.branching for p in populations]),
         window=finest.lags[lag] * finest.interval,
         curve=np.array(curve),
         autocorrelation=autocorrelation_time(series) * merged,
-        rhat=split_rhat(series, GROUPS),
+        rhat=split_rhat(series, finest.groups),
         blocks=at[-1, 0] + series.mean(1),
         independent=found.blocks,
         seconds=seconds,
@@ -301,10 +313,12 @@ def _warnings(
     natural: float,
     evenness: list[float],
     settled: bool,
+    acceptances: tuple[float, ...],
+    cut: float,
 ) -> list[str]:
     warnings = []
-    for population in populations:
-        accepted, dt = population.walkers.acceptance, population.mover.dt / natural
+    for population, accepted in zip(populations, acceptances, strict=True):
+        dt = population.mover.dt / natural
         if accepted < LEAST_ACCEPTANCE:
             better = dt * ((1 - ACCEPTANCE) / (1 - accepted)) ** (2 / 3)
             warnings.append(
@@ -312,14 +326,13 @@ def _warnings(
                 f"were accepted, 90 % are needed; use --set 'project.time_steps=[{better:.2g}, {better / 2:.1g}]'"
             )
     finest = populations[-1]
-    cut = finest.cuts / max(1, finest.count)
     if cut > MANY_CUT:
         warnings.append(
             f"very low local energies were cut for {100 * cut:.2g} % of the walkers, which may bias the projected energy: the "
             "drift is far from the exact one; train longer or use smaller project.time_steps"
         )
     least = min(evenness)
-    if least < EVEN and least * len(finest.walkers.x) < COLLAPSED * GROUPS:
+    if least < EVEN and least * finest.size < COLLAPSED * finest.groups:
         raise NumericalError(
             f"projecting failed: the weights collapsed on {100 * least:.2g} % of the walkers, so the energy would be that of "
             "a few; train longer, use more project.walkers or smaller project.time_steps"

@@ -189,6 +189,11 @@ class Result:
         return self.path.parent.as_posix()
 
     @property
+    def ranks(self) -> int:
+        """How many processes measured it; files of older versions do not say."""
+        return int(self.provenance.get("ranks", 1))
+
+    @property
     def energy(self) -> Estimate:
         """The best energy there is: projected, with its time-step error in the error, else variational."""
         projection = self.measurement.projection
@@ -269,6 +274,8 @@ class Result:
         if self.measurement.curl is not None:
             rows.append(("curl of the drift", f"{self.measurement.curl:.3g} of its gradient"))
         rows.append(("time", ", ".join(f"{took:.1f} s {stage}" for stage, took in self.seconds.items())))
+        if self.ranks > 1:
+            rows.append(("ranks", f"{self.ranks} on {self.provenance.get('device')}"))
         rows.append(("result", self.path.as_posix()))
         rows.append(("plots", f"fkflow plot {self.run}"))
         rows += [("warning", warning) for warning in self.warnings]

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 import fkflow
-from fkflow import config, store
+from fkflow import config, ranks, store
 from fkflow.device import choose_device, choose_threads, keep_freed_memory
-from fkflow.errors import Interrupted, NumericalError, StoreError, UsageError
+from fkflow.errors import Interrupted, NumericalError, RankError, StoreError, UsageError
 from fkflow.landscape import Landscape, explore
 from fkflow.measure import Measuring
 from fkflow.networks import LogPsi, PairDrift, build
@@ -68,16 +68,25 @@ class Prepared:
 
 
 def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | None) -> Prepared:
-    """Choose device and threads, explore the potential and build the network."""
+    """Choose device and threads, explore the potential and build the network.
+
+    Raises UsageError if there is no such device, or the walkers cannot be shared evenly by the ranks.
+    """
+    recipe = loaded.recipe
+    ranks.check_share("measure.walkers", recipe.measure.walkers)
+    if recipe.project.seconds > 0:
+        ranks.check_share("project.walkers", recipe.project.walkers)
     device = choose_device(device)
     chosen = choose_threads(threads)
     torch.set_num_threads(chosen)
     keep_freed_memory()
-    recipe = loaded.recipe
-    landscape = explore(recipe.system)
+    # the same bits on all ranks
+    landscape = ranks.share(explore(recipe.system))
     net = build(recipe.system, landscape, recipe.network.kind, recipe.network.hidden, recipe.network.layers, seed)
     net.chunk = recipe.train.chunk
-    return Prepared(loaded, landscape, net.to(device), seed, device, chosen)
+    net = net.to(device)
+    ranks.alike([*net.parameters(), *net.buffers()])
+    return Prepared(loaded, landscape, net, seed, device, chosen)
 
 
 def execute(
@@ -89,22 +98,27 @@ def execute(
     threads: int | None,
     resume: bool,
     progress: Progress,
-) -> Result:
+) -> Result | None:
     """Train, measure and write out/result.h5; the checkpoint out/checkpoint.pt goes once the result is there.
 
     Ctrl-C and SIGTERM write a checkpoint and raise Interrupted; `resume` goes on from it. Raises NumericalError (the
-    last good checkpoint is kept), StoreError if the disk refuses, UsageError if the checkpoint is another recipe's.
+    last good checkpoint is kept), StoreError if the disk refuses, UsageError if the checkpoint is another recipe's,
+    RankError if another rank ended. Rank 0 alone reads and writes files; the others return None.
     """
     started = time.time()
     checkpoint = out / store.CHECKPOINT
     saved: dict[str, Any] | None = None
     if resume:
-        saved = store.load_checkpoint(checkpoint)
+        saved = ranks.share(store.load_checkpoint(checkpoint) if ranks.rank() == 0 else {})
         _same_recipe(saved, loaded, checkpoint, seed)
         seed = int(saved["seed"])
-    seed = _drawn() if seed is None else seed
+    seed = ranks.share(_drawn() if seed is None else seed)
     with _interruptible() as interrupted, _notices(progress):
-        return _execute(loaded, out, saved, seed, device, threads, progress, interrupted, started)
+        try:
+            return _execute(loaded, out, saved, seed, device, threads, progress, interrupted, started)
+        except RankError as error:
+            kept = f"the last checkpoint {checkpoint} is kept, go on with --resume"
+            raise error.because(kept if checkpoint.exists() else "no checkpoint had been written yet") from error
 
 
 def _execute(
@@ -117,8 +131,9 @@ def _execute(
     progress: Progress,
     interrupted: list[int],
     started: float,
-) -> Result:
+) -> Result | None:
     checkpoint = out / store.CHECKPOINT
+    ranks.check_share("train.walkers", loaded.recipe.train.walkers)
     ready = prepare(loaded, seed=seed, device=device, threads=threads)
     recipe = loaded.recipe
     state = begin(ready.net, ready.landscape, recipe.train, seed, ready.device)
@@ -132,25 +147,27 @@ def _execute(
         progress.log(f"resumed at iteration {state.iteration}")
 
     def save() -> None:
-        store.save_checkpoint(
-            checkpoint,
-            {
-                "seed": seed,
-                "recipe": config.to_toml(recipe.resolved()),
-                "records": records,
-                "state": state.state_dict(),
-            },
-        )
+        content = {
+            "seed": seed,
+            "recipe": config.to_toml(recipe.resolved()),
+            "records": records,
+            "ranks": ranks.world(),
+            "state": state.state_dict(),
+        }
+        if ranks.rank() == 0:
+            store.save_checkpoint(checkpoint, content)
+        ranks.share(None)  # no rank goes on, or away, before it is on the disk
 
     last_saved = time.perf_counter()
     progress.stage("train", float(recipe.train.iterations))
     for record in train(recipe.system, ready.landscape, recipe.train, state):
         records.append(asdict(record))
         _show(progress, records, record)
-        if interrupted or time.perf_counter() - last_saved > CHECKPOINT_EVERY:
+        stopped, due = ranks.either(bool(interrupted), time.perf_counter() - last_saved > CHECKPOINT_EVERY)
+        if stopped or due:
             save()
             last_saved = time.perf_counter()
-        if interrupted:
+        if stopped:
             raise Interrupted(f"stopped at iteration {state.iteration}; a checkpoint was written: go on with --resume")
     save()
     measurement = _measure(
@@ -161,26 +178,29 @@ def _execute(
         interrupted,
         "the trained network is in the checkpoint: go on with --resume",
     )
-    seconds = {"train": state.seconds, **_seconds(measurement)}
-    result = store.write_result(
-        out / store.RESULT,
-        loaded=loaded,
-        provenance=provenance(ready, started),
-        records=records,
-        measurement=measurement,
-        model_state=ready.net.state_dict(),
-        seconds=seconds,
-    )
-    checkpoint.unlink(missing_ok=True)
+    result = None
+    if ranks.rank() == 0:
+        result = store.write_result(
+            out / store.RESULT,
+            loaded=loaded,
+            provenance=provenance(ready, started),
+            records=records,
+            measurement=measurement,
+            model_state=ready.net.state_dict(),
+            seconds={"train": state.seconds, **_seconds(measurement)},
+        )
+        checkpoint.unlink(missing_ok=True)
+    ranks.share(None)  # the others end well only if this did
     return result
 
 
 def measure_again(
     run_dir: Path, *, overrides: Sequence[str], seed: int | None, threads: int | None, device: str, progress: Progress
-) -> Result:
+) -> Result | None:
     """Measure and project the frozen network of a finished run once more, with changed keys, and replace its result.
 
-    Raises UsageError if `overrides` touch anything but [measure] and [project].
+    Raises UsageError if `overrides` touch anything but [measure] and [project], RankError if another rank ended. Rank 0
+    alone writes; the others return None.
     """
     started = time.time()
     path = store.find_result(run_dir)
@@ -199,20 +219,28 @@ def measure_again(
     except RuntimeError as error:
         raise StoreError(f"{path} holds a network this version cannot load: {str(error).splitlines()[0]}") from None
     # another seed than the first measurement's, unless asked for the same
-    measured_seed = _drawn() if seed is None else seed
+    measured_seed = ranks.share(_drawn() if seed is None else seed)
     x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)
+    unchanged = "the earlier result is unchanged"
     with _interruptible() as interrupted, _notices(progress):
-        measurement = _measure(ready, x, measured_seed, progress, interrupted, "the earlier result is unchanged")
+        try:
+            measurement = _measure(ready, x, measured_seed, progress, interrupted, unchanged)
+        except RankError as error:
+            raise error.because(unchanged) from error
     report = {**provenance(ready, started), "seed": trained_seed, "measure_seed": measured_seed}
-    return store.write_result(
-        path,
-        loaded=loaded,
-        provenance=report,
-        records=old.records,
-        measurement=measurement,
-        model_state=ready.net.state_dict(),
-        seconds={"train": old.seconds.get("train", 0.0), **_seconds(measurement)},
-    )
+    result = None
+    if ranks.rank() == 0:
+        result = store.write_result(
+            path,
+            loaded=loaded,
+            provenance=report,
+            records=old.records,
+            measurement=measurement,
+            model_state=ready.net.state_dict(),
+            seconds={"train": old.seconds.get("train", 0.0), **_seconds(measurement)},
+        )
+    ranks.share(None)
+    return result
 
 
 def _drawn() -> int:
@@ -230,7 +258,8 @@ def _measure(
         progress.stage(name, 1.0)
 
         def report(estimate: Estimate, spent: float) -> None:
-            if interrupted:
+            (stopped,) = ranks.either(bool(interrupted))
+            if stopped:
                 raise Interrupted(f"stopped while {WORDS[name]}; {kept}")
             # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
             by_error = min(1.0, (target / estimate.error) ** 2) if estimate.error > 0 else 1.0
@@ -288,6 +317,8 @@ def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed:
         )
     if seed is not None and seed != saved_seed:
         raise UsageError(f"--seed {seed}: the run to resume has seed {saved_seed}; leave --seed out")
+    if (saved_ranks := saved.get("ranks", 1)) != ranks.world():
+        raise UsageError(f"{path} was written by {saved_ranks} ranks: resume with as many, not {ranks.world()}")
 
 
 @contextmanager
@@ -333,6 +364,7 @@ def provenance(ready: Prepared, started: float) -> dict[str, Any]:
         "dirty": dirty,
         "seed": ready.seed,
         "device": ready.device,
+        "ranks": ranks.world(),
         "threads": ready.threads,
         "python": platform.python_version(),
         "torch": torch.__version__,

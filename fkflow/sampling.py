@@ -50,7 +50,12 @@ class Walkers:
     def weights(self) -> Tensor:
         """ψ^(2 − 2 power) (B,), of mean 1: what turns an average over the walkers into one over ψ²."""
         assert self.log_psi is not None
-        return len(self.x) * torch.softmax(2 * (1 - self.power) * self.log_psi, 0)
+        return even_weights(self.log_psi, self.power)
+
+
+def even_weights(log_psi: Tensor, power: float) -> Tensor:
+    """ψ^(2 − 2 power) (B,), of mean 1, from log ψ (B,)."""
+    return len(log_psi) * torch.softmax(2 * (1 - power) * log_psi, 0)
 
 
 def broad_power(coordinates: int, cost: float = BROAD_COST) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fkflow import ranks
 from fkflow.config import TrainConfig
 from fkflow.errors import NumericalError
 from fkflow.gradients import (
@@ -33,7 +34,7 @@ from fkflow.landscape import Landscape
 from fkflow.local_energy import local_energy
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.optimisers import Spring
-from fkflow.sampling import Walkers, broad_power, metropolis
+from fkflow.sampling import Walkers, broad_power, even_weights, metropolis
 from fkflow.system import System
 
 #: clip used to judge and show energies, in mean absolute deviations (gradients use the recipe's)
@@ -82,7 +83,10 @@ class Record:
 
 @dataclass
 class TrainState:
-    """Everything that training changes; `state_dict` makes it a checkpoint that goes on to the same bits."""
+    """Everything that training changes; `state_dict` makes it a checkpoint that goes on to the same bits.
+
+    `walkers` and `generator` are this rank's; a checkpoint has those of all ranks.
+    """
 
     net: LogPsi | PairDrift
     walkers: Walkers
@@ -101,12 +105,13 @@ class TrainState:
     snapshot: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain nested dict of tensors, numbers and lists."""
+        """Plain nested dict of tensors, numbers and lists; all ranks must ask for it together."""
+        snapshot = self.snapshot and {**self.snapshot, "x": ranks.gather(self.snapshot["x"])}
         return {
             "net": {k: v.clone() for k, v in self.net.state_dict().items()},
-            "x": self.walkers.x.clone(),
+            "x": ranks.gather(self.walkers.x.clone()),
             "step": self.walkers.step,
-            "generator": self.generator.get_state(),
+            "generator": ranks.gather(self.generator.get_state()),
             "momentum": self.spring.last.clone() if self.spring else None,
             "adam": copy.deepcopy(self.adam.state_dict()) if self.adam else None,
             "iteration": self.iteration,
@@ -116,14 +121,15 @@ class TrainState:
             "quiet": self.quiet,
             "paths": self.paths,
             "best": list(self.best),
-            "snapshot": self.snapshot,
+            "snapshot": snapshot,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave; raises KeyError or RuntimeError if it belongs to another run."""
         self.net.load_state_dict(state["net"])
-        self.walkers.x, self.walkers.step = state["x"].clone().to(self.walkers.x.device), state["step"]
-        self.generator.set_state(state["generator"])
+        device = self.walkers.x.device
+        self.walkers.x, self.walkers.step = ranks.part(state["x"]).clone().to(device), state["step"]
+        self.generator.set_state(ranks.part(state["generator"]).clone())
         if self.spring:
             self.spring.last = state["momentum"].clone()
         if self.adam:
@@ -132,11 +138,13 @@ class TrainState:
         self.caution, self.undone, self.quiet = state["caution"], state["undone"], state["quiet"]
         self.paths = state["paths"]
         self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
+        if self.snapshot is not None:
+            self.snapshot = {**self.snapshot, "x": ranks.part(self.snapshot["x"]).to(device)}
 
 
 def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, seed: int, device: str) -> TrainState:
-    """Fresh training state: walkers from the landscape's Gaussians, optimiser and generator of the recipe."""
-    generator = torch.Generator(device).manual_seed(seed)
+    """Fresh training state: this rank's walkers from the landscape's Gaussians, optimiser and generator of the recipe."""
+    generator = torch.Generator(device).manual_seed(ranks.seed(seed))
     start = landscape.start(walkers_at(config, 0), generator)
     # pathwise gradients are those of an average over ψ² itself
     broad = isinstance(net, LogPsi) and not net.knows_tails and config.estimator != "pathwise"
@@ -154,12 +162,13 @@ def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, se
 def walkers_at(config: TrainConfig, iteration: int) -> int:
     """How many of the recipe's walkers an iteration uses: a quarter, a half, then all, for the natural gradient.
 
+    Of this rank, an even share of them.
     Early on the network is far off and the noise of few walkers does not matter; what they save goes into iterations.
     """
     if config.optimiser != "spring":
-        return config.walkers
+        return config.walkers // ranks.world()
     share = 4 if 2 * iteration < config.grow else 2 if iteration < config.grow else 1
-    return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share)
+    return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share) // ranks.world()
 
 
 def train(system: System, landscape: Landscape, config: TrainConfig, state: TrainState) -> Iterator[Record]:
@@ -172,14 +181,15 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
     begun = time.perf_counter() - state.seconds
     if state.snapshot is None and isinstance(net, LogPsi):
         metropolis(net, state.walkers, state.generator, config.equilibrate)
-    while not _finished(config, state):
+    # the clock is rank 0's
+    while not ranks.share(_finished(config, state)):
         if state.snapshot is None:
             state.snapshot = _snapshot(state)
         _grow(config, state)
         rate = config.rate * state.caution / (1 + state.iteration / config.decay)
         damping = config.damping + config.damping_start * math.exp(-state.iteration / config.damping_decay)
-        energies = _energies(system, config, state, unit)
-        weights = state.walkers.weights() if isinstance(net, LogPsi) else torch.ones_like(energies)
+        energies = ranks.gather(_energies(system, config, state, unit))
+        weights = _weights(state.walkers) if isinstance(net, LogPsi) else torch.ones_like(energies)
         believable = _believable(energies, weights, state, unit)
         if believable:
             _step(config, state, energies, weights, unit, rate, damping)
@@ -228,16 +238,17 @@ def _enough(config: TrainConfig, state: TrainState, spread: float, unit: float) 
         return True
     if config.target_error is None or state.iteration < FEWEST:
         return False
-    measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x))
+    measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x) * ranks.world())
     return measuring <= ENOUGH * state.iteration
 
 
 def _energies(system: System, config: TrainConfig, state: TrainState, unit: float) -> Tensor:
-    """Move the walkers and return A/T (B,) of the paths from them; the pathwise estimator leaves its gradient in .grad."""
+    """Move this rank's walkers and return A/T (B,) of the paths from them; a pathwise gradient is left in .grad."""
     net, walkers, generator = state.net, state.walkers, state.generator
     dt = config.dt * unit
     if isinstance(net, LogPsi):
         metropolis(net, walkers, generator, config.moves)
+        walkers.step, walkers.acceptance = ranks.mean(walkers.step, walkers.acceptance)
     if config.estimator == "pathwise":
         energies, ends = pathwise_gradient(net, system, walkers.x, generator, steps=config.steps, dt=dt)
         if isinstance(net, PairDrift):
@@ -278,6 +289,12 @@ def paths_worth(samples: Tensor, coordinates: int) -> int:
     return coordinates if 2 * wanted >= coordinates else wanted
 
 
+def _weights(walkers: Walkers) -> Tensor:
+    """Weights (B,), of mean 1, over the walkers of all ranks."""
+    assert walkers.log_psi is not None
+    return even_weights(ranks.gather(walkers.log_psi), walkers.power)
+
+
 def _step(
     config: TrainConfig,
     state: TrainState,
@@ -287,26 +304,38 @@ def _step(
     rate: float,
     damping: float,
 ) -> None:
-    """Change the parameters of a network whose energies were found believable."""
+    """Change the parameters of a network whose energies (B,), those of all ranks, were found believable."""
     net, x = state.net, state.walkers.x
     drawn_in = clipped(energies, config.clip, least=NEVER_CLIPPED / unit, weights=weights)
     if state.adam is not None:
         if config.estimator != "pathwise":
             assert isinstance(net, LogPsi)
             covariance_gradient(net, x, drawn_in, weights)
+        _add_gradients(net, 1 / ranks.world() if config.estimator == "pathwise" else 1.0)
         if all(bool(p.grad.isfinite().all()) for p in net.parameters() if p.grad is not None):
             torch.nn.utils.clip_grad_norm_(net.parameters(), MOST_GRADIENT)
             for group in state.adam.param_groups:
                 group["lr"] = rate
             state.adam.step()
+        ranks.alike(net.parameters())
         return
     assert isinstance(net, LogPsi) and state.spring is not None
     o = jacobian(net, x)
-    slope = None
+    slope = slope_weights = None
     if config.curvature > 0:
         count = max(1, round(config.curvature * len(o)))
-        slope = jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5)
-    flat_step(net, state.spring.update(o, slope, drawn_in, rate * unit, damping, weights))
+        slope = ranks.gather(jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5))
+        slope_weights = weights.view(ranks.world(), -1)[:, :count].flatten()
+    o = ranks.gather(o)
+    flat_step(net, state.spring.update(o, slope, drawn_in, rate * unit, damping, weights, slope_weights))
+    ranks.alike(net.parameters())
+
+
+def _add_gradients(net: LogPsi | PairDrift, share: float) -> None:
+    """Replace this rank's gradient by `share` times the sum over the ranks."""
+    for p in net.parameters():
+        if ranks.world() > 1 and p.grad is not None:
+            p.grad = share * ranks.total(p.grad)
 
 
 def _believable(energies: Tensor, weights: Tensor, state: TrainState, unit: float) -> bool:
@@ -327,6 +356,8 @@ def _believable(energies: Tensor, weights: Tensor, state: TrainState, unit: floa
     away = (seen - weighted_median(seen, weights)).abs()
     spread = 1.4826 * float(weighted_median(away, weights))
     merit = weighted_moments(seen, weights)[0] + spread
+    # the last bits may differ where ranks compute on different processors; what follows from them may not
+    merit, spread = ranks.share((merit, spread))
     best, best_spread = state.best
     if state.undone:
         # This is the snapshot itself, seen by walkers that moved on: what they say of it is now the measure.

@@ -1,0 +1,210 @@
+"""Several processes that work on one run, each with its share of the walkers; alone, every function here does nothing.
+
+`joining` says how they find one another. Tensors on the CPU travel by gloo, those on CUDA devices by NCCL. Whatever depends on
+a clock or a signal is agreed on, so that all ranks always take the same way: functions marked "together" must be called by
+all of them.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from fkflow.errors import FkflowError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+T = TypeVar("T")
+
+#: an odd number far from small ones: what the seeds of neighbouring ranks differ by
+SEED_STRIDE = 0x9E3779B1
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among those of the run and among those on this machine; `why` explains a broken connection."""
+
+    rank: int
+    world: int
+    local_rank: int
+    local_world: int
+    why: Callable[[str], FkflowError]
+
+
+_group: Group | None = None
+
+
+def rank() -> int:
+    """The number of this process among those of the run: 0 writes and speaks."""
+    return 0 if _group is None else _group.rank
+
+
+def world() -> int:
+    """How many processes work on the run."""
+    return 1 if _group is None else _group.world
+
+
+def local_rank() -> int:
+    """The number of this process among those on this machine."""
+    return 0 if _group is None else _group.local_rank
+
+
+def local_world() -> int:
+    """How many of them share this machine."""
+    return 1 if _group is None else _group.local_world
+
+
+def belong(group: Group | None) -> None:
+    """Work with others from now on, or alone."""
+    global _group
+    _group = group
+
+
+@contextmanager
+def _collective() -> Iterator[None]:
+    """Turn a broken connection into the error that another rank told of, or into one that says which rank is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        # its frames hold the connections, which could not be closed
+        traceback.clear_frames(error.__traceback__)
+        assert _group is not None
+        raise _group.why(str(error).splitlines()[0]) from error
+
+
+def seed(number: int) -> int:
+    """A seed of this rank's own; rank 0 keeps the run's."""
+    return number + rank() * SEED_STRIDE
+
+
+def check_share(key: str, total: int) -> None:
+    """Raise UsageError if so many walkers cannot be shared evenly; `key` is their name in the recipe."""
+    if total % world():
+        raise UsageError(f"{key} = {total} cannot be shared evenly by {world()} ranks: give a multiple of {world()}")
+
+
+def part(tensor: Tensor) -> Tensor:
+    """This rank's part of a tensor that `gather` put together; of one that does not divide, first a larger one."""
+    return tensor if _group is None else tensor.tensor_split(_group.world)[_group.rank]
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """The tensors (B, ...) of all ranks, of one shape, as one (ranks · B, ...), rank 0's first; together."""
+    if _group is None:
+        return tensor
+    import torch.distributed as dist
+
+    out = tensor.new_empty(_group.world, *tensor.shape)
+    with _collective():
+        _meet(tensor)
+        dist.all_gather(list(out.unbind(0)), tensor.contiguous())
+    return out.flatten(0, 1)
+
+
+def total(tensor: Tensor) -> Tensor:
+    """The sum over the ranks, the same bits on each of them; together."""
+    if _group is None:
+        return tensor
+    import torch.distributed as dist
+
+    out = tensor.clone()
+    with _collective():
+        _meet(out)
+        dist.all_reduce(out)
+    return out
+
+
+def alike(tensors: Iterable[Tensor]) -> None:
+    """Give every rank the values of rank 0's tensors (of one device), in place; together."""
+    if _group is None:
+        return
+    import torch
+    import torch.distributed as dist
+
+    kinds: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        kinds.setdefault(tensor.dtype, []).append(tensor.detach())
+    for kind in kinds.values():
+        # one message: each costs time, whatever its length
+        flat = torch.cat([tensor.flatten() for tensor in kind])
+        with _collective():
+            _meet(flat)
+            dist.broadcast(flat, 0)
+        for tensor, values in zip(kind, flat.split([t.numel() for t in kind]), strict=True):
+            tensor.copy_(values.view_as(tensor))
+
+
+def _meet(tensor: Tensor) -> None:
+    """Before NCCL, which would wait for a dead rank for long, see by gloo that all are there."""
+    if tensor.is_cuda:
+        import torch
+        import torch.distributed as dist
+
+        dist.all_reduce(torch.zeros(1))
+
+
+def share(value: T) -> T:
+    """Rank 0's value, for all that depends on clocks, files or last bits; together."""
+    if _group is None:
+        return value
+    import torch
+    import torch.distributed as dist
+
+    box = [value if _group.rank == 0 else None]
+    with _collective():
+        dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
+    shared: T = box[0]  # type: ignore[assignment]
+    return shared
+
+
+def either(*flags: bool) -> tuple[bool, ...]:
+    """Each flag true if it is on any rank; together."""
+    if _group is None:
+        return flags
+    import torch
+
+    return tuple(bool(count) for count in total(torch.tensor(flags, dtype=torch.int64)))
+
+
+def mean(*numbers: float) -> tuple[float, ...]:
+    """Averages over the ranks; together."""
+    if _group is None:
+        return numbers
+    import torch
+
+    return tuple((total(torch.tensor(numbers, dtype=torch.float64)) / _group.world).tolist())
+
+
+def lowest(number: float) -> float:
+    """The least over the ranks; together."""
+    if _group is None:
+        return number
+    import torch
+
+    return float(gather(torch.tensor([number], dtype=torch.float64)).min())
+
+
+def total_array(array: np.ndarray) -> np.ndarray:
+    """The sum over the ranks of an array; together."""
+    if _group is None:
+        return array
+    import torch
+
+    summed: np.ndarray = total(torch.from_numpy(array)).numpy()
+    return summed
+
+
+def side_by_side(rows: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Rows (..., B) of equal shape, each with those of the other ranks beside it: (..., ranks · B); together."""
+    if _group is None or not rows:
+        return rows
+    import numpy as np
+    import torch
+
+    block = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.stack(rows), -1, 0)))
+    return list(np.ascontiguousarray(np.moveaxis(gather(block).numpy(), 0, -1)))

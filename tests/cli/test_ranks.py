@@ -1,0 +1,245 @@
+"""``torchrun ... -m fkflow run``: two processes, one run; what they print, write and leave when they are stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from fkflow.results import Result
+from fkflow.statistics import combined_error
+from fkflow.store import load_checkpoint, read_result
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+RECIPE = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7", "--out", "out"]
+for setting in (
+    "train.walkers=128", "train.iterations=60", "train.stop_spread=0", "measure.walkers=256",
+    "measure.target_error=0.002", "measure.seconds=600", "project.walkers=256", "project.time=2",
+    "project.target_error=0.004", "project.seconds=600",
+):  # fmt: skip
+    RECIPE += ["--set", setting]
+VARIATIONAL = ["--set", "project.seconds=0"]
+
+#: the command, except that each rank says which process it is, and one may follow another potential
+CHILD = """
+import os, sys
+from pathlib import Path
+from fkflow.cli import main
+Path(f"pid{os.environ['RANK']}").write_text(str(os.getpid()))
+if "SPOILT" in os.environ and os.environ["RANK"] == "1":
+    from fkflow import run
+    from fkflow.systems.wells import DoubleWell
+    prepare, potential, factor = run.prepare, DoubleWell.potential, float(os.environ["SPOILT"])
+    def prepared(*given, **named):
+        ready = prepare(*given, **named)
+        DoubleWell.potential = lambda self, x: factor * potential(self, x)
+        return ready
+    run.prepare = prepared
+sys.exit(main())
+"""
+
+
+def launched(*arguments: str, script: Sequence[str] = ("-m", "fkflow"), count: int = 2) -> list[str]:
+    """The command that starts so many ranks."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    return [*launcher, *script, *arguments]
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Two ranks that can be told apart, in the background."""
+    (folder / "child.py").write_text(CHILD)
+    return subprocess.Popen(
+        launched(*arguments, script=["child.py"]), cwd=folder, env=ENVIRONMENT | environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def stop(process: subprocess.Popen[str], wait: float, kill: Path | None = None) -> tuple[float, list[str]]:
+    """Ctrl-C, or kill -9 of the rank whose number is in that file, some time after training began.
+
+    Returns the seconds that it then took to end, and what fkflow said.
+    """
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line.startswith("fkflow: train ..."):
+            break
+    time.sleep(wait)
+    begun = time.monotonic()
+    if kill is None:
+        process.send_signal(signal.SIGINT)
+    else:
+        os.kill(int(kill.read_text()), signal.SIGKILL)
+    out, rest = process.communicate(timeout=60)
+    assert out == "" and process.returncode != 0
+    return time.monotonic() - begun, said("".join(lines) + rest)
+
+
+def said(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("fkflow:")]
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def errors(text: str) -> list[str]:
+    return [line for line in said(text) if line.startswith("fkflow: error:")]
+
+
+def training(path: Path) -> dict[str, np.ndarray]:
+    """The training columns that depend on the seed alone."""
+    with h5py.File(path) as file:
+        return {name: column[()] for name, column in file["training"].items() if name != "seconds"}
+
+
+def sigmas(one: Result, other: Result) -> tuple[float, float]:
+    """How far apart the variational and the projected energies of two runs are."""
+    found = []
+    for a, b in (
+        (one.measurement.variational.estimate, other.measurement.variational.estimate),
+        (one.energy, other.energy),
+    ):
+        found.append((a.value - b.value) / combined_error(a.value, a.error, b.value, b.error))
+    return found[0], found[1]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A finished run of two ranks with --json: its folder, stdout and stderr."""
+    folder = tmp_path_factory.mktemp("two")
+    done = subprocess.run(
+        launched(*RECIPE, "--json"), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """The same run in one process."""
+    folder = tmp_path_factory.mktemp("one")
+    command = [sys.executable, "-m", "fkflow", *RECIPE]
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "ranks" not in done.stdout
+    return read_result(folder / "out")
+
+
+def test_two_ranks_find_the_energy_of_one(one: Result, two: tuple[Path, str, str]) -> None:
+    result = read_result(two[0] / "out")
+    assert (one.ranks, result.ranks) == (1, 2)
+    for z in sigmas(result, one):
+        assert 1e-9 < abs(z) < 4
+    assert one.reference is not None
+    assert abs(result.energy.value - one.reference.energy) < 4 * result.energy.error
+    projection = result.measurement.projection
+    assert projection is not None and projection.estimate.error < 0.004 and not result.warnings
+    # each rank's half of the walkers counts
+    assert len(result.measurement.samples) == 256 and 0.99 < result.measurement.variational.rhat < 1.1
+    for histogram in result.measurement.histograms:
+        assert histogram.projected is not None
+        width = np.diff(histogram.axes[0].edges)
+        assert float(histogram.values @ width) == pytest.approx(1.0, abs=0.01)
+        assert float(histogram.projected @ width) == pytest.approx(1.0, abs=0.05)
+
+
+def test_two_ranks_speak_and_write_once(two: tuple[Path, str, str]) -> None:
+    folder, out, err = two
+    summary: dict[str, Any] = json.loads(out)
+    assert [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()] == ["out/result.h5"]
+    for stage in ("train", "measure", "project"):
+        assert err.count(f"fkflow: {stage} ...") == 1
+    assert summary["device"] == "cpu" and summary["seed"] == 7
+    with h5py.File(folder / "out/result.h5") as file:
+        assert file["provenance"].attrs["ranks"] == 2 and file["provenance"].attrs["device"] == "cpu"
+        assert file["training/iteration"].shape == (60,)
+    assert "ranks                2 on cpu" in read_result(folder / "out").describe()
+
+
+def test_two_ranks_measure_again(two: tuple[Path, str, str], tmp_path: Path) -> None:
+    shutil.copytree(two[0] / "out", tmp_path / "out")
+    before = read_result(tmp_path / "out")
+    finer = ["--threads", "1", "--seed", "8", "--set", "measure.target_error=0.001", *VARIATIONAL]
+    done = subprocess.run(
+        launched("measure", "out", *finer), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and done.stdout.count("variational energy") == 1, done.stderr
+    after = read_result(tmp_path / "out")
+    assert after.ranks == 2 and after.provenance["measure_seed"] == 8 and after.measurement.projection is None
+    assert after.energy.error <= 0.001 and 1e-9 < abs(sigmas(after, before)[0]) < 4
+
+
+def test_a_rank_with_another_potential_is_seen(one: Result, tmp_path: Path) -> None:
+    """The twin of the comparison: half of the walkers belong to a well that is a tenth higher."""
+    code, _, err = finish(start(tmp_path, *RECIPE, *VARIATIONAL, SPOILT="1.1"))
+    assert code == 0, err
+    assert sigmas(read_result(tmp_path / "out"), one)[0] > 6
+
+
+def test_stopped_killed_and_resumed_is_the_same_run(two: tuple[Path, str, str], tmp_path: Path) -> None:
+    """Ctrl-C, then kill -9 of one rank of the resumed run, then to the end: the bits of a run that nobody stopped."""
+    checkpoint, result = tmp_path / "out/checkpoint.pt", tmp_path / "out/result.h5"
+    _, lines = stop(start(tmp_path, *RECIPE), 0.2)
+    assert "--resume" in lines[-1] and sum("error" in line for line in lines) == 1
+    saved = load_checkpoint(checkpoint)
+    assert saved["ranks"] == 2 and saved["state"]["x"].shape == (128, 1, 1)
+    assert 0 < saved["state"]["iteration"] < 60 and not result.exists()
+    content = checkpoint.read_bytes()
+
+    # one process cannot go on with the walkers of two
+    alone = [sys.executable, "-m", "fkflow", *RECIPE, "--resume"]
+    refused = subprocess.run(alone, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 2 and "2 ranks" in refused.stderr and refused.stderr.count("\n") == 1
+
+    process = start(tmp_path, *RECIPE, "--resume")
+    took, lines = stop(process, 0.1, kill=tmp_path / "pid1")
+    assert "rank 1 of 2 ended" in lines[-1] and "checkpoint.pt is kept" in lines[-1] and "--resume" in lines[-1]
+    assert sum("error" in line for line in lines) == 1 and took < 30
+    assert checkpoint.read_bytes() == content and not result.exists()
+
+    code, out, err = finish(start(tmp_path, *RECIPE, "--resume"))
+    assert code == 0, err
+    assert not checkpoint.exists() and out.count("projected energy") == 1
+    expected, found = training(two[0] / "out/result.h5"), training(result)
+    assert found.keys() == expected.keys() and len(found["energy"]) == 60
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    assert read_result(tmp_path / "out").energy == read_result(two[0] / "out").energy
+
+
+def test_an_error_of_one_rank_is_everybodys(tmp_path: Path) -> None:
+    """NaN on one rank while measuring: one message, that rank's, and the trained network is kept."""
+    process = start(tmp_path, *RECIPE, "--set", "train.iterations=0", SPOILT="nan")
+    code, out, err = finish(process)
+    assert code != 0 and out == ""
+    assert errors(err) == [
+        "fkflow: error: measuring failed: 128 of 128 local energies are not finite; the trained network is unusable, "
+        "train again with a smaller train.rate"
+    ]
+    # the connections were closed: nobody had to wait for anybody's patience to end
+    assert "timed out" not in err
+    assert "exitcode  : 3" in err and load_checkpoint(tmp_path / "out/checkpoint.pt")["ranks"] == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"), [("train.walkers=101", "train.walkers = 101"), ("measure.walker=8", "measure.walker")]
+)
+def test_a_bad_recipe_is_told_once(wrong: str, word: str, tmp_path: Path) -> None:
+    command = launched(*RECIPE, "--set", wrong)
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and done.stdout == ""
+    assert len(errors(done.stderr)) == 1 and word in errors(done.stderr)[0] and "Traceback" not in said(done.stderr)
+    assert "exitcode  : 2" in done.stderr and os.listdir(tmp_path) == []
