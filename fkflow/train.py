@@ -264,7 +264,7 @@ def _energies(system: System, config: TrainConfig, state: TrainState, unit: floa
             net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt, antithetic=config.antithetic
         )
     samples = path_samples(net, system, walkers.x, generator, paths=state.paths or d, steps=config.steps, dt=dt)
-    state.paths = paths_worth(samples, d)
+    state.paths = ranks.share(paths_worth(samples, d))
     return samples.mean(0)
 
 
