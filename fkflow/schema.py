@@ -54,7 +54,7 @@ class TrainConfig(Section):
     optimiser: Literal["spring", "adam"] = Field("spring", description="spring (natural gradient) or adam")
     walkers: int = Field(1024, ge=2, le=10**6, description="walkers, each the start of paths")
     grow: int = Field(
-        80, ge=0, le=10**6, description="spring: iterations over which the walkers grow from a quarter to all"
+        160, ge=0, le=10**6, description="spring: iterations over which the walkers grow from a quarter to all"
     )
     paths: int = Field(
         0,

@@ -59,7 +59,7 @@ FEWEST_WALKERS = 256
 #: projecting cost about MEASURING iterations for each in which the walkers of one iteration would reach the target
 ENOUGH, MEASURING, FEWEST = 0.5, 8.0, 10
 #: iterations in a row that say so and end the training, where there is a target error
-HURRIED = 3
+HURRIED = 5
 #: norm beyond which a gradient for Adam is scaled down
 MOST_GRADIENT = 10.0
 #: steps taken back in a row before training gives up

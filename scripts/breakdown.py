@@ -1,0 +1,126 @@
+"""Where one training iteration and one measurement sweep spend their time, and what share of the machine they use.
+
+    python scripts/breakdown.py [h2 bosons "bosons system.particles=16 system.g=2.0" ...] [--threads 1,2] [--device cpu]
+
+For every recipe (with overrides) and number of threads: milliseconds of each part (median of five), its floating-point
+operations in matrix products, and the rate of those as a share of the machine's own, a product of two large float64
+matrices timed in the same run with as many threads. What is far below it goes into exponentials, sums, memory and launching
+small operations. Wall-clock times: run it on an idle machine, or compare columns of one run only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fkflow import config
+from fkflow.gradients import jacobian, jacobian_slope, path_energies
+from fkflow.local_energy import local_energy, path_local_energy
+from fkflow.measure import Measuring
+from fkflow.networks import LogPsi
+from fkflow.run import prepare
+from fkflow.sampling import metropolis
+from fkflow.train import begin, train
+
+RECIPES = ["h2", "bosons", "bosons system.particles=16 system.g=2.0 train.walkers=256 measure.walkers=256"]
+#: iterations before anything is timed
+WARM = 3
+
+
+def seconds(work: Callable[[], object], device: str, repeats: int = 5) -> float:
+    """Median wall-clock seconds of `work` after one call that does not count."""
+    found = []
+    for _ in range(repeats + 1):
+        begun = time.perf_counter()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - begun)
+    return statistics.median(found[1:])
+
+
+def matrix_rate(device: str, size: int = 1536) -> float:
+    """Operations per second of a large float64 matrix product on this device with these threads."""
+    a = torch.randn(size, size, dtype=torch.float64, device=device)
+    return 2 * size**3 / seconds(lambda: a @ a, device)
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Operations in the matrix products of `work`, on one thread (the counter sees its own thread only)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with FlopCounterMode(display=False) as counter:
+            work()
+        return int(counter.get_total_flops())
+    finally:
+        torch.set_num_threads(before)
+
+
+def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int]]:
+    """(part, seconds, operations) of a recipe with overrides."""
+    recipe, *overrides = case.split()
+    loaded = config.load(recipe, [*overrides, "train.grow=0", "train.stop_spread=0"])
+    ready = prepare(loaded, seed=0, device=device, threads=threads)
+    net, system, settings = ready.net, loaded.recipe.system, loaded.recipe.train
+    assert isinstance(net, LogPsi)
+    unit = ready.landscape.length**2
+    state = begin(net, ready.landscape, settings, 0, ready.device)
+    steps = train(system, ready.landscape, settings, state)
+    for _ in range(WARM):
+        next(steps)
+    walkers, generator = state.walkers, state.generator
+    x, d = walkers.x, walkers.x[0].numel()
+    paths = settings.paths or state.paths or d
+    o = jacobian(net, x)
+    energies = torch.randn(len(x), dtype=torch.float64, device=x.device)
+    parts: dict[str, Callable[[], object]] = {
+        f"{settings.moves} moves": lambda: metropolis(net, walkers, generator, settings.moves),
+        f"actions of {paths} paths": lambda: path_energies(
+            net, system, x, generator, paths=paths, steps=settings.steps, dt=settings.dt * unit
+        ),
+        "jacobian": lambda: jacobian(net, x),
+        "its slope": lambda: jacobian_slope(net, x, o, generator, 1e-3),
+    }
+    if (spring := state.spring) is not None:
+        parts["natural gradient"] = lambda: spring.update(o, o, energies, 0.1, 1e-3)
+    parts["training iteration"] = lambda: next(steps)
+    parts["(exact Laplacian)"] = lambda: local_energy(net, system, x)
+    measuring = Measuring(net, system, ready.landscape, loaded.recipe.measure, x, 0, dt=settings.dt * unit)
+    y = measuring.walkers.x
+    parts["measuring: moves"] = lambda: metropolis(net, measuring.walkers, generator, 5, adapt=False)
+    parts["measuring: local energies"] = lambda: path_local_energy(net, system, y, generator, unit)
+    parts["measurement sweep"] = measuring.sweep
+    return [(name, seconds(work, ready.device), operations(work)) for name, work in parts.items()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", default=RECIPES, help="recipes, each with its overrides in one argument")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads, comma-separated")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    arguments = parser.parse_args()
+    counts = [int(n) for n in arguments.threads.split(",")]
+    rates = {}
+    for threads in counts:
+        torch.set_num_threads(threads)
+        rates[threads] = matrix_rate(arguments.device)
+        print(f"{threads} thread(s): {rates[threads] / 1e9:.1f} GFLOP/s in a float64 matrix product")
+    for case in arguments.recipes:
+        columns = {threads: profiled(case, threads, arguments.device) for threads in counts}
+        first = counts[0]
+        print(f"\n| {case} | MFLOP | " + " | ".join(f"ms, {n} thread(s) | of the matrix rate" for n in counts), end="")
+        print(f" | {first} / {counts[-1]} |\n|---|---|" + "---|---|" * len(counts) + "---|")
+        for row, (name, alone, work) in enumerate(columns[first]):
+            cells = [f"{1e3 * c[row][1]:.1f} | {100 * work / c[row][1] / rates[n]:.0f} %" for n, c in columns.items()]
+            gain = alone / columns[counts[-1]][row][1]
+            print(f"| {name} | {work / 1e6:.0f} | {' | '.join(cells)} | {gain:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
