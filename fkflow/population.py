@@ -161,10 +161,12 @@ class Population:
         """Change of −log weight (B,) and local energies (B,) after `stride` Metropolis-adjusted moves."""
         mover, walkers = self.mover, self.walkers
         assert isinstance(mover.net, LogPsi)
+        accepted = torch.zeros((), dtype=torch.float64, device=walkers.x.device)
         for _ in range(mover.stride):
             accept, _ = langevin_move(mover.net, walkers, mover.generator)
-            self.accepted += float(accept.double().mean())
-            self.moves += 1
+            accepted += accept.double().mean()
+        # read once: every look at a device waits for it
+        self.accepted, self.moves = self.accepted + float(accepted), self.moves + mover.stride
         walkers.acceptance = self.accepted / self.moves
         energy = self._local_energy()
         change = self.effective * self.interval * (0.5 * (self.local + energy) - self.energy_reference)

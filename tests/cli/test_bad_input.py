@@ -79,7 +79,7 @@ RECIPES = {
         ["project.time_steps", "[0.1, 0.1]", "different numbers"],
     ),
     "backwards": (H2 + "[project]\ntime_steps = [-1]", ["project.time_steps", "[-1]", "above 0"]),
-    "few to project": (H2 + "[project]\nwalkers = 63", ["project.walkers", "= 63 ", "a whole number from 64"]),
+    "few to project": (H2 + "[project]\nwalkers = 63", ["project.walkers", "= 63 ", "0 or an integer of at least 64"]),
     "paths past nuclei": (
         H2 + '[project]\nweights = "girsanov"',
         ["project.weights", '"girsanov"', '"local_energy"', "h2", "nuclei"],
