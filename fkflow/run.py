@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -160,7 +160,9 @@ def _execute(
 
     last_saved = time.perf_counter()
     progress.stage("train", float(recipe.train.iterations))
+    last: Record | None = None
     for record in train(recipe.system, ready.landscape, recipe.train, state):
+        last = record
         records.append(asdict(record))
         _show(progress, records, record)
         stopped, due = ranks.either(bool(interrupted), time.perf_counter() - last_saved > CHECKPOINT_EVERY)
@@ -169,6 +171,12 @@ def _execute(
             last_saved = time.perf_counter()
         if stopped:
             raise Interrupted(f"stopped at iteration {state.iteration}; a checkpoint was written: go on with --resume")
+    if last is not None and last.iteration < recipe.train.iterations:
+        # enough for the target, a drift that is exact already, or out of time: the bar is full
+        _show(progress, records, replace(last, iteration=recipe.train.iterations))
+        budget = recipe.train.seconds
+        why = "its time budget ended" if budget is not None and state.seconds >= budget else "more would not pay"
+        progress.log(f"trained {last.iteration} iterations: {why}")
     save()
     measurement = _measure(
         ready,
