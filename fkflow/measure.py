@@ -33,6 +33,8 @@ from fkflow.system import System
 MOVES_PER_SWEEP = 5
 #: sweeps before the error bar may end the measurement
 FEWEST_SWEEPS = 10
+#: sweeps that are done even where each takes longer than the time budget
+FEWEST_IN_TIME = 4
 #: sweeps after which several ranks tell one another what they found
 SWEEPS_APART = 4
 #: independent energies that each walker gives where their number is left to the target error, and bounds of that number
@@ -97,7 +99,8 @@ class Measuring:
         `report` gets the estimate so far and the seconds spent. Raises NumericalError at a local energy that is not finite.
         """
         while ranks.share(
-            self.count < FEWEST_SWEEPS or (self.estimate().error > target_error and self.seconds < seconds)
+            self.count < FEWEST_IN_TIME
+            or (self.seconds < seconds and (self.count < FEWEST_SWEEPS or self.estimate().error > target_error))
         ):
             for _ in range(1 if ranks.world() == 1 else SWEEPS_APART):
                 self.sweep()
