@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from fkflow import config
 from fkflow.gradients import jacobian, jacobian_slope, path_energies
@@ -50,14 +51,26 @@ def matrix_rate(device: str, size: int = 1536) -> float:
     return 2 * size**3 / seconds(lambda: a @ a, device)
 
 
+class Counter(TorchDispatchMode):
+    """Adds up the operations of matrix products (FlopCounterMode also follows modules, which autograd.grad forbids)."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if (packet := func._overloadpacket) in flop_registry:
+            self.total += flop_registry[packet](*args, **(kwargs or {}), out_val=out)
+        return out
+
+
 def operations(work: Callable[[], object]) -> int:
     """Operations in the matrix products of `work`, on one thread (the counter sees its own thread only)."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with FlopCounterMode(display=False) as counter:
+        with Counter() as counter:
             work()
-        return int(counter.get_total_flops())
+        return counter.total
     finally:
         torch.set_num_threads(before)
 
