@@ -34,7 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     # caches and the results of runs stay behind
-    for name in ("fkflow", "systems", "runs"):
+    for name in ("fkflow", "fkflow/plot", "systems", "runs"):
         (copy / name).mkdir()
         for file in (ROOT / name).iterdir():
             if file.is_file():
@@ -56,8 +56,8 @@ def test_what_is_inside(wheel: Path) -> None:
         names = set(archive.namelist())
         entry = next(name for name in names if name.endswith(".dist-info/entry_points.txt"))
         assert "fkflow = fkflow.cli:main" in archive.read(entry).decode()
-    for folder, pattern in (("fkflow", "*.py"), ("systems", "*.py"), ("runs", "*.toml")):
-        inside = {"fkflow": "fkflow", "systems": "fkflow/systems", "runs": "fkflow/recipes"}[folder]
+    for folder, pattern in (("fkflow", "*.py"), ("fkflow/plot", "*.py"), ("systems", "*.py"), ("runs", "*.toml")):
+        inside = {"systems": "fkflow/systems", "runs": "fkflow/recipes"}.get(folder, folder)
         expected = {f"{inside}/{path.name}" for path in (ROOT / folder).glob(pattern)}
         assert expected and expected <= names
     assert "fkflow/py.typed" in names

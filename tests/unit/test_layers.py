@@ -68,13 +68,21 @@ def inside(name: str) -> str | None:
     return parts[1] if parts[0] == "fkflow" and len(parts) > 1 else None
 
 
-FILES = {path.stem: path for path in sorted((ROOT / "fkflow").glob("*.py"))}
+#: the files of every module: one, or those of a package
+FILES = {path.stem: [path] for path in sorted((ROOT / "fkflow").glob("*.py"))}
+FILES |= {path.parent.name: sorted(path.parent.glob("*.py")) for path in (ROOT / "fkflow").glob("*/__init__.py")}
+
+
+def imported(name: str) -> set[str]:
+    """All modules (dotted) that the files of a module of fkflow import."""
+    folders = {path: "fkflow" if path.parent.name == "fkflow" else f"fkflow.{name}" for path in FILES[name]}
+    return set().union(*(imports(path, package) for path, package in folders.items()))
 
 
 @cache
 def used(name: str) -> set[str]:
     """The other modules of fkflow that one of them imports."""
-    return {inside(i) for i in imports(FILES[name], "fkflow")} & {*FILES, "systems"} - {name}
+    return {inside(i) for i in imported(name)} & {*FILES, "systems"} - {name}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -120,6 +128,5 @@ def test_the_walker_sees_what_it_must(tmp_path: Path) -> None:
 
 
 def test_only_plot_knows_matplotlib() -> None:
-    for name, path in FILES.items():
-        if any(i.split(".")[0] == "matplotlib" for i in imports(path, "fkflow")):
-            assert name == "plot"
+    knowing = {name for name in FILES if any(i.split(".")[0] == "matplotlib" for i in imported(name))}
+    assert knowing == {"plot"}

@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from fkflow.errors import UsageError
-from fkflow.plot import POINTS, PROJECTED, VARIATIONAL, plots, save_all
+from fkflow.plot import plots, save_all
+from fkflow.plot.densities import POINTS, PROJECTED, VARIATIONAL
 from fkflow.results import Axis, Histogram
 
 NAMES = {"convergence", "density_xz", "density_z", "pair_r", "drift_xz", "drift_z"}
