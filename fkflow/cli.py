@@ -205,14 +205,16 @@ def plot(
     out: Annotated[Path | None, typer.Option("--out", help="Folder; left out: RUN/plots.")] = None,
     only_list: Annotated[bool, typer.Option("--list", help="Print the names of the plots and stop.")] = False,
 ) -> None:
-    """Draw the convergence, the projection, the densities and the drift of a run (all, or those named)."""
+    """Draw convergence, projection, densities, drift and trajectories of a run (all, or those named)."""
     from fkflow.store import find_result, read_result
 
     result = read_result(run)
-    from fkflow.plot import save_all, select
+    from fkflow.plot import absent, save_all, select
 
     if only_list:
         typer.echo("\n".join(select(result, names)))
+        for reason in () if names else absent(result):
+            typer.echo(f"not there: {reason}", err=True)
         return
     folder = find_result(run).parent / "plots" if out is None else out
     for path in save_all(result, folder, names, format=str(format)):

@@ -22,7 +22,7 @@ from fkflow.gradients import clipped
 from fkflow.landscape import Landscape
 from fkflow.local_energy import path_local_energy
 from fkflow.networks import LogPsi, PairDrift
-from fkflow.observables import Histograms, drift_fields
+from fkflow.observables import Histograms, drift_fields, trajectories
 from fkflow.paths import brownian_frames, girsanov_action
 from fkflow.results import Energy, Histogram, Measurement, Projection
 from fkflow.sampling import Walkers, broad_power, metropolis
@@ -75,7 +75,7 @@ class Measuring:
         dt: float,
     ) -> None:
         begun = time.perf_counter()
-        self.net, self.system, self.landscape, self.config = net, system, landscape, config
+        self.net, self.system, self.landscape, self.config, self.seed = net, system, landscape, config, seed
         generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
         spread = _seen_spread(net, system, x, generator, landscape) if config.walkers == 0 else 0.0
         walkers = config.walkers or ranks.share(walkers_for(config.target_error, spread))
@@ -196,10 +196,12 @@ class Measuring:
             split_rhat(residuals),
         )
         samples = ranks.gather(self.samples())
+        # pictures draw from a stream of their own: they change no number
+        pictures = torch.Generator(samples.device).manual_seed(self.seed)
         return Measurement(
             energy,
             self.histograms.results() if histograms is None else histograms,
-            drift_fields(self.net, self.system, samples),
+            drift_fields(self.net, self.system, samples, pictures),
             samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)][:STORED_SAMPLES]
             .cpu()
             .numpy(),
@@ -207,6 +209,7 @@ class Measuring:
             self.sampler.curl(),
             warnings,
             projection,
+            trajectories(self.net, samples, self.landscape.length**2, pictures),
         )
 
 

@@ -1,4 +1,4 @@
-"""What is seen of |ψ|² besides the energy: one-body densities, pair distribution, drift on a line or plane."""
+"""What is seen of |ψ|² besides the energy: densities, pair distribution, drift on a line or plane, trajectories."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fkflow import ranks
+from fkflow import parallel, ranks
 from fkflow.networks import LogPsi, PairDrift
-from fkflow.results import Axis, DriftField, Histogram
+from fkflow.paths import integrate
+from fkflow.results import Axis, DriftField, Histogram, Trajectories
 from fkflow.system import System
 
 #: groups of walkers whose scatter gives the error of each bin
 GROUPS = 16
-#: bins per axis of two-dimensional densities, and points per axis of drift fields
-MAP_BINS, FIELD_POINTS = 60, 25
+#: bins per axis of two-dimensional densities, and points per axis of drift fields: in one dimension and in two
+MAP_BINS, LINE_POINTS, FIELD_POINTS = 60, 200, 60
+#: points of a bin and dimension over which an exact density is averaged
+BIN_POINTS = 4
+#: a climb to the most likely places: rounds of so many tries each; a round without success makes the steps shorter
+ROUNDS, TRIES = 120, 64
+#: trajectories show so many particles at least, over so many natural times of so many steps each
+SHOWN_PARTICLES, LASTING, STEPS_IN_TIME = 8, 1.5, 128
 
 
 @dataclass(frozen=True)
@@ -162,8 +169,29 @@ class Histograms:
             axes = tuple(Axis(a, unit, _axis_words(view, a), e) for a, e in zip(view.axes, edges, strict=True))
             dimension = sum(view.shells)
             units = f"1/{unit}" + (f"^{dimension}" if dimension > 1 else "")
-            out.append(Histogram(view.group, view.name, axes, view.measure, density, error, units, view.long_name))
+            exact = exact_density(self.system, view, edges)
+            out.append(
+                Histogram(view.group, view.name, axes, view.measure, density, error, units, view.long_name, exact=exact)
+            )
         return out
+
+
+def exact_density(system: System, view: View, edges: Sequence[np.ndarray]) -> np.ndarray | None:
+    """The density that `system` knows exactly, averaged over each bin as counts are; None where it knows none."""
+    points, weights = np.polynomial.legendre.leggauss(BIN_POINTS)
+    places, shares = [], []
+    for e, shells in zip(edges, view.shells, strict=True):
+        x = e[:-1, None] + np.diff(e)[:, None] * (points + 1) / 2
+        share = weights * np.abs(x) ** (shells - 1)
+        places.append(x.ravel())
+        shares.append(share / share.sum(1, keepdims=True))
+    if len(edges) == 1:
+        found = system.exact_density(view.group, view.name, places[0])
+        return None if found is None else (found.reshape(shares[0].shape) * shares[0]).sum(1)
+    found = system.exact_density(view.group, view.name, places[0][:, None], places[1])
+    if found is None:
+        return None
+    return np.einsum("iajb,ia,jb->ij", found.reshape(len(shares[0]), BIN_POINTS, -1, BIN_POINTS), *shares)
 
 
 def _shell_volumes(edges: np.ndarray, dim: int) -> np.ndarray:
@@ -179,17 +207,13 @@ def _axis_words(view: View, axis: str) -> str:
     return radial.get(axis, f"coordinate {axis}")
 
 
-def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor) -> list[DriftField]:
-    """Drift of particle 0 on a line (1D) or plane, the others at the most likely of the walkers x (B, N, D).
+def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator) -> list[DriftField]:
+    """Drift of particle 0 on a line (1D) or plane, the others where the walkers x (B, N, D) and a climb find them most likely.
 
     The plane is xy for traps and xz (y = 0) where there are nuclei.
     """
     dim = system.dimensions
-    if isinstance(net, LogPsi):
-        with torch.no_grad():
-            place = x[net(x).argmax()].clone()
-    else:
-        place = x[system.potential(x).argmin()].clone()
+    place = most_likely(net, system, x, generator)
     nuclei = system.nuclei()
     # for nuclei z comes first: the axis of the molecule lies flat in a figure
     plane = (0,) if dim == 1 else (2, 0) if nuclei is not None else (0, 1)
@@ -199,15 +223,9 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor) -> list[Dri
         # all particles and a symmetric range in the plane: the picture shows the whole cloud
         low, high = np.quantile(x[..., a].cpu().numpy(), [0.002, 0.998])
         pad = 0.1 * (high - low)
-        points = 8 * FIELD_POINTS if dim == 1 else FIELD_POINTS
-        axes.append(
-            Axis(
-                name,
-                system.length_unit,
-                f"coordinate {name} of the moved particle",
-                np.linspace(low - pad, high + pad, points + 1),
-            )
-        )
+        points = LINE_POINTS if dim == 1 else FIELD_POINTS
+        edges = np.linspace(low - pad, high + pad, points + 1)
+        axes.append(Axis(name, system.length_unit, f"coordinate {name} of the moved particle", edges))
     grid = torch.cartesian_prod(*(torch.as_tensor(axis.centres) for axis in axes)).view(-1, len(plane))
     moved = place.repeat(len(grid), 1, 1)
     if nuclei is not None:
@@ -216,10 +234,43 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor) -> list[Dri
         moved[:, 0, a] = grid[:, column].to(moved)
     shape = tuple(len(axis.centres) for axis in axes)
     if isinstance(net, LogPsi):
-        value, v = net.value_and_drift(moved)
+        value, v = parallel.value_and_drift(net, moved)
     else:
-        v = net.drift(moved)
+        v = torch.cat([net.drift(part) for part in moved.split(parallel.chunk_size(net))])
         value = torch.full((len(moved),), math.nan, dtype=v.dtype)
     vectors = v[:, 0, list(plane)].cpu().numpy().reshape(*shape, len(plane))
     log_psi = value.cpu().numpy().reshape(shape)
     return [DriftField("".join(names), tuple(axes), vectors, log_psi, 0, place.cpu().numpy())]
+
+
+def most_likely(net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator) -> Tensor:
+    """The configuration (N, D) at which log ψ is largest, near the best of the walkers x (B, N, D).
+
+    One particle at a time tries to go uphill: no gradient is asked for, so that a cusp is as good a place as any. A vector
+    drift has no log ψ: its best place is the one of lowest potential.
+    """
+    height = net if isinstance(net, LogPsi) else lambda y: -system.potential(y)
+    n, dim = x.shape[1:]
+    with torch.no_grad():
+        values = torch.cat([height(part) for part in x.split(parallel.chunk_size(net))])
+        place, value = x[values.argmax()], values.max()
+        step = x.std(0).mean()
+        for _ in range(ROUNDS):
+            tried = place.repeat(TRIES, 1, 1)
+            which = torch.randint(n, (TRIES,), generator=generator, device=x.device)
+            moves = torch.randn(TRIES, dim, generator=generator, device=x.device, dtype=x.dtype)
+            tried[torch.arange(TRIES, device=x.device), which] += step * moves
+            found = height(tried)
+            uphill = found.max() > value
+            place, value = torch.where(uphill, tried[found.argmax()], place), torch.maximum(value, found.max())
+            step = torch.where(uphill, step, 0.7 * step)
+    return place
+
+
+def trajectories(net: LogPsi | PairDrift, x: Tensor, natural_time: float, generator: torch.Generator) -> Trajectories:
+    """Euler–Maruyama paths of the first of the walkers x (B, N, D) under the frozen drift, a few natural times long."""
+    start = x[: -(-SHOWN_PARTICLES // x.shape[1])]
+    steps, dt = round(LASTING * STEPS_IN_TIME), natural_time / STEPS_IN_TIME
+    noise = torch.randn(steps, *start.shape, generator=generator, device=x.device, dtype=x.dtype)
+    places = torch.stack([place for place, _, _ in integrate(net.drift, start, dt, noise)], 1)
+    return Trajectories(dt * np.arange(places.shape[1]), places.cpu().numpy())

@@ -13,7 +13,7 @@ import numpy as np
 
 from fkflow.errors import StoreError
 from fkflow.folders import find_result, reason
-from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement, Projection, Result
+from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement, Projection, Result, Trajectories
 from fkflow.statistics import Estimate
 from fkflow.system import Reference
 
@@ -150,6 +150,7 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
         curl=float(drift.attrs["curl"]) if "curl" in drift.attrs else None,
         warnings=[str(warning) for warning in attribute("warnings")],
         projection=_read_projection(file, path),
+        trajectories=_read_trajectories(file, path),
     )
 
 
@@ -198,6 +199,7 @@ def _read_histogram(group: h5py.Group, kind: str, name: str, path: Path) -> Hist
         errors=_part(group, "variational_error", path)[()],
         unit=_attributes(values, path)("units"),
         long_name=attribute("long_name"),
+        exact=group["exact"][()] if "exact" in group else None,
         projected=group["projected"][()] if "projected" in group else None,
         projected_errors=_part(group, "projected_error", path)[()] if "projected" in group else None,
     )
@@ -212,6 +214,13 @@ def _read_drift(group: h5py.Group, name: str, path: Path) -> DriftField:
         moved=int(_attributes(group, path)("moved")),
         positions=_part(group, "positions", path)[()],
     )
+
+
+def _read_trajectories(file: h5py.File, path: Path) -> Trajectories | None:
+    if "trajectories" not in file:  # a file of an older version
+        return None
+    group = file["trajectories"]
+    return Trajectories(_part(group, "imaginary_time", path)[()], _part(group, "positions", path)[()])
 
 
 def _read_axes(group: h5py.Group, path: Path) -> tuple[Axis, ...]:

@@ -57,6 +57,8 @@ class Histogram:
     long_name: str
     projected: np.ndarray | None = None
     projected_errors: np.ndarray | None = None
+    #: the density of the exact ground state in the same bins, where it is known in closed form or by quadrature
+    exact: np.ndarray | None = None
 
     def with_projected(self, values: np.ndarray, errors: np.ndarray) -> Histogram:
         """The same with the density of |φ0|² beside that of |ψ|²."""
@@ -77,6 +79,14 @@ class DriftField:
     vectors: np.ndarray
     log_psi: np.ndarray
     moved: int
+    positions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Paths of walkers under the drift, dX = ∇ log ψ dt + dW: `positions` (W, T, N, D) at imaginary `times` (T,)."""
+
+    times: np.ndarray
     positions: np.ndarray
 
 
@@ -153,6 +163,7 @@ class Measurement:
     curl: float | None = None
     warnings: list[str] = field(default_factory=list)
     projection: Projection | None = None
+    trajectories: Trajectories | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import numpy as np
 from fkflow.checkpoints import load_checkpoint, save_checkpoint
 from fkflow.folders import CHECKPOINT, RESULT, atomic_write, find_result, make_folder, prepare_folder
 from fkflow.reader import COLUMNS, FORMAT, FORMAT_VERSION, read_result
-from fkflow.results import Axis, DriftField, Histogram, Measurement, Projection, Result, strict_json
+from fkflow.results import Axis, DriftField, Histogram, Measurement, Projection, Result, Trajectories, strict_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -128,6 +128,8 @@ def _write(file: h5py.File, result: Result) -> None:
     for field in result.measurement.drift:
         _write_drift(drift.create_group(field.name), field, result.length_unit)
 
+    if result.measurement.trajectories is not None:
+        _write_trajectories(file.create_group("trajectories"), result.measurement.trajectories, result)
     samples = _array(
         file,
         "samples",
@@ -220,6 +222,9 @@ def _write_histogram(group: h5py.Group, histogram: Histogram) -> None:
     _scaled(_array(group, "variational", histogram.values, histogram.unit, histogram.long_name), scales)
     errors = _array(group, "variational_error", histogram.errors, histogram.unit, f"error of {histogram.long_name}")
     _scaled(errors, scales)
+    if histogram.exact is not None:
+        words = f"exact {histogram.long_name} of the ground state"
+        _scaled(_array(group, "exact", histogram.exact, histogram.unit, words), scales)
     if histogram.projected is not None and histogram.projected_errors is not None:
         words = f"{histogram.long_name}, of the exact ground state"
         _scaled(_array(group, "projected", histogram.projected, histogram.unit, words), scales)
@@ -237,6 +242,16 @@ def _write_drift(group: h5py.Group, field: DriftField, length: str) -> None:
     _scaled(_array(group, "log_psi", field.log_psi, "", "log psi up to a constant"), scales)
     positions = _array(group, "positions", field.positions, length, "where the particles stood")
     _label(positions, "particle", "component")
+
+
+def _write_trajectories(group: h5py.Group, trajectories: Trajectories, result: Result) -> None:
+    words = "imaginary time of the trajectories"
+    times = _array(group, "imaginary_time", trajectories.times, f"1/{result.energy_unit}", words)
+    times.make_scale("imaginary_time")
+    words = "walkers moving under the drift"
+    positions = _array(group, "positions", trajectories.positions, result.length_unit, words)
+    _label(positions, "walker", "imaginary_time", "particle", "component")
+    positions.dims[1].attach_scale(times)
 
 
 def _write_axes(group: h5py.Group, axes: Sequence[Axis]) -> list[h5py.Dataset]:

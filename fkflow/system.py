@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
+    from numpy import ndarray as Array
     from torch import Tensor
 
 
@@ -63,6 +64,14 @@ class System(BaseModel):
 
     def reference(self) -> Reference | None:
         """The known ground-state energy at these parameters, or None."""
+        return None
+
+    def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
+        """The exact ground-state density called `group`/`name` in result.h5, or None where it is not known.
+
+        `points` are the values on its axes, arrays that broadcast; the density has their shape and integrates to 1 over the
+        measure that docs/file-format.md gives.
+        """
         return None
 
     def nuclei(self) -> Nuclei | None:

@@ -10,12 +10,14 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from fkflow.system import Reference, System
-from fkflow.systems import references
+from fkflow.systems import densities, references
 from fkflow.systems.harmonic import LARGEST, SMALLEST
-from fkflow.systems.solvers import radial_ground_state
+from fkflow.systems.solvers import Level, radial_ground_state
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    Array = np.ndarray
 
 
 class Bosons(System):
@@ -55,16 +57,26 @@ class Bosons(System):
             return Reference(self.particles * self.omega, 0.0, references.CLOSED_FORM)
         s = self.s * math.sqrt(self.omega)
         found = references.bosons(self.particles, self.g, s)
-        if found is None and self.particles == 2:
-            found = _two(self.g, s)
+        if found is None and self.particles == 2 and (level := _two(self.g, s)):
+            found = Reference(1 + level.energy, level.error, "radial equation on a spectral grid")
         if found is None or self.omega == 1:
             return found
         source = f"{found.source}; scaled from omega = 1, s = {s:.6g}"
         return Reference(self.omega * found.energy, self.omega * found.error, source)
 
+    def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
+        """Gaussians without interaction, from the radial equation for two, else None."""
+        if self.g == 0 or self.particles == 1:
+            return densities.trap((self.omega, self.omega), group, name, points)
+        level = _two(self.g, self.s * math.sqrt(self.omega)) if self.particles == 2 else None
+        if level is None:
+            return None
+        scaled = tuple(math.sqrt(self.omega) * x for x in points)
+        return self.omega * densities.two_in_a_trap(level, group, name, scaled)
+
 
 @lru_cache(maxsize=256)
-def _two(g: float, s: float) -> Reference | None:
+def _two(g: float, s: float) -> Level | None:
     """Two bosons at omega = 1: the centre of mass holds energy 1, the rest is a well in ρ = r_12/√2."""
     height = g / (math.pi * s**2)
 
@@ -72,7 +84,6 @@ def _two(g: float, s: float) -> Reference | None:
         return 0.5 * rho**2 + height * np.exp(-2 * (rho / s) ** 2)
 
     try:
-        level = radial_ground_state(well, dimensions=2, feature=s)
+        return radial_ground_state(well, dimensions=2, feature=s)
     except ArithmeticError:
         return None
-    return Reference(1 + level.energy, level.error, "radial equation on a spectral grid")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from fkflow.system import Reference, System
+from fkflow.systems import densities
 from fkflow.systems.references import CLOSED_FORM
 
 if TYPE_CHECKING:
+    from numpy import ndarray as Array
     from torch import Tensor
 
 #: range of every frequency, stiffness and length: far beyond use, near enough to keep squares finite
@@ -67,6 +70,10 @@ class Harmonic(System):
         """E0 = ½ N Σ_d omega_d."""
         return Reference(0.5 * self.particles * math.fsum(self.frequencies()), 0.0, CLOSED_FORM)
 
+    def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
+        """Gaussians; None for distances in a trap that is not round."""
+        return densities.trap(self.frequencies(), group, name, points)
+
 
 def _is_frequency(value: Any) -> bool:
     return type(value) in (int, float) and SMALLEST <= value <= LARGEST
@@ -91,8 +98,18 @@ class Chain(System):
 
     def reference(self) -> Reference:
         """E0 = ½ Σ_j √(omega0² + 4 k sin²(π j / 2N)), j = 0 … N−1: the normal modes of the open chain."""
-        modes = (
+        return Reference(0.5 * math.fsum(self.modes()), 0.0, CLOSED_FORM)
+
+    def modes(self) -> list[float]:
+        """Frequencies of the N normal modes; mode j is cos(π j (i + ½)/N) at particle i."""
+        return [
             math.sqrt(self.omega0**2 + 4 * self.k * math.sin(math.pi * j / (2 * self.particles)) ** 2)
             for j in range(self.particles)
-        )
-        return Reference(0.5 * math.fsum(modes), 0.0, CLOSED_FORM)
+        ]
+
+    def exact_density(self, group: str, name: str, *points: Array) -> Array:
+        """Gaussians of the covariance Σ_j m_j m_jᵀ/(2 ω_j), m_j the normal modes: averages over particles or pairs."""
+        n = self.particles
+        shapes = np.cos(math.pi / n * np.outer(np.arange(n) + 0.5, np.arange(n)))
+        shapes /= np.linalg.norm(shapes, axis=0)
+        return densities.coupled(shapes / (2 * np.array(self.modes())) @ shapes.T, group, points[0])

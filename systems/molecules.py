@@ -10,6 +10,7 @@ import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fkflow.system import Nuclei, Reference, System
@@ -17,6 +18,8 @@ from fkflow.systems import references
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    Array = np.ndarray
 
 _ORIGIN = (0.0, 0.0, 0.0)
 #: bounds of coordinates and distances (bohr)
@@ -55,6 +58,13 @@ class Coulomb(System):
     def reference(self) -> Reference | None:
         """Closed form, table or exact scaling; None at other geometries."""
         return references.molecule(self.particles, self.nuclei())
+
+    def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
+        """Z³/π exp(−2Zr) of one electron about one nucleus at the origin, else None."""
+        if self.particles > 1 or not self.isotropic:
+            return None
+        (z,) = self.nuclei().charges
+        return z**3 / math.pi * np.exp(-2 * z * points[0])
 
 
 def _repulsion(nuclei: Nuclei) -> Any:

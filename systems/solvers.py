@@ -7,8 +7,9 @@ Legendre shape functions) are laid out by the WKB phase, so no scale of length o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -22,10 +23,40 @@ TOLERANCE = 1e-8
 
 @dataclass(frozen=True)
 class Level:
-    """An energy level and its error, estimated from two grids that differ in box, elements and degree."""
+    """An energy level and its error, estimated from two grids that differ in box, elements and degree; and its state.
+
+    `coefficients` are those of the shape functions of `degree` on elements between `edges`, normalised over `dimensions`.
+    """
 
     energy: float
     error: float
+    dimensions: int = field(repr=False)
+    edges: Array = field(repr=False, compare=False)
+    degree: int = field(repr=False)
+    coefficients: Array = field(repr=False, compare=False)
+
+    def density(self, r: Array) -> Array:
+        """|u|² at radii r (any shape), which integrates to 1 over S_D r^(D−1) dr; 0 beyond the mesh."""
+        flat = np.ravel(np.abs(np.asarray(r, dtype=float)))
+        element = np.clip(np.searchsorted(self.edges, flat, side="right") - 1, 0, len(self.edges) - 2)
+        left, right = self.edges[element], self.edges[element + 1]
+        values, _ = _shape_functions(self.degree, 2 * (flat - left) / (right - left) - 1)
+        own = self.coefficients[self.degree * element + np.arange(self.degree + 1)[:, None]]
+        inside = (flat >= self.edges[0]) & (flat <= self.edges[-1])
+        return np.where(inside, (own * values).sum(0) ** 2, 0.0).reshape(np.shape(r))
+
+    def quadrature(self) -> tuple[Array, Array]:
+        """Radii (n,) and what share of the density each of them stands for (n,): averages over the state are sums."""
+        points, weights, _, _ = _shapes(self.degree)
+        left, right = self.edges[:-1, None], self.edges[1:, None]
+        r = (left + (right - left) * (points + 1) / 2).ravel()
+        measure = (weights * (right - left) / 2).ravel() * r ** (self.dimensions - 1) * _sphere(self.dimensions)
+        return r, measure * self.density(r)
+
+
+def _sphere(dimensions: int) -> float:
+    """S_D: the surface of the unit sphere, 2, 2π, 4π, …"""
+    return 2 * math.pi ** (dimensions / 2) / math.gamma(dimensions / 2)
 
 
 def radial_ground_state(potential: Potential, dimensions: int, feature: float | None = None) -> Level:
@@ -39,12 +70,13 @@ def radial_ground_state(potential: Potential, dimensions: int, feature: float | 
     levels = []
     for decay, phase_per_element, degree in ((20.0, 3.0, 16), (26.0, 2.4, 20)):
         edges = _mesh(radii, values, guess, floor, decay, phase_per_element, feature)
-        levels.append(_lowest(potential, floor, edges, dimensions, degree))
+        level, state = _lowest(potential, floor, edges, dimensions, degree)
+        levels.append(level)
     coarse, fine = levels
     error = max(abs(fine - coarse), 1e-12 * abs(fine), 1e-12 * abs(floor))
     if not error <= TOLERANCE * max(abs(fine), fine - floor):
         raise ArithmeticError(f"two grids give {coarse!r} and {fine!r}")
-    return Level(fine, error)
+    return Level(fine, error, dimensions, edges, degree, state)
 
 
 def _probe(potential: Potential) -> tuple[Array, Array, float]:
@@ -112,6 +144,11 @@ def _shapes(degree: int) -> tuple[Array, Array, Array, Array]:
     The first and last shape are the linear ones of the two ends; between them ∫ P_k, which vanish at both.
     """
     points, weights = np.polynomial.legendre.leggauss(degree + 4)
+    return points, weights, *_shape_functions(degree, points)
+
+
+def _shape_functions(degree: int, points: Array) -> tuple[Array, Array]:
+    """Shape functions and their derivatives at points (n,) of [−1, 1], (degree + 1, n) each."""
     legendre = np.polynomial.legendre.legvander(points, degree).T
     k = np.arange(1, degree)[:, None]
     norm = np.sqrt(k + 0.5)
@@ -119,11 +156,14 @@ def _shapes(degree: int) -> tuple[Array, Array, Array, Array]:
     values = np.concatenate([[(1 - points) / 2], bubbles, [(1 + points) / 2]])
     half = np.full((1, len(points)), 0.5)
     slopes = np.concatenate([-half, norm * legendre[1:-1], half])
-    return points, weights, values, slopes
+    return values, slopes
 
 
-def _lowest(potential: Potential, floor: float, edges: Array, dimensions: int, degree: int) -> float:
-    """Lowest level on a mesh: Rayleigh–Ritz, with u = 0 at the far edge and at a first edge that is not 0."""
+def _lowest(potential: Potential, floor: float, edges: Array, dimensions: int, degree: int) -> tuple[float, Array]:
+    """Lowest level on a mesh and its normalised coefficients.
+
+    Rayleigh–Ritz, with u = 0 at the far edge and at a first edge that is not 0.
+    """
     points, weights, values, slopes = _shapes(degree)
     size = degree * (len(edges) - 1) + 1
     energy, overlap = np.zeros((size, size)), np.zeros((size, size))
@@ -150,4 +190,4 @@ def _lowest(potential: Potential, floor: float, edges: Array, dimensions: int, d
         u, du = vector[block] @ values, vector[block] @ slope
         above += float(measure @ (0.5 * du**2 + height * u**2))
         norm += float(measure @ u**2)
-    return floor + above / norm
+    return floor + above / norm, vector / math.sqrt(norm * _sphere(dimensions))

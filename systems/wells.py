@@ -6,15 +6,18 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from fkflow.system import Reference, System
 from fkflow.systems.harmonic import LARGEST, SMALLEST
 from fkflow.systems.references import CLOSED_FORM, RADIAL_GRID, SPECTRAL_GRID
-from fkflow.systems.solvers import radial_ground_state
+from fkflow.systems.solvers import Level, radial_ground_state
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    Array = np.ndarray
 
 
 class Well(System):
@@ -41,7 +44,13 @@ class Polynomial(Well):
 
     def reference(self) -> Reference | None:
         """The radial equation on two spectral grids; None in the (extreme) case that they disagree."""
-        return _polynomial_level(self.coefficients(), self.dimensions)
+        level = _polynomial_level(self.coefficients(), self.dimensions)
+        return level and Reference(level.energy, level.error, SPECTRAL_GRID if self.dimensions == 1 else RADIAL_GRID)
+
+    def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
+        """From the radial equation; None where its two grids disagree."""
+        level = _polynomial_level(self.coefficients(), self.dimensions)
+        return level and level.density(np.sqrt(sum(x**2 for x in points)))
 
 
 class DoubleWellForm(Polynomial):
@@ -109,6 +118,15 @@ class Morse(Well):
         """E0 = a √(depth/2) − a²/8."""
         return Reference(self.a * math.sqrt(self.depth / 2) - self.a**2 / 8, 0.0, CLOSED_FORM)
 
+    def exact_density(self, group: str, name: str, *points: Array) -> Array:
+        """a ξ^p e^−ξ / Γ(p) with ξ = 2l e^(−a x), l = √(2 depth)/a, p = 2l − 1."""
+        strength = math.sqrt(2 * self.depth) / self.a
+        power = 2 * strength - 1
+        log_xi = math.log(2 * strength) - self.a * points[0]
+        # far to the left ξ is beyond all bounds, and the density is 0
+        xi = np.exp(np.minimum(log_xi, 700.0))
+        return np.exp(math.log(self.a) + power * log_xi - xi - math.lgamma(power))
+
 
 class PoschlTeller(Well):
     """A well that vanishes far away, V = −½ lambda (lambda + 1) sech² x."""
@@ -128,16 +146,22 @@ class PoschlTeller(Well):
         """E0 = −½ lambda²."""
         return Reference(-0.5 * self.lambda_**2, 0.0, CLOSED_FORM)
 
+    def exact_density(self, group: str, name: str, *points: Array) -> Array:
+        """sech^(2 lambda) x, normalised."""
+        x = np.abs(points[0])
+        log_cosh = x + np.log1p(np.exp(-2 * x)) - math.log(2)
+        norm = math.lgamma(self.lambda_ + 0.5) - math.lgamma(self.lambda_) - 0.5 * math.log(math.pi)
+        return np.exp(norm - 2 * self.lambda_ * log_cosh)
+
 
 @lru_cache(maxsize=256)
-def _polynomial_level(coefficients: tuple[float, float, float], dimensions: int) -> Reference | None:
+def _polynomial_level(coefficients: tuple[float, float, float], dimensions: int) -> Level | None:
     c0, c1, c2 = coefficients
 
     def well(r: Any) -> Any:
         return c0 + r**2 * (c1 + c2 * r**2)
 
     try:
-        level = radial_ground_state(well, dimensions)
+        return radial_ground_state(well, dimensions)
     except ArithmeticError:
         return None
-    return Reference(level.energy, level.error, SPECTRAL_GRID if dimensions == 1 else RADIAL_GRID)

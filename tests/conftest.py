@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement, Projection
+from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement, Projection, Trajectories
 from fkflow.statistics import Estimate
 from fkflow.system import Nuclei, Reference, System
 
@@ -101,6 +101,7 @@ def made_up_measurement(energy=-1.17447, error=2e-5, seed=0):
                 0.03 + 0 * z.centres,
                 "bohr^-1",
                 "density",
+                exact=0.98 * np.exp(2 * log_psi)[cut],
             ),
             Histogram("pair", "r", (radius,), "dr", line, scatter, "bohr^-1", "pair density"),
         ],
@@ -112,6 +113,7 @@ def made_up_measurement(energy=-1.17447, error=2e-5, seed=0):
         seconds=30.2,
         curl=None,
         warnings=["R-hat is 1.2: measure longer"],
+        trajectories=Trajectories(0.1 * np.arange(30), noise.normal(size=(4, 30, 2, 3)).cumsum(1)),
     )
 
 

@@ -1,13 +1,17 @@
 """Figures from a result: the only part of fkflow that imports matplotlib.
 
-Every function draws one picture into an `Axes` that the caller owns. Figures are made without pyplot, so
-there is no global state, no window and no display needed. Colours tell apart under the common colour-vision
-deficiencies.
+Every function takes a `Result` and draws one picture into an `Axes` that the caller owns; what a run has no data for is a
+UsageError that names the command that makes it. Figures are made without pyplot, so there is no global state, no window
+and no display needed. Colours tell apart under the common colour-vision deficiencies.
 """
 
-from fkflow.plot.catalogue import FORMATS, plots, save_all, select
-from fkflow.plot.densities import density, pair
+from fkflow.plot.catalogue import FORMATS, absent, plots, save, save_all, select
+from fkflow.plot.densities import density, density_map, pair
 from fkflow.plot.energies import convergence, projection
-from fkflow.plot.fields import drift
+from fkflow.plot.fields import conditional, drift
+from fkflow.plot.paths import trajectories
 
-__all__ = ["FORMATS", "convergence", "density", "drift", "pair", "plots", "projection", "save_all", "select"]
+__all__ = [
+    "FORMATS", "absent", "conditional", "convergence", "density", "density_map", "drift", "pair", "plots", "projection",
+    "save", "save_all", "select", "trajectories",
+]  # fmt: skip

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fkflow.errors import UsageError
-from fkflow.plot.densities import density, pair
+from fkflow.plot.densities import density, density_map, pair
 from fkflow.plot.energies import convergence, projection
-from fkflow.plot.fields import drift
+from fkflow.plot.fields import conditional, drift
+from fkflow.plot.missing import KINDS, lacking
+from fkflow.plot.paths import trajectories
+from fkflow.plot.style import LOOK
 from fkflow.results import Result
 from fkflow.store import atomic_write, make_folder
 
@@ -22,21 +26,33 @@ FORMATS = ("png", "pdf", "svg")
 
 def plots(result: Result) -> dict[str, Callable[[Axes], None]]:
     """All pictures that `result` has data for: name → function drawing it into an Axes."""
+    histograms = result.measurement.histograms
     found: dict[str, Callable[[Axes], None]] = {}
-    if len(result.training.get("energy", ())):
-        found["convergence"] = partial(convergence, result)
-    if result.measurement.projection is not None:
-        found["projection"] = partial(projection, result, projection=result.measurement.projection)
-    for histogram in result.measurement.histograms:
-        draw = density if histogram.group == "density" else pair
-        found[f"{histogram.group}_{histogram.name}"] = partial(draw, result, histogram=histogram)
-    for field in result.measurement.drift:
-        found[f"drift_{field.name}"] = partial(drift, result, field=field)
+    for kind in KINDS:
+        if lacking(result, kind):
+            continue
+        if kind in ("density", "pair"):
+            for histogram in histograms:
+                if histogram.group == kind:
+                    draw = pair if kind == "pair" else density if len(histogram.axes) == 1 else density_map
+                    found[f"{kind}_{histogram.name}"] = partial(draw, result, name=histogram.name)
+        elif kind in ("drift", "conditional"):
+            draw = drift if kind == "drift" else conditional
+            for field in result.measurement.drift:
+                found[f"{kind}_{field.name}"] = partial(draw, result, name=field.name)
+        else:
+            single = {"convergence": convergence, "projection": projection, "trajectories": trajectories}[kind]
+            found[kind] = partial(single, result)
     return found
 
 
+def absent(result: Result) -> list[str]:
+    """For each kind of picture that `result` cannot have one sentence saying why, and which command makes it."""
+    return [reason for kind in KINDS if (reason := lacking(result, kind))]
+
+
 def select(result: Result, names: Iterable[str] | None) -> dict[str, Callable[[Axes], None]]:
-    """The plots called `names` (``density`` means all densities), or all; UsageError for an unknown name."""
+    """The plots called `names` (``density`` means all densities), or all; UsageError for one that is not there."""
     found = plots(result)
     if not names:
         return found
@@ -44,6 +60,9 @@ def select(result: Result, names: Iterable[str] | None) -> dict[str, Callable[[A
     for name in names:
         matching = {key: draw for key, draw in found.items() if key == name or key.startswith(f"{name}_")}
         if not matching:
+            reason = lacking(result, name.split("_")[0])
+            if reason:
+                raise UsageError(reason)
             raise UsageError(f"{result.run} has no plot called {name!r}: it has {', '.join(found) or 'none'}")
         chosen |= matching
     return chosen
@@ -64,18 +83,21 @@ def save_all(
         raise UsageError(f"plots cannot be written as {format!r}: choose {', '.join(FORMATS)}")
     chosen = select(result, names)
     folder = make_folder(Path(folder))
-    written = []
-    for name, draw in chosen.items():
-        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    return [save(draw, folder / f"{name}.{format}", dpi) for name, draw in chosen.items()]
+
+
+def save(draw: Callable[[Axes], None], path: Path, dpi: int = 150) -> Path:
+    """Draw one picture into a file whose ending is one of FORMATS; the same picture gives the same bytes."""
+    format = path.suffix.removeprefix(".")
+    with rc_context(LOOK):
+        figure = Figure(figsize=(6.4, 4.4))
         draw(figure.add_subplot())
         buffer = io.BytesIO()
-        # no date in the file: the same result gives the same bytes
-        figure.savefig(buffer, format=format, dpi=dpi, bbox_inches="tight", metadata=undated(format))
-        path = folder / f"{name}.{format}"
-        atomic_write(path, buffer.getvalue())
-        written.append(path)
-    return written
+        # no date in the file
+        figure.savefig(buffer, format=format, dpi=dpi, bbox_inches="tight", metadata=_undated(format))
+    atomic_write(path, buffer.getvalue())
+    return path
 
 
-def undated(format: str) -> dict[str, None]:
+def _undated(format: str) -> dict[str, None]:
     return {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[format]

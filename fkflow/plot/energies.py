@@ -5,41 +5,85 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from fkflow.plot.style import BLUE, GREEN, ORANGE, label, points
+from fkflow.plot.missing import demand_training, projection_of
+from fkflow.plot.style import BLUE, GREEN, ORANGE, headline, label, points
 from fkflow.results import Projection, Result
+
+#: first iterations that the main panel need not show, and the part of all that the inset shows
+EARLY, LATE = 2, 0.5
+#: percentiles of the energies that are seen: at the end noise falls out on both sides, at the beginning nothing does above
+WHOLE, END = (2.0, 100.0), (4.0, 96.0)
+#: an inset is worth it where its energies take less than this part of the main panel's
+WORTH = 0.25
 
 
 def convergence(result: Result, ax: Axes) -> None:
-    """Training energy ± error against iteration, with the measured energy and the reference.
+    """Training energy ± error against iteration and seconds, with the measured energy, the reference, and an inset.
 
-    The energy range is that of the later part of training: the first iterations may be off by orders of
-    magnitude.
+    The inset shows the second half of training about the measured energy, where it is flat in the main panel.
+    Raises UsageError if nothing was trained.
     """
+    demand_training(result)
     iteration, energy = (np.asarray(result.training[name], dtype=float) for name in ("iteration", "energy"))
     error = np.asarray(result.training.get("error", np.zeros_like(energy)), dtype=float)
     error = np.where(np.isfinite(error), error, 0.0)
-    ax.fill_between(iteration, energy - error, energy + error, color=BLUE, alpha=0.3, linewidth=0)
-    ax.plot(
-        iteration,
-        energy,
-        color=BLUE,
-        linewidth=1.2,
-        marker="." if len(energy) < 3 else None,
-        label="training",
-    )
-    levels = energy_levels(result, ax)
-    ax.set_ylim(*_energy_range(energy, error, levels))
-    # energies that differ in the fifth digit: full numbers on the ticks, not an offset in a corner
-    ax.ticklabel_format(axis="y", useOffset=False, style="plain")
+    levels = _draw_training(result, ax, iteration, energy, error)
+    late = min(int(len(energy) * (1 - LATE)), len(energy) - 1)
+    begun = min(EARLY, late)
+    whole = _energy_range(energy[begun:], error[begun:], levels, WHOLE)
+    end = _energy_range(energy[late:], error[late:], levels, END)
     if len(iteration) > 1:
         ax.set_xlim(iteration[0], iteration[-1])
+    if end[1] - end[0] < WORTH * (whole[1] - whole[0]):
+        ax.set_ylim(*whole)
+        inset = ax.inset_axes((0.46, 0.4, 0.51, 0.55))
+        _draw_training(result, inset, iteration[late:], energy[late:], error[late:])
+        inset.set_xlim(iteration[late], iteration[-1])
+        inset.set_ylim(*end)
+        inset.tick_params(labelsize="small")
+        _plain(inset)
+    else:
+        ax.set_ylim(*end)
+    _plain(ax)
     ax.set_xlabel("training iteration")
     ax.set_ylabel(label("energy", result.energy_unit))
-    ax.set_title(result.title(), fontsize="medium", wrap=True)
-    ax.legend(frameon=False)
+    _seconds_above(result, ax, iteration)
+    headline(result, ax)
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
 
 
-def energy_levels(result: Result, ax: Axes) -> list[float]:
+def _draw_training(
+    result: Result, ax: Axes, iteration: np.ndarray, energy: np.ndarray, error: np.ndarray
+) -> list[float]:
+    """The energies of training over the measured one and the reference; the energies that are to be seen."""
+    ax.fill_between(iteration, energy - error, energy + error, color=BLUE, alpha=0.3, linewidth=0)
+    ax.plot(iteration, energy, color=BLUE, linewidth=1.2, marker="." if len(energy) < 3 else None, label="training")
+    return _energy_levels(result, ax)
+
+
+def _plain(ax: Axes) -> None:
+    """Energies that differ in the fifth digit: full numbers on the ticks, not an offset in a corner."""
+    ax.ticklabel_format(axis="y", useOffset=False, style="plain")
+    ax.locator_params(axis="y", nbins=6)
+
+
+def _seconds_above(result: Result, ax: Axes, iteration: np.ndarray) -> None:
+    """A second horizontal axis with the seconds since training began."""
+    seconds = np.asarray(result.training.get("seconds", ()), dtype=float)
+    if len(seconds) != len(iteration) or not np.isfinite(seconds).all():
+        return
+    # at the ticks of the iterations, whatever numbers they are: even seconds would crowd where iterations took long
+    above = ax.secondary_xaxis("top")
+    above.xaxis.set_major_formatter(lambda place, _: _rounded(np.interp(place, iteration, seconds)))
+    above.set_xlabel("seconds")
+    ax.tick_params(top=False)
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"
+
+
+def _energy_levels(result: Result, ax: Axes) -> list[float]:
     """Draw the best energy with its band and the reference; the energies that are to be seen."""
     best = result.energy
     kind = "variational" if result.measurement.projection is None else "projected"
@@ -52,25 +96,28 @@ def energy_levels(result: Result, ax: Axes) -> list[float]:
     return levels
 
 
-def _energy_range(energy: np.ndarray, error: np.ndarray, levels: list[float]) -> tuple[float, float]:
-    """Limits that show the last two thirds of training without its outliers, and all `levels`."""
-    late = slice(len(energy) // 3, None)
-    good = np.isfinite(energy[late])
-    shown = np.array([*(energy[late] - error[late])[good], *(energy[late] + error[late])[good]])
+def _energy_range(
+    energy: np.ndarray, error: np.ndarray, levels: list[float], seen: tuple[float, float]
+) -> tuple[float, float]:
+    """Limits that show the percentiles `seen` of energies (n,) with their errors, and all `levels`."""
+    good = np.isfinite(energy)
+    shown = np.array([*(energy - error)[good], *(energy + error)[good]])
     finite = [level for level in levels if np.isfinite(level)]
     if shown.size:
-        finite += list(np.percentile(shown, [2, 98]))
+        finite += list(np.percentile(shown, seen))
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     pad = max(0.12 * (high - low), 1e-9 * max(abs(low), abs(high)), 1e-12)
-    return low - pad, high + 2.5 * pad
+    return low - pad, high + pad
 
 
-def projection(result: Result, ax: Axes, projection: Projection) -> None:
+def projection(result: Result, ax: Axes) -> None:
     """Energy at the smallest time step against imaginary time and, beside it, against the time step down to 0.
 
     It starts from the variational energy at time 0; the band is the energy extrapolated to time step 0 with both errors.
+    Raises UsageError if the run was not projected.
     """
-    levels = energy_levels(result, ax)
+    projection = projection_of(result)
+    levels = _energy_levels(result, ax)
     start = result.measurement.variational.estimate
     points(ax, np.zeros(1), np.array([start.value]), np.array([start.error]), BLUE, "s", f"variational {start}")
     times, energies, errors = projection.curve.reshape(-1, 4)[:, :3].T
@@ -82,14 +129,14 @@ def projection(result: Result, ax: Axes, projection: Projection) -> None:
     shown = [(start.value, start.error), *zip(energies, errors, strict=True)]
     shown += zip(projection.energies, projection.errors, strict=True) if several else []
     levels += [value + side * error for value, error in shown for side in (-1, 1) if np.isfinite(value + error)]
-    low, high = _energy_range(np.zeros(0), np.zeros(0), levels)
+    low, high = _energy_range(np.zeros(0), np.zeros(0), levels, WHOLE)
     # room for the legend above all points
-    ax.set_ylim(low, high + 0.2 * (high - low))
-    ax.ticklabel_format(axis="y", useOffset=False, style="plain")
+    ax.set_ylim(low, high + 0.35 * (high - low))
+    _plain(ax)
     ax.margins(x=0.06)
     ax.set_xlabel(label("imaginary time", f"1/{result.energy_unit}"))
     ax.set_ylabel(label("energy", result.energy_unit))
-    ax.set_title(result.title(), fontsize="medium", wrap=True)
+    headline(result, ax)
     ax.legend(frameon=False, loc="upper right")
 
 

@@ -1,27 +1,77 @@
-"""Pictures of the drift: on a line, or as streamlines over the log density of the particle that is moved."""
+"""Pictures of one particle among others that stand still: its drift and its conditional density."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from fkflow.plot.style import BLUE, DARK_MAP, ORANGE, colorbar, column, label, mark_nuclei, plane
+from fkflow.plot.missing import drift_of
+from fkflow.plot.style import (
+    BLUE,
+    DARK_MAP,
+    LEVELS,
+    MAP,
+    ORANGE,
+    colorbar,
+    column,
+    headline,
+    label,
+    legend_on_map,
+    mark_nuclei,
+    mark_particles,
+    plane,
+)
 from fkflow.results import DriftField, Result
 
 #: how far below its maximum log |psi|^2 is still shown
 DEPTH = 12.0
 
 
-def drift(result: Result, ax: Axes, field: DriftField) -> None:
-    """The drift of one particle, the others (marked) at rest: a line, or streamlines over its log density."""
+def drift(result: Result, ax: Axes, name: str | None = None) -> None:
+    """The drift of one particle, the others (marked) at rest: a line, or streamlines over its log density.
+
+    `name` is that of the plane, such as "xy"; left out, the first there is. Raises UsageError if there is no drift field.
+    """
+    field = drift_of(result, name)
     if len(field.axes) == 1:
         _draw_drift_line(result, ax, field)
     else:
         _draw_drift_plane(result, ax, field)
-    ax.set_title(f"{result.title()}\ndrift of particle {field.moved + 1}", fontsize="medium", wrap=True)
-    handles, labels = ax.get_legend_handles_labels()
-    if handles:
-        ax.legend(handles, labels, frameon=True, framealpha=0.85, fontsize="small", loc="upper right")
+    headline(result, ax, f"drift of particle {field.moved + 1}" + _held(result))
+
+
+def conditional(result: Result, ax: Axes, name: str | None = None) -> None:
+    """|ψ|² of one particle while the others are held where they are marked, relative to its largest value.
+
+    `name` as for `drift`. Raises UsageError for a single particle or a drift without a log ψ.
+    """
+    field = drift_of(result, name, "conditional")
+    relative = np.exp(2 * (np.nan_to_num(field.log_psi, nan=-np.inf) - np.nanmax(field.log_psi)))
+    words = "conditional density, 1 at its maximum"
+    if len(field.axes) == 1:
+        axis = field.axes[0]
+        ax.plot(axis.centres, relative, color=BLUE, linewidth=1.2, label=f"particle {field.moved + 1}")
+        _mark_on_line(ax, field)
+        mark_nuclei(result, ax, field.axes)
+        ax.set_ylim(0, 1.1)
+        ax.set_xlim(axis.edges[0], axis.edges[-1])
+        ax.set_xlabel(label(axis.long_name, axis.unit))
+        ax.set_ylabel(words)
+        ax.legend(frameon=False)
+    else:
+        first, second = field.axes
+        mesh = ax.pcolormesh(first.centres, second.centres, relative.T, cmap=MAP, shading="gouraud", rasterized=True)
+        ax.contour(first.centres, second.centres, relative.T, LEVELS, colors="white", linewidths=0.6)
+        colorbar(ax, mesh, words)
+        _finish_plane(result, ax, field)
+    headline(result, ax, f"density of particle {field.moved + 1}" + _held(result))
+
+
+def _held(result: Result) -> str:
+    """What the other particles do, in words."""
+    return {1: "", 2: ", the other held where it is marked"}.get(
+        result.particles, ", the others held at their most likely places"
+    )
 
 
 def _draw_drift_line(result: Result, ax: Axes, field: DriftField) -> None:
@@ -29,14 +79,20 @@ def _draw_drift_line(result: Result, ax: Axes, field: DriftField) -> None:
     values = field.vectors.reshape(len(axis.centres), -1)[:, 0]
     ax.axhline(0.0, color="0.6", linewidth=0.8)
     ax.plot(axis.centres, values, color=BLUE, linewidth=1.2)
-    others = _others(field)
-    if len(others):
-        along = others[:, column(axis, 0, others.shape[1])]
-        ax.plot(along, np.zeros(len(along)), "o", color=ORANGE, markersize=6, label="other particles")
+    _mark_on_line(ax, field)
     mark_nuclei(result, ax, field.axes)
     ax.set_xlim(axis.edges[0], axis.edges[-1])
     ax.set_xlabel(label(axis.long_name, axis.unit))
     ax.set_ylabel(label("drift", f"1/{axis.unit}"))
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False)
+
+
+def _mark_on_line(ax: Axes, field: DriftField) -> None:
+    others = _others(field)
+    if len(others):
+        along = others[:, column(field.axes[0], 0, others.shape[1])]
+        ax.plot(along, np.zeros(len(along)), "o", color=ORANGE, markersize=6, label="other particles", clip_on=False)
 
 
 def _draw_drift_plane(result: Result, ax: Axes, field: DriftField) -> None:
@@ -51,22 +107,21 @@ def _draw_drift_plane(result: Result, ax: Axes, field: DriftField) -> None:
     else:
         step = tuple(slice(None, None, max(1, len(axis.centres) // 20)) for axis in (second, first))
         ax.quiver(first.centres[step[1]], second.centres[step[0]], u[step], v[step], color="white", width=0.003)
+    _finish_plane(result, ax, field)
+
+
+def _finish_plane(result: Result, ax: Axes, field: DriftField) -> None:
+    """Particles at rest, nuclei, labels and limits of a map of a plane."""
+    first, second = field.axes
     others = _others(field)
-    if len(others):
-        columns = [column(axis, index, others.shape[1]) for index, axis in enumerate(field.axes)]
-        ax.plot(
-            *others[:, columns].T,
-            "o",
-            color=ORANGE,
-            markersize=9,
-            markeredgecolor="white",
-            label="other particles",
-        )
+    columns = [column(axis, index, others.shape[1]) for index, axis in enumerate(field.axes)]
     mark_nuclei(result, ax, field.axes)
+    mark_particles(ax, others[:, columns], "other particles" if len(others) > 1 else "other particle")
     plane(ax, first, second)
     # the map ends at the outermost points, not at the edges of their cells
     ax.set_xlim(first.centres[0], first.centres[-1])
     ax.set_ylim(second.centres[0], second.centres[-1])
+    legend_on_map(ax)
 
 
 def _background(field: DriftField) -> tuple[np.ndarray, str, str]:

@@ -1,59 +1,99 @@
-"""What the pictures share: colours, labels with units, nuclei, colour bars, markers with error bars."""
+"""What the pictures share: colours, labels with units, nuclei, colour bars, panels, markers with error bars."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
+from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 from fkflow.results import Axis, Result, shown_unit
 
-# three of the colours of Okabe and Ito (2008), and a map that grows monotonically in lightness
+# colours of Okabe and Ito (2008), and a map that grows monotonically in lightness
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+#: colours of several particles, the most different ones first
+COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00", "black", "0.55")
 MAP = "cividis"
 # its darker part, on which white lines are seen everywhere
 DARK_MAP = ListedColormap(colormaps[MAP](np.linspace(0.0, 0.75, 256)))
+#: lines of equal density, as parts of the largest
+LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
+#: how a figure that is written looks: thin frames, ticks inside, text that stays text in vector formats
+LOOK: dict[str, Any] = {
+    "axes.linewidth": 0.8,
+    "font.size": 10.0,
+    "legend.fontsize": "small",
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fkflow",
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+}
 
 
 def points(
-    ax: Axes, x: np.ndarray, y: np.ndarray, errors: np.ndarray, colour: str, marker: str, label: str | None
+    ax: Axes, x: np.ndarray, y: np.ndarray, errors: np.ndarray, colour: str, marker: str, words: str | None
 ) -> None:
     """Markers with error bars, never cut off by the frame."""
     ax.errorbar(
-        x, y, errors, fmt=marker, color=colour, markersize=4.5, elinewidth=1.2, capsize=2.5, label=label, clip_on=False
+        x, y, errors, fmt=marker, color=colour, markersize=4.5, elinewidth=1.2, capsize=2.5, label=words, clip_on=False
     )
 
 
-def colorbar(ax: Axes, mesh: ScalarMappable, label: str, extend: str = "neither") -> None:
+def panel_below(ax: Axes, share: str = "38%") -> Axes:
+    """A second panel under `ax`, within the room `ax` had, with the same horizontal axis."""
+    below: Axes = make_axes_locatable(ax).append_axes("bottom", size=share, pad=0.08, sharex=ax)
+    ax.tick_params(labelbottom=False)
+    ax.set_xlabel("")
+    return below
+
+
+def colorbar(ax: Axes, mesh: ScalarMappable, words: str, extend: str = "neither") -> None:
     """A colour bar as high as its picture, whatever the picture's shape."""
     beside = ax.inset_axes((1.03, 0.0, 0.04, 1.0))
-    ax.figure.colorbar(mesh, cax=beside, label=label, extend=extend)
+    ax.figure.colorbar(mesh, cax=beside, label=words, extend=extend)
+
+
+def headline(result: Result, ax: Axes, words: str = "") -> None:
+    """System and parameters over the picture, and in a second line what it shows."""
+    ax.set_title("\n".join(filter(None, [result.title(), words])), fontsize="medium", wrap=True)
 
 
 def mark_nuclei(result: Result, ax: Axes, axes: tuple[Axis, ...]) -> None:
-    """Mark the nuclei where `axes` are Cartesian; a radial axis has no place for them."""
-    if result.nuclei is None or any(axis.name not in "xyz" for axis in axes):
+    """Mark the nuclei where `axes` are Cartesian, or a line through them; a radial axis has no place for them."""
+    if result.nuclei is None or axes[0].name not in "xyz":
         return
-    columns = ["xyz".index(axis.name) for axis in axes]
+    columns = ["xyz".find(axis.name) for axis in axes]
     if len(columns) == 1:
         for index, place in enumerate(sorted(set(result.nuclei[:, columns[0]]))):
             ax.axvline(place, color="0.4", linewidth=0.8, linestyle=":", label="nuclei" if index == 0 else None)
-    else:
-        ax.plot(
-            *result.nuclei[:, columns].T,
-            "P",
-            color="black",
-            markersize=7,
-            markeredgecolor="white",
-            label="nuclei",
-        )
+        return
+    # a distance from the axis is 0 for the nuclei, which are on it
+    places = [result.nuclei[:, c] if c >= 0 else np.zeros(len(result.nuclei)) for c in columns]
+    ax.plot(*places, "P", color="black", markersize=7, markeredgecolor="white", label="nuclei", linestyle="none")
+
+
+def mark_particles(ax: Axes, places: np.ndarray, words: str) -> None:
+    """Mark particles (n, 2) that stand still in a plane."""
+    if len(places):
+        ax.plot(*places.T, "o", color=ORANGE, markersize=9, markeredgecolor="white", label=words, linestyle="none")
+
+
+def legend_on_map(ax: Axes) -> None:
+    """A legend that can be read on any colour, if there is something to say."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=True, framealpha=0.85, loc="upper right")
 
 
 def plane(ax: Axes, first: Axis, second: Axis) -> None:
+    """Equal lengths on both axes of a map, their labels and whole range."""
     ax.set_aspect("equal" if first.unit == second.unit else "auto")
     ax.set_xlim(first.edges[0], first.edges[-1])
     ax.set_ylim(second.edges[0], second.edges[-1])
@@ -63,8 +103,8 @@ def plane(ax: Axes, first: Axis, second: Axis) -> None:
 
 def column(axis: Axis, index: int, dimensions: int) -> int:
     """Which Cartesian component `axis` is: by its name, else by its place."""
-    column = "xyz".find(axis.name)
-    return column if 0 <= column < dimensions else index
+    found = "xyz".find(axis.name)
+    return found if 0 <= found < dimensions else index
 
 
 def label(name: str, unit: str) -> str:

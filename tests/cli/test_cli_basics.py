@@ -360,7 +360,8 @@ def test_plot(cli, write_run, made_up, tmp_path):
     code, out, _ = cli("plot", "h2", "pair", "convergence", "--format", "svg")
     assert code == 0 and out.split() == ["h2/plots/pair_r.svg", "h2/plots/convergence.svg"]
     assert cli("plot", "h2/result.h5", "pair", "--out", "p")[1] == "p/pair_r.png\n"
-    refused(cli("plot", "h2", "projection"), 2, "projection", "convergence")
+    refused(cli("plot", "h2", "projection"), 2, "h2 was not projected", "fkflow measure h2 --set project.seconds=60")
+    assert "not there: h2 was not projected" in cli("plot", "h2", "--list")[2]
     write_run(tmp_path / "h2" / "result.h5", measurement=made_up.projected())
     assert "projection" in cli("plot", "h2", "--list")[1].split()
     assert cli("plot", "h2", "projection", "--format", "pdf")[1] == "h2/plots/projection.pdf\n"

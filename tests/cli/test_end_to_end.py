@@ -327,7 +327,7 @@ def test_compare(copy: Path) -> None:
 
 def test_plot(copy: Path) -> None:
     names = good(copy, "plot", "runs/double_well", "--list").split()
-    assert names == ["convergence", "density_x", "drift_x"]
+    assert names == ["convergence", "density_x", "drift_x", "trajectories"]
     files = good(copy, "plot", "runs/double_well").split()
     assert files == [f"runs/double_well/plots/{name}.png" for name in names]
     for file in files:

@@ -11,7 +11,18 @@ from scipy.stats import chi
 
 from fkflow.landscape import explore
 from fkflow.networks import build
-from fkflow.observables import FIELD_POINTS, GROUPS, MAP_BINS, Histograms, drift_fields, views
+from fkflow.observables import (
+    FIELD_POINTS,
+    GROUPS,
+    LINE_POINTS,
+    MAP_BINS,
+    SHOWN_PARTICLES,
+    Histograms,
+    drift_fields,
+    most_likely,
+    trajectories,
+    views,
+)
 from fkflow.registry import find
 from fkflow.results import Axis, Histogram
 from fkflow.system import System
@@ -297,15 +308,19 @@ def test_the_drift_field(name: str, kind: str, perturbed) -> None:
     system = SYSTEMS[name]
     net = perturbed(build(system, explore(system), kind, 6, 1, 0), 0.1)
     x = walkers(system, 300)
-    (field,) = drift_fields(net, system, x)
+    (field,) = drift_fields(net, system, x, torch.Generator().manual_seed(0))
     line = system.dimensions == 1
-    shape = (8 * FIELD_POINTS,) if line else (FIELD_POINTS, FIELD_POINTS)
+    shape = (LINE_POINTS,) if line else (FIELD_POINTS, FIELD_POINTS)
     assert field.log_psi.shape == shape and field.vectors.shape == (*shape, 1 if line else 2)
     assert field.positions.shape == (system.particles, system.dimensions) and field.moved == 0
     assert len(field.axes) == (1 if line else 2) and field.name == "".join(a.name for a in field.axes)
     assert np.isfinite(field.vectors).all()
-    # the others stand where one of the walkers has them
-    assert (x - torch.from_numpy(field.positions)).flatten(1).norm(dim=1).min() == 0
+    # they stand where no walker is more likely
+    place = torch.from_numpy(field.positions)[None]
+    if kind == "pair_drift":
+        assert system.potential(place) <= system.potential(x).min()
+    else:
+        assert net(place) >= net(x).max()
     # each vector is the drift of the moved particle at that point
     where = tuple(n // 3 for n in shape)
     place = torch.from_numpy(field.positions)[None].clone()
@@ -324,9 +339,40 @@ def test_the_drift_field(name: str, kind: str, perturbed) -> None:
 def test_the_field_is_the_slope_of_log_psi() -> None:
     """On the grid itself: finite differences of the Gaussian's log ψ are exact inside."""
     system = SYSTEMS["oval 2D"]
-    (field,) = drift_fields(build(system, explore(system), "auto", 6, 1, 0), system, walkers(system, 500))
+    net = build(system, explore(system), "auto", 6, 1, 0)
+    (field,) = drift_fields(net, system, walkers(system, 500), torch.Generator().manual_seed(0))
     x, y = (axis.centres for axis in field.axes)
     slopes = np.stack(np.gradient(field.log_psi, x, y), -1)
     assert np.allclose(slopes[1:-1, 1:-1], field.vectors[1:-1, 1:-1], rtol=1e-6, atol=1e-8)
     # the most likely place is where the others stand: log ψ is highest near the moved particle's own
     assert field.log_psi.max() == pytest.approx(0.0, abs=2.0)
+
+
+def test_the_most_likely_place(hydrogenic, gaussian) -> None:
+    """The origin of a Gaussian; the cusp of an atom, where the slope does not vanish: no walker is there before."""
+    net, chain = gaussian([1.0]), SYSTEMS["chain"]
+    x = net.sample(200, (3, 1), 0)
+    assert most_likely(net, chain, x, torch.Generator().manual_seed(0)).abs().max() < 1e-3
+    assert x.abs().amax((1, 2)).min() > 1e-2
+    atom = find("h")()
+    x = hydrogenic().sample(200, 0)
+    place = most_likely(hydrogenic(), atom, x, torch.Generator().manual_seed(0))
+    assert place.norm() < 1e-3 < x.norm(dim=-1).min()
+
+
+@each_system
+def test_trajectories_follow_the_drift(name: str) -> None:
+    system = SYSTEMS[name]
+    net = build(system, explore(system), "auto", 6, 1, 0)
+    x = walkers(system, 50)
+    found = trajectories(net, x, 0.8, torch.Generator().manual_seed(0))
+    shown, times, n, dim = found.positions.shape
+    assert shown * n >= SHOWN_PARTICLES > (shown - 1) * n and (n, dim) == (system.particles, system.dimensions)
+    assert len(found.times) == times and found.times[0] == 0 and found.times[-1] == pytest.approx(1.5 * 0.8)
+    assert np.array_equal(found.positions[:, 0], x[:shown].numpy())
+    # what is left of a step without its drift is white noise of variance dt
+    steps, dt = np.diff(found.positions, axis=1), found.times[1]
+    drift = net.drift(torch.from_numpy(found.positions[:, :-1]).flatten(0, 1)).numpy().reshape(steps.shape)
+    noise = (steps - drift * dt) / math.sqrt(dt)
+    assert abs(noise.mean()) < 5 / math.sqrt(noise.size)
+    assert noise.var() == pytest.approx(1, abs=5 * math.sqrt(2 / noise.size))

@@ -1,18 +1,37 @@
 """Pictures: one a data set, readable limits, no global matplotlib state."""
 
 import dataclasses
+import re
 import sys
 
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
 from fkflow.errors import UsageError
-from fkflow.plot import plots, save_all
-from fkflow.plot.densities import POINTS, PROJECTED, VARIATIONAL
+from fkflow.plot import (
+    absent,
+    conditional,
+    convergence,
+    density,
+    density_map,
+    drift,
+    pair,
+    plots,
+    projection,
+    save_all,
+    select,
+    trajectories,
+)
+from fkflow.plot.densities import EXACT, POINTS, PROJECTED, VARIATIONAL
 from fkflow.results import Axis, Histogram
 
-NAMES = {"convergence", "density_xz", "density_z", "pair_r", "drift_xz", "drift_z"}
+NAMES = {
+    "convergence", "density_xz", "density_z", "pair_r", "conditional_xz", "conditional_z", "drift_xz", "drift_z",
+    "trajectories",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -34,21 +53,37 @@ def drawn(result, name):
 
 def test_one_picture_a_data_set(result):
     assert set(plots(result)) == NAMES
-    bare = dataclasses.replace(result.measurement, histograms=[], drift=[])
+    bare = dataclasses.replace(result.measurement, histograms=[], drift=[], trajectories=None)
     assert plots(dataclasses.replace(result, measurement=bare, training={})) == {}
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_axes_are_labelled_with_units(result, name):
     ax = drawn(result, name)
-    assert "hartree" in ax.get_ylabel() or "bohr" in ax.get_ylabel()
-    assert ax.get_xlabel() == "training iteration" if name == "convergence" else "(bohr)" in ax.get_xlabel()
+    lowest = ax.figure.axes[-1] if name == "density_z" else ax
+    assert "(hartree)" in ax.get_ylabel() or "bohr" in ax.get_ylabel() or name == "conditional_z"  # relative: no unit
+    assert lowest.get_xlabel() == "training iteration" if name == "convergence" else "(bohr)" in lowest.get_xlabel()
     assert "h2" in ax.get_title()
 
 
-def test_convergence_shows_the_later_part(result):
-    low, high = drawn(result, "convergence").get_ylim()
+def test_convergence_shows_the_fall_and_in_an_inset_the_end(result):
+    ax = drawn(result, "convergence")
+    low, high = ax.get_ylim()
+    assert low < -1.1745 and high > 10
+    above, inset = sorted(ax.child_axes, key=lambda child: child.get_xlabel() != "seconds")
+    low, high = inset.get_ylim()
     assert -1.2 < low < -1.1745 and -1.1744 < high < -1.15
+    assert inset.get_xlim() == (60, 119)
+    # the iterations of the made-up run took 0.3 s each
+    assert above.get_xlabel() == "seconds" and above.xaxis.get_major_formatter()(100, 0) == "30"
+
+
+def test_no_inset_where_it_would_show_the_same(tmp_path, write_run, made_up):
+    records = made_up.records(40)
+    for record in records:
+        record["energy"], record["error"] = -1.1744 + 1e-3 * (-1) ** record["iteration"], 1e-3
+    ax = drawn(write_run(tmp_path / "result.h5", records=records), "convergence")
+    assert [child.get_xlabel() for child in ax.child_axes] == ["seconds"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -84,7 +119,11 @@ def test_a_map_of_distances_from_an_axis_is_mirrored_and_zoomed(tmp_path, write_
     ax = drawn(write_run(tmp_path / "result.h5", measurement=measurement), "density_zrho")
     (low, high), (left, right) = ax.get_ylim(), ax.get_xlim()
     assert low == -high and 1.5 < high < 4 and left == pytest.approx(-right) and 1.5 < right < 4
-    assert len(ax.collections) == 2 and ax.collections[0].get_clim() == ax.collections[1].get_clim()
+    upper, lower, contours = ax.collections
+    assert upper.get_clim() == lower.get_clim()
+    # lines of equal density go round the axis, on both sides of it
+    heights = np.concatenate([path.vertices[:, 1] for path in contours.get_paths() if len(path.vertices)])
+    assert heights.min() == pytest.approx(-heights.max()) and heights.max() > 1
 
 
 def test_natural_units_are_left_out(result, projected):
@@ -195,7 +234,7 @@ def test_projected_densities_stand_beside_the_variational_ones(result, projected
     (histogram,) = (h for h in with_both.measurement.histograms if f"{h.group}_{h.name}" == name)
     ax = drawn(with_both, name)
     ((x, y, lower, upper),) = bars(ax)
-    assert set(legend(ax)) - {"nuclei"} == {VARIATIONAL, PROJECTED} == {"variational |ψ|²", "projected |φ₀|²"}
+    assert set(legend(ax)) - {"nuclei", EXACT} == {VARIATIONAL, PROJECTED} == {"variational |ψ|²", "projected |φ₀|²"}
     # every bin of these short axes is shown
     assert np.array_equal(x, histogram.axes[0].centres) and np.array_equal(y, histogram.projected)
     assert upper - lower == pytest.approx(2 * histogram.projected_errors)
@@ -205,9 +244,89 @@ def test_projected_densities_stand_beside_the_variational_ones(result, projected
     assert ax.containers[0].lines[0].get_color() != ax.lines[0].get_color()
     # the higher of the two is within the limits
     assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] >= (histogram.projected - histogram.projected_errors).max()
-    # a run without a projection has one line and nothing to explain
+    # a run without a projection has one line, and nothing to explain unless the exact one is there
     alone = drawn(result, name)
-    assert not alone.containers and set(legend(alone)) <= {"nuclei"}
+    assert not alone.containers
+    assert set(legend(alone)) == (set() if name == "pair_r" else {VARIATIONAL, EXACT, "nuclei"})
+
+
+@pytest.mark.parametrize("name, against", [("density_z", EXACT), ("pair_r", "projected")])
+def test_the_differences_are_in_a_panel_below(projected, result, name, against):
+    """From the exact density where it is known, else from the projected one, whose errors then count too."""
+    with_both = projected()
+    (histogram,) = (h for h in with_both.measurement.histograms if f"{h.group}_{h.name}" == name)
+    ax = drawn(with_both, name)
+    _, below = ax.figure.axes
+    words, *power = below.get_ylabel().split("\n")
+    scale = 10.0 ** -int(re.search(r"\^\{(.*)\}", power[0])[1]) if power else 1.0
+    assert words == f"minus {against}"
+    best = histogram.exact if against == EXACT else histogram.projected
+    line = next(line for line in below.lines if len(line.get_xdata()) == len(best))
+    assert line.get_ydata() == pytest.approx(scale * (histogram.values - best))
+    errors = histogram.errors if against == EXACT else np.hypot(histogram.errors, histogram.projected_errors)
+    (band,) = (c for c in below.collections if isinstance(c, PolyCollection))
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.max() == pytest.approx((scale * (histogram.values - best + errors)).max())
+    assert len(bars(below)) == (1 if against == EXACT else 0)
+    # nothing to compare with: no panel
+    assert len(drawn(result, "pair_r").figure.axes) == 1
+
+
+def test_the_conditional_density_is_that_of_the_moved_particle(result):
+    (field, line) = result.measurement.drift
+    ax = drawn(result, "conditional_z")
+    shown = next(one.get_ydata() for one in ax.lines if len(one.get_xdata()) == len(line.log_psi))
+    assert shown == pytest.approx(np.exp(2 * (line.log_psi - line.log_psi.max()))) and shown.max() == 1
+    ax = drawn(result, "conditional_xz")
+    assert ax.collections[0].get_clim() == pytest.approx((np.exp(2 * np.ptp(field.log_psi) * -1), 1))
+    assert set(legend(ax)) == {"nuclei", "other particle"}
+    held = next(one for one in ax.lines if one.get_label() == "other particle")
+    assert [*held.get_xdata(), *held.get_ydata()] == [0.4, -1.0]
+
+
+def test_trajectories_show_eight_particles(result):
+    paths = result.measurement.trajectories.positions
+    ax = drawn(result, "trajectories")
+    drawn_paths = [line.get_xydata() for line in ax.lines if len(line.get_xdata()) == paths.shape[1]]
+    # of four walkers with two particles, in the plane of the nuclei
+    assert len(drawn_paths) == 8
+    assert np.array_equal(drawn_paths[3], paths[1, :, 1][:, [2, 0]])
+    assert "4 walkers of 2 particles" in ax.get_title() and ax.get_xlabel() == "coordinate z (bohr)"
+    on_a_line = dataclasses.replace(result.measurement.trajectories, positions=paths[..., :1])
+    measurement = dataclasses.replace(result.measurement, trajectories=on_a_line)
+    ax = drawn(dataclasses.replace(result, measurement=measurement, nuclei=None), "trajectories")
+    assert ax.get_ylabel() == "imaginary time (1/hartree)" and ax.get_ylim() == pytest.approx((0, 2.9))
+
+
+def test_what_is_not_there_says_what_makes_it(result):
+    measured = result.measurement
+    bare = dataclasses.replace(measured, histograms=[], drift=[], trajectories=None)
+    for run, kind, words in [
+        (dataclasses.replace(result, training={}), "convergence", "train.iterations"),
+        (result, "projection", "--set project.seconds=60"),
+        (dataclasses.replace(result, measurement=bare, particles=1), "pair_r", "single particle"),
+        (dataclasses.replace(result, particles=1), "conditional", "single particle"),
+        (dataclasses.replace(result, measurement=dataclasses.replace(measured, curl=0.1)), "conditional_z", "log psi"),
+        *((dataclasses.replace(result, measurement=bare), kind, f"fkflow measure {result.run}")
+          for kind in ("density", "pair", "drift_xz", "trajectories")),
+    ]:  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            select(run, [kind])
+        assert any(words in reason for reason in absent(run))
+    assert len(absent(result)) == 1
+    for draw in (density, pair, density_map, drift, conditional, trajectories, projection):
+        with pytest.raises(UsageError):
+            draw(dataclasses.replace(result, measurement=bare), Figure().add_subplot())
+    for draw in (density, density_map, drift):
+        with pytest.raises(UsageError, match="'q'.*z"):
+            draw(result, Figure().add_subplot(), "q")
+
+
+def test_each_kind_draws_the_first_there_is(projected):
+    for draw in (convergence, density, pair, density_map, drift, conditional, trajectories, projection):
+        ax = Figure().add_subplot()
+        draw(projected(), ax)
+        assert ax.has_data(), draw
 
 
 def test_many_bins_are_thinned_out(tmp_path, write_run, made_up):
@@ -236,7 +355,10 @@ def test_a_projected_density_wider_than_the_variational_one_is_seen(tmp_path, wr
 def test_a_map_shows_the_variational_density(projected):
     """There is no room for two: the projected one is in the file."""
     ax = drawn(projected(), "density_xz")
-    assert not ax.containers and len(ax.collections) == 1
+    shades, contours = ax.collections
+    assert not ax.containers and isinstance(contours, QuadContourSet)
+    (histogram,) = (h for h in projected().measurement.histograms if h.name == "xz")
+    assert np.array_equal(shades.get_array(), histogram.values.T)
 
 
 @pytest.mark.parametrize("format, magic", [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])

@@ -91,7 +91,9 @@ def test_densities_of_some_views_only(tmp_path, write_run, made_up):
 
 
 def test_round_trip_of_the_least_a_run_can_have(tmp_path, write_run, made_up):
-    bare = dataclasses.replace(made_up.measurement(), histograms=[], drift=[], warnings=[], curl=0.25)
+    bare = dataclasses.replace(
+        made_up.measurement(), histograms=[], drift=[], warnings=[], curl=0.25, trajectories=None
+    )
     written = write_run(tmp_path / "result.h5", R=2.0, records=[], measurement=bare, model_state={})
     read = read_result(tmp_path)
     assert same(written.measurement, read.measurement)
@@ -113,7 +115,7 @@ def test_every_dataset_describes_itself(tmp_path, write_run, made_up):
         file.visititems(check)
         assert file.attrs["format"] == "fkflow" and file.attrs["format_version"] == 1
         assert set(file) == {
-            "config", "provenance", "training", "energy", "density", "pair", "drift", "samples", "model"
+            "config", "provenance", "training", "energy", "density", "pair", "drift", "trajectories", "samples", "model"
         }  # fmt: skip
         assert file["training/energy"].attrs["units"] == "hartree"
         assert file["config/recipe"].asstr()[()].startswith("# hydrogen")
@@ -138,6 +140,8 @@ def test_axes_are_dimension_scales(tmp_path, write_run, made_up):
             assert [len(scale) for scale in scales] == list(file[name].shape[:2])
             assert all(scale.is_scale for scale in scales)
         assert file["training/energy"].dims[0][0] == file["training/iteration"]
+        assert file["trajectories/positions"].dims[1][0] == file["trajectories/imaginary_time"]
+        assert file["density/z/exact"].dims[0][0] == file["density/z/z"]
         assert file["pair/r/variational"].dims[0].label == file["pair/r/projected"].dims[0].label == "r"
         projected = file["energy/projected"]
         for scale, names in (
@@ -355,7 +359,8 @@ def test_foreign_and_newer(tmp_path, write_run):
 
 
 PARTS = """config config/resolved energy/variational energy/variational/blocks samples model training
-density/xz/variational density/xz/x_edges drift/z/vectors density/z/projected_error pair/r/projected_error""".split()
+density/xz/variational density/xz/x_edges drift/z/vectors density/z/projected_error pair/r/projected_error
+trajectories/imaginary_time trajectories/positions""".split()
 PARTS += [
     f"energy/projected/{name}"
     for name in "blocks time_step energy energy_error acceptance effective_walkers population_bias resampled "

@@ -1,0 +1,80 @@
+"""What a picture is made of, or one sentence saying what the run lacks and which command makes it."""
+
+from __future__ import annotations
+
+from fkflow.errors import UsageError
+from fkflow.results import DriftField, Histogram, Projection, Result, Trajectories
+
+#: what the names of the pictures begin with
+KINDS = ("convergence", "projection", "density", "pair", "conditional", "drift", "trajectories")
+
+
+def lacking(result: Result, kind: str) -> str | None:
+    """Why `result` has no picture of that kind and what to do about it; None if it has one."""
+    run, measured = result.run, result.measurement
+    again = f"fkflow measure {run} makes it"
+    if kind == "convergence" and not len(result.training.get("energy", ())):
+        return f"{run} was not trained: fkflow run with train.iterations above 0 makes a convergence"
+    if kind == "projection" and measured.projection is None:
+        return f"{run} was not projected: fkflow measure {run} --set project.seconds=60 does it"
+    if kind in ("density", "pair") and not any(h.group == kind for h in measured.histograms):
+        if kind == "pair" and result.particles == 1:
+            return f"{run} has no pair distribution: it is a single particle"
+        return f"{run} has no {kind} distribution: {again}"
+    if kind in ("conditional", "drift") and not measured.drift:
+        return f"{run} has no drift field: {again}"
+    if kind == "conditional" and result.particles == 1:
+        return f"{run} has no conditional density: it is a single particle, see its density"
+    if kind == "conditional" and measured.curl is not None:
+        return f"{run} has no conditional density: a vector drift has no log psi; train with another network.kind"
+    if kind == "trajectories" and measured.trajectories is None:
+        return f"{run} has no trajectories, an older version wrote it: {again}"
+    return None
+
+
+def histogram_of(result: Result, group: str, name: str | None, axes: int) -> Histogram:
+    """The histogram `group`/`name`, or the first of `group` with so many axes; UsageError if there is none."""
+    _demand(result, group)
+    found = [h for h in result.measurement.histograms if h.group == group and len(h.axes) == axes]
+    for histogram in found:
+        if name in (None, histogram.name):
+            return histogram
+    there = ", ".join(h.name for h in found) or "none"
+    dimensions = "one axis" if axes == 1 else "two axes"
+    asked = f"no {group} called {name!r}" if name else f"no {group}"
+    raise UsageError(f"{result.run} has {asked} with {dimensions}: it has {there}")
+
+
+def drift_of(result: Result, name: str | None, kind: str = "drift") -> DriftField:
+    """The drift field called `name`, or the first; UsageError if there is none or its log psi is wanted and not there."""
+    _demand(result, kind)
+    for field in result.measurement.drift:
+        if name in (None, field.name):
+            return field
+    there = ", ".join(field.name for field in result.measurement.drift)
+    raise UsageError(f"{result.run} has no drift field called {name!r}: it has {there}")
+
+
+def projection_of(result: Result) -> Projection:
+    """The projection; UsageError if the run was not projected."""
+    _demand(result, "projection")
+    assert result.measurement.projection is not None
+    return result.measurement.projection
+
+
+def trajectories_of(result: Result) -> Trajectories:
+    """The trajectories; UsageError if the file is too old to hold any."""
+    _demand(result, "trajectories")
+    assert result.measurement.trajectories is not None
+    return result.measurement.trajectories
+
+
+def demand_training(result: Result) -> None:
+    """UsageError if nothing was trained."""
+    _demand(result, "convergence")
+
+
+def _demand(result: Result, kind: str) -> None:
+    reason = lacking(result, kind)
+    if reason:
+        raise UsageError(reason)

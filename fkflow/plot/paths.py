@@ -1,0 +1,56 @@
+"""Pictures of walkers that move under the learned drift."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from fkflow.plot.densities import contours
+from fkflow.plot.missing import trajectories_of
+from fkflow.plot.style import COLOURS, headline, label, legend_on_map, mark_nuclei
+from fkflow.results import Axis, Result
+
+#: particles whose paths are drawn
+SHOWN = 8
+
+
+def trajectories(result: Result, ax: Axes) -> None:
+    """Paths of eight particles under dX = ∇ log ψ dt + dW: in a plane, or in one dimension against imaginary time.
+
+    Open circles are the starts, dots the ends. Raises UsageError if the file is too old to hold trajectories.
+    """
+    found = trajectories_of(result)
+    walkers, times, particles, dimensions = found.positions.shape
+    paths = found.positions.transpose(0, 2, 1, 3).reshape(walkers * particles, times, dimensions)[:SHOWN]
+    unit = result.length_unit
+    columns = (0,) if dimensions == 1 else (2, 0) if result.nuclei is not None else (0, 1)
+    axes = tuple(Axis("xyz"[c] if dimensions <= 3 else f"x{c + 1}", unit, "", np.zeros(2)) for c in columns)
+    for path, colour in zip(paths, COLOURS, strict=False):
+        x, y = (path[:, 0], found.times) if dimensions == 1 else path[:, columns].T
+        ax.plot(x, y, color=colour, linewidth=0.9, alpha=0.8)
+        ax.plot(x[:1], y[:1], "o", color=colour, markersize=5, markerfacecolor="white")
+        ax.plot(x[-1:], y[-1:], "o", color=colour, markersize=5)
+    for histogram in result.measurement.histograms:
+        # the density in the same plane behind them; across an axis it is the same on all sides
+        if histogram.group == "density" and histogram.name in ("xy", "zrho") and dimensions > 1:
+            contours(ax, histogram, "0.8")
+    mark_nuclei(result, ax, axes)
+    ax.set_xlabel(label(f"coordinate {axes[0].name}", unit))
+    if dimensions == 1:
+        ax.set_ylabel(label("imaginary time", f"1/{result.energy_unit}"))
+        ax.set_ylim(found.times[0], found.times[-1])
+    else:
+        ax.set_ylabel(label(f"coordinate {axes[1].name}", unit))
+        ax.set_aspect("equal")
+    legend_on_map(ax)
+    headline(
+        result, ax, _words(len(paths), particles, walkers, label(f"{found.times[-1]:.3g}", f"1/{result.energy_unit}"))
+    )
+
+
+def _words(shown: int, particles: int, walkers: int, time: str) -> str:
+    if walkers == 1:
+        which = f"{shown} of {particles} particles" if shown < particles else f"{shown} particles of a walker"
+    else:
+        which = f"{walkers} walkers of {particles} particles" if particles > 1 else f"{walkers} walkers"
+    return f"{which} under the drift, imaginary time {time}"

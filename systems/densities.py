@@ -1,0 +1,69 @@
+"""Densities of ground states that are known exactly, for `System.exact_density`; each integrates to 1 over its measure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fkflow.systems.solvers import Level
+
+Array = np.ndarray
+
+#: angles of the average over a circle: exact to rounding where the Gaussian's exponent stays below a few hundred
+ANGLES = 128
+
+
+def gaussian(square: Array, variance: float | Array, dimensions: int) -> Array:
+    """(2π variance)^(−D/2) exp(−square/(2 variance)): a density over dx^D of squared distances."""
+    return np.exp(-square / (2 * variance)) / (2 * math.pi * variance) ** (dimensions / 2)
+
+
+def trap(frequencies: tuple[float, ...], group: str, name: str, points: tuple[Array, ...]) -> Array | None:
+    """Particles without interaction in a harmonic trap: of one along any axes, or of the distance of two.
+
+    |φ0|² of one particle has the variance 1/(2ω) along each axis, the difference of two twice that. None for distances in
+    a trap that is not round: they have no closed form.
+    """
+    if name != "r":
+        variances = [0.5 / frequencies["xyz".index(axis)] for axis in name]
+        factors = [gaussian(x**2, variance, 1) for x, variance in zip(points, variances, strict=True)]
+        return np.asarray(math.prod(factors))
+    if len(set(frequencies)) > 1:
+        return None
+    (r,), dim = points, len(frequencies)
+    density = gaussian(r**2, (1.0 if group == "pair" else 0.5) / frequencies[0], dim)
+    # a distance on a line is reached from both sides
+    return 2 * density if dim == 1 else density
+
+
+def coupled(covariance: Array, group: str, points: Array) -> Array:
+    """Oscillators on a line whose |φ0|² is a Gaussian of that covariance (N, N): of one's place, or of two's distance."""
+    own = np.diag(covariance)
+    if group == "density":
+        return np.asarray(np.mean([gaussian(points**2, variance, 1) for variance in own], 0))
+    total, pairs = np.zeros_like(points), 0
+    for i in range(len(own) - 1):
+        # oscillators far apart in the row have nearly the same few variances
+        variances = own[i] + own[i + 1 :] - 2 * covariance[i, i + 1 :]
+        total += 2 * gaussian(points[..., None] ** 2, variances, 1).sum(-1)
+        pairs += len(variances)
+    return total / pairs
+
+
+def two_in_a_trap(relative: Level, group: str, name: str, points: tuple[Array, ...]) -> Array:
+    """Two particles in a round 2D trap of frequency 1, the ground state of ρ = r_12/√2 given.
+
+    x_1 = (R + ρ)/√2 with R the centre of mass, a Gaussian: the density of one is an average over ρ and its angle.
+    """
+    if group == "pair":
+        return 0.5 * relative.density(points[0] / math.sqrt(2))
+    r = points[0] if name == "r" else np.hypot(*points)
+    rho, shares = relative.quadrature()
+    cosines = np.cos(2 * math.pi * (np.arange(ANGLES) + 0.5) / ANGLES)
+    flat = np.ravel(r)
+    density = np.empty_like(flat)
+    for k, one in enumerate(flat):
+        exponents = 2 * one**2 + rho[:, None] ** 2 - 2 * math.sqrt(2) * one * rho[:, None] * cosines
+        density[k] = 2 / math.pi * (shares @ np.exp(-exponents).mean(1))
+    return density.reshape(np.shape(r))
