@@ -430,7 +430,7 @@ def test_a_vector_drift_reports_its_curl(tmp_path: Path) -> None:
         "train.steps=8",
         "--set",
         "train.walkers=64",
-        *("--set", "project.seconds=4", "--set", "project.walkers=256", "--set", "project.time=0.5"),
+        *("--set", "project.seconds=60", "--set", "project.walkers=256", "--set", "project.time=0.1"),
         *("--set", "project.target_error=1.0"),
     )
     assert "curl of the drift" in out and "path average" in out and "projected energy" in out
