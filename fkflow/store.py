@@ -1,6 +1,6 @@
 """result.h5: the only file that writes it, and the door to everything a run keeps on disk.
 
-The bytes are made in memory and appear whole or not at all. Arrays carry checksums, so damage is noticed on
+The bytes are made in memory and appear whole or not at all. A checksum at their end tells of damage on
 reading. Nothing read back is ever unpickled into objects: result files are plain HDF5, checkpoints go through
 ``torch.load(weights_only=True)``. docs/file-format.md describes the layout.
 """
@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from fkflow.checkpoints import load_checkpoint, save_checkpoint
+from fkflow.checkpoints import Keeper, load_checkpoint, save_checkpoint
 from fkflow.folders import CHECKPOINT, RESULT, atomic_write, find_result, make_folder, prepare_folder
 from fkflow.reader import COLUMNS, FORMAT, FORMAT_VERSION, read_result
 from fkflow.results import Axis, DriftField, Histogram, Measurement, Projection, Result, strict_json
+from fkflow.seal import sealed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fkflow.config import Loaded
 
 __all__ = [
-    "CHECKPOINT", "RESULT", "atomic_write", "find_result", "load_checkpoint", "make_folder", "prepare_folder",
+    "CHECKPOINT", "Keeper", "RESULT", "atomic_write", "find_result", "load_checkpoint", "make_folder", "prepare_folder",
     "read_result", "save_checkpoint", "write_result",
 ]  # fmt: skip
 
@@ -78,7 +79,7 @@ def write_result(
     # v110: the oldest layout whose metadata carry checksums, readable by HDF5 1.10 and later
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
         _write(file, result)
-    atomic_write(path, buffer.getbuffer())
+    atomic_write(path, sealed(buffer.getbuffer()))
     return result
 
 
