@@ -106,23 +106,13 @@ def run(
     with joining.joined():
         loaded = config.load(recipe, settings)
         out = Path("runs") / loaded.name if out is None else out
-        created = []
-        if ranks.rank() == 0:
-            created = folders.missing(out)
-            folders.prepare_folder(out, resume)
-        try:
+        with contextlib.nullcontext() if ranks.rank() else folders.claimed(out, resume):
             from fkflow.run import execute
 
             with progress.watch(as_json) as watcher:
                 result = execute(
                     loaded, out, seed=seed, device=str(device), threads=threads, resume=resume, progress=watcher
                 )
-        except BaseException:
-            # a run that failed before it wrote anything leaves nothing behind
-            with contextlib.suppress(OSError):
-                for folder in created:
-                    folder.rmdir()
-            raise
     _present(result, as_json)
 
 
@@ -141,17 +131,18 @@ def measure(
 
     with joining.joined():
         folder = folders.find_result(run).parent
-        from fkflow.run import measure_again
+        with contextlib.nullcontext() if ranks.rank() else folders.locked(folder):
+            from fkflow.run import measure_again
 
-        with progress.watch(as_json) as watcher:
-            result = measure_again(
-                folder,
-                overrides=[*_targets(target_error, "measure", "project"), *(overrides or ())],
-                seed=seed,
-                threads=threads,
-                device=str(device),
-                progress=watcher,
-            )
+            with progress.watch(as_json) as watcher:
+                result = measure_again(
+                    folder,
+                    overrides=[*_targets(target_error, "measure", "project"), *(overrides or ())],
+                    seed=seed,
+                    threads=threads,
+                    device=str(device),
+                    progress=watcher,
+                )
     _present(result, as_json)
 
 
