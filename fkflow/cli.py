@@ -6,6 +6,7 @@ Everything heavy (torch, h5py, matplotlib) is imported inside the commands, so t
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -269,9 +270,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
-        # the reader (head, less) went away: nothing more can be said, not even by the flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader (head, less) went away: nothing more can be said
+        _close_stdout()
         return 1
+    except OSError as error:
+        # all files but stdout are somebody else's concern
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG) or error.filename is not None:
+            raise
+        _close_stdout()
+        return _complain(f"standard output cannot be written: {str(error.strerror).lower()}", 2)
     except Exception as error:
         # usage errors: their class lives in click or inside typer, depending on the version
         if not hasattr(error, "format_message"):
@@ -279,6 +286,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = getattr(error, "exit_code", 2)
         return code if number else _complain(error.format_message(), code)
     return _complain("interrupted", 130) if code == 130 and not number else code
+
+
+def _close_stdout() -> None:
+    """So that the flush at exit says nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
@@ -304,7 +316,9 @@ def _targets(error: float | None, *sections: str) -> list[str]:
 
 
 def _complain(message: str, code: int) -> int:
-    print("fkflow: error:", " ".join(message.split()), file=sys.stderr)
+    # one line, and nothing in it (of a file's name, say) that a terminal would obey
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    print("fkflow: error:", line, file=sys.stderr)
     return code
 
 

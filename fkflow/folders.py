@@ -179,7 +179,8 @@ def find_result(run: str | Path) -> Path:
                 raise StoreError(f"{path} holds an unfinished run: continue it with fkflow run ... --resume")
             path = path / RESULT
         if not path.is_file():
-            raise StoreError(f"{path} does not exist: give a run folder or its {RESULT}")
+            what = "is not a file" if path.exists() else "does not exist"
+            raise StoreError(f"{path} {what}: give a run folder or its {RESULT}")
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {reason(error)}") from error
     return path

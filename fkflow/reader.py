@@ -62,7 +62,10 @@ def read_result(run: str | Path) -> Result:
 @contextmanager
 def _open(path: Path) -> Iterator[h5py.File]:
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as stream:
+            content = stream.read(len(SIGNATURE))
+            # the rest of something else may be very long
+            content += stream.read() if content == SIGNATURE else b""
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {reason(error)}") from error
     if not content.startswith(SIGNATURE):

@@ -57,7 +57,7 @@ def write_result(
     charges = system.nuclei()
     result = Result(
         path=path,
-        name=loaded.name,
+        name=_impersonal(loaded.name),
         system=str(resolved["system"].get("name", system.key)),
         parameters=_impersonal(strict_json(system.parameters())),
         particles=int(system.particles),
@@ -67,7 +67,7 @@ def write_result(
         nuclei=None if charges is None else np.array(charges.positions, dtype=float).reshape(-1, 3),
         reference=system.reference(),
         recipe_text=_impersonal(loaded.text),
-        recipe_source=Path(loaded.source).name,
+        recipe_source=_impersonal(Path(loaded.source).name),
         resolved=_impersonal(strict_json(resolved)),
         provenance=_impersonal(strict_json(provenance)),
         training=_columns(records),
@@ -305,8 +305,10 @@ def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def _impersonal(value: Any) -> Any:
-    """`value` with the home folder's path, which often holds a user name, written as ``~``."""
+    """`value` with the home folder's path, which often holds a user name, written as ``~``; text made proper UTF-8."""
     if isinstance(value, str):
+        # names of files need not be text, and HDF5 ends a text at a null character
+        value = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\ufffd")
         home = os.path.expanduser("~").rstrip("/\\")
         return re.sub(re.escape(home) + r"(?![\w.-])", "~", value) if len(home) > 1 else value
     if isinstance(value, Mapping):

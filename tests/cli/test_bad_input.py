@@ -61,6 +61,11 @@ RECIPES = {
     "no chain": (SYSTEM.format("chain", "particles = 0"), ["system.particles", "= 0 ", "whole number"]),
     "width 0": (SYSTEM.format("bosons", "s = 0.0"), ["system.s", "0.0", "a number from 1e-06"]),
     "unbound": (SYSTEM.format("harmonic", "omega = 0.0"), ["system.omega", "0.0"]),
+    "no bound state": (SYSTEM.format("morse", "depth = 0.125"), ["system.a", "= 1.0 ", "below sqrt(8 depth) = 1"]),
+    "a key that is code": (
+        H2 + '[train]\n"a\\u001b[31m\\n" = 1',
+        ["train.", "\\u001b[31m\\n", "is not a key of [train]"],
+    ),
     "wrong list": (SYSTEM.format("harmonic", "dimensions = 2\nomega = [1.0, 2.0, 3.0]"), ["omega", "[1.0, 2.0, 3.0]"]),
     "unknown system": (SYSTEM.format("h3", ""), ["system.name", '"h3"', "must be one of", "did you mean"]),
     "system no text": ("[system]\nname = 2", ["system.name", "= 2 ", "must be one of"]),
