@@ -8,16 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fkflow import ranks
 from fkflow.errors import StoreError
-from fkflow.folders import atomic_write
+from fkflow.folders import atomic_write, reason
+from fkflow.seal import checked, sealed
 
 FORMAT = "fkflow-checkpoint"
 FORMAT_VERSION = 1
-
-# what torch and zipfile raise on damaged bytes
-_DAMAGE = (
-    zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, MemoryError,
-)  # fmt: skip
 
 
 def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
@@ -31,32 +28,68 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     _check_plain(state, "checkpoint")
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, "state": dict(state)}, buffer)
-    atomic_write(Path(path), buffer.getbuffer())
+    atomic_write(Path(path), sealed(buffer.getbuffer()))
+
+
+class Keeper:
+    """Keeps the newest checkpoint of a run that could be written, at `path`; `iteration` is that of one already there."""
+
+    def __init__(self, path: Path, iteration: int | None = None) -> None:
+        self.path, self.iteration = path, iteration
+
+    def save(self, state: Mapping[str, Any], iteration: int) -> str:
+        """Replace it; "" or, if the disk refuses, why: the old one then stays. All ranks together, rank 0 writes."""
+        problem = ""
+        if ranks.rank() == 0:
+            try:
+                save_checkpoint(self.path, state)
+            except StoreError as error:
+                problem = str(error)
+        # no rank goes on, or away, before it is on the disk
+        problem = ranks.share(problem)
+        if not problem:
+            self.iteration = iteration
+        return problem
+
+    def left(self) -> str:
+        """What there is to go on from if the run ends now, in words."""
+        if self.iteration is None or not self.path.exists():
+            return f"there is no {self.path}"
+        return f"{self.path} holds iteration {self.iteration}: go on with --resume"
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint back, tensors on the CPU; raises StoreError if missing, damaged, foreign or newer."""
-    import pickle
-
     import torch
 
     path = Path(path)
     if not path.is_file():
         raise StoreError(f"{path} does not exist")
     try:
+        content = io.BytesIO(checked(path.read_bytes(), path))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {reason(error)}") from error
+    try:
         # torch does not verify the checksums of the zip archive it writes; zipfile does
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(content) as archive:
             damaged = archive.testzip()
         if damaged is not None:
             raise StoreError(f"{path} is damaged: its checksums do not match")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, *_DAMAGE) as error:
+        content.seek(0)
+        found = torch.load(content, map_location="cpu", weights_only=True)
+    except StoreError:
+        raise
+    except Exception as error:  # whatever zipfile and torch raise on nonsense
         raise StoreError(f"{path} is truncated, damaged or not a checkpoint of fkflow") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise StoreError(f"{path} is not a checkpoint of fkflow")
-    if content.get("format_version", 0) > FORMAT_VERSION:
-        raise StoreError(f"{path} was written by a newer fkflow: update fkflow to resume it")
-    state: dict[str, Any] = content["state"]
+    version, state = found.get("format_version"), found.get("state")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer fkflow: its format version is {version}, this one reads up to {FORMAT_VERSION}"
+        )
+    if not isinstance(state, dict):
+        raise StoreError(f"{path} is not a checkpoint of fkflow")
     return state
 
 

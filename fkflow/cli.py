@@ -6,6 +6,7 @@ Everything heavy (torch, h5py, matplotlib) is imported inside the commands, so t
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -106,23 +107,13 @@ def run(
     with joining.joined():
         loaded = config.load(recipe, settings)
         out = Path("runs") / loaded.name if out is None else out
-        created = []
-        if ranks.rank() == 0:
-            created = folders.missing(out)
-            folders.prepare_folder(out, resume)
-        try:
+        with contextlib.nullcontext() if ranks.rank() else folders.claimed(out, resume):
             from fkflow.run import execute
 
             with progress.watch(as_json) as watcher:
                 result = execute(
                     loaded, out, seed=seed, device=str(device), threads=threads, resume=resume, progress=watcher
                 )
-        except BaseException:
-            # a run that failed before it wrote anything leaves nothing behind
-            with contextlib.suppress(OSError):
-                for folder in created:
-                    folder.rmdir()
-            raise
     _present(result, as_json)
 
 
@@ -141,17 +132,18 @@ def measure(
 
     with joining.joined():
         folder = folders.find_result(run).parent
-        from fkflow.run import measure_again
+        with contextlib.nullcontext() if ranks.rank() else folders.locked(folder):
+            from fkflow.run import measure_again
 
-        with progress.watch(as_json) as watcher:
-            result = measure_again(
-                folder,
-                overrides=[*_targets(target_error, "measure", "project"), *(overrides or ())],
-                seed=seed,
-                threads=threads,
-                device=str(device),
-                progress=watcher,
-            )
+            with progress.watch(as_json) as watcher:
+                result = measure_again(
+                    folder,
+                    overrides=[*_targets(target_error, "measure", "project"), *(overrides or ())],
+                    seed=seed,
+                    threads=threads,
+                    device=str(device),
+                    progress=watcher,
+                )
     _present(result, as_json)
 
 
@@ -280,9 +272,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
-        # the reader (head, less) went away: nothing more can be said, not even by the flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader (head, less) went away: nothing more can be said
+        _close_stdout()
         return 1
+    except OSError as error:
+        # all files but stdout are somebody else's concern
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG) or error.filename is not None:
+            raise
+        _close_stdout()
+        return _complain(f"standard output cannot be written: {str(error.strerror).lower()}", 2)
     except Exception as error:
         # usage errors: their class lives in click or inside typer, depending on the version
         if not hasattr(error, "format_message"):
@@ -290,6 +288,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = getattr(error, "exit_code", 2)
         return code if number else _complain(error.format_message(), code)
     return _complain("interrupted", 130) if code == 130 and not number else code
+
+
+def _close_stdout() -> None:
+    """So that the flush at exit says nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
@@ -315,7 +318,9 @@ def _targets(error: float | None, *sections: str) -> list[str]:
 
 
 def _complain(message: str, code: int) -> int:
-    print("fkflow: error:", " ".join(message.split()), file=sys.stderr)
+    # one line, and nothing in it (of a file's name, say) that a terminal would obey
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    print("fkflow: error:", line, file=sys.stderr)
     return code
 
 

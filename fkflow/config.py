@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,10 @@ __all__ = [
     "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "TrainConfig", "commented", "load", "parse",
     "to_toml",
 ]  # fmt: skip
+
+
+#: bytes that no recipe exceeds
+LONGEST = 2**20
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def _read(name: str) -> tuple[str, bytes]:
     candidates = [name] if path.suffix == ".toml" else [name, f"{name}.toml"]
     for candidate in candidates:
         try:
-            return candidate, Path(candidate).read_bytes()
+            return candidate, _content(candidate)
         except IsADirectoryError:
             folder = True
         except OSError as exc:
@@ -124,6 +129,16 @@ def _read(name: str) -> tuple[str, bytes]:
         f"{_shown(name)} {what}, nor a shipped recipe{did_you_mean(path.stem, stems)}; "
         f"give a TOML file or one of {', '.join(stems)}"
     )
+
+
+def _content(name: str) -> bytes:
+    # a pipe is opened without waiting: there may be nobody who writes to it
+    with open(name, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        os.set_blocking(file.fileno(), True)
+        content = file.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise RecipeError(f"{name} has more than {LONGEST} bytes: a recipe is a short TOML text")
+    return content
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -167,7 +182,11 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
     sections = ("system", *SECTIONS)
     for name, table in tables.items():
         if name not in sections:
-            what = f"[{name}]" if isinstance(table, dict) else f"the key {_shown(name)} outside any section"
+            what = (
+                f"[{_shortened(_toml_key(name))}]"
+                if isinstance(table, dict)
+                else f"the key {_shown(name)} outside any section"
+            )
             keys = tuple(f"{name}.{key}" for key in table) if isinstance(table, dict) else ()
             problems.append(
                 _Problem(
@@ -230,7 +249,7 @@ def _validated(model: type[BaseModel], section: str, table: Any, problems: list[
         problems.append(
             _Problem(
                 (f"{section}.{key}",),
-                f"{section}.{key} is not a key of {owner}{did_you_mean(key, allowed)}; "
+                f"{section}.{_shortened(_toml_key(key))} is not a key of {owner}{did_you_mean(key, allowed)}; "
                 f"allowed {'are' if len(allowed) > 1 else 'is'} {', '.join(allowed)}",
             )
         )
@@ -238,8 +257,8 @@ def _validated(model: type[BaseModel], section: str, table: Any, problems: list[
         return model(**{key: value for key, value in table.items() if key not in unknown})
     except ValidationError as exc:
         for error in exc.errors():
-            path = f"{section}." + ".".join(map(str, error["loc"]))
-            path = re.sub(r"\.(\d+)", r"[\1]", path)
+            path = section + "".join(f"[{k}]" if isinstance(k, int) else f".{_toml_key(k)}" for k in error["loc"])
+            path = _shortened(path)
             problems.append(_Problem((f"{section}.{error['loc'][0]}",), _sentence(model, path, error)))
         return None
 
@@ -301,7 +320,9 @@ def _shown(value: Any) -> str:
 
 
 def _shortened(text: str) -> str:
-    text = " ".join(text.split())
+    """The text on one line, without what a terminal would obey rather than show, cut to a length that suits a sentence."""
+    text = " ".join(text[:1000].split())
+    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

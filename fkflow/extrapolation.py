@@ -106,20 +106,23 @@ def combine(populations: list[Population], lag: int, variational: Estimate) -> C
         counts[len(found) :] = 1.0
         return counts
 
+    def combined(counts: np.ndarray, variance: float, time_step_error: float) -> Combined:
+        parts = (counts**2 * variances).tolist()
+        # the measurement comes last
+        shares = [*parts, 0.0] if resampled else parts
+        return Combined(reference + float(counts @ data), math.sqrt(variance), time_step_error, fewest, shares)
+
     flat = fit(None)
     variance = float(flat**2 @ variances)
     if len(set(sizes)) == 1:
-        shares = [*(flat**2 * variances)][: len(found)] + [0.0 if resampled else float(variances[-1])]
-        return Combined(reference + float(flat @ data), math.sqrt(variance), math.nan, fewest, shares)
+        return combined(flat, variance, math.nan)
     straight = fit(1)
     full = float(straight**2 @ variances)
     # what the bias would be if it went as the next power instead: an error of its own where it is not just noise
     noise = float((straight - fit(2)) ** 2 @ variances)
     doubt = float((straight - fit(2)) @ data) ** 2
     doubt = doubt - noise if doubt > DOUBTFUL**2 * noise else 0.0
-    shares = [*(straight**2 * variances)][: len(found)] + [0.0 if resampled else float(variances[-1])]
-    bias = max(0.0, full - variance) + doubt
-    return Combined(reference + float(straight @ data), math.sqrt(variance), math.sqrt(bias), fewest, shares)
+    return combined(straight, variance, math.sqrt(max(0.0, full - variance) + doubt))
 
 
 def at_time_step(found: Averages, population: Population, variational: Estimate) -> tuple[float, float, float]:

@@ -1,18 +1,131 @@
-"""Run folders and files in them: what may be written where, and never half a file.
+"""Run folders and files in them: what may be written where, by one process at a time, and never half a file.
 
 A file appears whole or not at all: its bytes are written beside the target, fsynced and moved into place.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fkflow.errors import StoreError, UsageError
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger("fkflow")
+
 RESULT = "result.h5"
 CHECKPOINT = "checkpoint.pt"
+LOCK = ".lock"
+
+#: what the system says of a lock that another process holds, and of a file system without locks
+HELD = (errno.EWOULDBLOCK, errno.EACCES)
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.EBADF)
+
+#: descriptors of the locks that this process holds
+_held: dict[Path, int] = {}
+
+
+@contextmanager
+def claimed(out: Path, resume: bool) -> Iterator[None]:
+    """`out` made ready for a run (see `prepare_folder`) and locked; a run that ends before it wrote anything leaves nothing.
+
+    Raises UsageError as `prepare_folder` and `locked` do.
+    """
+    created = missing(out)
+    try:
+        make_folder(out)
+        # first: what is in there may belong to a run that is still going on
+        with locked(out):
+            prepare_folder(out, resume)
+            yield
+    except BaseException:
+        with suppress(OSError):
+            for folder in created:
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from running or measuring in `folder`; the lock ends with this process, however that ends.
+
+    Raises UsageError, naming the folder, if another process has it. Where the file system knows no locks, says so and goes on.
+    """
+    try:
+        _take(folder)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {reason(error)}") from error
+    try:
+        # what killed processes left half written
+        for file in (RESULT, CHECKPOINT):
+            for rest in folder.glob(f".{file}.*.tmp"):
+                rest.unlink(missing_ok=True)
+        yield
+    finally:
+        descriptor = _held.pop(folder)
+        with suppress(OSError):
+            # while it is held: whoever opened it meanwhile sees that it is gone
+            if _same(descriptor, folder / LOCK):
+                (folder / LOCK).unlink()
+        os.close(descriptor)
+
+
+def _take(folder: Path) -> None:
+    """Hold the lock of `folder`; UsageError if another process has it, OSError if no file can be made there."""
+    descriptor = _lock(folder / LOCK)
+    if descriptor is None:
+        raise UsageError(f"{folder} is in use: another fkflow works in it; wait until that ends, or use another folder")
+    _held[folder] = descriptor
+
+
+def _hold_on(folder: Path) -> None:
+    """Before something is written to a locked folder: if it was removed, make it again, unless another process has done so."""
+    descriptor = _held.get(folder)
+    if descriptor is None:
+        return
+    try:
+        if not _same(descriptor, folder / LOCK):
+            raise StoreError(f"{folder} was removed, and another fkflow works in a new folder of that name")
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        _take(folder)
+        os.close(descriptor)
+
+
+def _same(descriptor: int, path: Path) -> bool:
+    return os.path.samestat(os.fstat(descriptor), path.stat())
+
+
+def _lock(path: Path) -> int | None:
+    """Descriptor of the file whose lock is held, None if another process holds it; OSError if there can be no such file."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if fcntl is None:
+                raise OSError(errno.ENOSYS, "no locks")
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                # unless the process that held it has removed it meanwhile
+                if _same(descriptor, path):
+                    return descriptor
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                log.warning("%s cannot be locked on this file system: start nothing else in it", path.parent)
+                return descriptor
+            os.close(descriptor)
+            if error.errno in HELD:
+                return None
+            raise
+        os.close(descriptor)
 
 
 def prepare_folder(out: Path, resume: bool) -> Path:
@@ -23,8 +136,6 @@ def prepare_folder(out: Path, resume: bool) -> Path:
     """
     result, checkpoint = out / RESULT, out / CHECKPOINT
     try:
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"{out} is a file, not a folder: choose another --out")
         if result.exists():
             raise UsageError(f"{out} already holds a finished run ({RESULT}): choose another --out, or remove it first")
         if checkpoint.exists() and not resume:
@@ -47,6 +158,8 @@ def missing(folder: Path) -> list[Path]:
 def make_folder(folder: Path) -> Path:
     """Create `folder` if need be and make sure files can be written there; raises UsageError if not."""
     try:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file, not a folder: choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
         # permission bits do not tell (root, read-only mounts, quotas): try it
         probe = _beside(folder / "probe")
@@ -66,7 +179,8 @@ def find_result(run: str | Path) -> Path:
                 raise StoreError(f"{path} holds an unfinished run: continue it with fkflow run ... --resume")
             path = path / RESULT
         if not path.is_file():
-            raise StoreError(f"{path} does not exist: give a run folder or its {RESULT}")
+            what = "is not a file" if path.exists() else "does not exist"
+            raise StoreError(f"{path} {what}: give a run folder or its {RESULT}")
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {reason(error)}") from error
     return path
@@ -79,6 +193,7 @@ def atomic_write(path: Path, content: bytes | memoryview) -> None:
     """
     temporary = _beside(path)
     try:
+        _hold_on(path.parent)
         # os.open (not mkstemp) so that the file gets the permissions of the user's umask
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         try:

@@ -29,22 +29,6 @@ FORWARD = 2
 WILD = 1000.0
 
 
-def path_energies(
-    psi: LogPsi,
-    system: System,
-    x: Tensor,
-    generator: torch.Generator,
-    *,
-    paths: int,
-    steps: int,
-    dt: float,
-    antithetic: bool = False,
-) -> Tensor:
-    """A/T (B,) of the paths that leave each walker x (B, N, D), averaged over its `paths`; dt in absolute time."""
-    options = {"paths": paths, "steps": steps, "dt": dt, "antithetic": antithetic}
-    return path_samples(psi, system, x, generator, **options).mean(0)
-
-
 def path_samples(
     psi: LogPsi,
     system: System,

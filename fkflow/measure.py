@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import jacfwd, vmap
 
 from fkflow import ranks
-from fkflow.config import MeasureConfig
+from fkflow.config import MeasureConfig, ProjectConfig
 from fkflow.errors import NumericalError
 from fkflow.gradients import clipped
 from fkflow.landscape import Landscape
@@ -77,8 +77,7 @@ class Measuring:
         begun = time.perf_counter()
         self.net, self.system, self.landscape, self.config, self.seed = net, system, landscape, config, seed
         generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
-        spread = _seen_spread(net, system, x, generator, landscape) if config.walkers == 0 else 0.0
-        walkers = config.walkers or ranks.share(walkers_for(config.target_error, spread))
+        walkers = walkers_for(config, lambda: _seen_spread(net, system, x, generator, landscape))
         self.fewest = FEWEST_SWEEPS
         if config.walkers == 0 and not (isinstance(net, LogPsi) and net.knows_tails):
             self.fewest = max(FEWEST_SWEEPS, -(-SEEN // walkers))
@@ -213,10 +212,17 @@ class Measuring:
         )
 
 
-def walkers_for(target_error: float, spread: float) -> int:
-    """How many walkers reach an error while each gives about SAMPLES energies of this spread, a power of two."""
-    wanted = max(1.0, (spread / target_error) ** 2 / SAMPLES)
-    return int(min(max(2 ** math.ceil(math.log2(wanted)), FEWEST_WALKERS), MOST_WALKERS))
+def walkers_for(config: MeasureConfig | ProjectConfig, spread: Callable[[], float]) -> int:
+    """The recipe's number of walkers or, where it leaves that open, one that suits its target error: a power of two.
+
+    They then reach the error while each gives about SAMPLES energies of this `spread`, which all ranks must ask for together.
+    """
+    if config.walkers:
+        return config.walkers
+    ratio = spread() / config.target_error
+    # a spread that is not known is infinite
+    wanted = min(MOST_WALKERS, max(FEWEST_WALKERS, ratio * ratio / SAMPLES))
+    return ranks.share(2 ** math.ceil(math.log2(wanted)))
 
 
 def _seen_spread(

@@ -121,11 +121,12 @@ class Population:
         else:
             assert isinstance(mover.net, LogPsi)
             walkers.refresh(mover.net)
-            kept = thrown = accepted = 0.0
+            totals = torch.zeros(3, dtype=torch.float64, device=walkers.x.device)
             for _ in range(moves):
                 accept, far = langevin_move(mover.net, walkers, mover.generator)
-                kept, thrown = kept + float((accept * far).sum()), thrown + float(far.sum())
-                accepted += float(accept.double().mean())
+                totals += torch.stack([(accept * far).sum(), far.sum(), accept.double().mean()])
+            # read once: every look at a device waits for it
+            kept, thrown, accepted = totals.tolist()
             kept, thrown = ranks.mean(kept, thrown)
             self.effective = kept / thrown
             walkers.acceptance = accepted / moves
@@ -165,7 +166,6 @@ class Population:
         for _ in range(mover.stride):
             accept, _ = langevin_move(mover.net, walkers, mover.generator)
             accepted += accept.double().mean()
-        # read once: every look at a device waits for it
         self.accepted, self.moves = self.accepted + float(accepted), self.moves + mover.stride
         walkers.acceptance = self.accepted / self.moves
         energy = self._local_energy()

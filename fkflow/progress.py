@@ -82,7 +82,9 @@ class Lines:
             self._flush()
 
     def log(self, line: str) -> None:
-        print(f"fkflow: {line}", file=sys.stderr, flush=True)
+        # a log on a full disk, or a terminal that is gone, is no reason to end a run
+        with contextlib.suppress(OSError):
+            print(f"fkflow: {line}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         self._flush()

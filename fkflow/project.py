@@ -118,9 +118,8 @@ class _Run:
         self.ease = min(2.0, max(1.0, config.target_error * natural / EASY))
         device = measuring.walkers.x.device
         generator = torch.Generator(device).manual_seed(ranks.seed(seed + 0xD1FF))
-        wanted = config.walkers or walkers_for(config.target_error, measuring.spread())
         groups = own_groups() * ranks.world()
-        size = -(-max(wanted, 2 * groups) // groups) * own_groups()
+        size = -(-max(walkers_for(config, measuring.spread), 2 * groups) // groups) * own_groups()
         x = measuring.samples()
         pick = torch.randint(len(x), (size,), generator=generator, device=device)
         walkers = Walkers(x[pick].clone(), 0.1 * natural)

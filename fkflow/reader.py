@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import numpy as np
 from fkflow.errors import StoreError
 from fkflow.folders import find_result, reason
 from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement, Projection, Result, Trajectories
+from fkflow.seal import checked
 from fkflow.statistics import Estimate
 from fkflow.system import Reference
 
@@ -38,8 +40,7 @@ COLUMNS = {
 #: the stages of a run in their order, which HDF5 attributes do not keep
 STAGES = ("train", "measure", "project")
 
-# everything h5py raises on damaged bytes, and what the conversions below raise on nonsense
-_DAMAGE = (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, MemoryError, OverflowError)
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def read_result(run: str | Path) -> Result:
@@ -54,7 +55,7 @@ def read_result(run: str | Path) -> Result:
             return _read(file, path)
         except StoreError:
             raise
-        except _DAMAGE as error:
+        except Exception as error:  # whatever h5py and the conversions raise on nonsense
             raise StoreError(f"{path} is damaged: part of its content cannot be read") from error
 
 
@@ -62,19 +63,28 @@ def read_result(run: str | Path) -> Result:
 def _open(path: Path) -> Iterator[h5py.File]:
     try:
         with open(path, "rb") as stream:
-            stream.read(1)
+            content = stream.read(len(SIGNATURE))
+            # the rest of something else may be very long
+            content += stream.read() if content == SIGNATURE else b""
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {reason(error)}") from error
+    if not content.startswith(SIGNATURE):
+        raise StoreError(f"{path} is not an HDF5 file, so not a result of fkflow")
+    if content[8:9] == b"\x03" and content[11:12] == b"\x01":  # version and flags of the superblock
+        raise StoreError(
+            f"{path} is open for writing in another program, or was when that broke off (h5clear -s mends it)"
+        )
     try:
-        if not h5py.is_hdf5(path):
-            raise StoreError(f"{path} is not an HDF5 file, so not a result of fkflow")
-        file = h5py.File(path, "r", locking="best-effort")
-    except _DAMAGE as error:
+        # from memory: a file that another program has open, and locked, can be read all the same
+        file = h5py.File(io.BytesIO(checked(content, path)), "r")
+    except StoreError:
+        raise
+    except Exception as error:
         raise StoreError(f"{path} cannot be opened: the file is truncated or damaged") from error
     with file:
         try:
             kind, version = file.attrs.get("format"), file.attrs.get("format_version")
-        except _DAMAGE as error:
+        except Exception as error:
             raise StoreError(f"{path} is damaged: its header cannot be read") from error
         if kind != FORMAT or not isinstance(version, int | np.integer):
             raise StoreError(f"{path} is an HDF5 file, but not one that fkflow wrote")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -146,7 +146,9 @@ def _execute(
             raise StoreError(f"{checkpoint} does not fit this recipe: {str(error).splitlines()[0]}") from None
         progress.log(f"resumed at iteration {state.iteration}")
 
-    def save() -> None:
+    keeper = store.Keeper(checkpoint, None if saved is None else state.iteration)
+
+    def save() -> str:
         content = {
             "seed": seed,
             "recipe": config.to_toml(recipe.resolved()),
@@ -154,9 +156,12 @@ def _execute(
             "ranks": ranks.world(),
             "state": state.state_dict(),
         }
-        if ranks.rank() == 0:
-            store.save_checkpoint(checkpoint, content)
-        ranks.share(None)  # no rank goes on, or away, before it is on the disk
+        return keeper.save(content, state.iteration)
+
+    def go_on(problem: str) -> None:
+        """A disk that refuses a checkpoint may have room for the next one, or for the result."""
+        if problem:
+            progress.log(f"warning: {problem}; the run goes on and tries again later")
 
     last_saved = time.perf_counter()
     progress.stage("train", float(recipe.train.iterations))
@@ -167,37 +172,36 @@ def _execute(
         _show(progress, records, record)
         stopped, due = ranks.either(bool(interrupted), time.perf_counter() - last_saved > CHECKPOINT_EVERY)
         if stopped or due:
-            save()
+            problem = save()
             last_saved = time.perf_counter()
-        if stopped:
-            raise Interrupted(f"stopped at iteration {state.iteration}; a checkpoint was written: go on with --resume")
+            if stopped:
+                reasons = [f"stopped at iteration {state.iteration}", problem, keeper.left()]
+                raise Interrupted("; ".join(filter(None, reasons)))
+            go_on(problem)
     if last is not None and last.iteration < recipe.train.iterations:
         # enough for the target, a drift that is exact already, or out of time: the bar is full
         _show(progress, records, replace(last, iteration=recipe.train.iterations))
         budget = recipe.train.seconds
         why = "its time budget ended" if budget is not None and state.seconds >= budget else "more would not pay"
         progress.log(f"trained {last.iteration} iterations: {why}")
-    save()
-    measurement = _measure(
-        ready,
-        state.walkers.x,
-        seed,
-        progress,
-        interrupted,
-        "the trained network is in the checkpoint: go on with --resume",
-    )
+    go_on(save())
+    measurement = _measure(ready, state.walkers.x, seed, progress, interrupted, keeper.left)
     result = None
     if ranks.rank() == 0:
-        result = store.write_result(
-            out / store.RESULT,
-            loaded=loaded,
-            provenance=provenance(ready, started),
-            records=records,
-            measurement=measurement,
-            model_state=ready.net.state_dict(),
-            seconds={"train": state.seconds, **_seconds(measurement)},
-        )
-        checkpoint.unlink(missing_ok=True)
+        try:
+            result = store.write_result(
+                out / store.RESULT,
+                loaded=loaded,
+                provenance=provenance(ready, started),
+                records=records,
+                measurement=measurement,
+                model_state=ready.net.state_dict(),
+                seconds={"train": state.seconds, **_seconds(measurement)},
+            )
+        except StoreError as error:
+            raise StoreError(f"{error}; what was measured is lost, {keeper.left()}") from error
+        with suppress(OSError):
+            checkpoint.unlink()
     ranks.share(None)  # the others end well only if this did
     return result
 
@@ -232,21 +236,24 @@ def measure_again(
     unchanged = "the earlier result is unchanged"
     with _interruptible() as interrupted, _notices(progress):
         try:
-            measurement = _measure(ready, x, measured_seed, progress, interrupted, unchanged)
+            measurement = _measure(ready, x, measured_seed, progress, interrupted, lambda: unchanged)
         except RankError as error:
             raise error.because(unchanged) from error
     report = {**provenance(ready, started), "seed": trained_seed, "measure_seed": measured_seed}
     result = None
     if ranks.rank() == 0:
-        result = store.write_result(
-            path,
-            loaded=loaded,
-            provenance=report,
-            records=old.records,
-            measurement=measurement,
-            model_state=ready.net.state_dict(),
-            seconds={"train": old.seconds.get("train", 0.0), **_seconds(measurement)},
-        )
+        try:
+            result = store.write_result(
+                path,
+                loaded=loaded,
+                provenance=report,
+                records=old.records,
+                measurement=measurement,
+                model_state=ready.net.state_dict(),
+                seconds={"train": old.seconds.get("train", 0.0), **_seconds(measurement)},
+            )
+        except StoreError as error:
+            raise StoreError(f"{error}; what was measured is lost, {unchanged}") from error
     ranks.share(None)
     return result
 
@@ -257,7 +264,7 @@ def _drawn() -> int:
 
 
 def _measure(
-    ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, interrupted: list[int], kept: str
+    ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, interrupted: list[int], kept: Callable[[], str]
 ) -> Measurement:
     """Measure the frozen network, then project it."""
     recipe = ready.loaded.recipe
@@ -268,7 +275,7 @@ def _measure(
         def report(estimate: Estimate, spent: float) -> None:
             (stopped,) = ranks.either(bool(interrupted))
             if stopped:
-                raise Interrupted(f"stopped while {WORDS[name]}; {kept}")
+                raise Interrupted(f"stopped while {WORDS[name]}; {kept()}")
             # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
             by_error = min(1.0, (target / estimate.error) ** 2) if estimate.error > 0 else 1.0
             progress.update(max(by_error, min(1.0, spent / budget)), estimate.value, estimate.error)

@@ -1,6 +1,6 @@
 """result.h5: the only file that writes it, and the door to everything a run keeps on disk.
 
-The bytes are made in memory and appear whole or not at all. Arrays carry checksums, so damage is noticed on
+The bytes are made in memory and appear whole or not at all. A checksum at their end tells of damage on
 reading. Nothing read back is ever unpickled into objects: result files are plain HDF5, checkpoints go through
 ``torch.load(weights_only=True)``. docs/file-format.md describes the layout.
 """
@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from fkflow.checkpoints import load_checkpoint, save_checkpoint
+from fkflow.checkpoints import Keeper, load_checkpoint, save_checkpoint
 from fkflow.folders import CHECKPOINT, RESULT, atomic_write, find_result, make_folder, prepare_folder
 from fkflow.reader import COLUMNS, FORMAT, FORMAT_VERSION, read_result
 from fkflow.results import Axis, DriftField, Histogram, Measurement, Projection, Result, Trajectories, strict_json
+from fkflow.seal import sealed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fkflow.config import Loaded
 
 __all__ = [
-    "CHECKPOINT", "RESULT", "atomic_write", "find_result", "load_checkpoint", "make_folder", "prepare_folder",
+    "CHECKPOINT", "Keeper", "RESULT", "atomic_write", "find_result", "load_checkpoint", "make_folder", "prepare_folder",
     "read_result", "save_checkpoint", "write_result",
 ]  # fmt: skip
 
@@ -56,7 +57,7 @@ def write_result(
     charges = system.nuclei()
     result = Result(
         path=path,
-        name=loaded.name,
+        name=_impersonal(loaded.name),
         system=str(resolved["system"].get("name", system.key)),
         parameters=_impersonal(strict_json(system.parameters())),
         particles=int(system.particles),
@@ -66,7 +67,7 @@ def write_result(
         nuclei=None if charges is None else np.array(charges.positions, dtype=float).reshape(-1, 3),
         reference=system.reference(),
         recipe_text=_impersonal(loaded.text),
-        recipe_source=Path(loaded.source).name,
+        recipe_source=_impersonal(Path(loaded.source).name),
         resolved=_impersonal(strict_json(resolved)),
         provenance=_impersonal(strict_json(provenance)),
         training=_columns(records),
@@ -78,7 +79,7 @@ def write_result(
     # v110: the oldest layout whose metadata carry checksums, readable by HDF5 1.10 and later
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
         _write(file, result)
-    atomic_write(path, buffer.getbuffer())
+    atomic_write(path, sealed(buffer.getbuffer()))
     return result
 
 
@@ -319,8 +320,10 @@ def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def _impersonal(value: Any) -> Any:
-    """`value` with the home folder's path, which often holds a user name, written as ``~``."""
+    """`value` with the home folder's path, which often holds a user name, written as ``~``; text made proper UTF-8."""
     if isinstance(value, str):
+        # names of files need not be text, and HDF5 ends a text at a null character
+        value = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\ufffd")
         home = os.path.expanduser("~").rstrip("/\\")
         return re.sub(re.escape(home) + r"(?![\w.-])", "~", value) if len(home) > 1 else value
     if isinstance(value, Mapping):

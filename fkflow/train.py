@@ -25,7 +25,6 @@ from fkflow.gradients import (
     flat_step,
     jacobian,
     jacobian_slope,
-    path_energies,
     path_samples,
     pathwise_gradient,
     weighted_median,
@@ -106,11 +105,8 @@ class TrainState:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain nested dict of tensors, numbers and lists; all ranks must ask for it together."""
-        snapshot = self.snapshot and {**self.snapshot, "x": ranks.gather(self.snapshot["x"])}
         return {
-            "net": {k: v.clone() for k, v in self.net.state_dict().items()},
-            "x": ranks.gather(self.walkers.x.clone()),
-            "step": self.walkers.step,
+            **_of_all_ranks(_snapshot(self)),
             "generator": ranks.gather(self.generator.get_state()),
             "momentum": self.spring.last.clone() if self.spring else None,
             "adam": copy.deepcopy(self.adam.state_dict()) if self.adam else None,
@@ -121,7 +117,7 @@ class TrainState:
             "quiet": self.quiet,
             "paths": self.paths,
             "best": list(self.best),
-            "snapshot": snapshot,
+            "snapshot": self.snapshot and _of_all_ranks(self.snapshot),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -160,9 +156,9 @@ def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, se
 
 
 def walkers_at(config: TrainConfig, iteration: int) -> int:
-    """How many of the recipe's walkers an iteration uses: a quarter, a half, then all, for the natural gradient.
+    """How many walkers this rank moves in an iteration: its share of all that the iteration uses.
 
-    Of this rank, an even share of them.
+    The natural gradient begins with a quarter of the recipe's walkers, then takes a half, then all; Adam always takes all.
     Early on the network is far off and the noise of few walkers does not matter; what they save goes into iterations.
     """
     if config.optimiser != "spring":
@@ -258,13 +254,15 @@ def _energies(system: System, config: TrainConfig, state: TrainState, unit: floa
     if config.estimator == "local_energy":
         return local_energy(net, system, walkers.x)
     d = walkers.x[0].numel()
-    if config.paths or config.antithetic or d <= WHOLE_FRAME:
-        paths = config.paths or d * (2 if config.antithetic else 1)
-        return path_energies(
-            net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt, antithetic=config.antithetic
-        )
-    samples = path_samples(net, system, walkers.x, generator, paths=state.paths or d, steps=config.steps, dt=dt)
-    state.paths = ranks.share(paths_worth(samples, d))
+    fixed = config.paths
+    if not fixed and (config.antithetic or d <= WHOLE_FRAME):
+        fixed = d * (2 if config.antithetic else 1)
+    paths = fixed or state.paths or d
+    samples = path_samples(
+        net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt, antithetic=config.antithetic
+    )
+    if not fixed:
+        state.paths = ranks.share(paths_worth(samples, d))
     return samples.mean(0)
 
 
@@ -385,6 +383,11 @@ def _snapshot(state: TrainState) -> dict[str, Any]:
         "x": state.walkers.x.clone(),
         "step": state.walkers.step,
     }
+
+
+def _of_all_ranks(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot with the walkers of all ranks; together."""
+    return {**snapshot, "x": ranks.gather(snapshot["x"])}
 
 
 def _take_back(state: TrainState) -> None:

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from fkflow import config
-from fkflow.gradients import jacobian, jacobian_slope, path_energies
+from fkflow.gradients import jacobian, jacobian_slope, path_samples
 from fkflow.local_energy import local_energy, path_local_energy
 from fkflow.measure import Measuring
 from fkflow.networks import LogPsi
@@ -94,7 +94,7 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
     energies = torch.randn(len(x), dtype=torch.float64, device=x.device)
     parts: dict[str, Callable[[], object]] = {
         f"{settings.moves} moves": lambda: metropolis(net, walkers, generator, settings.moves),
-        f"actions of {paths} paths": lambda: path_energies(
+        f"actions of {paths} paths": lambda: path_samples(
             net, system, x, generator, paths=paths, steps=settings.steps, dt=settings.dt * unit
         ),
         "jacobian": lambda: jacobian(net, x),

@@ -100,7 +100,7 @@ class Morse(Well):
     key: ClassVar[str] = "morse"
 
     depth: float = Field(10.0, ge=SMALLEST, le=LARGEST, description="dissociation energy")
-    a: float = Field(1.0, ge=SMALLEST, le=LARGEST, description="inverse width of the well")
+    a: float = Field(1.0, ge=SMALLEST, le=LARGEST, validate_default=True, description="inverse width of the well")
 
     @field_validator("a")
     @classmethod

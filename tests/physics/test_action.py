@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkflow.gradients import path_energies
+from fkflow.gradients import path_samples
 from fkflow.landscape import explore
 from fkflow.local_energy import laplacian, local_energy
 from fkflow.networks import build
@@ -134,10 +134,12 @@ def test_the_energy_of_hydrogen_with_a_wrong_charge(hydrogenic, sigmas) -> None:
     """⟨e^(−ζr)|H|e^(−ζr)⟩ = ζ²/2 − ζ, through the cusp."""
     psi = hydrogenic(0.8)
     x = psi.sample(40_000, 5)
-    energies = path_energies(psi, find("h")(), x, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5)
+    energies = path_samples(psi, find("h")(), x, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5).mean(0)
     assert abs(sigmas(energies, 0.32 - 0.8)) < 4
     elsewhere = hydrogenic(0.9).sample(40_000, 5)
-    biased = path_energies(psi, find("h")(), elsewhere, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5)
+    biased = path_samples(
+        psi, find("h")(), elsewhere, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5
+    ).mean(0)
     assert abs(sigmas(biased, 0.32 - 0.8)) > 8
 
 
@@ -154,7 +156,8 @@ def test_the_scatter_of_walkers_is_the_error_of_their_mean(shape, paths: int, st
     ratios = []
     for seed in range(seeds):
         rest = (
-            path_energies(psi, system, x, torch.Generator().manual_seed(seed), paths=paths, steps=steps, dt=dt) - exact
+            path_samples(psi, system, x, torch.Generator().manual_seed(seed), paths=paths, steps=steps, dt=dt).mean(0)
+            - exact
         )
         ratios.append(float(rest.mean() / (rest.std() / walkers**0.5)))
     assert torch.tensor(ratios).var() == pytest.approx(1.0, abs=5 * math.sqrt(2 / seeds))
@@ -210,7 +213,7 @@ def test_branches_and_single_paths_agree(name: str, paths: int, steps: int, pert
     land = explore(system)
     net = perturbed(build(system, land, "auto", 8, 2, 0), 0.1)
     x, dt = land.start(20, torch.Generator().manual_seed(0)), 1e-3
-    # the seed that path_energies gives its only chunk
+    # the seed that path_samples gives its only chunk
     seed = int(torch.randint(2**62, (1,), generator=torch.Generator().manual_seed(1)))
     noise = brownian_frames(20, paths, steps, tuple(x.shape[1:]), torch.Generator().manual_seed(seed))
     single = torch.stack([girsanov_action(net, net.drift, system.potential, x, dt, noise[:, m]) for m in range(paths)])
@@ -219,10 +222,10 @@ def test_branches_and_single_paths_agree(name: str, paths: int, steps: int, pert
     # U(x_0) − U(x_K) loses digits to 1/T
     assert torch.allclose(branched, single, rtol=1e-10, atol=1e-14 / (steps * dt) * 100)
     generators = [torch.Generator().manual_seed(1) for _ in range(2)]
-    whole = path_energies(net, system, x, generators[0], paths=paths, steps=steps, dt=dt)
+    whole = path_samples(net, system, x, generators[0], paths=paths, steps=steps, dt=dt).mean(0)
     assert torch.allclose(whole, branched, rtol=1e-12, atol=1e-10)
     net.chunk = 2 * paths
-    parts = path_energies(net, system, x, generators[1], paths=paths, steps=steps, dt=dt)
+    parts = path_samples(net, system, x, generators[1], paths=paths, steps=steps, dt=dt).mean(0)
     assert parts.shape == (20,) and not torch.allclose(parts, whole)  # other noise, the same walkers
 
 
@@ -329,7 +332,7 @@ def test_short_paths_give_the_local_energy(case) -> None:
     exact, d = local_energy(net, system, x), x[0].numel()
 
     def error(dt: float, antithetic: bool) -> float:
-        found = path_energies(
+        found = path_samples(
             net,
             system,
             x,
@@ -338,7 +341,7 @@ def test_short_paths_give_the_local_energy(case) -> None:
             steps=1,
             dt=dt * unit,
             antithetic=antithetic,
-        )
+        ).mean(0)
         return float((found - exact).abs().mean()) * unit
 
     assert error(1e-6, True) < 1e-4
@@ -346,9 +349,9 @@ def test_short_paths_give_the_local_energy(case) -> None:
     assert error(1e-4, True) / error(4e-4, True) == pytest.approx(0.25, rel=0.2)
     assert error(1e-4, False) / error(4e-4, False) == pytest.approx(0.5, rel=0.25)
     # the twin: part of a frame leaves the noise ‖∇v‖ whatever dt
-    part = path_energies(
+    part = path_samples(
         net, system, x, torch.Generator().manual_seed(3), paths=2, steps=1, dt=1e-6 * unit, antithetic=True
-    )
+    ).mean(0)
     if d > 1 and not system.isotropic:
         assert float((part - exact).abs().mean()) * unit > 1e-2
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fkflow.config import MeasureConfig, ProjectConfig, TrainConfig
-from fkflow.gradients import jacobian, path_energies
+from fkflow.gradients import jacobian, path_samples
 from fkflow.landscape import explore
 from fkflow.local_energy import local_energy
 from fkflow.measure import Measuring
@@ -49,7 +49,7 @@ def test_noise_is_drawn_on_the_device(perturbed) -> None:
     net = perturbed(build(system, land, "auto", 8, 2, 0), 0.1).to("cuda")
     generator = torch.Generator("cuda").manual_seed(2)
     x = land.start(200, generator)
-    found = path_energies(net, system, x, generator, paths=8, steps=1, dt=1e-9)
+    found = path_samples(net, system, x, generator, paths=8, steps=1, dt=1e-9).mean(0)
     assert x.is_cuda and found.is_cuda
     exact = local_energy(net, system, x)
     assert torch.allclose(found, exact, rtol=1e-3, atol=1e-3) and not torch.allclose(found, exact.flip(0), rtol=1e-2)

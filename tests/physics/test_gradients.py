@@ -20,7 +20,7 @@ from fkflow.gradients import (
     flat_step,
     jacobian,
     jacobian_slope,
-    path_energies,
+    path_samples,
     pathwise_gradient,
 )
 from fkflow.landscape import explore
@@ -300,7 +300,9 @@ def test_the_covariance_gradient_of_a_gaussian(alpha: float, steps: int, gaussia
         found = []
         for seed in range(blocks):
             x = density.sample(walkers, (2, 1), seed)
-            energies = path_energies(psi, system, x, torch.Generator().manual_seed(seed), paths=2, steps=steps, dt=1e-5)
+            energies = path_samples(
+                psi, system, x, torch.Generator().manual_seed(seed), paths=2, steps=steps, dt=1e-5
+            ).mean(0)
             covariance_gradient(psi, x, energies)
             found.append(float(psi.alpha.grad) * walkers / (walkers - 1))  # unbiased covariance
         return found

@@ -302,10 +302,10 @@ def test_unreadable_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(RecipeError, match="did you mean bosons"):
         load("bosns")
 
-    def denied(self: Path) -> bytes:
+    def denied(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr(os, "open", denied)
     with pytest.raises(RecipeError, match=r"binary\.toml cannot be read \(Permission denied\)"):
         load(str(binary))
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: lowest first; a module imports from its own layer and those before it, never in a circle
 LAYERS = (
-    {"errors", "statistics", "system", "device", "parallel", "ranks", "joining"},
+    {"errors", "statistics", "system", "device", "parallel", "ranks", "joining", "seal"},
     {"registry", "results", "schema", "folders", "progress"},
     {"config", "checkpoints", "reader", "store", "landscape", "report"},
     {

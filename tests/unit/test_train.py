@@ -282,14 +282,14 @@ def test_momentum_is_forgotten_when_a_step_is_taken_back(monkeypatch) -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_training_gives_up_after_so_many_steps(bad: float, monkeypatch) -> None:
-    real, calls = training.path_energies, []
+    real, calls = training.path_samples, []
 
     def energies(net, system, x, *rest, **options):
         calls.append(1)
         found = real(net, system, x, *rest, **options)
         return found if len(calls) <= 4 else torch.full_like(found, bad)
 
-    monkeypatch.setattr(training, "path_energies", energies)
+    monkeypatch.setattr(training, "path_samples", energies)
     records = []
     with pytest.raises(NumericalError, match=f"{MOST_UNDONE} steps in a row.*smaller train.rate"):
         for record in train(*prepared(iterations=100)):
@@ -301,16 +301,16 @@ def test_training_gives_up_after_so_many_steps(bad: float, monkeypatch) -> None:
 @pytest.mark.parametrize("wild", [(math.nan, math.inf, -math.inf), (1e4,), (-1e4,), (-1e12,)], ids=str)
 def test_a_few_lost_walkers_do_not_stop_training(wild: tuple[float, ...], at: str, monkeypatch) -> None:
     """Energies of single walkers that are not finite, or wild, neither count nor spoil the training."""
-    real, calls = training.path_energies, []
+    real, calls = training.path_samples, []
 
     def energies(net, system, x, *rest, **options):
         calls.append(1)
         found = real(net, system, x, *rest, **options)
         if at == "always" or len(calls) == 8:
-            found[: len(wild)] = torch.tensor(wild, dtype=found.dtype)
+            found[:, : len(wild)] = torch.tensor(wild, dtype=found.dtype)
         return found
 
-    monkeypatch.setattr(training, "path_energies", energies)
+    monkeypatch.setattr(training, "path_samples", energies)
     system, land, config, state = prepared(walkers=256, iterations=30)
     records = list(train(system, land, config, state))
     # a walker wild at every single iteration pulls at each gradient: that costs some steps, but bounded ones

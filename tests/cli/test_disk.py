@@ -1,0 +1,149 @@
+"""``fkflow run`` and ``measure`` where the disk refuses: what can go on does, what is lost and what is left is said."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fkflow import cli
+from fkflow.store import load_checkpoint, read_result
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+RUN = ["--threads", "1", "--device", "cpu", "--seed", "7"]
+for setting in (
+    "train.walkers=64", "train.stop_spread=0", "measure.walkers=256", "measure.target_error=0.01", "project.seconds=0",
+):  # fmt: skip
+    RUN += ["--set", setting]
+SHORT = ["run", "double_well", *RUN, "--set", "train.iterations=8"]
+LONG = ["run", "double_well", *RUN, "--set", "train.iterations=1000000"]
+#: the command with a checkpoint after every iteration
+CHILD = """
+import sys
+from fkflow import cli, run
+run.CHECKPOINT_EVERY = 0.0
+sys.exit(cli.main())
+"""
+
+
+def start(folder: Path, *arguments: str, preexec: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, *arguments], cwd=folder, env=ENVIRONMENT, text=True, preexec_fn=preexec,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
+    out, err = process.communicate(timeout=120)
+    assert "Traceback" not in err and (process.returncode == 0) == bool(out), err
+    return process.returncode, err.splitlines()
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Call the command in this process, in tmp_path: the one line that it says when it refuses."""
+
+    def call(*arguments: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        assert cli.main(arguments) == 2
+        said = capsys.readouterr()
+        lines = said.err.splitlines()
+        assert said.out == "" and len(lines) == 1
+        return lines[0]
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert finish(start(folder, *SHORT))[0] == 0
+    return folder / "runs"
+
+
+def small_files() -> None:
+    """No file may grow beyond 4 kB (Python ignores the signal for it, and gets an error instead)."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+def test_a_disk_that_takes_nothing_costs_only_what_it_must(tmp_path: Path) -> None:
+    code, lines = finish(start(tmp_path, *SHORT, preexec=small_files))
+    warnings = [line for line in lines if "warning" in line]
+    # each iteration's checkpoint, and that of the trained network: the run went on
+    assert len(warnings) == 9 and all("checkpoint.pt cannot be written: file too large" in line for line in warnings)
+    assert any(line.startswith("fkflow: measure") and "energy" in line for line in lines)
+    assert code == 2 and lines[-1] == (
+        "fkflow: error: runs/double_well/result.h5 cannot be written: file too large; what was measured is lost, there is no "
+        "runs/double_well/checkpoint.pt"
+    )
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_measuring_again_on_a_full_disk_leaves_the_result(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "runs")
+    before = (tmp_path / "runs/double_well/result.h5").read_bytes()
+    code, lines = finish(start(tmp_path, "measure", "runs/double_well", "--threads", "1", preexec=small_files))
+    assert code == 2 and lines[-1].endswith("what was measured is lost, the earlier result is unchanged")
+    assert (tmp_path / "runs/double_well/result.h5").read_bytes() == before
+    assert os.listdir(tmp_path / "runs/double_well") == ["result.h5"]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def training(tmp_path: Path):
+    """A run that trains in tmp_path/runs/double_well and has a checkpoint."""
+    process = start(tmp_path, *LONG)
+    until((tmp_path / "runs/double_well/checkpoint.pt").exists)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_folder_removed_while_training_is_made_again(training: subprocess.Popen[str], tmp_path: Path) -> None:
+    checkpoint = tmp_path / "runs/double_well/checkpoint.pt"
+    while (tmp_path / "runs").exists():
+        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+    until(checkpoint.exists)
+    training.terminate()
+    code, lines = finish(training)
+    assert code == 130 and "runs/double_well/checkpoint.pt holds iteration" in lines[-1]
+    assert load_checkpoint(checkpoint)["state"]["iteration"] > 1
+
+
+def test_two_runs_in_one_folder(training: subprocess.Popen[str], refused: Callable[..., str], tmp_path: Path) -> None:
+    """The second is refused, whether it begins or resumes; killing the first frees the folder at once."""
+    for arguments in (SHORT, [*LONG, "--resume"]):
+        assert "runs/double_well is in use" in refused(*arguments)
+    training.kill()
+    training.wait()
+    assert (tmp_path / "runs/double_well/.lock").exists()
+    # now the checkpoint itself is looked at, and the lock is gone again
+    assert "another recipe" in refused(*SHORT, "--resume")
+    assert os.listdir(tmp_path / "runs/double_well") == ["checkpoint.pt"]
+
+
+def test_measuring_where_another_process_works(finished: Path, refused: Callable[..., str], tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "runs")
+    before = read_result(tmp_path / "runs/double_well").energy
+    slow = start(tmp_path, "measure", "runs/double_well", "--set", "measure.target_error=1e-9")
+    assert slow.stderr is not None
+    slow.stderr.readline()
+    assert "runs/double_well is in use" in refused("measure", "runs/double_well")
+    # reading is free
+    assert read_result(tmp_path / "runs/double_well").energy == before
+    slow.terminate()
+    assert finish(slow)[0] == 130 and read_result(tmp_path / "runs/double_well").energy == before

@@ -1,0 +1,164 @@
+"""Run folders: one process at a time, nothing left behind, and what happens when a disk or a folder goes away."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fkflow import folders
+from fkflow.checkpoints import Keeper, load_checkpoint
+from fkflow.errors import StoreError, UsageError
+from fkflow.folders import LOCK, atomic_write, claimed, locked
+
+#: takes the lock of a folder and says so; ends, or dies, when it is told to
+HOLDER = """
+import sys
+from pathlib import Path
+from fkflow.folders import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    """Another process that holds the lock of tmp_path."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_folder_in_use_is_refused_until_its_process_ends(holder, tmp_path: Path) -> None:
+    for manager in (locked(tmp_path), claimed(tmp_path, False)):
+        with pytest.raises(UsageError, match=rf"{tmp_path} is in use") as caught, manager:
+            pytest.fail("two processes hold one lock")
+        assert "\n" not in str(caught.value)
+    holder.communicate("end\n")
+    assert os.listdir(tmp_path) == []
+    with locked(tmp_path):
+        assert os.listdir(tmp_path) == [LOCK]
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_lock_of_a_killed_process_blocks_nobody(holder, tmp_path: Path) -> None:
+    (tmp_path / ".result.h5.0123abcd.tmp").write_bytes(b"half of a fi")
+    holder.kill()
+    holder.wait()
+    assert LOCK in os.listdir(tmp_path)
+    with claimed(tmp_path, False):
+        assert os.listdir(tmp_path) == [LOCK]
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_released_and_removed_meanwhile_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening the file and locking it, the one that held it removes it: such a lock would keep nobody out."""
+    real, calls = folders.fcntl.flock, []
+
+    def flock(descriptor: int, how: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            (tmp_path / LOCK).unlink()
+        real(descriptor, how)
+
+    monkeypatch.setattr(folders.fcntl, "flock", flock)
+    with locked(tmp_path):
+        assert len(calls) == 2 and os.listdir(tmp_path) == [LOCK]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_where_there_are_no_locks_the_run_goes_on_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    def flock(*_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(folders.fcntl, "flock", flock)
+    with caplog.at_level(logging.WARNING, "fkflow"), claimed(tmp_path, False):
+        pass
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path} cannot be locked on this file system: start nothing else in it"
+    ]
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_failed_before_it_wrote_leaves_no_folder(tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "h2"
+    with pytest.raises(ZeroDivisionError), claimed(out, False):
+        assert out.is_dir()
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(ZeroDivisionError), claimed(out, False):
+        (out / "checkpoint.pt").touch()
+        raise ZeroDivisionError
+    assert os.listdir(out) == ["checkpoint.pt"]
+
+
+def test_a_removed_folder_is_made_again(tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "h2"
+    with claimed(out, False):
+        atomic_write(out / "result.h5", b"first")
+        shutil.rmtree(tmp_path / "runs")
+        atomic_write(out / "result.h5", b"second")
+        assert sorted(os.listdir(out)) == [LOCK, "result.h5"] and (out / "result.h5").read_bytes() == b"second"
+        # it is locked again
+        taken = subprocess.run(
+            [sys.executable, "-c", HOLDER, str(out)], input="end\n", capture_output=True, text=True, timeout=60
+        )
+        assert taken.stdout == "" and "is in use" in taken.stderr
+    assert os.listdir(out) == ["result.h5"]
+
+
+def test_a_folder_that_another_run_made_anew_is_not_touched(tmp_path: Path) -> None:
+    """Removed while its run went on, then used by a new run: the old one has nothing to write there any more."""
+    out = tmp_path / "h2"
+    with claimed(out, False):
+        shutil.rmtree(out)
+        other = subprocess.Popen(
+            [sys.executable, "-c", f"import os; os.mkdir({str(out)!r})\n{HOLDER}", str(out)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        (out / "checkpoint.pt").write_bytes(b"of the new run")
+        with pytest.raises(StoreError, match=f"{out} was removed, and another fkflow works"):
+            atomic_write(out / "checkpoint.pt", b"of the old run")
+    # the lock is still the other's
+    assert sorted(os.listdir(out)) == [LOCK, "checkpoint.pt"]
+    assert (out / "checkpoint.pt").read_bytes() == b"of the new run"
+    other.communicate("end\n")
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_the_last_checkpoint_stays_where_a_new_one_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Keeper(tmp_path / "checkpoint.pt")
+    assert keeper.left() == f"there is no {tmp_path}/checkpoint.pt"
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", full_disk)
+        assert "checkpoint.pt cannot be written: no space left" in keeper.save({"iteration": 1}, 1)
+    assert keeper.left().startswith("there is no") and os.listdir(tmp_path) == []
+    assert keeper.save({"iteration": 2}, 2) == "" and "holds iteration 2: go on with --resume" in keeper.left()
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", full_disk)
+        assert "no space left" in keeper.save({"iteration": 3}, 3)
+    assert load_checkpoint(keeper.path) == {"iteration": 2} and "holds iteration 2" in keeper.left()
+    assert keeper.save({"iteration": 4}, 4) == "" and load_checkpoint(keeper.path) == {"iteration": 4}
+    keeper.path.unlink()
+    assert keeper.left().startswith("there is no")
