@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +51,8 @@ MOST_SWEEPS = 256
 STORED_SAMPLES = 2048
 #: σ between the halves of the measurement above which the walkers had not forgotten where they began
 LARGE_DRIFT = 4.0
+#: the numbers among what a measurement has gathered
+NUMBERS = ("fewest", "squares", "acceptance", "count", "merged", "offset", "seconds")
 
 Report = Callable[[Estimate, float], None]
 
@@ -61,6 +64,7 @@ class Measuring:
     for a `PairDrift` only: without a log ψ its energy is the average of A/T over its own free-running paths.
 
     Each rank sweeps its share of the walkers; estimates and results are those of all, and must be asked for together.
+    `saved` is what `state_dict` gave before: the measurement then goes on to the same bits.
     """
 
     def __init__(
@@ -73,30 +77,58 @@ class Measuring:
         seed: int,
         *,
         dt: float,
+        saved: Mapping[str, Any] | None = None,
     ) -> None:
         begun = time.perf_counter()
         self.net, self.system, self.landscape, self.config, self.seed = net, system, landscape, config, seed
-        generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
-        walkers = walkers_for(config, lambda: _seen_spread(net, system, x, generator, landscape))
+        self.generator = generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
         self.fewest = FEWEST_SWEEPS
-        if config.walkers == 0 and not (isinstance(net, LogPsi) and net.knows_tails):
-            self.fewest = max(FEWEST_SWEEPS, -(-SEEN // walkers))
-        pick = torch.randint(len(x), (-(-walkers // ranks.world()),), generator=generator, device=x.device)
-        power = broad_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
-        self.walkers = Walkers(x[pick].clone(), 0.1 * landscape.length**2, power)
-        self.generator = generator
+        self.walkers = self._copies(x) if saved is None else Walkers.restored(saved["walkers"], x.device)
         self.sampler: _Langevin | _Free
         if isinstance(net, LogPsi):
             self.sampler = _Langevin(net, system, self.walkers, generator, landscape.length**2)
         else:
             self.sampler = _Free(net, system, self.walkers, generator, dt)
-        self.sampler.equilibrate()
+        if saved is None:
+            self.sampler.equilibrate()
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
         #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not know yet
         self.sweeps: list[np.ndarray] = []
         self.pending: list[np.ndarray] = []
-        self.squares, self.acceptance, self.count, self.merged = 0.0, 0.0, 0, 1
+        self.squares, self.acceptance, self.count, self.merged, self.offset = 0.0, 0.0, 0, 1, 0.0
         self.seconds = time.perf_counter() - begun
+        if saved is not None:
+            self._load(saved)
+
+    def _copies(self, x: Tensor) -> Walkers:
+        """The walkers of the measurement, as many as the recipe or its target error asks for, at places of x."""
+        net, config, generator = self.net, self.config, self.generator
+        wanted = walkers_for(config, lambda: _seen_spread(net, self.system, x, generator, self.landscape))
+        if config.walkers == 0 and not (isinstance(net, LogPsi) and net.knows_tails):
+            self.fewest = max(FEWEST_SWEEPS, -(-SEEN // wanted))
+        pick = torch.randint(len(x), (-(-wanted // ranks.world()),), generator=generator, device=x.device)
+        power = broad_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
+        return Walkers(x[pick].clone(), 0.1 * self.landscape.length**2, power)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything of this rank that a measurement needs to go on, as tensors, numbers and texts."""
+        return {
+            "walkers": self.walkers.state_dict(),
+            "generator": self.generator.get_state(),
+            "level": self.sampler.level,
+            "warnings": list(self.sampler.warnings),
+            "histograms": self.histograms.state_dict(),
+            "sweeps": [torch.from_numpy(sweep) for sweep in self.sweeps],
+            **{name: getattr(self, name) for name in NUMBERS},
+        }
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+        self.sampler.level, self.sampler.warnings = state["level"], list(state["warnings"])
+        self.histograms.load_state_dict(state["histograms"])
+        self.sweeps = [sweep.numpy() for sweep in state["sweeps"]]
+        for name in NUMBERS:
+            setattr(self, name, state[name])
 
     def run(self, target_error: float, seconds: float, report: Report) -> Estimate:
         """Sweep until the error is at most `target_error` or the measurement has taken `seconds` in all.
@@ -276,6 +308,8 @@ class _Free:
 
     def __init__(self, net: PairDrift, system: System, walkers: Walkers, generator: torch.Generator, dt: float) -> None:
         self.net, self.system, self.walkers, self.generator, self.dt = net, system, walkers, generator, dt
+        #: all weights are even
+        self.level = 0.0
         self.warnings = [
             f"a vector drift has no log psi: its energy is a path average with time step {dt:g}, whose error "
             "is not in the error bar"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -136,6 +137,20 @@ class Histograms:
                 counts[g] += np.histogramdd(part.reshape(-1, len(edges)), bins=edges, weights=shared)[0]
         for g in range(GROUPS):
             self.seen[g] += w[g::GROUPS].sum()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Bounds and counts of this rank for a checkpoint."""
+        return {
+            "edges": [[torch.from_numpy(e) for e in edges] for edges in self.edges],
+            "counts": [torch.from_numpy(counts) for counts in self.counts],
+            "seen": torch.from_numpy(self.seen),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was asked for."""
+        self.edges = [[e.numpy() for e in edges] for edges in state["edges"]]
+        self.counts = [counts.numpy() for counts in state["counts"]]
+        self.seen = state["seen"].numpy()
 
     def densities(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each view the density that integrates to 1 over its measure, and its one-σ errors.

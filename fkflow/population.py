@@ -16,7 +16,9 @@ it: the bias of a finite population is corrected over the window (Umrigar et al.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +45,11 @@ PLACES = 16
 EVEN = 0.5
 #: most that one weighing may multiply a weight by, as an exponent: a cut of very low local energies that disappears with dt
 LARGEST_CHANGE = 1.0
+#: what a population remembers of its walkers, and what it has counted
+TENSORS = ("log_weight", "local", "past_weight", "past_energy", "places", "ancestor", "ancestral_weight")
+NUMBERS = (
+    "energy_reference", "branching", "effective", "count", "accepted", "moves", "cuts", "families", "judged", "merged",
+)  # fmt: skip
 #: sums kept before neighbours are added together: memory does not grow with time
 MOST_SUMS = 1024
 
@@ -109,6 +116,28 @@ class Population:
         self.sums: list[np.ndarray] = []
         self.pending: list[np.ndarray] = []
         self.merged = 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything of this rank but the mover, as tensors and numbers."""
+        return {
+            "walkers": self.walkers.state_dict(),
+            "histograms": self.histograms and self.histograms.state_dict(),
+            "sums": [torch.from_numpy(row) for row in self.sums],
+            "plain": [torch.from_numpy(row) for row in self.plain],
+            **{name: getattr(self, name) for name in (*TENSORS, *NUMBERS)},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was asked for."""
+        device = self.log_weight.device
+        self.walkers = Walkers.restored(state["walkers"], device)
+        if self.histograms is not None:
+            self.histograms.load_state_dict(state["histograms"])
+        self.sums, self.plain = ([row.numpy() for row in state[name]] for name in ("sums", "plain"))
+        for name in TENSORS:
+            setattr(self, name, state[name].to(device))
+        for name in NUMBERS:
+            setattr(self, name, state[name])
 
     # -- moving ------------------------------------------------------------------------------------------------
 

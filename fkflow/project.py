@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fkflow import ranks
 from fkflow.config import ProjectConfig
@@ -67,63 +69,132 @@ Report = Callable[[Estimate, float], None]
 def project(
     measuring: Measuring, config: ProjectConfig, seed: int, report: Report
 ) -> tuple[Projection | None, list[Histogram] | None]:
-    """Project the frozen drift of a measurement to the exact ground state; None and None without a time budget.
+    """Project the frozen drift of a measurement to the exact ground state; None and None where `projectable` says no.
 
-    Starts from the measured walkers, and measures the variational energy further where that helps the projected one.
     Stops once the statistical and the time-step error together are at most config.target_error, or after config.seconds.
-    Returns the densities of |φ0|² beside those of |ψ|² too; None and None, with a warning in the measurement, if nothing
-    could be said in time. Raises NumericalError if the weights collapse. Each rank has its share of the walkers; all of them
-    must call it together, and take the same decisions: rank 0's.
     """
+    return Projecting(measuring, config, seed).run(report) if projectable(measuring, config) else (None, None)
+
+
+def projectable(measuring: Measuring, config: ProjectConfig) -> bool:
+    """Whether there is a time budget, and weights of finite variance; a warning in the measurement says if not."""
     if config.seconds == 0:
-        return None, None
+        return False
     if measuring.system.nuclei() is not None and not isinstance(measuring.net, LogPsi):
         measuring.sampler.warnings.append(
             "no projected energy: a vector drift has Girsanov weights only, and near nuclei they have no finite variance"
         )
-        return None, None
-    begun = time.perf_counter()
-    measured = measuring.seconds
-    run = _Run(measuring, config, seed)
-    while True:
-        run.advance()
-        spent = ranks.share(time.perf_counter() - begun)
-        found = run.combined()
-        if found is None:
-            report(Estimate(math.nan, math.inf), spent)
-            if spent < config.seconds:
-                continue
-            measuring.sampler.warnings.append(
-                f"no projected energy: the time budget of {config.seconds:g} s ended before the walkers had gone through an "
-                "eighth of project.time: fkflow measure RUN --set project.seconds=... projects longer"
+        return False
+    return True
+
+
+class Projecting:
+    """The populations of all time steps and the measurement, each advanced where it lowers the error most.
+
+    Starts from the measured walkers, and measures the variational energy further where that helps the projected one. Each
+    rank has its share of the walkers; all of them must do everything together, and take the same decisions: rank 0's. `saved`
+    is what `state_dict` gave before, with that of the measurement: the projection then goes on to the same bits.
+    """
+
+    def __init__(
+        self, measuring: Measuring, config: ProjectConfig, seed: int, saved: Mapping[str, Any] | None = None
+    ) -> None:
+        self.begun, self.measured = time.perf_counter(), measuring.seconds
+        self.measuring, self.config = measuring, config
+        self.natural = measuring.landscape.length**2
+        self.ease = min(2.0, max(1.0, config.target_error * self.natural / EASY))
+        self.generator = torch.Generator(measuring.walkers.x.device).manual_seed(ranks.seed(seed + 0xD1FF))
+        self.populations: list[Population] = []
+        self.work: list[float] = []
+        self.costs: list[float] = []
+        self.turn = 0
+        self.lag: int | None = None
+        self.found: Combined | None = None
+        if saved is None:
+            self._begin()
+        else:
+            self._load(saved)
+
+    def run(self, report: Report) -> tuple[Projection | None, list[Histogram] | None]:
+        """Advance until the target error is reached and the densities are filled, or the time budget ends.
+
+        Returns the densities of |φ0|² beside those of |ψ|² too; None and None, with a warning in the measurement, if nothing
+        could be said in time. `report` gets the estimate so far and the seconds spent. Raises NumericalError if the weights
+        collapse.
+        """
+        # asked before each advance, not after: a projection that goes on from its last checkpoint may be done
+        while not self._done():
+            self.advance()
+            found = self.combined()
+            estimate = Estimate(found.value, found.total) if found else Estimate(math.nan, math.inf)
+            report(estimate, ranks.share(self.spent))
+        if self.found is None:
+            self.measuring.sampler.warnings.append(
+                f"no projected energy: the time budget of {self.config.seconds:g} s ended before the walkers had gone through "
+                "an eighth of project.time: fkflow measure RUN --set project.seconds=... projects longer"
             )
             return None, None
-        report(Estimate(found.value, found.total), spent)
-        if ranks.share(
-            spent >= config.seconds or (found.total <= config.target_error and run.settled(found) and run.filled())
-        ):
-            break
-    # what went into more of the measurement counts there
-    seconds = time.perf_counter() - begun - (measuring.seconds - measured)
-    return run.result(found, seconds), run.densities()
+        # what went into more of the measurement counts there
+        seconds = self.spent - (self.measuring.seconds - self.measured)
+        return self.result(self.found, seconds), self.densities()
 
+    @property
+    def spent(self) -> float:
+        """Seconds since the projection began, on this rank's clock, pauses between a checkpoint and its resume left out."""
+        return time.perf_counter() - self.begun
 
-class _Run:
-    """The populations of all time steps and the measurement, each advanced where it lowers the error most."""
+    def _done(self) -> bool:
+        """Whether the target error is reached and the densities are filled, or the time is up; at least one turn is done."""
+        found, config = self.found, self.config
+        reached = found is not None and found.total <= config.target_error and self.settled(found) and self.filled()
+        return bool(ranks.share(self.turn > 0 and (reached or self.spent >= config.seconds)))
 
-    def __init__(self, measuring: Measuring, config: ProjectConfig, seed: int) -> None:
-        self.measuring, self.config = measuring, config
-        net, system, natural = measuring.net, measuring.system, measuring.landscape.length**2
-        self.natural = natural
-        self.ease = min(2.0, max(1.0, config.target_error * natural / EASY))
+    def state_dict(self) -> dict[str, Any]:
+        """Everything of this rank that a projection needs to go on but for the measurement."""
+        return {
+            "generator": self.generator.get_state(),
+            "movers": [[p.mover.dt, p.mover.stride] for p in self.populations],
+            "populations": [p.state_dict() for p in self.populations],
+            "work": list(self.work),
+            "costs": list(self.costs),
+            "turn": self.turn,
+            "spent": self.spent,
+            "measured": self.measured,
+        }
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        for (dt, stride), saved in zip(state["movers"], state["populations"], strict=True):
+            population = self._population(dt, stride, saved["walkers"]["x"], saved["histograms"] is not None)
+            population.load_state_dict(saved)
+            self.populations.append(population)
+        self.generator.set_state(state["generator"])
+        self.work, self.costs, self.turn = list(state["work"]), list(state["costs"]), state["turn"]
+        self.begun, self.measured = time.perf_counter() - state["spent"], state["measured"]
+        self.combined()
+
+    @property
+    def girsanov(self) -> bool:
+        """Whether walkers carry Girsanov weights, the only ones of a vector drift."""
+        return self.config.weights == "girsanov" or not isinstance(self.measuring.net, LogPsi)
+
+    def _population(self, dt: float, stride: int, x: Tensor, pure: bool) -> Population:
+        """Walkers at x with time step dt, weighed every `stride` moves; `pure`: with the densities of |φ0|²."""
+        measuring = self.measuring
+        mover = Mover(measuring.net, measuring.system, dt, stride, self.girsanov, self.natural, self.generator)
+        x = x.to(measuring.walkers.x.device)
+        histograms = Histograms(measuring.system, x, 2, like=measuring.histograms.results()) if pure else None
+        return Population(mover, x, self.config.time * self.natural, measuring.estimate().value, histograms)
+
+    def _begin(self) -> None:
+        """Walkers that parted from the measured ones, time steps that suit them, and what each turn costs."""
+        measuring, config, natural, generator = self.measuring, self.config, self.natural, self.generator
+        net, system, girsanov = measuring.net, measuring.system, self.girsanov
         device = measuring.walkers.x.device
-        generator = torch.Generator(device).manual_seed(ranks.seed(seed + 0xD1FF))
         groups = own_groups() * ranks.world()
         size = -(-max(walkers_for(config, measuring.spread), 2 * groups) // groups) * own_groups()
         x = measuring.samples()
         pick = torch.randint(len(x), (size,), generator=generator, device=device)
         walkers = Walkers(x[pick].clone(), 0.1 * natural)
-        girsanov = config.weights == "girsanov" or not isinstance(net, LogPsi)
         if isinstance(net, LogPsi):
             # copies of the same walker part from one another
             for _ in range(5):
@@ -147,14 +218,11 @@ class _Run:
             steps.append(steps[0] / ratio)
         # judged by rank 0's walkers
         interval, steps = ranks.share((interval, steps))
-        self.populations: list[Population] = []
         strides = 1 if girsanov else max(1, round(interval / steps[0]))
         for dt in steps:
             # the error of the moves goes as dt, that of the weighing as its interval squared: both fall in step
             stride = 1 if girsanov else round(strides * math.sqrt(steps[0] / dt))
-            mover = Mover(net, system, dt, stride, girsanov, natural, generator)
-            pure = Histograms(system, x, 2, like=measuring.histograms.results()) if dt == steps[-1] else None
-            population = Population(mover, walkers.x, config.time * natural, measuring.estimate().value, pure)
+            population = self._population(dt, stride, walkers.x, dt == steps[-1])
             population.settle(SETTLE)
             self.populations.append(population)
         # drift evaluations rather than seconds: the same seed then takes the same decisions
@@ -164,9 +232,6 @@ class _Run:
         self.costs = [size * (p.mover.stride * GRADIENT + weighing) * (p.length // PLACES) for p in self.populations]
         self.costs.append(SWEEPS * len(x) * (MOVES_PER_SWEEP * GRADIENT + path_count(system)))
         self.work[-1] *= len(x)
-        self.turn = 0
-        self.lag: int | None = None
-        self.found: Combined | None = None
 
     def advance(self) -> None:
         """Go on with what lowers the error most for the time it takes; first with what fills the windows."""

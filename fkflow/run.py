@@ -26,13 +26,13 @@ from fkflow.errors import Interrupted, NumericalError, RankError, StoreError, Us
 from fkflow.landscape import Landscape, explore
 from fkflow.measure import Measuring
 from fkflow.networks import LogPsi, PairDrift, build
-from fkflow.project import project
+from fkflow.project import Projecting, projectable
 from fkflow.results import Measurement, Result
 from fkflow.statistics import Estimate
 from fkflow.train import Record, begin, train
 
-#: seconds between checkpoints while training
-CHECKPOINT_EVERY = 20.0
+#: seconds between checkpoints at least, and how many times as long as it took to write the last one
+CHECKPOINT_EVERY, PATIENCE = 10.0, 20.0
 #: iterations over which the energy shown while training is averaged
 SHOWN_WINDOW = 10
 #: what a stage is called while it runs

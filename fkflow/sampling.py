@@ -8,7 +8,9 @@ accept/reject makes the density exactly ψ² for every step size.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +48,15 @@ class Walkers:
     def refresh(self, psi: LogPsi) -> None:
         """Recompute log ψ and drift after the network changed."""
         self.log_psi, self.drift = value_and_drift(psi, self.x)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and numbers for a checkpoint."""
+        return dict(vars(self))
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any], device: torch.device) -> Walkers:
+        """The walkers that gave this `state_dict`."""
+        return cls(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()})
 
     def weights(self) -> Tensor:
         """ψ^(2 − 2 power) (B,), of mean 1: what turns an average over the walkers into one over ψ²."""

@@ -22,7 +22,7 @@ from fkflow.logpsi import LogPsi
 from fkflow.measure import Measuring
 from fkflow.networks import build
 from fkflow.population import Population
-from fkflow.project import _Run, project
+from fkflow.project import Projecting, project
 from fkflow.registry import find
 from fkflow.results import Measurement
 
@@ -176,7 +176,7 @@ def measuring() -> dict[str, object]:
         "samples": result.samples,
     }
     wanted = ProjectConfig(walkers=1024, target_error=6e-3, seconds=30.0, time_steps=(0.04, 0.01), time=3.0)
-    run = _Run(found, wanted, 1)
+    run = Projecting(found, wanted, 1)
     for _ in range(6):
         run.advance()
     population = run.populations[0]
