@@ -6,15 +6,17 @@ import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fkflow import ranks
-from fkflow.errors import StoreError
+from fkflow.errors import FkflowError, StoreError
 from fkflow.folders import atomic_write, reason
 from fkflow.seal import checked, sealed
 
 FORMAT = "fkflow-checkpoint"
 FORMAT_VERSION = 1
+
+Error = TypeVar("Error", bound=FkflowError)
 
 
 def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
@@ -32,13 +34,25 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
 
 
 class Keeper:
-    """Keeps the newest checkpoint of a run that could be written, at `path`; `iteration` is that of one already there."""
+    """The checkpoint of a run at `path`: what to go on from is noted after each iteration, and written now and then.
 
-    def __init__(self, path: Path, iteration: int | None = None) -> None:
-        self.path, self.iteration = path, iteration
+    `iteration` is that of the file, None without one. Where the disk refuses a new file, the old one stays.
+    """
 
-    def save(self, state: Mapping[str, Any], iteration: int) -> str:
-        """Replace it; "" or, if the disk refuses, why: the old one then stays. All ranks together, rank 0 writes."""
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.iteration: int | None = None
+        self._noted: tuple[Mapping[str, Any], int] | None = None
+
+    def note(self, state: Mapping[str, Any], iteration: int) -> None:
+        """What to write next time; nothing in it may change until then."""
+        self._noted = state, iteration
+
+    def save(self) -> str:
+        """Write what was noted; "" or, if the disk refuses, why. All ranks together, rank 0 writes."""
+        if self._noted is None:
+            return ""
+        state, iteration = self._noted
         problem = ""
         if ranks.rank() == 0:
             try:
@@ -51,11 +65,12 @@ class Keeper:
             self.iteration = iteration
         return problem
 
-    def left(self) -> str:
-        """What there is to go on from if the run ends now, in words."""
-        if self.iteration is None or not self.path.exists():
-            return f"there is no {self.path}"
-        return f"{self.path} holds iteration {self.iteration}: go on with --resume"
+    def left(self, error: Error) -> Error:
+        """`error`, which ends the run, saying what there is to go on from."""
+        if not self.path.exists():
+            return error.leaving("there is no checkpoint to go on from")
+        holds = "is as it was" if self.iteration is None else f"holds iteration {self.iteration}"
+        return error.leaving(f"{self.path} {holds}", resumable=True)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fkflow import joining, ranks
+from fkflow import interrupts, joining, ranks
 from fkflow.errors import FkflowError, ToleranceError, UsageError
 
 if TYPE_CHECKING:
@@ -259,8 +260,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     number = 0
     try:
-        number, _ = joining.launched()
-        with _silence() if number else contextlib.nullcontext():
+        number, count = joining.launched()
+        with contextlib.ExitStack() as while_running:
+            if number:
+                while_running.enter_context(_silence())
+            if count == 1:  # a launcher also ends ranks that are about to say what went wrong
+                while_running.enter_context(interrupts.obeyed())
             # the exit code of an early exit, else what the command returned: nothing
             code = app(arguments or ["--help"], prog_name="fkflow", standalone_mode=False) or 0
         sys.stdout.flush()
@@ -268,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # of several ranks the first that is left speaks
         if not set(range(number)) <= set(getattr(error, "lost", ())):
             return error.exit_code
-        return _complain(str(error), error.exit_code)
+        return _complain(str(error), error.exit_code, _again(arguments) if error.resumable else "")
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
@@ -317,10 +322,21 @@ def _targets(error: float | None, *sections: str) -> list[str]:
     ]
 
 
-def _complain(message: str, code: int) -> int:
+def _again(arguments: Sequence[str]) -> str:
+    """How to go on with what the command began."""
+    if joining.launched()[1] > 1:
+        return ": go on with the same command and --resume"
+    program = [Path(sys.executable).name, "-m", "fkflow"] if Path(sys.argv[0]).name == "__main__.py" else ["fkflow"]
+    command, *rest = arguments
+    # before the rest, which may hold the end of the options
+    rest = rest if "--resume" in rest else ["--resume", *rest]
+    return f": go on with {shlex.join([*program, command, *rest])}"
+
+
+def _complain(message: str, code: int, hint: str = "") -> int:
     # one line, and nothing in it (of a file's name, say) that a terminal would obey
     line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
-    print("fkflow: error:", line, file=sys.stderr)
+    print("fkflow: error:", line + hint, file=sys.stderr)
     return code
 
 

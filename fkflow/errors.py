@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 
 class FkflowError(Exception):
     """Base of all errors with a message meant for the user: one sentence, no traceback."""
 
     exit_code = 1
+    #: whether the same command with --resume goes on
+    resumable = False
+
+    def leaving(self, kept: str, resumable: bool = False) -> Self:
+        """The same, saying what is left of the run too."""
+        self.args = (f"{self}; {kept}",)
+        self.resumable = resumable
+        return self
 
 
 class UsageError(FkflowError):
@@ -40,10 +49,6 @@ class RankError(FkflowError):
         super().__init__(message)
         self.lost = tuple(lost)
 
-    def because(self, kept: str) -> RankError:
-        """The same, saying what is left of the run too."""
-        return RankError(f"{self}: the run stops; {kept}", self.lost)
-
 
 class ToleranceError(FkflowError):
     """`compare` found a result outside its tolerance."""
@@ -52,6 +57,6 @@ class ToleranceError(FkflowError):
 
 
 class Interrupted(FkflowError):
-    """The user stopped the run (Ctrl-C or SIGTERM); a checkpoint was written."""
+    """The user stopped the run (Ctrl-C or SIGTERM); it says what is left of it."""
 
     exit_code = 130

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import logging
 import platform
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,13 +21,14 @@ import fkflow
 from fkflow import config, ranks, store
 from fkflow.device import choose_device, choose_threads, keep_freed_memory
 from fkflow.errors import Interrupted, NumericalError, RankError, StoreError, UsageError
+from fkflow.interrupts import Signals
 from fkflow.landscape import Landscape, explore
 from fkflow.measure import Measuring
 from fkflow.networks import LogPsi, PairDrift, build
 from fkflow.project import Projecting, projectable
 from fkflow.results import Measurement, Result
 from fkflow.statistics import Estimate
-from fkflow.train import Record, begin, train
+from fkflow.train import Record, TrainState, begin, train
 
 #: seconds between checkpoints at least, and how many times as long as it took to write the last one
 CHECKPOINT_EVERY, PATIENCE = 10.0, 20.0
@@ -113,84 +112,55 @@ def execute(
         _same_recipe(saved, loaded, checkpoint, seed)
         seed = int(saved["seed"])
     seed = ranks.share(_drawn() if seed is None else seed)
-    with _interruptible() as interrupted, _notices(progress):
+    keeper = store.Keeper(checkpoint)
+    with Signals() as signals, _notices(progress):
         try:
-            return _execute(loaded, out, saved, seed, device, threads, progress, interrupted, started)
+            return _execute(loaded, keeper, saved, seed, device, threads, progress, signals, started)
         except RankError as error:
-            kept = f"the last checkpoint {checkpoint} is kept, go on with --resume"
-            raise error.because(kept if checkpoint.exists() else "no checkpoint had been written yet") from error
+            raise keeper.left(error) from error
 
 
 def _execute(
     loaded: config.Loaded,
-    out: Path,
+    keeper: store.Keeper,
     saved: dict[str, Any] | None,
     seed: int,
     device: str,
     threads: int | None,
     progress: Progress,
-    interrupted: list[int],
+    signals: Signals,
     started: float,
 ) -> Result | None:
-    checkpoint = out / store.CHECKPOINT
-    ranks.check_share("train.walkers", loaded.recipe.train.walkers)
-    ready = prepare(loaded, seed=seed, device=device, threads=threads)
-    recipe = loaded.recipe
-    state = begin(ready.net, ready.landscape, recipe.train, seed, ready.device)
     records: list[dict[str, Any]] = []
-    if saved is not None:
-        try:
-            state.load_state_dict(saved["state"])
-            records = [dict(record) for record in saved["records"]]
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise StoreError(f"{checkpoint} does not fit this recipe: {str(error).splitlines()[0]}") from None
-        progress.log(f"resumed at iteration {state.iteration}")
-
-    keeper = store.Keeper(checkpoint, None if saved is None else state.iteration)
-
-    def save() -> str:
-        content = {
-            "seed": seed,
-            "recipe": config.to_toml(recipe.resolved()),
-            "records": records,
-            "ranks": ranks.world(),
-            "state": state.state_dict(),
-        }
-        return keeper.save(content, state.iteration)
-
-    def go_on(problem: str) -> None:
-        """A disk that refuses a checkpoint may have room for the next one, or for the result."""
-        if problem:
-            progress.log(f"warning: {problem}; the run goes on and tries again later")
-
-    last_saved = time.perf_counter()
-    progress.stage("train", float(recipe.train.iterations))
-    last: Record | None = None
-    for record in train(recipe.system, ready.landscape, recipe.train, state):
-        last = record
-        records.append(asdict(record))
-        _show(progress, records, record)
-        stopped, due = ranks.either(bool(interrupted), time.perf_counter() - last_saved > CHECKPOINT_EVERY)
-        if stopped or due:
-            problem = save()
-            last_saved = time.perf_counter()
-            if stopped:
-                reasons = [f"stopped at iteration {state.iteration}", problem, keeper.left()]
-                raise Interrupted("; ".join(filter(None, reasons)))
-            go_on(problem)
-    if last is not None and last.iteration < recipe.train.iterations:
-        # enough for the target, a drift that is exact already, or out of time: the bar is full
-        _show(progress, records, replace(last, iteration=recipe.train.iterations))
-        budget = recipe.train.seconds
-        why = "its time budget ended" if budget is not None and state.seconds >= budget else "more would not pay"
-        progress.log(f"trained {last.iteration} iterations: {why}")
-    go_on(save())
-    measurement = _measure(ready, state.walkers.x, seed, progress, interrupted, keeper.left)
+    try:
+        with signals.at_once():
+            ranks.check_share("train.walkers", loaded.recipe.train.walkers)
+            ready = prepare(loaded, seed=seed, device=device, threads=threads)
+            state = begin(ready.net, ready.landscape, loaded.recipe.train, seed, ready.device)
+        if saved is not None:
+            try:
+                state.load_state_dict(saved["state"])
+                records += [dict(record) for record in saved["records"]]
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise StoreError(f"{keeper.path} does not fit this recipe: {str(error).splitlines()[0]}") from None
+            keeper.iteration = state.iteration
+            progress.log(f"resumed at iteration {state.iteration}")
+        _train(ready, state, records, keeper, progress, signals)
+    except KeyboardInterrupt:
+        if signals.twice:
+            raise
+        problem = keeper.save()
+        words = f"stopped at iteration {len(records)}" if records else "stopped before the first iteration"
+        raise keeper.left(Interrupted(f"{words}; {problem}" if problem else words)) from None
+    try:
+        measurement = _measure(ready, state.walkers.x, seed, progress, signals)
+    except Interrupted as error:
+        raise keeper.left(error) from None
     result = None
     if ranks.rank() == 0:
         try:
             result = store.write_result(
-                out / store.RESULT,
+                keeper.path.with_name(store.RESULT),
                 loaded=loaded,
                 provenance=provenance(ready, started),
                 records=records,
@@ -199,11 +169,62 @@ def _execute(
                 seconds={"train": state.seconds, **_seconds(measurement)},
             )
         except StoreError as error:
-            raise StoreError(f"{error}; what was measured is lost, {keeper.left()}") from error
+            raise keeper.left(error.leaving("what was measured is lost")) from error
         with suppress(OSError):
-            checkpoint.unlink()
+            keeper.path.unlink()
     ranks.share(None)  # the others end well only if this did
     return result
+
+
+def _train(
+    ready: Prepared,
+    state: TrainState,
+    records: list[dict[str, Any]],
+    keeper: store.Keeper,
+    progress: Progress,
+    signals: Signals,
+) -> None:
+    """Train to the end, with a record an iteration added to `records`; KeyboardInterrupt as soon as there is a signal."""
+    recipe = ready.loaded.recipe
+    resolved = config.to_toml(recipe.resolved())
+
+    def note() -> None:
+        content = {"seed": ready.seed, "recipe": resolved, "records": records, "ranks": ranks.world()}
+        keeper.note({**content, "state": state.state_dict()}, state.iteration)
+
+    def save() -> None:
+        if problem := keeper.save():
+            # the disk may have room for the next one, or for the result
+            progress.log(f"warning: {problem}; the run goes on and tries again later")
+
+    last_saved = time.perf_counter()
+    progress.stage("train", float(recipe.train.iterations))
+    steps = train(recipe.system, ready.landscape, recipe.train, state)
+    last: Record | None = None
+    while True:
+        with signals.at_once():
+            record = next(steps, None)
+        if record is None:
+            break
+        last = record
+        records.append(asdict(record))
+        _show(progress, records, record)
+        stopped, due = ranks.either(bool(signals), time.perf_counter() - last_saved > CHECKPOINT_EVERY)
+        if stopped or due or ranks.world() == 1:  # alone, the next iteration may be broken off
+            note()
+        if stopped:
+            raise KeyboardInterrupt
+        if due:
+            save()
+            last_saved = time.perf_counter()
+    if last is not None and last.iteration < recipe.train.iterations:
+        # enough for the target, a drift that is exact already, or out of time: the bar is full
+        _show(progress, records, replace(last, iteration=recipe.train.iterations))
+        budget = recipe.train.seconds
+        why = "its time budget ended" if budget is not None and state.seconds >= budget else "more would not pay"
+        progress.log(f"trained {last.iteration} iterations: {why}")
+    note()
+    save()
 
 
 def measure_again(
@@ -234,11 +255,11 @@ def measure_again(
     measured_seed = ranks.share(_drawn() if seed is None else seed)
     x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)
     unchanged = "the earlier result is unchanged"
-    with _interruptible() as interrupted, _notices(progress):
+    with Signals() as signals, _notices(progress):
         try:
-            measurement = _measure(ready, x, measured_seed, progress, interrupted, lambda: unchanged)
-        except RankError as error:
-            raise error.because(unchanged) from error
+            measurement = _measure(ready, x, measured_seed, progress, signals)
+        except (Interrupted, RankError) as error:
+            raise error.leaving(unchanged) from None
     report = {**provenance(ready, started), "seed": trained_seed, "measure_seed": measured_seed}
     result = None
     if ranks.rank() == 0:
@@ -253,7 +274,7 @@ def measure_again(
                 seconds={"train": old.seconds.get("train", 0.0), **_seconds(measurement)},
             )
         except StoreError as error:
-            raise StoreError(f"{error}; what was measured is lost, {unchanged}") from error
+            raise error.leaving(f"what was measured is lost, {unchanged}") from error
     ranks.share(None)
     return result
 
@@ -263,19 +284,20 @@ def _drawn() -> int:
     return int(np.random.SeedSequence().generate_state(1)[0])
 
 
-def _measure(
-    ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, interrupted: list[int], kept: Callable[[], str]
-) -> Measurement:
-    """Measure the frozen network, then project it."""
+def _measure(ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, signals: Signals) -> Measurement:
+    """Measure the frozen network, then project it. Raises Interrupted as soon as there is a signal."""
     recipe = ready.loaded.recipe
+    stage = "measure"
 
     def reporter(name: str, target: float, budget: float) -> Callable[[Estimate, float], None]:
+        nonlocal stage
+        stage = name
         progress.stage(name, 1.0)
 
         def report(estimate: Estimate, spent: float) -> None:
-            (stopped,) = ranks.either(bool(interrupted))
+            (stopped,) = ranks.either(bool(signals))
             if stopped:
-                raise Interrupted(f"stopped while {WORDS[name]}; {kept()}")
+                raise KeyboardInterrupt
             # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
             by_error = min(1.0, (target / estimate.error) ** 2) if estimate.error > 0 else 1.0
             progress.update(max(by_error, min(1.0, spent / budget)), estimate.value, estimate.error)
@@ -283,24 +305,27 @@ def _measure(
         return report
 
     try:
-        measuring = Measuring(
-            ready.net,
-            recipe.system,
-            ready.landscape,
-            recipe.measure,
-            x,
-            seed,
-            dt=recipe.train.dt * ready.landscape.length**2,
-        )
-        wanted = recipe.measure
-        report = reporter("measure", wanted.target_error, wanted.seconds)
-        measuring.run(wanted.target_error, wanted.seconds, report)
-        if recipe.project.seconds == 0:
-            return measuring.result()
-        report = reporter("project", recipe.project.target_error, recipe.project.seconds)
-        return measuring.result(*project(measuring, recipe.project, seed, report))
+        with signals.at_once():
+            measuring = Measuring(
+                ready.net,
+                recipe.system,
+                ready.landscape,
+                recipe.measure,
+                x,
+                seed,
+                dt=recipe.train.dt * ready.landscape.length**2,
+            )
+            wanted = recipe.measure
+            report = reporter("measure", wanted.target_error, wanted.seconds)
+            measuring.run(wanted.target_error, wanted.seconds, report)
+            if recipe.project.seconds == 0:
+                return measuring.result()
+            report = reporter("project", recipe.project.target_error, recipe.project.seconds)
+            return measuring.result(*project(measuring, recipe.project, seed, report))
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"measuring failed: {error}") from None
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped while {WORDS[stage]}") from None
 
 
 def _seconds(measurement: Measurement) -> dict[str, float]:
@@ -334,27 +359,6 @@ def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed:
         raise UsageError(f"--seed {seed}: the run to resume has seed {saved_seed}; leave --seed out")
     if (saved_ranks := saved.get("ranks", 1)) != ranks.world():
         raise UsageError(f"{path} was written by {saved_ranks} ranks: resume with as many, not {ranks.world()}")
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of dying; a second SIGINT stops at once (KeyboardInterrupt)."""
-    seen: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if seen and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: leave signals alone
-        before = {}
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -81,8 +81,8 @@ def test_a_disk_that_takes_nothing_costs_only_what_it_must(tmp_path: Path) -> No
     assert len(warnings) == 9 and all("checkpoint.pt cannot be written: file too large" in line for line in warnings)
     assert any(line.startswith("fkflow: measure") and "energy" in line for line in lines)
     assert code == 2 and lines[-1] == (
-        "fkflow: error: runs/double_well/result.h5 cannot be written: file too large; what was measured is lost, there is no "
-        "runs/double_well/checkpoint.pt"
+        "fkflow: error: runs/double_well/result.h5 cannot be written: file too large; what was measured is lost; there is "
+        "no checkpoint to go on from"
     )
     assert list(tmp_path.rglob("*")) == []
 

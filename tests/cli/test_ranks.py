@@ -207,7 +207,7 @@ def test_stopped_killed_and_resumed_is_the_same_run(two: tuple[Path, str, str], 
 
     process = start(tmp_path, *RECIPE, "--resume")
     took, lines = stop(process, 0.1, kill=tmp_path / "pid1")
-    assert "rank 1 of 2 ended" in lines[-1] and "checkpoint.pt is kept" in lines[-1] and "--resume" in lines[-1]
+    assert "rank 1 of 2 ended" in lines[-1] and "checkpoint.pt holds iteration" in lines[-1] and "--resume" in lines[-1]
     assert sum("error" in line for line in lines) == 1 and took < 30
     assert checkpoint.read_bytes() == content and not result.exists()
 

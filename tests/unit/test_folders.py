@@ -149,16 +149,29 @@ def test_the_last_checkpoint_stays_where_a_new_one_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keeper = Keeper(tmp_path / "checkpoint.pt")
-    assert keeper.left() == f"there is no {tmp_path}/checkpoint.pt"
-    with monkeypatch.context() as full:
-        full.setattr(os, "fsync", full_disk)
-        assert "checkpoint.pt cannot be written: no space left" in keeper.save({"iteration": 1}, 1)
-    assert keeper.left().startswith("there is no") and os.listdir(tmp_path) == []
-    assert keeper.save({"iteration": 2}, 2) == "" and "holds iteration 2: go on with --resume" in keeper.left()
-    with monkeypatch.context() as full:
-        full.setattr(os, "fsync", full_disk)
-        assert "no space left" in keeper.save({"iteration": 3}, 3)
-    assert load_checkpoint(keeper.path) == {"iteration": 2} and "holds iteration 2" in keeper.left()
-    assert keeper.save({"iteration": 4}, 4) == "" and load_checkpoint(keeper.path) == {"iteration": 4}
+
+    def save(iteration: int, full: bool = False) -> str:
+        keeper.note({"iteration": iteration}, iteration)
+        with monkeypatch.context() as disk:
+            if full:
+                disk.setattr(os, "fsync", full_disk)
+            return keeper.save()
+
+    def left() -> tuple[str, bool]:
+        error = keeper.left(StoreError("stopped"))
+        return str(error), error.resumable
+
+    nothing = ("stopped; there is no checkpoint to go on from", False)
+    assert keeper.save() == "" and left() == nothing and os.listdir(tmp_path) == []
+    assert "checkpoint.pt cannot be written: no space left" in save(1, full=True)
+    assert left() == nothing and os.listdir(tmp_path) == []
+    assert save(2) == "" and left() == (f"stopped; {keeper.path} holds iteration 2", True)
+    assert "no space left" in save(3, full=True)
+    assert load_checkpoint(keeper.path) == {"iteration": 2} and left() == (
+        f"stopped; {keeper.path} holds iteration 2",
+        True,
+    )
+    # what was noted last is written as soon as that is possible
+    assert keeper.save() == "" and load_checkpoint(keeper.path) == {"iteration": 3}
     keeper.path.unlink()
-    assert keeper.left().startswith("there is no")
+    assert left() == nothing

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: lowest first; a module imports from its own layer and those before it, never in a circle
 LAYERS = (
     {"errors", "statistics", "system", "device", "parallel", "ranks", "joining", "seal"},
-    {"registry", "results", "schema", "folders", "progress"},
+    {"registry", "results", "schema", "folders", "progress", "interrupts"},
     {"config", "checkpoints", "reader", "store", "landscape", "report"},
     {
         "logpsi",

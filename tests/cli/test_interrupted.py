@@ -1,0 +1,164 @@
+"""Ctrl-C and SIGTERM: how soon they are obeyed, what is left, and that the command that is printed goes on from there."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fkflow import run
+from fkflow.cli import main
+from fkflow.errors import Interrupted
+from fkflow.store import load_checkpoint, read_result
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+#: the command with something in place of what takes long
+CHILD = """
+import sys, time
+from fkflow import cli
+from fkflow.systems.wells import DoubleWell
+potential, calls = DoubleWell.potential, []
+def slow(self, x):
+    calls.append(1)
+    if len(calls) > int(sys.argv[1]):
+        print("slow", file=sys.stderr, flush=True)
+        for _ in range(600):
+            time.sleep(0.1)
+    return potential(self, x)
+DoubleWell.potential = slow
+sys.exit(cli.main(sys.argv[2:]))
+"""
+RUN = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7"]
+for setting in (
+    "train.walkers=64", "train.iterations=8", "train.stop_spread=0", "measure.walkers=256", "measure.target_error=0.02",
+    "project.walkers=256", "project.time=2", "project.target_error=0.04",
+):  # fmt: skip
+    RUN += ["--set", setting]
+
+
+def stopped(folder: Path, calls: int, number: int, arguments: list[str]) -> tuple[int, float, list[str]]:
+    """The command whose potential takes a minute after so many calls, sent a signal then: exit code, seconds, stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(calls), *arguments], cwd=folder, env=ENVIRONMENT, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line == "slow\n":
+            break
+    begun = time.monotonic()
+    process.send_signal(number)
+    lines += process.stderr.readlines()
+    process.stderr.close()
+    code = process.wait(timeout=30)
+    assert "Traceback" not in "".join(lines)
+    return code, time.monotonic() - begun, [line.rstrip("\n") for line in lines]
+
+
+#: says how often the potential was called when each stage began
+COUNTING = CHILD.replace(
+    "sys.exit(",
+    """
+from fkflow.progress import Lines
+Lines.stage = lambda self, name, total: print("stage", name, len(calls))
+sys.exit(""",
+)
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """How often the potential is called before each stage begins, in this recipe."""
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTING, "1000000", *RUN], cwd=tmp_path_factory.mktemp("calls"), env=ENVIRONMENT,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    return {line.split()[1]: int(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("stage ")}
+
+
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [("before", signal.SIGINT), ("train", signal.SIGINT), ("measure", signal.SIGTERM), ("project", signal.SIGTERM)],
+    ids=["exploring", "training", "measuring", "projecting"],
+)
+def test_what_takes_long_is_not_waited_for(stage: str, number: int, calls: dict[str, int], tmp_path: Path) -> None:
+    """In the middle of an evaluation that takes a minute; what is printed then finishes the run."""
+    ends = {
+        "before": 3,
+        "train": calls["measure"] - 4,
+        "measure": calls["measure"] + 3,
+        "project": calls["project"] + 60,
+    }
+    code, took, lines = stopped(tmp_path, ends[stage], number, RUN)
+    assert code == 130 and took < 4  # one second of it to leave PyTorch
+    checkpoint = tmp_path / "runs/double_well/checkpoint.pt"
+    if stage == "before":
+        assert lines[-1] == "fkflow: error: stopped before the first iteration; there is no checkpoint to go on from"
+        assert os.listdir(tmp_path) == []
+        return
+    done = load_checkpoint(checkpoint)["state"]["iteration"]
+    what = f"at iteration {done}" if stage == "train" else f"while {run.WORDS[stage]}"
+    said, _, command = lines[-1].partition(": go on with ")
+    assert said == f"fkflow: error: stopped {what}; runs/double_well/checkpoint.pt holds iteration {done}"
+    assert 0 < done < 8 if stage == "train" else done == 8
+    assert os.listdir(checkpoint.parent) == ["checkpoint.pt"]
+    if stage == "train":
+        program, *arguments = shlex.split(command)
+        assert program == "fkflow" and sorted(arguments) == sorted([*RUN, "--resume"])
+        again = [sys.executable, "-m", "fkflow", *arguments]
+        assert subprocess.run(again, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=120).returncode == 0
+        assert list(read_result(tmp_path / "runs/double_well").training["iteration"]) == list(range(1, 9))
+
+
+def test_before_anything_was_begun(tmp_path: Path) -> None:
+    """While PyTorch is imported: no folder stays."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fkflow", *RUN], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "runs").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.terminate()
+    assert process.communicate(timeout=30)[1] == "fkflow: error: interrupted\n"
+    assert process.returncode == 130 and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "again"),
+    [
+        (["run", "h2"], "fkflow run --resume h2"),
+        (["run", "h2", "--resume"], "fkflow run h2 --resume"),
+        (
+            ["run", "my file.toml", "--set", 'network.kind="auto"', "--out", "a;b"],
+            "fkflow run --resume 'my file.toml' --set 'network.kind=\"auto\"' --out 'a;b'",
+        ),
+        (["run", "--out=x", "--", "-odd.toml"], "fkflow run --resume --out=x -- -odd.toml"),
+    ],
+)
+def test_the_command_to_go_on_with(
+    arguments: list[str],
+    again: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def ends(*_: object, **__: object) -> None:
+        raise Interrupted("stopped").leaving("something is left", resumable=True)
+
+    monkeypatch.chdir(tmp_path)
+    recipe = '[system]\nname = "h2"\n'
+    for name in ("my file.toml", "-odd.toml", "h2"):
+        (tmp_path / name).write_text(recipe)
+    if "--resume" in arguments:
+        (tmp_path / "runs/h2").mkdir(parents=True)
+        (tmp_path / "runs/h2/checkpoint.pt").touch()
+    monkeypatch.setattr("fkflow.run.execute", ends)
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == f"fkflow: error: stopped; something is left: go on with {again}\n"
