@@ -58,6 +58,18 @@ class Signals:
             self._at_once = False
 
 
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Within `at_once`: signals wait until the end of this, then they are obeyed."""
+        before, self._at_once = self._at_once, False
+        try:
+            yield
+        finally:
+            self._at_once = before
+        if self._seen and before:
+            raise KeyboardInterrupt
+
+
 @contextmanager
 def obeyed() -> Iterator[None]:
     """SIGTERM and SIGHUP are Ctrl-C: whatever cleans up after that does so after these."""

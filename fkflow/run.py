@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from fkflow.statistics import Estimate
 from fkflow.train import Record, TrainState, begin, train
 
 #: seconds between checkpoints at least, and how many times as long as it took to write the last one
-CHECKPOINT_EVERY, PATIENCE = 10.0, 20.0
+CHECKPOINT_EVERY, PATIENCE = 5.0, 20.0
 #: iterations over which the energy shown while training is averaged
 SHOWN_WINDOW = 10
 #: what a stage is called while it runs
@@ -152,8 +152,15 @@ def _execute(
         problem = keeper.save()
         words = f"stopped at iteration {len(records)}" if records else "stopped before the first iteration"
         raise keeper.left(Interrupted(f"{words}; {problem}" if problem else words)) from None
+    def save(measured: dict[str, Any]) -> None:
+        keeper.note({**_content(ready, state, records), "measured": measured}, state.iteration)
+        _save(keeper, progress)
+
     try:
-        measurement = _measure(ready, state.walkers.x, seed, progress, signals)
+        measured = None if saved is None else saved.get("measured")
+        # ranks measure from the beginning again
+        keep = save if ranks.world() == 1 else None
+        measurement = _measure(ready, state.walkers.x, seed, progress, signals, measured, keep)
     except Interrupted as error:
         raise keeper.left(error) from None
     result = None
@@ -186,18 +193,7 @@ def _train(
 ) -> None:
     """Train to the end, with a record an iteration added to `records`; KeyboardInterrupt as soon as there is a signal."""
     recipe = ready.loaded.recipe
-    resolved = config.to_toml(recipe.resolved())
-
-    def note() -> None:
-        content = {"seed": ready.seed, "recipe": resolved, "records": records, "ranks": ranks.world()}
-        keeper.note({**content, "state": state.state_dict()}, state.iteration)
-
-    def save() -> None:
-        if problem := keeper.save():
-            # the disk may have room for the next one, or for the result
-            progress.log(f"warning: {problem}; the run goes on and tries again later")
-
-    last_saved = time.perf_counter()
+    clock = _Clock()
     progress.stage("train", float(recipe.train.iterations))
     steps = train(recipe.system, ready.landscape, recipe.train, state)
     last: Record | None = None
@@ -209,22 +205,41 @@ def _train(
         last = record
         records.append(asdict(record))
         _show(progress, records, record)
-        stopped, due = ranks.either(bool(signals), time.perf_counter() - last_saved > CHECKPOINT_EVERY)
+        stopped, due = ranks.either(bool(signals), clock.due())
         if stopped or due or ranks.world() == 1:  # alone, the next iteration may be broken off
-            note()
+            keeper.note(_content(ready, state, records), state.iteration)
         if stopped:
             raise KeyboardInterrupt
         if due:
-            save()
-            last_saved = time.perf_counter()
+            _save(keeper, progress)
+            clock.saved()
     if last is not None and last.iteration < recipe.train.iterations:
         # enough for the target, a drift that is exact already, or out of time: the bar is full
         _show(progress, records, replace(last, iteration=recipe.train.iterations))
         budget = recipe.train.seconds
         why = "its time budget ended" if budget is not None and state.seconds >= budget else "more would not pay"
         progress.log(f"trained {last.iteration} iterations: {why}")
-    note()
-    save()
+    # of a run that goes on after its training the file is newer than this
+    if last is not None or keeper.iteration is None:
+        keeper.note(_content(ready, state, records), state.iteration)
+        _save(keeper, progress)
+
+
+def _content(ready: Prepared, state: TrainState, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a checkpoint of the training holds; all ranks must ask for it together."""
+    return {
+        "seed": ready.seed,
+        "recipe": config.to_toml(ready.loaded.recipe.resolved()),
+        "records": records,
+        "ranks": ranks.world(),
+        "state": state.state_dict(),
+    }
+
+
+def _save(keeper: store.Keeper, progress: Progress) -> None:
+    """Write what was noted last; a disk that refuses may have room for the next one, or for the result."""
+    if problem := keeper.save():
+        progress.log(f"warning: {problem}; the run goes on and tries again later")
 
 
 def measure_again(
@@ -284,10 +299,24 @@ def _drawn() -> int:
     return int(np.random.SeedSequence().generate_state(1)[0])
 
 
-def _measure(ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, signals: Signals) -> Measurement:
-    """Measure the frozen network, then project it. Raises Interrupted as soon as there is a signal."""
-    recipe = ready.loaded.recipe
+def _measure(
+    ready: Prepared,
+    x: torch.Tensor,
+    seed: int,
+    progress: Progress,
+    signals: Signals,
+    saved: Mapping[str, Any] | None = None,
+    save: Callable[[dict[str, Any]], None] | None = None,
+) -> Measurement:
+    """Measure the frozen network, then project it. Raises Interrupted as soon as there is a signal.
+
+    `save` gets what the measurement needs to go on, now and then; `saved` is what it got last before the run ended.
+    """
+    recipe, saved = ready.loaded.recipe, saved or {}
     stage = "measure"
+    #: the stages under way, by name
+    under_way: dict[str, Measuring | Projecting] = {}
+    clock = _Clock()
 
     def reporter(name: str, target: float, budget: float) -> Callable[[Estimate, float], None]:
         nonlocal stage
@@ -301,6 +330,11 @@ def _measure(ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, si
             # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
             by_error = min(1.0, (target / estimate.error) ** 2) if estimate.error > 0 else 1.0
             progress.update(max(by_error, min(1.0, spent / budget)), estimate.value, estimate.error)
+            if save is not None and clock.due():
+                # what is written must not change meanwhile
+                with signals.noted():
+                    save({name: what.state_dict() for name, what in under_way.items()})
+                clock.saved()
 
         return report
 
@@ -314,18 +348,40 @@ def _measure(ready: Prepared, x: torch.Tensor, seed: int, progress: Progress, si
                 x,
                 seed,
                 dt=recipe.train.dt * ready.landscape.length**2,
+                saved=saved.get("measure"),
             )
+            under_way["measure"] = measuring
             wanted = recipe.measure
             report = reporter("measure", wanted.target_error, wanted.seconds)
-            measuring.run(wanted.target_error, wanted.seconds, report)
-            if recipe.project.seconds == 0:
+            if "project" not in saved:
+                measuring.run(wanted.target_error, wanted.seconds, report)
+            if not projectable(measuring, recipe.project):
                 return measuring.result()
             report = reporter("project", recipe.project.target_error, recipe.project.seconds)
-            return measuring.result(*project(measuring, recipe.project, seed, report))
+            projecting = Projecting(measuring, recipe.project, seed, saved.get("project"))
+            under_way["project"] = projecting
+            return measuring.result(*projecting.run(report))
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"measuring failed: {error}") from None
     except KeyboardInterrupt:
         raise Interrupted(f"stopped while {WORDS[stage]}") from None
+
+
+class _Clock:
+    """When the next checkpoint is due: writing them takes a small part of the time, however large they are."""
+
+    def __init__(self) -> None:
+        self._last, self._asked, self._took = time.perf_counter(), 0.0, 0.0
+
+    def due(self) -> bool:
+        """Whether it is time; what is written now has begun."""
+        self._asked = time.perf_counter()
+        return self._asked - self._last > max(CHECKPOINT_EVERY, PATIENCE * self._took)
+
+    def saved(self) -> None:
+        """It is written."""
+        self._last = time.perf_counter()
+        self._took = self._last - self._asked
 
 
 def _seconds(measurement: Measurement) -> dict[str, float]:

@@ -1,0 +1,111 @@
+"""Runs that are killed again and again, in training, measuring and projecting, end in the bits of one that was not."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import fkflow.run  # imported once, before the children are forked
+from fkflow.checkpoints import load_checkpoint
+from fkflow.cli import main
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are forked, as only Linux does safely here")
+
+KILLS = 20
+#: ends by target errors and iterations, never by the clock
+COMMAND = [
+    "run", "double_well", "--seed", "5", "--threads", "1", "--device", "cpu",
+    "--set", "train.walkers=128", "--set", "train.iterations=40", "--set", "train.stop_spread=0",
+    "--set", "measure.walkers=128", "--set", "measure.target_error=6e-4", "--set", "measure.seconds=600",
+    "--set", "project.walkers=128", "--set", "project.target_error=5e-4", "--set", "project.seconds=600",
+]  # fmt: skip
+
+
+def child(folder: Path, log: Path, arguments: list[str]) -> None:
+    """Run the command line with checkpoints every few hundredths of a second."""
+    os.chdir(folder)
+    fkflow.run.CHECKPOINT_EVERY, fkflow.run.PATIENCE = 0.02, 2.0
+    with log.open("a") as output:
+        sys.stdout = sys.stderr = output
+        code = main(arguments)
+        output.flush()
+    os._exit(code)
+
+
+def start(folder: Path, *more: str) -> multiprocessing.Process:
+    # forked: torch is imported once
+    process = multiprocessing.get_context("fork").Process(target=child, args=(folder, folder / "log", [*COMMAND, *more]))
+    process.start()
+    return process
+
+
+def content(path: Path) -> dict[str, object]:
+    """Every number and text of a result but what names times, the command line and the clock."""
+    found: dict[str, object] = {}
+
+    def collect(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and name != "training/seconds":
+            found[name] = item.asstr()[()] if item.dtype.kind == "O" else item[()].tobytes()
+        if not name.startswith("provenance"):
+            for key, value in item.attrs.items():  # type: ignore[attr-defined]
+                if key != "seconds" and isinstance(value, float | int | np.number):
+                    found[f"{name}@{key}"] = float(value)
+
+    with h5py.File(path) as file:
+        file.visititems(collect)
+    return found
+
+
+def stage(checkpoint: Path) -> str:
+    """What the run does that goes on from there."""
+    if not checkpoint.exists():
+        return "start"
+    saved = load_checkpoint(checkpoint)
+    measured = saved.get("measured", {})
+    return "project" if "project" in measured else "measure" if measured else "train"
+
+
+def test_twenty_kills(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    process = start(tmp_path / "whole")
+    process.join(120)
+    assert process.exitcode == 0, (tmp_path / "whole" / "log").read_text()
+    expected = content(tmp_path / "whole/runs/double_well/result.h5")
+    assert "energy/projected@value" in expected and len(expected) > 60
+
+    draw = np.random.default_rng(7)
+    seen: list[str] = []
+    finished = 0
+    while len(seen) < KILLS or not {"train", "measure", "project"} <= set(seen):
+        folder = tmp_path / f"run{finished}"
+        folder.mkdir(exist_ok=True)
+        out = folder / "runs" / "double_well"
+        checkpoint = out / "checkpoint.pt"
+        process = start(folder, *(["--resume"] if checkpoint.exists() else []))
+        process.join(draw.uniform(0.2, 1.2))
+        if process.is_alive():
+            os.kill(process.pid or 0, signal.SIGKILL)
+            process.join()
+        # a kill may have come too late
+        if process.exitcode == 0:
+            assert content(out / "result.h5") == expected
+            assert not checkpoint.exists()
+            finished += 1
+            continue
+        assert process.exitcode == -signal.SIGKILL, (folder / "log").read_text()
+        seen.append(stage(checkpoint))
+        assert not (out / "result.h5").exists() or stage(checkpoint) == "project"
+        assert len(seen) < 10 * KILLS, f"no way through: {seen}"
+    # the last one goes on to its end, if it has not come there
+    if not (out / "result.h5").exists():
+        process = start(folder, *(["--resume"] if checkpoint.exists() else []))
+        process.join(120)
+        assert process.exitcode == 0, (folder / "log").read_text()
+    assert content(out / "result.h5") == expected
