@@ -81,7 +81,9 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command()
 def run(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A TOML file, a shipped recipe, or a finished run to repeat.")
+    ],
     overrides: Overrides = None,
     target_error: Target = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; left out: runs/<recipe>.")] = None,
@@ -94,19 +96,22 @@ def run(
 ) -> None:
     """Train on a recipe, then measure and project, and write the run folder."""
     from fkflow import config
+    from fkflow.rerun import recipe_or_result
 
     settings = [*_targets(target_error, "train", "measure", "project"), *(overrides or ())]
     if dry_run:
         from fkflow.report import to_json
 
-        loaded = config.load(recipe, settings)
+        loaded, *_ = recipe_or_result(recipe, settings)
         resolved = loaded.recipe.resolved()
         typer.echo(to_json(resolved) if as_json else config.to_toml(resolved).rstrip())
         return
     from fkflow import folders, progress
 
     with joining.joined():
-        loaded = config.load(recipe, settings)
+        loaded, earlier_seed, earlier_threads = recipe_or_result(recipe, settings)
+        seed = earlier_seed if seed is None else seed
+        threads = earlier_threads if threads is None else threads
         out = Path("runs") / loaded.name if out is None else out
         with contextlib.nullcontext() if ranks.rank() else folders.claimed(out, resume):
             from fkflow.run import execute

@@ -12,6 +12,8 @@ large η. Both are solved as one damped least-squares problem with the momentum 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -46,7 +48,7 @@ class Spring:
         `weights` (B,) turn averages over the walkers into averages over ψ²; `slope_weights` (B',) are those of the walkers
         that slopes belong to, left out: of the first B'. All ranks must call it together, with the same numbers.
 
-        rate η in inverse energy; damping λ is relative to the mean diagonal of OOᵀ/B.
+        It is NaN if the system has no solution. rate η in inverse energy; damping λ is relative to the mean diagonal of OOᵀ/B.
         """
         walkers = len(energies)
         weights = torch.ones_like(energies) if weights is None else weights
@@ -96,15 +98,15 @@ def gram(a: Tensor, block: int = 256) -> Tensor:
 
 
 def solve(gram: Tensor, shift: Tensor, rhs: Tensor) -> Tensor:
-    """(G + λ)⁻¹ b by Cholesky; λ is raised tenfold until the factorisation succeeds, 0 if it never does."""
+    """(G + λ)⁻¹ b by Cholesky; λ is raised tenfold until the factorisation succeeds, NaN if it never does."""
     diagonal = gram.diagonal()
     shift = shift + 1e-14 * diagonal.max()
     # a network that is already exact has O = 0 and nothing to learn
-    if not torch.isfinite(shift) or float(shift) <= 0:
+    if float(shift) <= 0:
         return torch.zeros_like(rhs)
     for _ in range(12):
         factor, info = torch.linalg.cholesky_ex(gram + torch.diag(shift.expand(len(gram))))
         if int(info) == 0:
             return torch.cholesky_solve(rhs[:, None], factor)[:, 0]
         shift = shift * 10
-    return torch.zeros_like(rhs)
+    return torch.full_like(rhs, math.nan)

@@ -80,7 +80,12 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
     torch.set_num_threads(chosen)
     keep_freed_memory()
     # the same bits on all ranks
-    landscape = ranks.share(explore(recipe.system))
+    try:
+        landscape = ranks.share(explore(recipe.system))
+    except torch.linalg.LinAlgError as error:
+        raise NumericalError(
+            f"the potential of {recipe.system.key} has no finite curvature at its minima: {error}"
+        ) from None
     net = build(recipe.system, landscape, recipe.network.kind, recipe.network.hidden, recipe.network.layers, seed)
     net.chunk = recipe.train.chunk
     net = net.to(device)
@@ -458,9 +463,9 @@ def _commit() -> tuple[str, bool]:
     try:
 
         def git(*arguments: str) -> str:
-            return subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=5, check=True
-            ).stdout.strip()
+            # only to look: a status that refreshes the index and is broken off would leave it locked
+            command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+            return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
 
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):

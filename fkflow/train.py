@@ -7,9 +7,10 @@ updates the network. A step after which the energy or its spread is not believab
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ from fkflow.optimisers import Spring
 from fkflow.sampling import Walkers, broad_power, even_weights, metropolis
 from fkflow.system import System
 
+log = logging.getLogger("fkflow")
+
 #: clip used to judge and show energies, in mean absolute deviations (gradients use the recipe's)
 CLIP = 5.0
 #: price in effective samples for learning the rare places too (`sampling.broad_power`)
@@ -61,8 +64,10 @@ ENOUGH, MEASURING, FEWEST = 0.5, 8.0, 10
 HURRIED = 5
 #: norm beyond which a gradient for Adam is scaled down
 MOST_GRADIENT = 10.0
-#: steps taken back in a row before training gives up
+#: steps taken back in a row before training gives up, and what may then help
 MOST_UNDONE = 12
+ADVICE = "try a smaller train.rate or a larger train.damping"
+NOT_FINITE = "the step led to parameters that are not finite"
 
 
 @dataclass(frozen=True)
@@ -184,18 +189,21 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         _grow(config, state)
         rate = config.rate * state.caution / (1 + state.iteration / config.decay)
         damping = config.damping + config.damping_start * math.exp(-state.iteration / config.damping_decay)
+        # after trouble, smaller steps and a system that is further from singular
+        damping = damping / state.caution
         energies = ranks.gather(_energies(system, config, state, unit))
         weights = _weights(state.walkers) if isinstance(net, LogPsi) else torch.ones_like(energies)
-        believable = _believable(energies, weights, state, unit)
-        if believable:
-            _step(config, state, energies, weights, unit, rate, damping)
-            state.undone, state.caution = 0, min(1.0, state.caution * 1.05)
+        trouble = _objection(energies, weights, state, unit)
+        if not trouble:
+            trouble = _step(config, state, energies, weights, unit, rate, damping)
+        if trouble:
+            _take_back(state, trouble)
         else:
-            _take_back(state)
+            state.undone, state.caution = 0, min(1.0, state.caution * 1.05)
         mean, error, _ = weighted_moments(clipped(energies, CLIP, weights=weights), weights)
         spread = weighted_moments(energies, weights)[2]
         state.iteration += 1
-        state.quiet = state.quiet + 1 if believable and _enough(config, state, spread, unit) else 0
+        state.quiet = state.quiet + 1 if not trouble and _enough(config, state, spread, unit) else 0
         state.seconds = time.perf_counter() - begun
         yield Record(
             state.iteration,
@@ -206,7 +214,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             rate,
             damping,
             state.walkers.acceptance,
-            not believable,
+            bool(trouble),
         )
 
 
@@ -288,9 +296,12 @@ def paths_worth(samples: Tensor, coordinates: int) -> int:
 
 
 def _weights(walkers: Walkers) -> Tensor:
-    """Weights (B,), of mean 1, over the walkers of all ranks."""
+    """Weights (B,), of mean 1, over the walkers of all ranks; a walker whose log ψ is not finite has the least of them."""
     assert walkers.log_psi is not None
-    return even_weights(ranks.gather(walkers.log_psi), walkers.power)
+    log_psi = ranks.gather(walkers.log_psi)
+    finite = log_psi.isfinite()
+    least = log_psi.where(finite, math.inf).min()
+    return even_weights(log_psi.where(finite, least), walkers.power)
 
 
 def _step(
@@ -301,8 +312,11 @@ def _step(
     unit: float,
     rate: float,
     damping: float,
-) -> None:
-    """Change the parameters of a network whose energies (B,), those of all ranks, were found believable."""
+) -> str:
+    """Change the parameters of a network whose energies (B,), those of all ranks, were found believable.
+
+    Returns what went wrong, "" if nothing did.
+    """
     net, x = state.net, state.walkers.x
     drawn_in = clipped(energies, config.clip, least=NEVER_CLIPPED / unit, weights=weights)
     if state.adam is not None:
@@ -310,13 +324,14 @@ def _step(
             assert isinstance(net, LogPsi)
             covariance_gradient(net, x, drawn_in, weights)
         _add_gradients(net, 1 / ranks.world() if config.estimator == "pathwise" else 1.0)
-        if all(bool(p.grad.isfinite().all()) for p in net.parameters() if p.grad is not None):
-            torch.nn.utils.clip_grad_norm_(net.parameters(), MOST_GRADIENT)
-            for group in state.adam.param_groups:
-                group["lr"] = rate
-            state.adam.step()
+        if not _finite(p.grad for p in net.parameters() if p.grad is not None):
+            return "the gradient is not finite"
+        torch.nn.utils.clip_grad_norm_(net.parameters(), MOST_GRADIENT)
+        for group in state.adam.param_groups:
+            group["lr"] = rate
+        state.adam.step()
         ranks.alike(net.parameters())
-        return
+        return "" if _finite(net.parameters()) else NOT_FINITE
     assert isinstance(net, LogPsi) and state.spring is not None
     o = jacobian(net, x)
     slope = slope_weights = None
@@ -325,8 +340,17 @@ def _step(
         slope = ranks.gather(jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5))
         slope_weights = weights.view(ranks.world(), -1)[:, :count].flatten()
     o = ranks.gather(o)
-    flat_step(net, state.spring.update(o, slope, drawn_in, rate * unit, damping, weights, slope_weights))
+    change = state.spring.update(o, slope, drawn_in, rate * unit, damping, weights, slope_weights)
+    if not _finite([change]):
+        return "the natural gradient has no solution"
+    flat_step(net, change)
     ranks.alike(net.parameters())
+    return "" if _finite(net.parameters()) else NOT_FINITE
+
+
+def _finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether all numbers are finite, with one look at the device."""
+    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
 
 def _add_gradients(net: LogPsi | PairDrift, share: float) -> None:
@@ -336,20 +360,19 @@ def _add_gradients(net: LogPsi | PairDrift, share: float) -> None:
             p.grad = share * ranks.total(p.grad)
 
 
-def _believable(energies: Tensor, weights: Tensor, state: TrainState, unit: float) -> bool:
-    """Whether the network these energies were measured with is kept; if it is the best so far, a snapshot is taken.
+def _objection(energies: Tensor, weights: Tensor, state: TrainState, unit: float) -> str:
+    """Why the network these energies were measured with is not kept, "" if it is; a snapshot is taken of the best so far.
 
     Judged by mean + spread of firmly clipped energies, the spread a median absolute deviation: single walkers caught in a
     tail do not count, a network that goes wrong everywhere does.
     """
-    if energies.isfinite().sum() < 0.9 * len(energies) or not all(
-        bool(p.isfinite().all()) for p in state.net.parameters()
-    ):
-        return False
+    lost = int((~energies.isfinite()).sum())
+    if lost > 0.1 * len(energies):
+        return f"{lost} of {len(energies)} energies are not finite"
     if not isinstance(state.net, LogPsi):
         # free-running walkers are not ψ² distributed while the drift changes: their energies may rise before they fall
         state.snapshot = _snapshot(state)
-        return True
+        return ""
     seen = clipped(energies, CLIP, wild=JUDGED_WILD, weights=weights)
     away = (seen - weighted_median(seen, weights)).abs()
     spread = 1.4826 * float(weighted_median(away, weights))
@@ -360,13 +383,13 @@ def _believable(energies: Tensor, weights: Tensor, state: TrainState, unit: floa
     if state.undone:
         # This is the snapshot itself, seen by walkers that moved on: what they say of it is now the measure.
         state.best = (merit, spread)
-        return True
+        return ""
     # Far below is as bad as far above: walkers that no longer belong to ψ² are not bound by the variational principle.
     if abs(merit - best) > JUMP * max(best_spread, SMALLEST / unit):
-        return False
+        return f"the energy went from {best:.6g} to {merit:.6g}, spread included"
     if merit < best or best_spread == math.inf:
         state.best, state.snapshot = (merit, spread), _snapshot(state)
-    return True
+    return ""
 
 
 def weighted_moments(values: Tensor, weights: Tensor) -> tuple[float, float, float]:
@@ -390,14 +413,20 @@ def _of_all_ranks(snapshot: dict[str, Any]) -> dict[str, Any]:
     return {**snapshot, "x": ranks.gather(snapshot["x"])}
 
 
-def _take_back(state: TrainState) -> None:
+def _take_back(state: TrainState, trouble: str) -> None:
     """Return to the snapshot with half the rate and no momentum; the walkers go on with fresh noise from there."""
     state.undone += 1
     if state.undone > MOST_UNDONE:
+        # a network that was never any good did not get so by training
+        never = state.best[1] == math.inf and isinstance(state.net, LogPsi)
+        advice = "a potential that is finite where the walkers are is needed" if never else ADVICE
         raise NumericalError(
-            f"training failed at iteration {state.iteration}: {MOST_UNDONE} steps in a row gave energies that are not finite "
-            "or not believable and were taken back; try a smaller train.rate or a larger train.damping"
+            f"training failed at iteration {state.iteration}: {MOST_UNDONE} steps in a row were taken back, "
+            f"at last because {trouble}; {advice}"
         )
+    log.warning(
+        "iteration %d is taken back: %s; going on with half the rate and twice the damping", state.iteration, trouble
+    )
     assert state.snapshot is not None
     state.net.load_state_dict(state.snapshot["net"])
     state.walkers.x, state.walkers.step = state.snapshot["x"].clone(), state.snapshot["step"]

@@ -139,6 +139,39 @@ def test_run_passes_its_options_on(cli, fake_run):
     assert "fkflow: train ..." in err and "-1.17(1)" not in out
 
 
+def test_a_result_is_run_again(cli, fake_run, write_run, made_up, tmp_path):
+    """The stored recipe, seed and threads, in a folder of its own; what is asked for goes before."""
+    _, calls = fake_run
+    stored = {"seed": 11, "threads": 3}
+    loaded = made_up.loaded(R=1.7)
+    loaded.recipe.resolved = lambda: {"system": {"name": "h2", "R": 1.7}, "train": {"iterations": 33, "seconds": None}}
+    write_run(tmp_path / "runs" / "h2" / "result.h5", loaded=loaded, provenance=stored)
+    before = (tmp_path / "runs/h2/result.h5").read_bytes()
+    for number, given in enumerate(["runs/h2", "runs/h2/result.h5", "./runs/h2/"]):
+        assert cli("run", given, "--out", f"again{number}")[0] == 0
+        assert calls["loaded"].recipe.train.iterations == 33 and calls["loaded"].recipe.system.R == 1.7
+        assert (calls["seed"], calls["threads"]) == (11, 3)
+        assert (calls["loaded"].name, calls["loaded"].source) == ("h2-rerun", "h2.toml")
+    assert cli("run", "runs/h2", "--seed", 5, "--threads", 1, "--set", "train.iterations=4")[0] == 0
+    assert (calls["seed"], calls["threads"], calls["loaded"].recipe.train.iterations) == (5, 1, 4)
+    assert calls["out"].as_posix() == "runs/h2-rerun"
+    # never in the folder of the run itself, nor twice in one
+    refused(cli("run", "runs/h2", "--out", "runs/h2"), 2, "runs/h2 already holds a finished run", "--out")
+    refused(cli("run", "runs/h2"), 2, "runs/h2-rerun already holds a finished run", "--out")
+    refused(cli("run", "runs/h2-rerun"), 2, "runs/h2-rerun already holds a finished run", "--out")
+    assert (tmp_path / "runs/h2/result.h5").read_bytes() == before
+    # where a recipe has the name of a run folder, that is meant
+    os.chdir("runs")
+    assert cli("run", "h2", "--dry-run")[1] != cli("run", "h2/result.h5", "--dry-run")[1]
+    assert "iterations = 33" in cli("run", "h2/result.h5", "--dry-run")[1]
+    write_run(tmp_path / "old" / "result.h5", provenance={"version": "0.0.1"})
+    refused(cli("run", tmp_path / "old"), 2, "old/result.h5", "seed")
+    os.mkdir("half")
+    refused(cli("run", "half"), 2, "half", "is a folder")
+    open("half/checkpoint.pt", "w").close()
+    refused(cli("run", "half"), 2, "half holds an unfinished run", "--resume")
+
+
 def test_run_json_has_stdout_for_itself(cli, fake_run):
     code, out, err = cli("run", "h2", "--out", "there", "--json")
     assert code == 0 and json.loads(out)["run"] == "there"

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+
+from fkflow.results import Result
+from fkflow.store import read_result
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SMALL = ["--threads", "1", "--device", "cpu", "--set", "train.walkers=128", "--set", "measure.walkers=256"]
@@ -223,6 +229,38 @@ def test_same_seed_same_energy_and_json_alone_on_stdout(finished: Path, tmp_path
     assert summary["variational"]["energy"] == energy(finished / "runs/double_well/result.h5")
     first, second = training(finished / "runs/double_well/result.h5"), training(tmp_path / "again/result.h5")
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_a_finished_run_is_repeated_to_the_last_bit(projected: Path, tmp_path: Path) -> None:
+    """From nothing but its result: training, weights, measured and projected energies, densities, samples."""
+    earlier = projected / "runs/double_well/result.h5"
+    assert "runs/double_well-rerun/result.h5" in good(tmp_path, "run", earlier, "--device", "cpu")
+    once, again = read_result(earlier), read_result(tmp_path / "runs/double_well-rerun")
+    assert again.provenance["seed"] == 3 and again.provenance["threads"] == 1 and again.resolved == once.resolved
+
+    def numbers(result: Result) -> bytes:
+        measurement = replace(
+            result.measurement, seconds=0.0, projection=replace(result.measurement.projection, seconds=0.0)
+        )
+        training = {name: column for name, column in result.training.items() if name != "seconds"}
+        return pickle.dumps([asdict(measurement), training, result.model])
+
+    assert numbers(again) == numbers(once)
+    # the twin: another seed gives other numbers
+    good(tmp_path, "run", earlier, "--device", "cpu", "--seed", 4, "--out", "other")
+    assert numbers(read_result(tmp_path / "other")) != numbers(once)
+
+
+def test_where_a_result_comes_from(finished: Path) -> None:
+    """Enough to find the program and to run it again; nothing that names a person or a machine."""
+    provenance = read_result(finished / "runs/double_well").provenance
+    assert set(provenance) == set(
+        "version commit dirty seed device ranks threads python torch numpy argv started finished".split()
+    )
+    assert isinstance(provenance["dirty"], bool) and re.fullmatch("[0-9a-f]{40}|", provenance["commit"])
+    content = (finished / "runs/double_well/result.h5").read_bytes()
+    for name in (os.path.expanduser("~") + "/", socket.gethostname()):
+        assert len(name) < 5 or name.encode() not in content
 
 
 def test_an_init_recipe_runs_and_a_drawn_seed_is_kept(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -157,11 +159,13 @@ def test_solve_with_singular_matrices() -> None:
     assert torch.allclose(rank_one @ solve(indefinite, none, u), u, rtol=1e-3)
 
 
-@pytest.mark.parametrize("bad", [0.0, float("nan"), float("inf")])
-def test_solve_gives_zero_where_nothing_can_be_done(bad: float) -> None:
-    gram = torch.full((3, 3), bad, dtype=torch.float64)
+@pytest.mark.parametrize(("given", "found"), [(0.0, 0.0), (math.nan, math.nan), (math.inf, math.nan)])
+def test_solve_where_nothing_can_be_done(given: float, found: float) -> None:
+    """Nothing to learn gives no change; what has no solution gives NaN, which cannot be taken for one."""
+    gram = torch.full((3, 3), given, dtype=torch.float64)
     rhs = torch.ones(3, dtype=torch.float64)
-    assert torch.equal(solve(gram, torch.tensor(0.0, dtype=torch.float64), rhs), torch.zeros(3, dtype=torch.float64))
+    solved = solve(gram, torch.tensor(0.0, dtype=torch.float64), rhs)
+    assert torch.allclose(solved, torch.full_like(rhs, found), equal_nan=True)
 
 
 @pytest.mark.parametrize(("rows", "size", "block"), [(40, 7, 3), (40, 9, 3), (5, 30, 8), (20, 4, 256)])

@@ -240,7 +240,9 @@ def test_a_poisoned_step_is_taken_back(name: str, spoil, monkeypatch) -> None:
     system, land, config, state = prepared(system, walkers=256, iterations=30)
     records = list(train(system, land, config, state))
     undone = [r.iteration for r in records if r.undone]
-    assert undone and undone[0] == 9 and len(undone) <= 3
+    # numbers that are not finite are seen at once, others by the energies they give
+    broken = not spoil(torch.ones(1)).isfinite().all()
+    assert undone and undone[0] == (8 if broken else 9) and len(undone) <= 3
     assert all(p.isfinite().all() for p in state.net.parameters()) and state.walkers.x.isfinite().all()
     last = records[-5:]
     energy = sum(r.energy for r in last) / 5
@@ -268,7 +270,7 @@ def test_the_snapshot_is_the_network_that_was_measured(way: dict) -> None:
 
 
 def test_momentum_is_forgotten_when_a_step_is_taken_back(monkeypatch) -> None:
-    poison_once(monkeypatch, 3, lambda p: p.fill_(math.nan))
+    poison_once(monkeypatch, 3, lambda p: p.add_(4.0))
     system, land, config, state = prepared()
     for record in train(system, land, config, state):
         if record.iteration == 3:
