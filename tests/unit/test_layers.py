@@ -29,9 +29,10 @@ LAYERS = (
         "population",
         "extrapolation",
     },
-    {"train", "measure"},
+    {"train", "measure", "restore", "trajectories"},
     {"project"},
     {"run", "plot"},
+    {"animate"},
     {"cli", "__init__"},
     {"__main__"},
 )
