@@ -24,7 +24,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fkflow.plot.backdrop import ground, line, smoothed
 from fkflow.plot.style import BLUE, MAP, label, mark_nuclei, plane
-from fkflow.results import Result, with_unit
+from fkflow.results import Result, shown_unit
 
 # colours of Okabe and Ito (2008) that are seen on a dark ground, and white
 COLOURS = ("#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#D55E00", "#FFFFFF", "#009E73")
@@ -91,12 +91,13 @@ class Scene:
     def __init__(self, result: Result, pace: Pace, pixels: int, shape: float) -> None:
         """A figure `pixels` wide and about `shape` times as high, both even numbers."""
         dpi = pixels / WIDTH
-        height = 2 * round(pixels * shape / 2)
-        self.figure = Figure(figsize=(WIDTH, height / dpi), dpi=dpi, layout="constrained")
+        # half a pixel more: the canvas rounds down
+        across, up = ((2 * round(length / 2) + 0.5) / dpi for length in (pixels, pixels * shape))
+        self.figure = Figure(figsize=(across, up), dpi=dpi, layout="constrained")
         self.canvas = FigureCanvasAgg(self.figure)
         self.figure.suptitle(textwrap.fill(result.title(), 72), fontsize="medium")
         self.moving: list[Artist] = []
-        self.unit = f"ħ/{result.energy_unit}" if with_unit("", result.energy_unit) else ""
+        self.unit = f"ħ/{result.energy_unit}" if shown_unit(result.energy_unit) else ""
         self.decimals = max(0, -math.floor(math.log10(pace.interval)))
 
     def settle(self, ax: Axes) -> None:

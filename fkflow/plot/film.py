@@ -118,7 +118,7 @@ def _mp4(pictures: Iterator[np.ndarray], fps: int) -> bytes:
                 process.stdin.close()
             if process.wait() != 0 or not film.is_file():
                 said = complaint.read_text(errors="replace").strip().splitlines() or ["it did not say why"]
-                raise StoreError(f"ffmpeg could not make the MP4 ({said[-1]}): use --format gif")
+                raise StoreError(f"ffmpeg could not make the MP4 ({said[0]}): use --format gif")
             return film.read_bytes()
         finally:
             process.kill()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     {"errors", "statistics", "system", "device", "parallel", "ranks", "joining"},
     {"registry", "results", "schema", "folders", "progress"},
-    {"config", "checkpoints", "reader", "store", "landscape", "report"},
+    {"config", "checkpoints", "reader", "store", "landscape", "summary", "report"},
     {
         "logpsi",
         "molecular",
