@@ -32,8 +32,6 @@ COLOURS = ("#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#D55E00", "#FFFFFF", "#0
 GROUND = ListedColormap(colormaps[MAP](np.linspace(0.0, 0.62, 30)))
 #: points of a trail a picture, and steps in which trails fade
 POINTS, SHADES = 4, 10
-#: part of the stored walkers beyond each edge of a plane, and the margin about the others
-BEYOND, PAD = 5e-3, 0.12
 #: most trails, walkers times particles, that can be drawn in time
 LINES = 2048
 #: inches across a picture: its pixels change the resolution, not the sizes of letters
@@ -150,21 +148,20 @@ class Plane(Scene):
     """Every particle in a plane, over the density there."""
 
     def __init__(self, result: Result, walkers: int, pace: Pace, pixels: int) -> None:
-        self.columns, axes, density, words = ground(result)
-        first, second = axes
-        points = result.measurement.samples.reshape(-1, result.dimensions)[:, self.columns]
-        low, high = np.quantile(points, [BEYOND, 1 - BEYOND], axis=0)
-        low, high = low - PAD * (high - low), high + PAD * (high - low)
-        across, up = high - low
+        seen = ground(result)
+        self.columns = seen.columns
+        first, second = seen.axes
+        across, up = seen.high - seen.low
         super().__init__(result, pace, pixels, shape=min(1.2, max(0.5, 0.84 * up / across + 0.17)))
         ax = self.figure.add_subplot()
         box = (first.edges[0], first.edges[-1], second.edges[0], second.edges[-1])
-        ax.imshow(density.T, cmap=GROUND, vmin=0, origin="lower", extent=box, interpolation="bicubic")
-        mark_nuclei(result, ax, axes)
+        ax.set_facecolor(GROUND(0.0))
+        ax.imshow(seen.values.T, cmap=GROUND, vmin=0, origin="lower", extent=box, interpolation="bicubic")
+        mark_nuclei(result, ax, seen.axes)
         plane(ax, first, second)
-        ax.set_xlim(low[0], high[0])
-        ax.set_ylim(low[1], high[1])
-        ax.set_title(f"{WORDS}; shading: {words}", fontsize="small")
+        ax.set_xlim(seen.low[0], seen.high[0])
+        ax.set_ylim(seen.low[1], seen.high[1])
+        ax.set_title(f"{WORDS}; shading: {seen.words}", fontsize="small")
         self.trails = Trails(ax, walkers * result.particles)
         self.moving = [self.trails.lines, self.trails.dots]
         self.settle(ax)

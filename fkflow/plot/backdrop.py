@@ -1,37 +1,71 @@
-"""What lies behind moving walkers: the density in the plane that they are seen in."""
+"""What lies behind moving walkers: the density in the plane, or on the line, that they are seen on."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from fkflow.errors import StoreError
 from fkflow.results import Axis, Histogram, Result
 
-#: bins an axis of a density made from samples, the part of them beyond each edge, and how often it is smoothed
-BINS, BEYOND, PASSES = 60, 1e-3, 8
+#: bins an axis of a density that was not measured on a plane, and how often one counted from samples is smoothed
+BINS, PASSES = 60, 12
+#: part of the stored walkers beyond each edge of the picture, and the margin about the others
+BEYOND, MARGIN = 5e-3, 0.12
 
 
-def ground(result: Result) -> tuple[list[int], tuple[Axis, Axis], np.ndarray, str]:
-    """Columns of the plane in which a system of two or more dimensions is shown, its axes, the density there, and in words.
+@dataclass(frozen=True)
+class Ground:
+    """A plane through configuration space: which two `columns` of a particle's place it shows, and the density there.
 
-    The measured density (n, m) where there is one, about a line of nuclei that of the plane through them; else one
-    counted from the stored samples, over all other coordinates.
+    `values` (n, m) belong to the bins of the two `axes`; `words` say what they are. The picture goes from `low` to `high`
+    (2,).
     """
-    columns = [0, 1] if result.nuclei is None else [2, 0]
+
+    columns: list[int]
+    axes: tuple[Axis, Axis]
+    values: np.ndarray
+    words: str
+    low: np.ndarray
+    high: np.ndarray
+
+
+def ground(result: Result) -> Ground:
+    """The plane in which a system of two or more dimensions is shown: xy, or that of the nuclei.
+
+    Its density is the measured one in two dimensions, and made of the measured one where that depends on a radius alone, or
+    on the place along a line of nuclei and the distance from it; else it is counted from the stored samples.
+    """
+    columns = _columns(result)
     measured = {h.name: h for h in result.measurement.histograms if h.group == "density"}
-    if result.nuclei is None and result.dimensions == 2 and "xy" in measured:
-        return columns, *_known(measured["xy"]), "density |ψ|²"
-    if "zrho" in measured:
-        return columns, *_mirrored(measured["zrho"]), "root of the density in the plane of the nuclei"
     points = result.measurement.samples.reshape(-1, result.dimensions)[:, columns]
+    if "r" in measured:
+        # no direction is another
+        points = np.concatenate([points, -points])
+    low, high = np.quantile(points, [BEYOND, 1 - BEYOND], axis=0)
+    margin = MARGIN * (high - low)
+    low, high = low - margin, high + margin
     names = ["xyz"[c] if result.dimensions <= 3 else f"x{c + 1}" for c in columns]
-    axes = []
-    for name, values in zip(names, points.T, strict=True):
-        low, high = np.quantile(values, [BEYOND, 1 - BEYOND])
-        pad = 0.1 * max(high - low, 1e-300)
-        axes.append(Axis(name, result.length_unit, f"coordinate {name}", np.linspace(low - pad, high + pad, BINS + 1)))
-    counts, _ = np.histogramdd(points, bins=[axis.edges for axis in axes], density=True)
-    return columns, (axes[0], axes[1]), smoothed(counts, PASSES), "density |ψ|² over all other coordinates"
+    axes = [
+        Axis(name, result.length_unit, f"coordinate {name}", np.linspace(start, end, BINS + 1))
+        for name, start, end in zip(names, low, high, strict=True)
+    ]
+    if result.dimensions == 2 and "xy" in measured:
+        axes, words = list(measured["xy"].axes), "density"
+        values = smoothed(np.nan_to_num(measured["xy"].values), 3)
+    elif "zrho" in measured:
+        axes, values = _mirrored(measured["zrho"])
+        words = "density in the plane of the nuclei"
+    elif "r" in measured:
+        values, words = _turned(measured["r"], axes, result.dimensions), "density in the plane through the centre"
+    else:
+        values, _ = np.histogramdd(points, bins=[axis.edges for axis in axes], density=True)
+        values, words = smoothed(values, PASSES), "density over all other coordinates"
+    if result.nuclei is not None:
+        # beside the peaks at the nuclei the rest would not be seen
+        values, words = np.sqrt(values), f"root of the {words}"
+    return Ground(columns, (axes[0], axes[1]), values, words, low, high)
 
 
 def line(result: Result) -> Histogram:
@@ -52,20 +86,28 @@ def smoothed(values: np.ndarray, passes: int = 1) -> np.ndarray:
     return values
 
 
-def _known(histogram: Histogram) -> tuple[tuple[Axis, Axis], np.ndarray]:
-    first, second = histogram.axes
-    return (first, second), smoothed(np.nan_to_num(histogram.values), 3)
+def _columns(result: Result) -> list[int]:
+    if result.nuclei is None:
+        return [0, 1]
+    spread = np.ptp(result.nuclei, axis=0)
+    return [2, 1 if spread[1] > spread[0] else 0]
 
 
-def _mirrored(histogram: Histogram) -> tuple[tuple[Axis, Axis], np.ndarray]:
-    """The root of a density of (z, rho) in (z, x), the same on both sides of the axis: next to a nucleus, the rest is seen.
-
-    What is smoothed are the samples in each ring: those next to the axis hold few.
-    """
+def _mirrored(histogram: Histogram) -> tuple[list[Axis], np.ndarray]:
+    """A density of (z, rho) in the plane (z, x): the same on both sides of the axis."""
     first, second = histogram.axes
     edges = np.concatenate([-second.edges[:0:-1], second.edges])
     values = np.nan_to_num(histogram.values)
+    # what is smoothed are the samples in each ring: those next to the axis hold few
     rings = np.broadcast_to(np.diff(second.edges**2), values.shape)
-    both = [np.concatenate([half[:, ::-1], half], 1) for half in (values * rings, rings)]
-    samples, volume = (smoothed(half, 2) for half in both)
-    return (first, Axis("x", second.unit, "coordinate x", edges)), np.sqrt(samples / volume)
+    samples, volume = (smoothed(np.concatenate([h[:, ::-1], h], 1), 2) for h in (values * rings, rings))
+    return [first, Axis("x", second.unit, "coordinate x", edges)], samples / volume
+
+
+def _turned(histogram: Histogram, axes: list[Axis], dimensions: int) -> np.ndarray:
+    """A density of the distance from the origin, in a plane through it."""
+    (radius,) = histogram.axes
+    shells = np.diff(radius.edges**dimensions)
+    samples, volume = (smoothed(s, 3) for s in (np.nan_to_num(histogram.values) * shells, shells))
+    distance = np.hypot(*np.meshgrid(*(axis.centres for axis in axes), indexing="ij"))
+    return np.asarray(np.interp(distance, radius.centres, samples / volume, right=0.0))

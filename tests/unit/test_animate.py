@@ -211,41 +211,58 @@ def test_walkers_move_from_picture_to_picture(tmp_path, untrained_run):
     assert len(taken) == PACE.points(Plane.memory) + POINTS * (PACE.count - 1)
 
 
+def cells(seen):
+    return np.multiply.outer(*(np.diff(axis.edges) for axis in seen.axes))
+
+
 def test_the_ground_is_the_measured_density(tmp_path, untrained_run):
-    def counted(recipe, **changes):
+    seen = ground(untrained_run(tmp_path, *BOSONS, walkers=4000))
+    assert seen.columns == [0, 1] and [axis.name for axis in seen.axes] == ["x", "y"] and seen.words == "density"
+    assert (seen.values * cells(seen)).sum() == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_ground_from_samples_has_their_width(tmp_path, untrained_run):
+    """Where no density of a plane was measured and no direction is like another."""
+    result = untrained_run(tmp_path, *TRAP, "omega = [1.0, 2.0, 3.0]", walkers=4000)
+    seen = ground(result)
+    weights = seen.values * cells(seen)
+    assert weights.sum() == pytest.approx(1.0, abs=0.02) and "other coordinates" in seen.words
+    for axis, along in zip(seen.axes, (weights.sum(1), weights.sum(0)), strict=True):
+        exact = result.measurement.samples[..., "xyz".index(axis.name)].var()
+        assert float(axis.centres**2 @ along) == pytest.approx(exact, rel=0.1)
+
+
+def test_a_ground_turned_about_the_centre(tmp_path, untrained_run):
+    """A Gaussian density of the distance, of width a², is the same Gaussian in the plane; for an atom its root."""
+    for recipe, power in ((TRAP, 1.0), (('name = "he"',), 0.5)):
         result = untrained_run(tmp_path, *recipe, walkers=4000)
-        columns, axes, density, words = ground(result)
-        cell = np.multiply.outer(*(np.diff(axis.edges) for axis in axes))
-        return result, columns, axes, density, cell, words
-
-    _, columns, axes, density, cell, _ = counted(BOSONS)
-    assert columns == [0, 1] and [axis.name for axis in axes] == ["x", "y"]
-    assert (density * cell).sum() == pytest.approx(1.0, abs=0.02)
-    # from the samples, where no density of a plane was measured
-    result, columns, axes, density, cell, words = counted(TRAP)
-    assert columns == [0, 1] and "other coordinates" in words
-    assert (density * cell).sum() == pytest.approx(1.0, abs=0.02)
-    centres = axes[0].centres
-    variance = float(centres**2 @ (density * cell).sum(1))
-    assert variance == pytest.approx(result.measurement.samples[..., 0].var(), rel=0.1)
-    # about nuclei: the root, the same on both sides
-    _, columns, axes, density, *_ = counted(H2)
-    assert (
-        columns == [2, 0]
-        and np.allclose(density, density[:, ::-1])
-        and np.allclose(axes[1].edges[::-1], -axes[1].edges)
-    )
+        radius = Axis("r", "a", "r", np.linspace(0, 30, 3001))
+        gaussian = np.exp(-(radius.centres**2))
+        known = Histogram("density", "r", (radius,), "4 pi r^2 dr", gaussian, 0 * gaussian, "1/a^3", "density")
+        seen = ground(
+            dataclasses.replace(result, measurement=dataclasses.replace(result.measurement, histograms=[known]))
+        )
+        distance = np.hypot(*np.meshgrid(*(axis.centres for axis in seen.axes), indexing="ij"))
+        assert np.allclose(seen.values, np.exp(-power * distance**2), atol=2e-3) and np.allclose(seen.low, -seen.high)
+        assert ("root" in seen.words) == (power < 1)
 
 
-def test_a_mirrored_density_is_the_root_of_the_measured_one(tmp_path, untrained_run):
+def test_the_ground_of_a_molecule_is_the_root_of_the_mirrored_density(tmp_path, untrained_run):
     z, rho = Axis("z", "bohr", "z", np.linspace(-9, 9, 61)), Axis("rho", "bohr", "rho", np.linspace(0, 9, 61))
     values = np.exp(-0.1 * z.centres[:, None] ** 2 - 0.1 * rho.centres**2)
     both = Histogram("density", "zrho", (z, rho), "2 pi rho dz drho", values, 0 * values, "1/bohr^3", "density")
     result = untrained_run(tmp_path, *H2)
-    measurement = dataclasses.replace(result.measurement, histograms=[both])
-    _, _, density, _ = ground(dataclasses.replace(result, measurement=measurement))
-    assert density.shape == (60, 120)
-    assert np.allclose(density[5:-5, 60:-5], np.sqrt(values)[5:-5, :-5], rtol=0.05, atol=1e-4)
+    seen = ground(dataclasses.replace(result, measurement=dataclasses.replace(result.measurement, histograms=[both])))
+    assert seen.columns == [2, 0] and seen.words.startswith("root of the density")
+    assert seen.values.shape == (60, 120) and np.allclose(seen.values, seen.values[:, ::-1])
+    assert np.allclose(seen.values[5:-5, 60:-5], np.sqrt(values)[5:-5, :-5], rtol=0.05, atol=1e-4)
+
+
+@pytest.mark.parametrize("away, second", [("0.7, 0.0", 0), ("0.0, 0.7", 1)])
+def test_the_plane_holds_the_nuclei(tmp_path, untrained_run, away, second):
+    nuclei = f"nuclei = [{{position = [{away}, 0.5], charge = 1.0}}, {{position = [0.0, 0.0, -0.6], charge = 1.0}}]"
+    result = untrained_run(tmp_path, 'name = "molecule"', nuclei)
+    assert ground(result).columns == [2, second]
 
 
 def test_smoothing_keeps_the_sum_and_flattens():
