@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,10 @@ from fkflow.trajectories import follow, starts
 if TYPE_CHECKING:
     from fkflow.run import Progress
 
-#: pictures of the longest film: a GIF of them still fits in memory
+#: pictures of the longest film
 MOST_PICTURES = 1000
+#: pictures times the square of the width of the largest GIF, which is held in memory as a whole
+MOST_PIXELS = 1000 * 640**2
 #: natural times a second of the fastest film
 FASTEST = 10.0
 #: walkers that are shown where nobody says how many: of one particle, of several
@@ -64,7 +67,11 @@ def animate(result: Result, film: Film, out: Path | None, format: str, progress:
     count = film.count
     format = chosen_format(out, format)
     path = film_file(result.path.parent / "plots", out, format)
-    walkers = film.walkers or (ALONE if result.particles == 1 else TOGETHER)
+    if format == "gif" and count * film.size**2 > MOST_PIXELS:
+        widest = math.isqrt(MOST_PIXELS // count)
+        raise UsageError(f"--size {film.size}: a GIF of {count} pictures may be {widest} wide, for more make an MP4")
+    default = ALONE if result.particles == 1 else TOGETHER
+    walkers = film.walkers or min(default, len(result.measurement.samples))
     if walkers * result.particles > LINES:
         raise UsageError(
             f"--walkers {walkers} of {result.particles} particles each: at most {LINES} in all can be shown"

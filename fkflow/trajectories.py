@@ -20,12 +20,14 @@ STEP = 2.5e-3
 def starts(result: Result, walkers: int, seed: int) -> torch.Tensor:
     """So many of a run's stored walkers (W, N, D), drawn without repetition; they are distributed as |ψ|².
 
-    Raises UsageError if the run has fewer, StoreError if they are not finite configurations of its system.
+    Raises UsageError if the run has fewer, StoreError if it has none or they are not finite configurations of its system.
     """
     samples = result.measurement.samples
     if samples.shape[1:] != (result.particles, result.dimensions) or not np.isfinite(samples).all():
         raise StoreError(f"{result.path} is damaged: its part /samples holds no configurations of {result.system}")
-    if not 1 <= walkers <= len(samples):
+    if len(samples) == 0:
+        raise StoreError(f"{result.path} is not a complete result: it holds no samples to start from")
+    if walkers > len(samples):
         raise UsageError(f"{result.path} holds {len(samples)} samples to start from: {walkers} walkers are too many")
     chosen = np.random.default_rng(seed).choice(len(samples), walkers, replace=False)
     return torch.as_tensor(samples[chosen], dtype=torch.float64)

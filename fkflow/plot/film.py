@@ -107,8 +107,11 @@ def _mp4(pictures: Iterator[np.ndarray], fps: int) -> bytes:
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}", "-framerate", str(fps)]
         coded = ["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
         command = [FFMpegWriter.bin_path(), "-loglevel", "error", *raw, "-i", "-", *coded, str(film)]
-        with complaint.open("wb") as words:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=words, stderr=words)
+        try:
+            with complaint.open("wb") as words:
+                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=words, stderr=words)
+        except OSError as error:
+            raise StoreError(f"ffmpeg cannot be started ({reason(error)}): use --format gif") from error
         try:
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError):

@@ -107,6 +107,9 @@ def test_starts_are_stored_walkers(tmp_path, untrained_run):
     assert np.array_equal(np.sort(x, 0), np.sort(samples, 0)) and not np.array_equal(x, samples)
     with pytest.raises(UsageError, match="20 samples"):
         starts(result, 21, seed=1)
+    none = dataclasses.replace(result.measurement, samples=samples[:0])
+    with pytest.raises(StoreError, match="no samples"):
+        starts(dataclasses.replace(result, measurement=none), 1, seed=1)
     for broken in (samples[..., :1], np.full_like(samples, np.nan)):
         measurement = dataclasses.replace(result.measurement, samples=broken)
         with pytest.raises(StoreError, match="samples"):
@@ -325,11 +328,12 @@ def test_an_ffmpeg_that_fails_is_told(tmp_path, untrained_run, monkeypatch):
     result = untrained_run(tmp_path, *BOSONS)
     program = tmp_path / "bin" / "ffmpeg"
     program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho no such encoder >&2\nexit 1\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    with pytest.raises(StoreError, match=r"no such encoder.*--format gif"):
-        animate(result, Film(seconds=0.3, fps=10, size=160), None, "mp4", Silent())
+    for text, word in (("#!/bin/sh\necho no such encoder >&2\nexit 1\n", "no such encoder"), ("\0", "started")):
+        program.write_text(text)
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        with pytest.raises(StoreError, match=f"{word}.*--format gif"):
+            animate(result, Film(seconds=0.3, fps=10, size=160), None, "mp4", Silent())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "result.h5"]
 
 
@@ -371,6 +375,7 @@ def test_films_differ_by_what_is_asked(tmp_path, untrained_run):
         (Film(speed=math.nan), "--speed"),
         (Film(speed=11.0), "--speed"),
         (Film(walkers=65), "64 samples"),
+        (Film(size=1920), "GIF of 200 pictures may be 1431 wide"),
         (Film(walkers=LINES), "--walkers"),
     ],
 )
