@@ -177,11 +177,11 @@ class Strip(Scene):
     memory = 3.0
 
     def __init__(self, result: Result, walkers: int, pace: Pace, pixels: int) -> None:
-        super().__init__(result, pace, pixels, shape=0.75)
+        super().__init__(result, pace, pixels, shape=0.66)
         above, below = self.figure.subplots(2, sharex=True, height_ratios=(2, 3))
         density = line(result)
         (axis,) = density.axes
-        self.places, self.heights = axis.centres, smoothed(np.nan_to_num(density.values))
+        self.places, self.heights = axis.centres, smoothed(np.nan_to_num(density.values), 3)
         above.fill_between(self.places, self.heights, color=BLUE, alpha=0.25, linewidth=0)
         above.plot(self.places, self.heights, color=BLUE, linewidth=1.2)
         above.set_xlim(axis.edges[0], axis.edges[-1])
