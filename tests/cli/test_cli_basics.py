@@ -431,7 +431,8 @@ def test_an_interrupted_film_leaves_nothing(untrained_run, tmp_path):
         time.sleep(0.5)
         film.send_signal(signal.SIGINT)
         *_, last = film.stderr.read().splitlines()
-    assert film.returncode == 130 and last == "fkflow: error: interrupted"
+    # Python ends itself by the signal if that came inside an exec, as of dataclasses while importing: 130 to a shell too
+    assert film.returncode in (130, -signal.SIGINT) and last == "fkflow: error: interrupted"
     assert [path.name for path in (tmp_path / "h2").iterdir()] == ["result.h5"] and list(temporary.iterdir()) == []
 
 
