@@ -47,6 +47,14 @@ class Format(StrEnum):
     svg = "svg"
 
 
+class FilmFormat(StrEnum):
+    """File formats of an animation; auto takes mp4 if there is ffmpeg."""
+
+    auto = "auto"
+    mp4 = "mp4"
+    gif = "gif"
+
+
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one key, as in --set train.iterations=100."),
@@ -217,6 +225,36 @@ def plot(
     folder = find_result(run).parent / "plots" if out is None else out
     for path in save_all(result, folder, names, format=str(format)):
         typer.echo(path.as_posix())
+
+
+@app.command()
+def animate(
+    run: RunFolder,
+    out: Annotated[Path | None, typer.Option("--out", help="File; left out: RUN/plots/walkers.mp4 or .gif.")] = None,
+    format: Annotated[FilmFormat, typer.Option("--format", help="auto: mp4 if there is ffmpeg.")] = FilmFormat.auto,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="Length of the film.")] = 10.0,
+    fps: Annotated[int, typer.Option("--fps", metavar="N", min=1, max=50, help="Pictures a second.")] = 20,
+    speed: Annotated[float, typer.Option("--speed", metavar="V", help="Natural times of the system a second.")] = 0.5,
+    walkers: Annotated[
+        int | None, typer.Option("--walkers", metavar="W", min=1, help="Left out: 1, or 12 of a single particle.")
+    ] = None,
+    size: Annotated[int, typer.Option("--size", metavar="PIXELS", min=160, max=1920, help="Width of the film.")] = 640,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed: the same one gives the same film.")
+    ] = 0,
+) -> None:
+    """Film walkers that move under the learned drift, over the density, as MP4 or GIF."""
+    from fkflow import progress
+    from fkflow.store import read_result
+
+    result = read_result(run)
+    from fkflow.animate import Film
+    from fkflow.animate import animate as write_film
+
+    film = Film(seconds, fps, speed, walkers, size, seed)
+    with progress.watch(False) as watcher:
+        path = write_film(result, film, out, str(format), watcher)
+    typer.echo(path.as_posix())
 
 
 @app.command("list")

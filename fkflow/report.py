@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fkflow.results import Comparison, Result, known_energy, strict_json, title, with_unit
 from fkflow.statistics import Estimate
+from fkflow.summary import BLOCKS, summary_text
 from fkflow.system import System
 
 #: widest text: lines much longer than this are hard to read
@@ -23,8 +25,12 @@ def to_json(value: Any) -> str:
 
 
 def result_text(result: Result) -> str:
-    """A finished run in a few aligned lines, as wide as the terminal allows."""
-    return result.describe(_width())
+    """A finished run in a few aligned lines, as wide as the terminal allows, in the letters that stdout has."""
+    try:
+        BLOCKS.encode(sys.stdout.encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return summary_text(result, _width(), ascii_only=True)
+    return summary_text(result, _width())
 
 
 def about(system: System) -> dict[str, Any]:

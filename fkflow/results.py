@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -260,44 +258,6 @@ class Result:
         )
         return summary
 
-    def describe(self, width: int = 100) -> str:
-        """The same for people: a few aligned lines of at most `width` characters."""
-        measured, unit = self.measurement.variational, self.energy_unit
-        projection = self.measurement.projection
-        # a vector drift is not the gradient of a log psi: its path average carries a time-step error
-        kind = "an upper bound" if self.measurement.curl is None else "a path average"
-        rows = []
-        if projection is not None:
-            rows += [
-                ("projected energy", with_unit(projection.total, unit)),
-                ("  its errors", f"{projection.estimate.error:.1e} statistical, {_step_error(projection)} time step"),
-            ]
-        rows += [
-            ("variational energy", f"{with_unit(measured.estimate, unit)}  ({kind})"),
-            ("local-energy spread", with_unit(f"{measured.local_energy_std:.3g}", unit)),
-        ]
-        if self.reference is None:
-            rows.append(("reference", "none known for these parameters"))
-        else:
-            energy = with_unit(known_energy(self.reference.energy, self.reference.error), unit)
-            rows.append(("reference", f"{energy}: {Comparison.of(self).words()}"))
-            rows.append(("", self.reference.source))
-        if self.measurement.curl is not None:
-            rows.append(("curl of the drift", f"{self.measurement.curl:.3g} of its gradient"))
-        rows.append(("time", ", ".join(f"{took:.1f} s {stage}" for stage, took in self.seconds.items())))
-        if self.ranks > 1:
-            rows.append(("ranks", f"{self.ranks} on {self.provenance.get('device')}"))
-        rows.append(("result", self.path.as_posix()))
-        rows.append(("plots", f"fkflow plot {self.run}"))
-        rows += [("warning", warning) for warning in self.warnings]
-        lines = [self.title()]
-        for label, text in rows:
-            # a file name is never broken: it can be copied
-            wrap = label not in ("result", "plots")
-            parts = textwrap.wrap(text, max(20, width - 23), break_on_hyphens=False) if wrap else [text]
-            lines += [f"  {head:<20} {part}" for head, part in zip_longest([label], parts, fillvalue="")]
-        return "\n".join(lines)
-
     def title(self) -> str:
         """System and parameters in one line, such as ``h2  R = 1.401``."""
         return title(self.system, self.parameters)
@@ -370,11 +330,6 @@ def with_unit(number: object, unit: str, bare: str | None = None) -> str:
 def known_energy(energy: float, error: float) -> str:
     """A reference energy to its own precision, or, if it is exact or nearly, to ten digits."""
     return str(Estimate(energy, error)) if error >= 1e-9 else f"{energy:.10g}"
-
-
-def _step_error(projection: Projection) -> str:
-    """The time-step error in words: one time step leaves it unknown."""
-    return f"{projection.time_step_error:.1e}" if math.isfinite(projection.time_step_error) else "unknown"
 
 
 def _short(value: Any) -> str:

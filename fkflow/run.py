@@ -22,10 +22,11 @@ from fkflow import config, ranks, store
 from fkflow.device import choose_device, choose_threads, keep_freed_memory
 from fkflow.errors import Interrupted, NumericalError, RankError, StoreError, UsageError
 from fkflow.interrupts import Signals
-from fkflow.landscape import Landscape, explore
+from fkflow.landscape import Landscape
 from fkflow.measure import Measuring
-from fkflow.networks import LogPsi, PairDrift, build
+from fkflow.networks import LogPsi, PairDrift
 from fkflow.project import Projecting, projectable
+from fkflow.restore import fresh, load_weights
 from fkflow.results import Measurement, Result
 from fkflow.statistics import Estimate
 from fkflow.train import Record, TrainState, begin, train
@@ -79,18 +80,10 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
     chosen = choose_threads(threads)
     torch.set_num_threads(chosen)
     keep_freed_memory()
-    # the same bits on all ranks
-    try:
-        landscape = ranks.share(explore(recipe.system))
-    except torch.linalg.LinAlgError as error:
-        raise NumericalError(
-            f"the potential of {recipe.system.key} has no finite curvature at its minima: {error}"
-        ) from None
-    net = build(recipe.system, landscape, recipe.network.kind, recipe.network.hidden, recipe.network.layers, seed)
-    net.chunk = recipe.train.chunk
-    net = net.to(device)
+    model = fresh(recipe, seed)
+    net = model.net.to(device)
     ranks.alike([*net.parameters(), *net.buffers()])
-    return Prepared(loaded, landscape, net, seed, device, chosen)
+    return Prepared(loaded, model.landscape, net, seed, device, chosen)
 
 
 def execute(
@@ -267,10 +260,7 @@ def measure_again(
     loaded = config.Loaded(loaded.recipe, old.name, old.recipe_text, old.recipe_source, loaded.overrides)
     trained_seed = int(old.provenance["seed"])
     ready = prepare(loaded, seed=trained_seed, device=device, threads=threads)
-    try:
-        ready.net.load_state_dict(old.model_state())
-    except RuntimeError as error:
-        raise StoreError(f"{path} holds a network this version cannot load: {str(error).splitlines()[0]}") from None
+    load_weights(ready.net, old)
     # another seed than the first measurement's, unless asked for the same
     measured_seed = ranks.share(_drawn() if seed is None else seed)
     x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)

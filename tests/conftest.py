@@ -283,3 +283,33 @@ def perturbed():
         return net
 
     return move
+
+
+@pytest.fixture
+def untrained_run(made_up, write_run, perturbed):
+    """A function: a run folder and a recipe → the result of a run that ended without training, which can be restored."""
+
+    def write(folder, *lines, walkers=64, **changes):
+        import torch
+
+        from fkflow import config
+        from fkflow.observables import Histograms
+        from fkflow.restore import fresh
+
+        loaded = config.parse("\n".join(["[system]", *lines]), "recipe.toml")
+        system = loaded.recipe.system
+        model = fresh(loaded.recipe, seed=3)
+        x = model.landscape.start(walkers, torch.Generator().manual_seed(4))
+        histograms = Histograms(system, x, 40)
+        histograms.add(x)
+        measurement = dataclasses.replace(
+            made_up.measurement(), histograms=histograms.results(), drift=[], samples=x.numpy()
+        )
+        given = {
+            "loaded": loaded,
+            "measurement": measurement,
+            "model_state": perturbed(model.net, 0.01).state_dict(),
+        } | changes
+        return write_run(folder / "result.h5", **given)
+
+    return write

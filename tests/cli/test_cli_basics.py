@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from fkflow.cli import main
 from fkflow.errors import Interrupted, NumericalError
 from fkflow.progress import Bar, Lines
 
-COMMANDS = ["run", "measure", "show", "compare", "plot", "list", "init"]
+COMMANDS = ["run", "measure", "show", "compare", "plot", "animate", "list", "init"]
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +97,7 @@ def test_as_a_module():
 def test_help_lists_the_commands(cli):
     code, out, _ = cli("--help")
     assert code == 0 and all(command in out for command in COMMANDS)
-    assert "scan" not in out and "animate" not in out
+    assert "scan" not in out
     assert cli()[:2] == (0, out)
     assert cli("--version")[1].startswith("fkflow ")
 
@@ -115,6 +116,13 @@ def test_help_lists_the_commands(cli):
         (["compare", "a", "--sigma", "-1"], "--sigma"),
         (["compare"], "RUN"),
         (["plot", "a", "--format", "jpg"], "--format"),
+        (["animate"], "RUN"),
+        (["animate", "a", "--format", "avi"], "--format"),
+        (["animate", "a", "--fps", "0"], "--fps"),
+        (["animate", "a", "--fps", "51"], "--fps"),
+        (["animate", "a", "--size", "100"], "--size"),
+        (["animate", "a", "--walkers", "0"], "--walkers"),
+        (["animate", "a", "--seed", "-1"], "--seed"),
         (["scan"], "scan"),
     ],
 )
@@ -400,6 +408,66 @@ def test_plot(cli, write_run, made_up, tmp_path):
     assert cli("plot", "h2", "projection", "--format", "pdf")[1] == "h2/plots/projection.pdf\n"
     refused(cli("plot", "h2", "nothing"), 2, "nothing", "pair_r")
     refused(cli("plot", "h2", "pair", "--out", "h2/result.h5"), 2, "h2/result.h5")
+
+
+def test_animate(cli, untrained_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no ffmpeg
+    untrained_run(tmp_path / "h2", 'name = "h2"')
+    short = ("--seconds", 0.2, "--fps", 10, "--size", 160)
+    code, out, err = cli("animate", "h2", *short)
+    assert (code, out) == (0, "h2/plots/walkers.gif\n") and "fkflow: animate" in err and "100%" in err
+    assert cli("animate", "h2/result.h5", *short, "--out", "my.gif")[1] == "my.gif\n"
+    with open("my.gif", "rb") as mine, open("h2/plots/walkers.gif", "rb") as theirs:
+        assert mine.read() == theirs.read()
+
+
+def test_animate_refuses(cli, untrained_run, write_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no ffmpeg
+    untrained_run(tmp_path / "h2", 'name = "h2"')
+    write_run(tmp_path / "other" / "result.h5")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "result.h5").write_bytes((tmp_path / "h2" / "result.h5").read_bytes()[:3000])
+    (tmp_path / "taken.gif").mkdir()
+    (tmp_path / "file").touch()
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    for arguments, words in (
+        (["nothing"], ["nothing"]),
+        (["damaged"], ["damaged/result.h5"]),
+        (["other"], ["other/result.h5", "network"]),
+        (["h2", "--seconds", "0"], ["--seconds", "0"]),
+        (["h2", "--seconds", "nan"], ["--seconds"]),
+        (["h2", "--seconds", "1000"], ["--seconds", "1000 pictures"]),
+        (["h2", "--speed", "0"], ["--speed"]),
+        (["h2", "--walkers", "65"], ["64 samples"]),
+        (["h2", "--format", "mp4"], ["ffmpeg", "--format gif"]),
+        (["h2", "--out", "film.mp4"], ["ffmpeg", "--format gif"]),
+        (["h2", "--out", "film.mp4", "--format", "gif"], ["film.mp4", ".gif"]),
+        (["h2", "--out", "film.avi"], ["film.avi", ".gif", ".mp4"]),
+        (["h2", "--out", "film"], ["film", ".gif"]),
+        (["h2", "--out", "no/film.gif"], ["no/film.gif", "no folder no"]),
+        (["h2", "--out", "file/film.gif"], ["file/film.gif"]),
+        (["h2", "--out", "taken.gif"], ["taken.gif", "folder"]),
+        (["h2", "--out", "/proc/film.gif"], ["/proc", "cannot be written"]),
+    ):
+        refused(cli("animate", *arguments), 2, *words)
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_an_interrupted_film_leaves_nothing(untrained_run, tmp_path):
+    untrained_run(tmp_path / "h2", 'name = "h2"')
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "fkflow", "animate", "h2", "--seconds", "50"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(temporary)}
+    ) as film:
+        assert film.stderr is not None and "animate ..." in film.stderr.readline()
+        time.sleep(0.5)
+        film.send_signal(signal.SIGINT)
+        *_, last = film.stderr.read().splitlines()
+    # Python ends itself by the signal if that came inside an exec, as of dataclasses while importing: 130 to a shell too
+    assert film.returncode in (130, -signal.SIGINT) and last == "fkflow: error: interrupted"
+    assert [path.name for path in (tmp_path / "h2").iterdir()] == ["result.h5"] and list(temporary.iterdir()) == []
 
 
 def test_list(cli):

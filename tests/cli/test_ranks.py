@@ -20,6 +20,7 @@ import pytest
 from fkflow.results import Result
 from fkflow.statistics import combined_error
 from fkflow.store import load_checkpoint, read_result
+from fkflow.summary import summary_text
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 RECIPE = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7", "--out", "out"]
@@ -167,7 +168,7 @@ def test_two_ranks_speak_and_write_once(two: tuple[Path, str, str]) -> None:
     with h5py.File(folder / "out/result.h5") as file:
         assert file["provenance"].attrs["ranks"] == 2 and file["provenance"].attrs["device"] == "cpu"
         assert file["training/iteration"].shape == (60,)
-    assert "ranks                2 on cpu" in read_result(folder / "out").describe()
+    assert "seed 7, 2 ranks on cpu, 1 thread each" in summary_text(read_result(folder / "out"))
 
 
 def test_two_ranks_measure_again(two: tuple[Path, str, str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     {"errors", "statistics", "system", "device", "parallel", "ranks", "joining", "seal"},
     {"registry", "results", "schema", "folders", "progress", "interrupts"},
-    {"config", "checkpoints", "reader", "store", "landscape", "report", "rerun"},
+    {"config", "checkpoints", "reader", "store", "landscape", "summary", "report", "rerun"},
     {
         "logpsi",
         "molecular",
@@ -29,9 +29,10 @@ LAYERS = (
         "population",
         "extrapolation",
     },
-    {"train", "measure"},
+    {"train", "measure", "restore", "trajectories"},
     {"project"},
     {"run", "plot"},
+    {"animate"},
     {"cli", "__init__"},
     {"__main__"},
 )

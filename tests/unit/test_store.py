@@ -227,29 +227,6 @@ def test_the_best_energy_has_both_errors(tmp_path, write_run, made_up):
     assert alone.energy.error == 3e-5
 
 
-def test_projected_energies_are_shown_first(tmp_path, write_run, made_up):
-    def lines(**changes):
-        text = write_run(tmp_path / "result.h5", measurement=made_up.projected(**changes)).describe()
-        return [line.strip() for line in text.splitlines()]
-
-    both = lines()
-    assert both[1:5] == [
-        "projected energy     -1.17448(2) hartree",
-        "its errors         1.0e-05 statistical, 2.0e-05 time step",
-        "variational energy   -1.17447(2) hartree  (an upper bound)",
-        "local-energy spread  0.021 hartree",
-    ]
-    assert both[5].startswith("reference            -1.1744759310(10) hartree: 6.9e-08 below, 0.0 σ")
-    # what the measurement and what the projection warn of
-    assert [line.split(maxsplit=1)[1] for line in both if line.startswith("warning")] == [
-        "R-hat is 1.2: measure longer",
-        "the weights rest on few walkers",
-    ]
-    assert lines(steps=1)[2] == "its errors         1.0e-05 statistical, unknown time step"
-    plain = write_run(tmp_path / "result.h5").describe()
-    assert "projected energy" not in plain and "time step" not in plain
-
-
 def test_strict_json():
     given = {"a": np.float32(0.5), "b": [np.inf, 1], "c": np.arange(2), "d": Path("x"), 1: (True, None)}
     assert strict_json(given) == {"a": 0.5, "b": [None, 1], "c": [0, 1], "d": "x", "1": [True, None]}
@@ -259,15 +236,6 @@ def test_units_of_traps_are_not_shown():
     assert [shown_unit(unit) for unit in ("E", "a", "1/a", "1/a^3", "1", "")] == [""] * 6
     assert [shown_unit(unit) for unit in ("hartree", "1/bohr^2")] == ["hartree", "1/bohr^2"]
     assert (with_unit("0.5", "E"), with_unit("0.5", "hartree")) == ("0.5", "0.5 hartree")
-
-
-def test_long_texts_are_wrapped(tmp_path, write_run, made_up):
-    warned = dataclasses.replace(made_up.measurement(), warnings=["a long warning " * 20])
-    text = write_run(tmp_path / "result.h5", measurement=warned).describe(width=70)
-    inside = [line for line in text.splitlines() if str(tmp_path) not in line]
-    assert max(map(len, inside)) <= 70 and "path average" not in text
-    vector = dataclasses.replace(made_up.measurement(), curl=0.1)
-    assert "(a path average)" in write_run(tmp_path / "result.h5", measurement=vector).describe()
 
 
 def test_comparison():

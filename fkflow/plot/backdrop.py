@@ -1,0 +1,113 @@
+"""What lies behind moving walkers: the density in the plane, or on the line, that they are seen on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fkflow.errors import StoreError
+from fkflow.results import Axis, Histogram, Result
+
+#: bins an axis of a density that was not measured on a plane, and how often one counted from samples is smoothed
+BINS, PASSES = 60, 12
+#: part of the stored walkers beyond each edge of the picture, and the margin about the others
+BEYOND, MARGIN = 5e-3, 0.12
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A plane through configuration space: which two `columns` of a particle's place it shows, and the density there.
+
+    `values` (n, m) belong to the bins of the two `axes`; `words` say what they are. The picture goes from `low` to `high`
+    (2,).
+    """
+
+    columns: list[int]
+    axes: tuple[Axis, Axis]
+    values: np.ndarray
+    words: str
+    low: np.ndarray
+    high: np.ndarray
+
+
+def ground(result: Result) -> Ground:
+    """The plane in which a system of two or more dimensions is shown: xy, or that of the nuclei.
+
+    Its density is the measured one in two dimensions, and made of the measured one where that depends on a radius alone, or
+    on the place along a line of nuclei and the distance from it; else it is counted from the stored samples.
+    """
+    columns = _columns(result)
+    measured = {h.name: h for h in result.measurement.histograms if h.group == "density"}
+    points = result.measurement.samples.reshape(-1, result.dimensions)[:, columns]
+    if "r" in measured:
+        # no direction is another
+        points = np.concatenate([points, -points])
+    low, high = np.quantile(points, [BEYOND, 1 - BEYOND], axis=0)
+    margin = MARGIN * (high - low)
+    low, high = low - margin, high + margin
+    names = ["xyz"[c] if result.dimensions <= 3 else f"x{c + 1}" for c in columns]
+    axes = [
+        Axis(name, result.length_unit, f"coordinate {name}", np.linspace(start, end, BINS + 1))
+        for name, start, end in zip(names, low, high, strict=True)
+    ]
+    if result.dimensions == 2 and "xy" in measured:
+        axes, words = list(measured["xy"].axes), "density"
+        values = smoothed(np.nan_to_num(measured["xy"].values), 3)
+    elif "zrho" in measured:
+        axes, values = _mirrored(measured["zrho"])
+        words = "density in the plane of the nuclei"
+    elif "r" in measured:
+        values, words = _turned(measured["r"], axes, result.dimensions), "density in the plane through the centre"
+    else:
+        values, _ = np.histogramdd(points, bins=[axis.edges for axis in axes], density=True)
+        values, words = smoothed(values, PASSES), "density over all other coordinates"
+    if result.nuclei is not None:
+        # beside the peaks at the nuclei the rest would not be seen
+        values, words = np.sqrt(values), f"root of the {words}"
+    return Ground(columns, (axes[0], axes[1]), values, words, low, high)
+
+
+def line(result: Result) -> Histogram:
+    """The measured density of one coordinate; StoreError if the run has none."""
+    for histogram in result.measurement.histograms:
+        if histogram.group == "density" and len(histogram.axes) == 1:
+            return histogram
+    raise StoreError(f"{result.path} is not a complete result: it has no density to draw")
+
+
+def smoothed(values: np.ndarray, passes: int = 1) -> np.ndarray:
+    """A density (n[, m]) whose bins are averaged with their neighbours as 1 : 2 : 1 along each axis, so many times."""
+    for _ in range(passes):
+        for axis in range(values.ndim):
+            width = [(1, 1) if a == axis else (0, 0) for a in range(values.ndim)]
+            padded = np.moveaxis(np.pad(values, width, mode="edge"), axis, 0)
+            values = np.moveaxis(0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:], 0, axis)
+    return values
+
+
+def _columns(result: Result) -> list[int]:
+    if result.nuclei is None:
+        return [0, 1]
+    spread = np.ptp(result.nuclei, axis=0)
+    return [2, 1 if spread[1] > spread[0] else 0]
+
+
+def _mirrored(histogram: Histogram) -> tuple[list[Axis], np.ndarray]:
+    """A density of (z, rho) in the plane (z, x): the same on both sides of the axis."""
+    first, second = histogram.axes
+    edges = np.concatenate([-second.edges[:0:-1], second.edges])
+    values = np.nan_to_num(histogram.values)
+    # what is smoothed are the samples in each ring: those next to the axis hold few
+    rings = np.broadcast_to(np.diff(second.edges**2), values.shape)
+    samples, volume = (smoothed(np.concatenate([h[:, ::-1], h], 1), 2) for h in (values * rings, rings))
+    return [first, Axis("x", second.unit, "coordinate x", edges)], samples / volume
+
+
+def _turned(histogram: Histogram, axes: list[Axis], dimensions: int) -> np.ndarray:
+    """A density of the distance from the origin, in a plane through it."""
+    (radius,) = histogram.axes
+    shells = np.diff(radius.edges**dimensions)
+    samples, volume = (smoothed(s, 3) for s in (np.nan_to_num(histogram.values) * shells, shells))
+    distance = np.hypot(*np.meshgrid(*(axis.centres for axis in axes), indexing="ij"))
+    return np.asarray(np.interp(distance, radius.centres, samples / volume, right=0.0))

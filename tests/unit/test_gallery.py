@@ -1,0 +1,44 @@
+"""The gallery shows what its script makes, in files small enough for a repository."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ROOT / "docs" / "figures"
+
+
+def script():
+    import sys
+
+    spec = importlib.util.spec_from_file_location("make_gallery", ROOT / "scripts" / "make_gallery.py")
+    assert spec is not None and spec.loader is not None
+    sys.modules["make_gallery"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def images(page: Path) -> list[str]:
+    return re.findall(r"!\[[^\]]+\]\((?:docs/)?figures/([^)]+)\)", page.read_text(encoding="utf-8"))
+
+
+def test_the_gallery_shows_what_the_script_makes() -> None:
+    sources = script().SOURCES
+    names = {f"{name}_{picture}" for name, source in sources.items() for picture in source.pictures}
+    shown = images(ROOT / "docs" / "gallery.md")
+    assert len(shown) == len(set(shown)) and {Path(image).stem for image in shown} == names
+    assert {image.name for image in FIGURES.iterdir()} == set(shown)
+
+
+def test_images_are_small() -> None:
+    most = script().MOST
+    assert most <= 300_000
+    assert all(0 < image.stat().st_size <= most for image in FIGURES.iterdir())
+
+
+def test_the_readme_shows_three_of_them() -> None:
+    assert images(ROOT / "README.md") == [
+        "h2_density_zrho.png", "bosons_drift_xy.png", "scan_bosons_scan.png",
+    ]  # fmt: skip
