@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import fkflow
-from fkflow import config, ranks, store
+from fkflow import config, ranks, store, warm
 from fkflow.device import choose_device, choose_threads, keep_freed_memory
 from fkflow.errors import Interrupted, NumericalError, RankError, StoreError, UsageError
 from fkflow.landscape import Landscape, explore
@@ -136,6 +136,10 @@ def _execute(
     ranks.check_share("train.walkers", loaded.recipe.train.walkers)
     ready = prepare(loaded, seed=seed, device=device, threads=threads)
     recipe = loaded.recipe
+    if saved is None and recipe.train.source is not None:
+        fitting = warm.layout(ready.net)
+        warm.copy_weights(ready.net, ranks.share(warm.read_weights(recipe.train.source, fitting) if not ranks.rank() else {}))
+        progress.log(f"starting from the weights of {recipe.train.source}")
     state = begin(ready.net, ready.landscape, recipe.train, seed, ready.device)
     records: list[dict[str, Any]] = []
     if saved is not None:
