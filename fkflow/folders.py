@@ -13,6 +13,7 @@ from fkflow.errors import StoreError, UsageError
 
 RESULT = "result.h5"
 CHECKPOINT = "checkpoint.pt"
+SCAN = "scan.h5"
 
 
 def prepare_folder(out: Path, resume: bool) -> Path:
@@ -27,10 +28,31 @@ def prepare_folder(out: Path, resume: bool) -> Path:
             raise UsageError(f"{out} is a file, not a folder: choose another --out")
         if result.exists():
             raise UsageError(f"{out} already holds a finished run ({RESULT}): choose another --out, or remove it first")
+        if (out / SCAN).exists():
+            raise UsageError(f"{out} holds a scan ({SCAN}): choose another --out, or go on with fkflow scan --resume")
         if checkpoint.exists() and not resume:
             raise UsageError(f"{out} holds an unfinished run: continue it with --resume, or choose another --out")
         if resume and not checkpoint.exists():
             raise UsageError(f"{out} has no {CHECKPOINT} to resume from: leave out --resume to start a new run")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{out} cannot be used: {reason(error)}") from error
+    return make_folder(out)
+
+
+def prepare_scan(out: Path, resume: bool) -> Path:
+    """Make sure `out` can take a new scan (or, with `resume`, an unfinished one); creates it and returns it.
+
+    Raises UsageError if it holds a scan without `resume` (or none with it) or a run, is a file, or cannot be written.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file, not a folder: choose another --out")
+        if (out / RESULT).exists() or (out / CHECKPOINT).exists():
+            raise UsageError(f"{out} holds a run, not a scan: choose another --out")
+        if (out / SCAN).exists() and not resume:
+            raise UsageError(f"{out} already holds a scan ({SCAN}): continue it with --resume, or choose another --out")
+        if resume and not (out / SCAN).exists():
+            raise UsageError(f"{out} has no {SCAN} to resume from: leave out --resume to start a new scan")
     except (OSError, ValueError) as error:
         raise UsageError(f"{out} cannot be used: {reason(error)}") from error
     return make_folder(out)
@@ -62,6 +84,8 @@ def find_result(run: str | Path) -> Path:
     path = Path(run)
     try:
         if path.is_dir():
+            if not (path / RESULT).exists() and (path / SCAN).exists():
+                raise StoreError(f"{path} holds a scan: give the folder of one of its points")
             if not (path / RESULT).exists() and (path / CHECKPOINT).exists():
                 raise StoreError(f"{path} holds an unfinished run: continue it with fkflow run ... --resume")
             path = path / RESULT

@@ -138,7 +138,9 @@ def _execute(
     recipe = loaded.recipe
     if saved is None and recipe.train.source is not None:
         fitting = warm.layout(ready.net)
-        warm.copy_weights(ready.net, ranks.share(warm.read_weights(recipe.train.source, fitting) if not ranks.rank() else {}))
+        warm.copy_weights(
+            ready.net, ranks.share(warm.read_weights(recipe.train.source, fitting) if not ranks.rank() else {})
+        )
         progress.log(f"starting from the weights of {recipe.train.source}")
     state = begin(ready.net, ready.landscape, recipe.train, seed, ready.device)
     records: list[dict[str, Any]] = []

@@ -151,6 +151,23 @@ class ProjectConfig(Section):
         return tuple(float(dt) for dt in listed)
 
 
+class ScanConfig(Section):
+    """What a scan varies, and how it is drawn."""
+
+    over: tuple[str, ...] = Field(
+        (), description='what to vary, such as ["system.R=0.6:6:0.2"]; the first key is the x axis'
+    )
+    unit: float = Field(1.0, gt=0, le=1e9, description="the first key is drawn in units of this")
+    warm: bool = Field(True, description="each point starts from the weights of the nearest finished one")
+
+    @field_validator("over", mode="before")
+    @classmethod
+    def _check_over(cls, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
+            raise ValueError('it must be a list of texts, such as ["system.R=0.6:6:0.2"]')
+        return tuple(value)
+
+
 def _none_or_at_least(value: int, least: int) -> int:
     if 0 < value < least:
         raise ValueError(f"it must be 0 or an integer of at least {least}")

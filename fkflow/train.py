@@ -60,6 +60,8 @@ FEWEST_WALKERS = 256
 ENOUGH, MEASURING, FEWEST = 0.5, 8.0, 10
 #: iterations in a row that say so and end the training, where there is a target error
 HURRIED = 5
+#: iterations of the schedules of rate, damping and walkers that training from the weights of another run leaves out
+HEAD_START = 80
 #: norm beyond which a gradient for Adam is scaled down
 MOST_GRADIENT = 10.0
 #: steps taken back in a row before training gives up
@@ -159,6 +161,11 @@ def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, se
     return TrainState(net, walkers, generator, spring, adam)
 
 
+def scheduled(config: TrainConfig, iteration: int) -> int:
+    """Where in the schedules of rate, damping and walkers an iteration stands; a warm start has a head start."""
+    return iteration + (HEAD_START if config.source is not None else 0)
+
+
 def walkers_at(config: TrainConfig, iteration: int) -> int:
     """How many of the recipe's walkers an iteration uses: a quarter, a half, then all, for the natural gradient.
 
@@ -167,6 +174,7 @@ def walkers_at(config: TrainConfig, iteration: int) -> int:
     """
     if config.optimiser != "spring":
         return config.walkers // ranks.world()
+    iteration = scheduled(config, iteration)
     share = 4 if 2 * iteration < config.grow else 2 if iteration < config.grow else 1
     return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share) // ranks.world()
 
@@ -186,8 +194,9 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         if state.snapshot is None:
             state.snapshot = _snapshot(state)
         _grow(config, state)
-        rate = config.rate * state.caution / (1 + state.iteration / config.decay)
-        damping = config.damping + config.damping_start * math.exp(-state.iteration / config.damping_decay)
+        along = scheduled(config, state.iteration)
+        rate = config.rate * state.caution / (1 + along / config.decay)
+        damping = config.damping + config.damping_start * math.exp(-along / config.damping_decay)
         energies = ranks.gather(_energies(system, config, state, unit))
         weights = _weights(state.walkers) if isinstance(net, LogPsi) else torch.ones_like(energies)
         believable = _believable(energies, weights, state, unit)
