@@ -39,13 +39,18 @@ def about(system: System) -> dict[str, Any]:
 
 
 def list_text(systems: Sequence[Mapping[str, Any]], recipes: Sequence[Mapping[str, Any]]) -> str:
-    """The systems and the shipped recipes (items of `about`, the latter with "recipe") for people."""
+    """The systems and the shipped recipes (items of `about`, the latter with "recipe" and "over") for people."""
     lines = ["Systems, with the defaults of their parameters (fkflow init SYSTEM writes a recipe):"]
     for item in systems:
         lines += _listed(item["system"], title("", item["parameters"]).strip() or "no parameters", item)
     lines += ["", "Shipped recipes (fkflow run RECIPE):"]
     for item in recipes:
-        lines += _listed(item["recipe"], title(item["system"], item["parameters"]), item)
+        if not item["over"]:
+            lines += _listed(item["recipe"], title(item["system"], item["parameters"]), item)
+    lines += ["", "Shipped scans (fkflow scan RECIPE):"]
+    for item in recipes:
+        if item["over"]:
+            lines += _wrapped(f"  {item['recipe']:<18} {item['system']} over {' and '.join(item['over'])}", 21)
     return "\n".join(lines)
 
 

@@ -98,10 +98,12 @@ def execute(
     threads: int | None,
     resume: bool,
     progress: Progress,
+    signals: list[int] | None = None,
 ) -> Result | None:
     """Train, measure and write out/result.h5; the checkpoint out/checkpoint.pt goes once the result is there.
 
-    Ctrl-C and SIGTERM write a checkpoint and raise Interrupted; `resume` goes on from it. Raises NumericalError (the
+    Ctrl-C and SIGTERM write a checkpoint and raise Interrupted; `resume` goes on from it. `signals` also gets those
+    that came too late to stop it. Raises NumericalError (the
     last good checkpoint is kept), StoreError if the disk refuses, UsageError if the checkpoint is another recipe's,
     RankError if another rank ended. Rank 0 alone reads and writes files; the others return None.
     """
@@ -112,8 +114,8 @@ def execute(
         saved = ranks.share(store.load_checkpoint(checkpoint) if ranks.rank() == 0 else {})
         _same_recipe(saved, loaded, checkpoint, seed)
         seed = int(saved["seed"])
-    seed = ranks.share(_drawn() if seed is None else seed)
-    with _interruptible() as interrupted, _notices(progress):
+    seed = ranks.share(drawn_seed() if seed is None else seed)
+    with interruptible(signals) as interrupted, _notices(progress):
         try:
             return _execute(loaded, out, saved, seed, device, threads, progress, interrupted, started)
         except RankError as error:
@@ -233,10 +235,10 @@ def measure_again(
     except RuntimeError as error:
         raise StoreError(f"{path} holds a network this version cannot load: {str(error).splitlines()[0]}") from None
     # another seed than the first measurement's, unless asked for the same
-    measured_seed = ranks.share(_drawn() if seed is None else seed)
+    measured_seed = ranks.share(drawn_seed() if seed is None else seed)
     x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)
     unchanged = "the earlier result is unchanged"
-    with _interruptible() as interrupted, _notices(progress):
+    with interruptible() as interrupted, _notices(progress):
         try:
             measurement = _measure(ready, x, measured_seed, progress, interrupted, unchanged)
         except RankError as error:
@@ -257,7 +259,7 @@ def measure_again(
     return result
 
 
-def _drawn() -> int:
+def drawn_seed() -> int:
     """A seed nobody asked for; it is recorded all the same."""
     return int(np.random.SeedSequence().generate_state(1)[0])
 
@@ -336,9 +338,9 @@ def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed:
 
 
 @contextmanager
-def _interruptible() -> Iterator[list[int]]:
+def interruptible(into: list[int] | None = None) -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM in a list instead of dying; a second SIGINT stops at once (KeyboardInterrupt)."""
-    seen: list[int] = []
+    seen: list[int] = [] if into is None else into
 
     def note(number: int, frame: FrameType | None) -> None:
         if seen and number == signal.SIGINT:

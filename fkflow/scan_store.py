@@ -96,9 +96,7 @@ def _write(file: h5py.File, scan: Scan) -> None:
     points = file.create_group("points")
     for name, (unit, words) in NUMBERS.items():
         column = [getattr(point, name) for point in scan.points]
-        hdf5.label(
-            hdf5.array(points, name, column, scan.energy_unit if unit == "energy" else unit, words), "point"
-        )
+        hdf5.label(hdf5.array(points, name, column, scan.energy_unit if unit == "energy" else unit, words), "point")
     for name, words in TEXTS.items():
         hdf5.text(points, name, [impersonal(getattr(point, name)) for point in scan.points], words)
         hdf5.label(points[name], "point")

@@ -54,8 +54,7 @@ class Point:
     def finished(self, result: Result) -> Point:
         """The same with what its run found."""
         measured, projection = result.measurement.variational.estimate, result.measurement.projection
-        # a point far from a cold start says so in its recipe
-        start = result.resolved.get("train", {}).get("from") or ""
+        start = result.resolved["train"].get("from") or ""
         found = replace(
             self,
             status=FINISHED,
@@ -77,6 +76,11 @@ class Point:
             projected_error=estimate.error,
             time_step_error=projection.time_step_error,
         )
+
+    @property
+    def best(self) -> Estimate:
+        """The best energy with its error."""
+        return Estimate(self.energy, self.error)
 
     @property
     def comparison(self) -> Comparison | None:
@@ -227,7 +231,7 @@ def _cells(scan: Scan) -> Iterator[list[str]]:
     yield [*(axis.short for axis in scan.axes), "energy", "reference", "difference", "z", "seconds"]
     for point in scan.points:
         against, reference = point.comparison, point.reference
-        energy = point.status if point.status != FINISHED else str(Estimate(point.energy, point.error))
+        energy = point.status if point.status != FINISHED else str(point.best)
         yield [
             *(shown(point.values[axis.key]) for axis in scan.axes),
             energy,

@@ -57,22 +57,27 @@ def network(recipe: config.Recipe, seed: int) -> Network:
     return build(recipe.system, explore(recipe.system), wanted.kind, wanted.hidden, wanted.layers, seed)
 
 
-def read_weights(source: str, here: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The parameters, by name, of the finished run `source`, for a network of the layout `here`.
-
-    Raises UsageError naming train.from, the run and what is wrong with it.
-    """
+def finished_network(source: str) -> Network:
+    """The network of the finished run `source`, trained. Raises UsageError naming train.from, the run and what is wrong."""
     try:
         result = read_result(Path(source))
-        loaded = config.parse(config.to_toml(result.resolved), result.recipe_source)
-        net = network(loaded.recipe, 0)
+        net = network(config.parse(config.to_toml(result.resolved), result.recipe_source).recipe, 0)
         net.load_state_dict(result.model_state())
     except FkflowError as error:
         raise UsageError(f"train.from = {source}: {error}") from None
     except RuntimeError:
-        raise UsageError(f"train.from = {source}: it holds a network this version cannot build") from None
+        raise UsageError(f"train.from = {source}: it holds a network that this version cannot build") from None
+    return net
+
+
+def read_weights(source: str, here: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The parameters, by name, of the finished run `source`, for a network of the layout `here`.
+
+    Raises UsageError naming train.from, the run and the first difference.
+    """
+    net = finished_network(source)
     if (found := difference(here, layout(net))) is not None:
-        raise UsageError(f"train.from = {source}: its network does not fit, {found}")
+        raise UsageError(f"train.from = {source}: its network does not fit, its {found}")
     return {name: p.detach() for name, p in net.named_parameters()}
 
 

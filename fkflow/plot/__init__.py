@@ -9,5 +9,18 @@ from fkflow.plot.catalogue import FORMATS, plots, save_all, select
 from fkflow.plot.densities import density, pair
 from fkflow.plot.energies import convergence, projection
 from fkflow.plot.fields import drift
+from fkflow.plot.scans import save_scan, scan
 
-__all__ = ["FORMATS", "convergence", "density", "drift", "pair", "plots", "projection", "save_all", "select"]
+__all__ = [
+    "FORMATS",
+    "convergence",
+    "density",
+    "drift",
+    "pair",
+    "plots",
+    "projection",
+    "save_all",
+    "save_scan",
+    "scan",
+    "select",
+]

@@ -14,6 +14,7 @@ from fkflow.errors import UsageError
 from fkflow.plot.densities import density, pair
 from fkflow.plot.energies import convergence, projection
 from fkflow.plot.fields import drift
+from fkflow.plot.style import undated
 from fkflow.results import Result
 from fkflow.store import atomic_write, make_folder
 
@@ -75,7 +76,3 @@ def save_all(
         atomic_write(path, buffer.getvalue())
         written.append(path)
     return written
-
-
-def undated(format: str) -> dict[str, None]:
-    return {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[format]

@@ -71,3 +71,8 @@ def label(name: str, unit: str) -> str:
     """`name` with its unit, such as "density (1/bohr³)", natural units left out."""
     unit = re.sub(r"\^(\d+)", r"$^\1$", shown_unit(unit))
     return f"{name} ({unit})" if unit else name
+
+
+def undated(format: str) -> dict[str, None]:
+    """Metadata of a picture without a date: the same result gives the same bytes."""
+    return {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[format]

@@ -14,7 +14,7 @@ from fkflow.cli import main
 from fkflow.errors import Interrupted, NumericalError
 from fkflow.progress import Bar, Lines
 
-COMMANDS = ["run", "measure", "show", "compare", "plot", "list", "init"]
+COMMANDS = ["run", "scan", "measure", "show", "compare", "plot", "list", "init"]
 
 
 @pytest.fixture(autouse=True)

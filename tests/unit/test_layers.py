@@ -1,4 +1,4 @@
-"""The direction of imports: cli → run → project → train, measure → gradients, paths, sampling, networks → system, …"""
+"""The direction of imports: cli → scan → run → project → train, measure → gradients, paths, sampling, networks → system, …"""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 #: lowest first; a module imports from its own layer and those before it, never in a circle
 LAYERS = (
     {"errors", "statistics", "system", "device", "parallel", "ranks", "joining"},
-    {"registry", "results", "schema", "folders", "progress"},
-    {"config", "checkpoints", "reader", "store", "landscape", "report"},
+    {"registry", "results", "scans", "schema", "folders", "hdf5", "progress"},
+    {"config", "grid", "checkpoints", "reader", "store", "scan_store", "landscape", "report"},
     {
         "logpsi",
         "molecular",
@@ -29,9 +29,10 @@ LAYERS = (
         "population",
         "extrapolation",
     },
-    {"train", "measure"},
+    {"train", "measure", "warm"},
     {"project"},
     {"run", "plot"},
+    {"scan"},
     {"cli", "__init__"},
     {"__main__"},
 )
