@@ -102,7 +102,7 @@ def _started(base: Loaded, overs: Sequence[Over], planned: Sequence[Planned], pa
     """The scan before its first point."""
     seed = run.drawn_seed() if seed is None else seed
     system = base.recipe.system
-    options = base.scan or ScanConfig()
+    options = base.scan or ScanConfig.model_validate({})
     return Scan(
         path=path,
         name=base.name,

@@ -90,7 +90,7 @@ def _write(file: h5py.File, scan: Scan) -> None:
             # words, lists and the like
             hdf5.text(parameters, axis.key, [json.dumps(value) for value in values], axis.long_name)
             dataset = parameters[axis.key]
-            dataset.attrs["json"] = True
+            dataset.attrs.update(units=axis.unit, json=True)
         hdf5.label(dataset, "point")
 
     points = file.create_group("points")
