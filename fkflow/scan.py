@@ -103,6 +103,8 @@ def _started(base: Loaded, overs: Sequence[Over], planned: Sequence[Planned], pa
     seed = run.drawn_seed() if seed is None else seed
     system = base.recipe.system
     options = base.scan or ScanConfig.model_validate({})
+    # --over in place of the recipe's own takes its unit with it
+    named = [text.partition("=")[0].strip() for text in options.over[:1]]
     return Scan(
         path=path,
         name=base.name,
@@ -114,7 +116,7 @@ def _started(base: Loaded, overs: Sequence[Over], planned: Sequence[Planned], pa
         resolved=store.impersonal(strict_json(base.recipe.resolved())),
         over=tuple(over.text for over in overs),
         axes=tuple(_axis(planned[0].loaded, over.key) for over in overs),
-        unit=options.unit,
+        unit=options.unit if named in ([], [overs[0].key]) else 1.0,
         warm=options.warm,
         seed=seed,
         version=fkflow.__version__,

@@ -241,14 +241,14 @@ def _enough(config: TrainConfig, state: TrainState, spread: float, unit: float) 
     """Whether the local energy spreads so little that more training would not pay.
 
     Measuring costs c·spread², and the spread falls about as 1/iterations: c·spread² + iterations is least where the
-    measurement costs half of the training.
+    measurement costs half of the training (a warm start counts what it was spared).
     """
     if spread * unit < config.stop_spread:
         return True
     if config.target_error is None or state.iteration < FEWEST:
         return False
     measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x) * ranks.world())
-    return measuring <= ENOUGH * state.iteration
+    return measuring <= ENOUGH * scheduled(config, state.iteration)
 
 
 def _energies(system: System, config: TrainConfig, state: TrainState, unit: float) -> Tensor:
