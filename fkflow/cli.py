@@ -448,6 +448,6 @@ def _present(result: Result | None, as_json: bool) -> None:
 
 
 def _present_scan(result: Scan, as_json: bool) -> None:
-    from fkflow import report, scans
+    from fkflow import report
 
-    typer.echo(report.to_json(result.summary()) if as_json else scans.text(result))
+    typer.echo(report.to_json(result.summary()) if as_json else report.scan_text(result))

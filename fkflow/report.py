@@ -9,7 +9,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fkflow import scans
 from fkflow.results import Comparison, Result, known_energy, strict_json, title, with_unit
+from fkflow.scans import Scan
 from fkflow.statistics import Estimate
 from fkflow.system import System
 
@@ -25,6 +27,11 @@ def to_json(value: Any) -> str:
 def result_text(result: Result) -> str:
     """A finished run in a few aligned lines, as wide as the terminal allows."""
     return result.describe(_width())
+
+
+def scan_text(scan: Scan) -> str:
+    """A scan as a table, as wide as the terminal allows."""
+    return scans.text(scan, _width())
 
 
 def about(system: System) -> dict[str, Any]:

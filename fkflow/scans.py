@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -209,8 +210,8 @@ def csv_text(scan: Scan) -> str:
     return buffer.getvalue()
 
 
-def text(scan: Scan) -> str:
-    """The table for people: energy(error), reference, difference, σ and seconds of every point."""
+def text(scan: Scan, width: int = 100) -> str:
+    """The table for people: energy(error), reference, difference, σ and seconds of every point; words end at `width`."""
     kinds = {point.kind for point in scan.points if point.kind}
     one_kind = f"{kinds.pop()} energies" if len(kinds) == 1 else "energies"
     lines = [f"{scan.title()}   " + with_unit(f"{one_kind} in", scan.energy_unit, bare=one_kind)]
@@ -221,8 +222,10 @@ def text(scan: Scan) -> str:
         rms = math.sqrt(math.fsum(each.z**2 for each in known) / len(known))
         lines.append(f"  {len(known)} of {len(scan.points)} points have a reference; root mean square of z: {rms:.2f}")
     sources = {point.reference.source for point in scan.points if point.reference}
-    lines += [f"  reference: {source}" for source in sorted(sources)]
-    lines += [f"  failed: {point.run}: {point.reason}" for point in scan.failed]
+    words = [f"reference: {source}" for source in sorted(sources)]
+    words += [f"failed: {point.run}: {point.reason}" for point in scan.failed]
+    for line in words:
+        lines += textwrap.wrap(line, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     lines += [f"  {'result':<8} {scan.path.as_posix()}", f"  {'plot':<8} fkflow plot {scan.folder}"]
     return "\n".join(lines)
 

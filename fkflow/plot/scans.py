@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from fkflow.plot.style import BLUE, GREEN, ORANGE, label, undated
@@ -39,7 +40,7 @@ def scan(result: Scan, ax: Axes) -> None:
         ax.plot(x, [e.value for e in best], color=colour, linewidth=0.8, alpha=0.6, zorder=2)
         ax.errorbar(
             x, [e.value for e in best], [e.error for e in best], fmt=marker, color=colour, markersize=MARKER,
-            elinewidth=1.2, capsize=2.5, label=name, zorder=3,
+            elinewidth=1.2, capsize=2.5, label=name or next((p.kind for p in done), None), zorder=3,
         )  # fmt: skip
         there = [point for point in points if point.reference]
         if there:
@@ -68,7 +69,9 @@ def scan(result: Scan, ax: Axes) -> None:
     ax.set_title(result.title(), fontsize="medium", wrap=True)
     handles, names = ax.get_legend_handles_labels()
     if handles and len(curves) <= MOST:
-        ax.legend(handles, names, frameon=False, fontsize="small")
+        # the curves, which have error bars, before what they are compared with
+        entries = sorted(zip(handles, names, strict=True), key=lambda e: not isinstance(e[0], ErrorbarContainer))
+        ax.legend(*zip(*entries, strict=True), frameon=False, fontsize="small")
 
 
 def differences(result: Scan, ax: Axes) -> None:
@@ -80,7 +83,8 @@ def differences(result: Scan, ax: Axes) -> None:
     curves = [(number, points) for number, points in curves if points]
     shown_ones = [point.comparison for _, points in curves for point in points]
     reach = max((abs(c.difference) + c.error for c in shown_ones if c), default=1.0)
-    power = 3 * math.floor(math.log10(reach) / 3) if reach > 0 and math.isfinite(reach) else 0
+    # numbers on the axis between about 0.3 and 300
+    power = 3 * math.floor((math.log10(reach) + 0.5) / 3) if reach > 0 and math.isfinite(reach) else 0
     ax.axhline(0.0, color="black", linewidth=0.8)
     apart = 0.12 * _gap(result)
     for index, (number, points) in enumerate(curves):

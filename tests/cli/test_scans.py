@@ -11,12 +11,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+
+from fkflow.cli import main
+
+#: what the fixture `refused` gives
+Refused = Callable[..., str]
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 #: ends by its target error, never by the clock
@@ -37,9 +43,8 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "fkflow", *map(str, arguments)]
 
 
-def fkflow(folder: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = ENVIRONMENT | environment
-    return subprocess.run(command(*arguments), cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+def fkflow(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
 
 
 def good(folder: Path, *arguments: object) -> str:
@@ -48,15 +53,21 @@ def good(folder: Path, *arguments: object) -> str:
     return done.stdout
 
 
-def refused(folder: Path, *arguments: object, **environment: str) -> str:
-    """The one line on stderr of a command that is refused, and that leaves every file as it was."""
-    before = files(folder)
-    done = fkflow(folder, *arguments, **environment)
-    assert done.returncode == 2 and done.stdout == "", (done.stdout, done.stderr)
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("fkflow: error: "), lines
-    assert files(folder) == before
-    return lines[0]
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """A function: the one line on stderr of a command, called in this process, that is refused and changes no file."""
+
+    def call(folder: Path, *arguments: object) -> str:
+        monkeypatch.chdir(folder)
+        before = files(folder)
+        code, captured = main([str(argument) for argument in arguments]), capsys.readouterr()
+        assert code == 2 and captured.out == "", (captured.out, captured.err)
+        lines = captured.err.splitlines()
+        assert len(lines) == 1 and lines[0].startswith("fkflow: error: "), lines
+        assert files(folder) == before
+        return lines[0]
+
+    return call
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -130,7 +141,7 @@ def test_the_same_seed_gives_the_same_scan(summary: dict[str, Any], tmp_path: Pa
     assert [p["energy"] for p in again["points"]] == [p["energy"] for p in summary["points"]]
 
 
-def test_show_plot_and_csv(copy: Path, summary: dict[str, Any]) -> None:
+def test_show_plot_and_csv(copy: Path, summary: dict[str, Any], refused: Refused) -> None:
     assert json.loads(good(copy, "show", "runs/double_well", "--json")) == summary
     table = good(copy, "show", "runs/double_well/scan.h5")
     assert table.splitlines()[0].startswith("double_well  a = 2   variational energies") and "root mean square" in table
@@ -146,7 +157,7 @@ def test_show_plot_and_csv(copy: Path, summary: dict[str, Any]) -> None:
     assert "scan" in refused(copy, "plot", "runs/double_well", "density")
 
 
-def test_a_scan_is_no_run(copy: Path) -> None:
+def test_a_scan_is_no_run(copy: Path, refused: Refused) -> None:
     for arguments in (["compare", "runs/double_well"], ["measure", "runs/double_well"]):
         assert "holds a scan: give the folder of one of its points" in refused(copy, *arguments)
     assert "holds a scan" in refused(copy, "run", "double_well", *TINY)
@@ -177,18 +188,22 @@ def test_dry_run_prints_the_points(tmp_path: Path) -> None:
         ([*SCAN, "--target-error", "0"], ["--target-error"]),
     ],
 )
-def test_wrong_input_leaves_nothing_behind(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+def test_wrong_input_leaves_nothing_behind(
+    tmp_path: Path, arguments: list[str], words: list[str], refused: Refused
+) -> None:
     line = refused(tmp_path, *arguments)
     assert all(word in line for word in words), line
     assert not list(tmp_path.iterdir())
 
 
-def test_several_ranks_are_refused(tmp_path: Path) -> None:
+def test_several_ranks_are_refused(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29511"}
-    assert "one process" in refused(tmp_path, *SCAN, **alone)
+    for name, value in alone.items():
+        monkeypatch.setenv(name, value)
+    assert "one process" in refused(tmp_path, *SCAN)
 
 
-def test_a_finished_scan_is_not_overwritten(copy: Path) -> None:
+def test_a_finished_scan_is_not_overwritten(copy: Path, refused: Refused) -> None:
     assert "already holds a scan" in refused(copy, *SCAN, "--seed", 3)
     assert "has seed 3" in refused(copy, *SCAN, "--seed", 4, "--resume")
     assert "another scan (there: train.iterations = 6)" in refused(
@@ -257,7 +272,7 @@ def test_killed_and_resumed_is_the_same_scan(undisturbed: dict[str, np.ndarray],
         assert np.array_equal(training(tmp_path / "runs/double_well" / name), expected), name
 
 
-def test_a_foreign_result_among_the_points_is_refused(copy: Path) -> None:
+def test_a_foreign_result_among_the_points_is_refused(copy: Path, refused: Refused) -> None:
     scan = copy / "runs/double_well"
     shutil.copy(scan / "height=1/result.h5", scan / "height=2/result.h5")
     line = refused(copy, *SCAN, "--resume")
@@ -310,7 +325,7 @@ def test_a_point_that_fails_does_not_end_the_scan(summary: dict[str, Any], tmp_p
 # ------------------------------------------------------------------------------------------------------ warm starts
 
 
-def test_a_run_starts_from_the_weights_of_another(finished: Path, tmp_path: Path) -> None:
+def test_a_run_starts_from_the_weights_of_another(finished: Path, tmp_path: Path, refused: Refused) -> None:
     """Without an iteration the weights are those of the other run, to the last bit; a cold start has others."""
     other = finished / "runs/double_well/height=1"
     still = [*TINY, "--set", "train.iterations=0"]
