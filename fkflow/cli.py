@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fkflow import interrupts, joining, ranks
-from fkflow.errors import FkflowError, ToleranceError, UsageError
+from fkflow.errors import FkflowError, NumericalError, ToleranceError, UsageError
 
 if TYPE_CHECKING:
+    from fkflow.config import Loaded
+    from fkflow.grid import Planned
     from fkflow.results import Result
+    from fkflow.scans import Scan
 
 app = typer.Typer(
     help="Quantum ground states by learning the drift of a Feynman-Kac diffusion.",
@@ -110,7 +113,7 @@ def run(
     if dry_run:
         from fkflow.report import to_json
 
-        loaded, *_ = recipe_or_result(recipe, settings)
+        loaded = _single(recipe_or_result(recipe, settings)[0])
         resolved = loaded.recipe.resolved()
         typer.echo(to_json(resolved) if as_json else config.to_toml(resolved).rstrip())
         return
@@ -118,6 +121,7 @@ def run(
 
     with joining.joined():
         loaded, earlier_seed, earlier_threads = recipe_or_result(recipe, settings)
+        _single(loaded)
         seed = earlier_seed if seed is None else seed
         threads = earlier_threads if threads is None else threads
         out = Path("runs") / loaded.name if out is None else out
@@ -129,6 +133,68 @@ def run(
                     loaded, out, seed=seed, device=str(device), threads=threads, resume=resume, progress=watcher
                 )
     _present(result, as_json)
+
+
+@app.command()
+def scan(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe.")],
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--over",
+            metavar="KEY=A:B:STEP",
+            help="What to vary, or KEY=[A, LIST]; several make a grid. Left out: what the recipe's section scan says.",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    target_error: Target = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the scan; left out: runs/<recipe>.")] = None,
+    seed: Seed = None,
+    device: On = Device.auto,
+    threads: Threads = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the folder's scan.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the recipe and the points and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe at many values of its parameters, each point started from its neighbour; a table and a plot."""
+    from fkflow import config, folders, grid, progress
+
+    if joining.launched()[1] > 1:
+        raise UsageError(
+            "a scan works in one process: start it without torchrun, or its points one by one with fkflow run"
+        )
+    settings = [*_targets(target_error, "train", "measure", "project"), *(overrides or ())]
+    base = config.load(recipe, settings)
+    given = over or (base.scan.over if base.scan else ())
+    if not given:
+        raise UsageError(f"{base.source} does not say what to scan: give --over {grid.FORM}")
+    overs = grid.parse_overs(given, "--over" if over else f"{base.source}: scan.over")
+    planned = grid.plan(base, overs)
+    if dry_run:
+        _show_plan(base, given, planned, as_json)
+        return
+    out = Path("runs") / base.name if out is None else out
+    with folders.claimed(out, resume, folders.prepare_scan):
+        from fkflow.scan import execute
+
+        with progress.watch(as_json) as watcher:
+            result = execute(
+                base,
+                overs,
+                planned,
+                out,
+                seed=seed,
+                device=str(device),
+                threads=threads,
+                resume=resume,
+                progress=watcher,
+            )
+    _present_scan(result, as_json)
+    if result.failed:
+        names = ", ".join(point.run for point in result.failed)
+        raise NumericalError(
+            f"{len(result.failed)} of {len(result.points)} points failed: {names}; --resume tries again"
+        )
 
 
 @app.command()
@@ -163,10 +229,14 @@ def measure(
 
 @app.command()
 def show(run: RunFolder, as_json: Json = False) -> None:
-    """Print the energies of a finished run."""
+    """Print the energies of a finished run, or the table of a scan."""
+    from fkflow.scan_store import find_scan, read_scan
     from fkflow.store import read_result
 
-    _present(read_result(run), as_json)
+    if (found := find_scan(run)) is not None:
+        _present_scan(read_scan(found), as_json)
+    else:
+        _present(read_result(run), as_json)
 
 
 # one line a paragraph: typer keeps the line breaks of a help text
@@ -211,9 +281,18 @@ def plot(
     out: Annotated[Path | None, typer.Option("--out", help="Folder; left out: RUN/plots.")] = None,
     only_list: Annotated[bool, typer.Option("--list", help="Print the names of the plots and stop.")] = False,
 ) -> None:
-    """Draw convergence, projection, densities, drift and trajectories of a run (all, or those named)."""
+    """Draw convergence, projection, densities, drift and trajectories of a run (all, or those named), or a scan."""
+    from fkflow.scan_store import find_scan, read_scan
     from fkflow.store import find_result, read_result
 
+    if (found := find_scan(run)) is not None:
+        from fkflow.plot import save_scan
+
+        if unknown := [name for name in names or () if name != "scan"]:
+            raise UsageError(f"{found.parent} has no plot called {unknown[0]!r}: it has scan")
+        written = "scan" if only_list else save_scan(read_scan(found), out or found.parent, str(format)).as_posix()
+        typer.echo(written)
+        return
     result = read_result(run)
     from fkflow.plot import absent, save_all, select
 
@@ -264,7 +343,11 @@ def list_(as_json: Json = False) -> None:
 
     models: list[Any] = list(registry.systems().values())
     systems = [report.about(model()) for model in models]
-    recipes = [{"recipe": name} | report.about(config.load(name).recipe.system) for name in registry.recipes()]
+    loaded = [(name, config.load(name)) for name in registry.recipes()]
+    recipes = [
+        {"recipe": name, "over": list(one.scan.over) if one.scan else None} | report.about(one.recipe.system)
+        for name, one in loaded
+    ]
     if as_json:
         typer.echo(report.to_json({"systems": systems, "recipes": recipes}))
     else:
@@ -365,6 +448,26 @@ def _targets(error: float | None, *sections: str) -> list[str]:
     ]
 
 
+def _single(loaded: Loaded) -> Loaded:
+    """The recipe of one run; raises UsageError if it is that of a scan."""
+    if loaded.scan is not None:
+        raise UsageError(f"{loaded.source} has a section [scan]: use fkflow scan {shlex.quote(loaded.source)}")
+    return loaded
+
+
+def _show_plan(base: Loaded, over: Sequence[str], planned: Sequence[Planned], as_json: bool) -> None:
+    """The base recipe and the points of a scan that is not run."""
+    from fkflow import config, report
+
+    resolved = base.recipe.resolved()
+    if as_json:
+        points = [{"run": point.name, "values": point.values} for point in planned]
+        typer.echo(report.to_json({"recipe": resolved, "over": list(over), "points": points}))
+    else:
+        lines = [config.to_toml(resolved), f"# {len(planned)} points, in this order"]
+        typer.echo("\n".join([*lines, *(f"#   {point.name}" for point in planned)]))
+
+
 def _again(arguments: Sequence[str]) -> str:
     """How to go on with what the command began."""
     if joining.launched()[1] > 1:
@@ -394,3 +497,9 @@ def _present(result: Result | None, as_json: bool) -> None:
         typer.echo(report.to_json(result.summary()))
     else:
         typer.echo(report.result_text(result))
+
+
+def _present_scan(result: Scan, as_json: bool) -> None:
+    from fkflow import report
+
+    typer.echo(report.to_json(result.summary()) if as_json else report.scan_text(result))

@@ -1,8 +1,8 @@
 """The recipe: how it is read and written, and what is said about a wrong one (`schema` says what is right).
 
 A recipe is a TOML file with the sections [system], [network], [train], [measure] and [project]; every key but
-`system.name` has a default. Anything wrong is a RecipeError of one sentence that names the file (or the
-``--set``), the key, what was given and what is allowed.
+`system.name` has a default. A further section [scan] makes it the recipe of a scan. Anything wrong is a RecipeError
+of one sentence that names the file (or the ``--set``), the key, what was given and what is allowed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -30,13 +30,14 @@ from fkflow.schema import (
     NetworkConfig,
     ProjectConfig,
     Recipe,
+    ScanConfig,
     TrainConfig,
 )
 from fkflow.system import System
 
 __all__ = [
-    "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "TrainConfig", "commented", "load", "parse",
-    "to_toml",
+    "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "ScanConfig", "TrainConfig", "commented",
+    "load", "parse", "read_value", "shortened", "to_toml", "with_values",
 ]  # fmt: skip
 
 
@@ -56,6 +57,8 @@ class Loaded:
     #: what messages call the file
     source: str
     overrides: tuple[str, ...] = ()
+    #: the section [scan], if it has one
+    scan: ScanConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,41 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
 
 def parse(text: str, source: str, overrides: Sequence[str] = ()) -> Loaded:
     """The same as `load`, from the text of a recipe whose file is called `source`. Raises RecipeError."""
+    tables, texts = _tables(text, source, overrides)
+    scan: ScanConfig | None = None
+    problems: list[_Problem] = []
+    if isinstance(tables.get("scan"), dict):
+        scan = _validated(ScanConfig, "scan", tables.pop("scan"), problems)
+    recipe = _build(tables, problems)
+    if recipe is None:
+        first, others = problems[0], len(problems) - 1
+        given = [texts[key] for key in first.keys if key in texts]
+        where = f"--set {shortened(given[0])}" if given else source
+        more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
+        raise RecipeError(f"{where}: {first.text}{more}")
+    return Loaded(recipe, Path(source).stem, text, source, tuple(overrides), scan)
+
+
+def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], RecipeError]]]) -> Loaded:
+    """The same recipe, no scan any more, with other values of some ``section.key``; each comes with what makes its error.
+
+    Raises the error of the first key that a problem is about.
+    """
+    tables, _ = _tables(loaded.text, loaded.source, loaded.overrides)
+    tables.pop("scan", None)
+    for path, (value, _wrong) in values.items():
+        section, key = path.split(".")
+        tables.setdefault(section, {})[key] = value
+    problems: list[_Problem] = []
+    recipe = _build(tables, problems)
+    if recipe is None:
+        wrong = next((values[key][1] for key in problems[0].keys if key in values), next(iter(values.values()))[1])
+        raise wrong(problems[0].text)
+    return replace(loaded, recipe=recipe, scan=None)
+
+
+def _tables(text: str, source: str, overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The sections of a recipe's text with the overrides in place, and each override by its ``section.key``."""
     try:
         tables = _parsed(text)
     except ValueError as exc:
@@ -93,15 +131,7 @@ def parse(text: str, source: str, overrides: Sequence[str] = ()) -> Loaded:
         if isinstance(table, dict):
             table[key] = value
         texts[f"{section}.{key}"] = override
-    problems: list[_Problem] = []
-    recipe = _build(tables, problems)
-    if recipe is None:
-        first, others = problems[0], len(problems) - 1
-        given = [texts[key] for key in first.keys if key in texts]
-        where = f"--set {_shortened(given[0])}" if given else source
-        more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
-        raise RecipeError(f"{where}: {first.text}{more}")
-    return Loaded(recipe, Path(source).stem, text, source, tuple(overrides))
+    return tables, texts
 
 
 def _read(name: str) -> tuple[str, bytes]:
@@ -160,30 +190,38 @@ def _split(override: str) -> tuple[str, str, Any]:
     path = [part.strip() for part in left.split(".")]
     if not equals or len(path) != 2 or not all(path):
         raise RecipeError(
-            f"--set {_shortened(override)}: it must have the form section.key=value, for example train.iterations=100"
+            f"--set {shortened(override)}: it must have the form section.key=value, for example train.iterations=100"
         )
-    right = right.strip()
+    return path[0], path[1], read_value(right.strip(), f"--set {shortened(override)}", bare=True)
+
+
+def read_value(text: str, given: str, bare: bool = False) -> Any:
+    """The TOML value of `text`; with `bare` a bare word, such as a path, counts as a string.
+
+    Raises RecipeError, which calls it `given`.
+    """
     try:
-        table = _parsed(f"value = {right}")
+        table = _parsed(f"value = {text}")
     except ValueError as exc:
-        if not re.fullmatch(r"""[A-Za-z_/~.][^\s"'\[\]{}=#,]*""", right):
+        # the folders of a scan's points have = and , in their names
+        if not bare or not re.fullmatch(r"""[A-Za-z_/~.][^\s"'\[\]{}=#,]*(/[^\s"'\[\]{}#]+)?""", text):
             raise RecipeError(
-                f"--set {_shortened(override)}: {_shortened(right) or 'nothing'} is not a TOML "
+                f"{given}: {shortened(text) or 'nothing'} is not a TOML "
                 'value; a number, true, "text" or [a, list] is allowed'
             ) from exc
-        table = {"value": right}
+        table = {"value": text}
     if set(table) != {"value"}:
-        raise RecipeError(f"--set {_shortened(override)}: it must set one key to one value on one line")
-    return path[0], path[1], table["value"]
+        raise RecipeError(f"{given}: it must set one key to one value on one line")
+    return table["value"]
 
 
 def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None:
     """The recipe of the parsed tables, or None with every problem appended."""
-    sections = ("system", *SECTIONS)
+    sections = ("system", *SECTIONS, "scan")
     for name, table in tables.items():
         if name not in sections:
             what = (
-                f"[{_shortened(_toml_key(name))}]"
+                f"[{shortened(_toml_key(name))}]"
                 if isinstance(table, dict)
                 else f"the key {_shown(name)} outside any section"
             )
@@ -249,7 +287,7 @@ def _validated(model: type[BaseModel], section: str, table: Any, problems: list[
         problems.append(
             _Problem(
                 (f"{section}.{key}",),
-                f"{section}.{_shortened(_toml_key(key))} is not a key of {owner}{did_you_mean(key, allowed)}; "
+                f"{section}.{shortened(_toml_key(key))} is not a key of {owner}{did_you_mean(key, allowed)}; "
                 f"allowed {'are' if len(allowed) > 1 else 'is'} {', '.join(allowed)}",
             )
         )
@@ -258,7 +296,7 @@ def _validated(model: type[BaseModel], section: str, table: Any, problems: list[
     except ValidationError as exc:
         for error in exc.errors():
             path = section + "".join(f"[{k}]" if isinstance(k, int) else f".{_toml_key(k)}" for k in error["loc"])
-            path = _shortened(path)
+            path = shortened(path)
             problems.append(_Problem((f"{section}.{error['loc'][0]}",), _sentence(model, path, error)))
         return None
 
@@ -303,7 +341,7 @@ def _allowed(field: FieldInfo) -> str:
     bounds = {
         name: getattr(mark, name) for mark in field.metadata for name in ("gt", "ge", "lt", "le") if hasattr(mark, name)
     }
-    words = {int: "a whole number", float: "a number"}.get(kind, str(kind))
+    words = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, str(kind))
     if "ge" in bounds and "le" in bounds:
         return f"{words} from {bounds['ge']:g} to {bounds['le']:g}"
     phrases = {"gt": "above {:g}", "ge": "of at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}
@@ -314,12 +352,12 @@ def _allowed(field: FieldInfo) -> str:
 def _shown(value: Any) -> str:
     """A value as it would stand in a recipe, cut to a length that suits a sentence."""
     try:
-        return _shortened(_toml_value(value))
+        return shortened(_toml_value(value))
     except ValueError:  # Python refuses to print integers of thousands of digits
         return "a value too long to print"
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """The text on one line, without what a terminal would obey rather than show, cut to a length that suits a sentence."""
     text = " ".join(text[:1000].split())
     text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

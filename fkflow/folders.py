@@ -9,7 +9,7 @@ import errno
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,7 @@ log = logging.getLogger("fkflow")
 
 RESULT = "result.h5"
 CHECKPOINT = "checkpoint.pt"
+SCAN = "scan.h5"
 LOCK = ".lock"
 
 #: what the system says of a lock that another process holds, and of a file system without locks
@@ -35,17 +36,17 @@ _held: dict[Path, int] = {}
 
 
 @contextmanager
-def claimed(out: Path, resume: bool) -> Iterator[None]:
-    """`out` made ready for a run (see `prepare_folder`) and locked; a run that ends before it wrote anything leaves nothing.
+def claimed(out: Path, resume: bool, prepare: Callable[[Path, bool], object] | None = None) -> Iterator[None]:
+    """`out` made ready for a run and locked; a run that ends before it wrote anything leaves nothing.
 
-    Raises UsageError as `prepare_folder` and `locked` do.
+    `prepare` is `prepare_folder` unless it is given. Raises UsageError as that and `locked` do.
     """
     created = missing(out)
     try:
         make_folder(out)
         # first: what is in there may belong to a run that is still going on
         with locked(out):
-            prepare_folder(out, resume)
+            (prepare or prepare_folder)(out, resume)
             yield
     except BaseException:
         with suppress(OSError):
@@ -138,10 +139,29 @@ def prepare_folder(out: Path, resume: bool) -> Path:
     try:
         if result.exists():
             raise UsageError(f"{out} already holds a finished run ({RESULT}): choose another --out, or remove it first")
+        if (out / SCAN).exists():
+            raise UsageError(f"{out} holds a scan ({SCAN}): choose another --out, or go on with fkflow scan --resume")
         if checkpoint.exists() and not resume:
             raise UsageError(f"{out} holds an unfinished run: continue it with --resume, or choose another --out")
         if resume and not checkpoint.exists():
             raise UsageError(f"{out} has no {CHECKPOINT} to resume from: leave out --resume to start a new run")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{out} cannot be used: {reason(error)}") from error
+    return make_folder(out)
+
+
+def prepare_scan(out: Path, resume: bool) -> Path:
+    """Make sure `out` can take a new scan (or, with `resume`, an unfinished one); creates it and returns it.
+
+    Raises UsageError if it holds a scan without `resume` (or none with it) or a run, is a file, or cannot be written.
+    """
+    try:
+        if (out / RESULT).exists() or (out / CHECKPOINT).exists():
+            raise UsageError(f"{out} holds a run, not a scan: choose another --out")
+        if (out / SCAN).exists() and not resume:
+            raise UsageError(f"{out} already holds a scan ({SCAN}): continue it with --resume, or choose another --out")
+        if resume and not (out / SCAN).exists():
+            raise UsageError(f"{out} has no {SCAN} to resume from: leave out --resume to start a new scan")
     except (OSError, ValueError) as error:
         raise UsageError(f"{out} cannot be used: {reason(error)}") from error
     return make_folder(out)
@@ -175,6 +195,8 @@ def find_result(run: str | Path) -> Path:
     path = Path(run)
     try:
         if path.is_dir():
+            if not (path / RESULT).exists() and (path / SCAN).exists():
+                raise StoreError(f"{path} holds a scan: give the folder of one of its points")
             if not (path / RESULT).exists() and (path / CHECKPOINT).exists():
                 raise StoreError(f"{path} holds an unfinished run: continue it with fkflow run ... --resume")
             path = path / RESULT

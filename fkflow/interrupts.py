@@ -57,7 +57,6 @@ class Signals:
         finally:
             self._at_once = False
 
-
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Within `at_once`: signals wait until the end of this, then they are obeyed."""

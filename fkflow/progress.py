@@ -48,6 +48,25 @@ class Silent:
     def close(self) -> None: ...
 
 
+class Numbered:
+    """The progress of one run of several: its stages carry the run's number and name."""
+
+    def __init__(self, progress: Progress, prefix: str) -> None:
+        self._progress, self._prefix = progress, prefix
+
+    def stage(self, name: str, total: float | None) -> None:
+        self._progress.stage(f"{self._prefix}  {name}", total)
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
+        self._progress.update(done, energy, error, note)
+
+    def log(self, line: str) -> None:
+        self._progress.log(f"{self._prefix}  {line}")
+
+    def close(self) -> None:
+        """The others may go on."""
+
+
 class Lines:
     """Progress as plain lines: one when a stage begins, then one every few seconds, one when it ends."""
 
@@ -82,17 +101,21 @@ class Lines:
             self._flush()
 
     def log(self, line: str) -> None:
-        # a log on a full disk, or a terminal that is gone, is no reason to end a run
-        with contextlib.suppress(OSError):
-            print(f"fkflow: {line}", file=sys.stderr, flush=True)
+        self._flush()
+        self._print(line)
 
     def close(self) -> None:
         self._flush()
 
     def _flush(self) -> None:
         if self._pending:
-            self.log(self._pending)
+            self._print(self._pending)
         self._pending = ""
+
+    def _print(self, line: str) -> None:
+        # a log on a full disk, or a terminal that is gone, is no reason to end a run
+        with contextlib.suppress(OSError):
+            print(f"fkflow: {line}", file=sys.stderr, flush=True)
 
 
 class Bar:

@@ -10,7 +10,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fkflow import scans
 from fkflow.results import Comparison, Result, known_energy, strict_json, title, with_unit
+from fkflow.scans import Scan
 from fkflow.statistics import Estimate
 from fkflow.summary import BLOCKS, summary_text
 from fkflow.system import System
@@ -33,6 +35,11 @@ def result_text(result: Result) -> str:
     return summary_text(result, _width())
 
 
+def scan_text(scan: Scan) -> str:
+    """A scan as a table, as wide as the terminal allows."""
+    return scans.text(scan, _width())
+
+
 def about(system: System) -> dict[str, Any]:
     """What ``fkflow list --json`` says of a system: name, parameters, reference energy and unit."""
     reference = system.reference()
@@ -45,13 +52,18 @@ def about(system: System) -> dict[str, Any]:
 
 
 def list_text(systems: Sequence[Mapping[str, Any]], recipes: Sequence[Mapping[str, Any]]) -> str:
-    """The systems and the shipped recipes (items of `about`, the latter with "recipe") for people."""
+    """The systems and the shipped recipes (items of `about`, the latter with "recipe" and "over") for people."""
     lines = ["Systems, with the defaults of their parameters (fkflow init SYSTEM writes a recipe):"]
     for item in systems:
         lines += _listed(item["system"], title("", item["parameters"]).strip() or "no parameters", item)
     lines += ["", "Shipped recipes (fkflow run RECIPE):"]
     for item in recipes:
-        lines += _listed(item["recipe"], title(item["system"], item["parameters"]), item)
+        if not item["over"]:
+            lines += _listed(item["recipe"], title(item["system"], item["parameters"]), item)
+    lines += ["", "Shipped scans (fkflow scan RECIPE):"]
+    for item in recipes:
+        if item["over"]:
+            lines += _wrapped(f"  {item['recipe']:<18} {item['system']} over {' and '.join(item['over'])}", 21)
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import fkflow
-from fkflow import config, ranks, store
+from fkflow import config, ranks, store, warm
 from fkflow.device import choose_device, choose_threads, keep_freed_memory
 from fkflow.errors import Interrupted, NumericalError, RankError, StoreError, UsageError
 from fkflow.interrupts import Signals
@@ -95,12 +95,14 @@ def execute(
     threads: int | None,
     resume: bool,
     progress: Progress,
+    signals: Signals | None = None,
 ) -> Result | None:
     """Train, measure and write out/result.h5; the checkpoint out/checkpoint.pt goes once the result is there.
 
-    Ctrl-C and SIGTERM write a checkpoint and raise Interrupted; `resume` goes on from it. Raises NumericalError (the
-    last good checkpoint is kept), StoreError if the disk refuses, UsageError if the checkpoint is another recipe's,
-    RankError if another rank ended. Rank 0 alone reads and writes files; the others return None.
+    Ctrl-C and SIGTERM write a checkpoint and raise Interrupted; `resume` goes on from it. `signals` are those of
+    a caller with more to do. Raises NumericalError (the last good checkpoint is kept), StoreError if the disk refuses,
+    UsageError if the checkpoint is another recipe's, RankError if another rank ended. Rank 0 alone reads and writes files;
+    the others return None.
     """
     started = time.time()
     checkpoint = out / store.CHECKPOINT
@@ -109,11 +111,11 @@ def execute(
         saved = ranks.share(store.load_checkpoint(checkpoint) if ranks.rank() == 0 else {})
         _same_recipe(saved, loaded, checkpoint, seed)
         seed = int(saved["seed"])
-    seed = ranks.share(_drawn() if seed is None else seed)
+    seed = ranks.share(drawn_seed() if seed is None else seed)
     keeper = store.Keeper(checkpoint)
-    with Signals() as signals, _notices(progress):
+    with Signals() if signals is None else nullcontext(signals) as noted, _notices(progress):
         try:
-            return _execute(loaded, keeper, saved, seed, device, threads, progress, signals, started)
+            return _execute(loaded, keeper, saved, seed, device, threads, progress, noted, started)
         except RankError as error:
             raise keeper.left(error) from error
 
@@ -134,6 +136,13 @@ def _execute(
         with signals.at_once():
             ranks.check_share("train.walkers", loaded.recipe.train.walkers)
             ready = prepare(loaded, seed=seed, device=device, threads=threads)
+            source = loaded.recipe.train.source
+            if saved is None and source is not None:
+                fitting = warm.layout(ready.net)
+                warm.copy_weights(
+                    ready.net, ranks.share(warm.read_weights(source, fitting) if not ranks.rank() else {})
+                )
+                progress.log(f"starting from the weights of {source}")
             state = begin(ready.net, ready.landscape, loaded.recipe.train, seed, ready.device)
         if saved is not None:
             try:
@@ -150,6 +159,7 @@ def _execute(
         problem = keeper.save()
         words = f"stopped at iteration {len(records)}" if records else "stopped before the first iteration"
         raise keeper.left(Interrupted(f"{words}; {problem}" if problem else words)) from None
+
     def save(measured: dict[str, Any]) -> None:
         keeper.note({**_content(ready, state, records), "measured": measured}, state.iteration)
         _save(keeper, progress)
@@ -262,7 +272,7 @@ def measure_again(
     ready = prepare(loaded, seed=trained_seed, device=device, threads=threads)
     load_weights(ready.net, old)
     # another seed than the first measurement's, unless asked for the same
-    measured_seed = ranks.share(_drawn() if seed is None else seed)
+    measured_seed = ranks.share(drawn_seed() if seed is None else seed)
     x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)
     unchanged = "the earlier result is unchanged"
     with Signals() as signals, _notices(progress):
@@ -289,7 +299,7 @@ def measure_again(
     return result
 
 
-def _drawn() -> int:
+def drawn_seed() -> int:
     """A seed nobody asked for; it is recorded all the same."""
     return int(np.random.SeedSequence().generate_state(1)[0])
 

@@ -48,6 +48,10 @@ class TrainConfig(Section):
         filled = {**ESTIMATOR_DEFAULTS.get(str(given.get("estimator")), {}), **given}
         return {**OPTIMISER_DEFAULTS.get(str(filled.get("optimiser")), {}), **filled}
 
+    # the recipe says `from`, a word Python keeps for itself
+    source: str | None = Field(
+        None, alias="from", description="finished run whose weights to start from; if left out, none"
+    )
     estimator: Literal["covariance", "pathwise", "local_energy"] = Field(
         "covariance", description="gradient: covariance, pathwise or local_energy (for comparison)"
     )
@@ -88,6 +92,13 @@ class TrainConfig(Section):
         description="train only until measuring to this error is cheap; if left out, all iterations",
     )
     seconds: float | None = Field(None, gt=0, le=1e9, description="time budget; if left out, none")
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _check_source(cls, value: Any) -> Any:
+        if value is not None and not (isinstance(value, str) and value.strip() and "\0" not in value):
+            raise ValueError('it must be the folder of a finished run, such as "runs/h2", or its result.h5')
+        return value
 
 
 class MeasureConfig(Section):
@@ -138,6 +149,23 @@ class ProjectConfig(Section):
                 "it must be a list of up to 8 different numbers above 0 and at most 10, such as [0.04, 0.01]"
             )
         return tuple(float(dt) for dt in listed)
+
+
+class ScanConfig(Section):
+    """What a scan varies, and how it is drawn."""
+
+    over: tuple[str, ...] = Field(
+        (), description='what to vary, such as ["system.R=0.6:6:0.2"]; the first key is the x axis'
+    )
+    unit: float = Field(1.0, gt=0, le=1e9, description="the first key is drawn in units of this")
+    warm: bool = Field(True, description="each point starts from the weights of the nearest finished one")
+
+    @field_validator("over", mode="before")
+    @classmethod
+    def _check_over(cls, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
+            raise ValueError('it must be a list of texts, such as ["system.R=0.6:6:0.2"]')
+        return tuple(value)
 
 
 def _none_or_at_least(value: int, least: int) -> int:
@@ -208,7 +236,7 @@ class Recipe(Section):
     def resolved(self) -> dict[str, dict[str, Any]]:
         """Every key of every section with its value, in the recipe's own names and plain types."""
         system = {"name": self.system.key, **self.system.parameters()}
-        return _plain({"system": system, **{name: getattr(self, name).model_dump() for name in SECTIONS}})
+        return _plain({"system": system, **{name: getattr(self, name).model_dump(by_alias=True) for name in SECTIONS}})
 
 
 #: the sections beside [system]

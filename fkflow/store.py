@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from fkflow import hdf5
 from fkflow.checkpoints import Keeper, load_checkpoint, save_checkpoint
 from fkflow.folders import CHECKPOINT, RESULT, atomic_write, find_result, make_folder, prepare_folder
 from fkflow.reader import COLUMNS, FORMAT, FORMAT_VERSION, read_result
@@ -57,19 +58,19 @@ def write_result(
     charges = system.nuclei()
     result = Result(
         path=path,
-        name=_impersonal(loaded.name),
+        name=impersonal(loaded.name),
         system=str(resolved["system"].get("name", system.key)),
-        parameters=_impersonal(strict_json(system.parameters())),
+        parameters=impersonal(strict_json(system.parameters())),
         particles=int(system.particles),
         dimensions=int(system.dimensions),
         energy_unit=system.energy_unit,
         length_unit=system.length_unit,
         nuclei=None if charges is None else np.array(charges.positions, dtype=float).reshape(-1, 3),
         reference=system.reference(),
-        recipe_text=_impersonal(loaded.text),
-        recipe_source=_impersonal(Path(loaded.source).name),
-        resolved=_impersonal(strict_json(resolved)),
-        provenance=_impersonal(strict_json(provenance)),
+        recipe_text=impersonal(loaded.text),
+        recipe_source=impersonal(Path(loaded.source).name),
+        resolved=impersonal(strict_json(resolved)),
+        provenance=impersonal(strict_json(provenance)),
         training=_columns(records),
         measurement=measurement,
         model={name: tensor.detach().cpu().numpy() for name, tensor in model_state.items()},
@@ -98,24 +99,24 @@ def _write(file: h5py.File, result: Result) -> None:
         particles=result.particles,
         dimensions=result.dimensions,
     )
-    _text(config, "recipe", result.recipe_text, "recipe as written (TOML)")
-    _text(config, "resolved", json.dumps(result.resolved), "recipe with all defaults and overrides (JSON)")
+    hdf5.text(config, "recipe", result.recipe_text, "recipe as written (TOML)")
+    hdf5.text(config, "resolved", json.dumps(result.resolved), "recipe with all defaults and overrides (JSON)")
     if result.nuclei is not None:
-        nuclei = _array(config, "nuclei", result.nuclei, result.length_unit, "positions of the nuclei")
-        _label(nuclei, "nucleus", "component")
+        nuclei = hdf5.array(config, "nuclei", result.nuclei, result.length_unit, "positions of the nuclei")
+        hdf5.label(nuclei, "nucleus", "component")
 
-    _mapping(file.create_group("provenance"), {**result.provenance, "seconds": result.seconds})
+    hdf5.mapping(file.create_group("provenance"), {**result.provenance, "seconds": result.seconds})
 
     training = file.create_group("training")
     for name, column in result.training.items():
         unit, long_name = COLUMNS.get(name, ("", name.replace("_", " ")))
-        _array(training, name, column, result.energy_unit if unit == "energy" else unit, long_name)
+        hdf5.array(training, name, column, result.energy_unit if unit == "energy" else unit, long_name)
     if "iteration" in training:
         training["iteration"].make_scale("iteration")
         for name in result.training:
             if name != "iteration":
                 training[name].dims[0].attach_scale(training["iteration"])
-                _label(training[name], "iteration")
+                hdf5.label(training[name], "iteration")
 
     _write_energy(file.create_group("energy"), result)
     for group in ("density", "pair"):
@@ -131,17 +132,17 @@ def _write(file: h5py.File, result: Result) -> None:
 
     if result.measurement.trajectories is not None:
         _write_trajectories(file.create_group("trajectories"), result.measurement.trajectories, result)
-    samples = _array(
+    samples = hdf5.array(
         file,
         "samples",
         result.measurement.samples,
         result.length_unit,
         "equilibrated walkers, distributed as psi^2",
     )
-    _label(samples, "walker", "particle", "component")
+    hdf5.label(samples, "walker", "particle", "component")
     model = file.create_group("model")
     for name, weights in result.model.items():
-        _array(model, name, weights, "", f"network weights {name}")
+        hdf5.array(model, name, weights, "", f"network weights {name}")
 
 
 def _write_energy(group: h5py.Group, result: Result) -> None:
@@ -161,11 +162,11 @@ def _write_energy(group: h5py.Group, result: Result) -> None:
         units=result.energy_unit,
         long_name=bound if result.measurement.curl is None else path_average,
     )
-    _mapping(variational, {"warnings": list(result.measurement.warnings)})
+    hdf5.mapping(variational, {"warnings": list(result.measurement.warnings)})
     if result.measurement.projection is not None:
         _write_projection(group.create_group("projected"), result.measurement.projection, result)
-    blocks = _array(variational, "blocks", measured.blocks, result.energy_unit, "block means of the local energy")
-    _label(blocks, "block")
+    blocks = hdf5.array(variational, "blocks", measured.blocks, result.energy_unit, "block means of the local energy")
+    hdf5.label(blocks, "block")
     if result.reference is not None:
         reference = group.create_group("reference")
         reference.attrs.update(
@@ -193,9 +194,9 @@ def _write_projection(group: h5py.Group, projection: Projection, result: Result)
         units=energy,
         long_name="energy projected to the exact ground state, extrapolated to time step 0",
     )
-    _mapping(group, {"warnings": list(projection.warnings)})
-    _label(_array(group, "blocks", projection.blocks, energy, "block means at the smallest time step"), "block")
-    steps = _array(group, "time_step", projection.time_steps, time, "time step of the moves")
+    hdf5.mapping(group, {"warnings": list(projection.warnings)})
+    hdf5.label(hdf5.array(group, "blocks", projection.blocks, energy, "block means at the smallest time step"), "block")
+    steps = hdf5.array(group, "time_step", projection.time_steps, time, "time step of the moves")
     steps.make_scale("time_step")
     for name, values, unit, words in (
         ("energy", projection.energies, energy, "projected energy at each time step"),
@@ -205,53 +206,54 @@ def _write_projection(group: h5py.Group, projection: Projection, result: Result)
         ("population_bias", projection.population_biases, energy, "bias that a population of fixed size would have"),
         ("resampled", projection.resampled, "", "walkers had to be resampled"),
     ):
-        _scaled(_array(group, name, values, unit, words), [steps])
+        _scaled(hdf5.array(group, name, values, unit, words), [steps])
     curve = projection.curve.reshape(-1, 4)
-    times = _array(group, "imaginary_time", curve[:, 0], time, "imaginary time of the projection")
+    times = hdf5.array(group, "imaginary_time", curve[:, 0], time, "imaginary time of the projection")
     times.make_scale("imaginary_time")
     for column, name, words in (
         (1, "energy_by_time", "energy at the smallest time step against imaginary time"),
         (2, "energy_by_time_error", "its statistical error"),
         (3, "fall_error", "statistical error of its distance from the variational energy"),
     ):
-        _scaled(_array(group, name, curve[:, column], energy, words), [times])
+        _scaled(hdf5.array(group, name, curve[:, column], energy, words), [times])
 
 
 def _write_histogram(group: h5py.Group, histogram: Histogram) -> None:
     group.attrs.update(measure=histogram.measure, long_name=histogram.long_name)
     scales = _write_axes(group, histogram.axes)
-    _scaled(_array(group, "variational", histogram.values, histogram.unit, histogram.long_name), scales)
-    errors = _array(group, "variational_error", histogram.errors, histogram.unit, f"error of {histogram.long_name}")
+    _scaled(hdf5.array(group, "variational", histogram.values, histogram.unit, histogram.long_name), scales)
+    errors = hdf5.array(group, "variational_error", histogram.errors, histogram.unit, f"error of {histogram.long_name}")
     _scaled(errors, scales)
     if histogram.exact is not None:
         words = f"exact {histogram.long_name} of the ground state"
-        _scaled(_array(group, "exact", histogram.exact, histogram.unit, words), scales)
+        _scaled(hdf5.array(group, "exact", histogram.exact, histogram.unit, words), scales)
     if histogram.projected is not None and histogram.projected_errors is not None:
         words = f"{histogram.long_name}, of the exact ground state"
-        _scaled(_array(group, "projected", histogram.projected, histogram.unit, words), scales)
+        _scaled(hdf5.array(group, "projected", histogram.projected, histogram.unit, words), scales)
         _scaled(
-            _array(group, "projected_error", histogram.projected_errors, histogram.unit, f"error of {words}"), scales
+            hdf5.array(group, "projected_error", histogram.projected_errors, histogram.unit, f"error of {words}"),
+            scales,
         )
 
 
 def _write_drift(group: h5py.Group, field: DriftField, length: str) -> None:
     group.attrs["moved"] = field.moved
     scales = _write_axes(group, field.axes)
-    vectors = _array(group, "vectors", field.vectors, f"1/{length}", "drift grad log psi of the moved particle")
+    vectors = hdf5.array(group, "vectors", field.vectors, f"1/{length}", "drift grad log psi of the moved particle")
     _scaled(vectors, scales)
     vectors.dims[len(scales)].label = "component"
-    _scaled(_array(group, "log_psi", field.log_psi, "", "log psi up to a constant"), scales)
-    positions = _array(group, "positions", field.positions, length, "where the particles stood")
-    _label(positions, "particle", "component")
+    _scaled(hdf5.array(group, "log_psi", field.log_psi, "", "log psi up to a constant"), scales)
+    positions = hdf5.array(group, "positions", field.positions, length, "where the particles stood")
+    hdf5.label(positions, "particle", "component")
 
 
 def _write_trajectories(group: h5py.Group, trajectories: Trajectories, result: Result) -> None:
     words = "imaginary time of the trajectories"
-    times = _array(group, "imaginary_time", trajectories.times, f"1/{result.energy_unit}", words)
+    times = hdf5.array(group, "imaginary_time", trajectories.times, f"1/{result.energy_unit}", words)
     times.make_scale("imaginary_time")
     words = "walkers moving under the drift"
-    positions = _array(group, "positions", trajectories.positions, result.length_unit, words)
-    _label(positions, "walker", "imaginary_time", "particle", "component")
+    positions = hdf5.array(group, "positions", trajectories.positions, result.length_unit, words)
+    hdf5.label(positions, "walker", "imaginary_time", "particle", "component")
     positions.dims[1].attach_scale(times)
 
 
@@ -259,9 +261,9 @@ def _write_axes(group: h5py.Group, axes: Sequence[Axis]) -> list[h5py.Dataset]:
     group.attrs["axes"] = [axis.name for axis in axes]
     scales = []
     for axis in axes:
-        scale = _array(group, axis.name, axis.centres, axis.unit, axis.long_name)
+        scale = hdf5.array(group, axis.name, axis.centres, axis.unit, axis.long_name)
         scale.make_scale(axis.name)
-        _array(group, f"{axis.name}_edges", axis.edges, axis.unit, f"bin edges of {axis.long_name}")
+        hdf5.array(group, f"{axis.name}_edges", axis.edges, axis.unit, f"bin edges of {axis.long_name}")
         scales.append(scale)
     return scales
 
@@ -270,44 +272,6 @@ def _scaled(dataset: h5py.Dataset, scales: Sequence[h5py.Dataset]) -> None:
     for dimension, scale in enumerate(scales):
         dataset.dims[dimension].attach_scale(scale)
         dataset.dims[dimension].label = scale.name.rsplit("/", 1)[-1]
-
-
-def _label(dataset: h5py.Dataset, *labels: str) -> None:
-    for dimension, label in enumerate(labels):
-        dataset.dims[dimension].label = label
-
-
-def _array(group: h5py.Group, name: str, values: Any, unit: str, long_name: str) -> h5py.Dataset:
-    values = np.asarray(values)
-    if values.dtype.kind not in "biuf":
-        raise TypeError(f"{group.name}/{name}: only numbers are stored, not {values.dtype}")
-    # filters (here the checksum) need chunks, which scalars and empty arrays cannot have
-    checksum = values.ndim > 0 and values.size > 0
-    dataset = group.create_dataset(name, data=values, fletcher32=True if checksum else None)
-    dataset.attrs.update(units=unit, long_name=long_name)
-    return dataset
-
-
-def _text(group: h5py.Group, name: str, text: str, long_name: str) -> None:
-    dataset = group.create_dataset(name, data=text, dtype=h5py.string_dtype("utf-8"))
-    dataset.attrs.update(units="", long_name=long_name)
-
-
-def _mapping(group: h5py.Group, values: Mapping[str, Any]) -> None:
-    """Plain values as attributes, nested mappings as groups, None as an empty attribute."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            _mapping(group.create_group(key), value)
-        elif value is None:
-            group.attrs[key] = h5py.Empty("f8")
-        elif isinstance(value, str | bool | int | float):
-            group.attrs[key] = value
-        elif all(isinstance(item, str) for item in value):
-            group.attrs.create(key, list(value), shape=(len(value),), dtype=h5py.string_dtype("utf-8"))
-        elif all(isinstance(item, bool | int | float) for item in value):
-            group.attrs[key] = np.asarray(value)
-        else:
-            group.attrs[key] = json.dumps(value)
 
 
 def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -319,7 +283,7 @@ def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     }
 
 
-def _impersonal(value: Any) -> Any:
+def impersonal(value: Any) -> Any:
     """`value` with the home folder's path, which often holds a user name, written as ``~``; text made proper UTF-8."""
     if isinstance(value, str):
         # names of files need not be text, and HDF5 ends a text at a null character
@@ -327,7 +291,7 @@ def _impersonal(value: Any) -> Any:
         home = os.path.expanduser("~").rstrip("/\\")
         return re.sub(re.escape(home) + r"(?![\w.-])", "~", value) if len(home) > 1 else value
     if isinstance(value, Mapping):
-        return {key: _impersonal(item) for key, item in value.items()}
+        return {key: impersonal(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_impersonal(item) for item in value]
+        return [impersonal(item) for item in value]
     return value

@@ -74,6 +74,10 @@ class System(BaseModel):
         """
         return None
 
+    def published(self) -> tuple[Reference, ...]:
+        """Other published energies at these parameters, less accurate than the reference or not converged."""
+        return ()
+
     def nuclei(self) -> Nuclei | None:
         """Point charges whose Coulomb singularities V has; None for smooth potentials."""
         return None

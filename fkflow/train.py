@@ -62,6 +62,8 @@ FEWEST_WALKERS = 256
 ENOUGH, MEASURING, FEWEST = 0.5, 8.0, 10
 #: iterations in a row that say so and end the training, where there is a target error
 HURRIED = 5
+#: iterations of the schedules of rate, damping and walkers that training from the weights of another run leaves out
+HEAD_START = 80
 #: norm beyond which a gradient for Adam is scaled down
 MOST_GRADIENT = 10.0
 #: steps taken back in a row before training gives up, and what may then help
@@ -160,6 +162,11 @@ def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, se
     return TrainState(net, walkers, generator, spring, adam)
 
 
+def scheduled(config: TrainConfig, iteration: int) -> int:
+    """Where in the schedules of rate, damping and walkers an iteration stands; a warm start has a head start."""
+    return iteration + (HEAD_START if config.source is not None else 0)
+
+
 def walkers_at(config: TrainConfig, iteration: int) -> int:
     """How many walkers this rank moves in an iteration: its share of all that the iteration uses.
 
@@ -168,6 +175,7 @@ def walkers_at(config: TrainConfig, iteration: int) -> int:
     """
     if config.optimiser != "spring":
         return config.walkers // ranks.world()
+    iteration = scheduled(config, iteration)
     share = 4 if 2 * iteration < config.grow else 2 if iteration < config.grow else 1
     return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share) // ranks.world()
 
@@ -187,8 +195,9 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         if state.snapshot is None:
             state.snapshot = _snapshot(state)
         _grow(config, state)
-        rate = config.rate * state.caution / (1 + state.iteration / config.decay)
-        damping = config.damping + config.damping_start * math.exp(-state.iteration / config.damping_decay)
+        along = scheduled(config, state.iteration)
+        rate = config.rate * state.caution / (1 + along / config.decay)
+        damping = config.damping + config.damping_start * math.exp(-along / config.damping_decay)
         # after trouble, smaller steps and a system that is further from singular
         damping = damping / state.caution
         energies = ranks.gather(_energies(system, config, state, unit))
@@ -236,14 +245,14 @@ def _enough(config: TrainConfig, state: TrainState, spread: float, unit: float) 
     """Whether the local energy spreads so little that more training would not pay.
 
     Measuring costs c·spread², and the spread falls about as 1/iterations: c·spread² + iterations is least where the
-    measurement costs half of the training.
+    measurement costs half of the training (a warm start counts what it was spared).
     """
     if spread * unit < config.stop_spread:
         return True
     if config.target_error is None or state.iteration < FEWEST:
         return False
     measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x) * ranks.world())
-    return measuring <= ENOUGH * state.iteration
+    return measuring <= ENOUGH * scheduled(config, state.iteration)
 
 
 def _energies(system: System, config: TrainConfig, state: TrainState, unit: float) -> Tensor:

@@ -133,7 +133,9 @@ class Molecule(Coulomb):
 
 
 class _Bond(Coulomb):
-    R: float = Field(1.401, ge=CLOSEST, le=FARTHEST, description="distance of the nuclei (bohr)")
+    R: float = Field(
+        1.401, ge=CLOSEST, le=FARTHEST, description="distance of the nuclei (bohr)", json_schema_extra={"unit": "bohr"}
+    )
 
 
 class H2(_Bond):
@@ -152,7 +154,9 @@ class H2Plus(_Bond):
 
     key: ClassVar[str] = "h2plus"
     particles: ClassVar[int] = 1
-    R: float = Field(2.0, ge=CLOSEST, le=FARTHEST, description="distance of the nuclei (bohr)")
+    R: float = Field(
+        2.0, ge=CLOSEST, le=FARTHEST, description="distance of the nuclei (bohr)", json_schema_extra={"unit": "bohr"}
+    )
 
     def nuclei(self) -> Nuclei:
         """Protons at z = ±R/2."""
@@ -164,7 +168,9 @@ class HeHPlus(_Bond):
 
     key: ClassVar[str] = "heh_plus"
     particles: ClassVar[int] = 2
-    R: float = Field(1.4632, ge=CLOSEST, le=FARTHEST, description="distance of the nuclei (bohr)")
+    R: float = Field(
+        1.4632, ge=CLOSEST, le=FARTHEST, description="distance of the nuclei (bohr)", json_schema_extra={"unit": "bohr"}
+    )
 
     def nuclei(self) -> Nuclei:
         """Charge 2 at z = −R/2, charge 1 at z = +R/2."""

@@ -46,6 +46,23 @@ _BOSONS = {
     (6, 15.0, 0.5): (14.170426, 2e-5, _DIAGONALISED),
 }
 
+MUJAL = "Mujal et al., PRA 96 043614 (2017): diagonalisation, an upper bound that is not converged for N > 2"
+#: particles → (g/2, energy) at s = 1/2, omega = 1, in the digits printed
+_MUJAL = {
+    2: (
+        (0.5, 2.1270298), (1.0, 2.22929013), (1.5, 2.31223089), (2.0, 2.38024308),
+        (3.0, 2.48424506), (4.0, 2.55968231), (5.0, 2.61702041), (8.0, 2.73037628),
+    ),
+    3: (
+        (0.5, 3.37160356), (1.0, 3.65899328), (1.5, 3.88644023), (2.0, 4.07020004),
+        (3.0, 4.34758908), (4.0, 4.5463124), (5.0, 4.69580089), (8.0, 4.98660874),
+    ),
+    4: (
+        (0.5, 4.72648116), (1.0, 5.27050307), (1.5, 5.69459725), (2.0, 6.03514291),
+        (3.0, 6.54814724), (4.0, 6.91559696), (5.0, 7.1916805), (8.0, 7.72579281),
+    ),
+}  # fmt: skip
+
 _SIMS = "Sims, Hagstrom, JCP 124 094101 (2006)"
 _PACHUCKI = "Pachucki, PRA 82 032509 (2010)"
 _SPHEROIDAL = "prolate spheroidal coordinates"
@@ -94,6 +111,16 @@ def bosons(particles: int, g: float, s: float) -> Reference | None:
     for (n, g_table, s_table), entry in _BOSONS.items():
         if n == particles and same(g, g_table) and same(s, s_table):
             return Reference(*entry)
+    return None
+
+
+def mujal(particles: int, g: float, s: float) -> Reference | None:
+    """Published upper bound of 2D Gaussian bosons at omega = 1, or None; its error is that of the printed digits."""
+    if not same(s, 0.5):
+        return None
+    for half, energy in _MUJAL.get(particles, ()):
+        if same(g, 2 * half):
+            return Reference(energy, 1e-8, MUJAL)
     return None
 
 

@@ -10,8 +10,9 @@ from fkflow.plot.densities import density, density_map, pair
 from fkflow.plot.energies import convergence, projection
 from fkflow.plot.fields import conditional, drift
 from fkflow.plot.paths import trajectories
+from fkflow.plot.scans import save_scan, scan
 
 __all__ = [
     "FORMATS", "absent", "conditional", "convergence", "density", "density_map", "drift", "pair", "plots", "projection",
-    "save", "save_all", "select", "trajectories",
+    "save", "save_all", "save_scan", "scan", "select", "trajectories",
 ]  # fmt: skip

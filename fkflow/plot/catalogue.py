@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,9 @@ from fkflow.plot.energies import convergence, projection
 from fkflow.plot.fields import conditional, drift
 from fkflow.plot.missing import KINDS, lacking
 from fkflow.plot.paths import trajectories
-from fkflow.plot.style import LOOK
+from fkflow.plot.style import LOOK, written
 from fkflow.results import Result
-from fkflow.store import atomic_write, make_folder
+from fkflow.store import make_folder
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -88,16 +87,7 @@ def save_all(
 
 def save(draw: Callable[[Axes], None], path: Path, dpi: int = 150) -> Path:
     """Draw one picture into a file whose ending is one of FORMATS; the same picture gives the same bytes."""
-    format = path.suffix.removeprefix(".")
     with rc_context(LOOK):
         figure = Figure(figsize=(6.4, 4.4))
         draw(figure.add_subplot())
-        buffer = io.BytesIO()
-        # no date in the file
-        figure.savefig(buffer, format=format, dpi=dpi, bbox_inches="tight", metadata=_undated(format))
-    atomic_write(path, buffer.getvalue())
-    return path
-
-
-def _undated(format: str) -> dict[str, None]:
-    return {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[format]
+        return written(figure, path, dpi)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,11 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 from fkflow.results import Axis, Result, shown_unit
+from fkflow.store import atomic_write
 
 # colours of Okabe and Ito (2008), and a map that grows monotonically in lightness
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -111,3 +115,18 @@ def label(name: str, unit: str) -> str:
     """`name` with its unit, such as "density (1/bohr³)", natural units left out."""
     unit = re.sub(r"\^(\d+)", r"$^\1$", shown_unit(unit))
     return f"{name} ({unit})" if unit else name
+
+
+def written(figure: Figure, path: Path, dpi: int) -> Path:
+    """Save a figure in the format that the ending says, atomically; the same picture gives the same bytes."""
+    format = path.suffix.removeprefix(".")
+    buffer = io.BytesIO()
+    # no date in the file
+    figure.savefig(buffer, format=format, dpi=dpi, bbox_inches="tight", metadata=_undated(format))
+    atomic_write(path, buffer.getvalue())
+    return path
+
+
+def _undated(format: str) -> dict[str, None]:
+    """Metadata of a picture without a date: the same result gives the same bytes."""
+    return {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[format]

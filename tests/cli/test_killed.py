@@ -41,7 +41,9 @@ def child(folder: Path, log: Path, arguments: list[str]) -> None:
 
 def start(folder: Path, *more: str) -> multiprocessing.Process:
     # forked: torch is imported once
-    process = multiprocessing.get_context("fork").Process(target=child, args=(folder, folder / "log", [*COMMAND, *more]))
+    process = multiprocessing.get_context("fork").Process(
+        target=child, args=(folder, folder / "log", [*COMMAND, *more])
+    )
     process.start()
     return process
 

@@ -1,4 +1,4 @@
-"""The direction of imports: cli → run → project → train, measure → gradients, paths, sampling, networks → system, …"""
+"""The direction of imports: cli → scan → run → project → train, measure → gradients, paths, sampling, networks → system, …"""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 #: lowest first; a module imports from its own layer and those before it, never in a circle
 LAYERS = (
     {"errors", "statistics", "system", "device", "parallel", "ranks", "joining", "seal"},
-    {"registry", "results", "schema", "folders", "progress", "interrupts"},
-    {"config", "checkpoints", "reader", "store", "landscape", "summary", "report", "rerun"},
+    {"registry", "results", "scans", "schema", "folders", "hdf5", "progress", "interrupts"},
+    {"config", "grid", "checkpoints", "reader", "store", "scan_store", "landscape", "summary", "report", "rerun"},
     {
         "logpsi",
         "molecular",
@@ -29,10 +29,10 @@ LAYERS = (
         "population",
         "extrapolation",
     },
-    {"train", "measure", "restore", "trajectories"},
+    {"train", "measure", "restore", "trajectories", "warm"},
     {"project"},
     {"run", "plot"},
-    {"animate"},
+    {"animate", "scan"},
     {"cli", "__init__"},
     {"__main__"},
 )

@@ -1,0 +1,365 @@
+"""``fkflow scan`` from recipe to table and picture: tiny real runs, signals, files, exit codes; warm starts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from fkflow.cli import main
+
+#: what the fixture `refused` gives
+Refused = Callable[..., str]
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+#: ends by its target error, never by the clock
+TINY = [
+    *("--threads", "1", "--device", "cpu"),
+    *("--set", "train.walkers=64", "--set", "train.iterations=6", "--set", "train.stop_spread=0"),
+    *("--set", "measure.walkers=128", "--set", "measure.target_error=0.05", "--set", "project.seconds=0"),
+]
+#: three points of a third of a second
+OVER = ["--over", "system.height=[1.0, 2.0, 3.0]"]
+NAMES = ["height=1", "height=2", "height=3"]
+SCAN = ["scan", "double_well", *OVER, *TINY]
+#: the same, each long enough to be stopped
+LONG = ["scan", "double_well", *OVER, *TINY, "--set", "train.iterations=120", "--seed", "7"]
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "fkflow", *map(str, arguments)]
+
+
+def fkflow(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+
+
+def good(folder: Path, *arguments: object) -> str:
+    done = fkflow(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """A function: the one line on stderr of a command, called in this process, that is refused and changes no file."""
+
+    def call(folder: Path, *arguments: object) -> str:
+        monkeypatch.chdir(folder)
+        before = files(folder)
+        code, captured = main([str(argument) for argument in arguments]), capsys.readouterr()
+        assert code == 2 and captured.out == "", (captured.out, captured.err)
+        lines = captured.err.splitlines()
+        assert len(lines) == 1 and lines[0].startswith("fkflow: error: "), lines
+        assert files(folder) == before
+        return lines[0]
+
+    return call
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def training(path: Path) -> np.ndarray:
+    with h5py.File(path / "result.h5") as file:
+        return np.asarray(file["training/energy"][()])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a scan was made; not to be changed."""
+    folder = tmp_path_factory.mktemp("scanned")
+    done = fkflow(folder, *SCAN, "--seed", 3, "--json")
+    assert done.returncode == 0, done.stderr
+    (folder / "out.json").write_text(done.stdout)
+    (folder / "err.txt").write_text(done.stderr)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def summary(finished: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((finished / "out.json").read_text())
+    return found
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    return tmp_path
+
+
+# ------------------------------------------------------------------------------------------------- what it leaves
+
+
+def test_every_point_is_an_ordinary_run(finished: Path, summary: dict[str, Any]) -> None:
+    scan = finished / "runs/double_well"
+    assert sorted(path.name for path in scan.iterdir()) == [*NAMES, "scan.csv", "scan.h5", "scan.png"]
+    assert [p.name for name in NAMES for p in (scan / name).iterdir()] == ["result.h5"] * 3
+    assert (scan / "scan.png").read_bytes().startswith(b"\x89PNG")
+    shown = json.loads(good(finished, "show", "runs/double_well/height=2", "--json"))
+    point = summary["points"][1]
+    assert shown["parameters"]["height"] == 2.0 == point["values"]["system.height"]
+    assert shown["variational"]["energy"] == point["energy"] == point["variational"] and point["kind"] == "variational"
+    assert shown["seed"] == point["seed"] and shown["reference"]["energy"] == point["reference"]
+    compared = good(finished, "compare", *(f"runs/double_well/{name}" for name in NAMES), "--tolerance", 1)
+    assert all(f"runs/double_well/{name}" in compared for name in NAMES)
+
+
+def test_json_is_alone_on_stdout_and_progress_counts_the_points(finished: Path, summary: dict[str, Any]) -> None:
+    assert list(summary) == ["scan", "recipe", "over", "system", "unit", "seed", "version", "points"]
+    assert summary["scan"] == "runs/double_well" and summary["over"] == ["system.height=[1.0, 2.0, 3.0]"]
+    assert [point["run"] for point in summary["points"]] == NAMES and summary["seed"] == 3
+    err = (finished / "err.txt").read_text()
+    assert "1/3 height=1  train ..." in err and "3/3 height=3  measure" in err
+
+
+def test_each_point_starts_from_its_neighbour(finished: Path, summary: dict[str, Any]) -> None:
+    starts = [point["start"] for point in summary["points"]]
+    # the deepest well has a natural length of its own: no network fits, and it starts cold
+    assert starts == [None, "runs/double_well/height=1", None]
+    assert len({point["seed"] for point in summary["points"]}) == 3
+    with h5py.File(finished / "runs/double_well/height=2/result.h5") as file:
+        assert json.loads(file["config/resolved"].asstr()[()])["train"]["from"] == starts[1]
+
+
+def test_the_same_seed_gives_the_same_scan(summary: dict[str, Any], tmp_path: Path) -> None:
+    again = json.loads(good(tmp_path, *SCAN, "--seed", 3, "--json"))
+    assert [p["energy"] for p in again["points"]] == [p["energy"] for p in summary["points"]]
+
+
+def test_show_plot_and_csv(copy: Path, summary: dict[str, Any], refused: Refused) -> None:
+    assert json.loads(good(copy, "show", "runs/double_well", "--json")) == summary
+    table = good(copy, "show", "runs/double_well/scan.h5")
+    assert table.splitlines()[0].startswith("double_well  a = 2   variational energies") and "root mean square" in table
+    with (copy / "runs/double_well/scan.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["energy"]) for row in rows] == [point["energy"] for point in summary["points"]]
+    png = (copy / "runs/double_well/scan.png").read_bytes()
+    (copy / "runs/double_well/scan.png").unlink()
+    assert good(copy, "plot", "runs/double_well").strip() == "runs/double_well/scan.png"
+    assert (copy / "runs/double_well/scan.png").read_bytes() == png
+    assert good(copy, "plot", "runs/double_well", "--list").split() == ["scan"]
+    assert good(copy, "plot", "runs/double_well", "--format", "svg", "--out", "p").strip() == "p/scan.svg"
+    assert "scan" in refused(copy, "plot", "runs/double_well", "density")
+
+
+def test_a_scan_is_no_run(copy: Path, refused: Refused) -> None:
+    for arguments in (["compare", "runs/double_well"], ["measure", "runs/double_well"]):
+        assert "holds a scan: give the folder of one of its points" in refused(copy, *arguments)
+    assert "holds a scan" in refused(copy, "run", "double_well", *TINY)
+
+
+def test_dry_run_prints_the_points(tmp_path: Path) -> None:
+    out = good(tmp_path, *SCAN, "--dry-run")
+    assert out.splitlines()[-4:] == ["# 3 points, in this order", *(f"#   {name}" for name in NAMES)]
+    found = json.loads(good(tmp_path, *SCAN, "--dry-run", "--json"))
+    assert [point["run"] for point in found["points"]] == NAMES and found["recipe"]["train"]["iterations"] == 6
+    assert not list(tmp_path.iterdir())
+
+
+# -------------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["scan", "double_well"], ["double_well.toml does not say what to scan", "--over section.key"]),
+        (["scan", "double_well", "--over", "system.height=3:1:1"], ["--over system.height=3:1:1", "empty"]),
+        (["scan", "double_well", "--over", "system.height=0:2:1"], ["--over system.height=0:2:1", "system.height = 0"]),
+        ([*SCAN, "--set", "system.height=2.0"], ["also given by --set"]),
+        (["run", "scan_h2"], ["section [scan]", "use fkflow scan scan_h2.toml"]),
+        (["run", "h2", "--set", "scan.unit=2"], ["section [scan]"]),
+        ([*SCAN, "--set", "train.from=nowhere"], ["train.from = nowhere", "does not exist"]),
+        ([*SCAN, "--resume"], ["no scan.h5 to resume from"]),
+        ([*SCAN, "--target-error", "0"], ["--target-error"]),
+    ],
+)
+def test_wrong_input_leaves_nothing_behind(
+    tmp_path: Path, arguments: list[str], words: list[str], refused: Refused
+) -> None:
+    line = refused(tmp_path, *arguments)
+    assert all(word in line for word in words), line
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_ranks_are_refused(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29511"}
+    for name, value in alone.items():
+        monkeypatch.setenv(name, value)
+    assert "one process" in refused(tmp_path, *SCAN)
+
+
+def test_a_finished_scan_is_not_overwritten(copy: Path, refused: Refused) -> None:
+    assert "already holds a scan" in refused(copy, *SCAN, "--seed", 3)
+    assert "has seed 3" in refused(copy, *SCAN, "--seed", 4, "--resume")
+    assert "another scan (there: train.iterations = 6)" in refused(
+        copy, *SCAN, "--set", "train.iterations=7", "--resume"
+    )
+    assert "another scan (there: over" in refused(
+        copy, "scan", "double_well", "--over", "system.height=[1.0, 2.0]", *TINY, "--resume"
+    )
+    assert "holds a run" in refused(copy, *SCAN, "--out", "runs/double_well/height=1")
+
+
+# ----------------------------------------------------------------------------------------------------- going on
+
+
+def stopped(folder: Path, number: int, *arguments: object) -> tuple[int, str]:
+    """Start a scan and send it a signal soon after the training of its second point begins."""
+    process = subprocess.Popen(
+        command(*arguments), cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if "2/3 height=2  train ..." in line:
+            time.sleep(0.2)
+            process.send_signal(number)
+            break
+    seen += process.stderr.read()
+    process.stderr.close()
+    return process.wait(timeout=60), seen
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """The training of every point of a scan that nobody stopped."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    good(folder, *LONG)
+    return {name: training(folder / "runs/double_well" / name) for name in NAMES}
+
+
+def test_stopped_and_resumed_is_the_same_scan(undisturbed: dict[str, np.ndarray], tmp_path: Path) -> None:
+    code, said = stopped(tmp_path, signal.SIGTERM, *LONG)
+    assert code == 130 and "Traceback" not in said
+    last = said.splitlines()[-1]
+    assert "stopped with 1 of 3 points finished; runs/double_well/scan.h5 holds" in last
+    assert "go on with" in last and "scan --resume double_well --over" in last
+    table = json.loads(good(tmp_path, "show", "runs/double_well", "--json"))
+    assert [point["status"] for point in table["points"]] == ["finished", "waiting", "waiting"]
+    assert (tmp_path / "runs/double_well/height=2/checkpoint.pt").is_file()
+    first = (tmp_path / "runs/double_well/height=1/result.h5").read_bytes()
+    # what it says is what is typed
+    typed = shlex.split(last.split("go on with ")[1])
+    good(tmp_path, *typed[typed.index("scan") :])
+    assert (tmp_path / "runs/double_well/height=1/result.h5").read_bytes() == first
+    for name, expected in undisturbed.items():
+        assert np.array_equal(training(tmp_path / "runs/double_well" / name), expected), name
+    # all is there: nothing is computed again
+    before = (tmp_path / "runs/double_well/height=3/result.h5").read_bytes()
+    assert "3 of 3 points have a reference" in good(tmp_path, *LONG, "--resume")
+    assert (tmp_path / "runs/double_well/height=3/result.h5").read_bytes() == before
+
+
+def test_killed_and_resumed_is_the_same_scan(undisturbed: dict[str, np.ndarray], tmp_path: Path) -> None:
+    code, _ = stopped(tmp_path, signal.SIGKILL, *LONG)
+    assert code == -signal.SIGKILL
+    good(tmp_path, *LONG, "--resume")
+    for name, expected in undisturbed.items():
+        assert np.array_equal(training(tmp_path / "runs/double_well" / name), expected), name
+
+
+def test_a_foreign_result_among_the_points_is_refused(copy: Path, refused: Refused) -> None:
+    scan = copy / "runs/double_well"
+    shutil.copy(scan / "height=1/result.h5", scan / "height=2/result.h5")
+    line = refused(copy, *SCAN, "--resume")
+    assert "height=2/result.h5 belongs to another recipe (there: system.height = 1.0, here 2.0)" in line
+
+
+def test_a_point_measured_again_is_taken_over(copy: Path) -> None:
+    point = "runs/double_well/height=2"
+    better = json.loads(good(copy, "measure", point, "--set", "measure.target_error=0.01", "--seed", 1, "--json"))
+    found = json.loads(good(copy, *SCAN, "--resume", "--json"))["points"][1]
+    assert found["energy"] == better["variational"]["energy"] and found["error"] <= 0.01
+
+
+FAILING = """
+import sys
+import fkflow.run
+from fkflow.errors import NumericalError
+real = fkflow.run.execute
+def execute(loaded, out, **given):
+    if loaded.recipe.system.height == 2.0:
+        raise NumericalError("training failed at iteration 1")
+    return real(loaded, out, **given)
+fkflow.run.execute = execute
+from fkflow.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_point_that_fails_does_not_end_the_scan(summary: dict[str, Any], tmp_path: Path) -> None:
+    arguments = [*map(str, (*SCAN, "--seed", 3, "--json"))]
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING, *arguments], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("fkflow: error: 1 of 3 points failed: height=2; --resume tries again")
+    points = json.loads(done.stdout)["points"]
+    assert [point["status"] for point in points] == ["finished", "failed", "finished"]
+    assert points[1]["energy"] is None and "iteration 1" in points[1]["reason"]
+    assert points[0]["energy"] == summary["points"][0]["energy"]
+    shown = good(tmp_path, "show", "runs/double_well")
+    assert "failed: height=2: training failed at iteration 1" in shown
+    # tried again, with other random numbers
+    again = json.loads(good(tmp_path, *SCAN, "--resume", "--json"))["points"]
+    assert [point["status"] for point in again] == ["finished"] * 3
+    assert again[1]["seed"] != points[1]["seed"] and again[0] == points[0]
+    assert again[1]["start"] == "runs/double_well/height=1"
+
+
+# ------------------------------------------------------------------------------------------------------ warm starts
+
+
+def test_a_run_starts_from_the_weights_of_another(finished: Path, tmp_path: Path, refused: Refused) -> None:
+    """Without an iteration the weights are those of the other run, to the last bit; a cold start has others."""
+    other = finished / "runs/double_well/height=1"
+    still = [*TINY, "--set", "train.iterations=0"]
+    good(tmp_path, "run", "double_well", *still, "--set", f"train.from={other}", "--seed", 5, "--out", "warm")
+    good(tmp_path, "run", "double_well", *still, "--seed", 5, "--out", "cold")
+
+    def weights(run: Path, learned: bool) -> dict[str, np.ndarray]:
+        with h5py.File(run / "result.h5") as file:
+            # what lies in the landscape is no weight
+            return {n: d[()] for n, d in file["model"].items() if learned != (n in BUFFERS)}
+
+    source, warm, cold = (weights(run, True) for run in (other, tmp_path / "warm", tmp_path / "cold"))
+    assert warm.keys() == source.keys() and all(np.array_equal(warm[name], source[name]) for name in source)
+    assert any(not np.array_equal(warm[name], cold[name]) for name in source)
+    line = refused(tmp_path, "run", "double_well", *TINY, "--set", f"train.from={other}", "--set", "network.hidden=8")
+    assert f"train.from = {other}: its network does not fit" in line and "shape" in line
+    line = refused(tmp_path, "run", "h2", *TINY, "--set", f"train.from={other}/result.h5")
+    assert "its network is SymmetricNet there and MolecularNet here" in line
+
+
+BUFFERS = {"first", "second", "centre", "exponents", "own_exponents", "heights"}
+
+
+def test_init_shows_the_key(tmp_path: Path) -> None:
+    lines = good(tmp_path, "init", "h2").splitlines()
+    (line,) = [line for line in lines if line.startswith("# from =")]
+    assert "finished run whose weights to start from" in line
+
+
+def test_list_shows_the_scans(tmp_path: Path) -> None:
+    listed = {item["recipe"]: item for item in json.loads(good(tmp_path, "list", "--json"))["recipes"]}
+    assert listed["h2.toml"]["over"] is None and "system.R=" in listed["scan_h2.toml"]["over"][0]
+    text = good(tmp_path, "list")
+    assert "Shipped scans (fkflow scan RECIPE):" in text and "scan_bosons.toml" in text.split("Shipped scans")[1]
+    assert "scan_bosons.toml" not in text.split("Shipped scans")[0]
