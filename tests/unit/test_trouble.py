@@ -180,6 +180,7 @@ def test_the_command_ends_with_3(
     """The last good checkpoint stays, and one sentence says what went wrong and what to change."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr(run, "PATIENCE", 0.0)
     real, log, calls, began = DoubleWell.potential, Lines.log, [], []
 
     def potential(self: DoubleWell, x: torch.Tensor) -> torch.Tensor:
