@@ -20,7 +20,7 @@ from fkflow.results import Result
 from fkflow.trajectories import follow, starts
 
 if TYPE_CHECKING:
-    from fkflow.run import Progress
+    from fkflow.progress import Progress
 
 #: pictures of the longest film
 MOST_PICTURES = 1000

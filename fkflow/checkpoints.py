@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from fkflow.seal import checked, sealed
 
 FORMAT = "fkflow-checkpoint"
 FORMAT_VERSION = 1
+
+#: seconds between checkpoints at least, and how many times as long as it took to write the last one
+EVERY, PATIENCE = 5.0, 20.0
 
 Error = TypeVar("Error", bound=FkflowError)
 
@@ -71,6 +75,23 @@ class Keeper:
             return error.leaving("there is no checkpoint to go on from")
         holds = "is as it was" if self.iteration is None else f"holds iteration {self.iteration}"
         return error.leaving(f"{self.path} {holds}", resumable=True)
+
+
+class Clock:
+    """When the next checkpoint is due: writing them takes a small part of the time, however large they are."""
+
+    def __init__(self) -> None:
+        self._last, self._asked, self._took = time.perf_counter(), 0.0, 0.0
+
+    def due(self) -> bool:
+        """Whether it is time; what is written now has begun."""
+        self._asked = time.perf_counter()
+        return self._asked - self._last > max(EVERY, PATIENCE * self._took)
+
+    def saved(self) -> None:
+        """It is written."""
+        self._last = time.perf_counter()
+        self._took = self._last - self._asked
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -7,13 +7,26 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fkflow import ranks
 from fkflow.statistics import Estimate
 
-if TYPE_CHECKING:
-    from fkflow.run import Progress
+
+class Progress(Protocol):
+    """What a run tells whoever watches it. Energies are in the system's unit."""
+
+    def stage(self, name: str, total: float | None) -> None:
+        """A new stage begins; `total` is the amount of `done` that ends it."""
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
+        """Work done in this stage, and the energy so far."""
+
+    def log(self, line: str) -> None:
+        """One line worth keeping."""
+
+    def close(self) -> None:
+        """No more updates."""
 
 
 @contextlib.contextmanager

@@ -2,57 +2,33 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
-import platform
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-import fkflow
 from fkflow import config, ranks, store, warm
+from fkflow.checkpoints import Clock
 from fkflow.device import choose_device, choose_threads, keep_freed_memory
-from fkflow.errors import Interrupted, NumericalError, RankError, StoreError, UsageError
+from fkflow.errors import Interrupted, RankError, StoreError, UsageError
+from fkflow.frozen import measured, seconds_of
 from fkflow.interrupts import Signals
 from fkflow.landscape import Landscape
-from fkflow.measure import Measuring
 from fkflow.networks import LogPsi, PairDrift
-from fkflow.project import Projecting, projectable
-from fkflow.restore import fresh, load_weights
-from fkflow.results import Measurement, Result
-from fkflow.statistics import Estimate
+from fkflow.progress import Progress
+from fkflow.provenance import provenance
+from fkflow.restore import Model, fresh, load_weights
+from fkflow.results import Result
 from fkflow.train import Record, TrainState, begin, train
 
-#: seconds between checkpoints at least, and how many times as long as it took to write the last one
-CHECKPOINT_EVERY, PATIENCE = 5.0, 20.0
 #: iterations over which the energy shown while training is averaged
 SHOWN_WINDOW = 10
-#: what a stage is called while it runs
-WORDS = {"measure": "measuring", "project": "projecting"}
-
-
-class Progress(Protocol):
-    """What a run tells whoever watches it. Energies are in the system's unit."""
-
-    def stage(self, name: str, total: float | None) -> None:
-        """A new stage begins; `total` is the amount of `done` that ends it."""
-
-    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
-        """Work done in this stage, and the energy so far."""
-
-    def log(self, line: str) -> None:
-        """One line worth keeping."""
-
-    def close(self) -> None:
-        """No more updates."""
 
 
 @dataclass
@@ -65,6 +41,15 @@ class Prepared:
     seed: int
     device: str
     threads: int
+
+    @property
+    def model(self) -> Model:
+        """System, landscape and network."""
+        return Model(self.loaded.recipe.system, self.landscape, self.net)
+
+    def provenance(self, started: float) -> dict[str, Any]:
+        """Where a result of it comes from; `started` is when its computation began, in seconds since 1970."""
+        return provenance(seed=self.seed, device=self.device, threads=self.threads, started=started)
 
 
 def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | None) -> Prepared:
@@ -160,15 +145,15 @@ def _execute(
         words = f"stopped at iteration {len(records)}" if records else "stopped before the first iteration"
         raise keeper.left(Interrupted(f"{words}; {problem}" if problem else words)) from None
 
-    def save(measured: dict[str, Any]) -> None:
-        keeper.note({**_content(ready, state, records), "measured": measured}, state.iteration)
+    def save(under_way: dict[str, Any]) -> None:
+        keeper.note({**_content(ready, state, records), "measured": under_way}, state.iteration)
         _save(keeper, progress)
 
     try:
-        measured = None if saved is None else saved.get("measured")
+        before = None if saved is None else saved.get("measured")
         # ranks measure from the beginning again
         keep = save if ranks.world() == 1 else None
-        measurement = _measure(ready, state.walkers.x, seed, progress, signals, measured, keep)
+        measurement = measured(loaded.recipe, ready.model, state.walkers.x, seed, progress, signals, before, keep)
     except Interrupted as error:
         raise keeper.left(error) from None
     result = None
@@ -177,11 +162,11 @@ def _execute(
             result = store.write_result(
                 keeper.path.with_name(store.RESULT),
                 loaded=loaded,
-                provenance=provenance(ready, started),
+                provenance=ready.provenance(started),
                 records=records,
                 measurement=measurement,
                 model_state=ready.net.state_dict(),
-                seconds={"train": state.seconds, **_seconds(measurement)},
+                seconds={"train": state.seconds, **seconds_of(measurement)},
             )
         except StoreError as error:
             raise keeper.left(error.leaving("what was measured is lost")) from error
@@ -201,7 +186,7 @@ def _train(
 ) -> None:
     """Train to the end, with a record an iteration added to `records`; KeyboardInterrupt as soon as there is a signal."""
     recipe = ready.loaded.recipe
-    clock = _Clock()
+    clock = Clock()
     progress.stage("train", float(recipe.train.iterations))
     steps = train(recipe.system, ready.landscape, recipe.train, state)
     last: Record | None = None
@@ -277,10 +262,10 @@ def measure_again(
     unchanged = "the earlier result is unchanged"
     with Signals() as signals, _notices(progress):
         try:
-            measurement = _measure(ready, x, measured_seed, progress, signals)
+            measurement = measured(loaded.recipe, ready.model, x, measured_seed, progress, signals)
         except (Interrupted, RankError) as error:
             raise error.leaving(unchanged) from None
-    report = {**provenance(ready, started), "seed": trained_seed, "measure_seed": measured_seed}
+    report = {**ready.provenance(started), "seed": trained_seed, "measure_seed": measured_seed}
     result = None
     if ranks.rank() == 0:
         try:
@@ -291,7 +276,7 @@ def measure_again(
                 records=old.records,
                 measurement=measurement,
                 model_state=ready.net.state_dict(),
-                seconds={"train": old.seconds.get("train", 0.0), **_seconds(measurement)},
+                seconds={"train": old.seconds.get("train", 0.0), **seconds_of(measurement)},
             )
         except StoreError as error:
             raise error.leaving(f"what was measured is lost, {unchanged}") from error
@@ -302,97 +287,6 @@ def measure_again(
 def drawn_seed() -> int:
     """A seed nobody asked for; it is recorded all the same."""
     return int(np.random.SeedSequence().generate_state(1)[0])
-
-
-def _measure(
-    ready: Prepared,
-    x: torch.Tensor,
-    seed: int,
-    progress: Progress,
-    signals: Signals,
-    saved: Mapping[str, Any] | None = None,
-    save: Callable[[dict[str, Any]], None] | None = None,
-) -> Measurement:
-    """Measure the frozen network, then project it. Raises Interrupted as soon as there is a signal.
-
-    `save` gets what the measurement needs to go on, now and then; `saved` is what it got last before the run ended.
-    """
-    recipe, saved = ready.loaded.recipe, saved or {}
-    stage = "measure"
-    #: the stages under way, by name
-    under_way: dict[str, Measuring | Projecting] = {}
-    clock = _Clock()
-
-    def reporter(name: str, target: float, budget: float) -> Callable[[Estimate, float], None]:
-        nonlocal stage
-        stage = name
-        progress.stage(name, 1.0)
-
-        def report(estimate: Estimate, spent: float) -> None:
-            (stopped,) = ranks.either(bool(signals))
-            if stopped:
-                raise KeyboardInterrupt
-            # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
-            by_error = min(1.0, (target / estimate.error) ** 2) if estimate.error > 0 else 1.0
-            progress.update(max(by_error, min(1.0, spent / budget)), estimate.value, estimate.error)
-            if save is not None and clock.due():
-                # what is written must not change meanwhile
-                with signals.noted():
-                    save({name: what.state_dict() for name, what in under_way.items()})
-                clock.saved()
-
-        return report
-
-    try:
-        with signals.at_once():
-            measuring = Measuring(
-                ready.net,
-                recipe.system,
-                ready.landscape,
-                recipe.measure,
-                x,
-                seed,
-                dt=recipe.train.dt * ready.landscape.length**2,
-                saved=saved.get("measure"),
-            )
-            under_way["measure"] = measuring
-            wanted = recipe.measure
-            report = reporter("measure", wanted.target_error, wanted.seconds)
-            if "project" not in saved:
-                measuring.run(wanted.target_error, wanted.seconds, report)
-            if not projectable(measuring, recipe.project):
-                return measuring.result()
-            report = reporter("project", recipe.project.target_error, recipe.project.seconds)
-            projecting = Projecting(measuring, recipe.project, seed, saved.get("project"))
-            under_way["project"] = projecting
-            return measuring.result(*projecting.run(report))
-    except torch.linalg.LinAlgError as error:
-        raise NumericalError(f"measuring failed: {error}") from None
-    except KeyboardInterrupt:
-        raise Interrupted(f"stopped while {WORDS[stage]}") from None
-
-
-class _Clock:
-    """When the next checkpoint is due: writing them takes a small part of the time, however large they are."""
-
-    def __init__(self) -> None:
-        self._last, self._asked, self._took = time.perf_counter(), 0.0, 0.0
-
-    def due(self) -> bool:
-        """Whether it is time; what is written now has begun."""
-        self._asked = time.perf_counter()
-        return self._asked - self._last > max(CHECKPOINT_EVERY, PATIENCE * self._took)
-
-    def saved(self) -> None:
-        """It is written."""
-        self._last = time.perf_counter()
-        self._took = self._last - self._asked
-
-
-def _seconds(measurement: Measurement) -> dict[str, float]:
-    """Wall-clock seconds of the stages after training."""
-    projection = measurement.projection
-    return {"measure": measurement.seconds} | ({"project": projection.seconds} if projection else {})
 
 
 def _show(progress: Progress, records: list[dict[str, Any]], record: Record) -> None:
@@ -433,40 +327,3 @@ def _notices(progress: Progress) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-
-
-def provenance(ready: Prepared, started: float) -> dict[str, Any]:
-    """Versions, device, threads, commit, seed, arguments and times; nothing that names a person or a machine."""
-    commit, dirty = _commit()
-    return {
-        "version": fkflow.__version__,
-        "commit": commit,
-        "dirty": dirty,
-        "seed": ready.seed,
-        "device": ready.device,
-        "ranks": ranks.world(),
-        "threads": ready.threads,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "argv": " ".join(["fkflow", *sys.argv[1:]]),
-        "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _commit() -> tuple[str, bool]:
-    """Commit and dirty flag of the source tree fkflow runs from; ("", False) for an installed wheel or without git."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return "", False
-    try:
-
-        def git(*arguments: str) -> str:
-            # only to look: a status that refreshes the index and is broken off would leave it locked
-            command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-            return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.SubprocessError):
-        return "", False

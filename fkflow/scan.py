@@ -23,7 +23,7 @@ from fkflow.folders import CHECKPOINT, RESULT, SCAN, atomic_write, make_folder
 from fkflow.grid import Over, Place, Planned, nearest
 from fkflow.interrupts import Signals
 from fkflow.plot import save_scan
-from fkflow.progress import Numbered
+from fkflow.progress import Numbered, Progress
 from fkflow.results import Result, strict_json
 from fkflow.scan_store import read_scan, write_scan
 from fkflow.scans import FAILED, FINISHED, Axis, Point, Scan, csv_text
@@ -43,7 +43,7 @@ class _Work:
     base: Loaded
     device: str
     threads: int | None
-    progress: run.Progress
+    progress: Progress
     signals: Signals
     layouts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -62,7 +62,7 @@ def execute(
     device: str,
     threads: int | None,
     resume: bool,
-    progress: run.Progress,
+    progress: Progress,
 ) -> Scan:
     """Compute all points, or with `resume` those of the scan in `out` that have no result yet.
 

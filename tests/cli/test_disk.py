@@ -27,8 +27,8 @@ LONG = ["run", "double_well", *RUN, "--set", "train.iterations=1000000"]
 #: the command with a checkpoint after every iteration
 CHILD = """
 import sys
-from fkflow import cli, run
-run.CHECKPOINT_EVERY = run.PATIENCE = 0.0
+from fkflow import checkpoints, cli
+checkpoints.EVERY = checkpoints.PATIENCE = 0.0
 sys.exit(cli.main())
 """
 

@@ -104,7 +104,7 @@ def test_what_takes_long_is_not_waited_for(stage: str, number: int, calls: dict[
         assert os.listdir(tmp_path) == []
         return
     done = load_checkpoint(checkpoint)["state"]["iteration"]
-    what = f"at iteration {done}" if stage == "train" else f"while {run.WORDS[stage]}"
+    what = f"at iteration {done}" if stage == "train" else f"while {frozen.WORDS[stage]}"
     said, _, command = lines[-1].partition(": go on with ")
     assert said == f"fkflow: error: stopped {what}; runs/double_well/checkpoint.pt holds iteration {done}"
     assert 0 < done < 8 if stage == "train" else done == 8

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-import fkflow.run  # imported once, before the children are forked
+import fkflow.run  # noqa: F401  imported once, before the children are forked
+from fkflow import checkpoints
 from fkflow.checkpoints import load_checkpoint
 from fkflow.cli import main
 
@@ -31,7 +32,7 @@ COMMAND = [
 def child(folder: Path, log: Path, arguments: list[str]) -> None:
     """Run the command line with checkpoints every few hundredths of a second."""
     os.chdir(folder)
-    fkflow.run.CHECKPOINT_EVERY, fkflow.run.PATIENCE = 0.02, 2.0
+    checkpoints.EVERY, checkpoints.PATIENCE = 0.02, 2.0
     with log.open("a") as output:
         sys.stdout = sys.stderr = output
         code = main(arguments)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from fkflow import optimisers, run
+from fkflow import checkpoints, optimisers
 from fkflow import train as training
 from fkflow.cli import main
 from fkflow.config import TrainConfig
@@ -179,8 +179,8 @@ def test_the_command_ends_with_3(
 ) -> None:
     """The last good checkpoint stays, and one sentence says what went wrong and what to change."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "CHECKPOINT_EVERY", 0.0)
-    monkeypatch.setattr(run, "PATIENCE", 0.0)
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "PATIENCE", 0.0)
     real, log, calls, began = DoubleWell.potential, Lines.log, [], []
 
     def potential(self: DoubleWell, x: torch.Tensor) -> torch.Tensor:
