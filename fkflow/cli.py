@@ -211,13 +211,13 @@ def measure(
     from fkflow import folders, progress
 
     with joining.joined():
-        folder = folders.find_result(run).parent
-        with contextlib.nullcontext() if ranks.rank() else folders.locked(folder):
+        path = folders.find_result(run)
+        with contextlib.nullcontext() if ranks.rank() else folders.locked(path.parent):
             from fkflow.run import measure_again
 
             with progress.watch(as_json) as watcher:
                 result = measure_again(
-                    folder,
+                    path,
                     overrides=[*_targets(target_error, "measure", "project"), *(overrides or ())],
                     seed=seed,
                     threads=threads,

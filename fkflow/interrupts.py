@@ -23,15 +23,12 @@ class Signals:
     def __init__(self) -> None:
         self._seen: list[int] = []
         self._at_once = False
+        #: Ctrl-C although a signal had come before: nothing is to be saved any more
+        self.twice = False
         self._before: dict[int, Any] = {}
 
     def __bool__(self) -> bool:
         return bool(self._seen)
-
-    @property
-    def twice(self) -> bool:
-        """Whether there was more than one: nothing is to be saved any more."""
-        return len(self._seen) > 1
 
     def __enter__(self) -> Self:
         self._before = _handled_by(self._note)
@@ -41,9 +38,11 @@ class Signals:
         _restore(self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        again = bool(self._seen)
+        # what ends a session sends several kinds: only Ctrl-C is impatience
+        self.twice = bool(self._seen) and number == signal.SIGINT
+        obey = self.twice or (self._at_once and not self._seen)
         self._seen.append(number)
-        if number == signal.SIGINT if again else self._at_once:
+        if obey:
             raise KeyboardInterrupt
 
     @contextmanager

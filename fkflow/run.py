@@ -236,15 +236,14 @@ def _save(keeper: store.Keeper, progress: Progress) -> None:
 
 
 def measure_again(
-    run_dir: Path, *, overrides: Sequence[str], seed: int | None, threads: int | None, device: str, progress: Progress
+    path: Path, *, overrides: Sequence[str], seed: int | None, threads: int | None, device: str, progress: Progress
 ) -> Result | None:
-    """Measure and project the frozen network of a finished run once more, with changed keys, and replace its result.
+    """Measure and project the frozen network of the result `path` once more, with changed keys, and replace that file.
 
     Raises UsageError if `overrides` touch anything but [measure] and [project], RankError if another rank ended. Rank 0
     alone writes; the others return None.
     """
     started = time.time()
-    path = store.find_result(run_dir)
     old = store.read_result(path)
     for text in overrides:
         if not text.strip().startswith(("measure.", "project.")):

@@ -50,10 +50,10 @@ def fake_run(monkeypatch, write_run):
         given["progress"].log("checkpoint written")
         return write_run(out / "result.h5")
 
-    def measure_again(run_dir, **given):
-        calls.update(given, run_dir=run_dir)
+    def measure_again(path, **given):
+        calls.update(given, path=path)
         given["progress"].stage("measure", 1.0)
-        return write_run(run_dir / "result.h5")
+        return write_run(path)
 
     module = ModuleType("fkflow.run")
     module.execute, module.measure_again = execute, measure_again
@@ -246,7 +246,11 @@ def test_measure(cli, fake_run, write_run, tmp_path):
     write_run(tmp_path / "h2" / "result.h5")
     code, out, _ = cli("measure", "h2/result.h5", "--set", "measure.seconds=5", "--seed", 3, "--json")
     assert code == 0 and json.loads(out)["system"] == "h2"
-    assert fake_run[1]["run_dir"].as_posix() == "h2" and list(fake_run[1]["overrides"]) == ["measure.seconds=5"]
+    assert fake_run[1]["path"].as_posix() == "h2/result.h5"
+    assert list(fake_run[1]["overrides"]) == ["measure.seconds=5"]
+    # a copy of another name is measured itself, not the result beside it
+    (tmp_path / "h2" / "result.h5").rename(tmp_path / "h2" / "copy.h5")
+    assert cli("measure", "h2/copy.h5")[0] == 0 and fake_run[1]["path"].as_posix() == "h2/copy.h5"
     refused(cli("measure", "nothing"), 2, "nothing")
 
 
