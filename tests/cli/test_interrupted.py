@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fkflow import run
+from fkflow import frozen
 from fkflow.cli import main
 from fkflow.errors import Interrupted
 from fkflow.store import load_checkpoint, read_result
@@ -160,5 +160,7 @@ def test_the_command_to_go_on_with(
         (tmp_path / "runs/h2").mkdir(parents=True)
         (tmp_path / "runs/h2/checkpoint.pt").touch()
     monkeypatch.setattr("fkflow.run.execute", ends)
+    # however the tests were started
+    monkeypatch.setattr("sys.argv", ["fkflow"])
     assert main(arguments) == 130
     assert capsys.readouterr().err == f"fkflow: error: stopped; something is left: go on with {again}\n"
