@@ -21,7 +21,9 @@ def script():
 
 
 def images(page: Path) -> list[str]:
-    found = re.findall(r"""!\[[^\]]+\]\(figures/([^)]+)\)|<img src="docs/figures/([^"]+)""", page.read_text(encoding="utf-8"))
+    found = re.findall(
+        r"""!\[[^\]]+\]\(figures/([^)]+)\)|<img src="docs/figures/([^"]+)""", page.read_text(encoding="utf-8")
+    )
     return [markdown or html for markdown, html in found]
 
 
