@@ -25,7 +25,7 @@ from fkflow.progress import Progress
 from fkflow.provenance import provenance
 from fkflow.restore import Model, fresh, load_weights
 from fkflow.results import Result
-from fkflow.train import Record, TrainState, begin, train
+from fkflow.training import Record, TrainState, begin, train
 
 #: iterations over which the energy shown while training is averaged
 SHOWN_WINDOW = 10

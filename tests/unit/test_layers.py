@@ -29,7 +29,7 @@ LAYERS = (
         "population",
         "extrapolation",
     },
-    {"train", "measure", "restore", "trajectories", "warm", "provenance"},
+    {"training", "measure", "restore", "trajectories", "warm", "provenance"},
     {"project"},
     {"frozen"},
     {"run", "plot"},
