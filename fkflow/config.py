@@ -272,7 +272,8 @@ def _system(table: Any, problems: list[_Problem]) -> System | None:
         problems.append(_Problem(("system.name",), f"system.name = {_shown(name)} is not allowed: {exc.args[0]}"))
         return None
     parameters = {key: value for key, value in table.items() if key != "name"}
-    return _validated(model, "system", parameters, problems)
+    system: System | None = _validated(model, "system", parameters, problems)
+    return system
 
 
 def _validated(model: type[BaseModel], section: str, table: Any, problems: list[_Problem]) -> Any:
@@ -341,7 +342,8 @@ def _allowed(field: FieldInfo) -> str:
     bounds = {
         name: getattr(mark, name) for mark in field.metadata for name in ("gt", "ge", "lt", "le") if hasattr(mark, name)
     }
-    words = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, str(kind))
+    known: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+    words = known.get(kind, str(kind))
     if "ge" in bounds and "le" in bounds:
         return f"{words} from {bounds['ge']:g} to {bounds['le']:g}"
     phrases = {"gt": "above {:g}", "ge": "of at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}

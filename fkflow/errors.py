@@ -12,6 +12,8 @@ class FkflowError(Exception):
     exit_code = 1
     #: whether the same command with --resume goes on
     resumable = False
+    #: whether another rank said it first
+    told = False
 
     def leaving(self, kept: str, resumable: bool = False) -> Self:
         """The same, saying what is left of the run too."""

@@ -46,7 +46,8 @@ class Landscape:
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
         values, vectors = torch.linalg.eigh(self.covariance)
-        return (vectors / values.sqrt()) @ vectors.T
+        whitening: Tensor = (vectors / values.sqrt()) @ vectors.T
+        return whitening
 
     def one_body_covariance(self) -> Tensor:
         """(D, D) covariance of one particle, averaged over particles and minima."""
@@ -157,7 +158,8 @@ def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float)
         grid = length * torch.logspace(-6, 6, 241, base=2, dtype=torch.float64)[:, None]
         confined = (rise(grid, vectors[:, mode : mode + 1]) * 8 * grid**2 >= 1)[:, 0]
         width[mode] = grid[int(confined.int().argmax()) if confined.any() else -1, 0]
-    return (vectors * width) @ vectors.T
+    widths: Tensor = (vectors * width) @ vectors.T
+    return widths
 
 
 def balance_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
@@ -165,7 +167,7 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
     n, dim = system.particles, system.dimensions
     z = torch.randn(64, n, dim, generator=generator, dtype=torch.float64)
     height = system.potential(origin[None])
-    best = None
+    best: float | None = None
     for exponent in torch.arange(-40, 40.01, 0.5).tolist():
         length = 2.0**exponent
         value = (system.potential(origin + length * z) - height).abs().nanmean().item() / (n * dim) * 2 * length**2
@@ -218,7 +220,9 @@ def _value_and_slope(system: System, z: Tensor, length: float) -> tuple[Tensor, 
 def potential_hessian(system: System, x: Tensor) -> Tensor:
     """∂²V/∂x∂x (d, d) at one configuration (N, D), by automatic differentiation."""
     shape = x.shape
-    hessian = torch.autograd.functional.hessian(lambda y: system.potential(y.view(1, *shape)).sum(), x.reshape(-1))
+    hessian: Tensor = torch.autograd.functional.hessian(
+        lambda y: system.potential(y.view(1, *shape)).sum(), x.reshape(-1)
+    )
     return 0.5 * (hessian + hessian.T)
 
 

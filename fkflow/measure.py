@@ -188,7 +188,7 @@ class Measuring:
         weight = float(np.mean([w.mean() for _, w in self.sweeps])) / self.merged
         mean = self.estimate().value - self.offset
         (squares,) = ranks.mean(self.squares)
-        return max(0.0, squares / self.count / weight - mean**2) ** 0.5
+        return float(max(0.0, squares / self.count / weight - mean**2) ** 0.5)
 
     def samples(self) -> Tensor:
         """This rank's walkers (B, N, D), distributed as ψ²: a comb of their weights takes some twice and leaves others out."""
@@ -254,7 +254,8 @@ def walkers_for(config: MeasureConfig | ProjectConfig, spread: Callable[[], floa
     ratio = spread() / config.target_error
     # a spread that is not known is infinite
     wanted = min(MOST_WALKERS, max(FEWEST_WALKERS, ratio * ratio / SAMPLES))
-    return ranks.share(2 ** math.ceil(math.log2(wanted)))
+    walkers: int = 2 ** math.ceil(math.log2(wanted))
+    return ranks.share(walkers)
 
 
 def _seen_spread(

@@ -45,7 +45,8 @@ class View:
         """(B, n, axes): the value on each axis for each particle (or pair) of each walker."""
         if self.group == "pair":
             first, second = torch.triu_indices(x.shape[1], x.shape[1], 1)
-            return (x[:, first] - x[:, second]).norm(dim=-1, keepdim=True)
+            apart: Tensor = (x[:, first] - x[:, second]).norm(dim=-1, keepdim=True)
+            return apart
         letters = {"x": 0, "y": 1, "z": 2}
         columns = []
         for axis in self.axes:
@@ -206,13 +207,15 @@ def exact_density(system: System, view: View, edges: Sequence[np.ndarray]) -> np
     found = system.exact_density(view.group, view.name, places[0][:, None], places[1])
     if found is None:
         return None
-    return np.einsum("iajb,ia,jb->ij", found.reshape(len(shares[0]), BIN_POINTS, -1, BIN_POINTS), *shares)
+    means: np.ndarray = np.einsum("iajb,ia,jb->ij", found.reshape(len(shares[0]), BIN_POINTS, -1, BIN_POINTS), *shares)
+    return means
 
 
 def _shell_volumes(edges: np.ndarray, dim: int) -> np.ndarray:
     if dim == 1:
         return np.diff(edges)
-    return math.pi ** (dim / 2) / math.gamma(dim / 2 + 1) * np.diff(edges**dim)
+    volumes: np.ndarray = math.pi ** (dim / 2) / math.gamma(dim / 2 + 1) * np.diff(edges**dim)
+    return volumes
 
 
 def _axis_words(view: View, axis: str) -> str:

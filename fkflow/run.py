@@ -318,8 +318,12 @@ def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed:
 @contextmanager
 def _notices(progress: Progress) -> Iterator[None]:
     """Show what the package logs (memory that ran out, say) among the progress."""
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: progress.log(record.getMessage())  # type: ignore[method-assign]
+
+    class Among(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            progress.log(record.getMessage())
+
+    handler = Among(logging.WARNING)
     logger = logging.getLogger("fkflow")
     logger.addHandler(handler)
     try:

@@ -142,7 +142,7 @@ class ProjectConfig(Section):
     @field_validator("time_steps", mode="before")
     @classmethod
     def _check_time_steps(cls, value: Any) -> tuple[float, ...]:
-        listed = list(value) if isinstance(value, (list, tuple)) else [None]
+        listed: list[Any] = list(value) if isinstance(value, (list, tuple)) else [None]
         good = all(type(dt) in (int, float) and 0 < dt <= 10 for dt in listed)
         if not good or len(listed) > 8 or len(set(listed)) < len(listed):
             raise ValueError(
@@ -236,7 +236,9 @@ class Recipe(Section):
     def resolved(self) -> dict[str, dict[str, Any]]:
         """Every key of every section with its value, in the recipe's own names and plain types."""
         system = {"name": self.system.key, **self.system.parameters()}
-        return _plain({"system": system, **{name: getattr(self, name).model_dump(by_alias=True) for name in SECTIONS}})
+        sections = {name: getattr(self, name).model_dump(by_alias=True) for name in SECTIONS}
+        plain: dict[str, dict[str, Any]] = _plain({"system": system, **sections})
+        return plain
 
 
 #: the sections beside [system]

@@ -55,8 +55,11 @@ class System(BaseModel):
     length_unit: ClassVar[str] = "a"
 
     if TYPE_CHECKING:
-        particles: Any
-        dimensions: Any
+
+        @property
+        def particles(self) -> int: ...
+        @property
+        def dimensions(self) -> int: ...
 
     def potential(self, x: Tensor) -> Tensor:
         """Potential energy V of a batch of configurations, x (B, N, D) → (B,); differentiable, any device."""
