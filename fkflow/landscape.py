@@ -73,23 +73,29 @@ class Landscape:
 def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     """Minima and harmonic scale of a potential; for point charges, Gaussians at the nuclei of atomic width.
 
-    Raises NumericalError when no confining scale or no finite minimum is found.
+    Lengths are those of the coordinates that `system.potential` takes. A system's own length and start, where it gives them,
+    take the place of a search about the origin. Raises NumericalError when no confining scale or no finite minimum is found.
     """
     nuclei = system.nuclei()
     if nuclei is not None:
         return coulomb_landscape(nuclei, system.particles)
     generator = torch.Generator().manual_seed(seed)
     n, dim = system.particles, system.dimensions
-    length = balance_length(system, torch.zeros(n, dim, dtype=torch.float64), generator)
-    spread = torch.logspace(-1, 3, starts, base=2, dtype=torch.float64)[:, None, None]
-    x = descend(system, length * spread * torch.randn(starts, n, dim, generator=generator, dtype=torch.float64), length)
+    own = getattr(system, "length", None)
+    x = given_start(system, starts, generator)
+    origin = torch.zeros(n, dim, dtype=torch.float64) if x is None else x[0]
+    length = own or balance_length(system, origin, generator)
+    if x is None:
+        spread = torch.logspace(-1, 3, starts, base=2, dtype=torch.float64)[:, None, None]
+        x = length * spread * torch.randn(starts, n, dim, generator=generator, dtype=torch.float64)
+    x = descend(system, x, length)
     energies = system.potential(x).detach()
     finite = energies.isfinite() & x.flatten(1).isfinite().all(1)
     if not finite.any():
         raise NumericalError("no minimum of the potential was found: every descent ended at infinity or NaN")
     x, energies = x[finite], energies[finite]
     lowest = x[energies.argmin()]
-    length = balance_length(system, lowest, generator)
+    length = own or balance_length(system, lowest, generator)
     # Minima far above the lowest hold no density; the zero-point energy per mode sets what far means.
     keep = energies < energies.min() + 0.5 / length**2
     most = max(1, min(64, KEPT // (n * dim)))
@@ -108,6 +114,12 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     com = (vectors * values.clamp_min(1e-6 / length**4).sqrt()) @ vectors.T
     harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
     return Landscape(length, centre, minima, widths, covariance, com, harmonic)
+
+
+def given_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:
+    """The system's own start (walkers, N, D) in float64, if it gives one; `generator` is on the CPU."""
+    x = system.start(walkers, generator)
+    return x if x is None else x.detach().to(torch.float64)
 
 
 def is_harmonic(system: System, minimum: Tensor, hessian: Tensor, width: Tensor, generator: torch.Generator) -> bool:

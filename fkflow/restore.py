@@ -9,6 +9,7 @@ import torch
 from fkflow import config, ranks
 from fkflow.errors import NumericalError, StoreError
 from fkflow.landscape import Landscape, explore
+from fkflow.masses import solved
 from fkflow.networks import LogPsi, PairDrift, build
 from fkflow.results import Result
 from fkflow.system import System
@@ -16,7 +17,9 @@ from fkflow.system import System
 
 @dataclass(frozen=True)
 class Model:
-    """A system, the natural scale of its potential, and a network whose drift is (to be) that of its ground state."""
+    """What the solver sees of a system (`masses.solved`), the natural scale of its potential, and a network whose drift is (to
+    be) that of its ground state.
+    """
 
     system: System
     landscape: Landscape
@@ -25,7 +28,7 @@ class Model:
 
 def fresh(recipe: config.Recipe, seed: int) -> Model:
     """The model of a recipe before training, on the CPU; every rank gets the same landscape. NumericalError without one."""
-    system, network = recipe.system, recipe.network
+    system, network = solved(recipe.system), recipe.network
     try:
         # the same bits on all ranks
         landscape = ranks.share(explore(system))

@@ -20,11 +20,13 @@ from fkflow.errors import Interrupted, RankError, StoreError, UsageError
 from fkflow.frozen import measured, seconds_of
 from fkflow.interrupts import Signals
 from fkflow.landscape import Landscape
+from fkflow.masses import inward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.progress import Progress
 from fkflow.provenance import provenance
 from fkflow.restore import Model, fresh, load_weights
 from fkflow.results import Result
+from fkflow.system import System
 from fkflow.train import Record, TrainState, begin, train
 
 #: iterations over which the energy shown while training is averaged
@@ -36,16 +38,25 @@ class Prepared:
     """A recipe made ready to compute: system, landscape, network, on a device."""
 
     loaded: config.Loaded
-    landscape: Landscape
-    net: LogPsi | PairDrift
+    model: Model
     seed: int
     device: str
     threads: int
 
     @property
-    def model(self) -> Model:
-        """System, landscape and network."""
-        return Model(self.loaded.recipe.system, self.landscape, self.net)
+    def system(self) -> System:
+        """What the solver sees of the recipe's system."""
+        return self.model.system
+
+    @property
+    def landscape(self) -> Landscape:
+        """The natural scale of its potential."""
+        return self.model.landscape
+
+    @property
+    def net(self) -> LogPsi | PairDrift:
+        """The network, on the device."""
+        return self.model.net
 
     def provenance(self, started: float) -> dict[str, Any]:
         """Where a result of it comes from; `started` is when its computation began, in seconds since 1970."""
@@ -68,7 +79,7 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
     model = fresh(recipe, seed)
     net = model.net.to(device)
     ranks.alike([*net.parameters(), *net.buffers()])
-    return Prepared(loaded, model.landscape, net, seed, device, chosen)
+    return Prepared(loaded, model, seed, device, chosen)
 
 
 def execute(
@@ -128,7 +139,7 @@ def _execute(
                     ready.net, ranks.share(warm.read_weights(source, fitting) if not ranks.rank() else {})
                 )
                 progress.log(f"starting from the weights of {source}")
-            state = begin(ready.net, ready.landscape, loaded.recipe.train, seed, ready.device)
+            state = begin(ready.net, ready.landscape, loaded.recipe.train, seed, ready.device, ready.system)
         if saved is not None:
             try:
                 state.load_state_dict(saved["state"])
@@ -188,7 +199,7 @@ def _train(
     recipe = ready.loaded.recipe
     clock = Clock()
     progress.stage("train", float(recipe.train.iterations))
-    steps = train(recipe.system, ready.landscape, recipe.train, state)
+    steps = train(ready.system, ready.landscape, recipe.train, state)
     last: Record | None = None
     while True:
         with signals.at_once():
@@ -257,7 +268,7 @@ def measure_again(
     load_weights(ready.net, old)
     # another seed than the first measurement's, unless asked for the same
     measured_seed = ranks.share(drawn_seed() if seed is None else seed)
-    x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)
+    x = inward(ready.system, torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device))
     unchanged = "the earlier result is unchanged"
     with Signals() as signals, _notices(progress):
         try:

@@ -16,6 +16,7 @@ from torch import Tensor
 from fkflow import config
 from fkflow.errors import FkflowError, UsageError
 from fkflow.landscape import explore
+from fkflow.masses import solved
 from fkflow.networks import LogPsi, PairDrift, build
 from fkflow.reader import read_result
 
@@ -54,7 +55,8 @@ def _words(found: Mapping[str, Any], name: str) -> str:
 def network(recipe: config.Recipe, seed: int) -> Network:
     """The untrained network of a recipe, on the CPU."""
     wanted = recipe.network
-    return build(recipe.system, explore(recipe.system), wanted.kind, wanted.hidden, wanted.layers, seed)
+    system = solved(recipe.system)
+    return build(system, explore(system), wanted.kind, wanted.hidden, wanted.layers, seed)
 
 
 def finished_network(source: str) -> Network:
