@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: lowest first; a module imports from its own layer and those before it, never in a circle
 LAYERS = (
-    {"errors", "statistics", "system", "userfile", "masses", "device", "parallel", "ranks", "joining", "seal"},
+    {"errors", "statistics", "system", "userfile", "masses", "plugins", "device", "parallel", "ranks", "joining", "seal"},
     {"registry", "results", "scans", "schema", "folders", "hdf5", "progress", "interrupts"},
     {"config", "grid", "checkpoints", "reader", "store", "scan_store", "landscape", "summary", "report", "rerun"},
     {
