@@ -173,17 +173,29 @@ def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float)
 
 
 def balance_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
-    """ℓ with mean |V(o + ℓz) − V(o)| per degree of freedom ≈ 1/(2ℓ²) over random directions z: independent of units."""
+    """ℓ with mean |V(o + ℓz) − V(o)| per degree of freedom ≈ 1/(2ℓ²) over random directions z: independent of units.
+
+    Where V(o) is not finite (particles that repel each other cannot all be at o), the median takes its place, and ℓ is the
+    length beyond which V balances for good, or that nearest to it: a hard core outweighs the kinetic energy at small ones too.
+    """
     n, dim = system.particles, system.dimensions
     z = torch.randn(64, n, dim, generator=generator, dtype=torch.float64)
     height = system.potential(origin[None])
-    best = None
+    singular = not bool(height.isfinite())
+    best: float | None = None
+    least = math.inf
     for exponent in torch.arange(-40, 40.01, 0.5).tolist():
         length = 2.0**exponent
-        value = (system.potential(origin + length * z) - height).abs().nanmean().item() / (n * dim) * 2 * length**2
-        if math.isfinite(value) and value >= 1.0:
+        seen = system.potential(origin + length * z)
+        rise = (seen - (seen.nanmedian() if singular else height)).abs()
+        value = rise.nanmean().item() / (n * dim) * 2 * length**2
+        if not math.isfinite(value):
+            continue
+        if not singular and value >= 1.0:
             best = length
             break
+        if singular and value < max(1.0, least):
+            best, least = length, min(least, value)
     if best is None:
         raise NumericalError("the potential confines nothing: no length was found where it balances the kinetic energy")
     return best

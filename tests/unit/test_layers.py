@@ -28,6 +28,7 @@ LAYERS = (
         "observables",
         "population",
         "extrapolation",
+        "checks",
     },
     {"train", "measure", "restore", "trajectories", "warm", "provenance"},
     {"project"},
