@@ -243,7 +243,9 @@ class _Check:
         if system.isotropic:
             turn, _ = torch.linalg.qr(torch.randn(dim, dim, generator=self.generator, dtype=torch.float64))
             if not _alike(value, self.value(x @ turn), scale):
-                raise self.wrong("V changes when all particles are rotated about the origin: isotropic = True is not so")
+                raise self.wrong(
+                    "V changes when all particles are rotated about the origin: isotropic = True is not so"
+                )
         if system.separable and n > 1:
             self.separates(x)
 
@@ -279,13 +281,13 @@ class _Check:
         around = balance_length(system, torch.zeros_like(landscape.minima[0]), self.generator)
         if landscape.length < POINT * around:
             raise self.wrong(
-                f"V falls to {lowest:.3g} at a point with nothing about it: a network has no cusp for a singularity but that of "
-                "fixed charges, which nuclei() gives; soften it"
+                f"V falls to {lowest:.3g} at a point with nothing about it: a network has no cusp for a singularity but that "
+                "of fixed charges, which nuclei() gives; soften it"
             )
         self.warnings.append(
-                f"V is {far:.6g} far away, less than about {estimate:.6g} that the ground state would have in the minimum "
-                f"of {lowest:.6g}: nothing may be bound"
-            )
+            f"V is {far:.6g} far away, less than about {estimate:.6g} that the ground state would have in the minimum "
+            f"of {lowest:.6g}: nothing may be bound"
+        )
 
     def outwards(self, lowest: float, length: float) -> float:
         """The least V far away; PotentialError if V falls without end, or below its minima (nan: there are none)."""
@@ -344,7 +346,9 @@ class _Check:
             seen = -float(self.value(x)[0]) * 1e-7
             if abs(seen - charge) > 1e-3 * smallest:
                 where = ", ".join(f"{number:g}" for number in place)
-                raise self.wrong(f"V goes as {-seen:.3g}/r at the nucleus ({where}), not as {-charge:g}/r as nuclei() says")
+                raise self.wrong(
+                    f"V goes as {-seen:.3g}/r at the nucleus ({where}), not as {-charge:g}/r as nuclei() says"
+                )
         if self.system.particles == 2:
             x = self.walkers[:1].clone()
             x[0, 1] = x[0, 0] + toward

@@ -16,7 +16,8 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -123,9 +124,7 @@ def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], 
     return replace(loaded, recipe=recipe, scan=None)
 
 
-def _tables(
-    text: str, source: str, overrides: Sequence[str], folder: Path
-) -> tuple[dict[str, Any], dict[str, str]]:
+def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The sections of a recipe's text with the overrides in place, and each override by its ``section.key``.
 
     A system.file in the text starts from `folder`, one among the overrides from the working directory.
@@ -310,7 +309,9 @@ def _system(table: Any, problems: list[_Problem]) -> tuple[System | None, Defini
     parameters = {name: value for name, value in table.items() if name != key}
     system = _validated(model, "system", parameters, problems, first=(key,))
     if system is not None and not built_in(model) and (wrong := userfile.complaint(system)):
-        problems.append(_Problem((f"system.{key}",), f"system.{key} = {_shown(given)} is not allowed: {wrong}"))
+        # it begins with the parameter that is wrong, if that is one
+        about = (f"system.{wrong.split()[0]}", f"system.{key}")
+        problems.append(_Problem(about, f"system.{key} = {_shown(given)}: {wrong}"))
     return system, definition
 
 
@@ -384,7 +385,8 @@ def _known(model: type[BaseModel], loc: Sequence[int | str]) -> bool:
                 return False
             inner = next(iter(_models(field.annotation)), None)
             plain = (int, float, bool, str, type(None))
-            kinds = get_args(field.annotation) or (field.annotation,)
+            union = get_origin(field.annotation) in (Union, UnionType)
+            kinds = get_args(field.annotation) if union else (field.annotation,)
             if inner is None and get_origin(field.annotation) is not Literal and not set(kinds) <= set(plain):
                 return False
             model = inner or model

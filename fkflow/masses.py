@@ -1,8 +1,8 @@
 """Particles of any mass: the solver sees the coordinates z_i = √m_i x_i, in which all masses are 1.
 
-H = −½ Σ_i ∂²/(m_i ∂x_i²) + V(x) = −½ Δ_z + V(z/√m): the same energies, the same imaginary time. The diffusion dZ = w dt + dW with
-w = ∇_z log ψ is dX_i = v_i dt + dW_i/√m_i in the user's coordinates, and its drift is v_i = w_i/√m_i = ∇_i log ψ / m_i. Positions and
-drifts are turned back by the same division. Where all masses are 1 nothing is done at all.
+H = −½ Σ_i ∂²/(m_i ∂x_i²) + V(x) = −½ Δ_z + V(z/√m): the same energies, the same imaginary time. The diffusion dZ = w dt + dW
+with w = ∇_z log ψ is dX_i = v_i dt + dW_i/√m_i in the user's coordinates, and its drift is v_i = w_i/√m_i = ∇_i log ψ / m_i.
+Positions and drifts are turned back by the same division. Where all masses are 1 nothing is done at all.
 """
 
 from __future__ import annotations

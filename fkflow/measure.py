@@ -234,9 +234,9 @@ class Measuring:
             energy,
             self.histograms.results() if histograms is None else histograms,
             drift_fields(self.net, self.system, samples, pictures),
-            outward(self.system, samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)])[
-                :STORED_SAMPLES
-            ]
+            outward(
+                self.system, samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)]
+            )[:STORED_SAMPLES]
             .cpu()
             .numpy(),
             self.seconds,

@@ -67,12 +67,12 @@ def find(key: str) -> type[System]:
     known = systems()
     if key in known:
         return known[key]
-    others = plugins.found(set(known))
+    others = plugins.found(known)
     if key not in others:
         allowed = [*known, *(name for name in others if name not in known)]
         raise KeyError(f"it must be one of {', '.join(allowed)}{did_you_mean(key, allowed)}")
     try:
-        return others[key]()
+        return others[key].load()
     except plugins.PluginError as error:
         raise KeyError(str(error)) from error
 

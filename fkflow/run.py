@@ -15,6 +15,7 @@ import torch
 
 from fkflow import config, ranks, store, warm
 from fkflow.checkpoints import Clock
+from fkflow.checks import check_device
 from fkflow.device import choose_device, choose_threads, keep_freed_memory
 from fkflow.errors import Interrupted, RankError, StoreError, UsageError
 from fkflow.frozen import measured, seconds_of
@@ -24,10 +25,13 @@ from fkflow.masses import inward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.progress import Progress
 from fkflow.provenance import provenance
+from fkflow.registry import built_in
+from fkflow.rerun import changed, recipe_of
 from fkflow.restore import Model, fresh, load_weights
 from fkflow.results import Result
 from fkflow.system import System
 from fkflow.train import Record, TrainState, begin, train
+from fkflow.userfile import Definition, placeless
 
 #: iterations over which the energy shown while training is averaged
 SHOWN_WINDOW = 10
@@ -77,6 +81,8 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
     torch.set_num_threads(chosen)
     keep_freed_memory()
     model = fresh(recipe, seed)
+    if device != "cpu" and not built_in(type(recipe.system)):
+        check_device(recipe.system, device)
     net = model.net.to(device)
     ranks.alike([*net.parameters(), *net.buffers()])
     return Prepared(loaded, model, seed, device, chosen)
@@ -127,6 +133,7 @@ def _execute(
     signals: Signals,
     started: float,
 ) -> Result | None:
+    recipe = loaded.recipe
     records: list[dict[str, Any]] = []
     try:
         with signals.at_once():
@@ -139,8 +146,12 @@ def _execute(
                     ready.net, ranks.share(warm.read_weights(source, fitting) if not ranks.rank() else {})
                 )
                 progress.log(f"starting from the weights of {source}")
+            for warning in ready.model.warnings:
+                progress.log(f"warning: {warning}")
             state = begin(ready.net, ready.landscape, loaded.recipe.train, seed, ready.device, ready.system)
         if saved is not None:
+            if (file := saved.get("definition")) and (warning := changed(Definition(**file), recipe.definition)):
+                progress.log(f"warning: {warning}")
             try:
                 state.load_state_dict(saved["state"])
                 records += [dict(record) for record in saved["records"]]
@@ -231,9 +242,11 @@ def _train(
 
 def _content(ready: Prepared, state: TrainState, records: list[dict[str, Any]]) -> dict[str, Any]:
     """What a checkpoint of the training holds; all ranks must ask for it together."""
+    definition = ready.loaded.recipe.definition
     return {
         "seed": ready.seed,
-        "recipe": config.to_toml(ready.loaded.recipe.resolved()),
+        "recipe": config.to_toml(placeless(ready.loaded.recipe.resolved())),
+        "definition": definition and asdict(definition),
         "records": records,
         "ranks": ranks.world(),
         "state": state.state_dict(),
@@ -257,11 +270,12 @@ def measure_again(
     started = time.time()
     old = store.read_result(path)
     for text in overrides:
-        if not text.strip().startswith(("measure.", "project.")):
+        if not text.strip().startswith(("measure.", "project.", "system.file")):
             raise UsageError(
                 f"--set {text}: only keys of [measure] and [project] can change when a finished run is measured again"
             )
-    loaded = config.parse(config.to_toml(old.resolved), old.recipe_source, overrides)
+    with _notices(progress):
+        loaded = recipe_of(old, overrides)
     loaded = config.Loaded(loaded.recipe, old.name, old.recipe_text, old.recipe_source, loaded.overrides)
     trained_seed = int(old.provenance["seed"])
     ready = prepare(loaded, seed=trained_seed, device=device, threads=threads)
@@ -312,7 +326,7 @@ def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed:
         before, saved_seed = saved["recipe"], int(saved["seed"])
     except (KeyError, TypeError, ValueError):
         raise StoreError(f"{path} is not the checkpoint of a run") from None
-    now = config.to_toml(loaded.recipe.resolved())
+    now = config.to_toml(placeless(loaded.recipe.resolved()))
     if before != now:
         old, new = before.splitlines(), now.splitlines()
         changed = next((a for a, b in zip(old, new, strict=False) if a != b), "its length")

@@ -7,13 +7,16 @@ be read.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import math
+import os
 import sys
 import traceback
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from fkflow.system import Nuclei, System
 
@@ -45,6 +48,25 @@ def split(file: str) -> tuple[str, str]:
     if not colon or not path or not name.isidentifier() or "\0" in path:
         raise ValueError(FORM)
     return path, name
+
+
+def seen_from(folder: Path, file: str) -> str:
+    """FILE.py:CLASS, as it is seen from the working directory, as it is seen from a folder; absolute ones stay as they are."""
+    path, name = split(file)
+    if path.startswith("~") or os.path.isabs(path):
+        return file
+    with suppress(ValueError):  # another drive
+        path = os.path.relpath(os.path.abspath(path), os.path.abspath(folder))
+    return f"{Path(path).as_posix()}:{name}"
+
+
+def placeless(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The sections of a resolved recipe with the file of its system by its name, wherever it lies."""
+    plain = {section: dict(table) for section, table in sections.items()}
+    if "file" in (system := plain.get("system", {})):
+        path, name = split(system["file"])
+        system["file"] = f"{Path(path).name}:{name}"
+    return plain
 
 
 def load(file: str) -> tuple[type[System], Definition]:
@@ -186,9 +208,3 @@ def _about_nuclei(system: System, nuclei: Nuclei, given: tuple[float, ...]) -> s
     if not all(_positive(charge) for charge in charges) or not all(math.isfinite(number) for number in numbers):
         return "nuclei() must give finite positions and charges above 0"
     return None
-
-
-def described(system: type[System]) -> str:
-    """The first line of a class's own docstring, or nothing."""
-    own = inspect.cleandoc(system.__dict__.get("__doc__") or "")
-    return own.splitlines()[0] if own else ""

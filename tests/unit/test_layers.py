@@ -30,7 +30,7 @@ LAYERS = (
         "extrapolation",
         "checks",
     },
-    {"train", "measure", "restore", "trajectories", "warm", "provenance"},
+    {"train", "measure", "restore", "inspection", "trajectories", "warm", "provenance"},
     {"project"},
     {"frozen"},
     {"run", "plot"},
