@@ -79,8 +79,9 @@ class _Check:
         system = self.system
         #: V must be finite where walkers start, not elsewhere
         x = self.own_start()
-        self.call(self.normal(7) * (getattr(system, "length", None) or 1.0) if x is None else x[:7])
-        self.held()
+        near = self.normal(TRIED) * (getattr(system, "length", None) or 1.0) if x is None else x[:TRIED]
+        self.call(near[:7])
+        self.held(near)
         landscape = self.explored()
         self.walkers = outward(solved(system), landscape.start(STARTED, self.generator)) if x is None else x
         self.finite_start()
@@ -164,9 +165,8 @@ class _Check:
             raise self.wrong("start(walkers, generator) gives positions that are not finite")
         return x
 
-    def held(self) -> None:
+    def held(self, x: Tensor) -> None:
         """No direction of space in which all particles can move together for nothing."""
-        x = self.normal(TRIED)
         value = self.value(x)
         if not bool(value.isfinite().all()):
             return
@@ -188,7 +188,7 @@ class _Check:
             return explore(solved(self.system))
         except torch.linalg.LinAlgError:
             self.outwards(math.nan, 1.0)
-            raise self.wrong("the potential has no finite curvature at its minima") from None
+            raise self.wrong("V has no finite curvature at its minima: a norm at 0, or a root?") from None
         except NumericalError as error:
             self.outwards(math.nan, 1.0)
             hint = " (length = ... says how far the ground state reaches)" if "confines" in str(error) else ""

@@ -56,17 +56,11 @@ class System(BaseModel):
     energy_unit: ClassVar[str] = "E"
     length_unit: ClassVar[str] = "a"
 
-    if TYPE_CHECKING:
-        particles: Any
-        dimensions: Any
-        mass: Any
-        length: Any
-    else:
-        # so that subclasses may set them without an annotation; without values, so that fields may take their place
-        particles: ClassVar[int]
-        dimensions: ClassVar[int]
-        mass: ClassVar[float]
-        length: ClassVar[float]
+    # without values, so that fields may take their place; class variables may be set without an annotation
+    particles: ClassVar[Any]
+    dimensions: ClassVar[Any]
+    mass: ClassVar[Any]
+    length: ClassVar[Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
