@@ -384,7 +384,7 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def init(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="A name that fkflow list shows.")],
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="A name that fkflow list shows, or FILE.py:CLASS.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write this file (never over another).")] = None,
 ) -> None:
     """Print a recipe for a system, every key with its default and a comment."""

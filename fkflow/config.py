@@ -463,20 +463,34 @@ def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def commented(system_key: str) -> str:
-    """A recipe to start from: every key with its default and a comment. Raises RecipeError."""
+def commented(system: str) -> str:
+    """A recipe to start from, for the name of a system or FILE.py:CLASS: every key with its default and a comment.
+
+    Raises RecipeError, also where a parameter has no default.
+    """
+    definition = None
     try:
-        model = find(system_key)
-    except KeyError as exc:
-        raise RecipeError(f"system.name = {_shown(system_key)} is not allowed: {exc.args[0]}") from None
-    recipe = Recipe(system=model())
+        if ":" in system:
+            model, definition = userfile.load(system)
+        else:
+            model = find(system)
+    except (KeyError, ValueError) as exc:
+        key = "file" if ":" in system else "name"
+        raise RecipeError(f"system.{key} = {_shown(system)} is not allowed: {exc.args[0]}") from None
+    if asked := [field.alias or name for name, field in model.model_fields.items() if field.is_required()]:
+        raise RecipeError(f"{system} has no default for {', '.join(asked)}: write [system] with it by hand")
+    recipe = Recipe(system=model(), definition=definition)
     models: dict[str, type[BaseModel]] = {"system": model, **SECTIONS}
     lines = []
     for section, table in recipe.resolved().items():
-        title = (models[section].__doc__ or "").strip().splitlines()[0]
+        title = next(iter((models[section].__doc__ or "").strip().splitlines()), model.__name__)
         lines += ["", f"# {title}", f"[{section}]"]
         for key, value in table.items():
-            comment = "" if key == "name" else _field(models[section], key).description or ""
+            comment = (
+                ""
+                if key in ("name", "file") and section == "system"
+                else _field(models[section], key).description or ""
+            )
             # an optional key is shown as a comment: TOML has no null
             text = f"# {key} =" if value is None else f"{_toml_key(key)} = {_toml_value(value)}"
             if not comment:

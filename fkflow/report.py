@@ -69,9 +69,10 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     lengths = f"{found['natural_length']:.4g} natural length, {found['natural_time']:.4g} natural time"
     rows = [
         ("system", f"{many} in {dim} dimension{'s' if dim > 1 else ''}: {found['coordinates']} coordinates"),
-        ("mass", str(found["mass"])),
         ("scale", lengths),
     ]
+    if found["mass"] != 1:
+        rows.insert(1, ("mass", str(found["mass"])))
     if found["nuclei"]:
         rows.append(("nuclei", str(found["nuclei"])))
     else:
@@ -126,7 +127,7 @@ def compared(results: Sequence[Result], sigma: float, tolerance: float) -> list[
     """
     rows = []
     for result in results:
-        alike = [r for r in results if (r.system, r.parameters) == (result.system, result.parameters)]
+        alike = [r for r in results if _solved(r) == _solved(result)]
         lowest = min(alike, key=lambda other: other.energy.value)
         projection = result.measurement.projection
         row: dict[str, Any] = {
@@ -160,6 +161,11 @@ def compared(results: Sequence[Result], sigma: float, tolerance: float) -> list[
             }
         rows.append(row)
     return rows
+
+
+def _solved(result: Result) -> tuple[Any, ...]:
+    """What two results must agree in to be of the same system."""
+    return result.system, result.parameters, result.definition and result.definition.sha256
 
 
 def comparison_text(rows: Sequence[Mapping[str, Any]]) -> str:

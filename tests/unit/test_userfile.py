@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.config import load, parse, to_toml, with_values
+from fkflow.config import commented, load, parse, to_toml, with_values
 from fkflow.errors import RecipeError
 from fkflow.userfile import PREFIX, placeless, seen_from, split
 
@@ -186,6 +186,16 @@ class Odd(fkflow.System):
 def test_parameters_of_any_type(line: str, words: str, folder: Path) -> None:
     Path("odd.py").write_text(ODD)
     assert words in refused(f'[system]\nfile = "odd.py:Odd"\n{line}')
+
+
+def test_a_recipe_to_start_from(folder: Path) -> None:
+    text = commented("my_trap.py:Trap")
+    assert parse(text, "my.toml").recipe == parse(RECIPE, "my.toml").recipe
+    Path("asks.py").write_text(TRAP.replace("strength: float = 1.0", "strength: float"))
+    with pytest.raises(RecipeError, match="asks.py:Trap has no default for strength"):
+        commented("asks.py:Trap")
+    with pytest.raises(RecipeError, match="there is no file gone.py"):
+        commented("gone.py:Trap")
 
 
 def test_names_of_files() -> None:
