@@ -145,7 +145,11 @@ class _Check:
         if not _alike(value, self.value(x.clone()), scale):
             raise self.wrong("potential(x) gives other values for the same x: it must not be random nor remember")
         parts = torch.cat([self.value(x[:1].clone()), self.value(x[1:3].clone()), self.value(x[3:].clone())])
-        if not _alike(value, parts, scale):
+        self.alone(value, parts, scale)
+
+    def alone(self, together: Tensor, apart: Tensor, scale: float) -> None:
+        """The same configurations in other batches have the same energies."""
+        if not _alike(together, apart, scale):
             raise self.wrong(
                 "potential(x) of one configuration depends on the others in its batch: sum over particles and components "
                 "only, not over the first dimension"
@@ -201,6 +205,7 @@ class _Check:
                 f"V is not finite at {bad} of {len(value)} places where walkers start; "
                 "def start(self, walkers, generator) can give better ones"
             )
+        self.alone(value[:TRIED], self.value(self.walkers[:TRIED]), _scale(value))
 
     def slope(self) -> None:
         """The gradient belongs to the values."""

@@ -68,7 +68,10 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     many = "one particle" if n == 1 else f"{n} {'identical' if found['identical'] else 'distinguishable'} particles"
     lengths = f"{found['natural_length']:.4g} natural length, {found['natural_time']:.4g} natural time"
     rows = [
-        ("system", f"{many} in {dim} dimension{'s' if dim > 1 else ''}: {found['coordinates']} coordinates"),
+        (
+            "system",
+            f"{many} in {dim} dimension{'s' if dim > 1 else ''}: {found['coordinates']} coordinate{'s' if n * dim > 1 else ''}",
+        ),
         ("scale", lengths),
     ]
     if found["mass"] != 1:

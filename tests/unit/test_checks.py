@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkflow.checks import check
+from fkflow.checks import check, check_device
 from fkflow.errors import PotentialError
 from fkflow.registry import systems
 from fkflow.system import Nuclei, System
@@ -58,6 +58,7 @@ WRONG: dict[str, tuple[System, str]] = {
     "numpy": (made(to_numpy), "raises RuntimeError in line .* numpy"),
     "raises": (made(lambda x: x.nope), r"potential\(x\) of x \(7, 1, 1\) raises AttributeError in line \d+"),
     "neighbours": (made(lambda x: r2(x) + 0.1 * x.mean()), "depends on the others in its batch"),
+    "size": (made(lambda x: r2(x) + 0.1 * (len(x) > 100)), "depends on the others in its batch"),
     "random": (made(lambda x: r2(x) + torch.rand(len(x), dtype=x.dtype)), "other values for the same x"),
     "in place": (made(inplace), "changes x"),
     "nothing": (made(lambda x: 0 * r2(x)), "nothing holds the particle along direction 1 of 1"),
@@ -134,6 +135,14 @@ def test_what_is_right_passes(name: str) -> None:
 def test_what_may_turn_out_badly_is_a_warning(system: System, words: str) -> None:
     (warning,) = check(system).warnings
     assert words in warning
+
+
+def test_tensors_on_another_device_are_told() -> None:
+    """The device "meta" stands in for a GPU."""
+    weights = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    with pytest.raises(PotentialError, match="cannot be computed on the device meta, it raises RuntimeError in line"):
+        check_device(made(lambda x: (weights * x.square()).sum((1, 2)), 2, 2), "meta")
+    check_device(made(lambda x: (x.new_tensor([1.0, 2.0]) * x.square()).sum((1, 2)), 2, 2), "meta")
 
 
 def test_own_length_and_start_replace_the_search() -> None:
