@@ -32,6 +32,10 @@ class RecipeError(UsageError):
     """A recipe (or a ``--set``) that does not describe a run; names file, key, given and allowed."""
 
 
+class PotentialError(RecipeError):
+    """A system whose potential, or what it says of it, is not what the solver needs."""
+
+
 class StoreError(UsageError):
     """A result or checkpoint file that is missing, damaged, foreign or cannot be written."""
 

@@ -22,6 +22,7 @@ from fkflow.errors import NumericalError
 from fkflow.gradients import clipped
 from fkflow.landscape import Landscape
 from fkflow.local_energy import path_local_energy
+from fkflow.masses import outward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms, drift_fields, trajectories
 from fkflow.paths import brownian_frames, girsanov_action
@@ -233,14 +234,16 @@ class Measuring:
             energy,
             self.histograms.results() if histograms is None else histograms,
             drift_fields(self.net, self.system, samples, pictures),
-            samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)][:STORED_SAMPLES]
+            outward(
+                self.system, samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)]
+            )[:STORED_SAMPLES]
             .cpu()
             .numpy(),
             self.seconds,
             self.sampler.curl(),
             warnings,
             projection,
-            trajectories(self.net, samples, self.landscape.length**2, pictures),
+            trajectories(self.net, self.system, samples, self.landscape.length**2, pictures),
         )
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from fkflow import checkpoints, optimisers
-from fkflow import training
+from fkflow import checkpoints, optimisers, training
 from fkflow.cli import main
 from fkflow.config import TrainConfig
 from fkflow.errors import NumericalError
