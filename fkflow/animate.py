@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,12 +57,14 @@ class Film:
         return count
 
 
-def animate(result: Result, film: Film, out: Path | None, format: str, progress: Progress) -> Path:
+def animate(
+    result: Result, film: Film, out: Path | None, format: str, progress: Progress, overrides: Sequence[str] = ()
+) -> Path:
     """Write the film of a run to `out` (left out: walkers.mp4 or .gif among its plots) and return where it is.
 
-    `format` is "mp4", "gif" or "auto". The file appears whole or not at all, and a film that fails leaves nothing behind.
-    Raises UsageError for what cannot be done, StoreError for a run that cannot be restored, NumericalError for walkers that
-    go to infinity.
+    `format` is "mp4", "gif" or "auto"; `overrides` may say where the file of the system is now (system.file). The film
+    appears whole or not at all, and one that fails leaves nothing behind. Raises UsageError for what cannot be done, StoreError
+    for a run that cannot be restored, NumericalError for walkers that go to infinity.
     """
     count = film.count
     format = chosen_format(out, format)
@@ -79,7 +81,7 @@ def animate(result: Result, film: Film, out: Path | None, format: str, progress:
     x = starts(result, walkers, film.seed)
     # so few walkers are slower on several threads
     torch.set_num_threads(1)
-    model = restored(result)
+    model = restored(result, overrides)
     pace = Pace(film.speed * model.landscape.length**2 / film.fps, film.fps, count)
     positions = follow(model, x, interval=pace.step, seed=film.seed)
     chained = not model.system.identical

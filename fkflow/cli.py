@@ -136,6 +136,20 @@ def run(
 
 
 @app.command()
+def check(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe.")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Check a recipe and the potential of its system, without a run, and print what was found."""
+    from fkflow import config, report
+    from fkflow.inspection import inspect
+
+    found = inspect(config.load(recipe, overrides or ()).recipe)
+    typer.echo(report.to_json(found) if as_json else report.inspection_text(found))
+
+
+@app.command()
 def scan(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe.")],
     over: Annotated[
@@ -321,28 +335,42 @@ def animate(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed: the same one gives the same film.")
     ] = 0,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="system.file=FILE.py:CLASS", help="Where the file of the run's system is now."),
+    ] = None,
 ) -> None:
     """Film walkers that move under the learned drift, over the density, as MP4 or GIF."""
     from fkflow import progress
     from fkflow.store import read_result
 
+    for text in overrides or ():
+        if not text.strip().startswith("system.file"):
+            raise UsageError(f"--set {text}: only system.file can be given, where the file of the run's system is now")
     result = read_result(run)
     from fkflow.animate import Film
     from fkflow.animate import animate as write_film
 
     film = Film(seconds, fps, speed, walkers, size, seed)
     with progress.watch(False) as watcher:
-        path = write_film(result, film, out, str(format), watcher)
+        path = write_film(result, film, out, str(format), watcher, overrides or ())
     typer.echo(path.as_posix())
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List the systems with their parameters, the shipped recipes and the reference energies."""
-    from fkflow import config, registry, report
+    """List the systems with their parameters and where they come from, the shipped recipes and the reference energies."""
+    from fkflow import config, plugins, registry, report
 
     models: list[Any] = list(registry.systems().values())
-    systems = [report.about(model()) for model in models]
+    systems = [report.about(model()) | {"origin": "built in"} for model in models]
+    for plugin in plugins.found(registry.systems()).values():
+        try:
+            systems.append(report.about_class(plugin.load()) | {"origin": plugin.origin})
+        except Exception as error:  # whatever a plug-in raises, it is one line here
+            told = isinstance(error, UsageError)
+            line = str(error) if told else f"the plug-in {plugin.name} of {plugin.origin} raises {error!r}"
+            print("fkflow: warning:", " ".join(line.split()), file=sys.stderr)
     loaded = [(name, config.load(name)) for name in registry.recipes()]
     recipes = [
         {"recipe": name, "over": list(one.scan.over) if one.scan else None} | report.about(one.recipe.system)
@@ -356,7 +384,7 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def init(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="A name that fkflow list shows.")],
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="A name that fkflow list shows, or FILE.py:CLASS.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write this file (never over another).")] = None,
 ) -> None:
     """Print a recipe for a system, every key with its default and a comment."""

@@ -1,8 +1,9 @@
 """The recipe: how it is read and written, and what is said about a wrong one (`schema` says what is right).
 
 A recipe is a TOML file with the sections [system], [network], [train], [measure] and [project]; every key but
-`system.name` has a default. A further section [scan] makes it the recipe of a scan. Anything wrong is a RecipeError
-of one sentence that names the file (or the ``--set``), the key, what was given and what is allowed.
+`system.name` (or `system.file`, a class in a Python file, which is run) has a default. A further section [scan] makes it
+the recipe of a scan. Anything wrong is a RecipeError of one sentence that names the file (or the ``--set``), the key, what
+was given and what is allowed.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from fkflow import userfile
 from fkflow.errors import RecipeError
-from fkflow.registry import did_you_mean, find, recipes
+from fkflow.registry import built_in, did_you_mean, find, recipes
 from fkflow.schema import (
     PAIR_DRIFT_DEFAULTS,
     SECTIONS,
@@ -34,6 +37,7 @@ from fkflow.schema import (
     TrainConfig,
 )
 from fkflow.system import System
+from fkflow.userfile import Definition
 
 __all__ = [
     "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "ScanConfig", "TrainConfig", "commented",
@@ -59,6 +63,8 @@ class Loaded:
     overrides: tuple[str, ...] = ()
     #: the section [scan], if it has one
     scan: ScanConfig | None = None
+    #: the folder of the recipe's file, which its system.file starts from
+    folder: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -75,17 +81,17 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
     `overrides` are ``section.key=value`` texts with TOML values (a bare word counts as a string).
     Raises RecipeError.
     """
-    source, content = _read(str(name_or_path))
+    source, content, folder = _read(str(name_or_path))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise RecipeError(f"{source} is not UTF-8 text (at byte {exc.start}); TOML is needed") from None
-    return parse(text, source, overrides)
+    return parse(text, source, overrides, folder)
 
 
-def parse(text: str, source: str, overrides: Sequence[str] = ()) -> Loaded:
-    """The same as `load`, from the text of a recipe whose file is called `source`. Raises RecipeError."""
-    tables, texts = _tables(text, source, overrides)
+def parse(text: str, source: str, overrides: Sequence[str] = (), folder: Path = Path()) -> Loaded:  # noqa: B008
+    """The same as `load`, from the text of a recipe whose file is called `source` and lies in `folder`. Raises RecipeError."""
+    tables, texts = _tables(text, source, overrides, folder)
     scan: ScanConfig | None = None
     problems: list[_Problem] = []
     if isinstance(tables.get("scan"), dict):
@@ -97,7 +103,7 @@ def parse(text: str, source: str, overrides: Sequence[str] = ()) -> Loaded:
         where = f"--set {shortened(given[0])}" if given else source
         more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
         raise RecipeError(f"{where}: {first.text}{more}")
-    return Loaded(recipe, Path(source).stem, text, source, tuple(overrides), scan)
+    return Loaded(recipe, Path(source).stem, text, source, tuple(overrides), scan, folder)
 
 
 def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], RecipeError]]]) -> Loaded:
@@ -105,11 +111,11 @@ def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], 
 
     Raises the error of the first key that a problem is about.
     """
-    tables, _ = _tables(loaded.text, loaded.source, loaded.overrides)
+    tables, _ = _tables(loaded.text, loaded.source, loaded.overrides, loaded.folder)
     tables.pop("scan", None)
     for path, (value, _wrong) in values.items():
         section, key = path.split(".")
-        tables.setdefault(section, {})[key] = value
+        _put(tables.setdefault(section, {}), section, key, value)
     problems: list[_Problem] = []
     recipe = _build(tables, problems)
     if recipe is None:
@@ -118,29 +124,43 @@ def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], 
     return replace(loaded, recipe=recipe, scan=None)
 
 
-def _tables(text: str, source: str, overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The sections of a recipe's text with the overrides in place, and each override by its ``section.key``."""
+def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The sections of a recipe's text with the overrides in place, and each override by its ``section.key``.
+
+    A system.file in the text starts from `folder`, one among the overrides from the working directory.
+    """
     try:
         tables = _parsed(text)
     except ValueError as exc:
         raise RecipeError(f"{source} is not valid TOML: {exc}") from None
+    system = tables.get("system")
+    if isinstance(system, dict) and isinstance(file := system.get("file"), str):
+        home = file.startswith("~") or os.path.isabs(file)
+        system["file"] = file if home else os.path.normpath(os.path.join(folder, file))
     texts: dict[str, str] = {}
     for override in overrides:
         section, key, value = _split(override)
         table = tables.setdefault(section, {})
         if isinstance(table, dict):
-            table[key] = value
+            _put(table, section, key, value)
         texts[f"{section}.{key}"] = override
     return tables, texts
 
 
-def _read(name: str) -> tuple[str, bytes]:
-    """What messages call the recipe of that name, and its content: a file's, else a shipped recipe's."""
+def _put(table: dict[str, Any], section: str, key: str, value: Any) -> None:
+    """Set a key of a recipe's section; a system has a name or a file, and what is set last takes the place of the other."""
+    if section == "system":
+        table.pop({"name": "file", "file": "name"}.get(key, ""), None)
+    table[key] = value
+
+
+def _read(name: str) -> tuple[str, bytes, Path]:
+    """What messages call the recipe of that name, its content, a file's, else a shipped recipe's, and its folder."""
     path, shipped, folder = Path(name), recipes(), False
     candidates = [name] if path.suffix == ".toml" else [name, f"{name}.toml"]
     for candidate in candidates:
         try:
-            return candidate, _content(candidate)
+            return candidate, _content(candidate), Path(candidate).parent
         except IsADirectoryError:
             folder = True
         except OSError as exc:
@@ -152,7 +172,7 @@ def _read(name: str) -> tuple[str, bytes]:
             pass
     for candidate in candidates:
         if candidate in shipped:
-            return candidate, shipped[candidate].read_bytes()
+            return candidate, shipped[candidate].read_bytes(), Path()
     stems = [Path(file).stem for file in shipped]
     what = "is a folder, not a file" if folder else f"is no file (looked for in {path.absolute().parent})"
     raise RecipeError(
@@ -235,7 +255,8 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
             )
         elif not isinstance(table, dict):
             problems.append(_Problem((), f"{name} = {_shown(table)} is not allowed: it must be a section"))
-    parts: dict[str, Any] = {"system": _system(tables.get("system", {}), problems)}
+    system, definition = _system(tables.get("system", {}), problems)
+    parts: dict[str, Any] = {"system": system, "definition": definition}
     network = tables.get("network")
     if isinstance(network, dict) and network.get("kind") == "pair_drift":
         # without a log ψ there is but one way to train, and one to project
@@ -259,28 +280,52 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
         return None
 
 
-def _system(table: Any, problems: list[_Problem]) -> System | None:
+def _system(table: Any, problems: list[_Problem]) -> tuple[System | None, Definition | None]:
+    """The system of a recipe's section, and the file that defines it if one does."""
     if not isinstance(table, dict):
-        return None
-    if "name" not in table:
-        problems.append(_Problem((), 'system.name is missing: it must name a system, such as "h2"'))
-        return None
-    name = table["name"]
+        return None, None
+    key = "file" if "file" in table else "name"
+    if key not in table:
+        text = (
+            'system.name is missing: it must name a system, such as "h2" (or system.file one of your own, such as '
+            '"my_trap.py:Trap")'
+        )
+        problems.append(_Problem((), text))
+        return None, None
+    if "name" in table and "file" in table:
+        both = ("system.file", "system.name")
+        problems.append(_Problem(both, "system.name and system.file exclude each other: leave out one of them"))
+        return None, None
+    given, definition = table[key], None
+    text = given if isinstance(given, str) else ""
     try:
-        model = find(name if isinstance(name, str) else "")
-    except KeyError as exc:
-        problems.append(_Problem(("system.name",), f"system.name = {_shown(name)} is not allowed: {exc.args[0]}"))
-        return None
-    parameters = {key: value for key, value in table.items() if key != "name"}
-    return _validated(model, "system", parameters, problems)
+        if key == "file":
+            model, definition = userfile.load(text)
+        else:
+            model = find(text)
+    except (KeyError, ValueError) as exc:
+        problems.append(_Problem((f"system.{key}",), f"system.{key} = {_shown(given)} is not allowed: {exc.args[0]}"))
+        return None, None
+    parameters = {name: value for name, value in table.items() if name != key}
+    system = _validated(model, "system", parameters, problems, first=(key,))
+    if system is not None and not built_in(model) and (wrong := userfile.complaint(system)):
+        # it begins with the parameter that is wrong, if that is one
+        about = (f"system.{wrong.split()[0]}", f"system.{key}")
+        problems.append(_Problem(about, f"system.{key} = {_shown(given)}: {wrong}"))
+    return system, definition
 
 
-def _validated(model: type[BaseModel], section: str, table: Any, problems: list[_Problem]) -> Any:
-    """The model of one section's keys; None with its problems appended if they do not fit."""
+def _validated(
+    model: type[BaseModel], section: str, table: Any, problems: list[_Problem], first: tuple[str, ...] = ()
+) -> Any:
+    """The model of one section's keys; None with its problems appended if they do not fit.
+
+    `first` are keys of the section that the model does not have.
+    """
     if not isinstance(table, dict):
         return None
     known = [field.alias or name for name, field in model.model_fields.items()]
-    allowed = (["name"] if section == "system" else []) + known
+    allowed = [*first, *known]
     unknown = [key for key in table if key not in known]
     for key in unknown:
         owner = f"[system] for {model.key}" if issubclass(model, System) else f"[{section}]"
@@ -295,13 +340,24 @@ def _validated(model: type[BaseModel], section: str, table: Any, problems: list[
         return model(**{key: value for key, value in table.items() if key not in unknown})
     except ValidationError as exc:
         for error in exc.errors():
+            loc = error["loc"] or ("",)  # what a class says of all its parameters together
             path = section + "".join(f"[{k}]" if isinstance(k, int) else f".{_toml_key(k)}" for k in error["loc"])
             path = shortened(path)
-            problems.append(_Problem((f"{section}.{error['loc'][0]}",), _sentence(model, path, error)))
+            problems.append(_Problem((f"{section}.{loc[0]}",), _sentence(model, path, error)))
+        return None
+    except Exception as exc:  # of a class that is not ours
+        told = userfile.told(exc, userfile.place_of(model) if issubclass(model, System) else None)
+        problems.append(_Problem((f"{section}.{first[0]}",) if first else (), f"[{section}] is not allowed: {told}"))
         return None
 
 
 def _sentence(model: type[BaseModel], path: str, error: Any) -> str:
+    # what is wrong with a value as such needs no words for the type of its field
+    told = error["type"] in ("value_error", "extra_forbidden")
+    if not error["loc"] or not _known(model, error["loc"][:-1] if told else error["loc"]):
+        # a class of the user's own has any types it likes
+        reason = str(error.get("ctx", {}).get("error") or error["msg"])
+        return f"{path} is not allowed: {shortened(reason)}"
     *outer, key = error["loc"]
     for name in outer:
         if isinstance(name, str):
@@ -318,6 +374,23 @@ def _sentence(model: type[BaseModel], path: str, error: Any) -> str:
     if error["type"] == "missing":
         return f"{path} is missing: {reason}"
     return f"{path} = {_shown(error['input'])} is not allowed: {reason}"
+
+
+def _known(model: type[BaseModel], loc: Sequence[int | str]) -> bool:
+    """Whether the way to an error goes through fields of types that `_allowed` has words for."""
+    for name in loc:
+        if isinstance(name, str):
+            field = next((f for own, f in model.model_fields.items() if name in (own, f.alias)), None)
+            if field is None:
+                return False
+            inner = next(iter(_models(field.annotation)), None)
+            plain = (int, float, bool, str, type(None))
+            union = get_origin(field.annotation) in (Union, UnionType)
+            kinds = get_args(field.annotation) if union else (field.annotation,)
+            if inner is None and get_origin(field.annotation) is not Literal and not set(kinds) <= set(plain):
+                return False
+            model = inner or model
+    return True
 
 
 def _field(model: type[BaseModel], key: str) -> FieldInfo:
@@ -341,7 +414,8 @@ def _allowed(field: FieldInfo) -> str:
     bounds = {
         name: getattr(mark, name) for mark in field.metadata for name in ("gt", "ge", "lt", "le") if hasattr(mark, name)
     }
-    words = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, str(kind))
+    known: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+    words = known.get(kind, str(kind))
     if "ge" in bounds and "le" in bounds:
         return f"{words} from {bounds['ge']:g} to {bounds['le']:g}"
     phrases = {"gt": "above {:g}", "ge": "of at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}
@@ -390,20 +464,34 @@ def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def commented(system_key: str) -> str:
-    """A recipe to start from: every key with its default and a comment. Raises RecipeError."""
+def commented(system: str) -> str:
+    """A recipe to start from, for the name of a system or FILE.py:CLASS: every key with its default and a comment.
+
+    Raises RecipeError, also where a parameter has no default.
+    """
+    definition = None
     try:
-        model = find(system_key)
-    except KeyError as exc:
-        raise RecipeError(f"system.name = {_shown(system_key)} is not allowed: {exc.args[0]}") from None
-    recipe = Recipe(system=model())
+        if ":" in system:
+            model, definition = userfile.load(system)
+        else:
+            model = find(system)
+    except (KeyError, ValueError) as exc:
+        key = "file" if ":" in system else "name"
+        raise RecipeError(f"system.{key} = {_shown(system)} is not allowed: {exc.args[0]}") from None
+    if asked := [field.alias or name for name, field in model.model_fields.items() if field.is_required()]:
+        raise RecipeError(f"{system} has no default for {', '.join(asked)}: write [system] with it by hand")
+    recipe = Recipe(system=model(), definition=definition)
     models: dict[str, type[BaseModel]] = {"system": model, **SECTIONS}
     lines = []
     for section, table in recipe.resolved().items():
-        title = (models[section].__doc__ or "").strip().splitlines()[0]
+        title = next(iter((models[section].__doc__ or "").strip().splitlines()), model.__name__)
         lines += ["", f"# {title}", f"[{section}]"]
         for key, value in table.items():
-            comment = "" if key == "name" else _field(models[section], key).description or ""
+            comment = (
+                ""
+                if key in ("name", "file") and section == "system"
+                else _field(models[section], key).description or ""
+            )
             # an optional key is shown as a comment: TOML has no null
             text = f"# {key} =" if value is None else f"{_toml_key(key)} = {_toml_value(value)}"
             if not comment:

@@ -12,6 +12,8 @@ class FkflowError(Exception):
     exit_code = 1
     #: whether the same command with --resume goes on
     resumable = False
+    #: whether another rank said it first
+    told = False
 
     def leaving(self, kept: str, resumable: bool = False) -> Self:
         """The same, saying what is left of the run too."""
@@ -28,6 +30,10 @@ class UsageError(FkflowError):
 
 class RecipeError(UsageError):
     """A recipe (or a ``--set``) that does not describe a run; names file, key, given and allowed."""
+
+
+class PotentialError(RecipeError):
+    """A system whose potential, or what it says of it, is not what the solver needs."""
 
 
 class StoreError(UsageError):

@@ -105,9 +105,11 @@ def _one_by_one(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
     buffers = dict(own.named_buffers())
 
     def single(values: dict[str, Tensor], y: Tensor) -> Tensor:
-        return functional_call(own, (values, buffers), (y[None],))[0]
+        value: Tensor = functional_call(own, (values, buffers), (y[None],))[0]
+        return value
 
-    return vmap(grad(single), in_dims=(None, 0))(parameters, x).values()
+    gradients: dict[str, Tensor] = vmap(grad(single), in_dims=(None, 0))(parameters, x)
+    return gradients.values()
 
 
 def jacobian_slope(psi: LogPsi, x: Tensor, at_x: Tensor, generator: torch.Generator, step: float) -> Tensor:
@@ -237,5 +239,5 @@ def flat_step(net: nn.Module, change: Tensor) -> None:
     with torch.no_grad():
         start = 0
         for p in net.parameters():
-            p += change[start : start + p.numel()].view_as(p)
+            p.add_(change[start : start + p.numel()].view_as(p))
             start += p.numel()

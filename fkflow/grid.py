@@ -186,8 +186,9 @@ def _range(right: str, option: str, text: str) -> list[int] | list[float]:
         raise _wrong(
             option, text, f"a range has three numbers, start:stop:step, not {config.shortened(right)}"
         ) from None
-    whole = all(re.fullmatch(r"[+-]?\d+", token) for token in tokens)
-    return [int(value) for value in values] if whole else [float(value) for value in values]
+    if all(re.fullmatch(r"[+-]?\d+", token) for token in tokens):
+        return [int(value) for value in values]
+    return [float(value) for value in values]
 
 
 def _decimal(token: str) -> Decimal:

@@ -37,8 +37,8 @@ def launched() -> tuple[int, int]:
 
 def _integer(name: str, least: int, default: int | None = None) -> int:
     text = os.environ.get(name, default)
-    with suppress(TypeError, ValueError):
-        if (number := int(text)) >= least:  # type: ignore[arg-type]
+    with suppress(ValueError):
+        if text is not None and (number := int(text)) >= least:
             return number
     raise UsageError(f"{name}={text} in the environment: it must be a whole number from {least} up")
 
@@ -104,7 +104,7 @@ class _Meeting:
                     if word := self.store.get(f"word/{other}"):
                         kind, text = json.loads(word)
                         found: FkflowError = getattr(errors, kind, RankError)(text)
-                        found.told = True  # type: ignore[attr-defined]
+                        found.told = True
                         return found
         except RuntimeError:
             silent = [0] if self.rank else others  # rank 0 kept the store
@@ -140,7 +140,7 @@ def _join(number: int, count: int) -> _Meeting:
     local = _integer("LOCAL_RANK", 0, number), _integer("LOCAL_WORLD_SIZE", 1, count)
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     try:
-        store = dist.TCPStore(host, port, count, is_master=keeps, timeout=patience, wait_for_workers=False)
+        store: dist.Store = dist.TCPStore(host, port, count, is_master=keeps, timeout=patience, wait_for_workers=False)
         store = dist.PrefixStore(f"fkflow/{attempt}", store)
         backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=patience)

@@ -46,7 +46,8 @@ class Landscape:
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
         values, vectors = torch.linalg.eigh(self.covariance)
-        return (vectors / values.sqrt()) @ vectors.T
+        whitening: Tensor = (vectors / values.sqrt()) @ vectors.T
+        return whitening
 
     def one_body_covariance(self) -> Tensor:
         """(D, D) covariance of one particle, averaged over particles and minima."""
@@ -73,23 +74,29 @@ class Landscape:
 def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     """Minima and harmonic scale of a potential; for point charges, Gaussians at the nuclei of atomic width.
 
-    Raises NumericalError when no confining scale or no finite minimum is found.
+    Lengths are those of the coordinates that `system.potential` takes. A system's own length and start, where it gives them,
+    take the place of a search about the origin. Raises NumericalError when no confining scale or no finite minimum is found.
     """
     nuclei = system.nuclei()
     if nuclei is not None:
         return coulomb_landscape(nuclei, system.particles)
     generator = torch.Generator().manual_seed(seed)
     n, dim = system.particles, system.dimensions
-    length = balance_length(system, torch.zeros(n, dim, dtype=torch.float64), generator)
-    spread = torch.logspace(-1, 3, starts, base=2, dtype=torch.float64)[:, None, None]
-    x = descend(system, length * spread * torch.randn(starts, n, dim, generator=generator, dtype=torch.float64), length)
+    own = getattr(system, "length", None)
+    x = given_start(system, starts, generator)
+    origin = torch.zeros(n, dim, dtype=torch.float64) if x is None else x[0]
+    length = own or balance_length(system, origin, generator)
+    if x is None:
+        spread = torch.logspace(-1, 3, starts, base=2, dtype=torch.float64)[:, None, None]
+        x = length * spread * torch.randn(starts, n, dim, generator=generator, dtype=torch.float64)
+    x = descend(system, x, length)
     energies = system.potential(x).detach()
     finite = energies.isfinite() & x.flatten(1).isfinite().all(1)
     if not finite.any():
         raise NumericalError("no minimum of the potential was found: every descent ended at infinity or NaN")
     x, energies = x[finite], energies[finite]
     lowest = x[energies.argmin()]
-    length = balance_length(system, lowest, generator)
+    length = own or balance_length(system, lowest, generator)
     # Minima far above the lowest hold no density; the zero-point energy per mode sets what far means.
     keep = energies < energies.min() + 0.5 / length**2
     most = max(1, min(64, KEPT // (n * dim)))
@@ -108,6 +115,12 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     com = (vectors * values.clamp_min(1e-6 / length**4).sqrt()) @ vectors.T
     harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
     return Landscape(length, centre, minima, widths, covariance, com, harmonic)
+
+
+def given_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:
+    """The system's own start (walkers, N, D) in float64, if it gives one; `generator` is on the CPU."""
+    x = system.start(walkers, generator)
+    return x if x is None else x.detach().to(torch.float64)
 
 
 def is_harmonic(system: System, minimum: Tensor, hessian: Tensor, width: Tensor, generator: torch.Generator) -> bool:
@@ -157,21 +170,34 @@ def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float)
         grid = length * torch.logspace(-6, 6, 241, base=2, dtype=torch.float64)[:, None]
         confined = (rise(grid, vectors[:, mode : mode + 1]) * 8 * grid**2 >= 1)[:, 0]
         width[mode] = grid[int(confined.int().argmax()) if confined.any() else -1, 0]
-    return (vectors * width) @ vectors.T
+    widths: Tensor = (vectors * width) @ vectors.T
+    return widths
 
 
 def balance_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
-    """ℓ with mean |V(o + ℓz) − V(o)| per degree of freedom ≈ 1/(2ℓ²) over random directions z: independent of units."""
+    """ℓ with mean |V(o + ℓz) − V(o)| per degree of freedom ≈ 1/(2ℓ²) over random directions z: independent of units.
+
+    Where V(o) is not finite (particles that repel each other cannot all be at o), the median takes its place, and ℓ is the
+    length beyond which V balances for good, or that nearest to it: a hard core outweighs the kinetic energy at small ones too.
+    """
     n, dim = system.particles, system.dimensions
     z = torch.randn(64, n, dim, generator=generator, dtype=torch.float64)
     height = system.potential(origin[None])
-    best = None
+    singular = not bool(height.isfinite())
+    best: float | None = None
+    least = math.inf
     for exponent in torch.arange(-40, 40.01, 0.5).tolist():
         length = 2.0**exponent
-        value = (system.potential(origin + length * z) - height).abs().nanmean().item() / (n * dim) * 2 * length**2
-        if math.isfinite(value) and value >= 1.0:
+        seen = system.potential(origin + length * z)
+        rise = (seen - (seen.nanmedian() if singular else height)).abs()
+        value = rise.nanmean().item() / (n * dim) * 2 * length**2
+        if not math.isfinite(value):
+            continue
+        if not singular and value >= 1.0:
             best = length
             break
+        if singular and value < max(1.0, least):
+            best, least = length, min(least, value)
     if best is None:
         raise NumericalError("the potential confines nothing: no length was found where it balances the kinetic energy")
     return best
@@ -218,7 +244,9 @@ def _value_and_slope(system: System, z: Tensor, length: float) -> tuple[Tensor, 
 def potential_hessian(system: System, x: Tensor) -> Tensor:
     """∂²V/∂x∂x (d, d) at one configuration (N, D), by automatic differentiation."""
     shape = x.shape
-    hessian = torch.autograd.functional.hessian(lambda y: system.potential(y.view(1, *shape)).sum(), x.reshape(-1))
+    hessian: Tensor = torch.autograd.functional.hessian(
+        lambda y: system.potential(y.view(1, *shape)).sum(), x.reshape(-1)
+    )
     return 0.5 * (hessian + hessian.T)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,10 @@ class LogPsi(nn.Module):
         """log ψ, x (B, N, D) → (B,)."""
         raise NotImplementedError
 
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Tensor: ...
+
     def drift(self, x: Tensor) -> Tensor:
         """Drift v = ∇ log ψ (B, N, D), detached from the parameters."""
         return self.value_and_drift(x)[1]
@@ -53,7 +57,8 @@ def affine(a: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """a Wᵀ + b (B, …, out) for a (B, …, in), weight (out, in) and bias (out,), or for a copy of both per walker (B, …)."""
     if weight.dim() == 2:
         return linear(a, weight, bias)
-    return PerWalkerLinear.apply(a, weight, bias)
+    out: Tensor = PerWalkerLinear.apply(a, weight, bias)  # type: ignore[no-untyped-call]
+    return out
 
 
 class PerWalkerLinear(torch.autograd.Function):
@@ -63,14 +68,14 @@ class PerWalkerLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         assert len(weight) == 1 or weight.stride(0) == 0, "copies of one weight"
         ctx.save_for_backward(a, weight)
         return linear(a, weight[0], None if bias is None else bias[0])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         a, weight = ctx.saved_tensors
         to_a = slope @ weight[0] if ctx.needs_input_grad[0] else None
         rows, ins = slope.reshape(len(a), -1, slope.shape[-1]), a.reshape(len(a), -1, a.shape[-1])
@@ -84,7 +89,19 @@ class Linear(nn.Linear):
         return affine(input, self.weight, self.bias)
 
 
-def mlp(sizes: Sequence[int], final_scale: float = 1.0) -> nn.Sequential:
+class Perceptron(nn.Sequential):
+    """Linear layers with SiLU between them; `sizes` are the numbers that go in, between its layers, and out."""
+
+    def __init__(self, sizes: Sequence[int], *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.sizes = tuple(sizes)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Tensor: ...
+
+
+def mlp(sizes: Sequence[int], final_scale: float = 1.0) -> Perceptron:
     """Linear layers with SiLU between them; the last layer's weights are multiplied by `final_scale`.
 
     SiLU is smooth, does not saturate (log ψ grows far out) and is the cheapest smooth function on CPUs.
@@ -100,4 +117,4 @@ def mlp(sizes: Sequence[int], final_scale: float = 1.0) -> nn.Sequential:
             with torch.no_grad():
                 layer.weight.mul_(final_scale)
                 layer.bias.zero_()
-    return nn.Sequential(*layers)
+    return Perceptron(sizes, *layers)

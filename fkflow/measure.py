@@ -22,6 +22,7 @@ from fkflow.errors import NumericalError
 from fkflow.gradients import clipped
 from fkflow.landscape import Landscape
 from fkflow.local_energy import path_local_energy
+from fkflow.masses import outward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms, drift_fields, trajectories
 from fkflow.paths import brownian_frames, girsanov_action
@@ -188,7 +189,7 @@ class Measuring:
         weight = float(np.mean([w.mean() for _, w in self.sweeps])) / self.merged
         mean = self.estimate().value - self.offset
         (squares,) = ranks.mean(self.squares)
-        return max(0.0, squares / self.count / weight - mean**2) ** 0.5
+        return float(max(0.0, squares / self.count / weight - mean**2) ** 0.5)
 
     def samples(self) -> Tensor:
         """This rank's walkers (B, N, D), distributed as ψ²: a comb of their weights takes some twice and leaves others out."""
@@ -233,14 +234,16 @@ class Measuring:
             energy,
             self.histograms.results() if histograms is None else histograms,
             drift_fields(self.net, self.system, samples, pictures),
-            samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)][:STORED_SAMPLES]
+            outward(
+                self.system, samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)]
+            )[:STORED_SAMPLES]
             .cpu()
             .numpy(),
             self.seconds,
             self.sampler.curl(),
             warnings,
             projection,
-            trajectories(self.net, samples, self.landscape.length**2, pictures),
+            trajectories(self.net, self.system, samples, self.landscape.length**2, pictures),
         )
 
 
@@ -254,7 +257,8 @@ def walkers_for(config: MeasureConfig | ProjectConfig, spread: Callable[[], floa
     ratio = spread() / config.target_error
     # a spread that is not known is infinite
     wanted = min(MOST_WALKERS, max(FEWEST_WALKERS, ratio * ratio / SAMPLES))
-    return ranks.share(2 ** math.ceil(math.log2(wanted)))
+    walkers: int = 2 ** math.ceil(math.log2(wanted))
+    return ranks.share(walkers)
 
 
 def _seen_spread(

@@ -40,6 +40,16 @@ class MolecularNet(LogPsi):
     knows_tails: ClassVar[bool] = True
     walkerwise: ClassVar[bool] = True
 
+    nuclei: Tensor
+    charges: Tensor
+    bonds: Tensor
+    images: Tensor
+    owner: Tensor
+    turns: Tensor
+    shared: Tensor
+    unequal: Tensor
+    orders: Tensor
+
     def __init__(self, nuclei_positions: Tensor, charges: Tensor, electrons: int, hidden: int, layers: int) -> None:
         super().__init__()
         self.electrons = electrons
@@ -64,8 +74,7 @@ class MolecularNet(LogPsi):
 
     @property
     def width(self) -> int:
-        layer = self.net[0]
-        return len(self.orders) * max(layer.in_features, layer.out_features)
+        return len(self.orders) * max(self.net.sizes[:2])
 
     def features(self, near: Tensor, apart: Tensor | None) -> Tensor:
         """Cusp-free functions (B, F) of the distances near (B, n, M) and apart (B,), for the first labelling.

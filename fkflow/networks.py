@@ -47,6 +47,9 @@ class GenericNet(LogPsi):
 
     walkerwise: ClassVar[bool] = True
 
+    centre: Tensor
+    whiten: Tensor
+
     def __init__(self, landscape: Landscape, hidden: int, layers: int) -> None:
         super().__init__()
         d = landscape.centre.numel()
@@ -80,6 +83,13 @@ class SymmetricNet(LogPsi):
     walkerwise: ClassVar[bool] = True
     WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
     OWN_WIDTHS = (0.5, 1.0, 2.0, 4.0)
+
+    first: Tensor
+    second: Tensor
+    centre: Tensor
+    exponents: Tensor
+    own_exponents: Tensor
+    heights: Tensor
 
     def __init__(self, landscape: Landscape, hidden: int, layers: int, *, isotropic: bool, separable: bool) -> None:
         super().__init__()
@@ -121,12 +131,13 @@ class SymmetricNet(LogPsi):
     @property
     def width(self) -> int:
         rows = max(self.particles, len(self.first))
-        return rows * (self.message[0].out_features + len(self.WIDTHS) + 1)
+        return rows * (self.message.sizes[1] + len(self.WIDTHS) + 1)
 
     def _root(self, stiffness: Tensor) -> Tensor:
         """Symmetric √S (D, D), or its one number for isotropic systems."""
         values, vectors = torch.linalg.eigh(stiffness)
-        return values.mean().sqrt() if self.isotropic else (vectors * values.sqrt()) @ vectors.T
+        root: Tensor = values.mean().sqrt() if self.isotropic else (vectors * values.sqrt()) @ vectors.T
+        return root
 
     def gaussian(self, y: Tensor, root: Tensor) -> Tensor:
         """−½ Σ_i |y_i L|² for y (B, n, D); L a number or (D, D)."""
@@ -136,7 +147,7 @@ class SymmetricNet(LogPsi):
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.centre) / self.length
-        if self.separable:
+        if self.com_root is not None:
             mean = x.mean(1, keepdim=True)
             y = x - mean
             value = self.particles * self.gaussian(mean, self.com_root) + self.gaussian(y, self.own_root)
@@ -170,6 +181,7 @@ class SymmetricNet(LogPsi):
         Its part that acts on particles is applied to N of them, not to N(N − 1)/2 pairs, and nothing is concatenated.
         """
         layer, width = self.pair_out[0], hidden.shape[-1]
+        assert isinstance(layer, nn.Linear)
         own, ends, seen = layer.weight.split([width, width, pair.shape[-1]], -1)
         sent = affine(particle, ends)
         total = affine(hidden, own, layer.bias) + affine(pair, seen)

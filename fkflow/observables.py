@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fkflow import parallel, ranks
+from fkflow.masses import inward, outward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.paths import integrate
 from fkflow.results import Axis, DriftField, Histogram, Trajectories
@@ -45,7 +46,8 @@ class View:
         """(B, n, axes): the value on each axis for each particle (or pair) of each walker."""
         if self.group == "pair":
             first, second = torch.triu_indices(x.shape[1], x.shape[1], 1)
-            return (x[:, first] - x[:, second]).norm(dim=-1, keepdim=True)
+            apart: Tensor = (x[:, first] - x[:, second]).norm(dim=-1, keepdim=True)
+            return apart
         letters = {"x": 0, "y": 1, "z": 2}
         columns = []
         for axis in self.axes:
@@ -96,12 +98,15 @@ def _shell_measure(r: str, dim: int) -> str:
 class Histograms:
     """Weighted counts of all views, gathered in groups of walkers; bounds come from the first walkers seen.
 
+    Walkers are given as the solver has them, and counted in the user's coordinates.
+
     `like`, the histograms of an earlier measurement of the same system, gives its bounds instead. Each rank counts its own
     walkers; densities are those of all, and must be asked for together.
     """
 
     def __init__(self, system: System, x: Tensor, bins: int, like: Sequence[Histogram] = ()) -> None:
         self.system, self.views = system, views(system)
+        x = outward(system, x)
         self.edges: list[list[np.ndarray]] = []
         self.counts: list[np.ndarray] = []
         self.seen = np.zeros(GROUPS)
@@ -128,6 +133,7 @@ class Histograms:
     def add(self, x: Tensor, weights: Tensor | None = None) -> None:
         """Count the walkers x (B, N, D), each `weights` (B,) times; walker b always belongs to group b mod GROUPS."""
         w = np.ones(len(x)) if weights is None else weights.cpu().numpy()
+        x = outward(self.system, x)
         for view, edges, counts in zip(self.views, self.edges, self.counts, strict=True):
             points = view.coordinates(x).cpu().numpy()
             for g in range(GROUPS):
@@ -206,13 +212,15 @@ def exact_density(system: System, view: View, edges: Sequence[np.ndarray]) -> np
     found = system.exact_density(view.group, view.name, places[0][:, None], places[1])
     if found is None:
         return None
-    return np.einsum("iajb,ia,jb->ij", found.reshape(len(shares[0]), BIN_POINTS, -1, BIN_POINTS), *shares)
+    means: np.ndarray = np.einsum("iajb,ia,jb->ij", found.reshape(len(shares[0]), BIN_POINTS, -1, BIN_POINTS), *shares)
+    return means
 
 
 def _shell_volumes(edges: np.ndarray, dim: int) -> np.ndarray:
     if dim == 1:
         return np.diff(edges)
-    return math.pi ** (dim / 2) / math.gamma(dim / 2 + 1) * np.diff(edges**dim)
+    volumes: np.ndarray = math.pi ** (dim / 2) / math.gamma(dim / 2 + 1) * np.diff(edges**dim)
+    return volumes
 
 
 def _axis_words(view: View, axis: str) -> str:
@@ -225,10 +233,12 @@ def _axis_words(view: View, axis: str) -> str:
 def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator) -> list[DriftField]:
     """Drift of particle 0 on a line (1D) or plane, the others where the walkers x (B, N, D) and a climb find them most likely.
 
-    The plane is xy for traps and xz (y = 0) where there are nuclei.
+    The plane is xy for traps and xz (y = 0) where there are nuclei. The walkers are the solver's; places and drift are those
+    of the user's coordinates.
     """
     dim = system.dimensions
-    place = most_likely(net, system, x, generator)
+    place = outward(system, most_likely(net, system, x, generator))
+    x = outward(system, x)
     nuclei = system.nuclei()
     # for nuclei z comes first: the axis of the molecule lies flat in a figure
     plane = (0,) if dim == 1 else (2, 0) if nuclei is not None else (0, 1)
@@ -248,12 +258,13 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: 
     for column, a in enumerate(plane):
         moved[:, 0, a] = grid[:, column].to(moved)
     shape = tuple(len(axis.centres) for axis in axes)
+    moved = inward(system, moved)
     if isinstance(net, LogPsi):
         value, v = parallel.value_and_drift(net, moved)
     else:
         v = torch.cat([net.drift(part) for part in moved.split(parallel.chunk_size(net))])
         value = torch.full((len(moved),), math.nan, dtype=v.dtype)
-    vectors = v[:, 0, list(plane)].cpu().numpy().reshape(*shape, len(plane))
+    vectors = outward(system, v)[:, 0, list(plane)].cpu().numpy().reshape(*shape, len(plane))
     log_psi = value.cpu().numpy().reshape(shape)
     return [DriftField("".join(names), tuple(axes), vectors, log_psi, 0, place.cpu().numpy())]
 
@@ -282,10 +293,15 @@ def most_likely(net: LogPsi | PairDrift, system: System, x: Tensor, generator: t
     return place
 
 
-def trajectories(net: LogPsi | PairDrift, x: Tensor, natural_time: float, generator: torch.Generator) -> Trajectories:
-    """Euler–Maruyama paths of the first of the walkers x (B, N, D) under the frozen drift, a few natural times long."""
+def trajectories(
+    net: LogPsi | PairDrift, system: System, x: Tensor, natural_time: float, generator: torch.Generator
+) -> Trajectories:
+    """Euler–Maruyama paths of the first of the walkers x (B, N, D) under the frozen drift, a few natural times long.
+
+    The walkers are the solver's; the paths are those of the user's coordinates.
+    """
     start = x[: -(-SHOWN_PARTICLES // x.shape[1])]
     steps, dt = round(LASTING * STEPS_IN_TIME), natural_time / STEPS_IN_TIME
     noise = torch.randn(steps, *start.shape, generator=generator, device=x.device, dtype=x.dtype)
     places = torch.stack([place for place, _, _ in integrate(net.drift, start, dt, noise)], 1)
-    return Trajectories(dt * np.arange(places.shape[1]), places.cpu().numpy())
+    return Trajectories(dt * np.arange(places.shape[1]), outward(system, places).cpu().numpy())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,12 @@ class PairDrift(nn.Module):
     Coulomb cusps where there are nuclei; f, g are perceptrons of bounded features, so that free-running paths cannot
     explode. Equivariant under permutations; rotations are learned. κ is that of the Gaussian approximation.
     """
+
+    centre: Tensor
+    nuclei: Tensor | None
+    charges: Tensor | None
+    first: Tensor
+    second: Tensor
 
     def __init__(
         self,
@@ -48,8 +56,8 @@ class PairDrift(nn.Module):
     @property
     def width(self) -> int:
         """Numbers that the widest layer holds for one configuration."""
-        layer = self.single[0] if self.pair is None else self.pair[0]
-        return max(1, len(self.first)) * max(layer.in_features, layer.out_features)
+        layers = self.single if self.pair is None else self.pair
+        return max(1, len(self.first)) * max(layers.sizes[:2])
 
     def forward(self, x: Tensor) -> Tensor:
         """Drift v (B, N, D) at x (B, N, D)."""
@@ -67,7 +75,7 @@ class PairDrift(nn.Module):
             sums = torch.zeros(*x.shape[:2], out.shape[-1] - 1, dtype=x.dtype, device=x.device)
             features = torch.cat([own, sums.index_add(1, self.first, out[..., 1:])], -1)
         v = (v + self.single(features)) / self.length
-        if self.nuclei is not None:
+        if self.nuclei is not None and self.charges is not None:
             offset = x[:, :, None] - self.nuclei
             r = (offset.square().sum(-1, keepdim=True) + 1e-24).sqrt()
             v = v - (self.charges[:, None] * offset / r).sum(2)
@@ -76,6 +84,10 @@ class PairDrift(nn.Module):
                 r = (apart.square().sum(-1, keepdim=True) + 1e-24).sqrt()
                 v = v.index_add(1, self.first, 0.5 * apart / (r * (1 + r) ** 2))
         return v
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Tensor: ...
 
     def drift(self, x: Tensor) -> Tensor:
         """The drift without graph."""

@@ -10,7 +10,8 @@ E[A]/T ≥ E0 for x_0 ~ ψ² (dt → 0), with equality, on every single path, fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ def brownian_frames(
     walkers: int,
     paths: int,
     steps: int,
-    shape: tuple[int, int],
+    shape: Sequence[int],
     generator: torch.Generator,
     *,
     orthogonal: bool = True,
@@ -43,11 +44,11 @@ def brownian_frames(
         half = brownian_frames(walkers, paths // 2, steps, shape, generator, orthogonal=orthogonal)
         return torch.cat([half, -half], 1)
     d = shape[0] * shape[1]
-    options = {"generator": generator, "device": generator.device, "dtype": torch.float64}
+    options: dict[str, Any] = {"generator": generator, "device": generator.device, "dtype": torch.float64}
     total = paths * steps
     if not orthogonal:
         return torch.randn(steps, paths, walkers, *shape, **options)
-    frames = []
+    frames: list[Tensor] = []
     for _ in range(total // d):
         # One Haar frame for all walkers, turned by a random reflection each, vectors with random signs: Haar again, at
         # O(d²) instead of O(d³). Without the signs all walkers would share their noise in one dimension.
@@ -61,7 +62,7 @@ def brownian_frames(
         # Part of a frame does not sum to a fixed trace: it must be independent from walker to walker.
         q, r = torch.linalg.qr(torch.randn(walkers, d, total % d, **options))
         frames.append((q * r.diagonal(dim1=1, dim2=2).sign()[:, None]).permute(2, 0, 1))
-    xi = torch.cat(frames) * d**0.5
+    xi: Tensor = torch.cat(frames) * d**0.5
     return xi.view(steps, paths, walkers, *shape)
 
 

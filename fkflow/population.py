@@ -93,7 +93,7 @@ class Population:
         self.lags = [round(share * self.length) for share in WINDOWS]
         self.branching = mover.girsanov
         self.effective = 1.0
-        options = {"dtype": torch.float64, "device": x.device}
+        options: dict[str, Any] = {"dtype": torch.float64, "device": x.device}
         self.log_weight = torch.zeros(len(x), **options)
         self.local = torch.zeros(len(x), **options)
         self.past_weight = torch.zeros(self.length + 1, len(x), **options)
@@ -323,7 +323,7 @@ class Population:
         uneven = 1 / share.square().sum(0) < EVEN * size
         if not bool(uneven.any()):
             return
-        options = {"generator": self.mover.generator, "device": share.device, "dtype": share.dtype}
+        options: dict[str, Any] = {"generator": self.mover.generator, "device": share.device, "dtype": share.dtype}
         teeth = (torch.arange(size, device=share.device)[:, None] + torch.rand(1, groups, **options)) / size
         picked = torch.searchsorted(share.cumsum(0).T.contiguous(), teeth.T.contiguous()).T.clamp(max=size - 1)
         unchanged = torch.arange(size, device=share.device)[:, None].expand(size, groups)

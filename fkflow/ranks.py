@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fkflow.errors import FkflowError, UsageError
 
@@ -155,10 +155,10 @@ def share(value: T) -> T:
     import torch
     import torch.distributed as dist
 
-    box = [value if _group.rank == 0 else None]
+    box: list[Any] = [value if _group.rank == 0 else None]
     with _collective():
         dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
-    shared: T = box[0]  # type: ignore[assignment]
+    shared: T = box[0]
     return shared
 
 

@@ -15,6 +15,7 @@ from fkflow.folders import find_result
 from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement, Projection, Result, Trajectories
 from fkflow.statistics import Estimate
 from fkflow.system import Reference
+from fkflow.userfile import Definition
 
 FORMAT = "fkflow"
 FORMAT_VERSION = 1
@@ -83,7 +84,15 @@ def _read(file: h5py.File, path: Path) -> Result:
         measurement=_read_measurement(file, path),
         model={name: model[name][()] for name in model},
         seconds={stage: seconds[stage] for stage in stages},
+        definition=_read_definition(config, path),
     )
+
+
+def _read_definition(config: h5py.Group, path: Path) -> Definition | None:
+    if "system_file" not in config:
+        return None
+    attribute = hdf5.attributes(config["system_file"], path)
+    return Definition(str(attribute("file")), str(attribute("sha256")), config["system_file"].asstr()[()])
 
 
 def _read_reference(file: h5py.File, path: Path) -> Reference | None:

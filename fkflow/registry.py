@@ -1,4 +1,4 @@
-"""From a name in a recipe to a System, and from a name on the command line to a shipped recipe."""
+"""From a name in a recipe to a System, built in or a plug-in's, and from a name on the command line to a shipped recipe."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from fkflow import plugins
 from fkflow.system import System
 
 
@@ -56,12 +57,24 @@ def systems() -> dict[str, type[System]]:
     return {system.key: system for system in _BUILT_IN}
 
 
+def built_in(system: type[System]) -> bool:
+    """Whether a class is one of fkflow's own."""
+    return system in _BUILT_IN
+
+
 def find(key: str) -> type[System]:
-    """The system of that name; KeyError, whose argument says what is allowed, where there is none."""
+    """The system of that name, built in or a plug-in's; KeyError, whose argument says what is allowed, where there is none."""
     known = systems()
-    if key not in known:
-        raise KeyError(f"it must be one of {', '.join(known)}{did_you_mean(key, known)}")
-    return known[key]
+    if key in known:
+        return known[key]
+    others = plugins.found(known)
+    if key not in others:
+        allowed = [*known, *(name for name in others if name not in known)]
+        raise KeyError(f"it must be one of {', '.join(allowed)}{did_you_mean(key, allowed)}")
+    try:
+        return others[key].load()
+    except plugins.PluginError as error:
+        raise KeyError(str(error)) from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

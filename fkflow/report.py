@@ -51,10 +51,56 @@ def about(system: System) -> dict[str, Any]:
     }
 
 
+def about_class(kind: type[System]) -> dict[str, Any]:
+    """The same of a class, with the defaults of its parameters; those without a default are None."""
+    if not any(field.is_required() for field in kind.model_fields.values()):
+        return about(kind())
+    parameters = {
+        field.alias or name: None if field.is_required() else field.get_default(call_default_factory=True)
+        for name, field in kind.model_fields.items()
+    }
+    return {"system": kind.key, "parameters": parameters, "reference": None, "unit": kind.energy_unit}
+
+
+def inspection_text(found: Mapping[str, Any]) -> str:
+    """What `inspection.inspect` found, a line each."""
+    n, dim = found["particles"], found["dimensions"]
+    many = "one particle" if n == 1 else f"{n} {'identical' if found['identical'] else 'distinguishable'} particles"
+    lengths = f"{found['natural_length']:.4g} natural length, {found['natural_time']:.4g} natural time"
+    rows = [
+        (
+            "system",
+            f"{many} in {dim} dimension{'s' if dim > 1 else ''}: {found['coordinates']} coordinate{'s' if n * dim > 1 else ''}",
+        ),
+        ("scale", lengths),
+    ]
+    if found["mass"] != 1:
+        rows.insert(1, ("mass", str(found["mass"])))
+    if found["nuclei"]:
+        rows.append(("nuclei", str(found["nuclei"])))
+    else:
+        kept = "1 minimum" if found["minima"] == 1 else f"{found['minima']} minima"
+        lowest = with_unit(f"{found['lowest']:.8g}", found["unit"])
+        rows.append(("potential", f"{kept} found, the lowest at {lowest}"))
+    rows.append(("cost", f"{1e3 * found['potential_seconds']:.2g} ms for V of {found['potential_walkers']} walkers"))
+    if reference := found["reference"]:
+        energy = with_unit(known_energy(reference["energy"], reference["error"]), found["unit"])
+        rows.append(("reference", f"{energy}  ({reference['source']})"))
+    rows += [("warning", warning) for warning in found["warnings"]]
+    lines = [title(found["system"], found["parameters"])]
+    for name, text in rows:
+        lines += _wrapped(f"  {name:<10} {text}", 13)
+    return "\n".join([*lines, "  no fault found" if not found["warnings"] else "  nothing else found"])
+
+
 def list_text(systems: Sequence[Mapping[str, Any]], recipes: Sequence[Mapping[str, Any]]) -> str:
     """The systems and the shipped recipes (items of `about`, the latter with "recipe" and "over") for people."""
     lines = ["Systems, with the defaults of their parameters (fkflow init SYSTEM writes a recipe):"]
+    origin = "built in"
     for item in systems:
+        if item["origin"] != origin:
+            origin = item["origin"]
+            lines += ["", f"Systems of the package {origin}:"]
         lines += _listed(item["system"], title("", item["parameters"]).strip() or "no parameters", item)
     lines += ["", "Shipped recipes (fkflow run RECIPE):"]
     for item in recipes:
@@ -84,7 +130,7 @@ def compared(results: Sequence[Result], sigma: float, tolerance: float) -> list[
     """
     rows = []
     for result in results:
-        alike = [r for r in results if (r.system, r.parameters) == (result.system, result.parameters)]
+        alike = [r for r in results if _solved(r) == _solved(result)]
         lowest = min(alike, key=lambda other: other.energy.value)
         projection = result.measurement.projection
         row: dict[str, Any] = {
@@ -118,6 +164,11 @@ def compared(results: Sequence[Result], sigma: float, tolerance: float) -> list[
             }
         rows.append(row)
     return rows
+
+
+def _solved(result: Result) -> tuple[Any, ...]:
+    """What two results must agree in to be of the same system."""
+    return result.system, result.parameters, result.definition and result.definition.sha256
 
 
 def comparison_text(rows: Sequence[Mapping[str, Any]]) -> str:

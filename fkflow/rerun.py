@@ -1,7 +1,13 @@
-"""What to run: a recipe, or the result of an earlier run, whose recipe, seed and number of threads are taken again."""
+"""What to run: a recipe, or the result of an earlier run, whose recipe, seed and number of threads are taken again.
+
+Where the system is defined in a file of the user's own, that file is needed again: the text of it that a result keeps is never
+run.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +16,10 @@ from fkflow.config import Loaded, load, parse, to_toml
 from fkflow.errors import StoreError
 from fkflow.folders import CHECKPOINT, RESULT
 from fkflow.registry import recipes
+from fkflow.results import Result
+from fkflow.userfile import Definition
+
+log = logging.getLogger("fkflow")
 
 #: what is put behind the name of a run that is a repetition
 AGAIN = "-rerun"
@@ -25,8 +35,7 @@ def recipe_or_result(name: str, overrides: Sequence[str] = ()) -> tuple[Loaded, 
     from fkflow.store import read_result
 
     result = read_result(name)
-    text = to_toml(result.resolved)
-    loaded = parse(text, result.path.as_posix(), overrides)
+    loaded = recipe_of(result, overrides, source=result.path.as_posix())
     seed, threads = result.provenance.get("seed"), result.provenance.get("threads")
     if not isinstance(seed, int) or not isinstance(threads, int):
         raise StoreError(
@@ -35,6 +44,34 @@ def recipe_or_result(name: str, overrides: Sequence[str] = ()) -> tuple[Loaded, 
     # a repetition of a repetition is one of the same run
     again = result.name.removesuffix(AGAIN) + AGAIN
     return replace(loaded, name=again, source=result.recipe_source), seed, threads
+
+
+def recipe_of(result: Result, overrides: Sequence[str] | None = None, source: str | None = None) -> Loaded:
+    """The resolved recipe of a finished run, which messages call `source` (left out: as its recipe's file).
+
+    A file that defines its system is looked for from the run's folder; if it is not what it was, a warning is logged. Raises
+    StoreError if it is not there (where there are `overrides`, one of them may say where it is now), RecipeError if this
+    version does not know the recipe.
+    """
+    before, folder = result.definition, result.path.parent
+    moved = any(text.strip().startswith(("system.file", "system.name")) for text in overrides or ())
+    if before is not None and not moved:
+        path = Path(os.path.normpath(folder / Path(before.path).expanduser()))
+        if not path.is_file():
+            name = before.file.rpartition(":")[2]
+            hint = "" if overrides is None else f": give it with --set system.file=FILE.py:{name}"
+            raise StoreError(f"{result.path} is a run of {name} in {path}, which is not there{hint}")
+    loaded = parse(to_toml(result.resolved), source or result.recipe_source, overrides or (), folder)
+    if before is not None and (warning := changed(before, loaded.recipe.definition)):
+        log.warning("warning: %s", warning)
+    return loaded
+
+
+def changed(before: Definition, now: Definition | None) -> str | None:
+    """What to say where a system is not defined by the same text as before; None if it is."""
+    if now is None or now.sha256 == before.sha256:
+        return None
+    return f"{now.path} is not what it was when the run was made: its content has changed"
 
 
 def _is_result(path: Path) -> bool:

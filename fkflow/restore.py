@@ -2,46 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from fkflow import config, ranks
+from fkflow.checks import Checked, check
 from fkflow.errors import NumericalError, StoreError
 from fkflow.landscape import Landscape, explore
+from fkflow.masses import solved
 from fkflow.networks import LogPsi, PairDrift, build
+from fkflow.registry import built_in
+from fkflow.rerun import recipe_of
 from fkflow.results import Result
 from fkflow.system import System
 
 
 @dataclass(frozen=True)
 class Model:
-    """A system, the natural scale of its potential, and a network whose drift is (to be) that of its ground state."""
+    """What the solver sees of a system (`masses.solved`), the natural scale of its potential, and a network whose drift is (to
+    be) that of its ground state.
+    """
 
     system: System
     landscape: Landscape
     net: LogPsi | PairDrift
+    #: what may be wrong with the system, a sentence each
+    warnings: tuple[str, ...] = ()
 
 
 def fresh(recipe: config.Recipe, seed: int) -> Model:
-    """The model of a recipe before training, on the CPU; every rank gets the same landscape. NumericalError without one."""
-    system, network = recipe.system, recipe.network
+    """The model of a recipe before training, on the CPU; every rank gets the same landscape. NumericalError without one.
+
+    A system that is not fkflow's own is checked first: PotentialError.
+    """
+    system, network = solved(recipe.system), recipe.network
     try:
+        found = explored(recipe.system)
         # the same bits on all ranks
-        landscape = ranks.share(explore(system))
+        landscape = ranks.share(found.landscape)
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"the potential of {system.key} has no finite curvature at its minima: {error}") from None
     net = build(system, landscape, network.kind, network.hidden, network.layers, seed)
     net.chunk = recipe.train.chunk
-    return Model(system, landscape, net)
+    return Model(system, landscape, net, found.warnings)
 
 
-def restored(result: Result) -> Model:
-    """The model of a finished run with its trained weights, on the CPU.
+def explored(system: System) -> Checked:
+    """The landscape of what the solver sees of a system; of one that is not fkflow's own once it has been checked."""
+    return Checked(explore(solved(system)), ()) if built_in(type(system)) else check(system)
 
-    Raises RecipeError if this version does not know its recipe, StoreError if the weights do not fit the network.
+
+def restored(result: Result, overrides: Sequence[str] = ()) -> Model:
+    """The model of a finished run with its trained weights, on the CPU; `overrides` may say where its system.file is now.
+
+    Raises RecipeError if this version does not know its recipe, StoreError if the weights do not fit the network or the file
+    that defines the system is not there.
     """
-    loaded = config.parse(config.to_toml(result.resolved), result.recipe_source)
+    loaded = recipe_of(result, overrides)
     # any seed: the weights replace all that it drew
     model = fresh(loaded.recipe, seed=0)
     load_weights(model.net, result)

@@ -17,6 +17,7 @@ import numpy as np
 
 from fkflow.statistics import Estimate, combined_error
 from fkflow.system import Reference
+from fkflow.userfile import Definition
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -191,6 +192,8 @@ class Result:
     measurement: Measurement
     model: dict[str, np.ndarray]
     seconds: dict[str, float]
+    #: the file that defines the system, where that is not fkflow's own; its text is kept to be read, never run
+    definition: Definition | None = None
 
     @property
     def run(self) -> str:

@@ -15,17 +15,23 @@ import torch
 
 from fkflow import config, ranks, store, warm
 from fkflow.checkpoints import Clock
+from fkflow.checks import check_device
 from fkflow.device import choose_device, choose_threads, keep_freed_memory
 from fkflow.errors import Interrupted, RankError, StoreError, UsageError
 from fkflow.frozen import measured, seconds_of
 from fkflow.interrupts import Signals
 from fkflow.landscape import Landscape
+from fkflow.masses import inward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.progress import Progress
 from fkflow.provenance import provenance
+from fkflow.registry import built_in
+from fkflow.rerun import changed, recipe_of
 from fkflow.restore import Model, fresh, load_weights
 from fkflow.results import Result
-from fkflow.train import Record, TrainState, begin, train
+from fkflow.system import System
+from fkflow.training import Record, TrainState, begin, train
+from fkflow.userfile import Definition, placeless
 
 #: iterations over which the energy shown while training is averaged
 SHOWN_WINDOW = 10
@@ -36,16 +42,25 @@ class Prepared:
     """A recipe made ready to compute: system, landscape, network, on a device."""
 
     loaded: config.Loaded
-    landscape: Landscape
-    net: LogPsi | PairDrift
+    model: Model
     seed: int
     device: str
     threads: int
 
     @property
-    def model(self) -> Model:
-        """System, landscape and network."""
-        return Model(self.loaded.recipe.system, self.landscape, self.net)
+    def system(self) -> System:
+        """What the solver sees of the recipe's system."""
+        return self.model.system
+
+    @property
+    def landscape(self) -> Landscape:
+        """The natural scale of its potential."""
+        return self.model.landscape
+
+    @property
+    def net(self) -> LogPsi | PairDrift:
+        """The network, on the device."""
+        return self.model.net
 
     def provenance(self, started: float) -> dict[str, Any]:
         """Where a result of it comes from; `started` is when its computation began, in seconds since 1970."""
@@ -66,9 +81,11 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
     torch.set_num_threads(chosen)
     keep_freed_memory()
     model = fresh(recipe, seed)
+    if device != "cpu" and not built_in(type(recipe.system)):
+        check_device(recipe.system, device)
     net = model.net.to(device)
     ranks.alike([*net.parameters(), *net.buffers()])
-    return Prepared(loaded, model.landscape, net, seed, device, chosen)
+    return Prepared(loaded, model, seed, device, chosen)
 
 
 def execute(
@@ -116,6 +133,7 @@ def _execute(
     signals: Signals,
     started: float,
 ) -> Result | None:
+    recipe = loaded.recipe
     records: list[dict[str, Any]] = []
     try:
         with signals.at_once():
@@ -128,8 +146,12 @@ def _execute(
                     ready.net, ranks.share(warm.read_weights(source, fitting) if not ranks.rank() else {})
                 )
                 progress.log(f"starting from the weights of {source}")
-            state = begin(ready.net, ready.landscape, loaded.recipe.train, seed, ready.device)
+            for warning in ready.model.warnings:
+                progress.log(f"warning: {warning}")
+            state = begin(ready.net, ready.landscape, loaded.recipe.train, seed, ready.device, ready.system)
         if saved is not None:
+            if (file := saved.get("definition")) and (notice := changed(Definition(**file), recipe.definition)):
+                progress.log(f"warning: {notice}")
             try:
                 state.load_state_dict(saved["state"])
                 records += [dict(record) for record in saved["records"]]
@@ -188,7 +210,7 @@ def _train(
     recipe = ready.loaded.recipe
     clock = Clock()
     progress.stage("train", float(recipe.train.iterations))
-    steps = train(recipe.system, ready.landscape, recipe.train, state)
+    steps = train(ready.system, ready.landscape, recipe.train, state)
     last: Record | None = None
     while True:
         with signals.at_once():
@@ -220,9 +242,11 @@ def _train(
 
 def _content(ready: Prepared, state: TrainState, records: list[dict[str, Any]]) -> dict[str, Any]:
     """What a checkpoint of the training holds; all ranks must ask for it together."""
+    definition = ready.loaded.recipe.definition
     return {
         "seed": ready.seed,
-        "recipe": config.to_toml(ready.loaded.recipe.resolved()),
+        "recipe": config.to_toml(placeless(ready.loaded.recipe.resolved())),
+        "definition": definition and asdict(definition),
         "records": records,
         "ranks": ranks.world(),
         "state": state.state_dict(),
@@ -246,18 +270,19 @@ def measure_again(
     started = time.time()
     old = store.read_result(path)
     for text in overrides:
-        if not text.strip().startswith(("measure.", "project.")):
+        if not text.strip().startswith(("measure.", "project.", "system.file")):
             raise UsageError(
                 f"--set {text}: only keys of [measure] and [project] can change when a finished run is measured again"
             )
-    loaded = config.parse(config.to_toml(old.resolved), old.recipe_source, overrides)
+    with _notices(progress):
+        loaded = recipe_of(old, overrides)
     loaded = config.Loaded(loaded.recipe, old.name, old.recipe_text, old.recipe_source, loaded.overrides)
     trained_seed = int(old.provenance["seed"])
     ready = prepare(loaded, seed=trained_seed, device=device, threads=threads)
     load_weights(ready.net, old)
     # another seed than the first measurement's, unless asked for the same
     measured_seed = ranks.share(drawn_seed() if seed is None else seed)
-    x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device)
+    x = inward(ready.system, torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device))
     unchanged = "the earlier result is unchanged"
     with Signals() as signals, _notices(progress):
         try:
@@ -301,7 +326,7 @@ def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed:
         before, saved_seed = saved["recipe"], int(saved["seed"])
     except (KeyError, TypeError, ValueError):
         raise StoreError(f"{path} is not the checkpoint of a run") from None
-    now = config.to_toml(loaded.recipe.resolved())
+    now = config.to_toml(placeless(loaded.recipe.resolved()))
     if before != now:
         old, new = before.splitlines(), now.splitlines()
         changed = next((a for a, b in zip(old, new, strict=False) if a != b), "its length")
@@ -318,8 +343,12 @@ def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed:
 @contextmanager
 def _notices(progress: Progress) -> Iterator[None]:
     """Show what the package logs (memory that ran out, say) among the progress."""
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: progress.log(record.getMessage())  # type: ignore[method-assign]
+
+    class Among(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            progress.log(record.getMessage())
+
+    handler = Among(logging.WARNING)
     logger = logging.getLogger("fkflow")
     logger.addHandler(handler)
     try:

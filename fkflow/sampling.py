@@ -56,7 +56,8 @@ class Walkers:
     @classmethod
     def restored(cls, state: Mapping[str, Any], device: torch.device) -> Walkers:
         """The walkers that gave this `state_dict`."""
-        return cls(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()})
+        moved: dict[str, Any] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()}
+        return cls(**moved)
 
     def weights(self) -> Tensor:
         """ψ^(2 − 2 power) (B,), of mean 1: what turns an average over the walkers into one over ψ²."""
@@ -84,7 +85,7 @@ def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> 
     """
     x, value, v, step = walkers.x, walkers.log_psi, walkers.drift, walkers.step
     assert value is not None and v is not None
-    options = {"generator": generator, "device": x.device, "dtype": x.dtype}
+    options: dict[str, Any] = {"generator": generator, "device": x.device, "dtype": x.dtype}
     noise = torch.randn(x.shape, **options)
     power = walkers.power
     proposal = x + step * limited_drift(power * v, step) + step**0.5 * noise

@@ -6,6 +6,7 @@ after every point, so that a scan which ended, however it ended, can go on.
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,15 +19,19 @@ import fkflow
 from fkflow import run, store, warm
 from fkflow.config import Loaded, ScanConfig
 from fkflow.device import choose_device
-from fkflow.errors import Interrupted, NumericalError, StoreError, UsageError
+from fkflow.errors import Interrupted, NumericalError, PotentialError, StoreError, UsageError
 from fkflow.folders import CHECKPOINT, RESULT, SCAN, atomic_write, make_folder
 from fkflow.grid import Over, Place, Planned, nearest
 from fkflow.interrupts import Signals
 from fkflow.plot import save_scan
 from fkflow.progress import Numbered, Progress
+from fkflow.rerun import changed
 from fkflow.results import Result, strict_json
 from fkflow.scan_store import read_scan, write_scan
 from fkflow.scans import FAILED, FINISHED, Axis, Point, Scan, csv_text
+from fkflow.userfile import placeless
+
+log = logging.getLogger("fkflow")
 
 #: the table and the picture beside scan.h5
 TABLE = "scan.csv"
@@ -66,8 +71,8 @@ def execute(
 ) -> Scan:
     """Compute all points, or with `resume` those of the scan in `out` that have no result yet.
 
-    A point that fails numerically is recorded, and the scan goes on. Raises Interrupted, StoreError if the disk refuses,
-    UsageError if `out` holds another scan or there is no such device.
+    A point that fails numerically, or whose potential is not fit, is recorded, and the scan goes on. Raises Interrupted,
+    StoreError if the disk refuses, UsageError if `out` holds another scan or there is no such device.
     """
     choose_device(device)
     scan = _started(base, overs, planned, out / SCAN, seed)
@@ -174,11 +179,12 @@ def _resumed(scan: Scan, planned: Sequence[Planned], old: Scan, seed: int | None
 
 def _changed(old: Scan, new: Scan) -> str | None:
     """The first thing in which two scans differ, as the old one has it; None if they are the same."""
-    for section, table in old.resolved.items():
+    before, now = placeless(old.resolved), placeless(new.resolved)
+    for section, table in before.items():
         for key, value in table.items():
-            if new.resolved.get(section, {}).get(key) != value:
+            if now.get(section, {}).get(key) != value:
                 return f"{section}.{key} = {value}"
-    if old.resolved != new.resolved:
+    if before != now:
         return "fewer keys"
     if [p.values for p in old.points] != [p.values for p in new.points] or old.warm != new.warm:
         return f"over {', '.join(old.over)}" + ("" if old.warm else ", scan.warm = false")
@@ -186,17 +192,20 @@ def _changed(old: Scan, new: Scan) -> str | None:
 
 
 def _same_point(found: Result, plan: Planned) -> None:
-    """Raise UsageError unless a finished run has the recipe of this point."""
-    wanted = store.impersonal(strict_json(plan.loaded.recipe.resolved()))
+    """Raise UsageError unless a finished run has the recipe of this point; a file with other content is a warning."""
+    wanted = placeless(store.impersonal(strict_json(plan.loaded.recipe.resolved())))
+    there = placeless(found.resolved)
     scanned = [key.split(".") for key in plan.values]
     for section, table in wanted.items():
         for key, value in table.items():
             told = section in TRAINED or [section, key] in scanned
-            if told and (section, key) != ("train", "from") and found.resolved.get(section, {}).get(key) != value:
+            if told and (section, key) != ("train", "from") and there.get(section, {}).get(key) != value:
                 raise UsageError(
-                    f"{found.path} belongs to another recipe (there: {section}.{key} = {found.resolved[section].get(key)}, "
+                    f"{found.path} belongs to another recipe (there: {section}.{key} = {there[section].get(key)}, "
                     f"here {value}): choose another --out, or remove it first"
                 )
+    if found.definition is not None and (warning := changed(found.definition, plan.loaded.recipe.definition)):
+        log.warning("warning: %s: %s", found.run, warning)
 
 
 def _compute(work: _Work, point: Point, prefix: str) -> Point:
@@ -218,7 +227,7 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
             progress=Numbered(work.progress, prefix),
             signals=work.signals,
         )
-    except NumericalError as error:
+    except (NumericalError, PotentialError) as error:
         return replace(point, status=FAILED, attempts=point.attempts + 1, reason=str(error))
     assert result is not None, "a scan has no ranks"
     return point.finished(result)

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SerializeAsAny, field_validator, model_validator
 
 from fkflow.system import System
+from fkflow.userfile import Definition
 
 
 class Section(BaseModel):
@@ -142,7 +143,7 @@ class ProjectConfig(Section):
     @field_validator("time_steps", mode="before")
     @classmethod
     def _check_time_steps(cls, value: Any) -> tuple[float, ...]:
-        listed = list(value) if isinstance(value, (list, tuple)) else [None]
+        listed: list[Any] = list(value) if isinstance(value, (list, tuple)) else [None]
         good = all(type(dt) in (int, float) and 0 < dt <= 10 for dt in listed)
         if not good or len(listed) > 8 or len(set(listed)) < len(listed):
             raise ValueError(
@@ -190,6 +191,8 @@ class Recipe(Section):
     train: TrainConfig = Field(default_factory=TrainConfig)
     measure: MeasureConfig = Field(default_factory=MeasureConfig)
     project: ProjectConfig = Field(default_factory=ProjectConfig)
+    #: the file that defines the system, where the recipe names one
+    definition: InstanceOf[Definition] | None = None
 
     @model_validator(mode="after")
     def _check_consistent(self) -> Recipe:
@@ -235,8 +238,11 @@ class Recipe(Section):
 
     def resolved(self) -> dict[str, dict[str, Any]]:
         """Every key of every section with its value, in the recipe's own names and plain types."""
-        system = {"name": self.system.key, **self.system.parameters()}
-        return _plain({"system": system, **{name: getattr(self, name).model_dump(by_alias=True) for name in SECTIONS}})
+        named = {"name": self.system.key} if self.definition is None else {"file": self.definition.file}
+        system = {**named, **self.system.parameters()}
+        sections = {name: getattr(self, name).model_dump(by_alias=True) for name in SECTIONS}
+        plain: dict[str, dict[str, Any]] = _plain({"system": system, **sections})
+        return plain
 
 
 #: the sections beside [system]

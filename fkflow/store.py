@@ -12,13 +12,14 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
-from fkflow import hdf5
+from fkflow import hdf5, userfile
 from fkflow.checkpoints import Keeper, load_checkpoint, save_checkpoint
 from fkflow.folders import CHECKPOINT, RESULT, atomic_write, find_result, make_folder, prepare_folder
 from fkflow.reader import COLUMNS, FORMAT, FORMAT_VERSION, read_result
@@ -56,6 +57,10 @@ def write_result(
     system = loaded.recipe.system
     resolved = loaded.recipe.resolved()
     charges = system.nuclei()
+    if (definition := loaded.recipe.definition) is not None:
+        # the result is found again from its own folder
+        definition = replace(definition, file=impersonal(userfile.seen_from(path.parent, definition.file)))
+        resolved["system"]["file"] = definition.file
     result = Result(
         path=path,
         name=impersonal(loaded.name),
@@ -75,6 +80,7 @@ def write_result(
         measurement=measurement,
         model={name: tensor.detach().cpu().numpy() for name, tensor in model_state.items()},
         seconds={stage: float(took) for stage, took in seconds.items()},
+        definition=definition and replace(definition, text=impersonal(definition.text)),
     )
     buffer = io.BytesIO()
     # v110: the oldest layout whose metadata carry checksums, readable by HDF5 1.10 and later
@@ -101,6 +107,10 @@ def _write(file: h5py.File, result: Result) -> None:
     )
     hdf5.text(config, "recipe", result.recipe_text, "recipe as written (TOML)")
     hdf5.text(config, "resolved", json.dumps(result.resolved), "recipe with all defaults and overrides (JSON)")
+    if result.definition is not None:
+        long_name = "file that defines the system (Python), to be read: it is never run from here"
+        hdf5.text(config, "system_file", result.definition.text, long_name)
+        config["system_file"].attrs.update(file=result.definition.file, sha256=result.definition.sha256)
     if result.nuclei is not None:
         nuclei = hdf5.array(config, "nuclei", result.nuclei, result.length_unit, "positions of the nuclei")
         hdf5.label(nuclei, "nucleus", "component")

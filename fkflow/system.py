@@ -1,7 +1,8 @@
 """What a quantum system must say of itself: potential, symmetry, reference energy.
 
 A system is a small pydantic model. Its fields are the parameters of the recipe's ``[system]`` section, checked
-strictly; its methods are the physics. Units: ħ = m = 1, H = −½Δ + V.
+strictly; its methods are the physics. Units: ħ = 1 and the mass 1, H = −½ Σ_i ∇_i²/m_i + V, where all m_i are 1 unless the
+system says otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
-    from torch import Tensor
+    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,16 @@ class Nuclei:
 
 
 class System(BaseModel):
-    """Base class of all systems. Subclasses add fields (parameters) and override the methods below.
+    """Base class of all systems. Subclasses add fields (parameters), say `particles` and `dimensions`, and give `potential`.
 
     `particles` N and `dimensions` D may be class constants or recipe parameters; d = N·D is the dimension of
-    configuration space.
+    configuration space. Two more may be either: `mass`, a number or one for each particle (left out, 1), and `length`, a
+    length over which the ground state varies (left out, found from the potential).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    #: the name recipes use
+    #: the name recipes use; left out, that of the class
     key: ClassVar[str]
     #: particles may be exchanged (bosonic ground state: log ψ is symmetric)
     identical: ClassVar[bool] = True
@@ -54,13 +56,34 @@ class System(BaseModel):
     energy_unit: ClassVar[str] = "E"
     length_unit: ClassVar[str] = "a"
 
+    # without values, so that fields may take their place; class variables may be set without an annotation
     if TYPE_CHECKING:
-        particles: Any
-        dimensions: Any
+
+        @property
+        def particles(self) -> int: ...
+        @property
+        def dimensions(self) -> int: ...
+
+    else:
+        particles: ClassVar[Any]
+        dimensions: ClassVar[Any]
+    mass: ClassVar[Any]
+    length: ClassVar[Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "key" not in cls.__dict__:
+            cls.key = cls.__name__
 
     def potential(self, x: Tensor) -> Tensor:
         """Potential energy V of a batch of configurations, x (B, N, D) → (B,); differentiable, any device."""
         raise NotImplementedError
+
+    def start(self, walkers: int, generator: Generator) -> Tensor | None:
+        """So many configurations (walkers, N, D) for the walkers to start from, where V is finite, with their noise from
+        `generator` (on the CPU); None: Gaussians at the minima of V, which are then looked for about the origin.
+        """
+        return None
 
     def reference(self) -> Reference | None:
         """The known ground-state energy at these parameters, or None."""

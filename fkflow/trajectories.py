@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from fkflow.errors import NumericalError, StoreError, UsageError
+from fkflow.masses import inward, outward
 from fkflow.paths import integrate
 from fkflow.restore import Model
 from fkflow.results import Result
@@ -36,15 +37,18 @@ def starts(result: Result, walkers: int, seed: int) -> torch.Tensor:
 def follow(model: Model, x: torch.Tensor, *, interval: float, seed: int) -> Iterator[np.ndarray]:
     """Positions (W, N, D) of walkers that start at x, now and after every `interval` of imaginary time, without end.
 
+    All are in the user's coordinates.
+
     Euler–Maruyama steps of at most STEP natural times lead from one to the next. Raises NumericalError if a walker
     leaves all bounds.
     """
     generator = torch.Generator().manual_seed(seed)
     steps = max(1, math.ceil(interval / (STEP * model.landscape.length**2) - 1e-9))
+    x = inward(model.system, x)
     while True:
         if not bool(x.isfinite().all()):
             raise NumericalError("a walker went to infinity: the drift of this run cannot be followed; train it longer")
-        yield x.numpy().copy()
+        yield outward(model.system, x).numpy().copy()
         noise = torch.randn(steps, *x.shape, generator=generator, dtype=x.dtype)
         for reached, _, _ in integrate(model.net.drift, x, interval / steps, noise):
             x = reached

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from fkflow import config
 from fkflow.errors import FkflowError, UsageError
-from fkflow.landscape import explore
+from fkflow.masses import solved
 from fkflow.networks import LogPsi, PairDrift, build
 from fkflow.reader import read_result
+from fkflow.rerun import recipe_of
+from fkflow.restore import explored
 
 Network = LogPsi | PairDrift
 
@@ -54,14 +56,15 @@ def _words(found: Mapping[str, Any], name: str) -> str:
 def network(recipe: config.Recipe, seed: int) -> Network:
     """The untrained network of a recipe, on the CPU."""
     wanted = recipe.network
-    return build(recipe.system, explore(recipe.system), wanted.kind, wanted.hidden, wanted.layers, seed)
+    landscape = explored(recipe.system).landscape
+    return build(solved(recipe.system), landscape, wanted.kind, wanted.hidden, wanted.layers, seed)
 
 
 def finished_network(source: str) -> Network:
     """The network of the finished run `source`, trained. Raises UsageError naming train.from, the run and what is wrong."""
     try:
         result = read_result(Path(source))
-        net = network(config.parse(config.to_toml(result.resolved), result.recipe_source).recipe, 0)
+        net = network(recipe_of(result).recipe, 0)
         net.load_state_dict(result.model_state())
     except FkflowError as error:
         raise UsageError(f"train.from = {source}: {error}") from None

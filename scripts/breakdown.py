@@ -26,7 +26,7 @@ from fkflow.measure import Measuring
 from fkflow.networks import LogPsi
 from fkflow.run import prepare
 from fkflow.sampling import metropolis
-from fkflow.train import begin, train
+from fkflow.training import begin, train
 
 RECIPES = ["h2", "bosons", "bosons system.particles=16 system.g=2.0 train.walkers=256 measure.walkers=256"]
 #: iterations before anything is timed

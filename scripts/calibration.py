@@ -25,7 +25,7 @@ from fkflow.networks import LogPsi, PairDrift, build
 from fkflow.project import project
 from fkflow.schema import MeasureConfig, ProjectConfig, Recipe
 from fkflow.statistics import z_score
-from fkflow.train import begin, train
+from fkflow.training import begin, train
 
 
 @dataclass(frozen=True)

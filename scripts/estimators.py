@@ -19,7 +19,7 @@ from fkflow.landscape import explore
 from fkflow.local_energy import local_energy
 from fkflow.networks import GenericNet, LogPsi, build
 from fkflow.sampling import Walkers, metropolis
-from fkflow.train import begin, train
+from fkflow.training import begin, train
 
 SYSTEMS = {"h2": "h2", "4 bosons": "bosons", "chain of 8 (disturbed)": "chain"}
 VARIANTS = {

@@ -30,7 +30,7 @@ def one(system: str, particles: int, estimator: str, walkers: int) -> dict[str, 
 
     from fkflow import config
     from fkflow.run import prepare
-    from fkflow.train import begin, train
+    from fkflow.training import begin, train
 
     coordinates = particles * (2 if system == "bosons" else 1)
     overrides = [

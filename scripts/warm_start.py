@@ -19,7 +19,7 @@ import torch
 from fkflow import config, warm
 from fkflow.device import keep_freed_memory
 from fkflow.landscape import explore
-from fkflow.train import begin, train
+from fkflow.training import begin, train
 
 #: recipe, overrides of the neighbour and of the run itself
 CASES = {

@@ -10,9 +10,10 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from fkflow.system import Reference, System
-from fkflow.systems import densities, references
-from fkflow.systems.harmonic import LARGEST, SMALLEST
-from fkflow.systems.solvers import Level, radial_ground_state
+
+from . import densities, references
+from .harmonic import LARGEST, SMALLEST
+from .solvers import Level, radial_ground_state
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from fkflow.systems.solvers import Level
+from .solvers import Level
 
 Array = np.ndarray
 

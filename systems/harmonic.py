@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from fkflow.system import Reference, System
-from fkflow.systems import densities
-from fkflow.systems.references import CLOSED_FORM
+
+from . import densities
+from .references import CLOSED_FORM
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array

@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fkflow.system import Nuclei, Reference, System
-from fkflow.systems import references
+
+from . import references
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +54,8 @@ class Coulomb(System):
             total = total - charge * (shifted[0] + shifted[1] + shifted[2]).rsqrt().sum(-1)
         if self.particles == 2:
             total = total + (x[..., 0, :] - x[..., 1, :]).square().sum(-1).rsqrt()
-        return total
+        energy: Tensor = total
+        return energy
 
     def reference(self) -> Reference | None:
         """Closed form, table or exact scaling; None at other geometries."""
@@ -123,7 +125,7 @@ class Molecule(Coulomb):
         return sites
 
     @property
-    def particles(self) -> int:  # type: ignore[override]
+    def particles(self) -> int:
         """The electrons."""
         return self.electrons
 

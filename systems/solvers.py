@@ -56,7 +56,7 @@ class Level:
 
 def _sphere(dimensions: int) -> float:
     """S_D: the surface of the unit sphere, 2, 2π, 4π, …"""
-    return 2 * math.pi ** (dimensions / 2) / math.gamma(dimensions / 2)
+    return float(2 * math.pi ** (dimensions / 2) / math.gamma(dimensions / 2))
 
 
 def radial_ground_state(potential: Potential, dimensions: int, feature: float | None = None) -> Level:
@@ -107,7 +107,7 @@ def _wkb_energy(radii: Array, values: Array, floor: float) -> float:
     for _ in range(60):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if phase(floor + 10.0**middle) < np.pi / 2 else (low, middle)
-    energy = floor + 10.0**high
+    energy: float = floor + 10.0**high
     if not energy < values[-1]:
         raise ArithmeticError("the potential does not confine")
     return energy
@@ -134,7 +134,8 @@ def _mesh(
     count = np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]) * steps)])
     first, last = count[inside][[0, -1]]
     elements = int(np.ceil((last - first) / phase)) + 1
-    return np.interp(np.linspace(first, last, elements + 1), count, radii)
+    edges: Array = np.interp(np.linspace(first, last, elements + 1), count, radii)
+    return edges
 
 
 @cache

@@ -10,9 +10,10 @@ import numpy as np
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from fkflow.system import Reference, System
-from fkflow.systems.harmonic import LARGEST, SMALLEST
-from fkflow.systems.references import CLOSED_FORM, RADIAL_GRID, SPECTRAL_GRID
-from fkflow.systems.solvers import Level, radial_ground_state
+
+from .harmonic import LARGEST, SMALLEST
+from .references import CLOSED_FORM, RADIAL_GRID, SPECTRAL_GRID
+from .solvers import Level, radial_ground_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,12 +46,14 @@ class Polynomial(Well):
     def reference(self) -> Reference | None:
         """The radial equation on two spectral grids; None in the (extreme) case that they disagree."""
         level = _polynomial_level(self.coefficients(), self.dimensions)
-        return level and Reference(level.energy, level.error, SPECTRAL_GRID if self.dimensions == 1 else RADIAL_GRID)
+        if level is None:
+            return None
+        return Reference(level.energy, level.error, SPECTRAL_GRID if self.dimensions == 1 else RADIAL_GRID)
 
     def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
         """From the radial equation; None where its two grids disagree."""
         level = _polynomial_level(self.coefficients(), self.dimensions)
-        return level and level.density(np.sqrt(sum(x**2 for x in points)))
+        return None if level is None else level.density(np.sqrt(sum(x**2 for x in points)))
 
 
 class DoubleWellForm(Polynomial):
@@ -151,7 +154,8 @@ class PoschlTeller(Well):
         x = np.abs(points[0])
         log_cosh = x + np.log1p(np.exp(-2 * x)) - math.log(2)
         norm = math.lgamma(self.lambda_ + 0.5) - math.lgamma(self.lambda_) - 0.5 * math.log(math.pi)
-        return np.exp(norm - 2 * self.lambda_ * log_cosh)
+        density: Array = np.exp(norm - 2 * self.lambda_ * log_cosh)
+        return density
 
 
 @lru_cache(maxsize=256)

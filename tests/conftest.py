@@ -38,7 +38,7 @@ class MadeUp(System):
 def made_up_loaded(R=1.401, text=RECIPE, name="h2"):
     system = MadeUp(R=R)
     resolved = {"system": {"name": "h2", "R": R}, "train": {"iterations": 120, "seconds": None}}
-    recipe = SimpleNamespace(system=system, resolved=lambda: resolved)
+    recipe = SimpleNamespace(system=system, resolved=lambda: resolved, definition=None)
     return SimpleNamespace(recipe=recipe, name=name, text=text, source=f"{name}.toml")
 
 

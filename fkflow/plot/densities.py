@@ -205,7 +205,8 @@ def _smoothed(histogram: Histogram) -> np.ndarray:
             near += np.exp(-0.5 * ((reach[:, None] + reach + 1) / SMOOTHING) ** 2)
         samples, volume = (np.moveaxis(np.tensordot(near, part, (1, dimension)), 0, dimension)
                            for part in (samples, volume))  # fmt: skip
-    return samples / volume
+    smoothed: np.ndarray = samples / volume
+    return smoothed
 
 
 def _bulk(histogram: Histogram) -> list[tuple[float, float]]:

@@ -15,7 +15,7 @@ from fkflow.cli import main
 from fkflow.errors import Interrupted, NumericalError
 from fkflow.progress import Bar, Lines
 
-COMMANDS = ["run", "scan", "measure", "show", "compare", "plot", "animate", "list", "init"]
+COMMANDS = ["run", "check", "scan", "measure", "show", "compare", "plot", "animate", "list", "init"]
 
 
 @pytest.fixture(autouse=True)

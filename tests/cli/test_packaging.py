@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,6 @@ def can_build() -> bool:
     """Whether this environment has the setuptools that pyproject.toml asks for (nothing is downloaded here)."""
     if importlib.util.find_spec("setuptools") is None:
         return False
-    from importlib.metadata import version
-
     return int(version("setuptools").split(".")[0]) >= 77
 
 
@@ -66,20 +66,55 @@ def test_what_is_inside(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"fkflow"}
 
 
-def test_it_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
-    # before the site packages, where an editable install may point to the checkout
-    code = "import fkflow, sys; from fkflow.cli import main; print(fkflow.__file__); sys.exit(main(sys.argv[1:]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "run", "h2.toml", "--dry-run"],
-        cwd=elsewhere,
-        text=True,
-        capture_output=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(site)},
-    )
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with nothing but the wheel, which sees the libraries of this one, but not its fkflow."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
+    # as plain paths: the hooks of an editable install, which lead to the checkout, are not run from there
+    libraries = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    Path(place(folder, "purelib"), "libraries.pth").write_text("\n".join(libraries))
+    pip = [sys.executable, "-m", "pip", "--python", folder, "install", "--no-deps", "--no-index", "-q", wheel]
+    done = subprocess.run(pip, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(str(site)) and 'name = "h2"' in done.stdout and list(elsewhere.iterdir()) == []
+    return folder
+
+
+def place(environment: Path, kind: str) -> Path:
+    """Where an environment keeps its "scripts" or its packages ("purelib")."""
+    return Path(sysconfig.get_path(kind, "venv", {"base": str(environment)}))
+
+
+def output(command: list[str | Path], folder: Path) -> str:
+    """What a command that ends well prints, run in a folder without paths to any other fkflow."""
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_module_imports(environment: Path, tmp_path: Path) -> None:
+    code = (
+        "import importlib, pkgutil, fkflow\n"
+        "for module in pkgutil.walk_packages(fkflow.__path__, 'fkflow.'):\n"
+        "    if module.name != 'fkflow.__main__':\n"
+        "        print(importlib.import_module(module.name).__file__)\n"
+    )
+    found = output([place(environment, "scripts") / "python", "-c", code], tmp_path).splitlines()
+    inside = place(environment, "purelib") / "fkflow"
+    assert all(Path(file).is_relative_to(inside) for file in found)
+    ours = [*(ROOT / "fkflow").rglob("*.py"), *(ROOT / "systems").glob("*.py"), *(ROOT / "runs").glob("*.py")]
+    # all but __main__ and the package itself
+    assert len(found) == len(ours) - 2
+
+
+def test_it_works_without_the_checkout(environment: Path, tmp_path: Path) -> None:
+    command = place(environment, "scripts") / "fkflow"
+    assert output([command, "--version"], tmp_path).split() == ["fkflow", version("fkflow")]
+    listed = output([command, "list"], tmp_path)
+    assert all(path.name in listed for path in (ROOT / "runs").glob("*.toml"))
+    assert list(tmp_path.iterdir()) == []
+    keys = ["train.iterations=2", "train.walkers=64", "measure.walkers=64", "measure.seconds=0.1", "project.seconds=0"]
+    changes = [word for key in keys for word in ("--set", key)]
+    output([command, "run", "double_well.toml", "--out", "here", "--threads", "1", *changes], tmp_path)
+    assert (tmp_path / "here" / "result.h5").is_file()

@@ -16,7 +16,7 @@ from fkflow.networks import build
 from fkflow.parallel import chunk_size, value_and_drift
 from fkflow.project import project
 from fkflow.registry import find
-from fkflow.train import begin, train
+from fkflow.training import begin, train
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="there is no CUDA device here: nothing ran on a GPU"

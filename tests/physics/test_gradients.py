@@ -214,7 +214,7 @@ from fkflow.gradients import _one_by_one
 from fkflow.landscape import explore
 from fkflow.networks import build
 from fkflow.registry import find
-from fkflow.train import begin, train
+from fkflow.training import begin, train
 
 system, config = find(sys.argv[1])(), TrainConfig(walkers=32, iterations=1, equilibrate=5)
 land = explore(system)

@@ -16,7 +16,7 @@ from fkflow.sampling import Walkers, metropolis
 from fkflow.statistics import z_score
 from fkflow.system import System
 from fkflow.systems.solvers import radial_ground_state
-from fkflow.train import begin, train
+from fkflow.training import begin, train
 
 
 def solved(

@@ -12,7 +12,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: lowest first; a module imports from its own layer and those before it, never in a circle
 LAYERS = (
-    {"errors", "statistics", "system", "device", "parallel", "ranks", "joining", "seal"},
+    {
+        "errors",
+        "statistics",
+        "system",
+        "userfile",
+        "masses",
+        "plugins",
+        "device",
+        "parallel",
+        "ranks",
+        "joining",
+        "seal",
+    },
     {"registry", "results", "scans", "schema", "folders", "hdf5", "progress", "interrupts"},
     {"config", "grid", "checkpoints", "reader", "store", "scan_store", "landscape", "summary", "report", "rerun"},
     {
@@ -28,8 +40,9 @@ LAYERS = (
         "observables",
         "population",
         "extrapolation",
+        "checks",
     },
-    {"train", "measure", "restore", "trajectories", "warm", "provenance"},
+    {"training", "measure", "restore", "inspection", "trajectories", "warm", "provenance"},
     {"project"},
     {"frozen"},
     {"run", "plot"},

@@ -365,7 +365,7 @@ def test_trajectories_follow_the_drift(name: str) -> None:
     system = SYSTEMS[name]
     net = build(system, explore(system), "auto", 6, 1, 0)
     x = walkers(system, 50)
-    found = trajectories(net, x, 0.8, torch.Generator().manual_seed(0))
+    found = trajectories(net, system, x, 0.8, torch.Generator().manual_seed(0))
     shown, times, n, dim = found.positions.shape
     assert shown * n >= SHOWN_PARTICLES > (shown - 1) * n and (n, dim) == (system.particles, system.dimensions)
     assert len(found.times) == times and found.times[0] == 0 and found.times[-1] == pytest.approx(1.5 * 0.8)

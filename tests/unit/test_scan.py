@@ -24,7 +24,7 @@ from fkflow.registry import systems
 from fkflow.scan_store import find_scan, read_scan, write_scan
 from fkflow.scans import FAILED, FINISHED, WAITING, Axis, Point, Scan, csv_text, text
 from fkflow.system import Reference
-from fkflow.train import HEAD_START, begin, scheduled, walkers_at
+from fkflow.training import HEAD_START, begin, scheduled, walkers_at
 
 # ---------------------------------------------------------------------------------------------- what is scanned
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fkflow import train as training
+from fkflow import training
 from fkflow.config import TrainConfig
 from fkflow.errors import NumericalError
 from fkflow.landscape import Landscape, explore
@@ -16,7 +16,7 @@ from fkflow.networks import build
 from fkflow.registry import find
 from fkflow.store import load_checkpoint, save_checkpoint
 from fkflow.system import System
-from fkflow.train import (
+from fkflow.training import (
     ENOUGH,
     FEWEST,
     HURRIED,

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from fkflow import checkpoints, optimisers
-from fkflow import train as training
+from fkflow import checkpoints, optimisers, training
 from fkflow.cli import main
 from fkflow.config import TrainConfig
 from fkflow.errors import NumericalError
@@ -21,7 +20,7 @@ from fkflow.networks import build
 from fkflow.progress import Lines
 from fkflow.store import load_checkpoint
 from fkflow.systems.wells import DoubleWell
-from fkflow.train import MOST_UNDONE, Record, TrainState, begin, train
+from fkflow.training import MOST_UNDONE, Record, TrainState, begin, train
 
 RUN = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7"]
 for setting in (

@@ -30,7 +30,7 @@ from fkflow.gradients import (
     pathwise_gradient,
     weighted_median,
 )
-from fkflow.landscape import Landscape
+from fkflow.landscape import Landscape, given_start
 from fkflow.local_energy import local_energy
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.optimisers import Spring
@@ -145,21 +145,33 @@ class TrainState:
             self.snapshot = {**self.snapshot, "x": ranks.part(self.snapshot["x"]).to(device)}
 
 
-def begin(net: LogPsi | PairDrift, landscape: Landscape, config: TrainConfig, seed: int, device: str) -> TrainState:
-    """Fresh training state: this rank's walkers from the landscape's Gaussians, optimiser and generator of the recipe."""
+def begin(
+    net: LogPsi | PairDrift,
+    landscape: Landscape,
+    config: TrainConfig,
+    seed: int,
+    device: str,
+    system: System | None = None,
+) -> TrainState:
+    """Fresh training state: this rank's walkers, optimiser and generator of the recipe.
+
+    The walkers start as `system` says, else from the landscape's Gaussians.
+    """
     generator = torch.Generator(device).manual_seed(ranks.seed(seed))
-    start = landscape.start(walkers_at(config, 0), generator)
+    walkers = walkers_at(config, 0)
+    given = None if system is None else given_start(system, walkers, torch.Generator().manual_seed(ranks.seed(seed)))
+    start = landscape.start(walkers, generator) if given is None else given.to(device)
     # pathwise gradients are those of an average over ψ² itself
     broad = isinstance(net, LogPsi) and not net.knows_tails and config.estimator != "pathwise"
     power = broad_power(start[0].numel(), TAILS_COST) if broad else 1.0
-    walkers = Walkers(start, 0.1 * landscape.length**2, power)
+    moved = Walkers(start, 0.1 * landscape.length**2, power)
     size = sum(p.numel() for p in net.parameters())
     spring = adam = None
     if config.optimiser == "spring":
         spring = Spring(size, momentum=config.momentum, max_change=config.max_change)
     else:
         adam = torch.optim.Adam(net.parameters(), lr=config.rate)
-    return TrainState(net, walkers, generator, spring, adam)
+    return TrainState(net, moved, generator, spring, adam)
 
 
 def scheduled(config: TrainConfig, iteration: int) -> int:
