@@ -6,12 +6,13 @@ import io
 import time
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fkflow import ranks
-from fkflow.errors import FkflowError, StoreError
-from fkflow.folders import atomic_write, reason
+from fkflow.errors import DamagedError, FkflowError, StoreError
+from fkflow.folders import PREVIOUS, atomic_write, reason
 from fkflow.seal import checked, sealed
 
 FORMAT = "fkflow-checkpoint"
@@ -23,30 +24,48 @@ EVERY, PATIENCE = 5.0, 20.0
 Error = TypeVar("Error", bound=FkflowError)
 
 
-def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
+def save_checkpoint(path: str | Path, state: Mapping[str, Any], kept: Path | None = None) -> None:
     """Write `state` (nested dicts, lists and tuples of tensors, numbers, strings, None) atomically.
 
-    Raises TypeError for anything that could not be loaded back without unpickling objects, StoreError if the
-    disk refuses.
+    The checkpoint that was there becomes `kept`, if that is given. Raises TypeError for anything that could not be loaded back
+    without unpickling objects, StoreError if the disk refuses.
     """
     import torch
 
     _check_plain(state, "checkpoint")
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, "state": dict(state)}, buffer)
-    atomic_write(Path(path), sealed(buffer.getbuffer()))
+    atomic_write(Path(path), sealed(buffer.getbuffer()), kept)
 
 
 class Keeper:
     """The checkpoint of a run at `path`: what to go on from is noted after each iteration, and written now and then.
 
-    `iteration` is that of the file, None without one. Where the disk refuses a new file, the old one stays.
+    The one before it is kept beside it, should the newest be damaged. `iteration` is that of the file, None without one. Where
+    the disk refuses a new file, the old ones stay.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.previous = path.with_name(PREVIOUS)
+        self.damaged = ""
         self.iteration: int | None = None
         self._noted: tuple[Mapping[str, Any], int] | None = None
+
+    def load(self) -> dict[str, Any]:
+        """The newest checkpoint; if it is damaged, the one before it, and `damaged` says so.
+
+        Raises StoreError if there is none to go on from.
+        """
+        try:
+            return load_checkpoint(self.path)
+        except DamagedError as error:
+            try:
+                state = load_checkpoint(self.previous)
+            except StoreError:
+                raise error from None
+            self.damaged = f"{error}; going on from the one before it, {self.previous.name}"
+            return state
 
     def note(self, state: Mapping[str, Any], iteration: int) -> None:
         """What to write next time; nothing in it may change until then."""
@@ -60,7 +79,9 @@ class Keeper:
         problem = ""
         if ranks.rank() == 0:
             try:
-                save_checkpoint(self.path, state)
+                # a damaged one is not worth keeping in the place of a good one
+                save_checkpoint(self.path, state, None if self.damaged else self.previous)
+                self.damaged = ""
             except StoreError as error:
                 problem = str(error)
         # no rank goes on, or away, before it is on the disk
@@ -68,6 +89,12 @@ class Keeper:
         if not problem:
             self.iteration = iteration
         return problem
+
+    def done(self) -> None:
+        """Remove the checkpoints: the result is on the disk."""
+        with suppress(OSError):
+            for path in (self.previous, self.path):
+                path.unlink(missing_ok=True)
 
     def left(self, error: Error) -> Error:
         """`error`, which ends the run, saying what there is to go on from."""
@@ -110,13 +137,13 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         with zipfile.ZipFile(content) as archive:
             damaged = archive.testzip()
         if damaged is not None:
-            raise StoreError(f"{path} is damaged: its checksums do not match")
+            raise DamagedError(f"{path} is damaged: its checksums do not match")
         content.seek(0)
         found = torch.load(content, map_location="cpu", weights_only=True)
     except StoreError:
         raise
     except Exception as error:  # whatever zipfile and torch raise on nonsense
-        raise StoreError(f"{path} is truncated, damaged or not a checkpoint of fkflow") from error
+        raise DamagedError(f"{path} is truncated, damaged or not a checkpoint of fkflow") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise StoreError(f"{path} is not a checkpoint of fkflow")
     version, state = found.get("format_version"), found.get("state")

@@ -40,6 +40,10 @@ class StoreError(UsageError):
     """A result or checkpoint file that is missing, damaged, foreign or cannot be written."""
 
 
+class DamagedError(StoreError):
+    """A file that cannot be read as what it was written to be: truncated, or with other bytes than were written."""
+
+
 class NumericalError(FkflowError):
     """The calculation itself failed: NaN or Inf that could not be undone, a collapsed population."""
 

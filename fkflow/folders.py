@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ log = logging.getLogger("fkflow")
 
 RESULT = "result.h5"
 CHECKPOINT = "checkpoint.pt"
+#: the one before it
+PREVIOUS = "checkpoint.previous.pt"
 SCAN = "scan.h5"
 LOCK = ".lock"
 
@@ -208,10 +211,11 @@ def find_result(run: str | Path) -> Path:
     return path
 
 
-def atomic_write(path: Path, content: bytes | memoryview) -> None:
+def atomic_write(path: Path, content: bytes | memoryview, kept: Path | None = None) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
 
-    Raises StoreError naming the file if the disk refuses; the old file is then untouched.
+    The old file becomes `kept`, if that is given; both names are there all the time. Raises StoreError naming the file if the
+    disk refuses; the old files are then untouched.
     """
     temporary = _beside(path)
     try:
@@ -223,6 +227,8 @@ def atomic_write(path: Path, content: bytes | memoryview) -> None:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
+            if kept is not None:
+                _keep(path, kept)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -234,6 +240,23 @@ def atomic_write(path: Path, content: bytes | memoryview) -> None:
             os.close(folder)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {reason(error)}") from error
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Let `kept` be the file that `path` is now; no file if there is none."""
+    if not path.exists():
+        kept.unlink(missing_ok=True)
+        return
+    second = _beside(path)
+    try:
+        try:
+            os.link(path, second)
+        except OSError:  # some file systems have no links
+            shutil.copyfile(path, second)
+        os.replace(second, kept)
+    except BaseException:
+        second.unlink(missing_ok=True)
+        raise
 
 
 def reason(error: BaseException) -> str:

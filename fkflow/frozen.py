@@ -36,7 +36,8 @@ def measured(
 ) -> Measurement:
     """Measure the frozen network, then project it. Raises Interrupted as soon as there is a signal.
 
-    `save` gets what the measurement needs to go on, now and then; `saved` is what it got last before the run ended.
+    `save` gets what this rank needs to go on, now and then, on all ranks together; `saved` is what it got last before the run
+    ended.
     """
     saved = saved or {}
     stage = "measure"
@@ -50,13 +51,13 @@ def measured(
         progress.stage(name, 1.0)
 
         def report(estimate: Estimate, spent: float) -> None:
-            (stopped,) = ranks.either(bool(signals))
+            stopped, due = ranks.either(bool(signals), save is not None and clock.due())
             if stopped:
                 raise KeyboardInterrupt
             # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
             by_error = min(1.0, (target / estimate.error) ** 2) if estimate.error > 0 else 1.0
             progress.update(max(by_error, min(1.0, spent / budget)), estimate.value, estimate.error)
-            if save is not None and clock.due():
+            if save is not None and due:
                 # what is written must not change meanwhile
                 with signals.noted():
                     save({name: what.state_dict() for name, what in under_way.items()})

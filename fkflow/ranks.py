@@ -162,6 +162,18 @@ def share(value: T) -> T:
     return shared
 
 
+def collect(value: T) -> list[T]:
+    """The values of all ranks, on each of them, rank 0's first; together."""
+    if _group is None:
+        return [value]
+    import torch.distributed as dist
+
+    values: list[Any] = [None] * _group.world
+    with _collective():
+        dist.all_gather_object(values, value)
+    return values
+
+
 def either(*flags: bool) -> tuple[bool, ...]:
     """Each flag true if it is on any rank; together."""
     if _group is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ def execute(
     progress: Progress,
     signals: Signals | None = None,
 ) -> Result | None:
-    """Train, measure and write out/result.h5; the checkpoint out/checkpoint.pt goes once the result is there.
+    """Train, measure and write out/result.h5; the checkpoints in `out` go once the result is there.
 
     Ctrl-C and SIGTERM write a checkpoint and raise Interrupted; `resume` goes on from it. `signals` are those of
     a caller with more to do. Raises NumericalError (the last good checkpoint is kept), StoreError if the disk refuses,
@@ -107,14 +107,15 @@ def execute(
     the others return None.
     """
     started = time.time()
-    checkpoint = out / store.CHECKPOINT
+    keeper = store.Keeper(out / store.CHECKPOINT)
     saved: dict[str, Any] | None = None
     if resume:
-        saved = ranks.share(store.load_checkpoint(checkpoint) if ranks.rank() == 0 else {})
-        _same_recipe(saved, loaded, checkpoint, seed)
+        saved = ranks.share(keeper.load() if ranks.rank() == 0 else {})
+        _same_recipe(saved, loaded, keeper.path, seed)
         seed = int(saved["seed"])
+        if keeper.damaged:
+            progress.log(f"warning: {keeper.damaged}")
     seed = ranks.share(drawn_seed() if seed is None else seed)
-    keeper = store.Keeper(checkpoint)
     with Signals() if signals is None else nullcontext(signals) as noted, _notices(progress):
         try:
             return _execute(loaded, keeper, saved, seed, device, threads, progress, noted, started)
@@ -168,14 +169,13 @@ def _execute(
         raise keeper.left(Interrupted(f"{words}; {problem}" if problem else words)) from None
 
     def save(under_way: dict[str, Any]) -> None:
-        keeper.note({**_content(ready, state, records), "measured": under_way}, state.iteration)
+        keeper.note({**_content(ready, state, records), "frozen": ranks.collect(under_way)}, state.iteration)
         _save(keeper, progress)
 
     try:
-        before = None if saved is None else saved.get("measured")
-        # ranks measure from the beginning again
-        keep = save if ranks.world() == 1 else None
-        measurement = measured(loaded.recipe, ready.model, state.walkers.x, seed, progress, signals, before, keep)
+        before = saved and saved.get("frozen")
+        begun = before and before[ranks.rank()]
+        measurement = measured(loaded.recipe, ready.model, state.walkers.x, seed, progress, signals, begun, save)
     except Interrupted as error:
         raise keeper.left(error) from None
     result = None
@@ -192,8 +192,7 @@ def _execute(
             )
         except StoreError as error:
             raise keeper.left(error.leaving("what was measured is lost")) from error
-        with suppress(OSError):
-            keeper.path.unlink()
+        keeper.done()
     ranks.share(None)  # the others end well only if this did
     return result
 

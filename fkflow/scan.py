@@ -172,7 +172,7 @@ def _resumed(scan: Scan, planned: Sequence[Planned], old: Scan, seed: int | None
             _same_point(found, plan)
             point = point.finished(found)
         elif before.status == FAILED:
-            (scan.path.parent / point.run / CHECKPOINT).unlink(missing_ok=True)
+            store.Keeper(scan.path.parent / point.run / CHECKPOINT).done()
         points.append(point)
     return replace(scan, seed=old.seed, points=tuple(points))
 
@@ -236,7 +236,7 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
 def _saved_start(checkpoint: Path) -> str | None:
     """Which weights an unfinished run began with: what its checkpoint says."""
     try:
-        found = tomllib.loads(store.load_checkpoint(checkpoint)["recipe"])["train"].get("from")
+        found = tomllib.loads(store.Keeper(checkpoint).load()["recipe"])["train"].get("from")
     except (KeyError, TypeError, ValueError):
         raise StoreError(f"{checkpoint} is not the checkpoint of a run") from None
     return found if found is None else str(found)

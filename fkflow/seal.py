@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from fkflow.errors import StoreError
+from fkflow.errors import DamagedError
 
 MARK = b"\nfkflow sha256 "
 #: bytes of a seal: the mark, the digest in hexadecimal, an end of line
@@ -24,13 +24,13 @@ def sealed(content: bytes | memoryview) -> bytes:
 def checked(content: bytes, path: Path) -> bytes:
     """The content without its seal, if it has one: files that were edited or that older versions wrote have none.
 
-    Raises StoreError, naming `path`, if it is not what was sealed.
+    Raises DamagedError, naming `path`, if it is not what was sealed.
     """
     if content[-LENGTH : len(MARK) - LENGTH] != MARK:
         return content
     inner = memoryview(content)[:-LENGTH]
     if content[len(MARK) - LENGTH :] != _digest(inner) + b"\n":
-        raise StoreError(f"{path} is damaged: its content does not match its checksum")
+        raise DamagedError(f"{path} is damaged: its content does not match its checksum")
     return bytes(inner)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import fkflow.run  # noqa: F401  imported once, before the children are forked
 from fkflow import checkpoints
-from fkflow.checkpoints import load_checkpoint
+from fkflow.checkpoints import Keeper
 from fkflow.cli import main
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are forked, as only Linux does safely here")
@@ -70,9 +70,9 @@ def stage(checkpoint: Path) -> str:
     """What the run does that goes on from there."""
     if not checkpoint.exists():
         return "start"
-    saved = load_checkpoint(checkpoint)
-    measured = saved.get("measured", {})
-    return "project" if "project" in measured else "measure" if measured else "train"
+    saved = Keeper(checkpoint).load()
+    (frozen,) = saved.get("frozen", [{}])
+    return "project" if "project" in frozen else "measure" if frozen else "train"
 
 
 def test_twenty_kills(tmp_path: Path) -> None:
@@ -86,7 +86,8 @@ def test_twenty_kills(tmp_path: Path) -> None:
     draw = np.random.default_rng(7)
     seen: list[str] = []
     finished = 0
-    while len(seen) < KILLS or not {"train", "measure", "project"} <= set(seen):
+    damaged: set[Path] = set()
+    while len(seen) < KILLS or not {"train", "measure", "project"} <= set(seen) or not damaged:
         folder = tmp_path / f"run{finished}"
         folder.mkdir(exist_ok=True)
         out = folder / "runs" / "double_well"
@@ -99,12 +100,22 @@ def test_twenty_kills(tmp_path: Path) -> None:
         # a kill may have come too late
         if process.exitcode == 0:
             assert content(out / "result.h5") == expected
-            assert not checkpoint.exists()
+            assert os.listdir(out) == ["result.h5"]
+            said = (folder / "log").read_text()
+            assert ("going on from the one before it, checkpoint.previous.pt" in said) == (folder in damaged)
             finished += 1
             continue
         assert process.exitcode == -signal.SIGKILL, (folder / "log").read_text()
+        # or nearly so: all is done but the end of the process
+        if (out / "result.h5").exists():
+            assert content(out / "result.h5") == expected
+            finished += 1
+            continue
         seen.append(stage(checkpoint))
-        assert not (out / "result.h5").exists() or stage(checkpoint) == "project"
+        # now and then the newest is damaged as well: the one before it serves
+        if len(seen) % 4 == 0 and (out / "checkpoint.previous.pt").exists():
+            checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+            damaged.add(folder)
         assert len(seen) < 10 * KILLS, f"no way through: {seen}"
     # the last one goes on to its end, if it has not come there
     if not (out / "result.h5").exists():

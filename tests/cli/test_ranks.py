@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from fkflow.results import Result
 from fkflow.statistics import combined_error
@@ -32,11 +33,14 @@ for setting in (
     RECIPE += ["--set", setting]
 VARIATIONAL = ["--set", "project.seconds=0"]
 
-#: the command, except that each rank says which process it is, and one may follow another potential
+#: the command, except that each rank says which process it is, may save more often, and one may follow another potential
 CHILD = """
 import os, sys
 from pathlib import Path
+from fkflow import checkpoints
 from fkflow.cli import main
+checkpoints.EVERY = float(os.environ.get("EVERY", checkpoints.EVERY))
+checkpoints.PATIENCE = 2.0
 Path(f"pid{os.environ['RANK']}").write_text(str(os.getpid()))
 if "SPOILT" in os.environ and os.environ["RANK"] == "1":
     from fkflow import run
@@ -219,6 +223,34 @@ def test_stopped_killed_and_resumed_is_the_same_run(two: tuple[Path, str, str], 
     assert found.keys() == expected.keys() and len(found["energy"]) == 60
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert read_result(tmp_path / "out").energy == read_result(two[0] / "out").energy
+
+
+def test_killed_while_projecting_and_resumed_is_the_same_run(two: tuple[Path, str, str], tmp_path: Path) -> None:
+    """Two ranks go on with a projection, each with its own walkers, where the last checkpoint has them."""
+    checkpoint = tmp_path / "out/checkpoint.pt"
+
+    def saved() -> list[dict[str, Any]]:
+        return load_checkpoint(checkpoint).get("frozen", [{}]) if checkpoint.exists() else [{}]
+
+    process = start(tmp_path, *RECIPE, EVERY="0.02")
+    deadline = time.monotonic() + 120
+    while "project" not in saved()[0]:
+        assert process.poll() is None and time.monotonic() < deadline, "too late"
+        time.sleep(0.01)
+    os.kill(int((tmp_path / "pid1").read_text()), signal.SIGKILL)
+    code, _, err = finish(process)
+    assert code != 0 and "rank 1 of 2 ended" in errors(err)[0] and not (tmp_path / "out/result.h5").exists()
+
+    mine, other = saved()
+    assert mine["project"]["turn"] == other["project"]["turn"] > 0
+    assert not torch.equal(mine["project"]["generator"], other["project"]["generator"])
+    code, _, err = finish(start(tmp_path, *RECIPE, "--resume"))
+    assert code == 0, err
+    expected, found = (read_result(folder / "out").measurement for folder in (two[0], tmp_path))
+    assert expected.projection is not None and found.projection is not None
+    assert found.projection.estimate == expected.projection.estimate
+    assert found.variational.estimate == expected.variational.estimate
+    assert np.array_equal(found.samples, expected.samples)
 
 
 def test_an_error_of_one_rank_is_everybodys(tmp_path: Path) -> None:

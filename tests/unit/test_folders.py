@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from fkflow import folders
-from fkflow.checkpoints import Keeper, load_checkpoint
+from fkflow.checkpoints import FORMAT, FORMAT_VERSION, Keeper, load_checkpoint, save_checkpoint
 from fkflow.errors import StoreError, UsageError
-from fkflow.folders import LOCK, atomic_write, claimed, locked
+from fkflow.folders import CHECKPOINT, LOCK, PREVIOUS, atomic_write, claimed, locked
 
 #: takes the lock of a folder and says so; ends, or dies, when it is told to
 HOLDER = """
@@ -175,3 +176,56 @@ def test_the_last_checkpoint_stays_where_a_new_one_cannot_be_written(
     assert keeper.save() == "" and load_checkpoint(keeper.path) == {"iteration": 3}
     keeper.path.unlink()
     assert left() == nothing
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_the_last_two_checkpoints_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """The one before serves where the newest is damaged, and no damaged one takes its place."""
+    if not links:
+        monkeypatch.setattr(os, "link", full_disk)
+    newest, before = tmp_path / CHECKPOINT, tmp_path / PREVIOUS
+    # of a run whose checkpoint was removed: nothing to fall back on
+    save_checkpoint(before, {"iteration": -1})
+
+    def save(keeper: Keeper, iteration: int) -> None:
+        keeper.note({"iteration": iteration}, iteration)
+        assert keeper.save() == ""
+
+    def there() -> list[int]:
+        return [load_checkpoint(path)["iteration"] for path in (newest, before)]
+
+    keeper = Keeper(newest)
+    save(keeper, 1)
+    assert os.listdir(tmp_path) == [CHECKPOINT]
+    save(keeper, 2)
+    assert there() == [2, 1]
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full_disk)
+        keeper.note({"iteration": 3}, 3)
+        assert "no space left" in keeper.save()
+    assert there() == [2, 1]
+    save(keeper, 4)
+    assert there() == [4, 2] and Keeper(newest).load() == {"iteration": 4}
+
+    newest.write_bytes(newest.read_bytes()[:-500])
+    resumed = Keeper(newest)
+    assert resumed.load() == {"iteration": 2}
+    assert f"{newest} is " in resumed.damaged and "going on from the one before it" in resumed.damaged
+    save(resumed, 5)
+    assert there() == [5, 2] and not resumed.damaged
+    save(resumed, 6)
+    assert there() == [6, 5]
+
+    for path in (newest, before):
+        path.write_bytes(b"\0" * 100)
+    with pytest.raises(StoreError, match=f"{CHECKPOINT} is truncated"):
+        Keeper(newest).load()
+    resumed.done()
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_earlier_checkpoint_replaces_one_of_a_newer_version(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / PREVIOUS, {"iteration": 1})
+    torch.save({"format": FORMAT, "format_version": FORMAT_VERSION + 1, "state": {}}, tmp_path / CHECKPOINT)
+    with pytest.raises(StoreError, match="newer fkflow"):
+        Keeper(tmp_path / CHECKPOINT).load()
