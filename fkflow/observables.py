@@ -100,21 +100,18 @@ class Histograms:
 
     Walkers are given as the solver has them, and counted in the user's coordinates.
 
-    `like`, the histograms of an earlier measurement of the same system, gives its bounds instead. Each rank counts its own
+    `like`, those of an earlier measurement of the same system, gives its bounds instead. Each rank counts its own
     walkers; densities are those of all, and must be asked for together.
     """
 
-    def __init__(self, system: System, x: Tensor, bins: int, like: Sequence[Histogram] = ()) -> None:
+    def __init__(self, system: System, x: Tensor, bins: int, like: Histograms | None = None) -> None:
         self.system, self.views = system, views(system)
         x = outward(system, x)
-        self.edges: list[list[np.ndarray]] = []
-        self.counts: list[np.ndarray] = []
+        self.edges: list[list[np.ndarray]] = (
+            [self._bounds(view, x, bins) for view in self.views] if like is None else like.edges
+        )
+        self.counts = [np.zeros((GROUPS, *(len(e) - 1 for e in edges))) for edges in self.edges]
         self.seen = np.zeros(GROUPS)
-        for view in self.views:
-            known = [h for h in like if (h.group, h.name) == (view.group, view.name)]
-            edges = [axis.edges for axis in known[0].axes] if known else self._bounds(view, x, bins)
-            self.edges.append(edges)
-            self.counts.append(np.zeros((GROUPS, *(len(e) - 1 for e in edges))))
 
     @staticmethod
     def _bounds(view: View, x: Tensor, bins: int) -> list[np.ndarray]:

@@ -182,7 +182,7 @@ class Projecting:
         measuring = self.measuring
         mover = Mover(measuring.net, measuring.system, dt, stride, self.girsanov, self.natural, self.generator)
         x = x.to(measuring.walkers.x.device)
-        histograms = Histograms(measuring.system, x, 2, like=measuring.histograms.results()) if pure else None
+        histograms = Histograms(measuring.system, x, 2, like=measuring.histograms) if pure else None
         return Population(mover, x, self.config.time * self.natural, measuring.estimate().value, histograms)
 
     def _begin(self) -> None:

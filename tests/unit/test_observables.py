@@ -263,9 +263,11 @@ def test_errors_of_weighted_bins_are_those_of_a_ratio() -> None:
 def test_bounds_of_an_earlier_measurement() -> None:
     """`like` gives the bins, whatever the walkers at hand and the number of bins asked for."""
     system = SYSTEMS["axis"]
-    before = counted(system, walkers(system), bins=25)
+    histograms = Histograms(system, walkers(system), 25)
+    histograms.add(walkers(system))
+    before = histograms.results()
     elsewhere = 3 * walkers(system, 500, seed=8) + 1
-    after = Histograms(system, elsewhere, 7, like=before)
+    after = Histograms(system, elsewhere, 7, like=histograms)
     after.add(walkers(system))
     for old, new in zip(before, after.results(), strict=True):
         assert (old.group, old.name, old.measure, old.unit) == (new.group, new.name, new.measure, new.unit)
@@ -275,9 +277,6 @@ def test_bounds_of_an_earlier_measurement() -> None:
     # the twin: without it the bins are those of the walkers at hand
     for old, new in zip(before, Histograms(system, elsewhere, 25).edges, strict=True):
         assert not np.array_equal(old.axes[0].edges, new[0])
-    # a view that the earlier one lacks gets bounds of its own
-    some = Histograms(system, elsewhere, 7, like=before[:1])
-    assert np.array_equal(some.edges[0][0], before[0].axes[0].edges) and len(some.edges[1][0]) == 7 + 1
 
 
 @pytest.mark.parametrize("count", [2, GROUPS - 1, GROUPS + 1])
