@@ -135,8 +135,7 @@ def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> t
         raise RecipeError(f"{source} is not valid TOML: {exc}") from None
     system = tables.get("system")
     if isinstance(system, dict) and isinstance(file := system.get("file"), str):
-        home = file.startswith("~") or os.path.isabs(file)
-        system["file"] = file if home else os.path.normpath(os.path.join(folder, file))
+        system["file"] = userfile.placed(folder, file)
     texts: dict[str, str] = {}
     for override in overrides:
         section, key, value = _split(override)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import sys
 import time
@@ -41,6 +42,23 @@ def watch(as_json: bool) -> Iterator[Progress]:
             progress.close()
 
 
+@contextlib.contextmanager
+def notices(progress: Progress) -> Iterator[None]:
+    """Show what the package logs (memory that ran out, say) among the progress."""
+
+    class Among(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            progress.log(record.getMessage())
+
+    handler = Among(logging.WARNING)
+    logger = logging.getLogger("fkflow")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 def _energy_text(energy: float | None, error: float | None) -> str:
     if energy is None or not math.isfinite(energy):
         return ""
@@ -50,7 +68,7 @@ def _energy_text(energy: float | None, error: float | None) -> str:
 
 
 class Silent:
-    """No progress at all: another rank shows it."""
+    """No progress at all: nobody asked for it, or another rank shows it."""
 
     def stage(self, name: str, total: float | None) -> None: ...
 

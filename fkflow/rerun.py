@@ -35,11 +35,11 @@ def recipe_or_result(name: str, overrides: Sequence[str] = ()) -> tuple[Loaded, 
     from fkflow.store import read_result
 
     result = read_result(name)
-    loaded = recipe_of(result, overrides, source=result.path.as_posix())
+    loaded = recipe_of(result, overrides, source=result.file)
     seed, threads = result.provenance.get("seed"), result.provenance.get("threads")
     if not isinstance(seed, int) or not isinstance(threads, int):
         raise StoreError(
-            f"{result.path} does not say with which seed and how many threads it was run: it cannot be run again"
+            f"{result.file} does not say with which seed and how many threads it was run: it cannot be run again"
         )
     # a repetition of a repetition is one of the same run
     again = result.name.removesuffix(AGAIN) + AGAIN
@@ -53,14 +53,14 @@ def recipe_of(result: Result, overrides: Sequence[str] | None = None, source: st
     StoreError if it is not there (where there are `overrides`, one of them may say where it is now), RecipeError if this
     version does not know the recipe.
     """
-    before, folder = result.definition, result.path.parent
+    before, folder = result.definition, result.folder
     moved = any(text.strip().startswith(("system.file", "system.name")) for text in overrides or ())
     if before is not None and not moved:
         path = Path(os.path.normpath(folder / Path(before.path).expanduser()))
         if not path.is_file():
             name = before.file.rpartition(":")[2]
             hint = "" if overrides is None else f": give it with --set system.file=FILE.py:{name}"
-            raise StoreError(f"{result.path} is a run of {name} in {path}, which is not there{hint}")
+            raise StoreError(f"{result.file} is a run of {name} in {path}, which is not there{hint}")
     loaded = parse(to_toml(result.resolved), source or result.recipe_source, overrides or (), folder)
     if before is not None and (warning := changed(before, loaded.recipe.definition)):
         log.warning("warning: %s", warning)

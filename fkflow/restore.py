@@ -73,5 +73,5 @@ def load_weights(net: LogPsi | PairDrift, result: Result) -> None:
         net.load_state_dict(result.model_state())
     except RuntimeError as error:
         raise StoreError(
-            f"{result.path} holds a network this version cannot load: {str(error).splitlines()[0]}"
+            f"{result.file} holds a network this version cannot load: {str(error).splitlines()[0]}"
         ) from None

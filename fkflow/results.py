@@ -169,12 +169,12 @@ class Measurement:
 class Result:
     """One finished run, as stored in result.h5.
 
-    `path` is the file as the user named it; `resolved` the recipe with every default filled in (``[system]``
-    has ``name`` and the parameters); `training` holds one array a column, all (iterations,); `model` the
+    `path` is the file as the user named it, None if there is none; `resolved` the recipe with every default filled in
+    (``[system]`` has ``name`` and the parameters); `training` holds one array a column, all (iterations,); `model` the
     weights by name.
     """
 
-    path: Path
+    path: Path | None
     name: str
     system: str
     parameters: dict[str, Any]
@@ -197,8 +197,18 @@ class Result:
 
     @property
     def run(self) -> str:
-        """The run folder, as it was named by the user."""
-        return self.path.parent.as_posix()
+        """The run folder, as it was named by the user; for messages, words that say there is none."""
+        return f"this run of {self.system}" if self.path is None else self.path.parent.as_posix()
+
+    @property
+    def file(self) -> str:
+        """The file, as messages call it."""
+        return self.run if self.path is None else self.path.as_posix()
+
+    @property
+    def folder(self) -> Path:
+        """Where what belongs to the run is looked for: its folder, else the working directory."""
+        return Path() if self.path is None else self.path.parent
 
     @property
     def ranks(self) -> int:
@@ -237,7 +247,7 @@ class Result:
             {
                 "system": self.system,
                 "parameters": self.parameters,
-                "run": self.run,
+                "run": None if self.path is None else self.run,
                 "seed": self.provenance.get("seed"),
                 "device": self.provenance.get("device"),
                 "version": self.provenance.get("version"),

@@ -57,8 +57,9 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
         rows.append(("curl of the drift", f"{result.measurement.curl:.3g} of its gradient"))
     rows.append(("time", ", ".join(f"{took:.1f} s {stage}" for stage, took in result.seconds.items())))
     rows.append(("computed with", _conditions(result)))
-    rows.append(("result", result.path.as_posix()))
-    rows.append(("plots", f"fkflow plot {result.run}"))
+    if result.path is not None:
+        rows.append(("result", result.path.as_posix()))
+        rows.append(("plots", f"fkflow plot {result.run}"))
     return rows + [("warning", warning) for warning in result.warnings]
 
 

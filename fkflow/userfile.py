@@ -60,6 +60,12 @@ def seen_from(folder: Path, file: str) -> str:
     return f"{Path(path).as_posix()}:{name}"
 
 
+def placed(folder: Path, file: str) -> str:
+    """FILE.py:CLASS, as it is seen from a folder, as it is seen from the working directory."""
+    home = file.startswith("~") or os.path.isabs(file)
+    return file if home else os.path.normpath(os.path.join(folder, file))
+
+
 def placeless(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The sections of a resolved recipe with the file of its system by its name, wherever it lies."""
     plain = {section: dict(table) for section, table in sections.items()}
