@@ -21,7 +21,10 @@ def script():
 
 
 def images(page: Path) -> list[str]:
-    return re.findall(r"!\[[^\]]+\]\((?:docs/)?figures/([^)]+)\)", page.read_text(encoding="utf-8"))
+    found = re.findall(
+        r"""!\[[^\]]+\]\(figures/([^)]+)\)|<img src="docs/figures/([^"]+)""", page.read_text(encoding="utf-8")
+    )
+    return [markdown or html for markdown, html in found]
 
 
 def test_the_gallery_shows_what_the_script_makes() -> None:
