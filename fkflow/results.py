@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Axis:
     """One coordinate axis, given by n + 1 increasing bin edges (n,) in `unit`."""
 
@@ -37,13 +37,17 @@ class Axis:
         """Midpoints of the bins, (n,)."""
         return np.asarray(0.5 * (self.edges[1:] + self.edges[:-1]))
 
+    def __repr__(self) -> str:
+        low, high = (with_unit(f"{edge:.4g}", self.unit) for edge in self.edges[[0, -1]])
+        return f"<Axis {self.name}, {self.long_name}: {len(self.edges) - 1} bins from {low} to {high}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Histogram:
     """A probability density of |ψ|² on a grid, integrating to 1 over `measure` (such as ``2 pi r dr``).
 
     `group` is "density" (one particle) or "pair" (two); `values` and one-σ `errors` have the shape of the
-    axes.
+    axes. If the run was projected, `projected` and `projected_errors` are those of the exact ground state's |φ0|².
     """
 
     group: str
@@ -62,6 +66,13 @@ class Histogram:
     def with_projected(self, values: np.ndarray, errors: np.ndarray) -> Histogram:
         """The same with the density of |φ0|² beside that of |ψ|²."""
         return replace(self, projected=values, projected_errors=errors)
+
+    def __repr__(self) -> str:
+        known = {"projected": self.projected, "exact": self.exact}
+        arrays = ", ".join(["values, errors", *(name for name, values in known.items() if values is not None)])
+        axes = " and ".join(map(repr, self.axes))
+        over = f"normalised over {self.measure}"
+        return f"<Histogram {self.group}/{self.name}, {self.long_name}, {over}; {axes}; {arrays} {self.values.shape}>"
 
 
 @dataclass(frozen=True)

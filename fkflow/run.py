@@ -27,6 +27,8 @@ from fkflow.userfile import placeless
 
 #: iterations over which the energy shown while training is averaged
 SHOWN_WINDOW = 10
+#: what is left where measuring again fails
+UNCHANGED = "the earlier result is unchanged"
 
 
 def execute(
@@ -171,7 +173,6 @@ def measure_again(
     Raises UsageError if `overrides` touch anything but [measure] and [project], RankError if another rank ended. Rank 0
     alone writes; the others return None.
     """
-    started = time.time()
     old = store.read_result(path)
     for text in overrides:
         if not text.strip().startswith(("measure.", "project.", "system.file")):
@@ -179,37 +180,46 @@ def measure_again(
                 f"--set {text}: only keys of [measure] and [project] can change when a finished run is measured again"
             )
     with notices(progress):
-        loaded = recipe_of(old, overrides)
-    loaded = config.Loaded(loaded.recipe, old.name, old.recipe_text, old.recipe_source, loaded.overrides)
+        recipe = recipe_of(old, overrides).recipe
+    try:
+        result = again(old, recipe, seed=seed, threads=threads, device=device, progress=progress)
+    except (Interrupted, RankError) as error:
+        raise error.leaving(UNCHANGED) from None
+    saved = None
+    if ranks.rank() == 0:
+        try:
+            saved = store.save_result(result, path)
+        except StoreError as error:
+            raise error.leaving(f"what was measured is lost, {UNCHANGED}") from error
+    ranks.share(None)
+    return saved
+
+
+def again(
+    old: Result, recipe: config.Recipe, *, seed: int | None, threads: int | None, device: str, progress: Progress
+) -> Result:
+    """The network of a finished run, frozen, measured and projected as a recipe of the same network says; in no file.
+
+    Raises Interrupted as soon as there is a signal, RankError if another rank ended.
+    """
+    started = time.time()
+    loaded = config.Loaded(recipe, old.name, old.recipe_text, old.recipe_source)
     trained_seed = int(old.provenance["seed"])
     ready = prepare(loaded, seed=trained_seed, device=device, threads=threads)
     load_weights(ready.net, old)
     # another seed than the first measurement's, unless asked for the same
     measured_seed = ranks.share(drawn_seed() if seed is None else seed)
     x = inward(ready.system, torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device))
-    unchanged = "the earlier result is unchanged"
     with Signals() as signals, notices(progress):
-        try:
-            measurement = measured(loaded.recipe, ready.model, x, measured_seed, progress, signals)
-        except (Interrupted, RankError) as error:
-            raise error.leaving(unchanged) from None
-    report = {**ready.provenance(started), "seed": trained_seed, "measure_seed": measured_seed}
-    result = None
-    if ranks.rank() == 0:
-        try:
-            result = store.write_result(
-                path,
-                loaded=loaded,
-                provenance=report,
-                records=old.records,
-                measurement=measurement,
-                model_state=ready.net.state_dict(),
-                seconds={"train": old.seconds.get("train", 0.0), **seconds_of(measurement)},
-            )
-        except StoreError as error:
-            raise error.leaving(f"what was measured is lost, {unchanged}") from error
-    ranks.share(None)
-    return result
+        measurement = measured(recipe, ready.model, x, measured_seed, progress, signals)
+    return store.collected(
+        loaded=loaded,
+        provenance={**ready.provenance(started), "seed": trained_seed, "measure_seed": measured_seed},
+        records=old.records,
+        measurement=measurement,
+        model_state=ready.net.state_dict(),
+        seconds={"train": old.seconds.get("train", 0.0), **seconds_of(measurement)},
+    )
 
 
 def _show(progress: Progress, records: list[dict[str, Any]], record: Record) -> None:

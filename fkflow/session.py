@@ -128,6 +128,12 @@ class Session:
             self.records.append(asdict(record))
         return record
 
+    def back(self, state: dict[str, Any]) -> None:
+        """Go back to an earlier state_dict of `state`, from which `step` then goes on, whatever ended it."""
+        self.state.load_state_dict(state)
+        del self.records[self.state.iteration :]
+        self._steps = train(self.ready.system, self.ready.landscape, self.recipe.train, self.state)
+
     def checkpoint(self) -> dict[str, Any]:
         """What the session goes on from; all ranks must ask for it together."""
         definition = self.recipe.definition

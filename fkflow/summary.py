@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import textwrap
 from itertools import zip_longest
@@ -28,6 +29,16 @@ def summary_text(result: Result, width: int = 100, *, ascii_only: bool = False) 
         lines += [f"  {head:<20} {part}" for head, part in zip_longest([label], parts, fillvalue="")]
     text = "\n".join(lines)
     return text.translate(SPELLED) if ascii_only else text
+
+
+def summary_html(result: Result) -> str:
+    """The summary of a run as a table of a notebook."""
+    rows = "".join(
+        f'<tr><th style="text-align: left">{html.escape(label.strip())}</th>'
+        f'<td style="text-align: left">{html.escape(text)}</td></tr>'
+        for label, text in _rows(result, BARS)
+    )
+    return f"<table><caption>{html.escape(result.title())}</caption>{rows}</table>"
 
 
 def _rows(result: Result, room: int) -> list[tuple[str, str]]:
