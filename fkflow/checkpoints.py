@@ -40,10 +40,11 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
 class Keeper:
     """The checkpoint of a run at `path`: what to go on from is noted after each iteration, and written now and then.
 
-    `iteration` is that of the file, None without one. Where the disk refuses a new file, the old one stays.
+    `iteration` is that of the file, None without one. Where the disk refuses a new file, the old one stays. Without a path
+    nothing is kept.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self.iteration: int | None = None
         self._noted: tuple[Mapping[str, Any], int] | None = None
@@ -54,7 +55,7 @@ class Keeper:
 
     def save(self) -> str:
         """Write what was noted; "" or, if the disk refuses, why. All ranks together, rank 0 writes."""
-        if self._noted is None:
+        if self._noted is None or self.path is None:
             return ""
         state, iteration = self._noted
         problem = ""
@@ -71,6 +72,8 @@ class Keeper:
 
     def left(self, error: Error) -> Error:
         """`error`, which ends the run, saying what there is to go on from."""
+        if self.path is None:
+            return error.leaving("nothing is kept of a run without a folder")
         if not self.path.exists():
             return error.leaving("there is no checkpoint to go on from")
         holds = "is as it was" if self.iteration is None else f"holds iteration {self.iteration}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Axis:
     """One coordinate axis, given by n + 1 increasing bin edges (n,) in `unit`."""
 
@@ -37,13 +37,17 @@ class Axis:
         """Midpoints of the bins, (n,)."""
         return np.asarray(0.5 * (self.edges[1:] + self.edges[:-1]))
 
+    def __repr__(self) -> str:
+        low, high = (with_unit(f"{edge:.4g}", self.unit) for edge in self.edges[[0, -1]])
+        return f"<Axis {self.name}, {self.long_name}: {len(self.edges) - 1} bins from {low} to {high}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Histogram:
     """A probability density of |ψ|² on a grid, integrating to 1 over `measure` (such as ``2 pi r dr``).
 
     `group` is "density" (one particle) or "pair" (two); `values` and one-σ `errors` have the shape of the
-    axes.
+    axes. If the run was projected, `projected` and `projected_errors` are those of the exact ground state's |φ0|².
     """
 
     group: str
@@ -62,6 +66,13 @@ class Histogram:
     def with_projected(self, values: np.ndarray, errors: np.ndarray) -> Histogram:
         """The same with the density of |φ0|² beside that of |ψ|²."""
         return replace(self, projected=values, projected_errors=errors)
+
+    def __repr__(self) -> str:
+        known = {"projected": self.projected, "exact": self.exact}
+        arrays = ", ".join(["values, errors", *(name for name, values in known.items() if values is not None)])
+        axes = " and ".join(map(repr, self.axes))
+        over = f"normalised over {self.measure}"
+        return f"<Histogram {self.group}/{self.name}, {self.long_name}, {over}; {axes}; {arrays} {self.values.shape}>"
 
 
 @dataclass(frozen=True)
@@ -169,12 +180,12 @@ class Measurement:
 class Result:
     """One finished run, as stored in result.h5.
 
-    `path` is the file as the user named it; `resolved` the recipe with every default filled in (``[system]``
-    has ``name`` and the parameters); `training` holds one array a column, all (iterations,); `model` the
+    `path` is the file as the user named it, None if there is none; `resolved` the recipe with every default filled in
+    (``[system]`` has ``name`` and the parameters); `training` holds one array a column, all (iterations,); `model` the
     weights by name.
     """
 
-    path: Path
+    path: Path | None
     name: str
     system: str
     parameters: dict[str, Any]
@@ -197,8 +208,18 @@ class Result:
 
     @property
     def run(self) -> str:
-        """The run folder, as it was named by the user."""
-        return self.path.parent.as_posix()
+        """The run folder, as it was named by the user; for messages, words that say there is none."""
+        return f"this run of {self.system}" if self.path is None else self.path.parent.as_posix()
+
+    @property
+    def file(self) -> str:
+        """The file, as messages call it."""
+        return self.run if self.path is None else self.path.as_posix()
+
+    @property
+    def folder(self) -> Path:
+        """Where what belongs to the run is looked for: its folder, else the working directory."""
+        return Path() if self.path is None else self.path.parent
 
     @property
     def ranks(self) -> int:
@@ -237,7 +258,7 @@ class Result:
             {
                 "system": self.system,
                 "parameters": self.parameters,
-                "run": self.run,
+                "run": None if self.path is None else self.run,
                 "seed": self.provenance.get("seed"),
                 "device": self.provenance.get("device"),
                 "version": self.provenance.get("version"),
