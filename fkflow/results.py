@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Axis:
-    """One coordinate axis, given by n + 1 increasing bin edges (n,) in `unit`."""
+    """One coordinate axis of n bins, given by their increasing `edges` (n + 1,) in `unit`.
+
+    `name` is that of the coordinate in result.h5, `long_name` what it means.
+    """
 
     name: str
     unit: str
@@ -46,8 +49,10 @@ class Axis:
 class Histogram:
     """A probability density of |ψ|² on a grid, integrating to 1 over `measure` (such as ``2 pi r dr``).
 
-    `group` is "density" (one particle) or "pair" (two); `values` and one-σ `errors` have the shape of the
-    axes. If the run was projected, `projected` and `projected_errors` are those of the exact ground state's |φ0|².
+    `group` is "density" (one particle) or "pair" (two), `name` that of its `axes`, such as "r" or "xy", `long_name` what it
+    means; `values` and one-σ `errors` have the shape of the axes and the unit `unit`. If the run was projected, `projected`
+    and `projected_errors` are those of the exact ground state's |φ0|². `exact` is the density of the exact ground state in
+    the same bins, where it is known in closed form or by quadrature.
     """
 
     group: str
@@ -60,7 +65,6 @@ class Histogram:
     long_name: str
     projected: np.ndarray | None = None
     projected_errors: np.ndarray | None = None
-    #: the density of the exact ground state in the same bins, where it is known in closed form or by quadrature
     exact: np.ndarray | None = None
 
     def with_projected(self, values: np.ndarray, errors: np.ndarray) -> Histogram:
@@ -77,7 +81,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class DriftField:
-    """The drift ∇ log ψ felt by particle `moved` on a line or a plane while all others stand still.
+    """The drift ∇ log ψ felt by particle `moved` on a line or a plane, its `name`, while all others stand still.
 
     `axes` are 1 or 2 axes whose centres are the points (n[, m]); `vectors` (n[, m], P) the components along
     the plane's directions in 1/length; `log_psi` (n[, m]) up to a constant; `positions` (N, D) where the
@@ -102,7 +106,7 @@ class Trajectories:
 
 @dataclass(frozen=True)
 class Energy:
-    """A measured energy and what its error bar rests on.
+    """A measured energy, `estimate`, and what its error bar rests on.
 
     `local_energy_std` is the spread of the local energy over |ψ|² (0 for an eigenstate), `blocks` the block
     means (n,), `autocorrelation` the integrated time in sweeps, `acceptance` that of the Metropolis steps,
@@ -121,14 +125,15 @@ class Energy:
 class Projection:
     """The energy projected to the exact ground state, and what its error bars rest on.
 
-    `estimate` carries the statistical error at dt = 0, `time_step_error` that of the extrapolation (NaN for one time
-    step). One entry a time step (n,): `time_steps` dt, `energies` and their statistical `errors` there, `acceptances`,
-    `effective_walkers` the share of walkers that the weights rest on, `population_biases` what a population of fixed
-    size without memory would be off by, `resampled` whether walkers had to be copied. `window` is the imaginary time over
-    which weights were taken; `curve` (m, 4) the energy at the smallest dt against the imaginary time: time, energy, its error,
-    and the error of its distance from the variational energy. `blocks` are means over successive pieces of the run at the
-    smallest dt, `independent` the number of independent blocks the error was taken from; `autocorrelation` is an imaginary
-    time too.
+    `estimate` carries the statistical error at dt = 0, `time_step_error` that of the extrapolation (NaN for one time step),
+    `weights` is "local_energy" or "girsanov". One entry a time step (n,): `time_steps` dt, `energies` and their statistical
+    `errors` there, `acceptances`, `effective_walkers` the share of walkers that the weights rest on, `population_biases` what
+    a population of fixed size without memory would be off by, `resampled` whether walkers had to be copied. `window` is the
+    imaginary time over which weights were taken; `curve` (m, 4) the energy at the smallest dt against the imaginary time:
+    time, energy, its error, and the error of its distance from the variational energy. `blocks` are means over successive
+    pieces of the run at the smallest dt, `independent` the number of independent blocks the error was taken from;
+    `autocorrelation` is an imaginary time too, `rhat` the between/within ratio of the walker groups. `seconds` is the wall-
+    clock time, `warnings` what makes it doubtful, a sentence each.
     """
 
     estimate: Estimate
@@ -162,7 +167,10 @@ class Projection:
 class Measurement:
     """Everything measured with the drift frozen. `samples` (n, N, D) are distributed as |ψ|².
 
-    `curl` is the mean antisymmetric part of the drift's Jacobian relative to its norm (vector drifts only).
+    `variational` is the energy of ψ, `projection` that of the exact ground state (None if there was none); `histograms` are
+    densities, `drift` fields, `trajectories` paths of a few walkers. `curl` is the mean antisymmetric part of the drift's
+    Jacobian relative to its norm (vector drifts only). `seconds` is the wall-clock time without the projection's, `warnings`
+    what makes it doubtful, a sentence each.
     """
 
     variational: Energy
@@ -180,9 +188,13 @@ class Measurement:
 class Result:
     """One finished run, as stored in result.h5.
 
-    `path` is the file as the user named it, None if there is none; `resolved` the recipe with every default filled in
-    (``[system]`` has ``name`` and the parameters); `training` holds one array a column, all (iterations,); `model` the
-    weights by name.
+    `path` is the file as the user named it, None if there is none. `name` is that of the recipe, `recipe_text` the recipe as
+    written, `recipe_source` its file name, `resolved` the recipe with every default filled in (``[system]`` has ``name`` and
+    the parameters). `system` is the name of the system, `parameters` are its values: N `particles` in D `dimensions`, with
+    `nuclei` (M, 3) or None. `energy_unit` and `length_unit` are those of all numbers here, `reference` is the known energy or
+    None. `training` holds one array a column, all (iterations,); `measurement` what was measured; `model` the weights by
+    name; `seconds` the wall-clock time of each stage; `provenance` seed, device, versions and times. `definition` is the file
+    that defines the system, where that is not fkflow's own: its text is kept to be read, never run.
     """
 
     path: Path | None
@@ -203,7 +215,6 @@ class Result:
     measurement: Measurement
     model: dict[str, np.ndarray]
     seconds: dict[str, float]
-    #: the file that defines the system, where that is not fkflow's own; its text is kept to be read, never run
     definition: Definition | None = None
 
     @property

@@ -11,7 +11,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured value with its one-σ statistical error and the number of independent samples behind it."""
+    """A measured `value` with its one-σ statistical `error`, in the unit of what was measured.
+
+    `n_effective` is the number of independent samples that would give this error. Printed, the error stands in units of the
+    last digit: -1.17448(2).
+    """
 
     value: float
     error: float
