@@ -67,7 +67,9 @@ def test_every_member_says_what_it_is(cls: type) -> None:
         assert inspect.getdoc(member), f"{cls.__name__}.{name} has no docstring"
     if dataclasses.is_dataclass(cls):
         named = set(re.findall(r"\w+", cls.__doc__))
-        assert {field.name for field in dataclasses.fields(cls)} <= named, f"{cls.__name__} does not speak of all it holds"
+        assert {field.name for field in dataclasses.fields(cls)} <= named, (
+            f"{cls.__name__} does not speak of all it holds"
+        )
 
 
 def test_units_and_formulas_come_through(pages: dict[str, str]) -> None:
