@@ -122,7 +122,7 @@ def system_of(model: type[System], parameters: Mapping[str, Any]) -> System:
     """A system of that class; RecipeError if it does not take these parameters."""
     problems: list[_Problem] = []
     system = _validated(model, "system", dict(parameters), problems)
-    if not isinstance(system, System):
+    if problems or not isinstance(system, System):
         raise RecipeError(_told(problems))
     return system
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,10 @@ class Estimate:
         if digits == 0:
             return f"{self.value:.0f}({round(self.error)})"
         return f"{self.value:.{digits}f}({shown})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What notebooks show."""
+        printer.text(str(self))
 
 
 def combined_error(value: float, error: float, other: float, other_error: float = 0.0) -> float:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from fkflow.plot import densities, energies, fields, paths
 from fkflow.plot.catalogue import SIZE, plots, save_all, select
-from fkflow.plot.style import LOOK
+from fkflow.plot.style import LOOK, fit
 from fkflow.results import Result
 
 
@@ -78,10 +78,14 @@ class Plots:
 
     def _drawn(self, draw: Callable[[Axes], None], ax: Axes | None) -> Axes:
         with rc_context(LOOK):
-            if ax is None:
-                # notebooks and windows show the figures that pyplot knows
-                from matplotlib import pyplot
+            if ax is not None:
+                draw(ax)
+                return ax
+            # notebooks and windows show the figures that pyplot knows
+            from matplotlib import pyplot
 
-                ax = pyplot.figure(figsize=SIZE).add_subplot()
+            figure = pyplot.figure(figsize=SIZE)
+            ax = figure.add_subplot()
             draw(ax)
+            fit(figure, ax)
         return ax
