@@ -19,14 +19,9 @@ from fkflow.loops import Training
 from fkflow.progress import Progress
 from fkflow.registry import find
 from fkflow.run import execute
-from fkflow.session import drawn_seed
 from fkflow.solution import Solution, warn_of_lost_class
 from fkflow.store import read_result
 from fkflow.system import System
-
-DEVICES = ("auto", "cpu", "cuda")
-#: seeds are below this
-SEEDS = 2**32
 
 
 def make_system(name: str, **parameters: Any) -> System:
@@ -98,20 +93,26 @@ def solve(
         KeyboardInterrupt: Ctrl-C; with `out`, the checkpoint of the last finished iteration is there.
     """
     with calls.python_words(), calls.kept_threads(), calls.shown(progress) as watcher, contextlib.ExitStack() as stack:
-        loaded, seed, threads = _loaded(
-            system, _sections(network, train, measure, project, target_error), seed, threads
-        )
-        _check(seed, threads, device)
-        folder = None if out is None else Path(out)
+        tables = {"network": network, "train": train, "measure": measure, "project": project}
+        order = calls.order(system, tables, target_error, seed, threads, device)
+        folder = None if out is None else Path(out).expanduser()
         if folder is None and resume:
             raise UsageError("resume=True goes on from the checkpoint of a folder: give it as out")
         if folder is not None:
             stack.enter_context(folders.claimed(folder, resume))
-        result = execute(loaded, folder, seed=seed, device=device, threads=threads, resume=resume, progress=watcher)
+        result = execute(
+            order.loaded,
+            folder,
+            seed=order.seed,
+            device=order.device,
+            threads=order.threads,
+            resume=resume,
+            progress=watcher,
+        )
     assert result is not None, "there is one process"
     if out is not None:
         warn_of_lost_class(result)
-    return Solution(result, loaded.recipe)
+    return Solution(result, order.loaded.recipe)
 
 
 def train(
@@ -140,11 +141,8 @@ def train(
     ``training.solution()`` then measures as `solve` does. Arguments and errors are those of `solve`.
     """
     with calls.python_words():
-        loaded, seed, threads = _loaded(
-            system, _sections(network, train, measure, project, target_error), seed, threads
-        )
-        _check(seed, threads, device)
-        return Training(loaded, seed=drawn_seed() if seed is None else seed, device=device, threads=threads)
+        tables = {"network": network, "train": train, "measure": measure, "project": project}
+        return Training(calls.order(system, tables, target_error, seed, threads, device))
 
 
 def load(run: str | Path, *, system: System | type[System] | None = None) -> Solution:
@@ -159,38 +157,9 @@ def load(run: str | Path, *, system: System | type[System] | None = None) -> Sol
         UsageError: `system` is another than that of the run.
     """
     with calls.python_words():
-        result = read_result(run)
+        result = read_result(Path(run).expanduser())
         solution = Solution(result, system=system)
         if system is not None:
             # what does not fit is said now
             solution.system  # noqa: B018
         return solution
-
-
-def _sections(
-    network: Mapping[str, Any] | None,
-    train: Mapping[str, Any] | None,
-    measure: Mapping[str, Any] | None,
-    project: Mapping[str, Any] | None,
-    target_error: float | None,
-) -> dict[str, dict[str, Any]]:
-    tables = {"network": network, "train": train, "measure": measure, "project": project}
-    return calls.given(tables, target_error)
-
-
-def _loaded(
-    system: System | str | Path, sections: Mapping[str, Mapping[str, Any]], seed: int | None, threads: int | None
-) -> tuple[config.Loaded, int | None, int | None]:
-    """The recipe, and the seed and threads: those asked for, else those of the run that is to be repeated."""
-    loaded, earlier_seed, earlier_threads = calls.loaded(calls.system_given(system), sections)
-    return loaded, earlier_seed if seed is None else seed, earlier_threads if threads is None else threads
-
-
-def _check(seed: int | None, threads: int | None, device: str) -> None:
-    """UsageError for what the command line refuses too."""
-    if seed is not None and not (isinstance(seed, int) and 0 <= seed < SEEDS):
-        raise UsageError(f"seed={seed!r} is not allowed: it must be a whole number from 0 to {SEEDS - 1}")
-    if threads is not None and not (isinstance(threads, int) and threads >= 1):
-        raise UsageError(f"threads={threads!r} is not allowed: it must be a whole number of at least 1")
-    if device not in DEVICES:
-        raise UsageError(f"device={device!r} is not allowed: it must be one of {', '.join(DEVICES)}")

@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from numbers import Real
+from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from fkflow.rerun import recipe_or_result, single
 from fkflow.schema import targets
 from fkflow.system import System
 
-#: options of the command line and what they are called here; what a message tells to do with a command stays as it is
+DEVICES = ("auto", "cpu", "cuda")
+LARGEST_SEED, MOST_THREADS = 2**32 - 1, 1024
+#: options of the command line and what they are called here
 OPTIONS = (
     (r"--set system\.file=FILE\.py:(\w+)", r"system=\1"),
     (r" and --set\b", ""),
-    (r"(?<!scan )--resume\b", "resume=True"),
+    (r"--resume\b", "resume=True"),
     (r"--(seed|target-error) ([^\s:]+)(?=:)", r"\1=\2"),
     (r"--device (\w+)", r'device="\1"'),
     (r"--(\w+)", r"\1"),
@@ -46,10 +49,11 @@ def python_words() -> Iterator[None]:
 
 
 def _told(error: FkflowError) -> str:
-    text = str(error)
+    # what it tells to do with a command stays as it is
+    text, command, rest = str(error).partition("fkflow ")
     for option, argument in OPTIONS:
         text = re.sub(option, argument, text)
-    return text
+    return text + command + rest
 
 
 @contextmanager
@@ -106,33 +110,70 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def system_given(system: object) -> System | str:
-    """What a caller named a system by: an instance, or the name of a recipe or a run. UsageError for anything else."""
-    if isinstance(system, System):
-        return system
-    if isinstance(system, str | Path):
-        return os.fspath(system)
-    if isinstance(system, type) and issubclass(system, System):
-        raise UsageError(f"{system.__name__} is a class: give a system of it, {system.__name__}()")
-    raise UsageError(
-        f"{config.shortened(repr(system))} is no system: give an instance of fkflow.System, or the name of a recipe"
+@dataclass(frozen=True)
+class Order:
+    """What is to be computed and how; a seed or number of threads that is None is up to the run."""
+
+    loaded: config.Loaded
+    seed: int | None
+    threads: int | None
+    device: str
+
+
+def order(
+    system: object,
+    sections: Mapping[str, Any],
+    target_error: float | None,
+    seed: int | None,
+    threads: int | None,
+    device: str,
+) -> Order:
+    """The order of a caller: `system` is an instance, or the name of a recipe or of a run, whose seed and threads then count.
+
+    Raises UsageError, RecipeError for keys and values, StoreError for a run that cannot be read.
+    """
+    seed, threads = whole("seed", seed, 0, LARGEST_SEED), whole("threads", threads, 1, MOST_THREADS)
+    loaded, earlier_seed, earlier_threads = _loaded(system, given(sections, target_error))
+    return Order(
+        loaded,
+        earlier_seed if seed is None else seed,
+        earlier_threads if threads is None else threads,
+        known_device(device),
     )
 
 
-def loaded(
-    system: System | str, sections: Mapping[str, Mapping[str, Any]]
-) -> tuple[config.Loaded, int | None, int | None]:
-    """The recipe of a system, or the one of that name, with other values of keys; seed and threads if it is that of a run.
+def whole(name: str, value: Any, least: int, most: int) -> int | None:
+    """The value of an argument that is a whole number in a range, or None; UsageError otherwise."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
+        shown = config.shortened(repr(value))
+        raise UsageError(f"{name}={shown} is not allowed: it must be a whole number from {least} to {most}")
+    return int(value)
 
-    Raises RecipeError, StoreError for a run that cannot be read, UsageError for a scan.
-    """
+
+def known_device(name: str) -> str:
+    """The same name; UsageError if there is no such kind of device."""
+    if name not in DEVICES:
+        shown = config.shortened(repr(name))
+        raise UsageError(f"device={shown} is not allowed: it must be one of {', '.join(DEVICES)}")
+    return name
+
+
+def _loaded(system: object, sections: Mapping[str, Mapping[str, Any]]) -> tuple[config.Loaded, int | None, int | None]:
+    """The recipe of a system, or the one of that name, with other values of keys; seed and threads if it is that of a run."""
     if isinstance(system, System):
         return config.composed(system, sections), None, None
+    if not isinstance(system, str | Path):
+        a_class = isinstance(system, type) and issubclass(system, System)
+        what = f"{config.shortened(repr(system))} is {'a class' if a_class else 'no system'}"
+        raise UsageError(f"{what}: give an instance of fkflow.System, such as MyTrap(), or the name of a recipe")
+    name = os.fspath(system)
     try:
-        recipe, seed, count = recipe_or_result(system)
+        recipe, seed, count = recipe_or_result(name)
     except RecipeError as error:
-        if system in systems():
-            raise error.leaving(f"{system} is a system: fkflow.make_system({system!r}) gives it") from None
+        if name in systems():
+            raise error.leaving(f"{name} is a system: fkflow.make_system({name!r}) gives it") from None
         raise
     values = {f"{section}.{key}": (value, RecipeError)
               for section, table in sections.items() for key, value in table.items()}  # fmt: skip

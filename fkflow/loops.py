@@ -8,15 +8,14 @@ from typing import Any, overload
 from torch import Tensor
 
 from fkflow import evaluation
-from fkflow.calls import kept_threads, python_words, shown
-from fkflow.config import Loaded
+from fkflow.calls import Order, kept_threads, python_words, shown
 from fkflow.errors import Interrupted, RankError
 from fkflow.evaluation import Array
 from fkflow.frozen import measured
 from fkflow.interrupts import Signals
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.progress import Progress, Silent, notices
-from fkflow.session import Session
+from fkflow.session import Session, drawn_seed
 from fkflow.solution import Solution
 from fkflow.system import System
 from fkflow.training import Record
@@ -30,9 +29,12 @@ class Training(Iterator[Record]):
     taken up again: the training is as it was after its last finished iteration.
     """
 
-    def __init__(self, loaded: Loaded, *, seed: int, device: str, threads: int | None) -> None:
+    def __init__(self, order: Order) -> None:
+        seed = drawn_seed() if order.seed is None else order.seed
         with kept_threads():
-            self._session = Session(loaded, seed=seed, device=device, threads=threads, progress=Silent())
+            self._session = Session(
+                order.loaded, seed=seed, device=order.device, threads=order.threads, progress=Silent()
+            )
         self._last: dict[str, Any] = self._session.state.state_dict()
 
     def __next__(self) -> Record:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from torch import Tensor
 
 from fkflow import evaluation, folders, store
-from fkflow.calls import given, kept_threads, python_words, shown
+from fkflow.calls import LARGEST_SEED, MOST_THREADS, given, kept_threads, known_device, python_words, shown, whole
 from fkflow.config import Recipe, composed
 from fkflow.errors import UsageError
 from fkflow.evaluation import Array
@@ -189,7 +189,14 @@ class Solution:
             sections = {name: {**table, **tables.get(name, {})} for name, table in resolved.items() if name != "system"}
             recipe = composed(self.system, sections).recipe
             recipe = recipe.model_copy(update={"definition": self._known_recipe.definition})
-            result = again(self.result, recipe, seed=seed, threads=threads, device=device, progress=watcher)
+            result = again(
+                self.result,
+                recipe,
+                seed=whole("seed", seed, 0, LARGEST_SEED),
+                threads=whole("threads", threads, 1, MOST_THREADS),
+                device=known_device(device),
+                progress=watcher,
+            )
         return Solution(result, recipe)
 
     def save(self, path: str | Path) -> Path:
@@ -200,7 +207,7 @@ class Solution:
         Raises:
             UsageError: there is a file already, or the folder cannot be written.
         """
-        path = Path(path)
+        path = Path(path).expanduser()
         with python_words():
             if path.suffix == ".h5":
                 if path.exists():

@@ -33,30 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKPOINT", "Keeper", "RESULT", "atomic_write", "find_result", "load_checkpoint", "make_folder", "prepare_folder",
-    "collected", "read_result", "save_checkpoint", "save_result", "write_result",
+    "collected", "read_result", "save_checkpoint", "save_result",
 ]  # fmt: skip
-
-
-def write_result(
-    path: str | Path,
-    *,
-    loaded: Loaded,
-    provenance: Mapping[str, Any],
-    records: Sequence[Mapping[str, Any]],
-    measurement: Measurement,
-    model_state: Mapping[str, Tensor],
-    seconds: Mapping[str, float],
-) -> Result:
-    """Write one finished run to `path` as `save_result` does, collected as `collected` says."""
-    result = collected(
-        loaded=loaded,
-        provenance=provenance,
-        records=records,
-        measurement=measurement,
-        model_state=model_state,
-        seconds=seconds,
-    )
-    return save_result(result, path)
 
 
 def collected(

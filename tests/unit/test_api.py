@@ -206,7 +206,8 @@ def test_a_system_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"train": 3}, "train = 3 is not allowed: it must be a dictionary"),
         ({"measure": {"a.b": 1}}, "measure"),
         ({"device": "tpu"}, "device='tpu' is not allowed"),
-        ({"seed": -1}, "seed=-1 is not allowed"),
+        ({"seed": -1}, "seed=-1 is not allowed: it must be a whole number from 0 to 4294967295"),
+        ({"seed": True}, "seed=True is not allowed"),
         ({"threads": 0}, "threads=0 is not allowed"),
         ({"target_error": -1.0}, "target_error=-1: an energy above 0"),
         ({"target_error": "small"}, "target_error='small' is not allowed"),
@@ -222,7 +223,7 @@ def test_wrong_arguments(given: dict[str, Any], told: str) -> None:
 @pytest.mark.parametrize(
     ("system", "told"),
     [
-        (Pair, r"Pair is a class: give a system of it, Pair\(\)"),
+        (Pair, r"Pair'> is a class: give an instance of fkflow.System, such as MyTrap\(\), or the name of a recipe"),
         (3, "3 is no system: give an instance of fkflow.System"),
         ("h3", '"h3" is no file .* nor a shipped recipe'),
         ("quartic", r"quartic is a system: fkflow.make_system\('quartic'\)"),
@@ -237,7 +238,8 @@ def test_what_is_no_system(system: Any, told: str) -> None:
 
 def test_numbers_of_any_library() -> None:
     given = {"iterations": np.int64(3), "rate": torch.tensor(0.25), "walkers": 64}
-    training = fkflow.train(Pair(), train=given, project={"time_steps": np.array([0.1, 0.05])}, seed=1)
+    training = fkflow.train(Pair(), train=given, project={"time_steps": np.array([0.1, 0.05])}, seed=np.int64(1))
+    assert training.seed == 1
     recipe = training._session.recipe.resolved()
     assert recipe["train"]["iterations"] == 3 and recipe["train"]["rate"] == 0.25
     assert recipe["project"]["time_steps"] == [0.1, 0.05]
@@ -324,7 +326,12 @@ def test_another_thread_can_solve() -> None:
 
 def test_pytorch_keeps_its_threads(pair: fkflow.Solution) -> None:
     torch.set_num_threads(1)
-    given = {**QUICK, "measure": {"walkers": 64, "seconds": 0.1}, "threads": 2}
+    given = {
+        **QUICK,
+        "train": {"iterations": 1, "walkers": 64},
+        "measure": {"walkers": 64, "seconds": 0.1},
+        "threads": 2,
+    }
     training = fkflow.train(Pair(), **given)
     next(training)
     fkflow.solve(Pair(), **given, progress=False)

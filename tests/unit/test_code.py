@@ -72,7 +72,7 @@ def test_a_users_program_is_checked(tmp_path: Path) -> None:
     """The package declares its types: right lines pass, and every wrong one is found."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    done = checked("mypy", "--follow-imports=silent", program)
+    done = checked("mypy", program)
     expected = {
         number: line.rpartition("# ")[2] for number, line in enumerate(PROGRAM.splitlines(), 1) if "  # " in line
     }
