@@ -68,7 +68,7 @@ def animate(
     """
     count = film.count
     format = chosen_format(out, format)
-    path = film_file(result.path.parent / "plots", out, format)
+    path = film_file(result.folder / "plots", out, format)
     if format == "gif" and count * film.size**2 > MOST_PIXELS:
         widest = math.isqrt(MOST_PIXELS // count)
         raise UsageError(f"--size {film.size}: a GIF of {count} pictures may be {widest} wide, for more make an MP4")

@@ -42,12 +42,12 @@ class Keeper:
     """The checkpoint of a run at `path`: what to go on from is noted after each iteration, and written now and then.
 
     The one before it is kept beside it, should the newest be damaged. `iteration` is that of the file, None without one. Where
-    the disk refuses a new file, the old ones stay.
+    the disk refuses a new file, the old ones stay. Without a path nothing is kept.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
-        self.previous = path.with_name(PREVIOUS)
+        self.previous = path and path.with_name(PREVIOUS)
         self.damaged = ""
         self.iteration: int | None = None
         self._noted: tuple[Mapping[str, Any], int] | None = None
@@ -57,6 +57,7 @@ class Keeper:
 
         Raises StoreError if there is none to go on from.
         """
+        assert self.path is not None and self.previous is not None, "nothing was kept"
         try:
             return load_checkpoint(self.path)
         except DamagedError as error:
@@ -73,7 +74,7 @@ class Keeper:
 
     def save(self) -> str:
         """Write what was noted; "" or, if the disk refuses, why. All ranks together, rank 0 writes."""
-        if self._noted is None:
+        if self._noted is None or self.path is None:
             return ""
         state, iteration = self._noted
         problem = ""
@@ -93,11 +94,13 @@ class Keeper:
     def done(self) -> None:
         """Remove the checkpoints: the result is on the disk."""
         with suppress(OSError):
-            for path in (self.previous, self.path):
+            for path in filter(None, (self.previous, self.path)):
                 path.unlink(missing_ok=True)
 
     def left(self, error: Error) -> Error:
         """`error`, which ends the run, saying what there is to go on from."""
+        if self.path is None:
+            return error.leaving("nothing is kept of a run without a folder")
         if not self.path.exists():
             return error.leaving("there is no checkpoint to go on from")
         holds = "is as it was" if self.iteration is None else f"holds iteration {self.iteration}"

@@ -107,13 +107,13 @@ def run(
 ) -> None:
     """Train on a recipe, then measure and project, and write the run folder."""
     from fkflow import config
-    from fkflow.rerun import recipe_or_result
+    from fkflow.rerun import recipe_or_result, single
 
     settings = [*_targets(target_error, "train", "measure", "project"), *(overrides or ())]
     if dry_run:
         from fkflow.report import to_json
 
-        loaded = _single(recipe_or_result(recipe, settings)[0])
+        loaded = single(recipe_or_result(recipe, settings)[0])
         resolved = loaded.recipe.resolved()
         typer.echo(to_json(resolved) if as_json else config.to_toml(resolved).rstrip())
         return
@@ -121,7 +121,7 @@ def run(
 
     with joining.joined():
         loaded, earlier_seed, earlier_threads = recipe_or_result(recipe, settings)
-        _single(loaded)
+        single(loaded)
         seed = earlier_seed if seed is None else seed
         threads = earlier_threads if threads is None else threads
         out = Path("runs") / loaded.name if out is None else out
@@ -465,22 +465,9 @@ def _targets(error: float | None, *sections: str) -> list[str]:
     """--target-error as --set of every section that has a target; what is set by hand comes later and wins."""
     if error is None:
         return []
-    if not 0 < error <= 1e9:
-        raise UsageError(f"--target-error {error:g}: an energy above 0 and at most 1e9 is needed")
-    keys = {"target_error": repr(error)}
-    measured = {**keys, "walkers": "0"}
-    return [
-        f"{section}.{key}={value}"
-        for section in sections
-        for key, value in (keys if section == "train" else measured).items()
-    ]
+    from fkflow.schema import targets
 
-
-def _single(loaded: Loaded) -> Loaded:
-    """The recipe of one run; raises UsageError if it is that of a scan."""
-    if loaded.scan is not None:
-        raise UsageError(f"{loaded.source} has a section [scan]: use fkflow scan {shlex.quote(loaded.source)}")
-    return loaded
+    return [f"{section}.{key}={value!r}" for section in sections for key, value in targets(error)[section].items()]
 
 
 def _show_plan(base: Loaded, over: Sequence[str], planned: Sequence[Planned], as_json: bool) -> None:

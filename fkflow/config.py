@@ -24,7 +24,7 @@ from pydantic.fields import FieldInfo
 
 from fkflow import userfile
 from fkflow.errors import RecipeError
-from fkflow.registry import built_in, did_you_mean, find, recipes
+from fkflow.registry import built_in, by_name, did_you_mean, find, recipes
 from fkflow.schema import (
     PAIR_DRIFT_DEFAULTS,
     SECTIONS,
@@ -41,7 +41,7 @@ from fkflow.userfile import Definition
 
 __all__ = [
     "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "ScanConfig", "TrainConfig", "commented",
-    "load", "parse", "read_value", "shortened", "to_toml", "with_values",
+    "composed", "load", "parse", "read_value", "shortened", "system_of", "to_toml", "with_values",
 ]  # fmt: skip
 
 
@@ -98,12 +98,39 @@ def parse(text: str, source: str, overrides: Sequence[str] = (), folder: Path = 
         scan = _validated(ScanConfig, "scan", tables.pop("scan"), problems)
     recipe = _build(tables, problems)
     if recipe is None:
-        first, others = problems[0], len(problems) - 1
-        given = [texts[key] for key in first.keys if key in texts]
+        given = [texts[key] for key in problems[0].keys if key in texts]
         where = f"--set {shortened(given[0])}" if given else source
-        more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
-        raise RecipeError(f"{where}: {first.text}{more}")
+        raise RecipeError(f"{where}: {_told(problems)}")
     return Loaded(recipe, Path(source).stem, text, source, tuple(overrides), scan, folder)
+
+
+def composed(system: System, sections: Mapping[str, Any]) -> Loaded:
+    """The recipe of a system and of values for the keys of its other sections, which were read from no file.
+
+    Raises RecipeError.
+    """
+    problems: list[_Problem] = []
+    recipe = _build({**sections, "system": system}, problems)
+    if recipe is None:
+        raise RecipeError(_told(problems))
+    given = {name: dict(table) for name, table in sections.items()}
+    text = to_toml({"system": recipe.resolved()["system"], **given})
+    return Loaded(recipe, system.key, text, "Python")
+
+
+def system_of(model: type[System], parameters: Mapping[str, Any]) -> System:
+    """A system of that class; RecipeError if it does not take these parameters."""
+    problems: list[_Problem] = []
+    system = _validated(model, "system", dict(parameters), problems)
+    if problems or not isinstance(system, System):
+        raise RecipeError(_told(problems))
+    return system
+
+
+def _told(problems: Sequence[_Problem]) -> str:
+    """The first problem, and how many more there are."""
+    others = len(problems) - 1
+    return problems[0].text + (f" (and {others} more problem{'s' if others > 1 else ''})" if others else "")
 
 
 def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], RecipeError]]]) -> Loaded:
@@ -114,7 +141,7 @@ def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], 
     tables, _ = _tables(loaded.text, loaded.source, loaded.overrides, loaded.folder)
     tables.pop("scan", None)
     for path, (value, _wrong) in values.items():
-        section, key = path.split(".")
+        section, key = path.split(".", 1)
         _put(tables.setdefault(section, {}), section, key, value)
     problems: list[_Problem] = []
     recipe = _build(tables, problems)
@@ -135,8 +162,7 @@ def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> t
         raise RecipeError(f"{source} is not valid TOML: {exc}") from None
     system = tables.get("system")
     if isinstance(system, dict) and isinstance(file := system.get("file"), str):
-        home = file.startswith("~") or os.path.isabs(file)
-        system["file"] = file if home else os.path.normpath(os.path.join(folder, file))
+        system["file"] = userfile.placed(folder, file)
     texts: dict[str, str] = {}
     for override in overrides:
         section, key, value = _split(override)
@@ -253,7 +279,7 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
                     f"allowed are the sections {', '.join(sections)}",
                 )
             )
-        elif not isinstance(table, dict):
+        elif not (isinstance(table, dict) or (name == "system" and isinstance(table, System))):
             problems.append(_Problem((), f"{name} = {_shown(table)} is not allowed: it must be a section"))
     system, definition = _system(tables.get("system", {}), problems)
     parts: dict[str, Any] = {"system": system, "definition": definition}
@@ -281,7 +307,12 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
 
 
 def _system(table: Any, problems: list[_Problem]) -> tuple[System | None, Definition | None]:
-    """The system of a recipe's section, and the file that defines it if one does."""
+    """The system of a recipe's section, and the file that defines it if one does; or one that is there already."""
+    if isinstance(table, System):
+        model = type(table)
+        if not built_in(model) and (wrong := userfile.complaint(table)):
+            problems.append(_Problem((), f"{model.__name__}: {wrong}"))
+        return table, None if by_name(model) else userfile.defined(model)
     if not isinstance(table, dict):
         return None, None
     key = "file" if "file" in table else "name"

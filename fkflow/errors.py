@@ -7,12 +7,14 @@ from typing import Self
 
 
 class FkflowError(Exception):
-    """Base of all errors with a message meant for the user: one sentence, no traceback."""
+    """Base of all errors with a message meant for the user: one sentence, no traceback.
+
+    `exit_code` is that of the command line, `resumable` says whether the same command goes on with --resume, `told`
+    whether another process said it first.
+    """
 
     exit_code = 1
-    #: whether the same command with --resume goes on
     resumable = False
-    #: whether another rank said it first
     told = False
 
     def leaving(self, kept: str, resumable: bool = False) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import sys
 import time
@@ -32,13 +33,39 @@ class Progress(Protocol):
 @contextlib.contextmanager
 def watch(as_json: bool) -> Iterator[Progress]:
     """A bar on a terminal, else plain lines, both on stderr; with `as_json` stray prints go there too. Rank 0 shows it."""
-    progress: Progress = Silent() if ranks.rank() else Bar() if sys.stderr.isatty() else Lines()
+    progress = Silent() if ranks.rank() else suited()
     keep_stdout = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     with keep_stdout:
         try:
             yield progress
         finally:
             progress.close()
+
+
+def suited() -> Progress:
+    """What shows progress where the program runs: a bar on a terminal, a line written over in a notebook, else plain lines."""
+    # asked for only where it is there: a shell with a kernel is a notebook's
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if hasattr(shell, "kernel"):
+        return Rewritten()
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+@contextlib.contextmanager
+def notices(progress: Progress) -> Iterator[None]:
+    """Show what the package logs (memory that ran out, say) among the progress."""
+
+    class Among(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            progress.log(record.getMessage())
+
+    handler = Among(logging.WARNING)
+    logger = logging.getLogger("fkflow")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _energy_text(energy: float | None, error: float | None) -> str:
@@ -50,7 +77,7 @@ def _energy_text(energy: float | None, error: float | None) -> str:
 
 
 class Silent:
-    """No progress at all: another rank shows it."""
+    """No progress at all: nobody asked for it, or another rank shows it."""
 
     def stage(self, name: str, total: float | None) -> None: ...
 
@@ -95,14 +122,20 @@ class Lines:
         self._flush()
         self._stage, self._total = name, total
         self._began = self._last = time.monotonic()
-        self.log(f"{name} ...")
+        self._begin()
+
+    def _begin(self) -> None:
+        self.log(f"{self._stage} ...")
+
+    def _share(self, share: float) -> str:
+        return f"{100 * share:3.0f}%"
 
     def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
         now = time.monotonic()
         took = now - self._began
         parts = [self._stage]
         if self._total:
-            parts.append(f"{min(100.0, 100 * done / self._total):3.0f}%")
+            parts.append(self._share(min(1.0, done / self._total)))
         if text := _energy_text(energy, error):
             parts.append(f"energy {text}")
         parts.append(f"{took:.0f} s")
@@ -129,6 +162,43 @@ class Lines:
         # a log on a full disk, or a terminal that is gone, is no reason to end a run
         with contextlib.suppress(OSError):
             print(f"fkflow: {line}", file=sys.stderr, flush=True)
+
+
+class Rewritten(Lines):
+    """Progress as one line a stage on stdout, written over a few times a second: what every notebook can show."""
+
+    every, columns = 0.25, 24
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown = ""
+
+    def _begin(self) -> None:
+        self._end()
+        self._pending = self._stage
+        self._flush()
+
+    def _share(self, share: float) -> str:
+        done = round(share * self.columns)
+        return f"{'━' * done}{'┄' * (self.columns - done)} {super()._share(share)}"
+
+    def log(self, line: str) -> None:
+        self._end()
+        print(line, flush=True)
+
+    def close(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        """What the line says last, and a new line."""
+        self._flush()
+        if self._shown:
+            print(flush=True)
+        self._shown = ""
+
+    def _print(self, line: str) -> None:
+        print(f"\r{line:<{len(self._shown)}}", end="", flush=True)
+        self._shown = line
 
 
 class Bar:

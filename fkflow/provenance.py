@@ -30,10 +30,17 @@ def provenance(*, seed: int, device: str, threads: int, started: float) -> dict[
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "argv": " ".join(["fkflow", *sys.argv[1:]]),
+        "argv": _command(),
         "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def _command() -> str:
+    """The command with its arguments; of another program that uses fkflow, such as a script or a notebook, the name alone."""
+    program = Path(sys.argv[0]).name
+    ours = program in ("fkflow", "fkflow.exe", "__main__.py")
+    return " ".join(["fkflow", *sys.argv[1:]]) if ours else program or "python"
 
 
 def _commit() -> tuple[str, bool]:

@@ -37,6 +37,8 @@ COLUMNS = {
 
 #: the stages of a run in their order, which HDF5 attributes do not keep
 STAGES = ("train", "measure", "project")
+#: histograms in the order in which they are made
+HISTOGRAMS = ("x", "r", "y", "z", "rho", "xy", "zrho")
 
 
 def read_result(run: str | Path) -> Result:
@@ -119,7 +121,7 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
         histograms=[
             _read_histogram(hdf5.part(file, f"{kind}/{name}", path), kind, name, path)
             for kind in ("density", "pair")
-            for name in hdf5.part(file, kind, path)
+            for name in sorted(hdf5.part(file, kind, path), key=_place)
         ],
         drift=[_read_drift(drift[name], name, path) for name in drift],
         samples=hdf5.part(file, "samples", path)[()],
@@ -129,6 +131,11 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
         projection=_read_projection(file, path),
         trajectories=_read_trajectories(file, path),
     )
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Where the histogram of that name comes: those along a line first, as they were made; HDF5 lists by name."""
+    return HISTOGRAMS.index(name) if name in HISTOGRAMS else len(HISTOGRAMS), name
 
 
 def _read_projection(file: h5py.File, path: Path) -> Projection | None:

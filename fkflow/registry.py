@@ -77,6 +77,15 @@ def find(key: str) -> type[System]:
         raise KeyError(str(error)) from error
 
 
+def by_name(system: type[System]) -> bool:
+    """Whether a recipe finds this class by its name: one of fkflow's own, or a plug-in's."""
+    plugin = None if built_in(system) else plugins.found(systems()).get(system.key)
+    try:
+        return built_in(system) or (plugin is not None and plugin.load() is system)
+    except plugins.PluginError:
+        return False
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` (did you mean x?)`` for the known word x nearest to a mistyped one, else nothing."""
     by_lower = {k.lower(): k for k in known}

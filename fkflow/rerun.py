@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fkflow.config import Loaded, load, parse, to_toml
-from fkflow.errors import StoreError
+from fkflow.config import Loaded, composed, load, parse, system_of, to_toml
+from fkflow.errors import StoreError, UsageError
 from fkflow.folders import CHECKPOINT, RESULT
 from fkflow.registry import recipes
-from fkflow.results import Result
+from fkflow.results import Result, strict_json, title
+from fkflow.system import System
 from fkflow.userfile import Definition
 
 log = logging.getLogger("fkflow")
@@ -35,41 +37,68 @@ def recipe_or_result(name: str, overrides: Sequence[str] = ()) -> tuple[Loaded, 
     from fkflow.store import read_result
 
     result = read_result(name)
-    loaded = recipe_of(result, overrides, source=result.path.as_posix())
+    loaded = recipe_of(result, overrides, source=result.file)
     seed, threads = result.provenance.get("seed"), result.provenance.get("threads")
     if not isinstance(seed, int) or not isinstance(threads, int):
         raise StoreError(
-            f"{result.path} does not say with which seed and how many threads it was run: it cannot be run again"
+            f"{result.file} does not say with which seed and how many threads it was run: it cannot be run again"
         )
     # a repetition of a repetition is one of the same run
     again = result.name.removesuffix(AGAIN) + AGAIN
     return replace(loaded, name=again, source=result.recipe_source), seed, threads
 
 
-def recipe_of(result: Result, overrides: Sequence[str] | None = None, source: str | None = None) -> Loaded:
+def single(loaded: Loaded) -> Loaded:
+    """The recipe of one run; raises UsageError if it is that of a scan."""
+    if loaded.scan is not None:
+        raise UsageError(f"{loaded.source} has a section [scan]: use fkflow scan {shlex.quote(loaded.source)}")
+    return loaded
+
+
+def recipe_of(
+    result: Result,
+    overrides: Sequence[str] | None = None,
+    source: str | None = None,
+    system: System | type[System] | None = None,
+) -> Loaded:
     """The resolved recipe of a finished run, which messages call `source` (left out: as its recipe's file).
 
-    A file that defines its system is looked for from the run's folder; if it is not what it was, a warning is logged. Raises
-    StoreError if it is not there (where there are `overrides`, one of them may say where it is now), RecipeError if this
-    version does not know the recipe.
+    A file that defines its system is looked for from the run's folder, unless its `system`, or the class of it, is given; if it
+    is not what it was, a warning is logged. Raises StoreError if it is not there (where there are `overrides`, one of them may
+    say where it is now), RecipeError if this version does not know the recipe, UsageError if `system` is not the run's.
     """
-    before, folder = result.definition, result.path.parent
+    if system is not None:
+        return _recipe_with(result, system)
+    before, folder = result.definition, result.folder
     moved = any(text.strip().startswith(("system.file", "system.name")) for text in overrides or ())
     if before is not None and not moved:
+        hint = "" if overrides is None else f": give it with --set system.file=FILE.py:{before.name}"
+        if before.path is None:
+            raise StoreError(f"{result.file} is a run of {before.name}, a class that is in no file{hint}")
         path = Path(os.path.normpath(folder / Path(before.path).expanduser()))
         if not path.is_file():
-            name = before.file.rpartition(":")[2]
-            hint = "" if overrides is None else f": give it with --set system.file=FILE.py:{name}"
-            raise StoreError(f"{result.path} is a run of {name} in {path}, which is not there{hint}")
+            raise StoreError(f"{result.file} is a run of {before.name} in {path}, which is not there{hint}")
     loaded = parse(to_toml(result.resolved), source or result.recipe_source, overrides or (), folder)
     if before is not None and (warning := changed(before, loaded.recipe.definition)):
         log.warning("warning: %s", warning)
     return loaded
 
 
+def _recipe_with(result: Result, given: System | type[System]) -> Loaded:
+    """The recipe of a finished run with its system, or the class of that, as the caller has it."""
+    system = given if isinstance(given, System) else system_of(given, result.parameters)
+    now = title(system.key, strict_json(system.parameters()))
+    if now != result.title():
+        raise UsageError(f"{result.file} is a run of {result.title()}, not of {now}: give the system it was made with")
+    loaded = composed(system, {name: table for name, table in result.resolved.items() if name != "system"})
+    if result.definition is not None and (warning := changed(result.definition, loaded.recipe.definition)):
+        log.warning("warning: %s", warning)
+    return loaded
+
+
 def changed(before: Definition, now: Definition | None) -> str | None:
-    """What to say where a system is not defined by the same text as before; None if it is."""
-    if now is None or now.sha256 == before.sha256:
+    """What to say where a system is not defined by the same text as before; None if it is, or if one of them has no file."""
+    if now is None or now.sha256 == before.sha256 or None in (before.path, now.path):
         return None
     return f"{now.path} is not what it was when the run was made: its content has changed"
 

@@ -60,9 +60,13 @@ def restored(result: Result, overrides: Sequence[str] = ()) -> Model:
     Raises RecipeError if this version does not know its recipe, StoreError if the weights do not fit the network or the file
     that defines the system is not there.
     """
-    loaded = recipe_of(result, overrides)
+    return trained(recipe_of(result, overrides).recipe, result)
+
+
+def trained(recipe: config.Recipe, result: Result) -> Model:
+    """The model of a recipe, on the CPU, with the weights of a finished run of it; StoreError if they do not fit."""
     # any seed: the weights replace all that it drew
-    model = fresh(loaded.recipe, seed=0)
+    model = fresh(recipe, seed=0)
     load_weights(model.net, result)
     return model
 
@@ -73,5 +77,5 @@ def load_weights(net: LogPsi | PairDrift, result: Result) -> None:
         net.load_state_dict(result.model_state())
     except RuntimeError as error:
         raise StoreError(
-            f"{result.path} holds a network this version cannot load: {str(error).splitlines()[0]}"
+            f"{result.file} holds a network this version cannot load: {str(error).splitlines()[0]}"
         ) from None

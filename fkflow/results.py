@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Axis:
-    """One coordinate axis, given by n + 1 increasing bin edges (n,) in `unit`."""
+    """One coordinate axis of n bins, given by their increasing `edges` (n + 1,) in `unit`.
+
+    `name` is that of the coordinate in result.h5, `long_name` what it means.
+    """
 
     name: str
     unit: str
@@ -37,13 +40,19 @@ class Axis:
         """Midpoints of the bins, (n,)."""
         return np.asarray(0.5 * (self.edges[1:] + self.edges[:-1]))
 
+    def __repr__(self) -> str:
+        low, high = (with_unit(f"{edge:.4g}", self.unit) for edge in self.edges[[0, -1]])
+        return f"<Axis {self.name}, {self.long_name}: {len(self.edges) - 1} bins from {low} to {high}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Histogram:
     """A probability density of |ψ|² on a grid, integrating to 1 over `measure` (such as ``2 pi r dr``).
 
-    `group` is "density" (one particle) or "pair" (two); `values` and one-σ `errors` have the shape of the
-    axes.
+    `group` is "density" (one particle) or "pair" (two), `name` that of its `axes`, such as "r" or "xy", `long_name` what it
+    means; `values` and one-σ `errors` have the shape of the axes and the unit `unit`. If the run was projected, `projected`
+    and `projected_errors` are those of the exact ground state's |φ0|². `exact` is the density of the exact ground state in
+    the same bins, where it is known in closed form or by quadrature.
     """
 
     group: str
@@ -56,17 +65,23 @@ class Histogram:
     long_name: str
     projected: np.ndarray | None = None
     projected_errors: np.ndarray | None = None
-    #: the density of the exact ground state in the same bins, where it is known in closed form or by quadrature
     exact: np.ndarray | None = None
 
     def with_projected(self, values: np.ndarray, errors: np.ndarray) -> Histogram:
         """The same with the density of |φ0|² beside that of |ψ|²."""
         return replace(self, projected=values, projected_errors=errors)
 
+    def __repr__(self) -> str:
+        known = {"projected": self.projected, "exact": self.exact}
+        arrays = ", ".join(["values, errors", *(name for name, values in known.items() if values is not None)])
+        axes = " and ".join(map(repr, self.axes))
+        over = f"normalised over {self.measure}"
+        return f"<Histogram {self.group}/{self.name}, {self.long_name}, {over}; {axes}; {arrays} {self.values.shape}>"
+
 
 @dataclass(frozen=True)
 class DriftField:
-    """The drift ∇ log ψ felt by particle `moved` on a line or a plane while all others stand still.
+    """The drift ∇ log ψ felt by particle `moved` on a line or a plane, its `name`, while all others stand still.
 
     `axes` are 1 or 2 axes whose centres are the points (n[, m]); `vectors` (n[, m], P) the components along
     the plane's directions in 1/length; `log_psi` (n[, m]) up to a constant; `positions` (N, D) where the
@@ -91,7 +106,7 @@ class Trajectories:
 
 @dataclass(frozen=True)
 class Energy:
-    """A measured energy and what its error bar rests on.
+    """A measured energy, `estimate`, and what its error bar rests on.
 
     `local_energy_std` is the spread of the local energy over |ψ|² (0 for an eigenstate), `blocks` the block
     means (n,), `autocorrelation` the integrated time in sweeps, `acceptance` that of the Metropolis steps,
@@ -110,14 +125,15 @@ class Energy:
 class Projection:
     """The energy projected to the exact ground state, and what its error bars rest on.
 
-    `estimate` carries the statistical error at dt = 0, `time_step_error` that of the extrapolation (NaN for one time
-    step). One entry a time step (n,): `time_steps` dt, `energies` and their statistical `errors` there, `acceptances`,
-    `effective_walkers` the share of walkers that the weights rest on, `population_biases` what a population of fixed
-    size without memory would be off by, `resampled` whether walkers had to be copied. `window` is the imaginary time over
-    which weights were taken; `curve` (m, 4) the energy at the smallest dt against the imaginary time: time, energy, its error,
-    and the error of its distance from the variational energy. `blocks` are means over successive pieces of the run at the
-    smallest dt, `independent` the number of independent blocks the error was taken from; `autocorrelation` is an imaginary
-    time too.
+    `estimate` carries the statistical error at dt = 0, `time_step_error` that of the extrapolation (NaN for one time step),
+    `weights` is "local_energy" or "girsanov". One entry a time step (n,): `time_steps` dt, `energies` and their statistical
+    `errors` there, `acceptances`, `effective_walkers` the share of walkers that the weights rest on, `population_biases` what
+    a population of fixed size without memory would be off by, `resampled` whether walkers had to be copied. `window` is the
+    imaginary time over which weights were taken; `curve` (m, 4) the energy at the smallest dt against the imaginary time:
+    time, energy, its error, and the error of its distance from the variational energy. `blocks` are means over successive
+    pieces of the run at the smallest dt, `independent` the number of independent blocks the error was taken from;
+    `autocorrelation` is an imaginary time too, `rhat` the between/within ratio of the walker groups. `seconds` is the wall-
+    clock time, `warnings` what makes it doubtful, a sentence each.
     """
 
     estimate: Estimate
@@ -151,7 +167,10 @@ class Projection:
 class Measurement:
     """Everything measured with the drift frozen. `samples` (n, N, D) are distributed as |ψ|².
 
-    `curl` is the mean antisymmetric part of the drift's Jacobian relative to its norm (vector drifts only).
+    `variational` is the energy of ψ, `projection` that of the exact ground state (None if there was none); `histograms` are
+    densities, `drift` fields, `trajectories` paths of a few walkers. `curl` is the mean antisymmetric part of the drift's
+    Jacobian relative to its norm (vector drifts only). `seconds` is the wall-clock time without the projection's, `warnings`
+    what makes it doubtful, a sentence each.
     """
 
     variational: Energy
@@ -169,12 +188,16 @@ class Measurement:
 class Result:
     """One finished run, as stored in result.h5.
 
-    `path` is the file as the user named it; `resolved` the recipe with every default filled in (``[system]``
-    has ``name`` and the parameters); `training` holds one array a column, all (iterations,); `model` the
-    weights by name.
+    `path` is the file as the user named it, None if there is none. `name` is that of the recipe, `recipe_text` the recipe as
+    written, `recipe_source` its file name, `resolved` the recipe with every default filled in (``[system]`` has ``name`` and
+    the parameters). `system` is the name of the system, `parameters` are its values: N `particles` in D `dimensions`, with
+    `nuclei` (M, 3) or None. `energy_unit` and `length_unit` are those of all numbers here, `reference` is the known energy or
+    None. `training` holds one array a column, all (iterations,); `measurement` what was measured; `model` the weights by
+    name; `seconds` the wall-clock time of each stage; `provenance` seed, device, versions and times. `definition` is the file
+    that defines the system, where that is not fkflow's own: its text is kept to be read, never run.
     """
 
-    path: Path
+    path: Path | None
     name: str
     system: str
     parameters: dict[str, Any]
@@ -192,13 +215,22 @@ class Result:
     measurement: Measurement
     model: dict[str, np.ndarray]
     seconds: dict[str, float]
-    #: the file that defines the system, where that is not fkflow's own; its text is kept to be read, never run
     definition: Definition | None = None
 
     @property
     def run(self) -> str:
-        """The run folder, as it was named by the user."""
-        return self.path.parent.as_posix()
+        """The run folder, as it was named by the user; for messages, words that say there is none."""
+        return f"this run of {self.system}" if self.path is None else self.path.parent.as_posix()
+
+    @property
+    def file(self) -> str:
+        """The file, as messages call it."""
+        return self.run if self.path is None else self.path.as_posix()
+
+    @property
+    def folder(self) -> Path:
+        """Where what belongs to the run is looked for: its folder, else the working directory."""
+        return Path() if self.path is None else self.path.parent
 
     @property
     def ranks(self) -> int:
@@ -237,7 +269,7 @@ class Result:
             {
                 "system": self.system,
                 "parameters": self.parameters,
-                "run": self.run,
+                "run": None if self.path is None else self.run,
                 "seed": self.provenance.get("seed"),
                 "device": self.provenance.get("device"),
                 "version": self.provenance.get("version"),

@@ -29,6 +29,7 @@ from fkflow.rerun import changed
 from fkflow.results import Result, strict_json
 from fkflow.scan_store import read_scan, write_scan
 from fkflow.scans import FAILED, FINISHED, Axis, Point, Scan, csv_text
+from fkflow.session import drawn_seed
 from fkflow.userfile import placeless
 
 log = logging.getLogger("fkflow")
@@ -106,7 +107,7 @@ def execute(
 
 def _started(base: Loaded, overs: Sequence[Over], planned: Sequence[Planned], path: Path, seed: int | None) -> Scan:
     """The scan before its first point."""
-    seed = run.drawn_seed() if seed is None else seed
+    seed = drawn_seed() if seed is None else seed
     system = base.recipe.system
     options = base.scan or ScanConfig.model_validate({})
     # --over in place of the recipe's own takes its unit with it

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SerializeAsAny, field_validator, model_validator
 
+from fkflow.errors import UsageError
 from fkflow.system import System
 from fkflow.userfile import Definition
 
@@ -243,6 +244,14 @@ class Recipe(Section):
         sections = {name: getattr(self, name).model_dump(by_alias=True) for name in SECTIONS}
         plain: dict[str, dict[str, Any]] = _plain({"system": system, **sections})
         return plain
+
+
+def targets(error: float) -> dict[str, dict[str, Any]]:
+    """What --target-error sets in each section: the error, and as many walkers as it calls for. UsageError for a wrong one."""
+    if not 0 < error <= 1e9:
+        raise UsageError(f"--target-error {error:g}: an energy above 0 and at most 1e9 is needed")
+    measured = {"target_error": error, "walkers": 0}
+    return {"train": {"target_error": error}, "measure": measured, "project": measured}
 
 
 #: the sections beside [system]

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured value with its one-σ statistical error and the number of independent samples behind it."""
+    """A measured `value` with its one-σ statistical `error`, in the unit of what was measured.
+
+    `n_effective` is the number of independent samples that would give this error. Printed, the error stands in units of the
+    last digit: -1.17448(2).
+    """
 
     value: float
     error: float
@@ -30,6 +35,10 @@ class Estimate:
         if digits == 0:
             return f"{self.value:.0f}({round(self.error)})"
         return f"{self.value:.{digits}f}({shown})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What notebooks show."""
+        printer.text(str(self))
 
 
 def combined_error(value: float, error: float, other: float, other_error: float = 0.0) -> float:

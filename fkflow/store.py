@@ -33,12 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKPOINT", "Keeper", "RESULT", "atomic_write", "find_result", "load_checkpoint", "make_folder", "prepare_folder",
-    "read_result", "save_checkpoint", "write_result",
+    "collected", "read_result", "save_checkpoint", "save_result",
 ]  # fmt: skip
 
 
-def write_result(
-    path: str | Path,
+def collected(
     *,
     loaded: Loaded,
     provenance: Mapping[str, Any],
@@ -47,22 +46,18 @@ def write_result(
     model_state: Mapping[str, Tensor],
     seconds: Mapping[str, float],
 ) -> Result:
-    """Write one finished run to `path` atomically and return it as a Result.
+    """One finished run as a Result that is in no file yet.
 
     `provenance` should hold seed, device, version, threads, times, argv; `records` one mapping an iteration
-    with the same keys; `model_state` the network's state dictionary. The home folder's name is replaced by
-    ``~``. Raises StoreError if the file cannot be written.
+    with the same keys; `model_state` the network's state dictionary, which is copied. The home folder's name is replaced by
+    ``~``.
     """
-    path = Path(path)
     system = loaded.recipe.system
     resolved = loaded.recipe.resolved()
     charges = system.nuclei()
-    if (definition := loaded.recipe.definition) is not None:
-        # the result is found again from its own folder
-        definition = replace(definition, file=impersonal(userfile.seen_from(path.parent, definition.file)))
-        resolved["system"]["file"] = definition.file
-    result = Result(
-        path=path,
+    definition = loaded.recipe.definition
+    return Result(
+        path=None,
         name=impersonal(loaded.name),
         system=str(resolved["system"].get("name", system.key)),
         parameters=impersonal(strict_json(system.parameters())),
@@ -78,10 +73,23 @@ def write_result(
         provenance=impersonal(strict_json(provenance)),
         training=_columns(records),
         measurement=measurement,
-        model={name: tensor.detach().cpu().numpy() for name, tensor in model_state.items()},
+        model={name: tensor.detach().cpu().numpy().copy() for name, tensor in model_state.items()},
         seconds={stage: float(took) for stage, took in seconds.items()},
-        definition=definition and replace(definition, text=impersonal(definition.text)),
+        definition=definition
+        and replace(definition, file=impersonal(definition.file), text=impersonal(definition.text)),
     )
+
+
+def save_result(result: Result, path: str | Path) -> Result:
+    """Write a result to `path` atomically and return it with that path. Raises StoreError if the file cannot be written."""
+    path = Path(path)
+    if (definition := result.definition) is not None:
+        # the result is found again from its own folder
+        file = userfile.placed(result.folder, definition.file)
+        definition = replace(definition, file=impersonal(userfile.seen_from(path.parent, file)))
+        resolved = {**result.resolved, "system": {**result.resolved["system"], "file": definition.file}}
+        result = replace(result, definition=definition, resolved=resolved)
+    result = replace(result, path=path)
     buffer = io.BytesIO()
     # v110: the oldest layout whose metadata carry checksums, readable by HDF5 1.10 and later
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:

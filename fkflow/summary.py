@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import textwrap
 from itertools import zip_longest
@@ -28,6 +29,16 @@ def summary_text(result: Result, width: int = 100, *, ascii_only: bool = False) 
         lines += [f"  {head:<20} {part}" for head, part in zip_longest([label], parts, fillvalue="")]
     text = "\n".join(lines)
     return text.translate(SPELLED) if ascii_only else text
+
+
+def summary_html(result: Result) -> str:
+    """The summary of a run as a table of a notebook."""
+    rows = "".join(
+        f'<tr><th style="text-align: left">{html.escape(label.strip())}</th>'
+        f'<td style="text-align: left">{html.escape(text)}</td></tr>'
+        for label, text in _rows(result, BARS)
+    )
+    return f"<table><caption>{html.escape(result.title())}</caption>{rows}</table>"
 
 
 def _rows(result: Result, room: int) -> list[tuple[str, str]]:
@@ -57,8 +68,9 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
         rows.append(("curl of the drift", f"{result.measurement.curl:.3g} of its gradient"))
     rows.append(("time", ", ".join(f"{took:.1f} s {stage}" for stage, took in result.seconds.items())))
     rows.append(("computed with", _conditions(result)))
-    rows.append(("result", result.path.as_posix()))
-    rows.append(("plots", f"fkflow plot {result.run}"))
+    if result.path is not None:
+        rows.append(("result", result.path.as_posix()))
+        rows.append(("plots", f"fkflow plot {result.run}"))
     return rows + [("warning", warning) for warning in result.warnings]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reference:
-    """A ground-state energy known from elsewhere: value, absolute error and where it comes from."""
+    """A ground-state energy known from elsewhere: `energy` and its absolute `error` in the system's unit, and the `source`."""
 
     energy: float
     error: float
@@ -44,17 +44,18 @@ class System(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    #: the name recipes use; left out, that of the class
     key: ClassVar[str]
-    #: particles may be exchanged (bosonic ground state: log ψ is symmetric)
+    """The name that recipes use; left out, that of the class."""
     identical: ClassVar[bool] = True
-    #: V depends only on distances to the origin and between particles
+    """Particles may be exchanged (bosonic ground state: log ψ is symmetric)."""
     isotropic: ClassVar[bool] = False
-    #: the centre of mass moves in a harmonic trap, apart from the rest (networks then use relative coordinates)
+    """V depends only on distances to the origin and between particles."""
     separable: ClassVar[bool] = False
-    #: units of energies and lengths, as printed and stored
+    """The centre of mass moves in a harmonic trap, apart from the rest (networks then use relative coordinates)."""
     energy_unit: ClassVar[str] = "E"
+    """Unit of energies, as printed and stored; "E" and "a" stand for the units of the parameters, ħ = 1."""
     length_unit: ClassVar[str] = "a"
+    """Unit of lengths, as printed and stored."""
 
     # without values, so that fields may take their place; class variables may be set without an annotation
     if TYPE_CHECKING:

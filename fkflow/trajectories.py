@@ -25,11 +25,11 @@ def starts(result: Result, walkers: int, seed: int) -> torch.Tensor:
     """
     samples = result.measurement.samples
     if samples.shape[1:] != (result.particles, result.dimensions) or not np.isfinite(samples).all():
-        raise StoreError(f"{result.path} is damaged: its part /samples holds no configurations of {result.system}")
+        raise StoreError(f"{result.file} is damaged: its part /samples holds no configurations of {result.system}")
     if len(samples) == 0:
-        raise StoreError(f"{result.path} is not a complete result: it holds no samples to start from")
+        raise StoreError(f"{result.file} is not a complete result: it holds no samples to start from")
     if walkers > len(samples):
-        raise UsageError(f"{result.path} holds {len(samples)} samples to start from: {walkers} walkers are too many")
+        raise UsageError(f"{result.file} holds {len(samples)} samples to start from: {walkers} walkers are too many")
     chosen = np.random.default_rng(seed).choice(len(samples), walkers, replace=False)
     return torch.as_tensor(samples[chosen], dtype=torch.float64)
 

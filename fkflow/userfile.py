@@ -1,4 +1,5 @@
-"""Systems of the user's own: a class in a Python file, named ``my_trap.py:Trap``; what such a class must say of itself.
+"""Systems of the user's own: a class in a Python file, named ``my_trap.py:Trap``, or in a running program; what such a
+class must say of itself.
 
 The file is run, as any Python module that is imported. Nothing else ever is: the text of a file that a result keeps is there to
 be read.
@@ -7,9 +8,11 @@ be read.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,16 +33,25 @@ PREFIX = "fkflow_user_file_"
 
 @dataclass(frozen=True)
 class Definition:
-    """Where a system was defined: `file` as a recipe names it, FILE.py:CLASS; SHA-256 of the file's bytes; its text."""
+    """Where a system was defined: `file` as a recipe names it, FILE.py:CLASS; SHA-256 of the file's bytes; its text.
+
+    Of a class that no file can be read for again (one of a notebook, say) `file` is CLASS alone, and the text that of the
+    class, as far as Python knows it.
+    """
 
     file: str
     sha256: str
     text: str
 
     @property
-    def path(self) -> str:
-        """The file without the class."""
-        return split(self.file)[0]
+    def path(self) -> str | None:
+        """The file without the class, if there is one."""
+        return self.file.rpartition(":")[0] or None
+
+    @property
+    def name(self) -> str:
+        """The class."""
+        return self.file.rpartition(":")[2]
 
 
 def split(file: str) -> tuple[str, str]:
@@ -51,21 +63,30 @@ def split(file: str) -> tuple[str, str]:
 
 
 def seen_from(folder: Path, file: str) -> str:
-    """FILE.py:CLASS, as it is seen from the working directory, as it is seen from a folder; absolute ones stay as they are."""
-    path, name = split(file)
-    if path.startswith("~") or os.path.isabs(path):
+    """FILE.py:CLASS, as it is seen from the working directory, as it is seen from a folder; absolute ones stay as they are.
+
+    So does a class without a file.
+    """
+    path, _, name = file.rpartition(":")
+    if not path or path.startswith("~") or os.path.isabs(path):
         return file
     with suppress(ValueError):  # another drive
         path = os.path.relpath(os.path.abspath(path), os.path.abspath(folder))
     return f"{Path(path).as_posix()}:{name}"
 
 
+def placed(folder: Path, file: str) -> str:
+    """FILE.py:CLASS, as it is seen from a folder, as it is seen from the working directory; a class without a file stays."""
+    fixed = ":" not in file or file.startswith("~") or os.path.isabs(file)
+    return file if fixed else os.path.normpath(os.path.join(folder, file))
+
+
 def placeless(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The sections of a resolved recipe with the file of its system by its name, wherever it lies."""
     plain = {section: dict(table) for section, table in sections.items()}
     if "file" in (system := plain.get("system", {})):
-        path, name = split(system["file"])
-        system["file"] = f"{Path(path).name}:{name}"
+        path, colon, name = system["file"].rpartition(":")
+        system["file"] = f"{Path(path).name}{colon}{name}"
     return plain
 
 
@@ -135,6 +156,32 @@ def _class(module: ModuleType, name: str, path: str) -> type[System]:
     if taken := {"name", "file"} & set(found.model_fields):
         raise ValueError(f"{name} in {path} cannot have a parameter called {taken.pop()}: [system] means another by it")
     return found
+
+
+def defined(system: type[System]) -> Definition:
+    """Where a class of the running program comes from: a file that `load` can read again, else this program alone.
+
+    A program's own file is none: to read it again would be to run the program again.
+    """
+    name, place, module = system.__name__, place_of(system), sys.modules.get(system.__module__)
+    alone = module is None or module.__name__ == "__main__" or bool(module.__package__)
+    if place and not alone and getattr(module, name, None) is system:
+        near = os.path.relpath(place)
+        path = place if near.startswith("..") else Path(near).as_posix()
+        with suppress(ValueError):
+            content = _read(path)
+            text = content.decode("utf-8-sig", errors="replace")
+            return Definition(f"{path}:{name}", hashlib.sha256(content).hexdigest(), text)
+    text = _source(system)
+    return Definition(name, hashlib.sha256(text.encode()).hexdigest(), text)
+
+
+def _source(system: type[System]) -> str:
+    """The text of a class, or at least of its potential, as far as Python knows it."""
+    for part in (system, system.potential):
+        with suppress(OSError, TypeError):
+            return textwrap.dedent(inspect.getsource(part))
+    return ""
 
 
 def told(error: BaseException, place: str | None) -> str:

@@ -24,8 +24,8 @@ from fkflow.gradients import jacobian, jacobian_slope, path_samples
 from fkflow.local_energy import local_energy, path_local_energy
 from fkflow.measure import Measuring
 from fkflow.networks import LogPsi
-from fkflow.run import prepare
 from fkflow.sampling import metropolis
+from fkflow.session import prepare
 from fkflow.training import begin, train
 
 RECIPES = ["h2", "bosons", "bosons system.particles=16 system.g=2.0 train.walkers=256 measure.walkers=256"]

@@ -29,7 +29,7 @@ def one(system: str, particles: int, estimator: str, walkers: int) -> dict[str, 
     import time
 
     from fkflow import config
-    from fkflow.run import prepare
+    from fkflow.session import prepare
     from fkflow.training import begin, train
 
     coordinates = particles * (2 if system == "bosons" else 1)

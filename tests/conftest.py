@@ -157,10 +157,10 @@ def made_up_projected(measurement=None, **changes):
 
 @pytest.fixture
 def write_run():
-    """A function that writes a made-up finished run to a path and returns what `write_result` returned."""
+    """A function that writes a made-up finished run to a path and returns what `save_result` returned."""
     import torch
 
-    from fkflow.store import write_result
+    from fkflow.store import collected, save_result
 
     def write(path, R=1.401, records=None, measurement=None, **changes):
         given = {
@@ -185,7 +185,7 @@ def write_run():
             "seconds": {"train": 40.1, "measure": 30.2},
         } | changes
         path.parent.mkdir(parents=True, exist_ok=True)
-        return write_result(path, **given)
+        return save_result(collected(**given), path)
 
     return write
 

@@ -73,7 +73,7 @@ def line(result: Result) -> Histogram:
     for histogram in result.measurement.histograms:
         if histogram.group == "density" and len(histogram.axes) == 1:
             return histogram
-    raise StoreError(f"{result.path} is not a complete result: it has no density to draw")
+    raise StoreError(f"{result.file} is not a complete result: it has no density to draw")
 
 
 def smoothed(values: np.ndarray, passes: int = 1) -> np.ndarray:

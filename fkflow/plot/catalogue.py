@@ -21,6 +21,8 @@ from fkflow.results import Result
 from fkflow.store import make_folder
 
 FORMATS = ("png", "pdf", "svg")
+#: width and height of a picture, in inches
+SIZE = (6.4, 4.4)
 
 
 def plots(result: Result) -> dict[str, Callable[[Axes], None]]:
@@ -88,6 +90,6 @@ def save_all(
 def save(draw: Callable[[Axes], None], path: Path, dpi: int = 150) -> Path:
     """Draw one picture into a file whose ending is one of FORMATS; the same picture gives the same bytes."""
     with rc_context(LOOK):
-        figure = Figure(figsize=(6.4, 4.4))
+        figure = Figure(figsize=SIZE)
         draw(figure.add_subplot())
         return written(figure, path, dpi)

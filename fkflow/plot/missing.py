@@ -16,7 +16,9 @@ def lacking(result: Result, kind: str) -> str | None:
     if kind == "convergence" and not len(result.training.get("energy", ())):
         return f"{run} was not trained: fkflow run with train.iterations above 0 makes a convergence"
     if kind == "projection" and measured.projection is None:
-        return f"{run} was not projected: fkflow measure {run} --set project.seconds=60 does it"
+        saved = result.path is not None
+        how = f"fkflow measure {run} --set project.seconds=60" if saved else 'project={"seconds": 60}'
+        return f"{run} was not projected: {how} does it"
     if kind in ("density", "pair") and not any(h.group == kind for h in measured.histograms):
         if kind == "pair" and result.particles == 1:
             return f"{run} has no pair distribution: it is a single particle"

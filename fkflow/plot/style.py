@@ -28,6 +28,8 @@ DARK_MAP = ListedColormap(colormaps[MAP](np.linspace(0.0, 0.75, 256)))
 #: lines of equal density, as parts of the largest
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
 #: how a figure that is written looks: thin frames, ticks inside, text that stays text in vector formats
+#: inches about a picture
+ROOM = 0.1
 LOOK: dict[Any, Any] = {
     "axes.linewidth": 0.8,
     "font.size": 10.0,
@@ -115,6 +117,16 @@ def label(name: str, unit: str) -> str:
     """`name` with its unit, such as "density (1/bohr³)", natural units left out."""
     unit = re.sub(r"\^(\d+)", r"$^\1$", shown_unit(unit))
     return f"{name} ({unit})" if unit else name
+
+
+def fit(figure: Figure, ax: Axes) -> None:
+    """Give a figure of one picture the size that all of it needs, also what is beside its axes: no layout engine knows that."""
+    room, place = figure.get_tightbbox().padded(ROOM), ax.get_position(original=True)
+    left, bottom, width, height = place.bounds * np.tile(figure.get_size_inches(), 2)
+    figure.set_size_inches(room.width, room.height)
+    ax.set_position(
+        ((left - room.x0) / room.width, (bottom - room.y0) / room.height, width / room.width, height / room.height)
+    )
 
 
 def written(figure: Figure, path: Path, dpi: int) -> Path:

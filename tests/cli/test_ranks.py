@@ -43,14 +43,14 @@ checkpoints.EVERY = float(os.environ.get("EVERY", checkpoints.EVERY))
 checkpoints.PATIENCE = 2.0
 Path(f"pid{os.environ['RANK']}").write_text(str(os.getpid()))
 if "SPOILT" in os.environ and os.environ["RANK"] == "1":
-    from fkflow import run
+    from fkflow import session
     from fkflow.systems.wells import DoubleWell
-    prepare, potential, factor = run.prepare, DoubleWell.potential, float(os.environ["SPOILT"])
+    prepare, potential, factor = session.prepare, DoubleWell.potential, float(os.environ["SPOILT"])
     def prepared(*given, **named):
         ready = prepare(*given, **named)
         DoubleWell.potential = lambda self, x: factor * potential(self, x)
         return ready
-    run.prepare = prepared
+    session.prepare = prepared
 sys.exit(main())
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,9 +29,52 @@ def test_types() -> None:
     assert "no issues found" in done.stdout
 
 
-def test_a_wrong_type_is_found(tmp_path: Path) -> None:
-    """The settings have teeth: a user's program is checked against the types that the package declares."""
+#: what a user writes; the comments name the errors of wrong lines
+PROGRAM = """from typing import ClassVar
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+
+import fkflow
+
+
+class Trap(fkflow.System):
+    particles: int = 2
+    dimensions: ClassVar[int] = 1
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        return x.square().sum((1, 2))
+
+
+solution: fkflow.Solution = fkflow.solve(Trap(particles=3), train={"iterations": 10}, out="run", progress=False)
+value: float = solution.energy.value
+drift: np.ndarray = solution.drift(np.zeros((3, 1)))
+slope: torch.Tensor = solution.log_psi(torch.zeros(4, 3, 1))
+ax: Axes = solution.plot.density("x")
+densities: list[np.ndarray] = [histogram.values for histogram in solution.densities.values()]
+reference: fkflow.Reference | None = solution.reference
+for step in fkflow.train("h2", seed=1):
+    spread: float = step.spread
+    number: int = step.iteration
+again: fkflow.Solution = fkflow.load("run", system=Trap).measure(target_error=1e-3)
+wrong: str = solution.energy.value  # assignment
+mixed: torch.Tensor = solution.drift(np.zeros((3, 1)))  # assignment
+fkflow.solve(Trap(), iterations=10)  # call-arg
+fkflow.solve(Trap(), train=10)  # arg-type
+fkflow.train(3)  # arg-type
+solution.plot.densities()  # attr-defined
+print(solution.reference.energy)  # union-attr
+"""
+
+
+def test_a_users_program_is_checked(tmp_path: Path) -> None:
+    """The package declares its types: right lines pass, and every wrong one is found."""
     program = tmp_path / "program.py"
-    program.write_text("from fkflow.statistics import Estimate\n\nenergy: str = Estimate(-1.0, 1e-3, 50.0).value\n")
-    done = checked("mypy", "--follow-imports=silent", program)
-    assert done.returncode == 1 and "[assignment]" in done.stdout
+    program.write_text(PROGRAM)
+    done = checked("mypy", program)
+    expected = {
+        number: line.rpartition("# ")[2] for number, line in enumerate(PROGRAM.splitlines(), 1) if "  # " in line
+    }
+    found = re.findall(r"program.py:(\d+): error: .*\[([a-z-]+)\]", done.stdout)
+    assert {int(number): code for number, code in found} == expected, done.stdout

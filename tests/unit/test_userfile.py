@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
+from fkflow import userfile
 from fkflow.config import commented, load, parse, to_toml, with_values
 from fkflow.errors import RecipeError
-from fkflow.userfile import PREFIX, placeless, seen_from, split
+from fkflow.system import System
+from fkflow.userfile import PREFIX, defined, placed, placeless, seen_from, split
 
 TRAP = """import fkflow
 
@@ -217,3 +221,31 @@ def test_the_public_names_cost_nothing() -> None:
         "assert not hasattr(fkflow, 'nothing')"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_where_a_class_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class of a module is known by its file; one of a program, a function or a package by itself."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("own_module.py").write_text(TRAP)
+    module = importlib.import_module("own_module")
+    found = defined(module.Trap)
+    assert found == userfile.load("own_module.py:Trap")[1] and found.path == "own_module.py" and found.name == "Trap"
+    assert defined(userfile.load("own_module.py:Trap")[0]) == found
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert Path(str(defined(module.Trap).path)) == tmp_path / "own_module.py"
+
+    class Local(System):
+        particles, dimensions = 1, 1
+
+        def potential(self, x: Tensor) -> Tensor:
+            return x.square().sum((1, 2))
+
+    alone = defined(Local)
+    assert (alone.file, alone.path, alone.name) == ("Local", None, "Local")
+    assert alone.text.startswith("class Local(System):") and alone.sha256 != found.sha256
+    monkeypatch.setattr(module.Trap, "__module__", "__main__")
+    assert defined(module.Trap).path is None
+    assert placed(Path("a"), "Local") == seen_from(Path("a"), "Local") == "Local"
+    assert placeless({"system": {"file": "Local"}}) == {"system": {"file": "Local"}}

@@ -1,0 +1,174 @@
+"""What README and docs/*.md name is there: files, links, commands, options, keys of recipes, names in the code."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import h5py
+import pytest
+import typer.main
+
+from fkflow import config, scan_store
+from fkflow.cli import app
+from fkflow.provenance import provenance
+from fkflow.schema import ScanConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: folders of the repository: what is named with one of them before it must exist
+FOLDERS = ("fkflow", "systems", "scripts", "tests", "docs", ".ci")
+on_each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def without_blocks(page: Path) -> str:
+    """A page without its fenced and indented blocks."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    return re.sub(r"^    .*$", "", text, flags=re.M)
+
+
+def code(page: Path) -> list[str]:
+    """What stands in backquotes on a page."""
+    return re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", without_blocks(page))
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", without_blocks(page), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@on_each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    text = without_blocks(page)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        there = page.parent / file if file else page
+        assert there.is_file(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(there), f"{page.name} links to {target}"
+
+
+@on_each_page
+def test_files_exist(page: Path) -> None:
+    for words in code(page):
+        for path in re.findall(rf"(?:^|\s)((?:{'|'.join(map(re.escape, FOLDERS))})/[\w./]+)", words):
+            # docs/api is made by a script
+            assert (ROOT / path).exists() or path.startswith("docs/api"), f"{page.name} names {path}"
+
+
+@cache
+def defined() -> frozenset[str]:
+    """Names of functions, classes, methods and variables in the package."""
+    found = set()
+    for path in (ROOT / "fkflow").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found.add(node.target.id)
+    return frozenset(found)
+
+
+def test_the_theory_names_what_the_code_has() -> None:
+    names = [words for words in code(ROOT / "docs" / "theory.md") if re.fullmatch(r"[A-Za-z_]+", words)]
+    assert len(names) > 15 and set(names) <= defined(), set(names) - defined()
+
+
+def keys(page: Path) -> Iterator[tuple[str, str]]:
+    """Section and key of every key of a recipe that a page names, also in its blocks."""
+    sections = "|".join((*config.SECTIONS, "scan"))
+    text = page.read_text(encoding="utf-8")
+    yield from re.findall(rf"`(?:--set )?({sections})\.(?!csv|h5|png)(\w+)", text)
+    yield from re.findall(rf"--set '?({sections})\.(\w+)=", text)
+
+
+@on_each_page
+def test_keys_of_recipes_exist(page: Path) -> None:
+    sections = {**config.SECTIONS, "scan": ScanConfig}
+    for section, key in keys(page):
+        fields = sections[section].model_fields
+        assert key in {field.alias or name for name, field in fields.items()}, f"{page.name} names {section}.{key}"
+
+
+@on_each_page
+def test_commands_and_options_exist(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    options = {name: {o for p in command.params for o in p.opts} for name, command in commands.items()}
+    text = page.read_text(encoding="utf-8")
+    for command, rest in re.findall(r"(?:[`$] ?|^    |^)fkflow ([a-z]+)([^`\n]*)", text, re.M):
+        assert command in commands, f"{page.name} has fkflow {command}"
+        for option in re.findall(r"(?<= )--[a-z][a-z-]*", rest.partition("#")[0]):
+            assert option in options[command] | {"--help"}, f"{page.name} has fkflow {command} {option}"
+
+
+def formulas(page: Path) -> list[str]:
+    """The formulas of a page, in lines of their own and within the text."""
+    text = without_blocks(page)
+    alone = re.findall(r"^\$\$\n(.*?)\n\$\$$", text, re.S | re.M)
+    within = re.findall(r"(?<![\w$])\$([^$`]+?)\$(?!\w)", re.sub(r"^\$\$\n.*?\n\$\$$", "", text, flags=re.S | re.M))
+    return alone + within
+
+
+@pytest.mark.parametrize("name", ["theory.md", "tutorial.md"])
+def test_formulas_are_well_formed(name: str) -> None:
+    """Matplotlib sets them; GitHub takes none of their signs for its own: no escaped sign, no _ that begins emphasis."""
+    from matplotlib.mathtext import MathTextParser
+
+    found = formulas(ROOT / "docs" / name)
+    assert len(found) > {"theory.md": 100, "tutorial.md": 1}[name]
+    for formula in found:
+        MathTextParser("agg").parse(f"${' '.join(formula.split())}$")
+        assert not re.search(r"\\[^A-Za-z]|[^A-Za-z0-9\s]_|\*|\]\(", formula), formula
+
+
+def sections(page: str) -> dict[str, set[str]]:
+    """Headings of a page, and what stands in backquotes below each."""
+    _, *parts = re.split(r"^##+ (.*)$", page, flags=re.M)
+    return {
+        heading: set(re.findall(r"`([^`\n]+)`", text)) for heading, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def test_the_format_describes_all_that_is_written(tmp_path: Path, write_run, made_up) -> None:
+    """Every group, dataset and attribute of result.h5 stands in its section of docs/file-format.md."""
+    page = (ROOT / "docs" / "file-format.md").read_text(encoding="utf-8")
+    described = sections(page.split("\n## scan.h5")[0])
+    everywhere = described["Conventions"] | {"units", "long_name", "warnings"}
+    where = provenance(seed=1, device="cpu", threads=1, started=0.0)
+    measured = dataclasses.replace(made_up.projected(), curl=0.1)
+    write_run(tmp_path / "result.h5", measurement=measured, provenance=where | {"measure_seed": 2})
+    seen = 0
+
+    def look(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        nonlocal seen
+        top, *inner = name.split("/")
+        if top == "model" and inner:
+            return
+        words = next(words for heading, words in described.items() if f"/{top}" in heading) | everywhere
+        # names of pictures and of their axes are the user's own
+        given = inner[:1] if top in ("density", "pair", "drift") else []
+        axes = {part for axis in ("x", "y", "z", "r") for part in (axis, f"{axis}_edges")}
+        # what HDF5 itself says of scales and labels is in capitals
+        attributes = {each for each in item.attrs if not each.isupper()}
+        # stages of energy are headings in the text
+        own = {part for part in inner if part not in (*given, *axes) and f"/energy/{part}" not in words}
+        missing = (own | attributes) - words
+        assert not missing, f"docs/file-format.md does not speak of {missing} of /{name}"
+        seen += 1 + len(attributes)
+
+    with h5py.File(tmp_path / "result.h5") as file:
+        assert set(file.attrs) <= described["Layout"]
+        file.visititems(look)
+    assert seen > 100
+
+
+def test_the_format_describes_scans() -> None:
+    page = (ROOT / "docs" / "file-format.md").read_text(encoding="utf-8")
+    points = sections(page.split("\n## scan.h5")[1])["/points"]
+    assert {*scan_store.NUMBERS, *scan_store.TEXTS} <= points
