@@ -105,6 +105,21 @@ def test_drift_and_log_psi_are_those_of_the_users_coordinates(pair: fkflow.Solut
     assert tensor.dtype == torch.float32 and np.allclose(tensor.numpy(), v, atol=1e-5)
 
 
+def test_any_number_of_configurations_in_any_mode(pair: fkflow.Solution) -> None:
+    assert pair.drift(np.zeros((0, 2, 1))).shape == (0, 2, 1) and pair.log_psi(np.zeros((0, 2, 1))).shape == (0,)
+    assert pair.drift(np.ones((3, 5, 2, 1))).shape == (3, 5, 2, 1) and pair.log_psi(np.ones((3, 5, 2, 1))).shape == (
+        3,
+        5,
+    )
+    expected = pair.drift(np.ones((2, 1)))
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            assert np.array_equal(pair.drift(torch.ones(2, 1, dtype=torch.float64)).numpy(), expected)
+    assert np.array_equal(pair.drift(np.ones((2, 1), dtype=int)), expected)
+    x = torch.ones(2, 1, requires_grad=True)
+    assert not pair.drift(x).requires_grad and not pair.log_psi(x).requires_grad
+
+
 @pytest.mark.parametrize("x", [np.zeros(3), np.zeros((4, 1, 2)), [[0.0], [0.0]], torch.zeros(2)])
 def test_positions_of_another_shape(pair: fkflow.Solution, x: Any) -> None:
     with pytest.raises(fkflow.UsageError, match=r"must be an array or tensor \(B, 2, 1\) or \(2, 1\)"):
