@@ -271,6 +271,21 @@ def test_systems_by_name() -> None:
         fkflow.make_system("nowhere.py:Trap")
 
 
+class Touching(fkflow.System):
+    """1/r between particles on a plane: what check warns of."""
+
+    particles = 2
+    dimensions = 2
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.5 * x.square().sum((1, 2)) + 1 / (x[:, 0] - x[:, 1]).norm(dim=-1)
+
+
+def test_what_may_be_wrong_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="V grows without bound where two particles meet"):
+        fkflow.train(Touching(), **QUICK)
+
+
 def test_a_vector_drift_has_no_log_psi() -> None:
     training = fkflow.train(
         fkflow.make_system("harmonic", particles=2, dimensions=1),
