@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fkflow import config
+from fkflow import config, joining
 from fkflow.errors import FkflowError, Interrupted, RecipeError, UsageError
 from fkflow.progress import Progress, Silent, suited
 from fkflow.registry import systems
@@ -143,6 +143,10 @@ def order(
 
     Raises UsageError, RecipeError for keys and values, StoreError for a run that cannot be read.
     """
+    if joining.launched()[1] > 1:
+        raise UsageError(
+            "a call from Python works in one process: start it without torchrun, or use torchrun -m fkflow run"
+        )
     seed, threads = whole("seed", seed, 0, LARGEST_SEED), whole("threads", threads, 1, MOST_THREADS)
     loaded, earlier_seed, earlier_threads = _loaded(system, given(sections, target_error))
     return Order(

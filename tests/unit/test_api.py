@@ -251,6 +251,13 @@ def test_what_is_no_system(system: Any, told: str) -> None:
             call(system)
 
 
+def test_ranks_are_for_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(fkflow.UsageError, match="start it without torchrun, or use torchrun -m fkflow run"):
+        fkflow.solve(Pair(), **QUICK, progress=False)
+
+
 def test_numbers_of_any_library() -> None:
     given = {"iterations": np.int64(3), "rate": torch.tensor(0.25), "walkers": 64}
     training = fkflow.train(Pair(), train=given, project={"time_steps": np.array([0.1, 0.05])}, seed=np.int64(1))
