@@ -192,6 +192,7 @@ def test_measured_again(pair: fkflow.Solution) -> None:
     again = pair.measure(target_error=5e-4, seed=3, progress=False, project={"seconds": 0})
     assert abs(again.energy.value - EXACT) < 5 * again.energy.error + 1e-6
     assert again.energy != pair.energy and again.recipe["measure"]["target_error"] == 5e-4
+    assert all(again.recipe[section] == pair.recipe[section] for section in ("system", "network", "train"))
     assert all(np.array_equal(again.result.model[name], weights) for name, weights in pair.result.model.items())
     assert again.result.provenance["seed"] == 1 and again.result.provenance["measure_seed"] == 3
 
