@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fkflow import config
+from fkflow import config, joining
 from fkflow.errors import FkflowError, Interrupted, RecipeError, UsageError
 from fkflow.progress import Progress, Silent, suited
 from fkflow.registry import systems
@@ -23,6 +24,8 @@ from fkflow.system import System
 
 DEVICES = ("auto", "cpu", "cuda")
 LARGEST_SEED, MOST_THREADS = 2**32 - 1, 1024
+#: what lines of the progress begin with that tell of something that may be wrong
+WARNING = "warning: "
 #: options of the command line and what they are called here
 OPTIONS = (
     (r"--set system\.file=FILE\.py:(\w+)", r"system=\1"),
@@ -68,10 +71,18 @@ def kept_threads(count: int | None = None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class Quiet(Silent):
+    """No progress; what may be wrong is a warning of Python all the same."""
+
+    def log(self, line: str) -> None:
+        if line.startswith(WARNING):
+            warnings.warn(line.removeprefix(WARNING), stacklevel=2)
+
+
 @contextmanager
 def shown(progress: bool | Progress) -> Iterator[Progress]:
-    """The progress a caller asked for, closed at the end: True is what suits the place."""
-    watcher = (suited() if progress else Silent()) if isinstance(progress, bool) else progress
+    """The progress a caller asked for, closed at the end: True is what suits the place, False none."""
+    watcher = (suited() if progress else Quiet()) if isinstance(progress, bool) else progress
     try:
         yield watcher
     finally:
@@ -132,6 +143,10 @@ def order(
 
     Raises UsageError, RecipeError for keys and values, StoreError for a run that cannot be read.
     """
+    if joining.launched()[1] > 1:
+        raise UsageError(
+            "a call from Python works in one process: start it without torchrun, or use torchrun -m fkflow run"
+        )
     seed, threads = whole("seed", seed, 0, LARGEST_SEED), whole("threads", threads, 1, MOST_THREADS)
     loaded, earlier_seed, earlier_threads = _loaded(system, given(sections, target_error))
     return Order(

@@ -27,12 +27,14 @@ def drift(model: Model, x: Tensor | Array) -> Tensor | Array:
 
     Arrays give float64 arrays, tensors give tensors of their own type where they are. Raises UsageError if x has another shape.
     """
-    z = _seen(model, x)
-    if isinstance(model.net, LogPsi):
-        v = parallel.value_and_drift(model.net, z)[1]
-    else:
-        v = torch.cat([model.net.drift(part) for part in z.split(parallel.chunk_size(model.net))])
-    return _given_back(outward(model.system, v).reshape(x.shape), x)
+    # the drift is a gradient, whatever mode the caller is in
+    with torch.inference_mode(False):
+        z = _seen(model, x)
+        if isinstance(model.net, LogPsi):
+            v = parallel.value_and_drift(model.net, z)[1]
+        else:
+            v = torch.cat([model.net.drift(part) for part in z.split(parallel.chunk_size(model.net))])
+        return _given_back(outward(model.system, v).reshape(x.shape), x)
 
 
 @overload
@@ -64,7 +66,7 @@ def _seen(model: Model, x: Tensor | Array) -> Tensor:
             f"{n} particle{'s' if n > 1 else ''} in {dim} dimension{'s' if dim > 1 else ''}"
         )
     place = next(iter(model.net.parameters())).device
-    positions = torch.as_tensor(x).detach().to(place, torch.float64)
+    positions = torch.as_tensor(x).detach().to(place, torch.float64, copy=True)
     return inward(model.system, positions.reshape(-1, *shape))
 
 

@@ -8,13 +8,13 @@ from typing import Any, overload
 from torch import Tensor
 
 from fkflow import evaluation
-from fkflow.calls import Order, kept_threads, python_words, shown
+from fkflow.calls import Order, Quiet, kept_threads, python_words, shown
 from fkflow.errors import Interrupted, RankError
 from fkflow.evaluation import Array
 from fkflow.frozen import measured
 from fkflow.interrupts import Signals
 from fkflow.networks import LogPsi, PairDrift
-from fkflow.progress import Progress, Silent, notices
+from fkflow.progress import Progress, notices
 from fkflow.session import Session, drawn_seed
 from fkflow.solution import Solution
 from fkflow.system import System
@@ -33,7 +33,7 @@ class Training(Iterator[Record]):
         seed = drawn_seed() if order.seed is None else order.seed
         with kept_threads():
             self._session = Session(
-                order.loaded, seed=seed, device=order.device, threads=order.threads, progress=Silent()
+                order.loaded, seed=seed, device=order.device, threads=order.threads, progress=Quiet()
             )
         self._last: dict[str, Any] = self._session.state.state_dict()
 

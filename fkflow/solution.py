@@ -185,6 +185,8 @@ class Solution:
         """
         with python_words(), kept_threads(), shown(progress) as watcher:
             tables = given({"measure": measure, "project": project}, target_error)
+            # how it was trained stays what it was
+            tables.pop("train", None)
             resolved = self._known_recipe.resolved()
             sections = {name: {**table, **tables.get(name, {})} for name, table in resolved.items() if name != "system"}
             recipe = composed(self.system, sections).recipe

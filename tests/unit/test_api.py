@@ -105,6 +105,21 @@ def test_drift_and_log_psi_are_those_of_the_users_coordinates(pair: fkflow.Solut
     assert tensor.dtype == torch.float32 and np.allclose(tensor.numpy(), v, atol=1e-5)
 
 
+def test_any_number_of_configurations_in_any_mode(pair: fkflow.Solution) -> None:
+    assert pair.drift(np.zeros((0, 2, 1))).shape == (0, 2, 1) and pair.log_psi(np.zeros((0, 2, 1))).shape == (0,)
+    assert pair.drift(np.ones((3, 5, 2, 1))).shape == (3, 5, 2, 1) and pair.log_psi(np.ones((3, 5, 2, 1))).shape == (
+        3,
+        5,
+    )
+    expected = pair.drift(np.ones((2, 1)))
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            assert np.array_equal(pair.drift(torch.ones(2, 1, dtype=torch.float64)).numpy(), expected)
+    assert np.array_equal(pair.drift(np.ones((2, 1), dtype=int)), expected)
+    x = torch.ones(2, 1, requires_grad=True)
+    assert not pair.drift(x).requires_grad and not pair.log_psi(x).requires_grad
+
+
 @pytest.mark.parametrize("x", [np.zeros(3), np.zeros((4, 1, 2)), [[0.0], [0.0]], torch.zeros(2)])
 def test_positions_of_another_shape(pair: fkflow.Solution, x: Any) -> None:
     with pytest.raises(fkflow.UsageError, match=r"must be an array or tensor \(B, 2, 1\) or \(2, 1\)"):
@@ -177,6 +192,7 @@ def test_measured_again(pair: fkflow.Solution) -> None:
     again = pair.measure(target_error=5e-4, seed=3, progress=False, project={"seconds": 0})
     assert abs(again.energy.value - EXACT) < 5 * again.energy.error + 1e-6
     assert again.energy != pair.energy and again.recipe["measure"]["target_error"] == 5e-4
+    assert all(again.recipe[section] == pair.recipe[section] for section in ("system", "network", "train"))
     assert all(np.array_equal(again.result.model[name], weights) for name, weights in pair.result.model.items())
     assert again.result.provenance["seed"] == 1 and again.result.provenance["measure_seed"] == 3
 
@@ -236,6 +252,13 @@ def test_what_is_no_system(system: Any, told: str) -> None:
             call(system)
 
 
+def test_ranks_are_for_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(fkflow.UsageError, match="start it without torchrun, or use torchrun -m fkflow run"):
+        fkflow.solve(Pair(), **QUICK, progress=False)
+
+
 def test_numbers_of_any_library() -> None:
     given = {"iterations": np.int64(3), "rate": torch.tensor(0.25), "walkers": 64}
     training = fkflow.train(Pair(), train=given, project={"time_steps": np.array([0.1, 0.05])}, seed=np.int64(1))
@@ -254,6 +277,21 @@ def test_systems_by_name() -> None:
         fkflow.make_system("bozons")
     with pytest.raises(RecipeError, match="there is no file nowhere.py"):
         fkflow.make_system("nowhere.py:Trap")
+
+
+class Touching(fkflow.System):
+    """1/r between particles on a plane: what check warns of."""
+
+    particles = 2
+    dimensions = 2
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.5 * x.square().sum((1, 2)) + 1 / (x[:, 0] - x[:, 1]).norm(dim=-1)
+
+
+def test_what_may_be_wrong_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="V grows without bound where two particles meet"):
+        fkflow.train(Touching(), **QUICK)
 
 
 def test_a_vector_drift_has_no_log_psi() -> None:

@@ -59,8 +59,11 @@ def test_a_line_that_is_written_over(capsys: pytest.CaptureFixture[str], monkeyp
 
 def test_what_a_caller_asks_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with shown(False) as silent:
-        assert type(silent) is Silent
-        silent.log("nothing")
+        silent.stage("train", 3.0)
+        silent.log("resumed at iteration 3")
+        with pytest.warns(UserWarning, match="^the potential has steps$"):
+            silent.log("warning: the potential has steps")
+    assert capsys.readouterr() == ("", "")
     closed = []
 
     class Own(Silent):
