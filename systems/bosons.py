@@ -47,7 +47,7 @@ class Bosons(System):
         # the whole square of pairs rather than an index of i < j: no index tensor to move to the device
         squares = (x.unsqueeze(-2) - x.unsqueeze(-3)).square().sum(-1)
         overlap = (squares * (-1 / self.s**2)).exp().tril(-1).sum(dim=(-2, -1))
-        return trap + self.g / (math.pi * self.s**2) ** (self.dimensions / 2) * overlap
+        return trap + self.g / math.pow(math.pi * self.s**2, self.dimensions / 2) * overlap
 
     def reference(self) -> Reference | None:
         """Closed form without interaction, else the table, else the radial equation for two; None beyond.
@@ -75,11 +75,11 @@ class Bosons(System):
         if level is None:
             return None
         scaled = tuple(math.sqrt(self.omega) * x for x in points)
-        return self.omega ** (self.dimensions / 2) * densities.two_in_a_trap(level, group, name, scaled)
+        return math.pow(self.omega, self.dimensions / 2) * densities.two_in_a_trap(level, group, name, scaled)
 
     def _at_unit_frequency(self) -> tuple[float, float]:
         """g and s of the same system in units in which the trap's frequency is 1."""
-        return self.g * self.omega ** (self.dimensions / 2 - 1), self.s * math.sqrt(self.omega)
+        return self.g * math.pow(self.omega, self.dimensions / 2 - 1), self.s * math.sqrt(self.omega)
 
     def published(self) -> tuple[Reference, ...]:
         """Upper bounds by diagonalisation in a finite basis, scaled as `reference` is."""
@@ -104,7 +104,7 @@ class Bosons3D(Bosons):
 @lru_cache(maxsize=256)
 def _two(dimensions: int, g: float, s: float) -> Level | None:
     """Two bosons at omega = 1: the centre of mass holds energy D/2, the rest is a well in ρ = r_12/√2."""
-    height = g / (math.pi * s**2) ** (dimensions / 2)
+    height = g / math.pow(math.pi * s**2, dimensions / 2)
 
     def well(rho: np.ndarray) -> np.ndarray:
         return 0.5 * rho**2 + height * np.exp(-2 * (rho / s) ** 2)

@@ -58,14 +58,14 @@ def two_in_a_trap(relative: Level, group: str, name: str, points: tuple[Array, .
     """
     dim = relative.dimensions
     if group == "pair":
-        return 0.5 ** (dim / 2) * relative.density(points[0] / math.sqrt(2))
+        return math.pow(0.5, dim / 2) * relative.density(points[0] / math.sqrt(2))
     r = points[0] if name == "r" else np.hypot(*points)
     rho, shares = relative.quadrature()
     around = {2: _around_a_circle, 3: _around_a_sphere}[dim]
     flat = np.ravel(r)
     density = np.empty_like(flat)
     for k, one in enumerate(flat):
-        density[k] = (2 / math.pi) ** (dim / 2) * (shares @ around(one, rho))
+        density[k] = math.pow(2 / math.pi, dim / 2) * (shares @ around(one, rho))
     return density.reshape(np.shape(r))
 
 

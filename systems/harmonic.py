@@ -140,7 +140,9 @@ class Moshinsky(System):
         bound = n is None or omega is None or not number or omega**2 + n * value >= SMALLEST**2
         if not number or not bound:
             least = "-omega^2/N" if n is None or omega is None else f"-omega^2/N = {-(omega**2) / n:.6g}"
-            raise ValueError(f"it must be a number above {least}, where the repulsion is as strong as the trap, to {LARGEST:g}")
+            raise ValueError(
+                f"it must be a number above {least}, where the repulsion is as strong as the trap, to {LARGEST:g}"
+            )
         return float(value)
 
     def relative_frequency(self) -> float:

@@ -214,7 +214,10 @@ def test_reference(system: System, energy: float, error: float) -> None:
     assert len(reference.source) > 8 and "same" not in reference.source
 
 
-@pytest.mark.parametrize("system", [H2(R=1.7), Bosons(particles=8), Bosons(g=15.1), Bosons3D(particles=8), Bosons3D(g=15.1), THREE_CENTRES])
+@pytest.mark.parametrize(
+    "system",
+    [H2(R=1.7), Bosons(particles=8), Bosons(g=15.1), Bosons3D(particles=8), Bosons3D(g=15.1), THREE_CENTRES],
+)
 def test_unknown_energies_have_no_reference(system: System) -> None:
     assert system.reference() is None
 
