@@ -141,7 +141,7 @@ class Moshinsky(System):
         if not number or not bound:
             least = "-omega^2/N" if n is None or omega is None else f"-omega^2/N = {-(omega**2) / n:.6g}"
             raise ValueError(
-                f"it must be a number above {least}, where the repulsion is as strong as the trap, to {LARGEST:g}"
+                f"it must be a number above {least}, where the repulsion is as strong as the trap, and at most {LARGEST:g}"
             )
         return float(value)
 

@@ -46,14 +46,17 @@ _BOSONS = {
     (6, 15.0, 0.5): (14.170426, 2e-5, _DIAGONALISED),
 }
 
-_GAUSSIANS = "correlated Gaussians, an upper bound that two bases agree on: scripts/correlated_gaussians.py"
+_GAUSSIANS = "correlated Gaussians, an upper bound converged to its error (scripts/correlated_gaussians.py)"
 
-#: the same in three dimensions; for two the radial equation is solved when asked for
+#: the same in three dimensions; that of two bosons is solved when asked for
 _BOSONS_3D = {
     (3, 1.0, 0.5): (4.64545451, 1e-8, _GAUSSIANS),
     (3, 5.0, 0.5): (5.03908181, 1e-8, _GAUSSIANS),
     (3, 15.0, 0.5): (5.49847868, 1e-8, _GAUSSIANS),
     (3, 50.0, 0.5): (6.00509971, 2e-8, _GAUSSIANS),
+    (4, 1.0, 0.5): (6.28650544, 1e-8, _GAUSSIANS),
+    (4, 5.0, 0.5): (7.02961102, 5e-8, _GAUSSIANS),
+    (4, 15.0, 0.5): (7.8642716, 4e-7, _GAUSSIANS),
 }
 
 MUJAL = "Mujal et al., PRA 96 043614 (2017): diagonalisation, an upper bound that is not converged for N > 2"

@@ -197,6 +197,7 @@ def protons(*separation: float, charge: float = 1.0) -> list[dict]:
         (Bosons(particles=2, omega=0.25, s=1.0), 0.25 * 2.715321216, 1e-9),
         # lengths double at a quarter of the frequency: g = 15 there is 30 here
         (Bosons3D(particles=3, g=30.0, omega=0.25, s=1.0), 0.25 * 5.49847868, 3e-9),
+        (Bosons3D(), 7.8642716, 4e-7),
         (Bosons3D(particles=5, g=0, omega=2.0), 15.0, 0),
         (Bosons3D(particles=1), 1.5, 0),
         (Moshinsky(particles=1, omega=3.0), 4.5, 0),
