@@ -46,7 +46,7 @@ _BOSONS = {
     (6, 15.0, 0.5): (14.170426, 2e-5, _DIAGONALISED),
 }
 
-_GAUSSIANS = "correlated Gaussians, an upper bound converged to its error (scripts/correlated_gaussians.py)"
+_GAUSSIANS = "correlated Gaussians, an upper bound converged to its error: scripts/correlated_gaussians.py"
 
 #: the same in three dimensions; that of two bosons is solved when asked for
 _BOSONS_3D = {
