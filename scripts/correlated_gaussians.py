@@ -159,13 +159,15 @@ def drawn(basis: Basis, rng: np.random.Generator, count: int) -> Array:
     return widths
 
 
-def solve(problem: Problem, functions: int, sweeps: int, candidates: int, seed: int) -> None:
-    """Grow a basis and refine it, printing the upper bound on the way."""
+def solve(problem: Problem, functions: int, sweeps: int, candidates: int, seed: int) -> float:
+    """Grow a basis and refine it, printing the upper bound on the way; the last one."""
     rng, basis, begun = np.random.default_rng(seed), Basis(problem), time.perf_counter()
 
+    def energy() -> float:
+        return float(basis.states()[0][0]) + 0.5 * problem.dimensions
+
     def show(what: str) -> None:
-        energy = basis.states()[0][0] + 0.5 * problem.dimensions
-        print(f"{what:>14}  {energy:.10f}  {time.perf_counter() - begun:6.0f} s", flush=True)
+        print(f"{what:>14}  {energy():.10f}  {time.perf_counter() - begun:6.0f} s", flush=True)
 
     for tried in range(1, functions + 1):
         basis.improve(drawn(basis, rng, candidates))
@@ -176,6 +178,7 @@ def solve(problem: Problem, functions: int, sweeps: int, candidates: int, seed: 
             near = basis.widths[place] * np.exp(0.2 * rng.standard_normal((candidates // 2, len(problem.pairs))))
             basis.improve(np.concatenate([near, drawn(basis, rng, candidates - len(near))]), place)
         show(f"sweep {sweep}")
+    return energy()
 
 
 def main() -> None:
