@@ -230,13 +230,15 @@ def _axis_words(view: View, axis: str) -> str:
 def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator) -> list[DriftField]:
     """Drift of particle 0 on a line (1D) or plane, the others where the walkers x (B, N, D) and a climb find them most likely.
 
-    The plane is xy for traps and xz (y = 0) where there are nuclei. The walkers are the solver's; places and drift are those
-    of the user's coordinates.
+    The plane is xy for traps and xz (y = 0) where there are nuclei. Where no direction is another it goes through the origin,
+    particle 0 and its nearest neighbour. The walkers are the solver's; places and drift are those of the user's coordinates.
     """
     dim = system.dimensions
     place = outward(system, most_likely(net, system, x, generator))
     x = outward(system, x)
     nuclei = system.nuclei()
+    if nuclei is None and system.isotropic and dim > 2 and system.particles > 1:
+        place = turned(place)
     # for nuclei z comes first: the axis of the molecule lies flat in a figure
     plane = (0,) if dim == 1 else (2, 0) if nuclei is not None else (0, 1)
     names = ["xyz"[a] if dim <= 3 else f"x{a + 1}" for a in plane]
@@ -264,6 +266,15 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: 
     vectors = outward(system, v)[:, 0, list(plane)].cpu().numpy().reshape(*shape, len(plane))
     log_psi = value.cpu().numpy().reshape(shape)
     return [DriftField("".join(names), tuple(axes), vectors, log_psi, 0, place.cpu().numpy())]
+
+
+def turned(place: Tensor) -> Tensor:
+    """A configuration (N, D) turned about the origin: particle 0 on the axis x, its nearest neighbour in the plane xy."""
+    nearest = 1 + int((place[1:] - place[0]).norm(dim=1).argmin())
+    frame, corner = torch.linalg.qr(place[[0, nearest]].mT, mode="complete")
+    signs = torch.ones(place.shape[1], dtype=place.dtype, device=place.device)
+    signs[:2] = torch.where(corner.diagonal() < 0, -1.0, 1.0)
+    return torch.matmul(place, frame * signs)
 
 
 def most_likely(net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator) -> Tensor:

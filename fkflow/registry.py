@@ -36,6 +36,7 @@ from fkflow.systems import bosons, harmonic, molecules, wells  # noqa: E402
 _BUILT_IN: tuple[type[System], ...] = (
     harmonic.Harmonic,
     harmonic.Chain,
+    harmonic.Moshinsky,
     wells.Quartic,
     wells.DoubleWell,
     wells.Morse,
@@ -49,6 +50,7 @@ _BUILT_IN: tuple[type[System], ...] = (
     molecules.HeHPlus,
     molecules.HMinus,
     bosons.Bosons,
+    bosons.Bosons3D,
 )
 
 

@@ -1,4 +1,4 @@
-"""Bosons in two dimensions with a Gaussian pair repulsion (Mujal et al., PRA 96 043614, 2017)."""
+"""Bosons with a Gaussian pair repulsion, in two dimensions (Mujal et al., PRA 96 043614, 2017) and in three."""
 
 from __future__ import annotations
 
@@ -42,38 +42,44 @@ class Bosons(System):
         return float(g)
 
     def potential(self, x: Tensor) -> Tensor:
-        """Trap and pair energy of x (B, N, 2) → (B,)."""
+        """Trap and pair energy of x (B, N, D) → (B,)."""
         trap = 0.5 * self.omega**2 * x.square().sum(dim=(-2, -1))
         # the whole square of pairs rather than an index of i < j: no index tensor to move to the device
         squares = (x.unsqueeze(-2) - x.unsqueeze(-3)).square().sum(-1)
         overlap = (squares * (-1 / self.s**2)).exp().tril(-1).sum(dim=(-2, -1))
-        return trap + self.g / (math.pi * self.s**2) * overlap
+        return trap + self.g / math.pow(math.pi * self.s**2, self.dimensions / 2) * overlap
 
     def reference(self) -> Reference | None:
         """Closed form without interaction, else the table, else the radial equation for two; None beyond.
 
-        Exact scaling: E(omega, g, s) = omega E(1, g, s √omega).
+        Exact scaling: E(omega, g, s) = omega E(1, g omega^(D/2−1), s √omega).
         """
         if self.g == 0 or self.particles == 1:
-            return Reference(self.particles * self.omega, 0.0, references.CLOSED_FORM)
-        s = self.s * math.sqrt(self.omega)
-        found = references.bosons(self.particles, self.g, s)
-        if found is None and self.particles == 2 and (level := _two(self.g, s)):
-            found = Reference(1 + level.energy, level.error, "radial equation on a spectral grid")
+            return Reference(0.5 * self.dimensions * self.particles * self.omega, 0.0, references.CLOSED_FORM)
+        g, s = self._at_unit_frequency()
+        found = references.bosons(self.particles, self.dimensions, g, s)
+        if found is None and self.particles == 2 and (level := _two(self.dimensions, g, s)):
+            energy = 0.5 * self.dimensions + level.energy
+            found = Reference(energy, level.error, "radial equation on a spectral grid")
         if found is None or self.omega == 1:
             return found
-        source = f"{found.source}; scaled from omega = 1, s = {s:.6g}"
+        strength = "" if self.dimensions == 2 else f"g = {g:.6g}, "
+        source = f"{found.source}; scaled from omega = 1, {strength}s = {s:.6g}"
         return Reference(self.omega * found.energy, self.omega * found.error, source)
 
     def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
         """Gaussians without interaction, from the radial equation for two, else None."""
         if self.g == 0 or self.particles == 1:
-            return densities.trap((self.omega, self.omega), group, name, points)
-        level = _two(self.g, self.s * math.sqrt(self.omega)) if self.particles == 2 else None
+            return densities.trap((self.omega,) * self.dimensions, group, name, points)
+        level = _two(self.dimensions, *self._at_unit_frequency()) if self.particles == 2 else None
         if level is None:
             return None
         scaled = tuple(math.sqrt(self.omega) * x for x in points)
-        return self.omega * densities.two_in_a_trap(level, group, name, scaled)
+        return math.pow(self.omega, self.dimensions / 2) * densities.two_in_a_trap(level, group, name, scaled)
+
+    def _at_unit_frequency(self) -> tuple[float, float]:
+        """g and s of the same system in units in which the trap's frequency is 1."""
+        return self.g * math.pow(self.omega, self.dimensions / 2 - 1), self.s * math.sqrt(self.omega)
 
     def published(self) -> tuple[Reference, ...]:
         """Upper bounds by diagonalisation in a finite basis, scaled as `reference` is."""
@@ -81,15 +87,29 @@ class Bosons(System):
         return () if bound is None else (Reference(self.omega * bound.energy, self.omega * bound.error, bound.source),)
 
 
+class Bosons3D(Bosons):
+    """Bosons in a round 3D trap, V = ½ omega² Σ r_i² + Σ_{i<j} g/(π s²)^(3/2) exp(−r_ij²/s²).
+
+    A system of its own rather than a parameter of the other, whose results are compared by their parameters.
+    """
+
+    key: ClassVar[str] = "bosons3d"
+    dimensions: ClassVar[int] = 3
+
+    def published(self) -> tuple[Reference, ...]:
+        """None in three dimensions."""
+        return ()
+
+
 @lru_cache(maxsize=256)
-def _two(g: float, s: float) -> Level | None:
-    """Two bosons at omega = 1: the centre of mass holds energy 1, the rest is a well in ρ = r_12/√2."""
-    height = g / (math.pi * s**2)
+def _two(dimensions: int, g: float, s: float) -> Level | None:
+    """Two bosons at omega = 1: the centre of mass holds energy D/2, the rest is a well in ρ = r_12/√2."""
+    height = g / math.pow(math.pi * s**2, dimensions / 2)
 
     def well(rho: np.ndarray) -> np.ndarray:
         return 0.5 * rho**2 + height * np.exp(-2 * (rho / s) ** 2)
 
     try:
-        return radial_ground_state(well, dimensions=2, feature=s)
+        return radial_ground_state(well, dimensions, feature=s)
     except ArithmeticError:
         return None

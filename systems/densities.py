@@ -52,18 +52,32 @@ def coupled(covariance: Array, group: str, points: Array) -> Array:
 
 
 def two_in_a_trap(relative: Level, group: str, name: str, points: tuple[Array, ...]) -> Array:
-    """Two particles in a round 2D trap of frequency 1, the ground state of ρ = r_12/√2 given.
+    """Two particles in a round trap of frequency 1 in two or three dimensions, the ground state of ρ = r_12/√2 given.
 
-    x_1 = (R + ρ)/√2 with R the centre of mass, a Gaussian: the density of one is an average over ρ and its angle.
+    x_1 = (R + ρ)/√2 with R the centre of mass, a Gaussian: the density of one is an average over ρ and its direction.
     """
+    dim = relative.dimensions
     if group == "pair":
-        return 0.5 * relative.density(points[0] / math.sqrt(2))
+        return math.pow(0.5, dim / 2) * relative.density(points[0] / math.sqrt(2))
     r = points[0] if name == "r" else np.hypot(*points)
     rho, shares = relative.quadrature()
-    cosines = np.cos(2 * math.pi * (np.arange(ANGLES) + 0.5) / ANGLES)
+    around = {2: _around_a_circle, 3: _around_a_sphere}[dim]
     flat = np.ravel(r)
     density = np.empty_like(flat)
     for k, one in enumerate(flat):
-        exponents = 2 * one**2 + rho[:, None] ** 2 - 2 * math.sqrt(2) * one * rho[:, None] * cosines
-        density[k] = 2 / math.pi * (shares @ np.exp(-exponents).mean(1))
+        density[k] = math.pow(2 / math.pi, dim / 2) * (shares @ around(one, rho))
     return density.reshape(np.shape(r))
+
+
+def _around_a_circle(r: float, rho: Array) -> Array:
+    """exp(−|√2 r − ρ|²) averaged over the directions of ρ in a plane, for its lengths (n,)."""
+    cosines = np.cos(2 * math.pi * (np.arange(ANGLES) + 0.5) / ANGLES)
+    exponents = 2 * r**2 + rho[:, None] ** 2 - 2 * math.sqrt(2) * r * rho[:, None] * cosines
+    return np.asarray(np.exp(-exponents).mean(1))
+
+
+def _around_a_sphere(r: float, rho: Array) -> Array:
+    """The same in space: exp(−2r² − ρ²) sinh(z)/z with z = 2√2 r ρ, written so that nothing overflows."""
+    twice = 4 * math.sqrt(2) * r * rho
+    flattened = np.divide(-np.expm1(-twice), twice, out=np.ones_like(twice), where=twice > 0)
+    return np.asarray(np.exp(-((math.sqrt(2) * r - rho) ** 2)) * flattened)

@@ -1,4 +1,4 @@
-"""Harmonic systems: a trap of any dimension and a chain of coupled oscillators, both in closed form."""
+"""Harmonic systems in closed form: a trap of any dimension, a chain of coupled oscillators, the Moshinsky atom."""
 
 from __future__ import annotations
 
@@ -114,3 +114,57 @@ class Chain(System):
         shapes = np.cos(math.pi / n * np.outer(np.arange(n) + 0.5, np.arange(n)))
         shapes /= np.linalg.norm(shapes, axis=0)
         return densities.coupled(shapes / (2 * np.array(self.modes())) @ shapes.T, group, points[0])
+
+
+class Moshinsky(System):
+    """Particles in a round trap, each pair coupled by a spring (Moshinsky, Am. J. Phys. 36 52, 1968).
+
+    V = ½ omega² Σ r_i² + ½ kappa Σ_{i<j} r_ij²; kappa > 0 attracts, kappa < 0 repels, and binds above −omega²/N.
+    """
+
+    key: ClassVar[str] = "moshinsky"
+    isotropic: ClassVar[bool] = True
+    separable: ClassVar[bool] = True
+
+    particles: int = Field(4, ge=1, le=1024, description="number of particles N")
+    dimensions: int = Field(3, ge=1, le=64, description="dimensions D of space")
+    omega: float = Field(1.0, ge=SMALLEST, le=LARGEST, description="trap frequency")
+    kappa: float = Field(1.0, description="stiffness of the spring between two, above -omega^2/N; negative repels")
+
+    @field_validator("kappa", mode="before")
+    @classmethod
+    def _check_bound(cls, value: Any, info: ValidationInfo) -> float:
+        n, omega = info.data.get("particles"), info.data.get("omega")
+        number = type(value) in (int, float) and abs(value) <= LARGEST
+        # the squares of the relative frequencies stay those of a frequency that is allowed
+        bound = n is None or omega is None or not number or omega**2 + n * value >= SMALLEST**2
+        if not number or not bound:
+            least = "-omega^2/N" if n is None or omega is None else f"-omega^2/N = {-(omega**2) / n:.6g}"
+            raise ValueError(
+                f"it must be a number above {least}, where the repulsion is as strong as the trap, and at most {LARGEST:g}"
+            )
+        return float(value)
+
+    def relative_frequency(self) -> float:
+        """√(omega² + N kappa), that of all motion relative to the centre of mass."""
+        return math.sqrt(self.omega**2 + self.particles * self.kappa)
+
+    def potential(self, x: Tensor) -> Tensor:
+        """Trap and springs of x (B, N, D) → (B,); Σ_{i<j} r_ij² is N times the squares about the centre of mass."""
+        apart = (x - x.mean(-2, keepdim=True)).square().sum(dim=(-2, -1))
+        return 0.5 * self.omega**2 * x.square().sum(dim=(-2, -1)) + 0.5 * self.particles * self.kappa * apart
+
+    def reference(self) -> Reference:
+        """E0 = ½ D (omega + (N − 1) √(omega² + N kappa))."""
+        relative = (self.particles - 1) * self.relative_frequency()
+        return Reference(0.5 * self.dimensions * (self.omega + relative), 0.0, CLOSED_FORM)
+
+    def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
+        """Gaussians, as of free particles in another trap.
+
+        Along an axis a particle has the variance (1/omega + (N − 1)/Ω)/2N, the distance of two 1/Ω, Ω the relative frequency.
+        """
+        relative = frequency = self.relative_frequency()
+        if group == "density":
+            frequency = self.particles / (1 / self.omega + (self.particles - 1) / relative)
+        return densities.trap((frequency,) * self.dimensions, group, name, points)

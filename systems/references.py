@@ -46,6 +46,19 @@ _BOSONS = {
     (6, 15.0, 0.5): (14.170426, 2e-5, _DIAGONALISED),
 }
 
+_GAUSSIANS = "correlated Gaussians, an upper bound converged to its error: scripts/correlated_gaussians.py"
+
+#: the same in three dimensions; that of two bosons is solved when asked for
+_BOSONS_3D = {
+    (3, 1.0, 0.5): (4.64545451, 1e-8, _GAUSSIANS),
+    (3, 5.0, 0.5): (5.03908181, 1e-8, _GAUSSIANS),
+    (3, 15.0, 0.5): (5.49847868, 1e-8, _GAUSSIANS),
+    (3, 50.0, 0.5): (6.00509971, 2e-8, _GAUSSIANS),
+    (4, 1.0, 0.5): (6.28650544, 1e-8, _GAUSSIANS),
+    (4, 5.0, 0.5): (7.02961102, 5e-8, _GAUSSIANS),
+    (4, 15.0, 0.5): (7.8642716, 4e-7, _GAUSSIANS),
+}
+
 MUJAL = "Mujal et al., PRA 96 043614 (2017): diagonalisation, an upper bound that is not converged for N > 2"
 #: particles → (g/2, energy) at s = 1/2, omega = 1, in the digits printed
 _MUJAL = {
@@ -106,9 +119,9 @@ def same(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=MATCH, abs_tol=MATCH)
 
 
-def bosons(particles: int, g: float, s: float) -> Reference | None:
-    """Tabulated energy of 2D Gaussian bosons at omega = 1, or None."""
-    for (n, g_table, s_table), entry in _BOSONS.items():
+def bosons(particles: int, dimensions: int, g: float, s: float) -> Reference | None:
+    """Tabulated energy of Gaussian bosons in two or three dimensions at omega = 1, or None."""
+    for (n, g_table, s_table), entry in (_BOSONS if dimensions == 2 else _BOSONS_3D).items():
         if n == particles and same(g, g_table) and same(s, s_table):
             return Reference(*entry)
     return None

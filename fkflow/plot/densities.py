@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib import colormaps
@@ -33,6 +33,8 @@ LINE_CUT, MAP_CUT = 1e-3, 3e-2
 QUANTITY = {"density": "one-body density", "pair": "pair distribution"}
 #: what the densities of one picture are called, and about how many points show the projected one
 VARIATIONAL, PROJECTED, EXACT, POINTS = "variational |ψ|²", "projected |φ₀|²", "exact", 50
+#: part of a density's maximum that the error of its innermost bin may be; bins that hold too few samples are drawn as one
+UNSURE = 0.1
 #: cells over which a map is smoothed before contours are drawn
 SMOOTHING = 1.5
 
@@ -79,6 +81,7 @@ class _Kind:
 
 
 def _draw_line(result: Result, ax: Axes, histogram: Histogram, colour: str) -> None:
+    histogram = _sure_about_the_centre(histogram, result.dimensions)
     axis = histogram.axes[0]
     found = [_Kind(VARIATIONAL, histogram.values, histogram.errors, colour)]
     if histogram.projected is not None and histogram.projected_errors is not None:
@@ -101,6 +104,40 @@ def _draw_line(result: Result, ax: Axes, histogram: Histogram, colour: str) -> N
         # a distance counts from 0, however few samples the first bins hold
         ax.set_xlim(axis.edges[0 if axis.edges[0] == 0 else seen[0]], axis.edges[seen[-1] + 1])
     lowest.set_xlabel(label(axis.long_name, axis.unit))
+
+
+def _sure_about_the_centre(histogram: Histogram, dimensions: int) -> Histogram:
+    """A radial density whose innermost bins, few samples in small shells, are joined until their error is small enough."""
+    (axis,) = histogram.axes
+    if axis.name not in ("r", "rho"):
+        return histogram
+    shells = np.diff(axis.edges ** (dimensions if axis.name == "r" else 2))
+    errors = histogram.errors
+    if histogram.projected_errors is not None:
+        errors = np.fmax(errors, histogram.projected_errors)
+    most = UNSURE * np.nanmax(histogram.values - errors, initial=0.0)
+    # the errors of neighbours are independent, or nearly
+    joined = np.sqrt(np.cumsum((shells * np.nan_to_num(errors)) ** 2)) / np.cumsum(shells)
+    # bins without a sample have no error, however little is known of them
+    drawn = histogram.values if histogram.projected is None else np.fmin(histogram.values, histogram.projected)
+    count = 1 + int(np.argmax((np.cumsum(drawn) > 0) & (joined <= most)))
+    shares = shells[:count] / shells[:count].sum()
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.append(shares @ values[:count], values[count:])
+
+    def error(values: np.ndarray) -> np.ndarray:
+        return np.append(np.linalg.norm(shares * values[:count]), values[count:])
+
+    return replace(
+        histogram,
+        axes=(replace(axis, edges=np.append(axis.edges[0], axis.edges[count:])),),
+        values=mean(histogram.values),
+        errors=error(histogram.errors),
+        projected=None if histogram.projected is None else mean(histogram.projected),
+        projected_errors=None if histogram.projected_errors is None else error(histogram.projected_errors),
+        exact=None if histogram.exact is None else mean(histogram.exact),
+    )
 
 
 def _curves(ax: Axes, x: np.ndarray, found: list[_Kind]) -> None:

@@ -25,6 +25,8 @@ from fkflow.results import DriftField, Result
 
 #: how far below its maximum log |psi|^2 is still shown
 DEPTH = 12.0
+#: part of the picture's width beyond which a particle does not count as in its plane
+OFF_PLANE = 0.02
 
 
 def drift(result: Result, ax: Axes, name: str | None = None) -> None:
@@ -116,7 +118,15 @@ def _finish_plane(result: Result, ax: Axes, field: DriftField) -> None:
     others = _others(field)
     columns = [column(axis, index, others.shape[1]) for index, axis in enumerate(field.axes)]
     mark_nuclei(result, ax, field.axes)
-    mark_particles(ax, others[:, columns], "other particles" if len(others) > 1 else "other particle")
+    # the moved particle keeps its other coordinates, but for the plane y = 0 of nuclei
+    height = np.delete(field.positions[field.moved], columns) if result.nuclei is None else 0.0
+    away = np.linalg.norm(np.delete(others, columns, axis=1) - height, axis=1)
+    off = away > OFF_PLANE * (first.edges[-1] - first.edges[0])
+    inside, outside = others[~off][:, columns], others[off][:, columns]
+    mark_particles(ax, inside, "other particles" if len(inside) > 1 else "other particle")
+    mark_particles(
+        ax, outside, "particles off the plane" if len(outside) > 1 else "particle off the plane", hollow=True
+    )
     plane(ax, first, second)
     # the map ends at the outermost points, not at the edges of their cells
     ax.set_xlim(first.centres[0], first.centres[-1])

@@ -86,10 +86,12 @@ def mark_nuclei(result: Result, ax: Axes, axes: tuple[Axis, ...]) -> None:
     ax.plot(*places, "P", color="black", markersize=7, markeredgecolor="white", label="nuclei", linestyle="none")
 
 
-def mark_particles(ax: Axes, places: np.ndarray, words: str) -> None:
-    """Mark particles (n, 2) that stand still in a plane."""
-    if len(places):
-        ax.plot(*places.T, "o", color=ORANGE, markersize=9, markeredgecolor="white", label=words, linestyle="none")
+def mark_particles(ax: Axes, places: np.ndarray, words: str, *, hollow: bool = False) -> None:
+    """Mark particles (n, 2) that stand still in a plane, as rings where they only seem to be in it."""
+    if not len(places):
+        return
+    face, edge = ("none", ORANGE) if hollow else (ORANGE, "white")
+    ax.plot(*places.T, "o", markersize=9, markerfacecolor=face, markeredgecolor=edge, label=words, linestyle="none")
 
 
 def legend_on_map(ax: Axes) -> None:

@@ -50,6 +50,11 @@ GROUND_STATES = {
         lambda x: -3 * x.cosh().log().sum((1, 2)),
         lambda x: -3 * x.tanh(),
     ),
+    "moshinsky": (
+        find("moshinsky")(particles=3, dimensions=2, omega=1.0, kappa=1.0),
+        lambda x: -x.square().sum((1, 2)) + 1.5 * x.mean(1).square().sum(1),
+        lambda x: -2 * x + x.mean(1, keepdim=True),
+    ),
     "hydrogen": (find("h")(), lambda x: -x.norm(dim=-1).sum(1), lambda x: -x / x.norm(dim=-1, keepdim=True)),
 }
 

@@ -25,6 +25,12 @@ KNOWN = [
     ("bosons", {"particles": 2}),
     ("bosons", {"particles": 2, "omega": 4.0, "s": 0.25}),
     ("bosons", {"particles": 3, "g": 0.0}),
+    ("bosons3d", {"particles": 2}),
+    ("bosons3d", {"particles": 2, "g": 40.0, "omega": 4.0, "s": 0.25}),
+    ("bosons3d", {"particles": 3, "g": 0.0}),
+    ("moshinsky", {}),
+    ("moshinsky", {"particles": 5, "dimensions": 1, "kappa": -0.1}),
+    ("moshinsky", {"particles": 3, "dimensions": 2, "omega": 2.0, "kappa": 3.0}),
     ("h", {}),
     ("molecule", {"electrons": 1, "nuclei": [{"position": [0.0, 0.0, 0.0], "charge": 3.0}]}),
 ]
@@ -61,7 +67,7 @@ def test_they_are_normalised_in_the_bins_of_a_run(key: str, parameters: dict) ->
     assert found
 
 
-@pytest.mark.parametrize("key", ["he", "h2", "h2plus", "bosons"])
+@pytest.mark.parametrize("key", ["he", "h2", "h2plus", "bosons", "bosons3d"])
 def test_what_is_not_known_is_not_made_up(key: str) -> None:
     system = find(key)()
     assert all(system.exact_density(v.group, v.name, *[np.ones(3)] * len(v.axes)) is None for v in views(system))
@@ -135,3 +141,44 @@ def test_two_bosons_against_finite_differences() -> None:
     plane = bosons.exact_density("density", "xy", np.array([[0.3], [1.0]]), np.array([0.4, 0.0]))
     assert plane[0, 0] == pytest.approx(float(bosons.exact_density("density", "r", np.array([0.5]))[0]))
     assert plane.shape == (2, 2)
+
+
+def test_two_bosons_in_space_against_finite_differences() -> None:
+    """The relative motion with u = ρ φ on a grid; then the moments of one particle, and its density at the centre."""
+    points, reach = 6000, 9.0
+    rho = np.arange(1, points) * reach / points
+    h = rho[1] - rho[0]
+    height = 0.5 * rho**2 + 15 / (math.pi * 0.25) ** 1.5 * np.exp(-2 * (rho / 0.5) ** 2)
+    _, vectors = eigh_tridiagonal(height + 1 / h**2, np.full(points - 2, -0.5 / h**2), select="i", select_range=(0, 0))
+    share = vectors[:, 0] ** 2
+    bosons = find("bosons3d")(particles=2)
+    pair = bosons.exact_density("pair", "r", math.sqrt(2) * rho)
+    # ρ = r/√2: the same share in 4π r² dr = 4π 2^(3/2) ρ² dρ
+    assert np.abs(4 * math.pi * 2**1.5 * rho**2 * h * pair - share).max() < 1e-5 * share.max()
+    r = np.linspace(0, 8, 2001)
+    one = bosons.exact_density("density", "r", r)
+    weight = 4 * math.pi * r**2 * (r[1] - r[0]) * one
+    second, fourth = (share @ rho**2, share @ rho**4)
+    # x = (R + ρ)/√2 with independent directions: ⟨R²⟩ = 3/2, ⟨R⁴⟩ = 15/4, ⟨(R·ρ)²⟩ = ⟨R²⟩⟨ρ²⟩/3
+    assert weight @ r**2 == pytest.approx((1.5 + second) / 2, rel=1e-5)
+    assert weight @ r**4 == pytest.approx((3.75 + 5 * second + fourth) / 4, rel=1e-5)
+    assert one[0] == pytest.approx((2 / math.pi) ** 1.5 * (share @ np.exp(-(rho**2))), rel=1e-5)
+
+
+def test_the_moshinsky_atom_against_its_matrix() -> None:
+    """Variances from the matrix of force constants; the twin: springs a tenth stiffer."""
+    n, omega, kappa = 5, 0.8, -0.1
+    stiffness = omega**2 * np.eye(n) + kappa * (n * np.eye(n) - np.ones((n, n)))
+    values, vectors = np.linalg.eigh(stiffness)
+    covariance = vectors @ np.diag(0.5 / np.sqrt(values)) @ vectors.T
+    apart = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    r = np.linspace(0, 20, 4001)
+    shells = 4 * math.pi * r**2 * (r[1] - r[0])
+
+    def variances(stiffer: float) -> list[float]:
+        atom = find("moshinsky")(particles=n, omega=omega, kappa=stiffer * kappa)
+        densities = (atom.exact_density(group, "r", r) for group in ("density", "pair"))
+        return [float(shells @ (density * r**2)) / 3 for density in densities]
+
+    assert variances(1.0) == pytest.approx([covariance[0, 0], apart], rel=1e-9)
+    assert all(wrong > 1.05 * right for wrong, right in zip(variances(1.1), (covariance[0, 0], apart), strict=True))

@@ -21,6 +21,7 @@ from fkflow.observables import (
     drift_fields,
     most_likely,
     trajectories,
+    turned,
     views,
 )
 from fkflow.registry import find
@@ -345,6 +346,26 @@ def test_the_field_is_the_slope_of_log_psi() -> None:
     assert np.allclose(slopes[1:-1, 1:-1], field.vectors[1:-1, 1:-1], rtol=1e-6, atol=1e-8)
     # the most likely place is where the others stand: log ψ is highest near the moved particle's own
     assert field.log_psi.max() == pytest.approx(0.0, abs=2.0)
+
+
+def test_a_round_trap_in_space_is_cut_through_two_neighbours() -> None:
+    """The turned configuration is as likely, its distances are the same, and two of it are in the plane of the picture."""
+    system = find("bosons3d")(particles=5)
+    place = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = turned(place)
+    assert torch.allclose(torch.cdist(found, found), torch.cdist(place, place))
+    assert torch.allclose(found.norm(dim=1), place.norm(dim=1))
+    nearest = 1 + int(torch.cdist(place, place)[0, 1:].argmin())
+    assert torch.allclose(found[[0, 0, nearest], [1, 2, 2]], torch.zeros(3, dtype=torch.float64), atol=1e-12)
+    assert found[0, 0] > 0 and found[nearest, 1] > 0
+    net = build(system, explore(system), "auto", 6, 1, 0)
+    (field,) = drift_fields(net, system, walkers(system, 300), torch.Generator().manual_seed(0))
+    assert np.sum(np.abs(field.positions[:, 2]) < 1e-12) >= 2
+    # the twin: an oval trap is left as it is
+    oval = SYSTEMS["oval 3D"]
+    net = build(oval, explore(oval), "auto", 6, 1, 0)
+    (field,) = drift_fields(net, oval, walkers(oval, 300), torch.Generator().manual_seed(0))
+    assert (np.abs(field.positions[:, 2]) > 1e-12).all()
 
 
 def test_the_most_likely_place(hydrogenic, gaussian) -> None:

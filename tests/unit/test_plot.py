@@ -352,6 +352,56 @@ def test_a_projected_density_wider_than_the_variational_one_is_seen(tmp_path, wr
     assert left < -2.5 and right > 2.5
 
 
+def test_the_centre_of_a_radial_density_is_drawn_as_far_as_it_is_known(tmp_path, write_run, made_up):
+    """Small shells hold few samples: the innermost are joined until they say something, the others are as they are."""
+    r = Axis("r", "bohr", "r", np.linspace(0, 4, 41))
+    shells = 4 * np.pi / 3 * np.diff(r.edges**3)
+    exact = np.exp(-(r.centres**2)) / np.pi**1.5
+    errors = np.sqrt(exact / (2e4 * shells))
+    noise = np.random.default_rng(1).standard_normal(len(errors))
+    made = Histogram(
+        "density", "r", (r,), "4 pi r^2 dr", exact + errors * noise, errors, "1/bohr^3", "density", exact=exact
+    )
+    measurement = dataclasses.replace(made_up.measurement(), histograms=[made])
+    run = write_run(tmp_path / "result.h5", measurement=measurement)
+    ax = drawn(run, "density_r")
+    line, known = (next(one for one in ax.lines if one.get_label() == words) for words in (VARIATIONAL, EXACT))
+    count = 1 + len(r.centres) - len(line.get_xdata())
+    assert 2 <= count <= 6
+    assert np.array_equal(line.get_ydata()[1:], made.values[count:])
+    assert line.get_xdata()[0] == pytest.approx(r.edges[count] / 2)
+    (band,) = (c for c in ax.collections if isinstance(c, PolyCollection))
+    half = 0.5 * np.ptp(band.get_paths()[0].vertices[band.get_paths()[0].vertices[:, 0] == line.get_xdata()[0], 1])
+    joined = shells[:count] @ made.values[:count] / shells[:count].sum()
+    assert line.get_ydata()[0] == pytest.approx(joined)
+    assert half == pytest.approx(np.sqrt(((shells * errors)[:count] ** 2).sum()) / shells[:count].sum())
+    assert half < 0.11 * made.values.max() < errors[0]
+    assert known.get_ydata()[0] == pytest.approx(shells[:count] @ exact[:count] / shells[:count].sum())
+    # the twin: along a line no bin is smaller than the others, and none is joined
+    along = dataclasses.replace(made, axes=(dataclasses.replace(r, name="x"),), name="x", measure="dx")
+    measurement = dataclasses.replace(measurement, histograms=[along])
+    ax = drawn(write_run(tmp_path / "result.h5", measurement=measurement), "density_x")
+    assert any(np.array_equal(one.get_ydata(), made.values) for one in ax.lines)
+
+
+def test_particles_off_the_plane_are_rings(tmp_path, write_run, made_up):
+    measurement = made_up.measurement()
+    (field, _) = measurement.drift
+    held = np.array([[0.1, 0.2, 0.3], [0.5, 0.2, 0.0], [0.5, 1.2, 0.0], [0.5, -0.8, 1.0]])
+    measurement = dataclasses.replace(measurement, drift=[dataclasses.replace(field, positions=held)])
+    run = write_run(tmp_path / "result.h5", measurement=measurement)
+    # no nuclei: the plane is that of the moved particle, y = 0.2
+    ax = drawn(dataclasses.replace(run, nuclei=None), "drift_xz")
+    marks = {line.get_label(): line for line in ax.lines if line.get_marker() == "o"}
+    assert set(marks) == {"other particle", "particles off the plane"}
+    assert len(marks["other particle"].get_xdata()) == 1 and len(marks["particles off the plane"].get_xdata()) == 2
+    assert (
+        marks["particles off the plane"].get_markerfacecolor()
+        == "none"
+        != marks["other particle"].get_markerfacecolor()
+    )
+
+
 def test_a_map_shows_the_variational_density(projected):
     """There is no room for two: the projected one is in the file."""
     ax = drawn(projected(), "density_xz")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.linalg import eigh_tridiagonal
 
-from fkflow.systems.references import _BOSONS
+from fkflow.registry import find
+from fkflow.systems.references import _BOSONS, _BOSONS_3D
 from fkflow.systems.solvers import radial_ground_state
 
 
@@ -97,3 +101,34 @@ def test_it_is_fast() -> None:
     start = time.process_time()
     radial_ground_state(two_bosons(16, 0.5), 2, feature=0.5)
     assert time.process_time() - start < 0.5
+
+
+def correlated_gaussians():
+    """The script that made the table of bosons in space."""
+    path = Path(__file__).resolve().parents[2] / "scripts" / "correlated_gaussians.py"
+    spec = importlib.util.spec_from_file_location("correlated_gaussians", path)
+    assert spec is not None and spec.loader is not None
+    sys.modules["correlated_gaussians"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("particles", "dimensions", "energy", "functions", "above"),
+    [
+        (2, 2, _BOSONS[2, 15.0, 0.5][0], 24, 2e-8),
+        (2, 3, find("bosons3d")(particles=2).reference().energy, 24, 2e-8),
+        # exact diagonalisation, another method
+        (3, 2, _BOSONS[3, 15.0, 0.5][0], 60, 2e-4),
+        (3, 3, _BOSONS_3D[3, 15.0, 0.5][0], 60, 1e-5),
+    ],
+)
+def test_correlated_gaussians_come_down_to_the_energy(
+    particles: int, dimensions: int, energy: float, functions: int, above: float
+) -> None:
+    script = correlated_gaussians()
+    found = script.solve(script.Problem(particles, dimensions, 15.0, 0.5), functions, 0, 24, 0)
+    assert -2e-9 < found - energy < above
+    # the twin: another range is another energy
+    other = script.solve(script.Problem(particles, dimensions, 15.0, 0.45), 12, 0, 24, 0)
+    assert abs(other - energy) > 5e-3

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from fkflow.registry import find, systems
 from fkflow.system import System
-from fkflow.systems.bosons import Bosons
-from fkflow.systems.harmonic import Chain, Harmonic
+from fkflow.systems.bosons import Bosons, Bosons3D
+from fkflow.systems.harmonic import Chain, Harmonic, Moshinsky
 from fkflow.systems.molecules import H2, H2Plus, HeHPlus, Molecule
 from fkflow.systems.wells import DoubleWell, MexicanHat, Morse, PoschlTeller, Quartic
 
@@ -41,9 +41,14 @@ def chain(system: Chain, x: np.ndarray) -> float:
 
 def bosons(system: Bosons, x: np.ndarray) -> float:
     trap = 0.5 * system.omega**2 * np.sum(x**2)
-    strength = system.g / (math.pi * system.s**2)
+    strength = system.g / (math.sqrt(math.pi) * system.s) ** x.shape[1]
     pairs = itertools.combinations(x, 2)
     return trap + sum(strength * math.exp(-(math.dist(a, b) ** 2) / system.s**2) for a, b in pairs)
+
+
+def moshinsky(system: Moshinsky, x: np.ndarray) -> float:
+    springs = sum(0.5 * system.kappa * math.dist(a, b) ** 2 for a, b in itertools.combinations(x, 2))
+    return 0.5 * system.omega**2 * np.sum(x**2) + springs
 
 
 def coulomb(system: System, x: np.ndarray) -> float:
@@ -77,6 +82,9 @@ THREE_CENTRES = Molecule(
         (MexicanHat(), lambda s, x: 2 * ((x[0, 0] ** 2 + x[0, 1] ** 2) / 4 - 1) ** 2),
         (Bosons(), bosons),
         (Bosons(particles=3, g=2.0, s=1.3, omega=0.4), bosons),
+        (Bosons3D(particles=3, g=2.0, s=1.3, omega=0.4), bosons),
+        (Moshinsky(), moshinsky),
+        (Moshinsky(particles=3, dimensions=2, omega=0.7, kappa=-0.1), moshinsky),
         (H2(), coulomb),
         (H2Plus(), coulomb),
         (HeHPlus(), coulomb),
@@ -128,12 +136,12 @@ def test_isotropy(system: System) -> None:
 @pytest.mark.parametrize("system", DEFAULTS, ids=KEYS)
 def test_separable_traps_have_a_harmonic_centre_of_mass(system: System) -> None:
     if not system.separable:
-        assert system.key not in ("harmonic", "bosons")
+        assert system.key not in ("harmonic", "bosons", "bosons3d", "moshinsky")
         return
     x = configurations(system)
     shift = torch.full((1, 1, system.dimensions), 0.3, dtype=x.dtype)
     work = system.potential(x + shift) - system.potential(x)
-    omega = np.array(system.frequencies()) if isinstance(system, Harmonic) else np.full(2, system.omega)
+    omega = np.array(system.frequencies()) if isinstance(system, Harmonic) else np.full(x.shape[-1], system.omega)
     expected = ((x.numpy().sum(1) * 0.3 + 0.5 * system.particles * 0.09) * omega**2).sum(-1)
     np.testing.assert_allclose(work.numpy(), expected, rtol=1e-10)
 
@@ -187,6 +195,16 @@ def protons(*separation: float, charge: float = 1.0) -> list[dict]:
         (Bosons(particles=2), 2.715321216, 1e-9),
         (Bosons(particles=4, omega=4.0, s=0.25), 4 * 7.6272098, 4e-7),
         (Bosons(particles=2, omega=0.25, s=1.0), 0.25 * 2.715321216, 1e-9),
+        # lengths double at a quarter of the frequency: g = 15 there is 30 here
+        (Bosons3D(particles=3, g=30.0, omega=0.25, s=1.0), 0.25 * 5.49847868, 3e-9),
+        (Bosons3D(), 7.8642716, 4e-7),
+        (Bosons3D(particles=5, g=0, omega=2.0), 15.0, 0),
+        (Bosons3D(particles=1), 1.5, 0),
+        (Moshinsky(particles=1, omega=3.0), 4.5, 0),
+        (Moshinsky(particles=5, dimensions=2, omega=2.0, kappa=1.0), 2.0 + 4 * 3.0, 0),
+        (Moshinsky(particles=3, omega=1.0, kappa=-0.25), 1.5 * (1 + 2 * 0.5), 0),
+        # two in one dimension: the relative motion has the force constant omega² + 2 kappa
+        (Moshinsky(particles=2, dimensions=1, kappa=4.0), 0.5 * (1.0 + 3.0), 0),
     ],
 )
 def test_reference(system: System, energy: float, error: float) -> None:
@@ -197,7 +215,10 @@ def test_reference(system: System, energy: float, error: float) -> None:
     assert len(reference.source) > 8 and "same" not in reference.source
 
 
-@pytest.mark.parametrize("system", [H2(R=1.7), Bosons(particles=8), Bosons(g=15.1), THREE_CENTRES])
+@pytest.mark.parametrize(
+    "system",
+    [H2(R=1.7), Bosons(particles=8), Bosons(g=15.1), Bosons3D(particles=8), Bosons3D(g=15.1), THREE_CENTRES],
+)
 def test_unknown_energies_have_no_reference(system: System) -> None:
     assert system.reference() is None
 
@@ -206,6 +227,7 @@ def test_unknown_energies_have_no_reference(system: System) -> None:
     "system",
     [
         Bosons(particles=2, g=7.3, s=0.31, omega=2.2),
+        Bosons3D(particles=2, g=7.3, s=0.31, omega=2.2),
         Quartic(a=-3.0),
         DoubleWell(height=5.0),
         MexicanHat(height=0.3, a=3.0),
@@ -223,6 +245,28 @@ def test_solved_pairs_scale() -> None:
     two = Bosons(particles=2, g=3.3, s=0.9 / 2, omega=4.0).reference()
     assert one is not None and two is not None
     assert two.energy == pytest.approx(4 * one.energy, rel=1e-12)
+
+
+def test_weak_repulsion_in_space_is_perturbation_theory() -> None:
+    """E = N D/2 + g N(N−1)/2 (π (s² + 2))^(−3/2) + O(g²): two from the radial equation, three from correlated Gaussians."""
+    s = 0.5
+
+    def first_order(particles: int, g: float) -> float:
+        return 1.5 * particles + g * particles * (particles - 1) / 2 * (math.pi * (s**2 + 2)) ** -1.5
+
+    shifts = {}
+    for g in (1e-3, 1e-2):
+        reference = Bosons3D(particles=2, g=g, s=s).reference()
+        assert reference is not None
+        shifts[g] = reference.energy - first_order(2, g)
+    assert shifts[1e-3] < 0 and abs(shifts[1e-3]) < 1e-3 * (first_order(2, 1e-3) - 3)
+    # what is left is of second order
+    assert shifts[1e-2] == pytest.approx(100 * shifts[1e-3], rel=0.01)
+    three, two = (Bosons3D(particles=n, g=1.0, s=s).reference() for n in (3, 2))
+    assert three is not None and two is not None
+    assert two.energy < first_order(2, 1.0) and three.energy < first_order(3, 1.0)
+    # three pairs, each screened a little by the third
+    assert 3 * (two.energy - 3) > three.energy - 4.5 > 0.97 * 3 * (two.energy - 3)
 
 
 def test_molecules_have_nuclei_and_units() -> None:
@@ -251,6 +295,13 @@ def test_parameters_make_the_same_system(system: System) -> None:
         (Morse, {"depth": 0.1, "a": 1.0}),
         (Bosons, {"g": -1.0}),
         (Bosons, {"s": 0.0}),
+        (Bosons3D, {"g": -1.0}),
+        (Moshinsky, {"kappa": -0.25}),
+        (Moshinsky, {"kappa": -0.0625, "particles": 16}),
+        (Moshinsky, {"kappa": -0.5, "omega": 1.0}),
+        (Moshinsky, {"kappa": 1e7}),
+        (Moshinsky, {"kappa": True}),
+        (Moshinsky, {"omega": [1.0, 1.0, 1.0]}),
         (H2, {"R": 0.0}),
         (Molecule, {"electrons": 3}),
         (Molecule, {"nuclei": []}),
