@@ -105,6 +105,13 @@ class System(BaseModel):
         """Point charges whose Coulomb singularities V has; None for smooth potentials."""
         return None
 
+    def pair(self, r: Tensor) -> Tensor | None:
+        """Energy of two particles at the distances r (any shape), with what is singular of it as r → 0: a cusp or a hard core.
+
+        V must contain it for every pair; the network then has the factor that cancels it. None: pairs meet smoothly.
+        """
+        return None
+
     def parameters(self) -> dict[str, Any]:
         """The recipe parameters (by the recipe's own key names) with their values."""
         return self.model_dump(by_alias=True)
