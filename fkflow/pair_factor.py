@@ -18,10 +18,10 @@ from fkflow.system import System
 
 Array = np.ndarray
 
-#: healing length b in natural lengths: f' is that of log u times 1/(1 + (r/b)²)
+#: healing length b in natural lengths: f' is that of log u times exp(−½(r/b)²)
 HEALING = 2.0
 #: the same as a share of the first distance where u has a node, if any (two particles alone are then bound)
-BEFORE_NODE = 0.2
+BEFORE_NODE = 0.15
 #: shortest and longest distance of the table in natural lengths, its nodes per factor e, and steps from node to node
 SHORTEST, LONGEST, NODES, STEPS = 1e-7, 1e3, 100, 4
 #: r²v inside which nothing ever comes so close, and beyond which, far out, f has healed long before
@@ -79,10 +79,10 @@ def pair_factor(system: System, length: float, healing: float = HEALING) -> Pair
     if len(slope) < len(t):
         t = t[: len(slope)]
         healing = min(healing, BEFORE_NODE * math.exp(t[-1]))
-    # with s = log r: df/ds = p h and its derivative, h = 1/(1 + (r/b)²)
+    # by t = log r: df/dt = p h and its derivative
     square = (np.exp(t) / healing) ** 2
-    heal = 1 / (1 + square)
-    slope, bend = slope * heal, (bend - 2 * slope * square * heal) * heal
+    heal = np.exp(-0.5 * square)
+    slope, bend = slope * heal, (bend - slope * square) * heal
     # the trapezoidal rule with its end correction: fourth order, four steps to a node
     growth = step / 2 * (slope[1:] + slope[:-1]) + step**2 / 12 * (bend[:-1] - bend[1:])
     f = np.concatenate([[0.0], np.cumsum(growth)])

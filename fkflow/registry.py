@@ -31,7 +31,7 @@ def _from_checkout(package: str, folder: str) -> None:
 _from_checkout("fkflow.systems", "systems")
 _from_checkout("fkflow.recipes", "runs")
 
-from fkflow.systems import bosons, harmonic, molecules, pairs, wells  # noqa: E402
+from fkflow.systems import bosons, harmonic, helium, molecules, pairs, wells  # noqa: E402
 
 _BUILT_IN: tuple[type[System], ...] = (
     harmonic.Harmonic,
@@ -49,6 +49,7 @@ _BUILT_IN: tuple[type[System], ...] = (
     molecules.HeHPlus,
     molecules.HMinus,
     bosons.Bosons,
+    helium.Helium,
     pairs.Hooke,
     pairs.Ions,
     pairs.Calogero,
