@@ -106,9 +106,10 @@ class System(BaseModel):
         return None
 
     def pair(self, r: Tensor) -> Tensor | None:
-        """Energy of two particles at the distances r (any shape), with what is singular of it as r → 0: a cusp or a hard core.
+        """Energy of two particles at the distances r (any shape), where they repel each other without bound as r → 0.
 
-        V must contain it for every pair; the network then has the factor that cancels it. None: pairs meet smoothly.
+        V must contain it for every pair; the network then has the cusp, or the hard core, that cancels it (`pair_factor`).
+        None: particles meet smoothly.
         """
         return None
 
