@@ -161,7 +161,9 @@ class _Check:
         if not isinstance(energy, Tensor) or energy.shape != r.shape:
             raise self.wrong("pair(r) must give a torch tensor of the shape of r, the energies of two particles")
         if self.system.nuclei() is not None or len(set(userfile.masses(self.system))) > 1:
-            raise self.wrong("pair(r) is for particles of one mass without nuclei(), whose electrons have their cusp already")
+            raise self.wrong(
+                "pair(r) is for particles of one mass without nuclei(), whose electrons have their cusp already"
+            )
 
     def alone(self, together: Tensor, apart: Tensor, scale: float) -> None:
         """The same configurations in other batches have the same energies."""

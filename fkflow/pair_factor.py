@@ -1,7 +1,7 @@
 """The factor Π_{i<j} e^{f(r_ij)} of ψ that cancels what is singular where two particles meet: cusps and hard cores.
 
-u = e^f starts as the two-particle state of energy 0, u'' + (D − 1) u'/r = v(r) u for particles of mass 1 and the energy v(r) of a
-pair. That says how ψ bends or vanishes as r → 0: f ~ q r/(D − 1) for v = q/r, λ log r for λ(λ − 1)/r², −2√(q/r) for q/r³.
+u = e^f starts as the two-particle state of energy 0, u'' + (D − 1) u'/r = v(r) u for particles of mass 1 and the energy v(r)
+of a pair. That says how ψ bends or vanishes as r → 0: f ~ q r/(D − 1) for v = q/r, λ log r for λ(λ − 1)/r², −2√(q/r) for q/r³.
 Beyond the natural length f heals to a constant: what is left for the network is smooth.
 """
 

@@ -67,7 +67,11 @@ def series(particles: int, dimensions: int) -> tuple[float, float, float]:
     three = cubic.square() * (w[:, None, None] * w[:, None] * w)
     second = -(three / (omega[:, None, None] + omega[:, None] + omega)).sum() / 48
     second = second - (torch.einsum("ijj,j->i", cubic, w).square() * w.square()).sum() / 32
-    return float(energy(x, dimensions)), float(omega.sum()) / 2, float(first + second) + rotation(x, modes, omega, dimensions)
+    return (
+        float(energy(x, dimensions)),
+        float(omega.sum()) / 2,
+        float(first + second) + rotation(x, modes, omega, dimensions),
+    )
 
 
 def rotation(x: torch.Tensor, modes: torch.Tensor, omega: torch.Tensor, dimensions: int) -> float:

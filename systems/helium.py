@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import Field
 
 from fkflow.system import Reference, System
+
+from .pairs import sum_of_pairs
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 HBAR2_OVER_MASS = 12.12
 #: depth (K) and distance (Å) of the minimum
 DEPTH, MINIMUM = 10.97, 2.9695
-#: A*, α*, β*, C6, C8, C10, D
-HEIGHT, ALPHA, BETA, C6, C8, C10, RANGE = 1.89635353e5, 10.70203539, -1.90740649, 1.34687065, 0.41308398, 0.17060159, 1.4088
+#: A*, α*, β*; C6, C8, C10; D
+HEIGHT, ALPHA, BETA = 1.89635353e5, 10.70203539, -1.90740649
+C6, C8, C10 = 1.34687065, 0.41308398, 0.17060159
+RANGE = 1.4088
 #: the sine that is added from x = ζ1 to ζ2: its height, ζ1 and ζ2
 RIPPLE, RIPPLE_FROM, RIPPLE_TO = 0.0026, 1.003535949, 1.454790369
 
@@ -33,7 +36,7 @@ def lm2m2(r: Tensor) -> Tensor:
     x = r / MINIMUM
     inverse = 1 / x.square()
     attraction = inverse**3 * (C6 + inverse * (C8 + inverse * C10))
-    damping = torch.where(x < RANGE, (-((RANGE / x).clamp_min(1.0) - 1).square()).exp(), torch.ones_like(x))
+    damping = (-((RANGE / x).clamp_min(1.0) - 1).square()).exp()
     reduced = HEIGHT * (-ALPHA * x + BETA * x.square()).exp() - damping * attraction
     phase = 2 * math.pi * ((x - RIPPLE_FROM) / (RIPPLE_TO - RIPPLE_FROM)).clamp(0, 1) - math.pi / 2
     return DEPTH * (reduced + RIPPLE * (phase.sin() + 1))
@@ -58,24 +61,23 @@ class Helium(System):
     particles: int = Field(3, ge=3, le=64, description="number of atoms N")
 
     def pair(self, r: Tensor) -> Tensor:
-        """LM2M2."""
+        """LM2M2 (K) of the distances r (Å)."""
         return lm2m2(r)
 
     def potential(self, x: Tensor) -> Tensor:
         """Energy of all pairs of x (B, N, 3) and of the trap of the centre of mass → (B,)."""
         trap = 0.5 * self.particles * self.mass * HOLD**2 * x.mean(-2).square().sum(-1) - 1.5 * HOLD
-        first, second = torch.triu_indices(self.particles, self.particles, 1, device=x.device)
-        apart = (x[..., first, :] - x[..., second, :]).square().sum(-1).sqrt()
-        energy: Tensor = trap + lm2m2(apart).sum(-1)
-        return energy
+        return trap + sum_of_pairs(lm2m2, x)
 
     def start(self, walkers: int, generator: Generator) -> Tensor:
         """Atoms spread over the cluster, none inside the core of another."""
-        n = self.particles
-        x = torch.randn(walkers, n, 3, generator=generator, dtype=torch.float64) * self.length
-        first, second = torch.triu_indices(n, n, 1)
+        import torch  # a recipe is read without it
+
+        x = self.length * torch.randn(walkers, self.particles, 3, generator=generator, dtype=torch.float64)
+        first, second = torch.triu_indices(self.particles, self.particles, 1)
         nearest = (x[:, first] - x[:, second]).norm(dim=-1).amin(1)
-        return x * (APART / nearest).clamp_min(1.0)[:, None, None]
+        spread: Tensor = x * (APART / nearest).clamp_min(1.0)[:, None, None]
+        return spread
 
     def reference(self) -> Reference | None:
         """The trimer from the literature."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import ConfigDict, Field
 
 from fkflow.system import Reference, System
 
+from . import references
 from .harmonic import LARGEST, SMALLEST
 from .references import CLOSED_FORM
 from .solvers import Level, radial_ground_state
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 
 #: distance, in oscillator lengths, below which a repulsion is taken as constant in the radial equation
 SHORTEST = 1e-9
+
+
+def sum_of_pairs(energy: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Σ_{i<j} energy(r_ij) (…) of x (…, N, D)."""
+    # the whole square of pairs: no index tensor to move to the device; its diagonal, which is left out, is kept from r = 0
+    squares = (x.unsqueeze(-2) - x.unsqueeze(-3)).square().sum(-1) + x.new_ones(x.shape[-2]).diag()
+    return energy(squares.sqrt()).tril(-1).sum(dim=(-2, -1))
 
 
 class Repelling(System):
@@ -40,10 +48,7 @@ class Repelling(System):
     def potential(self, x: Tensor) -> Tensor:
         """Trap and pair energy of x (B, N, D) → (B,)."""
         trap = 0.5 * self.omega**2 * x.square().sum(dim=(-2, -1))
-        first, second = torch.triu_indices(self.particles, self.particles, 1, device=x.device)
-        apart = (x[..., first, :] - x[..., second, :]).square().sum(-1).sqrt()
-        energy: Tensor = trap + self.pair(apart).sum(-1)
-        return energy
+        return trap + sum_of_pairs(self.pair, x)
 
     def reference(self) -> Reference | None:
         """Closed form for one, the radial equation for two, None beyond."""
@@ -83,9 +88,16 @@ class Ions(Repelling):
         """Coulomb energy."""
         return self.charge**2 / r
 
+    def reference(self) -> Reference | None:
+        """For more than two ions of much charge the series of a crystal: E(omega, q) = omega E(1, q omega^(−1/4))."""
+        if self.particles <= 2:
+            return super().reference()
+        found = references.crystal(self.particles, self.dimensions, self.charge * self.omega**-0.25)
+        return found and Reference(self.omega * found.energy, self.omega * found.error, found.source)
+
 
 class Hooke(Repelling):
-    """Hooke's atom: two electrons (a singlet) in a harmonic trap in place of a nucleus, V = ½ omega² Σ r_i² + 1/r_12."""
+    """Hooke's atom: two electrons (a singlet) in a harmonic trap, V = ½ omega² Σ r_i² + 1/r_12."""
 
     key: ClassVar[str] = "hooke"
     energy_unit: ClassVar[str] = "hartree"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.special import ivp, iv, k0, k1
+from scipy.special import iv, ivp, k0, k1
 from torch import Tensor
 
 from fkflow.checks import check
@@ -86,7 +86,9 @@ def test_the_equation_of_two(name: str) -> None:
     scale = energy(r).abs() + slope.square()
     assert ((bend + slope.square() + (dimensions - 1) / r * slope - energy(r)).abs() < 1e-5 * scale).all()
     # the twin: another strength
-    assert ((bend + slope.square() + (dimensions - 1) / r * slope - 1.1 * energy(r)).abs() > 0.02 * energy(r).abs()).all()
+    assert (
+        (bend + slope.square() + (dimensions - 1) / r * slope - 1.1 * energy(r)).abs() > 0.02 * energy(r).abs()
+    ).all()
 
 
 def test_lengths_are_those_of_the_system() -> None:
