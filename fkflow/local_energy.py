@@ -7,7 +7,6 @@ from torch import Tensor
 
 from fkflow.gradients import path_samples
 from fkflow.networks import LogPsi
-from fkflow.pair_factor import meets
 from fkflow.parallel import each, fitting
 from fkflow.system import System
 
@@ -39,14 +38,9 @@ def local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
     return fitting(psi, lambda chunk: torch.cat(each(energies, x.split(max(1, chunk // 2)))))
 
 
-def singular(system: System) -> bool:
-    """Whether V has singularities, near which the third derivatives of log ψ are large."""
-    return system.nuclei() is not None or meets(system)
-
-
 def path_count(system: System) -> int:
-    """Paths that `path_local_energy` sends from each walker: a whole frame, in pairs of opposite ones near singularities."""
-    return system.particles * system.dimensions * (2 if singular(system) else 1)
+    """Paths that `path_local_energy` sends from each walker: a whole frame, in pairs of opposite ones near nuclei."""
+    return system.particles * system.dimensions * (1 if system.nuclei() is None else 2)
 
 
 def path_local_energy(
@@ -55,9 +49,9 @@ def path_local_energy(
     """E_L (B,) at x (B, N, D) as A/T of one-step Girsanov paths in a whole orthogonal frame, dt → 0: no second derivative.
 
     A whole frame leaves no trace noise; what is left is of order √dt, random in sign, hence pairs of opposite paths where
-    singularities make the third derivatives large. 1.2 to 5 times as fast as `local_energy`, with a bias of order dt = 1e-9.
+    nuclei make the third derivatives large. 1.2 to 5 times as fast as `local_energy`, with a bias of order dt = 1e-9.
     """
-    pairs = singular(system)
+    pairs = system.nuclei() is not None
     return path_samples(
         psi,
         system,
