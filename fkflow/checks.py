@@ -81,6 +81,7 @@ class _Check:
         x = self.own_start()
         near = self.normal(TRIED) * (getattr(system, "length", None) or 1.0) if x is None else x[:TRIED]
         self.call(near[:7])
+        self.pair()
         self.held(near)
         landscape = self.explored()
         self.walkers = outward(solved(system), landscape.start(STARTED, self.generator)) if x is None else x
@@ -146,6 +147,23 @@ class _Check:
             raise self.wrong("potential(x) gives other values for the same x: it must not be random nor remember")
         parts = torch.cat([self.value(x[:1].clone()), self.value(x[1:3].clone()), self.value(x[3:].clone())])
         self.alone(value, parts, scale)
+
+    def pair(self) -> None:
+        """What pair(r) gives is energies of the distances r, of particles that are alike."""
+        r = torch.ones(2, 3, dtype=torch.float64)
+        try:
+            energy = self.system.pair(r)
+        except Exception as error:
+            told = userfile.told(error, userfile.place_of(type(self.system)))
+            raise self.wrong(f"pair(r) of r {tuple(r.shape)} raises {told}") from None
+        if energy is None:
+            return
+        if not isinstance(energy, Tensor) or energy.shape != r.shape:
+            raise self.wrong("pair(r) must give a torch tensor of the shape of r, the energies of two particles")
+        if self.system.nuclei() is not None or len(set(userfile.masses(self.system))) > 1:
+            raise self.wrong(
+                "pair(r) is for particles of one mass without nuclei(), whose electrons have their cusp already"
+            )
 
     def alone(self, together: Tensor, apart: Tensor, scale: float) -> None:
         """The same configurations in other batches have the same energies."""
@@ -320,14 +338,21 @@ class _Check:
     def meeting(self, length: float) -> None:
         """What V does where two particles meet."""
         n = self.system.particles
+        # in the user's coordinates
+        length = length / math.sqrt(userfile.masses(self.system)[0])
+        distances = length * 0.5 ** torch.arange(4, HALVINGS, dtype=torch.float64)
+        known = self.system.pair(distances)
         for i, j in itertools.islice(_pairs(n), 3):
             x = self.walkers[:1].clone()
             apart = self.normal(1)[0, 0]
             apart = apart / apart.norm()
             near = []
-            for halving in range(4, HALVINGS):
-                x[0, j] = x[0, i] + length * 2.0**-halving * apart
+            for distance in distances:
+                x[0, j] = x[0, i] + distance * apart
                 near.append(float(self.value(x)[0].detach()))
+            if known is not None:
+                self.as_told(distances, near, known)
+                return
             change = [b - a for a, b in itertools.pairwise(near[-6:])]
             if near[-1] == -math.inf or all(b < 1.3 * a < 0 for a, b in itertools.pairwise(change)):
                 raise self.wrong(
@@ -339,6 +364,15 @@ class _Check:
                     "V grows without bound where two particles meet: the network has no cusp for it, which costs accuracy"
                 )
                 return
+
+    def as_told(self, distances: Tensor, near: list[float], known: Tensor) -> None:
+        """V grows where two particles meet as pair(r) says."""
+        change, told = near[-1] - near[-6], float(known[-1] - known[-6])
+        if abs(change - told) > 1e-3 * max(abs(change), abs(told)) + _scale(self.value(self.walkers)):
+            raise self.wrong(
+                f"V changes by {change:.3g} where two particles approach each other from {distances[-6]:.3g} to "
+                f"{distances[-1]:.3g}, not by {told:.3g} as pair(r) says"
+            )
 
     def charges(self, nuclei: Nuclei) -> None:
         """V has the singularities of the charges that nuclei() gives, and of two electrons, and no other factor."""

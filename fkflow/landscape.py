@@ -20,6 +20,8 @@ from fkflow.system import Nuclei, System
 ANHARMONIC = 2.0
 #: values a descent must stay below the largest of
 MEMORY = 6
+#: distances in natural lengths between which V of particles that only attract each other does not change any more
+FAR = 1e3, 1e4
 #: minima kept times their coordinates: many particles have very many, all alike
 KEPT = 512
 
@@ -32,7 +34,8 @@ class Landscape:
     centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima found. widths: (m, d, d) with ψ² ≈ a Gaussian
     of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
     (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V is its own harmonic
-    approximation, so that a Gaussian is the exact ground state.
+    approximation, so that a Gaussian is the exact ground state. loose: nothing but their attraction holds the particles
+    together, so that ψ falls exponentially far out.
     """
 
     length: float
@@ -42,6 +45,7 @@ class Landscape:
     covariance: Tensor
     centre_of_mass: Tensor
     harmonic: bool
+    loose: bool = False
 
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
@@ -114,7 +118,16 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     values, vectors = torch.linalg.eigh(force)
     com = (vectors * values.clamp_min(1e-6 / length**4).sqrt()) @ vectors.T
     harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
-    return Landscape(length, centre, minima, widths, covariance, com, harmonic)
+    loose = system.separable and n > 1 and is_loose(system, lowest, length, generator)
+    return Landscape(length, centre, minima, widths, covariance, com, harmonic, loose)
+
+
+def is_loose(system: System, minimum: Tensor, length: float, generator: torch.Generator) -> bool:
+    """Whether V no longer rises when the particles part, their centre of mass at rest."""
+    apart = torch.randn(64, *minimum.shape, generator=generator, dtype=torch.float64)
+    apart = length * (apart - apart.mean(1, keepdim=True))
+    near, far = (system.potential(minimum.mean(0) + scale * apart) for scale in FAR)
+    return bool(((far - near).abs() < 1e-3 / length**2).all())
 
 
 def given_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:

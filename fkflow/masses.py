@@ -88,6 +88,10 @@ class Scaled(System):
         """None: charges have cusps for the mass 1 only."""
         return None
 
+    def pair(self, r: Tensor) -> Tensor | None:
+        """That of the system, of distances in these coordinates; particles that meet have one mass."""
+        return self.own.pair(r / self.root(r))
+
     def root(self, like: Tensor) -> Any:
         """√m: one number where all are equal, else a tensor (N, 1) where `like` is, kept there."""
         given = masses(self.own)

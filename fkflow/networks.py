@@ -19,6 +19,7 @@ from fkflow.landscape import Landscape
 from fkflow.logpsi import LogPsi, affine, mlp
 from fkflow.molecular import MolecularNet
 from fkflow.pair_drift import PairDrift
+from fkflow.pair_factor import PairFactor, pair_factor
 from fkflow.system import System
 
 __all__ = ["GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SymmetricNet", "build"]
@@ -50,9 +51,10 @@ class GenericNet(LogPsi):
     centre: Tensor
     whiten: Tensor
 
-    def __init__(self, landscape: Landscape, hidden: int, layers: int) -> None:
+    def __init__(self, landscape: Landscape, hidden: int, layers: int, meeting: PairFactor | None = None) -> None:
         super().__init__()
         d = landscape.centre.numel()
+        self.meeting = meeting
         self.register_buffer("centre", landscape.centre.reshape(-1).clone())
         # Whitening z = W (x − c): unit variance of ψ² in the Gaussian approximation.
         self.register_buffer("whiten", landscape.whitening())
@@ -69,6 +71,8 @@ class GenericNet(LogPsi):
     def forward(self, x: Tensor) -> Tensor:
         z = (x.flatten(1) - self.centre) @ self.whiten
         value = -0.5 * affine(z, self.root.mT).square().sum(-1) + self.net(z).squeeze(-1)
+        if self.meeting is not None:
+            value = value + self.meeting(x)
         return value if self.log_tails is None else value + tails(z.square(), self.log_tails.exp())
 
 
@@ -91,8 +95,18 @@ class SymmetricNet(LogPsi):
     own_exponents: Tensor
     heights: Tensor
 
-    def __init__(self, landscape: Landscape, hidden: int, layers: int, *, isotropic: bool, separable: bool) -> None:
+    def __init__(
+        self,
+        landscape: Landscape,
+        hidden: int,
+        layers: int,
+        *,
+        isotropic: bool,
+        separable: bool,
+        meeting: PairFactor | None = None,
+    ) -> None:
         super().__init__()
+        self.meeting = meeting
         n, dim = landscape.centre.shape
         self.particles, self.dimensions = n, dim
         self.isotropic, self.separable = isotropic, separable and n > 1
@@ -112,7 +126,7 @@ class SymmetricNet(LogPsi):
             landscape.relative_covariance() * n / (n - 1) if self.separable else landscape.one_body_covariance()
         )
         own, com = 0.5 * torch.linalg.inv(covariance / scale), landscape.centre_of_mass * scale
-        soft = not (landscape.harmonic or self.separable)
+        soft = landscape.loose or not (landscape.harmonic or self.separable)
         self.own_root = nn.Parameter(self._root(own * GAUSSIAN_SHARE if soft else own))
         self.com_root = nn.Parameter(self._root(com)) if self.separable else None
         weights = [(1 - GAUSSIAN_SHARE) * float(own.diagonal().mean()), FAINT]
@@ -146,6 +160,7 @@ class SymmetricNet(LogPsi):
         return -0.5 * affine(y, root.mT).square().sum((1, 2))
 
     def forward(self, x: Tensor) -> Tensor:
+        met = None if self.meeting is None else self.meeting(x)
         x = (x - self.centre) / self.length
         if self.com_root is not None:
             mean = x.mean(1, keepdim=True)
@@ -173,6 +188,8 @@ class SymmetricNet(LogPsi):
         second = silu(self._pair_layer(hidden, particle, pair))
         # what is linear in the pairs is summed over them first
         pairs = self.pair_readout(second.sum(1)).squeeze(-1) + (pair.sum(1) * self.jastrow).sum(-1)
+        if met is not None:
+            pairs = pairs + met
         return value + self.readout(particle).sum((1, 2)) + pairs
 
     def _pair_layer(self, hidden: Tensor, particle: Tensor, pair: Tensor) -> Tensor:
@@ -208,9 +225,16 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
             assert positions is not None and charges is not None
             net: LogPsi | PairDrift = MolecularNet(positions, charges, system.particles, hidden, layers)
         elif kind == "symmetric":
-            net = SymmetricNet(landscape, hidden, layers, isotropic=system.isotropic, separable=system.separable)
+            net = SymmetricNet(
+                landscape,
+                hidden,
+                layers,
+                isotropic=system.isotropic,
+                separable=system.separable,
+                meeting=pair_factor(system, landscape.length),
+            )
         elif kind == "generic":
-            net = GenericNet(landscape, hidden, layers)
+            net = GenericNet(landscape, hidden, layers, pair_factor(system, landscape.length))
         else:
             # log ψ = −y²/(4 variance): its drift is −y/(2 variance)
             variance = float(landscape.one_body_covariance().diagonal().mean()) / landscape.length**2

@@ -31,7 +31,7 @@ def _from_checkout(package: str, folder: str) -> None:
 _from_checkout("fkflow.systems", "systems")
 _from_checkout("fkflow.recipes", "runs")
 
-from fkflow.systems import bosons, harmonic, molecules, wells  # noqa: E402
+from fkflow.systems import bosons, harmonic, helium, molecules, pairs, wells  # noqa: E402
 
 _BUILT_IN: tuple[type[System], ...] = (
     harmonic.Harmonic,
@@ -51,6 +51,11 @@ _BUILT_IN: tuple[type[System], ...] = (
     molecules.HMinus,
     bosons.Bosons,
     bosons.Bosons3D,
+    helium.Helium,
+    pairs.Hooke,
+    pairs.Ions,
+    pairs.Calogero,
+    pairs.Dipoles,
 )
 
 

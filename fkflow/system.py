@@ -106,6 +106,14 @@ class System(BaseModel):
         """Point charges whose Coulomb singularities V has; None for smooth potentials."""
         return None
 
+    def pair(self, r: Tensor) -> Tensor | None:
+        """Energy of two particles at the distances r (any shape), where they repel each other without bound as r → 0.
+
+        V must contain it for every pair; the network then has the cusp, or the hard core, that cancels it (`pair_factor`).
+        None: particles meet smoothly.
+        """
+        return None
+
     def parameters(self) -> dict[str, Any]:
         """The recipe parameters (by the recipe's own key names) with their values."""
         return self.model_dump(by_alias=True)

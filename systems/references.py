@@ -113,6 +113,23 @@ _MOLECULES: dict[tuple[int, tuple[float, ...]], tuple[tuple[float | None, float,
     ),
 }
 
+#: (particles, dimensions) → E_cl, ½ Σ ω_i, E_2 of ions in a trap of frequency 1, by scripts/crystals.py
+_CRYSTALS = {
+    (3, 2): (3.120125735, 3.090770275, 0.035815604),
+    (4, 2): (5.827176588, 4.371645779, 0.018094172),
+    (5, 2): (9.280126643, 5.654378537, -0.163746646),
+    (6, 2): (13.355867128, 6.939539287, 0.119500546),
+    (7, 2): (17.995430999, 8.408215389, 0.094770923),
+    (8, 2): (23.296088604, 9.807419524, -0.101636609),
+    (3, 3): (3.120125735, 3.590770275, -0.204559324),
+    (4, 3): (5.669644725, 5.069168115, -0.294931133),
+    (5, 3): (8.910031354, 6.387868057, -0.938880985),
+    (6, 3): (12.639072762, 7.925316276, -0.632984357),
+    (8, 3): (21.864286931, 10.609153270, -1.590230850),
+}
+#: charge at a trap frequency of 1 below which ions are far from a crystal
+CRYSTAL = 8.0
+
 
 def same(a: float, b: float) -> bool:
     """Whether two parameters are the same number within `MATCH`."""
@@ -135,6 +152,19 @@ def mujal(particles: int, g: float, s: float) -> Reference | None:
         if same(g, 2 * half):
             return Reference(energy, 1e-8, MUJAL)
     return None
+
+
+def crystal(particles: int, dimensions: int, charge: float) -> Reference | None:
+    """Energy of ions in a trap of frequency 1 as q^(4/3) E_cl + ½ Σ ω_i + q^(−4/3) E_2, or None.
+
+    Its error is the size of the last term, larger than what two ions, whose energy is known, leave.
+    """
+    if charge < CRYSTAL or (particles, dimensions) not in _CRYSTALS:
+        return None
+    classical, harmonic, anharmonic = _CRYSTALS[particles, dimensions]
+    scale = charge ** (4 / 3)
+    energy = scale * classical + harmonic + anharmonic / scale
+    return Reference(energy, abs(anharmonic) / scale, "crystal: minimum, zero-point energy and first anharmonic term")
 
 
 def molecule(electrons: int, nuclei: Nuclei) -> Reference | None:

@@ -60,6 +60,10 @@ CASES = {
     "hydrogen": (find("h")(), lambda: -0.5, 3e-4, 1e-4),
     "helium": (find("he")(), lambda: -2.903724377, 3e-3, 1e-3),
     "h2+": (find("h2plus")(R=2.0), lambda: -0.602634214, 1e-3, 3e-4),
+    "Hooke's atom": (find("hooke")(omega=0.5), lambda: 2.0, 1e-3, 3e-4),
+    "calogero": (find("calogero")(particles=3, lambda_=1.5), lambda: 6.0, 3e-3, 1e-3),
+    "dipoles": (find("dipoles")(dipole=2.0), lambda: 3.6092724251, 1e-3, 3e-4),
+    "two ions": (find("ions")(particles=2, charge=1.0), lambda: 3.0, 1e-3, 3e-4),
 }
 
 
@@ -97,6 +101,14 @@ def test_the_moshinsky_atom() -> None:
     after, error = true_energy(net, system, state.walkers.x, unit)
     assert abs(z_score(after, error, exact)) < 4 and error < 1e-3
     assert abs(z_score(after, error, other.reference().energy)) > 20
+
+
+def test_without_its_cusp_a_network_does_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same training of Hooke's atom, with the factor that cancels 1/r and without it."""
+    system = find("hooke")(omega=0.5)
+    with_cusp = solved(system, 1e-3, iterations=40).variational.local_energy_std
+    monkeypatch.setattr("fkflow.networks.pair_factor", lambda system, length: None)
+    assert solved(system, 1e-3, iterations=40).variational.local_energy_std > 3 * with_cusp
 
 
 @pytest.mark.parametrize("omega", [0.2, 5.0])

@@ -11,6 +11,7 @@ import torch
 
 from fkflow.errors import NumericalError
 from fkflow.landscape import balance_length, descend, distinct, explore, potential_hessian
+from fkflow.masses import solved
 from fkflow.registry import find
 from fkflow.system import System
 
@@ -74,6 +75,16 @@ def test_a_harmonic_trap_is_itself(omega: float) -> None:
     # a particle relative to the centre of mass of three: 2/3 of that
     assert torch.allclose(land.relative_covariance(), torch.eye(2, dtype=torch.float64) / (3 * omega))
     assert torch.allclose(land.centre_of_mass, omega * torch.eye(2, dtype=torch.float64))
+
+
+def test_what_holds_itself_together_is_loose() -> None:
+    """Nothing holds the atoms of a helium cluster but each other; bosons are in a trap."""
+    land = explore(solved(find("helium")()))
+    assert land.loose and not land.harmonic
+    # the trap of the centre of mass: frequency 0.2 K in coordinates of mass 1
+    assert torch.allclose(land.centre_of_mass, 0.2 * torch.eye(3, dtype=torch.float64), rtol=1e-6)
+    for name in ("bosons", "harmonic", "ions", "chain", "poschl_teller"):
+        assert not explore(find(name)()).loose
 
 
 def test_an_anisotropic_trap() -> None:

@@ -31,6 +31,7 @@ LAYERS = (
         "logpsi",
         "molecular",
         "pair_drift",
+        "pair_factor",
         "networks",
         "paths",
         "sampling",

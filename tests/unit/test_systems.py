@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from scipy.integrate import solve_ivp
 
 from fkflow.registry import find, systems
 from fkflow.system import System
 from fkflow.systems.bosons import Bosons, Bosons3D
 from fkflow.systems.harmonic import Chain, Harmonic, Moshinsky
+from fkflow.systems.helium import HBAR2_OVER_MASS, HOLD, Helium, lm2m2
 from fkflow.systems.molecules import H2, H2Plus, HeHPlus, Molecule
+from fkflow.systems.pairs import Calogero, Dipoles, Hooke, Ions
 from fkflow.systems.wells import DoubleWell, MexicanHat, Morse, PoschlTeller, Quartic
 
 DEFAULTS = [system() for system in systems().values()]
@@ -51,6 +54,27 @@ def moshinsky(system: Moshinsky, x: np.ndarray) -> float:
     return 0.5 * system.omega**2 * np.sum(x**2) + springs
 
 
+def repelling(system: System, x: np.ndarray, energy) -> float:
+    return 0.5 * system.omega**2 * np.sum(x**2) + sum(energy(math.dist(a, b)) for a, b in itertools.combinations(x, 2))
+
+
+def aziz_slaman(r: float) -> float:
+    """LM2M2 for one distance, line by line as printed."""
+    x = r / 2.9695
+    damping = math.exp(-((1.4088 / x - 1) ** 2)) if x < 1.4088 else 1.0
+    v = 189635.353 * math.exp(-10.70203539 * x - 1.90740649 * x * x)
+    v -= damping * (1.34687065 / x**6 + 0.41308398 / x**8 + 0.17060159 / x**10)
+    first, last = 1.003535949, 1.454790369
+    if first <= x <= last:
+        v += 0.0026 * (math.sin(2 * math.pi * (x - first) / (last - first) - math.pi / 2) + 1)
+    return 10.97 * v
+
+
+def helium(system: System, x: np.ndarray) -> float:
+    held = 0.5 * len(x) / 12.12 * 0.2**2 * np.sum(x.mean(0) ** 2) - 0.3
+    return held + sum(aziz_slaman(math.dist(a, b)) for a, b in itertools.combinations(x, 2))
+
+
 def coulomb(system: System, x: np.ndarray) -> float:
     nuclei = system.nuclei()
     charges = [*zip(nuclei.positions, nuclei.charges, strict=True), *((r, -1.0) for r in x)]
@@ -85,6 +109,12 @@ THREE_CENTRES = Molecule(
         (Bosons3D(particles=3, g=2.0, s=1.3, omega=0.4), bosons),
         (Moshinsky(), moshinsky),
         (Moshinsky(particles=3, dimensions=2, omega=0.7, kappa=-0.1), moshinsky),
+        (Hooke(omega=0.3), lambda s, x: repelling(s, x, lambda r: 1 / r)),
+        (Ions(charge=3.0), lambda s, x: repelling(s, x, lambda r: 9 / r)),
+        (Ions(particles=3, dimensions=3, omega=2.0), lambda s, x: repelling(s, x, lambda r: 16 / r)),
+        (Calogero(lambda_=1.5), lambda s, x: repelling(s, x, lambda r: 0.75 / r**2)),
+        (Dipoles(particles=4, dipole=3.0), lambda s, x: repelling(s, x, lambda r: 9 / r**3)),
+        (Helium(particles=4), helium),
         (H2(), coulomb),
         (H2Plus(), coulomb),
         (HeHPlus(), coulomb),
@@ -136,14 +166,21 @@ def test_isotropy(system: System) -> None:
 @pytest.mark.parametrize("system", DEFAULTS, ids=KEYS)
 def test_separable_traps_have_a_harmonic_centre_of_mass(system: System) -> None:
     if not system.separable:
-        assert system.key not in ("harmonic", "bosons", "bosons3d", "moshinsky")
+        plain = ("harmonic", "bosons", "bosons3d", "moshinsky", "hooke", "ions", "calogero", "dipoles", "helium")
+        assert system.key not in plain
         return
     x = configurations(system)
     shift = torch.full((1, 1, system.dimensions), 0.3, dtype=x.dtype)
     work = system.potential(x + shift) - system.potential(x)
-    omega = np.array(system.frequencies()) if isinstance(system, Harmonic) else np.full(x.shape[-1], system.omega)
+    if isinstance(system, Harmonic):
+        omega = np.array(system.frequencies())
+    elif isinstance(system, Helium):
+        omega = np.full(3, HOLD * system.mass**0.5)
+    else:
+        omega = np.full(system.dimensions, system.omega)
     expected = ((x.numpy().sum(1) * 0.3 + 0.5 * system.particles * 0.09) * omega**2).sum(-1)
-    np.testing.assert_allclose(work.numpy(), expected, rtol=1e-10)
+    rounding = 1e-14 * float(system.potential(x).abs().max())
+    np.testing.assert_allclose(work.numpy(), expected, rtol=1e-10, atol=rounding)
 
 
 def test_the_curvature_at_the_poschl_teller_minimum() -> None:
@@ -205,6 +242,18 @@ def protons(*separation: float, charge: float = 1.0) -> list[dict]:
         (Moshinsky(particles=3, omega=1.0, kappa=-0.25), 1.5 * (1 + 2 * 0.5), 0),
         # two in one dimension: the relative motion has the force constant omega² + 2 kappa
         (Moshinsky(particles=2, dimensions=1, kappa=4.0), 0.5 * (1.0 + 3.0), 0),
+        (Hooke(omega=0.5), 2.0, 1e-11),
+        (Hooke(omega=0.1), 0.5, 1e-11),
+        (Hooke(), 3.7301209543, 1e-10),
+        # Taut: ψ = (1 + r) e^(−…) in a plane
+        (Ions(particles=2, charge=1.0), 3.0, 1e-11),
+        (Ions(particles=1, dimensions=3, omega=2.0), 3.0, 0),
+        (Calogero(), 22.5, 0),
+        (Calogero(particles=3, lambda_=1.5, omega=2.0), 12.0, 0),
+        # impenetrable bosons: the fermions of Girardeau
+        (Calogero(particles=4, lambda_=1.0), 8.0, 0),
+        (Dipoles(dipole=2.0), 3.6092724251, 1e-9),
+        (Helium(), -0.1264, 1e-5),
     ],
 )
 def test_reference(system: System, energy: float, error: float) -> None:
@@ -269,12 +318,54 @@ def test_weak_repulsion_in_space_is_perturbation_theory() -> None:
     assert 3 * (two.energy - 3) > three.energy - 4.5 > 0.97 * 3 * (two.energy - 3)
 
 
+def test_two_ions_become_a_crystal() -> None:
+    """The table of crystals is made as these two lines: what the series leaves of the exact energy is its next term."""
+    left = []
+    for charge in (8.0, 16.0, 32.0):
+        scale = charge ** (4 / 3)
+        exact = Ions(particles=2, charge=charge).reference()
+        assert exact is not None
+        series = 1.190550789 * scale + (1 + math.sqrt(3) + 1) / 2 - 0.034997807 / scale
+        left.append((exact.energy - series) * scale**2)
+    np.testing.assert_allclose(left, [-0.019, -0.018, -0.018], atol=6e-4)
+
+
+def test_crystals_have_references() -> None:
+    found = Ions(particles=8, charge=10.0).reference()
+    assert found is not None and 501.9 + 9.8 < found.energy + 0.005 < 501.9 + 9.81 and 1e-3 < found.error < 1e-2
+    slow = Ions(particles=8, charge=10.0 * 0.25**0.25, omega=0.25).reference()
+    assert slow is not None and slow.energy == pytest.approx(0.25 * found.energy, rel=1e-12)
+    assert Ions(particles=8, charge=4.0).reference() is None and Ions(particles=20, charge=10.0).reference() is None
+
+
+def dimer(strength: float) -> float:
+    """log-derivative mismatch at 60 Å of two helium atoms bound by 1.30348 mK, when LM2M2 is this much stronger."""
+    kappa = math.sqrt(1.30348e-3 / HBAR2_OVER_MASS)
+
+    def riccati(r: float, u: np.ndarray) -> np.ndarray:
+        v = strength * float(lm2m2(torch.tensor(r, dtype=torch.float64)))
+        return np.array([v / HBAR2_OVER_MASS + kappa**2 - u[0] ** 2])
+
+    start = 1.6
+    steep = math.sqrt(strength * float(lm2m2(torch.tensor(start, dtype=torch.float64))) / HBAR2_OVER_MASS)
+    found = solve_ivp(riccati, (start, 60.0), [steep], method="Radau", rtol=1e-9, atol=1e-12)
+    return float(found.y[0, -1]) / kappa + 1
+
+
+def test_the_helium_dimer() -> None:
+    """Two atoms at −1.30348 mK, as in the literature: their wave function falls as e^(−κr) exactly then."""
+    assert abs(dimer(1.0)) < 2e-3
+    # the twin: a potential that is a thousandth too strong
+    assert abs(dimer(1.001)) > 0.02
+
+
 def test_molecules_have_nuclei_and_units() -> None:
     nuclei = H2(R=2.0).nuclei()
     assert nuclei.positions == ((0.0, 0.0, -1.0), (0.0, 0.0, 1.0)) and nuclei.charges == (1.0, 1.0)
     assert (H2.energy_unit, H2.length_unit) == ("hartree", "bohr")
     for system in DEFAULTS:
-        assert (system.nuclei() is None) == (system.energy_unit != "hartree")
+        # Hooke's atom has a trap in place of its nucleus
+        assert (system.nuclei() is None) == (system.energy_unit != "hartree" or system.key == "hooke")
 
 
 @pytest.mark.parametrize("system", [*DEFAULTS, THREE_CENTRES, Harmonic(omega=[1.0, 2.0, 3.0])])
@@ -311,6 +402,11 @@ def test_parameters_make_the_same_system(system: System) -> None:
         (H2, {"R": "1.4"}),
         (Bosons, {"particles": 2.0}),
         (Bosons, {"extra": 1}),
+        (Ions, {"dimensions": 1}),
+        (Ions, {"charge": -1.0}),
+        (Calogero, {"lambda": 0.5}),
+        (Dipoles, {"dipole": -1.0}),
+        (Helium, {"particles": 2}),
     ],
 )
 def test_impossible_parameters(system: type[System], parameters: dict) -> None:
