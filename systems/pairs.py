@@ -82,7 +82,7 @@ class Ions(Repelling):
 
     particles: int = Field(8, ge=1, le=256, description="number of ions N")
     dimensions: int = Field(2, ge=2, le=3, description="dimensions D of space, 2 or 3")
-    charge: float = Field(4.0, ge=0.0, le=1e3, description="charge of each")
+    charge: float = Field(10.0, ge=0.0, le=1e3, description="charge of each")
 
     def pair(self, r: Any) -> Any:
         """Coulomb energy."""

@@ -111,7 +111,7 @@ THREE_CENTRES = Molecule(
         (Moshinsky(particles=3, dimensions=2, omega=0.7, kappa=-0.1), moshinsky),
         (Hooke(omega=0.3), lambda s, x: repelling(s, x, lambda r: 1 / r)),
         (Ions(charge=3.0), lambda s, x: repelling(s, x, lambda r: 9 / r)),
-        (Ions(particles=3, dimensions=3, omega=2.0), lambda s, x: repelling(s, x, lambda r: 16 / r)),
+        (Ions(particles=3, dimensions=3, omega=2.0), lambda s, x: repelling(s, x, lambda r: 100 / r)),
         (Calogero(lambda_=1.5), lambda s, x: repelling(s, x, lambda r: 0.75 / r**2)),
         (Dipoles(particles=4, dipole=3.0), lambda s, x: repelling(s, x, lambda r: 9 / r**3)),
         (Helium(particles=4), helium),
