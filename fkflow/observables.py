@@ -26,6 +26,8 @@ MAP_BINS, LINE_POINTS, FIELD_POINTS = 60, 200, 60
 BIN_POINTS = 4
 #: a climb to the most likely places: rounds of so many tries each; a round without success makes the steps shorter
 ROUNDS, TRIES = 120, 64
+#: part of a typical distance from the origin beyond which the most likely places are apart
+APART = 0.01
 #: trajectories show so many particles at least, over so many natural times of so many steps each
 SHOWN_PARTICLES, LASTING, STEPS_IN_TIME = 8, 1.5, 128
 
@@ -237,7 +239,9 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: 
     place = outward(system, most_likely(net, system, x, generator))
     x = outward(system, x)
     nuclei = system.nuclei()
-    if nuclei is None and system.isotropic and dim > 2 and system.particles > 1:
+    # particles that all sit at the origin have no plane
+    apart = system.particles > 1 and bool(place.norm(dim=1).max() > APART * x.std())
+    if nuclei is None and system.isotropic and dim > 2 and apart:
         place = turned(place)
     # for nuclei z comes first: the axis of the molecule lies flat in a figure
     plane = (0,) if dim == 1 else (2, 0) if nuclei is not None else (0, 1)

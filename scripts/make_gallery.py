@@ -41,6 +41,8 @@ SOURCES = {
         ("run", "bosons.toml", "--seed", "1", "--set", "system.particles=2"),
         ("density_r", "pair_r"),
     ),
+    "bosons3d": Source(("run", "bosons3d.toml", "--seed", "1"), ("conditional_xy", "drift_xy", "pair_r")),
+    "moshinsky": Source(("run", "moshinsky.toml", "--seed", "1"), ("density_r",)),
     "double_well": Source(("run", "double_well.toml", "--seed", "1"), ("density_x", "drift_x", "trajectories")),
     "scan_h2": Source(("scan", "scan_h2.toml", "--seed", "1"), ("scan",)),
     "scan_bosons": Source(("scan", "scan_bosons.toml", "--seed", "1"), ("scan",)),
