@@ -414,6 +414,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     number = 0
     try:
+        if broken := [argument for argument in arguments if "\0" in argument]:
+            raise UsageError(f"{broken[0]!r} has a null character, which no name and no value may have")
         number, count = joining.launched()
         with contextlib.ExitStack() as while_running:
             if number:

@@ -73,7 +73,8 @@ def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
         part, rows = item
         # written in place: to put pieces together afterwards would take as long as finding them
         for columns, gradient in zip(rows.split(sizes, 1), method(psi, part), strict=True):
-            columns.copy_(gradient.reshape(columns.shape))
+            with torch.no_grad():  # plain numbers from here on
+                columns.copy_(gradient.reshape(columns.shape))
 
     def attempt(chunk: int) -> Tensor:
         out, size = x.new_empty(len(x), sum(sizes)), max(1, int(share * chunk))

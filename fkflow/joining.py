@@ -10,6 +10,7 @@ import atexit
 import datetime
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -143,7 +144,8 @@ def _join(number: int, count: int) -> _Meeting:
         store: dist.Store = dist.TCPStore(host, port, count, is_master=keeps, timeout=patience, wait_for_workers=False)
         store = dist.PrefixStore(f"fkflow/{attempt}", store)
         backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
-        dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=patience)
+        with _quiet():
+            dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=patience)
     except (RuntimeError, OSError) as error:
         first = str(error).splitlines()[0]
         raise RankError(f"rank {number} of {count} could not join the others at {host}:{port}: {first}") from error
@@ -152,6 +154,20 @@ def _join(number: int, count: int) -> _Meeting:
     if number == 0:
         atexit.register(meeting.put, "ended")
     return meeting
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing on stdout, whoever writes there: some versions of gloo tell of connections where --json has its object."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _leave() -> None:
