@@ -359,13 +359,20 @@ def test_a_round_trap_in_space_is_cut_through_two_neighbours() -> None:
     assert torch.allclose(found[[0, 0, nearest], [1, 2, 2]], torch.zeros(3, dtype=torch.float64), atol=1e-12)
     assert found[0, 0] > 0 and found[nearest, 1] > 0
     net = build(system, explore(system), "auto", 6, 1, 0)
+    # at its start a Gaussian, whose most likely place is the origin for all: nothing to turn
     (field,) = drift_fields(net, system, walkers(system, 300), torch.Generator().manual_seed(0))
-    assert np.sum(np.abs(field.positions[:, 2]) < 1e-12) >= 2
+    assert (np.abs(field.positions[:, 2]) > 1e-12).all() and np.abs(field.positions).max() < 1e-3
+    with torch.no_grad():
+        net.jastrow -= 3.0
+    (field,) = drift_fields(net, system, walkers(system, 300), torch.Generator().manual_seed(0))
+    assert np.sum(np.abs(field.positions[:, 2]) < 1e-12) >= 2 and np.abs(field.positions).max() > 0.3
     # the twin: an oval trap is left as it is
     oval = SYSTEMS["oval 3D"]
     net = build(oval, explore(oval), "auto", 6, 1, 0)
+    with torch.no_grad():
+        net.jastrow -= 3.0
     (field,) = drift_fields(net, oval, walkers(oval, 300), torch.Generator().manual_seed(0))
-    assert (np.abs(field.positions[:, 2]) > 1e-12).all()
+    assert (np.abs(field.positions[:, 2]) > 1e-12).all() and np.abs(field.positions).max() > 0.3
 
 
 def test_the_most_likely_place(hydrogenic, gaussian) -> None:
