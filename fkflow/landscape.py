@@ -34,8 +34,8 @@ class Landscape:
     centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima found. widths: (m, d, d) with ψ² ≈ a Gaussian
     of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
     (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V is its own harmonic
-    approximation, so that a Gaussian is the exact ground state. loose: nothing but their attraction holds the particles
-    together, so that ψ falls exponentially far out.
+    approximation, so that a Gaussian is the exact ground state. free: where nothing but their attraction holds the particles
+    together, so that ψ falls exponentially far out, their energy when they have parted; else None.
     """
 
     length: float
@@ -45,7 +45,7 @@ class Landscape:
     covariance: Tensor
     centre_of_mass: Tensor
     harmonic: bool
-    loose: bool = False
+    free: float | None = None
 
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
@@ -118,16 +118,20 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     values, vectors = torch.linalg.eigh(force)
     com = (vectors * values.clamp_min(1e-6 / length**4).sqrt()) @ vectors.T
     harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
-    loose = system.separable and n > 1 and is_loose(system, lowest, length, generator)
-    return Landscape(length, centre, minima, widths, covariance, com, harmonic, loose)
+    free = free_energy(system, lowest, length, com, generator) if system.separable and n > 1 else None
+    return Landscape(length, centre, minima, widths, covariance, com, harmonic, free)
 
 
-def is_loose(system: System, minimum: Tensor, length: float, generator: torch.Generator) -> bool:
-    """Whether V no longer rises when the particles part, their centre of mass at rest."""
+def free_energy(
+    system: System, minimum: Tensor, length: float, centre_of_mass: Tensor, generator: torch.Generator
+) -> float | None:
+    """Lowest energy of particles that have parted, their centre of mass in its trap; None if V rises as they part."""
     apart = torch.randn(64, *minimum.shape, generator=generator, dtype=torch.float64)
     apart = length * (apart - apart.mean(1, keepdim=True))
     near, far = (system.potential(minimum.mean(0) + scale * apart) for scale in FAR)
-    return bool(((far - near).abs() < 1e-3 / length**2).all())
+    if not bool(((far - near).abs() < 1e-3 / length**2).all()):
+        return None
+    return float(far.mean()) + 0.5 * float(centre_of_mass.trace())
 
 
 def given_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:

@@ -218,6 +218,12 @@ class Measuring:
                 f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
                 "not forgotten their start, the error bar is too small"
             )
+        free, lowest = self.landscape.free, min(estimate.value, projection.estimate.value if projection else math.inf)
+        if free is not None and lowest > free:
+            warnings.append(
+                f"the energy is above {free:.4g}, that of free particles: they parted in training and are not the cluster; "
+                "train again with another --seed or a smaller train.rate"
+            )
         (acceptance,) = ranks.mean(self.acceptance / self.count)
         energy = Energy(
             estimate,

@@ -126,7 +126,7 @@ class SymmetricNet(LogPsi):
             landscape.relative_covariance() * n / (n - 1) if self.separable else landscape.one_body_covariance()
         )
         own, com = 0.5 * torch.linalg.inv(covariance / scale), landscape.centre_of_mass * scale
-        soft = landscape.loose or not (landscape.harmonic or self.separable)
+        soft = landscape.free is not None or not (landscape.harmonic or self.separable)
         self.own_root = nn.Parameter(self._root(own * GAUSSIAN_SHARE if soft else own))
         self.com_root = nn.Parameter(self._root(com)) if self.separable else None
         weights = [(1 - GAUSSIAN_SHARE) * float(own.diagonal().mean()), FAINT]

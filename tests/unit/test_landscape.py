@@ -77,14 +77,14 @@ def test_a_harmonic_trap_is_itself(omega: float) -> None:
     assert torch.allclose(land.centre_of_mass, omega * torch.eye(2, dtype=torch.float64))
 
 
-def test_what_holds_itself_together_is_loose() -> None:
-    """Nothing holds the atoms of a helium cluster but each other; bosons are in a trap."""
+def test_what_holds_itself_together_may_part() -> None:
+    """Nothing holds the atoms of a helium cluster but each other, and free atoms have the energy 0; bosons are in a trap."""
     land = explore(solved(find("helium")()))
-    assert land.loose and not land.harmonic
+    assert land.free == pytest.approx(0.0, abs=1e-6) and not land.harmonic
     # the trap of the centre of mass: frequency 0.2 K in coordinates of mass 1
     assert torch.allclose(land.centre_of_mass, 0.2 * torch.eye(3, dtype=torch.float64), rtol=1e-6)
     for name in ("bosons", "harmonic", "ions", "chain", "poschl_teller"):
-        assert not explore(find(name)()).loose
+        assert explore(find(name)()).free is None
 
 
 def test_an_anisotropic_trap() -> None:

@@ -1,0 +1,41 @@
+"""What a measurement says beside its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fkflow.config import MeasureConfig
+from fkflow.landscape import Landscape, explore
+from fkflow.masses import solved
+from fkflow.measure import Measuring
+from fkflow.networks import build
+from fkflow.registry import find
+from fkflow.system import System
+
+
+def measured(system: System, landscape: Landscape) -> Measuring:
+    net = build(system, landscape, "auto", 6, 1, 0)
+    x = landscape.start(64, torch.Generator().manual_seed(0))
+    config = MeasureConfig(walkers=64, target_error=1e9)
+    measuring = Measuring(net, system, landscape, config, x, 1, dt=0.01)
+    for _ in range(4):
+        measuring.sweep()
+    return measuring
+
+
+@pytest.mark.parametrize(("shift", "parted"), [(-1.0, True), (1.0, False)])
+def test_a_cluster_that_parted_is_seen(shift: float, parted: bool) -> None:
+    """An energy above that of free particles, here one that is moved to either side of the energy measured."""
+    system = solved(find("helium")())
+    landscape = explore(system)
+    assert landscape.free is not None
+    energy = measured(system, landscape).estimate().value
+    warnings = measured(system, replace(landscape, free=energy + shift)).result().warnings
+    assert any("that of free particles" in warning for warning in warnings) == parted
+    # particles in a trap cannot part
+    bosons = find("bosons")(particles=2)
+    trapped = explore(bosons)
+    assert trapped.free is None and not measured(bosons, trapped).result().warnings
