@@ -27,6 +27,8 @@ from fkflow.results import DriftField, Result
 DEPTH = 12.0
 #: part of the picture's width beyond which a particle does not count as in its plane
 OFF_PLANE = 0.02
+#: how often the third quartile of a drift's size must fit into its largest for that to be a pole, and what is shown of poles
+POLE, SHOWN = 8.0, 4.0
 
 
 def drift(result: Result, ax: Axes, name: str | None = None) -> None:
@@ -80,6 +82,11 @@ def _draw_drift_line(result: Result, ax: Axes, field: DriftField) -> None:
     axis = field.axes[0]
     values = field.vectors.reshape(len(axis.centres), -1)[:, 0]
     ax.axhline(0.0, color="0.6", linewidth=0.8)
+    usual = float(np.nanquantile(np.abs(values), 0.75))
+    if np.nanmax(np.abs(values)) > POLE * usual > 0:
+        # hard cores: the line is broken where the moved particle meets another
+        values = np.where(np.abs(values) > SHOWN * usual, np.nan, values)
+        ax.set_ylim(-SHOWN * usual, SHOWN * usual)
     ax.plot(axis.centres, values, color=BLUE, linewidth=1.2)
     _mark_on_line(ax, field)
     mark_nuclei(result, ax, field.axes)

@@ -103,6 +103,20 @@ def test_singular_drift_is_drawn(tmp_path, write_run, made_up):
     assert len(save_all(result, tmp_path, ["drift"], dpi=40)) == 2
 
 
+@pytest.mark.parametrize("cores", [True, False], ids=["hard cores", "smooth"])
+def test_a_drift_with_poles_is_broken_there(tmp_path, write_run, made_up, cores):
+    """2/x where another particle stands, among values of a few; a smooth drift is drawn whole."""
+    measurement = made_up.measurement()
+    for field in measurement.drift:
+        if field.name == "z":
+            z = field.axes[0].centres
+            field.vectors[:, 0] = -z + (2 / (z - 1e-3) if cores else 0)
+    ax = drawn(write_run(tmp_path / "result.h5", measurement=measurement), "drift_z")
+    shown = ax.lines[1].get_ydata()
+    assert np.isnan(shown).any() == cores
+    assert np.nanmax(np.abs(shown)) <= ax.get_ylim()[1] < 100
+
+
 def test_a_vector_drift_shows_its_magnitude(tmp_path, write_run, made_up):
     measurement = made_up.measurement()
     for field in measurement.drift:
