@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fkflow import joining, ranks, train
+from fkflow import joining, ranks
+from fkflow import training as train
 from fkflow.config import MeasureConfig, ProjectConfig, TrainConfig
 from fkflow.errors import NumericalError
 from fkflow.landscape import explore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +13,17 @@ from fkflow import ranks
 from fkflow.interrupts import STOPPING, Signals, obeyed
 
 each_signal = pytest.mark.parametrize("number", STOPPING, ids=lambda number: number.name)
+
+
+@pytest.fixture(autouse=True)
+def a_terminal() -> Iterator[None]:
+    """Signals as a shell leaves them, whatever started the tests (nohup ignores one)."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number in STOPPING:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def send(number: int) -> None:
