@@ -25,6 +25,10 @@ def main() -> int:
     with warnings.catch_warnings():
         # a docstring that cannot be rendered, a type that cannot be found
         warnings.simplefilter("error")
+        # libraries that disagree about one another's names are not the reference's affair
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        # nor is what System inherits
+        warnings.filterwarnings("ignore", r"Error parsing type annotation .* for pydantic\.")
         # declared inside an `if` of the class, where pdoc does not look
         warnings.filterwarnings(
             "ignore", r"Cannot determine where fkflow\.System\.(particles|dimensions) is taken from"
