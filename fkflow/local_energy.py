@@ -44,9 +44,16 @@ def path_count(system: System) -> int:
 
 
 def path_local_energy(
-    psi: LogPsi, system: System, x: Tensor, generator: torch.Generator, natural_time: float
+    psi: LogPsi,
+    system: System,
+    x: Tensor,
+    generator: torch.Generator,
+    natural_time: float,
+    known: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """E_L (B,) at x (B, N, D) as A/T of one-step Girsanov paths in a whole orthogonal frame, dt → 0: no second derivative.
+
+    `known` are log ψ (B,) and drift (B, N, D) at x, as `Walkers.known` has them.
 
     A whole frame leaves no trace noise; what is left is of order √dt, random in sign, hence pairs of opposite paths where
     nuclei make the third derivatives large. 1.2 to 5 times as fast as `local_energy`, with a bias of order dt = 1e-9.
@@ -61,4 +68,5 @@ def path_local_energy(
         steps=1,
         dt=SHORT * natural_time,
         antithetic=pairs,
+        known=known,
     ).mean(0)

@@ -25,6 +25,7 @@ from fkflow.local_energy import path_local_energy
 from fkflow.masses import outward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms, drift_fields, trajectories
+from fkflow.parallel import IN_CACHE
 from fkflow.paths import brownian_frames, girsanov_action
 from fkflow.results import Energy, Histogram, Measurement, Projection
 from fkflow.sampling import Walkers, broad_power, metropolis
@@ -106,6 +107,8 @@ class Measuring:
         net, config, generator = self.net, self.config, self.generator
         wanted = walkers_for(config, lambda: _seen_spread(net, self.system, x, generator, self.landscape))
         if config.walkers == 0 and not (isinstance(net, LogPsi) and net.knows_tails):
+            # few walkers of a small network take as long as many: most of their time goes into launching operations
+            wanted = max(wanted, min(SEEN // FEWEST_SWEEPS, IN_CACHE // net.width // 512 * 512))
             self.fewest = max(FEWEST_SWEEPS, -(-SEEN // wanted))
         pick = torch.randint(len(x), (-(-wanted // ranks.world()),), generator=generator, device=x.device)
         power = broad_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
@@ -291,8 +294,8 @@ class _Langevin:
     def equilibrate(self) -> None:
         """Copies of training walkers part from one another; the step size settles, then stays."""
         for _ in range(10):
-            metropolis(self.net, self.walkers, self.generator, 3)
-        metropolis(self.net, self.walkers, self.generator, 50, adapt=False)
+            metropolis(self.net, self.walkers, self.generator, 3, frozen=True)
+        metropolis(self.net, self.walkers, self.generator, 50, adapt=False, frozen=True)
         assert self.walkers.log_psi is not None
         # one scale for the weights of all ranks
         self.level = ranks.share(float(self.walkers.log_psi.mean()))
@@ -300,10 +303,10 @@ class _Langevin:
     def sweep(self) -> tuple[Tensor, Tensor, float]:
         """Energies (B,) after a few moves, their weights (B,) on one scale for all sweeps, and the acceptance."""
         walkers = self.walkers
-        metropolis(self.net, walkers, self.generator, MOVES_PER_SWEEP, adapt=False)
+        metropolis(self.net, walkers, self.generator, MOVES_PER_SWEEP, adapt=False, frozen=True)
         assert walkers.log_psi is not None
         weights = (2 * (1 - walkers.power) * (walkers.log_psi - self.level)).exp()
-        energies = path_local_energy(self.net, self.system, walkers.x, self.generator, self.natural_time)
+        energies = path_local_energy(self.net, self.system, walkers.x, self.generator, self.natural_time, walkers.known)
         return energies, weights, walkers.acceptance
 
     def curl(self) -> float | None:

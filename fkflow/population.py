@@ -205,7 +205,8 @@ class Population:
     def _local_energy(self) -> Tensor:
         mover = self.mover
         assert isinstance(mover.net, LogPsi)
-        return path_local_energy(mover.net, mover.system, self.walkers.x, mover.generator, mover.natural_time)
+        walkers, generator = self.walkers, mover.generator
+        return path_local_energy(mover.net, mover.system, walkers.x, generator, mover.natural_time, walkers.known)
 
     def _girsanov(self) -> tuple[Tensor, Tensor]:
         """ΔA − E_ref dt of one free Euler–Maruyama step, and E_ref + (1 − e^(E_ref dt − ΔA))/dt, its rate of loss."""

@@ -198,13 +198,13 @@ class Projecting:
         if isinstance(net, LogPsi):
             # copies of the same walker part from one another
             for _ in range(5):
-                metropolis(net, walkers, generator, 3)
-            metropolis(net, walkers, generator, 30, adapt=False)
+                metropolis(net, walkers, generator, 3, frozen=True)
+            metropolis(net, walkers, generator, 30, adapt=False, frozen=True)
         steps = sorted((natural * dt for dt in config.time_steps), reverse=True)
         spread = measuring.spread()
         interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
         if isinstance(net, LogPsi):
-            local = path_local_energy(net, system, measuring.walkers.x, generator, natural)
+            local = path_local_energy(net, system, measuring.walkers.x, generator, natural, measuring.walkers.known)
             outlying = float((local - measuring.estimate().value).abs().quantile(1 - OUTLYING))
             interval = min(interval, LARGEST_CHANGE / outlying if outlying > 0 else math.inf)
         if not steps:
@@ -227,7 +227,7 @@ class Projecting:
             self.populations.append(population)
         # drift evaluations rather than seconds: the same seed then takes the same decisions
         d = x[0].numel()
-        weighing = d if girsanov else path_count(system) + GRADIENT
+        weighing = d if girsanov else path_count(system)
         self.work = [0.0] * len(steps) + [float(measuring.count * (MOVES_PER_SWEEP * GRADIENT + path_count(system)))]
         self.costs = [size * (p.mover.stride * GRADIENT + weighing) * (p.length // PLACES) for p in self.populations]
         self.costs.append(SWEEPS * len(x) * (MOVES_PER_SWEEP * GRADIENT + path_count(system)))

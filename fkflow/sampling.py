@@ -30,6 +30,10 @@ def limited_drift(v: Tensor, step: float) -> Tensor:
     return v * (2 / (1 + (1 + 2 * v2).sqrt()))
 
 
+#: log ψ (B,) and drift (B, N, D) of walkers
+Known = tuple[Tensor, Tensor]
+
+
 @dataclass
 class Walkers:
     """Positions x (B, N, D) with log ψ (B,) and drift (B, N, D) there, and the Langevin step τ they move by.
@@ -48,6 +52,12 @@ class Walkers:
     def refresh(self, psi: LogPsi) -> None:
         """Recompute log ψ and drift after the network changed."""
         self.log_psi, self.drift = value_and_drift(psi, self.x)
+
+    @property
+    def known(self) -> Known:
+        """log ψ and drift where the walkers are, for the network they last moved by."""
+        assert self.log_psi is not None and self.drift is not None
+        return self.log_psi, self.drift
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and numbers for a checkpoint."""
@@ -83,8 +93,7 @@ def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> 
 
     Returns who moved (B,) bool and how far the noise alone threw each of them, |ξ|²τ (B,).
     """
-    x, value, v, step = walkers.x, walkers.log_psi, walkers.drift, walkers.step
-    assert value is not None and v is not None
+    x, step, (value, v) = walkers.x, walkers.step, walkers.known
     options: dict[str, Any] = {"generator": generator, "device": x.device, "dtype": x.dtype}
     noise = torch.randn(x.shape, **options)
     power = walkers.power
@@ -102,14 +111,19 @@ def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> 
     return accept, step * thrown
 
 
-def metropolis(psi: LogPsi, walkers: Walkers, generator: torch.Generator, moves: int, *, adapt: bool = True) -> None:
+def metropolis(
+    psi: LogPsi, walkers: Walkers, generator: torch.Generator, moves: int, *, adapt: bool = True, frozen: bool = False
+) -> None:
     """Move the walkers in place by `moves` Metropolis-adjusted Langevin steps.
+
+    `frozen`: psi has not changed since these walkers last moved, so that their log ψ and drift still hold.
 
     Sets walkers.acceptance to the mean over these moves; with `adapt` the step size then moves towards the target
     acceptance (not to be used while measuring: adaptation breaks detailed balance).
     """
     accepted = torch.zeros((), dtype=torch.float64, device=walkers.x.device)
-    walkers.refresh(psi)
+    if not frozen or walkers.log_psi is None:
+        walkers.refresh(psi)
     for _ in range(moves):
         accepted += langevin_move(psi, walkers, generator)[0].sum() / len(walkers.x)
     walkers.acceptance = float(accepted) / max(moves, 1)

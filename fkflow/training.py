@@ -288,7 +288,15 @@ def _energies(system: System, config: TrainConfig, state: TrainState, unit: floa
         fixed = d * (2 if config.antithetic else 1)
     paths = fixed or state.paths or d
     samples = path_samples(
-        net, system, walkers.x, generator, paths=paths, steps=config.steps, dt=dt, antithetic=config.antithetic
+        net,
+        system,
+        walkers.x,
+        generator,
+        paths=paths,
+        steps=config.steps,
+        dt=dt,
+        antithetic=config.antithetic,
+        known=walkers.known,
     )
     if not fixed:
         state.paths = ranks.share(paths_worth(samples, d))

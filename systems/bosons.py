@@ -47,7 +47,15 @@ class Bosons(System):
         # the whole square of pairs rather than an index of i < j: no index tensor to move to the device
         squares = (x.unsqueeze(-2) - x.unsqueeze(-3)).square().sum(-1)
         overlap = (squares * (-1 / self.s**2)).exp().tril(-1).sum(dim=(-2, -1))
-        return trap + self.g / math.pow(math.pi * self.s**2, self.dimensions / 2) * overlap
+        return trap + self._height() * overlap
+
+    def pair(self, r: Tensor) -> Tensor | None:
+        """Energy of two at the distances r: the network starts from what it does to a pair; None for an ideal gas."""
+        return None if self.g == 0 else self._height() * (-(r / self.s).square()).exp()
+
+    def _height(self) -> float:
+        """Energy of two in one place."""
+        return self.g / math.pow(math.pi * self.s**2, self.dimensions / 2)
 
     def reference(self) -> Reference | None:
         """Closed form without interaction, else the table, else the radial equation for two; None beyond.
