@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fkflow.logpsi import LogPsi, mlp
+from fkflow.logpsi import LogPsi, inside, mlp, spread_out
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
-    """|a − b| over the last axis; the floor far below any physical length keeps the gradient finite at coincidence."""
-    return ((a - b).square().sum(-1) + 1e-24).sqrt()
+    """|a − b| over the first axis; the floor far below any physical length keeps the gradient finite at coincidence."""
+    return ((a - b).square().sum(0) + 1e-24).sqrt()
 
 
 def logarithm(r: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class MolecularNet(LogPsi):
         self.electrons = electrons
         self.register_buffer("nuclei", nuclei_positions)
         self.register_buffer("charges", charges)
-        self.register_buffer("bonds", distances(nuclei_positions[:, None], nuclei_positions[None]))
+        self.register_buffer("bonds", distances(nuclei_positions.mT[:, :, None], nuclei_positions.mT[:, None]))
         m = len(charges)
         images = torch.tensor(nuclear_symmetries(self.bonds, charges))
         self.register_buffer("images", images)
@@ -77,45 +77,45 @@ class MolecularNet(LogPsi):
         return len(self.orders) * max(self.net.sizes[:2])
 
     def features(self, near: Tensor, apart: Tensor | None) -> Tensor:
-        """Cusp-free functions (B, F) of the distances near (B, n, M) and apart (B,), for the first labelling.
+        """Cusp-free functions (F, B) of the distances near (n, M, B) and apart (B,), for the first labelling.
 
         Any other labelling of particles and nuclei only changes their order (`orders`).
         """
-        logs, ratio = logarithm(near * self.charges), near / (1 + near)
-        bare = logarithm(near)
-        out = [logs.flatten(1), saturating(near * self.charges).flatten(1)]
+        charged = near * self.charges[:, None]
+        ratio, bare = near / (1 + near), logarithm(near)
+        out = [logarithm(charged).flatten(0, 1), saturating(charged).flatten(0, 1)]
         if len(self.charges) > 1:
             # r_iA (s(r_iB) - s(R_AB)) for A != B
-            cross = ratio[..., :, None] * (bare[..., None, :] - logarithm(self.bonds))
-            out.append(cross.flatten(2)[..., self.unequal].mT.flatten(1))
+            cross = ratio[:, :, None] * (bare[:, None] - logarithm(self.bonds)[..., None])
+            out.append(cross.flatten(1, 2)[:, self.unequal].transpose(0, 1).flatten(0, 1))
         if apart is not None:
             far = logarithm(apart)
-            out += [far[:, None], saturating(apart)[:, None]]
-            out.append((ratio * (far[:, None, None] - bare.flip(1))).flatten(1))
-        return torch.cat(out, -1)
+            out += [far[None], saturating(apart)[None]]
+            out.append((ratio * (far - bare.flip(0))).flatten(0, 1))
+        return torch.cat(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        near = distances(x[:, :, None], self.nuclei)
-        beta = self.log_beta.exp()
-        value = -(self.charges * near / (1 + beta[..., 0, None, None] * self.charges * near)).sum((1, 2))
-        exponents = self.log_exponents.exp()[..., None, self.shared]
-        charges = self.charges[self.owner]
-        scaled = charges * near[..., self.owner]
-        orbitals = -exponents / charges * scaled.square() / (1 + scaled)
+        y = inside(x)
+        near = distances(y[:, :, None], self.nuclei.mT[:, None, :, None])
+        charged, beta = near * self.charges[:, None], self.log_beta.exp()
+        value = -(charged / (1 + beta[..., 0] * charged)).sum((0, 1))
+        exponents = spread_out(self.log_exponents.exp()[..., self.shared], 1)
+        scaled = charged[:, self.owner]
+        orbitals = -exponents / self.charges[self.owner][:, None] * scaled.square() / (1 + scaled)
         apart = None
         if self.electrons == 1:
-            weights = self.log_weights[..., self.turns].mean(-2)
-            value = value + torch.logsumexp(weights + orbitals[:, 0], -1)
+            weights = spread_out(self.log_weights[..., self.turns].mean(-2), 1)
+            value = value + torch.logsumexp(weights + orbitals[0], 0)
         else:
-            apart = distances(x[:, 0], x[:, 1])
+            apart = distances(y[:, 0], y[:, 1])
             value = value + 0.5 * apart / (1 + beta[..., 1] * apart)
             weights = self.log_weights[..., self.turns[:, :, None], self.turns[:, None]].mean(-3)
-            weights = 0.5 * (weights + weights.mT)
-            terms = weights + orbitals[:, 0, :, None] + orbitals[:, 1, None, :]
-            value = value + torch.logsumexp(terms.flatten(1), -1)
+            weights = spread_out(0.5 * (weights + weights.mT), 2)
+            terms = weights + orbitals[0][:, None] + orbitals[1][None]
+            value = value + torch.logsumexp(terms.flatten(0, 1), 0)
         # every labelling sees the same functions in another order
-        seen = self.features(near, apart).index_select(1, self.orders.flatten()).view(len(x), *self.orders.shape)
-        return value + self.net(seen).squeeze(-1).mean(1)
+        seen = self.features(near, apart)[self.orders.mT]
+        return value + self.net(seen)[0].mean(0)
 
 
 def labellings(images: Tensor, electrons: int) -> Tensor:

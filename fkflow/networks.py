@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from fkflow.landscape import Landscape
-from fkflow.logpsi import LogPsi, affine, mlp
+from fkflow.logpsi import LogPsi, affine, inside, mlp, spread_out
 from fkflow.molecular import MolecularNet
 from fkflow.pair_drift import PairDrift
 from fkflow.pair_factor import PairFactor, pair_factor
@@ -26,10 +26,10 @@ __all__ = ["GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SymmetricNet", 
 
 
 def tails(square: Tensor, weights: Tensor) -> Tensor:
-    """Confining part −Σ [w_0 (√(1+z²) − 1) + w_1 ((1+z²)^{3/2} − 1)] for z² (B, n): exponential and steeper tails."""
+    """Confining part −Σ [w_0 (√(1+z²) − 1) + w_1 ((1+z²)^{3/2} − 1)] for z² (n, B): exponential and steeper tails."""
     root = (1 + square).sqrt() - 1
     steep = (1 + square) * (1 + root) - 1
-    return -(weights[..., 0] * root.sum(-1) + weights[..., 1] * steep.sum(-1))
+    return -(weights[..., 0] * root.sum(0) + weights[..., 1] * steep.sum(0))
 
 
 #: share of the start's curvature that sits in a Gaussian where tails may be softer; the rest is √(1 + z²). A start that
@@ -69,8 +69,8 @@ class GenericNet(LogPsi):
         return max(layer.in_features + layer.out_features for layer in self.net if isinstance(layer, nn.Linear))
 
     def forward(self, x: Tensor) -> Tensor:
-        z = (x.flatten(1) - self.centre) @ self.whiten
-        value = -0.5 * affine(z, self.root.mT).square().sum(-1) + self.net(z).squeeze(-1)
+        z = affine((x.flatten(1) - self.centre).mT, self.whiten.mT)
+        value = -0.5 * affine(z, self.root).square().sum(0) + self.net(z)[0]
         if self.meeting is not None:
             value = value + self.meeting(x)
         return value if self.log_tails is None else value + tails(z.square(), self.log_tails.exp())
@@ -154,52 +154,51 @@ class SymmetricNet(LogPsi):
         return root
 
     def gaussian(self, y: Tensor, root: Tensor) -> Tensor:
-        """−½ Σ_i |y_i L|² for y (B, n, D); L a number or (D, D)."""
+        """−½ Σ_i |L y_i|² (B,) for y (D, n, B); L a number or symmetric (D, D)."""
         if self.isotropic:
-            return -0.5 * root.square() * y.square().sum((1, 2))
-        return -0.5 * affine(y, root.mT).square().sum((1, 2))
+            return -0.5 * root.square() * y.square().sum((0, 1))
+        return -0.5 * affine(y, root).square().sum((0, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        met = None if self.meeting is None else self.meeting(x)
-        x = (x - self.centre) / self.length
+        y = inside((x - self.centre) / self.length)
+        apart = y[:, self.first] - y[:, self.second]
         if self.com_root is not None:
-            mean = x.mean(1, keepdim=True)
-            y = x - mean
+            mean = y.mean(1, keepdim=True)
+            y = y - mean
             value = self.particles * self.gaussian(mean, self.com_root) + self.gaussian(y, self.own_root)
         else:
-            y = x
             value = self.gaussian(y, self.own_root)
-        square = y.square().sum(-1, keepdim=True)
+        square = y.square().sum(0)
         if self.log_tails is not None:
-            value = value + tails(square.squeeze(-1), self.log_tails.exp())
-        single = [(1 + square).sqrt(), (square * self.own_exponents).exp()]
+            value = value + tails(square, self.log_tails.exp())
+        features = [(1 + square).sqrt()[None], (square * self.own_exponents[:, None, None]).exp()]
         if not self.isotropic:
-            single.append(y)
-        features = torch.cat(single, -1)
+            features.append(y)
         if self.particles == 1:
-            return value + self.readout(silu(self.message(features))).sum((1, 2))
-        r2 = (x[:, self.first] - x[:, self.second]).square().sum(-1, keepdim=True)
-        pair = torch.cat([self.heights * (r2 * self.exponents).exp(), (1 + r2).sqrt()], -1)
+            return value + self.readout(silu(self.message(torch.cat(features)))).sum((0, 1))
+        r2 = apart.square().sum(0)
+        near = self.heights[:, None, None] * (r2 * self.exponents[:, None, None]).exp()
+        pair = torch.cat([near, (1 + r2).sqrt()[None]])
         assert self.pair_in is not None
         hidden = silu(self.pair_in(pair))
-        received = torch.zeros(*x.shape[:2], hidden.shape[-1], dtype=x.dtype, device=x.device)
+        received = torch.zeros(len(hidden), *square.shape, dtype=x.dtype, device=x.device)
         received = received.index_add(1, self.first, hidden).index_add(1, self.second, hidden)
-        particle = silu(self.message(torch.cat([features, received / math.sqrt(self.particles)], -1)))
+        particle = silu(self.message(torch.cat([*features, received / math.sqrt(self.particles)])))
         second = silu(self._pair_layer(hidden, particle, pair))
         # what is linear in the pairs is summed over them first
-        pairs = self.pair_readout(second.sum(1)).squeeze(-1) + (pair.sum(1) * self.jastrow).sum(-1)
-        if met is not None:
-            pairs = pairs + met
-        return value + self.readout(particle).sum((1, 2)) + pairs
+        pairs = self.pair_readout(second.sum(1))[0] + (pair.sum(1) * spread_out(self.jastrow, 1)).sum(0)
+        if self.meeting is not None:
+            pairs = pairs + self.meeting.total(self.length**2 * r2)
+        return value + self.readout(particle).sum((0, 1)) + pairs
 
     def _pair_layer(self, hidden: Tensor, particle: Tensor, pair: Tensor) -> Tensor:
-        """The layer `pair_out` of [hidden, particle_i + particle_j, pair] for all pairs (B, pairs, hidden).
+        """The layer `pair_out` of [hidden, particle_i + particle_j, pair] for all pairs (hidden, pairs, B).
 
         Its part that acts on particles is applied to N of them, not to N(N − 1)/2 pairs, and nothing is concatenated.
         """
-        layer, width = self.pair_out[0], hidden.shape[-1]
+        layer, width = self.pair_out[0], len(hidden)
         assert isinstance(layer, nn.Linear)
-        own, ends, seen = layer.weight.split([width, width, pair.shape[-1]], -1)
+        own, ends, seen = layer.weight.split([width, width, len(pair)], -1)
         sent = affine(particle, ends)
         total = affine(hidden, own, layer.bias) + affine(pair, seen)
         return total + sent[:, self.first] + sent[:, self.second]

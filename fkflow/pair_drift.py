@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from fkflow.logpsi import mlp
+from fkflow.logpsi import inside, mlp
 
 
 class PairDrift(nn.Module):
@@ -61,29 +61,30 @@ class PairDrift(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drift v (B, N, D) at x (B, N, D)."""
-        y = (x - self.centre) / self.length
-        square = y.square().sum(-1, keepdim=True)
-        own = torch.cat([1 / (1 + square), (-0.5 * square).exp(), y / (1 + square).sqrt()], -1)
+        z = inside(x)
+        y = (z - self.centre[:, None, None]) / self.length
+        square = y.square().sum(0, keepdim=True)
+        own = torch.cat([1 / (1 + square), (-0.5 * square).exp(), y / (1 + square).sqrt()])
         v = -self.stiffness * y
         features = own
         if self.pair is not None:
             apart = y[:, self.first] - y[:, self.second]
-            r2 = apart.square().sum(-1, keepdim=True)
-            ends = torch.cat([own[:, self.first], own[:, self.second]], -1)
-            out = self.pair(torch.cat([(-4 * r2).exp(), (-0.5 * r2).exp(), 1 / (1 + r2), ends], -1))
-            v = v.index_add(1, self.first, out[..., :1] * apart / (1 + r2).sqrt())
-            sums = torch.zeros(*x.shape[:2], out.shape[-1] - 1, dtype=x.dtype, device=x.device)
-            features = torch.cat([own, sums.index_add(1, self.first, out[..., 1:])], -1)
+            r2 = apart.square().sum(0, keepdim=True)
+            ends = torch.cat([own[:, self.first], own[:, self.second]])
+            out = self.pair(torch.cat([(-4 * r2).exp(), (-0.5 * r2).exp(), 1 / (1 + r2), ends]))
+            v = v.index_add(1, self.first, out[:1] * apart / (1 + r2).sqrt())
+            sums = torch.zeros(len(out) - 1, *y.shape[1:], dtype=x.dtype, device=x.device)
+            features = torch.cat([own, sums.index_add(1, self.first, out[1:])])
         v = (v + self.single(features)) / self.length
         if self.nuclei is not None and self.charges is not None:
-            offset = x[:, :, None] - self.nuclei
-            r = (offset.square().sum(-1, keepdim=True) + 1e-24).sqrt()
+            offset = z[:, :, None] - self.nuclei.mT[:, None, :, None]
+            r = (offset.square().sum(0, keepdim=True) + 1e-24).sqrt()
             v = v - (self.charges[:, None] * offset / r).sum(2)
             if self.pair is not None:
-                apart = x[:, self.first] - x[:, self.second]
-                r = (apart.square().sum(-1, keepdim=True) + 1e-24).sqrt()
+                apart = z[:, self.first] - z[:, self.second]
+                r = (apart.square().sum(0, keepdim=True) + 1e-24).sqrt()
                 v = v.index_add(1, self.first, 0.5 * apart / (r * (1 + r) ** 2))
-        return v
+        return v.permute(2, 1, 0)
 
     if TYPE_CHECKING:
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fkflow.errors import NumericalError
+from fkflow.logpsi import inside
 from fkflow.system import System
 
 Array = np.ndarray
@@ -45,16 +46,20 @@ class PairFactor(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Σ f (B,) of configurations x (B, N, D); linear in log r below the table, constant beyond."""
-        square = (x[:, self.first] - x[:, self.second]).square().sum(-1)
+        y = inside(x)
+        return self.total((y[:, self.first] - y[:, self.second]).square().sum(0))
+
+    def total(self, square: Tensor) -> Tensor:
+        """The same from the squared distances (pairs, B)."""
         place = (0.5 * square.clamp_min(1e-200).log() - self.start) / self.step
-        inside = place.clamp(0, len(self.pieces))
-        index = inside.detach().long().clamp(max=len(self.pieces) - 1)
-        z, c = inside - index, self.pieces[index]
-        value = c[..., 5]
+        within = place.clamp(0, len(self.pieces))
+        index = within.detach().long().clamp(max=len(self.pieces) - 1)
+        z, c = within - index, self.pieces[index].unbind(-1)
+        value = c[5]
         for power in range(4, -1, -1):
-            value = value * z + c[..., power]
-        below = (place - inside).clamp(max=0) * self.pieces[0, 1]
-        return (value + below).sum(-1)
+            value = value * z + c[power]
+        below = (place - within).clamp(max=0) * self.pieces[0, 1]
+        return (value + below).sum(0)
 
 
 def meets(system: System) -> bool:

@@ -191,7 +191,7 @@ def test_layers_of_walkers(middle: tuple[int, ...], biased: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     a, weight, bias, slope = (
         torch.randn(shape, generator=generator, dtype=torch.float64)
-        for shape in ((5, *middle, 4), (2, 4), (2,), (5, *middle, 2))
+        for shape in ((4, *middle, 5), (2, 4), (2,), (2, *middle, 5))
     )
     a.requires_grad_()
     shared = (weight, bias) if biased else (weight,)
@@ -199,8 +199,8 @@ def test_layers_of_walkers(middle: tuple[int, ...], biased: bool) -> None:
     out = affine(a, *copies)
     assert torch.equal(out, affine(a, *shared))
     to_a, *found = torch.autograd.grad((slope * out).sum(), [a, *copies])
-    assert torch.allclose(to_a, slope @ weight, rtol=1e-13)
-    expected = [torch.einsum("b...o,b...i->boi", slope, a), slope.reshape(5, -1, 2).sum(1)]
+    assert torch.allclose(to_a, torch.einsum("o...,oi->i...", slope, weight), rtol=1e-13)
+    expected = [torch.einsum("o...b,i...b->boi", slope, a), slope.reshape(2, -1, 5).sum(1).mT]
     for one, other in zip(found, expected, strict=False):
         assert torch.allclose(one, other, rtol=1e-13, atol=1e-14)
     with pytest.raises(AssertionError):

@@ -130,7 +130,9 @@ def test_atoms_that_bind_each_other_have_no_node() -> None:
     assert near[0] < -20 and near[1] < -1 and near[2] > 0.5
 
 
-@pytest.mark.parametrize("system", [find("bosons")(), find("harmonic")(), find("chain")(), find("ions")(particles=1)])
+@pytest.mark.parametrize(
+    "system", [find("bosons")(g=0.0), find("harmonic")(), find("chain")(), find("ions")(particles=1)]
+)
 def test_particles_that_meet_smoothly_have_no_factor(system: System) -> None:
     assert pair_factor(system, 1.0) is None
     assert not any("meeting" in name for name in build(system, explore(system), "auto", 4, 1, 0).state_dict())
