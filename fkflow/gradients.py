@@ -93,12 +93,22 @@ def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
 def _all_at_once(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
     """∂θU(x_b) (B, …) for each parameter, by one backward pass: every walker has its own copy of the parameters."""
     copies = [p.detach().expand(len(x), *p.shape).requires_grad_() for p in psi.parameters()]
-    # A copy of the network in which what stands in this table is replaced, not copied: the walkers' parameters, the same
-    # buffers. Unlike functional_call, that leaves psi alone: threads may share it.
-    instead = {id(p): own for p, own in zip(psi.parameters(), copies, strict=True)} | {id(b): b for b in psi.buffers()}
+    instead = {id(p): own for p, own in zip(psi.parameters(), copies, strict=True)}
     with torch.enable_grad():
-        total = copy.deepcopy(psi, instead)(x).sum()
+        total = _twin(psi, instead)(x).sum()
     return torch.autograd.grad(total, copies, materialize_grads=True)
+
+
+def _twin(module: nn.Module, instead: dict[int, Tensor]) -> nn.Module:
+    """A module that shares everything with another one but its parameters, which `instead` gives by their id.
+
+    Unlike functional_call, that leaves the module alone: threads may share it.
+    """
+    twin = copy.copy(module)
+    # assigned as plain attributes they would have to be parameters
+    vars(twin)["_parameters"] = {k: p if p is None else instead[id(p)] for k, p in module._parameters.items()}
+    vars(twin)["_modules"] = {k: m if m is None else _twin(m, instead) for k, m in module._modules.items()}
+    return twin
 
 
 def _one_by_one(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:

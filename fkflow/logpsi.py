@@ -96,7 +96,8 @@ class PerWalkerLinear(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         a, weight = ctx.saved_tensors
         to_a = _layer(slope, weight[0].mT, None) if ctx.needs_input_grad[0] else None
-        out, ins = (t.reshape(len(t), -1, t.shape[-1]).movedim(-1, 0) for t in (slope, a))
+        # batches of matrices side by side in memory: products of views would copy them one by one
+        out, ins = (t.reshape(len(t), -1, t.shape[-1]).movedim(-1, 0).contiguous() for t in (slope, a))
         return to_a, out @ ins.mT, out.sum(-1) if ctx.needs_input_grad[2] else None
 
 
