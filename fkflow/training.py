@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fkflow import ranks
+from fkflow import ranks, scouts
 from fkflow.config import TrainConfig
 from fkflow.errors import NumericalError
 from fkflow.gradients import (
@@ -106,6 +106,8 @@ class TrainState:
     quiet: int = 0
     #: paths from each walker where a whole frame is many; 0: a whole frame, which shows a drift that is exact from the start
     paths: int = 0
+    #: of the last iteration, where there are any (B', N, D)
+    scouts: Tensor | None = None
     #: energy plus spread, and spread, of the best iteration so far; the network and walkers it was seen with
     best: tuple[float, float] = (0.0, math.inf)
     snapshot: dict[str, Any] | None = None
@@ -123,6 +125,7 @@ class TrainState:
             "undone": self.undone,
             "quiet": self.quiet,
             "paths": self.paths,
+            "scouts": None if self.scouts is None else ranks.gather(self.scouts),
             "best": list(self.best),
             "snapshot": self.snapshot and _of_all_ranks(self.snapshot),
         }
@@ -140,6 +143,7 @@ class TrainState:
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.caution, self.undone, self.quiet = state["caution"], state["undone"], state["quiet"]
         self.paths = state["paths"]
+        self.scouts = None if state["scouts"] is None else ranks.part(state["scouts"]).clone().to(device)
         self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
         if self.snapshot is not None:
             self.snapshot = {**self.snapshot, "x": ranks.part(self.snapshot["x"]).to(device)}
@@ -216,7 +220,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         weights = _weights(state.walkers) if isinstance(net, LogPsi) else torch.ones_like(energies)
         trouble = _objection(energies, weights, state, unit)
         if not trouble:
-            trouble = _step(config, state, energies, weights, unit, rate, damping)
+            trouble = _step(system, config, state, energies, weights, unit, rate, damping)
         if trouble:
             _take_back(state, trouble)
         else:
@@ -279,28 +283,37 @@ def _energies(system: System, config: TrainConfig, state: TrainState, unit: floa
         if isinstance(net, PairDrift):
             walkers.x = ends  # free-running paths: the next ones go on where these ended
         return energies
+    samples = _sampled(system, config, state, walkers, unit)
+    d = walkers.x[0].numel()
+    if config.estimator == "covariance" and not _fixed_paths(config, d):
+        state.paths = ranks.share(paths_worth(samples, d))
+    return samples.mean(0)
+
+
+def _fixed_paths(config: TrainConfig, d: int) -> int:
+    """Paths from each walker in d coordinates as the recipe says, or a whole frame where that is few; 0: as many as pay."""
+    if not config.paths and (config.antithetic or d <= WHOLE_FRAME):
+        return d * (2 if config.antithetic else 1)
+    return config.paths
+
+
+def _sampled(system: System, config: TrainConfig, state: TrainState, walkers: Walkers, unit: float) -> Tensor:
+    """A/T (M, B) of the paths that leave each walker, or its exact local energy (1, B), as the recipe says."""
+    net, d = state.net, walkers.x[0].numel()
     assert isinstance(net, LogPsi)
     if config.estimator == "local_energy":
-        return local_energy(net, system, walkers.x)
-    d = walkers.x[0].numel()
-    fixed = config.paths
-    if not fixed and (config.antithetic or d <= WHOLE_FRAME):
-        fixed = d * (2 if config.antithetic else 1)
-    paths = fixed or state.paths or d
-    samples = path_samples(
+        return local_energy(net, system, walkers.x)[None]
+    return path_samples(
         net,
         system,
         walkers.x,
-        generator,
-        paths=paths,
+        state.generator,
+        paths=_fixed_paths(config, d) or state.paths or d,
         steps=config.steps,
-        dt=dt,
+        dt=config.dt * unit,
         antithetic=config.antithetic,
         known=walkers.known,
     )
-    if not fixed:
-        state.paths = ranks.share(paths_worth(samples, d))
-    return samples.mean(0)
 
 
 def paths_worth(samples: Tensor, coordinates: int) -> int:
@@ -334,6 +347,7 @@ def _weights(walkers: Walkers) -> Tensor:
 
 
 def _step(
+    system: System,
     config: TrainConfig,
     state: TrainState,
     energies: Tensor,
@@ -369,12 +383,31 @@ def _step(
         slope = ranks.gather(jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5))
         slope_weights = weights.view(ranks.world(), -1)[:, :count].flatten()
     o = ranks.gather(o)
+    if config.scouts > 0 and scouts.useful(system):
+        rows, found, counted = _scouted(system, config, state, unit, drawn_in)
+        o, drawn_in, weights = torch.cat([o, rows]), torch.cat([drawn_in, found]), torch.cat([weights, counted])
     change = state.spring.update(o, slope, drawn_in, rate * unit, damping, weights, slope_weights)
     if not _finite([change]):
         return "the natural gradient has no solution"
     flat_step(net, change)
     ranks.alike(net.parameters())
     return "" if _finite(net.parameters()) else NOT_FINITE
+
+
+def _scouted(
+    system: System, config: TrainConfig, state: TrainState, unit: float, drawn_in: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What scouts of all ranks add to a natural gradient: ∂θU (B', P), energies within those of the walkers, and weights."""
+    net, walkers = state.net, state.walkers
+    assert isinstance(net, LogPsi)
+    count = max(1, round(config.scouts * len(walkers.x)))
+    sent = scouts.send(net, walkers, state.scouts, count, state.generator)
+    state.scouts = sent.x
+    energies = _sampled(system, config, state, sent, unit).mean(0)
+    weights = torch.where(energies.isfinite(), scouts.weights(sent, walkers), 0.0)
+    rows = torch.where(weights[:, None] > 0, jacobian(net, sent.x), 0.0)
+    bounded = energies.nan_to_num(float(drawn_in.mean())).clamp(drawn_in.min(), drawn_in.max())
+    return ranks.gather(rows), ranks.gather(bounded), ranks.gather(weights)
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:
@@ -460,6 +493,7 @@ def _take_back(state: TrainState, trouble: str) -> None:
     state.net.load_state_dict(state.snapshot["net"])
     state.walkers.x, state.walkers.step = state.snapshot["x"].clone(), state.snapshot["step"]
     state.caution *= 0.5
+    state.scouts = None
     if state.spring:
         state.spring.last.zero_()
     if state.adam:

@@ -1,0 +1,68 @@
+"""Scouts: a few more configurations in which particles crowd, where |ψ|² hardly ever goes and a network may go astray.
+
+Imaginary time acts on every place by itself, δU(x) = −η (E_L(x) − E), and a training step is a fit to that. A fit to walkers
+alone says nothing of places that none of them sees: there a network may grow a second maximum, which walkers find late and
+cannot leave. Particles that repel each other leave such places between them. Scouts are walkers with particles drawn
+together, moved a little, that take part in the fit with a small weight.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fkflow import ranks
+from fkflow.networks import LogPsi
+from fkflow.sampling import Walkers, metropolis
+from fkflow.system import System
+
+#: moves after particles were drawn together, and the share of the scouts that begin anew in each iteration
+MOVES, RENEWED = 3, 0.5
+#: particles that are drawn to another one, on average, but no larger share of all
+DRAWN, MOST_DRAWN = 3.0, 0.75
+#: weight of a scout, where that of a walker is 1 on average: the one |ψ|² gives it within these bounds
+LEAST, MOST = 1.0, 20.0
+
+
+def useful(system: System) -> bool:
+    """Whether particles are alike and may crowd: where they repel each other without bound the network has that built in."""
+    if not system.identical or system.particles < 2 or system.nuclei() is not None:
+        return False
+    at_contact = system.pair(torch.zeros(1, dtype=torch.float64))
+    return at_contact is None or bool(at_contact.isfinite().all())
+
+
+def send(psi: LogPsi, walkers: Walkers, before: Tensor | None, count: int, generator: torch.Generator) -> Walkers:
+    """`count` scouts from `walkers`: of those `before` some go on, the others begin anew."""
+    x = walkers.x
+    begun = drawn_together(x[torch.randint(len(x), (count,), generator=generator, device=x.device)], generator)
+    if before is not None and len(before) == count:
+        anew = torch.rand(count, generator=generator, device=x.device) < RENEWED
+        begun = torch.where(anew[:, None, None], begun, before)
+    scouts = Walkers(begun, walkers.step, walkers.power)
+    metropolis(psi, scouts, generator, MOVES, adapt=False)
+    return scouts
+
+
+def drawn_together(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Configurations x (B, N, D) with some particles drawn towards one of them, all by one random share of the way."""
+    batch, particles, _ = x.shape
+    options: dict[str, Any] = {"generator": generator, "device": x.device}
+    chosen = torch.randint(particles, (batch,), **options)
+    centre = x[torch.arange(batch, device=x.device), chosen][:, None]
+    left = torch.rand(batch, 1, 1, dtype=x.dtype, **options)
+    follow = torch.rand(batch, particles, 1, dtype=x.dtype, **options) < min(MOST_DRAWN, DRAWN / particles)
+    return torch.where(follow, centre + left * (x - centre), x)
+
+
+def weights(scouts: Walkers, walkers: Walkers) -> Tensor:
+    """Weights (B',) of scouts on the scale of `walkers.weights()`, within bounds; 0 where log ψ is not finite."""
+    log_psi, _ = scouts.known
+    of_walkers = ranks.gather(walkers.known[0])
+    power = 2 * (1 - walkers.power)
+    level = torch.logsumexp(power * of_walkers, 0) - math.log(len(of_walkers))
+    found = (power * log_psi - level).exp().clamp(LEAST, MOST)
+    return torch.where(log_psi.isfinite(), found, 0.0)
