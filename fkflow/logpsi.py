@@ -74,9 +74,9 @@ def affine(a: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _layer(a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    flat = a.reshape(len(a), -1)
+    flat = a.flatten(1)
     out = weight @ flat if bias is None else torch.addmm(bias[:, None], weight, flat)
-    return out.view(-1, *a.shape[1:])
+    return out.view(len(weight), *a.shape[1:])
 
 
 class PerWalkerLinear(torch.autograd.Function):

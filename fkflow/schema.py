@@ -69,10 +69,7 @@ class TrainConfig(Section):
         description="paths of each walker; 0: an orthogonal frame, or as much of it as pays",
     )
     scouts: float = Field(
-        0.0625,
-        ge=0,
-        le=1,
-        description="spring, identical particles: further walkers that look where particles crowd, a share",
+        0.125, ge=0, le=1, description="spring, identical particles: a share of scouts where they crowd"
     )
     antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
     steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")
@@ -82,8 +79,8 @@ class TrainConfig(Section):
     decay: float = Field(80.0, gt=0, le=1e9, description="the rate falls as 1/(1 + iteration/decay)")
     curvature: float = Field(1.0, ge=0, le=1, description="share of walkers that make the step implicit; 0: explicit")
     damping: float = Field(1e-3, gt=0, le=1e6, description="damping of the natural gradient at the end")
-    damping_start: float = Field(0.02, ge=0, le=1e6, description="added to the damping at the start")
-    damping_decay: float = Field(20.0, gt=0, le=1e9, description="iterations over which that falls by e")
+    damping_start: float = Field(0.1, ge=0, le=1e6, description="added to the damping at the start")
+    damping_decay: float = Field(10.0, gt=0, le=1e9, description="iterations over which that falls by e")
     momentum: float = Field(0.8, ge=0, lt=1, description="momentum of the natural gradient")
     max_change: float = Field(0.2, gt=0, le=1e3, description="largest rms change of log psi in one step")
     clip: float = Field(50.0, gt=0, le=1e6, description="outliers are drawn in to so many mean absolute deviations")

@@ -107,10 +107,11 @@ class System(BaseModel):
         return None
 
     def pair(self, r: Tensor) -> Tensor | None:
-        """Energy of two particles at the distances r (any shape), where they repel each other without bound as r → 0.
+        """Energy of two particles at the distances r (any shape), where they repel each other.
 
-        V must contain it for every pair; the network then has the cusp, or the hard core, that cancels it (`pair_factor`).
-        None: particles meet smoothly.
+        V must contain it for every pair. The network then starts from the two-particle solution (`pair_factor`), which has the
+        cusp, or the hard core, of a repulsion without bound as r → 0, and saves much training where it is strong but bounded.
+        None: particles meet smoothly, and all is left to the network.
         """
         return None
 

@@ -204,7 +204,7 @@ _CHEMISTRY = ("pyscf==2.14.0", "basis-set-exchange")
 
 PEERS = {
     "fkflow": Peer("fkflow", "final", {"h2": 300, "bosons2": 200, "bosons3": 250, "bosons4": 300}, _own, by_level=True),
-    "paper": Peer("the paper's method", "running", {name: 200 for name in SYSTEMS}, _paper, grace=120.0),
+    "paper": Peer("the paper's method", "running", {name: 300 for name in SYSTEMS}, _paper, grace=120.0),
     "netket": Peer(
         "netket VMC + SR",
         "running",

@@ -26,9 +26,12 @@ from fkflow.population import Population
 from fkflow.project import Projecting, project
 from fkflow.registry import find
 from fkflow.results import Measurement
+from fkflow.system import System
 
 QUARTIC = find("quartic")(a=1.0, b=1.0)
 LAND = explore(QUARTIC)
+#: whose training sends scouts
+CROWD = find("bosons")(particles=2)
 WALKERS = 64
 #: share of the walkers with a slope that is a whole number on each rank
 SOME = 0.25
@@ -90,12 +93,15 @@ def walkers(some_first: bool) -> Tensor:
     return ranks.part(x)
 
 
-def prepared(seed: int = 2, hidden: int = 4, **changes: object) -> tuple[TrainConfig, train.TrainState]:
+def prepared(
+    seed: int = 2, hidden: int = 4, system: System = QUARTIC, **changes: object
+) -> tuple[TrainConfig, train.TrainState]:
     config = TrainConfig(
         **{"walkers": WALKERS, "iterations": 6, "equilibrate": 5, "moves": 2, "rate": 0.01, "stop_spread": 0.0}
         | changes
     )
-    return config, train.begin(build(QUARTIC, LAND, "auto", hidden, 1, seed), LAND, config, seed, "cpu")
+    land = explore(system)
+    return config, train.begin(build(system, land, "auto", hidden, 1, seed), land, config, seed, "cpu")
 
 
 def one_step(**way: object) -> Tensor:
@@ -108,7 +114,7 @@ def one_step(**way: object) -> Tensor:
     if config.estimator == "pathwise":
         net(state.walkers.x).mean().backward()
     energies = ranks.gather(local_energy(net, QUARTIC, state.walkers.x))
-    train._step(config, state, energies, train._weights(state.walkers), unit, 0.1, 1e-3)
+    train._step(QUARTIC, config, state, energies, train._weights(state.walkers), unit, 0.1, 1e-3)
     gradients = [p.grad.flatten() for p in net.parameters()] if state.adam else []
     return torch.cat([*(p.detach().flatten() for p in net.parameters()), *gradients])
 
@@ -130,17 +136,20 @@ def training() -> dict[str, object]:
     """Whole trainings, and what a state taken after half of one goes on to."""
     found: dict[str, object] = {}
     # walkers that join in the middle
-    for name, way in (WAYS | {"growing": {"walkers": 512, "grow": 5}}).items():
-        config, state = prepared(**way)
+    for name, way in (WAYS | {"growing": {"walkers": 512, "grow": 5}, "scouts": {"system": CROWD}}).items():
+        system, (config, state) = way.get("system", QUARTIC), prepared(**way)
         saved = None
         records = []
-        for record in train.train(QUARTIC, LAND, config, state):
+        for record in train.train(system, explore(system), config, state):
             records.append([record.energy, record.error, record.spread, record.acceptance])
             if record.iteration == 3:
                 saved = state.state_dict()
         _, resumed = prepared(seed=9, **way)
         resumed.load_state_dict(saved)
-        again = [[r.energy, r.error, r.spread, r.acceptance] for r in train.train(QUARTIC, LAND, config, resumed)]
+        again = [
+            [r.energy, r.error, r.spread, r.acceptance] for r in train.train(system, explore(system), config, resumed)
+        ]
+        assert (saved["scouts"] is None) is (name != "scouts")
         assert len(saved["x"]) == len(saved["snapshot"]["x"]) == min(config.walkers, 256)
         found |= {
             f"{name} records": np.array(records),

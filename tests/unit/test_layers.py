@@ -35,6 +35,7 @@ LAYERS = (
         "networks",
         "paths",
         "sampling",
+        "scouts",
         "gradients",
         "optimisers",
         "local_energy",

@@ -358,7 +358,8 @@ def test_a_round_trap_in_space_is_cut_through_two_neighbours() -> None:
     nearest = 1 + int(torch.cdist(place, place)[0, 1:].argmin())
     assert torch.allclose(found[[0, 0, nearest], [1, 2, 2]], torch.zeros(3, dtype=torch.float64), atol=1e-12)
     assert found[0, 0] > 0 and found[nearest, 1] > 0
-    net = build(system, explore(system), "auto", 6, 1, 0)
+    ideal = find("bosons3d")(particles=5, g=0.0)
+    net = build(ideal, explore(ideal), "auto", 6, 1, 0)
     # at its start a Gaussian, whose most likely place is the origin for all: nothing to turn
     (field,) = drift_fields(net, system, walkers(system, 300), torch.Generator().manual_seed(0))
     assert (np.abs(field.positions[:, 2]) > 1e-12).all() and np.abs(field.positions).max() < 1e-3

@@ -109,7 +109,7 @@ def test_an_update_that_forgets_a_rank_is_seen(alone: dict, both: list[dict]) ->
         assert np.array_equal(alone[name], alone[way]), name
 
 
-@pytest.mark.parametrize("way", [*WAYS, "growing"])
+@pytest.mark.parametrize("way", [*WAYS, "growing", "scouts"])
 def test_training_keeps_two_alike_and_goes_on_to_the_same_bits(way: str, both: list[dict]) -> None:
     first, second = both
     for name in ("records", "parameters"):

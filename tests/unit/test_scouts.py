@@ -1,0 +1,96 @@
+"""Scouts: where they go, how much they count, and that they find what walkers do not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fkflow import scouts
+from fkflow.config import TrainConfig
+from fkflow.landscape import explore
+from fkflow.networks import LogPsi, build
+from fkflow.registry import find
+from fkflow.sampling import Walkers
+from fkflow.system import System
+from fkflow.training import begin, train
+
+BOSONS = find("bosons")(particles=3)
+
+
+@pytest.mark.parametrize(
+    ("system", "wanted"),
+    [
+        (BOSONS, True),
+        (find("bosons")(particles=2, g=0.0), True),
+        (find("harmonic")(particles=2), True),
+        (find("bosons")(particles=1), False),
+        (find("chain")(particles=4), False),
+        (find("ions")(), False),
+        (find("dipoles")(), False),
+        (find("helium")(), False),
+        (find("h2")(), False),
+        (find("quartic")(), False),
+    ],
+    ids=lambda value: value.key if isinstance(value, System) else None,
+)
+def test_who_sends_scouts(system: System, wanted: bool) -> None:
+    assert scouts.useful(system) is wanted
+
+
+@pytest.mark.parametrize("particles", [2, 4, 12])
+def test_particles_drawn_together(particles: int) -> None:
+    """Some follow one that stays, all by the same share of the way; the others stay."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4000, particles, 2, generator=generator, dtype=torch.float64)
+    drawn = scouts.drawn_together(x, generator)
+    moved = (drawn != x).any(-1)
+    share = min(0.75, 3 / particles) * (particles - 1) / particles
+    assert abs(float(moved.double().mean()) - share) < 0.01
+    for before, after, who in zip(x[:200], drawn[:200], moved[:200], strict=True):
+        if not who.any():
+            continue
+        left = [(after[who] - centre).norm(dim=1) / (before[who] - centre).norm(dim=1) for centre in before[~who]]
+        assert min(float(shares.max() - shares.min()) for shares in left) < 1e-12
+        assert min(float(shares.max()) for shares in left) < 1
+
+
+def test_weights_are_those_of_walkers_within_bounds() -> None:
+    land = explore(BOSONS)
+    net = build(BOSONS, land, "auto", 6, 1, 0)
+    x = land.start(400, torch.Generator().manual_seed(0))
+    walkers = Walkers(x, 0.1, 0.7)
+    walkers.refresh(net)
+    expected = walkers.weights()
+    assert expected.min() < scouts.LEAST < 1.2 < expected.max()
+    assert torch.allclose(scouts.weights(walkers, walkers), expected.clamp(scouts.LEAST, scouts.MOST))
+    high, lost = Walkers(x[:1], 0.1, 0.7), Walkers(x[:1], 0.1, 0.7)
+    high.log_psi, high.drift = torch.tensor([50.0], dtype=torch.float64), torch.zeros_like(x[:1])
+    lost.log_psi, lost.drift = torch.tensor([-torch.inf], dtype=torch.float64), torch.zeros_like(x[:1])
+    assert scouts.weights(high, walkers).tolist() == [scouts.MOST]
+    assert scouts.weights(lost, walkers).tolist() == [0.0]
+
+
+class Peaked(LogPsi):
+    """A good network with a peak of learnable height where all particles are in one place."""
+
+    def __init__(self, base: LogPsi) -> None:
+        super().__init__()
+        self.base = base
+        self.height = nn.Parameter(torch.tensor(10.0, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        apart = (x - x.mean(1, keepdim=True)).square().sum((1, 2))
+        return self.base(x) + self.height * (-apart / 0.05).exp()
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.125, True), (0.0, False)])
+def test_a_peak_that_no_walker_sees_is_found(share: float, found: bool) -> None:
+    """The twin without scouts keeps the peak: walkers do not know of it."""
+    land = explore(BOSONS)
+    net = Peaked(build(BOSONS, land, "auto", 4, 1, 0))
+    config = TrainConfig(walkers=256, iterations=15, scouts=share, stop_spread=0.0)
+    state = begin(net, land, config, 0, "cpu")
+    heights = [float(net.height.detach()) for _ in train(BOSONS, land, config, state)]
+    assert (heights[-1] < 8) is found
+    assert heights[-1] < 10.5
