@@ -70,7 +70,7 @@ class GenericNet(LogPsi):
 
     def forward(self, x: Tensor) -> Tensor:
         z = affine((x.flatten(1) - self.centre).mT, self.whiten.mT)
-        value = -0.5 * affine(z, self.root).square().sum(0) + self.net(z)[0]
+        value = -0.5 * affine(z, self.root.mT).square().sum(0) + self.net(z)[0]
         if self.meeting is not None:
             value = value + self.meeting(x)
         return value if self.log_tails is None else value + tails(z.square(), self.log_tails.exp())
@@ -154,10 +154,10 @@ class SymmetricNet(LogPsi):
         return root
 
     def gaussian(self, y: Tensor, root: Tensor) -> Tensor:
-        """−½ Σ_i |L y_i|² (B,) for y (D, n, B); L a number or symmetric (D, D)."""
+        """−½ Σ_i |Lᵀ y_i|² (B,) for y (D, n, B); L a number or (D, D)."""
         if self.isotropic:
             return -0.5 * root.square() * y.square().sum((0, 1))
-        return -0.5 * affine(y, root).square().sum((0, 1))
+        return -0.5 * affine(y, root.mT).square().sum((0, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         y = inside((x - self.centre) / self.length)
