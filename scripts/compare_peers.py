@@ -16,7 +16,7 @@ What counts as reaching X
 
 The exact energy, which a user would not know, decides for all, and where there is doubt the other packages have its benefit:
 
-* netket, deepqmc, the paper's method (they print a running energy): the first time after which the mean of the latest
+* netket, deepqmc, the paper's method (they show a running energy): the first time after which the mean of the latest
   20 % of the iterations (at least 10) stays within X of E0 until that window has been renewed completely, or the run
   ends. No time is counted for finding out that X was reached, and no error need be stated. (Were energies to stay within X
   for good, single bad batches late in a run would count against it.) A run ends when the smallest X is reached.
@@ -25,6 +25,8 @@ The exact energy, which a user would not know, decides for all, and where there 
 * pyscf: the whole process with the smallest correlation-consistent basis whose full configuration interaction lies within
   X; and, as a row of its own, with the smallest pair of bases that does so after extrapolation. No time is counted for
   finding out which basis is enough. It has no error bar.
+* fkflow's training, for comparison with the packages above by their own measure: its running energy, as theirs. fkflow
+  itself never gives that energy as a result.
 * fkflow: the whole command, `fkflow run RECIPE --target-error X` (without that option, train, measure and project with their
   usual budgets to that error) from start to the result file, one run for each X. Its stated error, statistical and time step
   together, must be at most X, and the projected energy within X of E0. An error of X means one standard error: a run may
@@ -177,6 +179,18 @@ def _paper(job: Job, options: argparse.Namespace, folder: Path) -> list[str]:
     return [*_fkflow(job, options, folder), *(text for k, v in settings.items() for text in ("--set", f"{k}={v}"))]
 
 
+def _training(job: Job, options: argparse.Namespace, folder: Path) -> list[str]:
+    """fkflow's training alone, judged by its running energy as the others are; never a result."""
+    settings = {
+        "train.iterations": 800,
+        "train.seconds": job.cap,
+        "train.stop_spread": 0.0,
+        "measure.seconds": 1.0,
+        "project.seconds": 0.0,
+    }
+    return [*_fkflow(job, options, folder), *(text for k, v in settings.items() for text in ("--set", f"{k}={v}"))]
+
+
 def _fkflow(job: Job, options: argparse.Namespace, folder: Path) -> list[str]:
     common = ["--seed", str(job.repeat), "--device", "cpu", "--threads", str(len(options.cores)), "--json"]
     return [sys.executable, "-m", "fkflow", "run", *SYSTEMS[job.system].recipe, *common, "--out", str(folder / "run")]
@@ -204,6 +218,7 @@ _CHEMISTRY = ("pyscf==2.14.0", "basis-set-exchange")
 
 PEERS = {
     "fkflow": Peer("fkflow", "final", {"h2": 300, "bosons2": 200, "bosons3": 250, "bosons4": 300}, _own, by_level=True),
+    "training": Peer("fkflow, running energy", "running", {name: 40 for name in SYSTEMS}, _training, grace=120.0),
     "paper": Peer("the paper's method", "running", {name: 300 for name in SYSTEMS}, _paper, grace=120.0),
     "netket": Peer(
         "netket VMC + SR",
@@ -243,6 +258,9 @@ PEERS = {
         ("pyqmc==0.8.1", "pyscf==2.14.0"),
     ),
 }
+
+#: whose result is a file of fkflow
+OWN = ("fkflow", "training", "paper")
 
 
 # ---- environments ----------------------------------------------------------------------------------------------------
@@ -386,7 +404,7 @@ def execute(job: Job, options: argparse.Namespace) -> dict:
         record |= {"wall": wall, "cpu": cpu, "peak_mib": peak / 2**20, "exit": process.returncode}
         if process.returncode and text is not None:
             record["failed"] = f"exit {process.returncode}: {messages[-1] if messages else 'no message'}"[:300]
-        elif job.peer in ("fkflow", "paper") and text is not None:
+        elif job.peer in OWN and text is not None:
             read_own(job, record, json.loads(text), folder / "run" / "result.h5")
         for line in record["trace"]:
             line["cpu"] = round(tree.cpu(line["wall"]), 3)
@@ -412,7 +430,7 @@ def watch(process: subprocess.Popen, tree: Tree, begun: float, job: Job, trace: 
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
                 text = line.decode(errors="replace")
-                entry = None if job.peer in ("fkflow", "paper") else reported(text)
+                entry = None if job.peer in OWN else reported(text)
                 if entry is None:
                     other.append(text)
                 else:
@@ -464,7 +482,7 @@ def stop(process: subprocess.Popen) -> None:
 def read_own(job: Job, record: dict, result: dict, path: Path) -> None:
     """The result of fkflow as a trace: one entry, or the iterations of the training where they are what is judged."""
     record["result"] = {key: result[key] for key in ("variational", "projected", "seconds", "version", "seed")}
-    if job.peer == "paper":
+    if PEERS[job.peer].kind == "running":
         import h5py
 
         with h5py.File(path) as file:
