@@ -52,8 +52,9 @@ def claimed(out: Path, resume: bool, prepare: Callable[[Path, bool], object] | N
             (prepare or prepare_folder)(out, resume)
             yield
     except BaseException:
-        with suppress(OSError):
-            for folder in created:
+        for folder in created:
+            # one of them may not have been made yet
+            with suppress(OSError):
                 folder.rmdir()
         raise
 

@@ -106,6 +106,19 @@ def test_what_failed_before_it_wrote_leaves_no_folder(tmp_path: Path) -> None:
     assert os.listdir(out) == ["checkpoint.pt"]
 
 
+def test_what_is_stopped_while_folders_are_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal between the making of runs/ and that of the folder in it."""
+
+    def stopped(folder: Path) -> Path:
+        folder.parent.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folders, "make_folder", stopped)
+    with pytest.raises(KeyboardInterrupt), claimed(tmp_path / "runs" / "h2", False):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_removed_folder_is_made_again(tmp_path: Path) -> None:
     out = tmp_path / "runs" / "h2"
     with claimed(out, False):
