@@ -37,8 +37,9 @@ A run that does not get there counts as infinitely long in the median over the r
 What was chosen for each package, after trials on one core
 
 * netket 3.23: VMC with stochastic reconfiguration and SPRING momentum (`VMC_SR`), 1024 chains of Gaussian Metropolis moves,
-  a Flax network that knows what fkflow's does: Gaussian of the trap times exp of perceptrons of pair and particle
-  distances relative to the centre of mass with one message pass, symmetric under permutations, last layers zero at first.
+  a Flax network that knows what fkflow's does, but for its start from the solution for two particles: Gaussian of the trap
+  times exp of perceptrons of pair and particle distances relative to the centre of mass with one message pass, symmetric
+  under permutations, last layers zero at first.
   Rate 0.05 after 20 iterations of warm-up, falling slowly; diagonal shift falling from 0.1 to 10⁻³; momentum 0.8; 30 moves
   between iterations. Pair distances alone stopped 0.13 % above E0 for 4 bosons. Rate 0.1 diverged in the first iterations,
   features narrower than 0.35 sooner or later; with those, no momentum and clipped steps were slower.
