@@ -69,7 +69,7 @@ class GenericNet(LogPsi):
         return max(layer.in_features + layer.out_features for layer in self.net if isinstance(layer, nn.Linear))
 
     def forward(self, x: Tensor) -> Tensor:
-        z = affine((x.flatten(1) - self.centre).mT, self.whiten.mT)
+        z = ((x.flatten(1) - self.centre) @ self.whiten).mT.contiguous()
         value = -0.5 * affine(z, self.root.mT).square().sum(0) + self.net(z)[0]
         if self.meeting is not None:
             value = value + self.meeting(x)
