@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
-from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -60,9 +59,9 @@ def path_samples(
         # a path ends with a forward pass, which holds a third of what a gradient holds
         size = max(1, FORWARD * chunk // paths)
         parts = x.split(size)
-        starts = zip(*(of_all.split(size) for of_all in known), strict=True) if known else repeat(None)
+        starts = zip(*(of_all.split(size) for of_all in known), strict=True) if known else [None] * len(parts)
         seeds = torch.randint(2**62, (len(parts),), generator=generator, device=generator.device).tolist()
-        return torch.cat(each(energies, list(zip(parts, seeds, starts, strict=False))), 1)
+        return torch.cat(each(energies, list(zip(parts, seeds, starts, strict=True))), 1)
 
     return fitting(psi, attempt)
 

@@ -30,10 +30,6 @@ def limited_drift(v: Tensor, step: float) -> Tensor:
     return v * (2 / (1 + (1 + 2 * v2).sqrt()))
 
 
-#: log ψ (B,) and drift (B, N, D) of walkers
-Known = tuple[Tensor, Tensor]
-
-
 @dataclass
 class Walkers:
     """Positions x (B, N, D) with log ψ (B,) and drift (B, N, D) there, and the Langevin step τ they move by.
@@ -54,8 +50,8 @@ class Walkers:
         self.log_psi, self.drift = value_and_drift(psi, self.x)
 
     @property
-    def known(self) -> Known:
-        """log ψ and drift where the walkers are, for the network they last moved by."""
+    def known(self) -> tuple[Tensor, Tensor]:
+        """log ψ (B,) and drift (B, N, D) where the walkers are, for the network they last moved by."""
         assert self.log_psi is not None and self.drift is not None
         return self.log_psi, self.drift
 

@@ -173,22 +173,18 @@ def _paper(job: Job, options: argparse.Namespace, folder: Path) -> list[str]:
         "train.steps": 64,
         "train.dt": 0.01 / SYSTEMS[job.system].unit,
         "train.iterations": 10**6,
-        "train.seconds": job.cap,
-        "measure.seconds": 1.0,
-        "project.seconds": 0.0,
     }
-    return [*_fkflow(job, options, folder), *(text for k, v in settings.items() for text in ("--set", f"{k}={v}"))]
+    return _only_trained(job, options, folder, settings)
 
 
 def _training(job: Job, options: argparse.Namespace, folder: Path) -> list[str]:
     """fkflow's training alone, judged by its running energy as the others are; never a result."""
-    settings = {
-        "train.iterations": 800,
-        "train.seconds": job.cap,
-        "train.stop_spread": 0.0,
-        "measure.seconds": 1.0,
-        "project.seconds": 0.0,
-    }
+    return _only_trained(job, options, folder, {"train.iterations": 800, "train.stop_spread": 0.0})
+
+
+def _only_trained(job: Job, options: argparse.Namespace, folder: Path, settings: dict) -> list[str]:
+    """fkflow with these settings, trained until the cap and hardly measured."""
+    settings = settings | {"train.seconds": job.cap, "measure.seconds": 1.0, "project.seconds": 0.0}
     return [*_fkflow(job, options, folder), *(text for k, v in settings.items() for text in ("--set", f"{k}={v}"))]
 
 

@@ -47,15 +47,11 @@ class Bosons(System):
         # the whole square of pairs rather than an index of i < j: no index tensor to move to the device
         squares = (x.unsqueeze(-2) - x.unsqueeze(-3)).square().sum(-1)
         overlap = (squares * (-1 / self.s**2)).exp().tril(-1).sum(dim=(-2, -1))
-        return trap + self._height() * overlap
+        return trap + _height(self.dimensions, self.g, self.s) * overlap
 
     def pair(self, r: Tensor) -> Tensor | None:
         """Energy of two at the distances r: the network starts from what it does to a pair; None for an ideal gas."""
-        return None if self.g == 0 else self._height() * (-(r / self.s).square()).exp()
-
-    def _height(self) -> float:
-        """Energy of two in one place."""
-        return self.g / math.pow(math.pi * self.s**2, self.dimensions / 2)
+        return None if self.g == 0 else _height(self.dimensions, self.g, self.s) * (-(r / self.s).square()).exp()
 
     def reference(self) -> Reference | None:
         """Closed form without interaction, else the table, else the radial equation for two; None beyond.
@@ -109,10 +105,15 @@ class Bosons3D(Bosons):
         return ()
 
 
+def _height(dimensions: int, g: float, s: float) -> float:
+    """Energy of two in one place."""
+    return g / math.pow(math.pi * s**2, dimensions / 2)
+
+
 @lru_cache(maxsize=256)
 def _two(dimensions: int, g: float, s: float) -> Level | None:
     """Two bosons at omega = 1: the centre of mass holds energy D/2, the rest is a well in ρ = r_12/√2."""
-    height = g / math.pow(math.pi * s**2, dimensions / 2)
+    height = _height(dimensions, g, s)
 
     def well(rho: np.ndarray) -> np.ndarray:
         return 0.5 * rho**2 + height * np.exp(-2 * (rho / s) ** 2)
