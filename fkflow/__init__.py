@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fkflow.api import load, make_system, solve, train
     from fkflow.errors import FkflowError, NumericalError, UsageError
+    from fkflow.geometry import pair_squares
     from fkflow.loops import Training
     from fkflow.results import Result
     from fkflow.solution import Solution
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Estimate", "FkflowError", "Nuclei", "NumericalError", "Reference", "Result", "Solution", "System", "Training",
-    "UsageError", "load", "make_system", "solve", "train",
+    "UsageError", "load", "make_system", "pair_squares", "solve", "train",
 ]  # fmt: skip
 
 #: where each name comes from
@@ -32,6 +33,7 @@ _HOME = {
     **dict.fromkeys(("Nuclei", "Reference", "System"), "system"),
     "Estimate": "statistics",
     "Result": "results",
+    "pair_squares": "geometry",
     "Solution": "solution",
     "Training": "loops",
 }

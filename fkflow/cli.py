@@ -19,6 +19,7 @@ import typer
 
 from fkflow import interrupts, joining, ranks
 from fkflow.errors import FkflowError, NumericalError, ToleranceError, UsageError
+from fkflow.startup import heavy_imports
 
 if TYPE_CHECKING:
     from fkflow.config import Loaded
@@ -126,7 +127,8 @@ def run(
         threads = earlier_threads if threads is None else threads
         out = Path("runs") / loaded.name if out is None else out
         with contextlib.nullcontext() if ranks.rank() else folders.claimed(out, resume):
-            from fkflow.run import execute
+            with heavy_imports():
+                from fkflow.run import execute
 
             with progress.watch(as_json) as watcher:
                 result = execute(
@@ -189,7 +191,8 @@ def scan(
         return
     out = Path("runs") / base.name if out is None else out
     with folders.claimed(out, resume, folders.prepare_scan):
-        from fkflow.scan import execute
+        with heavy_imports():
+            from fkflow.scan import execute
 
         with progress.watch(as_json) as watcher:
             result = execute(
@@ -227,7 +230,8 @@ def measure(
     with joining.joined():
         path = folders.find_result(run)
         with contextlib.nullcontext() if ranks.rank() else folders.locked(path.parent):
-            from fkflow.run import measure_again
+            with heavy_imports():
+                from fkflow.run import measure_again
 
             with progress.watch(as_json) as watcher:
                 result = measure_again(

@@ -161,7 +161,7 @@ class SymmetricNet(LogPsi):
 
     def forward(self, x: Tensor) -> Tensor:
         y = inside((x - self.centre) / self.length)
-        apart = y[:, self.first] - y[:, self.second]
+        apart = y.index_select(1, self.first) - y.index_select(1, self.second)
         if self.com_root is not None:
             mean = y.mean(1, keepdim=True)
             y = y - mean
@@ -201,7 +201,7 @@ class SymmetricNet(LogPsi):
         own, ends, seen = layer.weight.split([width, width, len(pair)], -1)
         sent = affine(particle, ends)
         total = affine(hidden, own, layer.bias) + affine(pair, seen)
-        return total + sent[:, self.first] + sent[:, self.second]
+        return total + sent.index_select(1, self.first) + sent.index_select(1, self.second)
 
 
 def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: int, seed: int) -> LogPsi | PairDrift:

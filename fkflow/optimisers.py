@@ -83,7 +83,7 @@ def shared_gram(a: Tensor) -> Tensor:
     return ranks.total(gram(ranks.part(a)))
 
 
-def gram(a: Tensor, block: int = 128) -> Tensor:
+def gram(a: Tensor, block: int = 64) -> Tensor:
     """AᵀA (n, n) of A (m, n): blocks on one side of the diagonal, the others mirrored, at little more than half the work."""
     n = a.shape[1]
     if n < 2 * block:

@@ -47,7 +47,7 @@ class PairFactor(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Σ f (B,) of configurations x (B, N, D); linear in log r below the table, constant beyond."""
         y = inside(x)
-        return self.total((y[:, self.first] - y[:, self.second]).square().sum(0))
+        return self.total((y.index_select(1, self.first) - y.index_select(1, self.second)).square().sum(0))
 
     def total(self, square: Tensor) -> Tensor:
         """The same from the squared distances (pairs, B)."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fkflow.geometry import squared_lengths
 from fkflow.networks import LogPsi
 from fkflow.parallel import value_and_drift
 
@@ -26,7 +27,7 @@ BROAD_COST = 1.15
 
 def limited_drift(v: Tensor, step: float) -> Tensor:
     """Umrigar's limited drift v (√(1 + 2 v²τ) − 1)/(v²τ), particle by particle, for v (B, N, D)."""
-    v2 = v.square().sum(-1, keepdim=True) * step
+    v2 = squared_lengths(v) * step
     return v * (2 / (1 + (1 + 2 * v2).sqrt()))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
+from fkflow.geometry import pair_squares
 from fkflow.system import Reference, System
 
 from . import densities, references
@@ -44,9 +45,7 @@ class Bosons(System):
     def potential(self, x: Tensor) -> Tensor:
         """Trap and pair energy of x (B, N, D) → (B,)."""
         trap = 0.5 * self.omega**2 * x.square().sum(dim=(-2, -1))
-        # the whole square of pairs rather than an index of i < j: no index tensor to move to the device
-        squares = (x.unsqueeze(-2) - x.unsqueeze(-3)).square().sum(-1)
-        overlap = (squares * (-1 / self.s**2)).exp().tril(-1).sum(dim=(-2, -1))
+        overlap = (pair_squares(x) * (-1 / self.s**2)).exp().sum(0)
         return trap + _height(self.dimensions, self.g, self.s) * overlap
 
     def pair(self, r: Tensor) -> Tensor | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from fkflow.geometry import pair_squares
 from fkflow.system import Nuclei, Reference, System
 
 from . import references
@@ -47,13 +48,13 @@ class Coulomb(System):
         """Coulomb energy of the electrons x (B, N, 3), N = 1 or 2, with all charges → (B,)."""
         nuclei = self.nuclei()
         # coordinate by coordinate with Python numbers: no tensor is copied to the device at every call
-        axes = x.unbind(-1)
+        axes = x.movedim((-1, -2), (0, 1)).contiguous().unbind(0)
         total = _repulsion(nuclei)
         for position, charge in zip(nuclei.positions, nuclei.charges, strict=True):
             shifted = [(axis - p if p else axis).square() for axis, p in zip(axes, position, strict=True)]
-            total = total - charge * (shifted[0] + shifted[1] + shifted[2]).rsqrt().sum(-1)
+            total = total - charge * (shifted[0] + shifted[1] + shifted[2]).rsqrt().sum(0)
         if self.particles == 2:
-            total = total + (x[..., 0, :] - x[..., 1, :]).square().sum(-1).rsqrt()
+            total = total + pair_squares(x).rsqrt().sum(0)
         energy: Tensor = total
         return energy
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import ConfigDict, Field
 
+from fkflow.geometry import pair_squares
 from fkflow.system import Reference, System
 
 from . import references
@@ -28,9 +29,7 @@ SHORTEST = 1e-9
 
 def sum_of_pairs(energy: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Σ_{i<j} energy(r_ij) (…) of x (…, N, D)."""
-    # the whole square of pairs: no index tensor to move to the device; its diagonal, which is left out, is kept from r = 0
-    squares = (x.unsqueeze(-2) - x.unsqueeze(-3)).square().sum(-1) + x.new_ones(x.shape[-2]).diag()
-    return energy(squares.sqrt()).tril(-1).sum(dim=(-2, -1))
+    return energy(pair_squares(x).sqrt()).sum(0)
 
 
 class Repelling(System):
