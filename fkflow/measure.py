@@ -256,7 +256,9 @@ class Measuring:
         )
 
 
-def walkers_for(config: MeasureConfig | ProjectConfig, spread: Callable[[], float]) -> int:
+def walkers_for(
+    config: MeasureConfig | ProjectConfig, spread: Callable[[], float], fewest: int = FEWEST_WALKERS
+) -> int:
     """The recipe's number of walkers or, where it leaves that open, one that suits its target error: a power of two.
 
     They then reach the error while each gives about SAMPLES energies of this `spread`, which all ranks must ask for together.
@@ -265,7 +267,7 @@ def walkers_for(config: MeasureConfig | ProjectConfig, spread: Callable[[], floa
         return config.walkers
     ratio = spread() / config.target_error
     # a spread that is not known is infinite
-    wanted = min(MOST_WALKERS, max(FEWEST_WALKERS, ratio * ratio / SAMPLES))
+    wanted = min(MOST_WALKERS, max(fewest, ratio * ratio / SAMPLES))
     walkers: int = 2 ** math.ceil(math.log2(wanted))
     return ranks.share(walkers)
 

@@ -46,31 +46,34 @@ class Spring:
         """Parameter change (P,) from ∂θU (B, P), its slopes along random directions (B', P) or None, and A/T (B,).
 
         `weights` (B,) turn averages over the walkers into averages over ψ²; `slope_weights` (B',) are those of the walkers
-        that slopes belong to, left out: of the first B'. All ranks must call it together, with the same numbers.
+        that slopes belong to, left out: of the first B'. All are of this rank's walkers, as many on every rank; the change
+        is that of all of them, and all ranks must ask for it together.
 
         It is NaN if the system has no solution. rate η in inverse energy; damping λ is relative to the mean diagonal of OOᵀ/B.
         """
-        walkers = len(energies)
+        walkers = len(energies) * ranks.world()
         weights = torch.ones_like(energies) if weights is None else weights
-        share = weights / weights.sum()
+        share = weights / ranks.total(weights.sum())
         root = share.sqrt()
         # the plain mean goes first: what is the same for all walkers cancels exactly, not but for rounding
-        o, r = o - o.mean(0), energies - energies.mean()
-        o = (o - share @ o) * root[:, None]
-        r = (r - share @ r) * root
+        both = ranks.total(torch.cat([o.sum(0), energies.sum()[None]])) / walkers
+        o, r = o - both[:-1], energies - both[-1]
+        both = ranks.total(torch.cat([share @ o, (share @ r)[None]]))
+        o, r = (o - both[:-1]) * root[:, None], (r - both[-1]) * root
         rows = o
         if slope is not None:
             part = weights[: len(slope)] if slope_weights is None else slope_weights
-            rows = torch.cat([o, slope * (0.5 * rate * part / part.sum()).sqrt()[:, None]])
+            rows = torch.cat([o, slope * (0.5 * rate * part / ranks.total(part.sum())).sqrt()[:, None]])
             r = torch.cat([r, r.new_zeros(len(slope))])
         carried = self.momentum * self.last.to(o.device)
         residual = r - rows @ carried
-        shift = damping * o.square().sum() / walkers
-        if rows.shape[0] <= rows.shape[1]:
-            phi = carried + rows.T @ solve(shared_gram(rows.T), shift, residual)
+        shift = damping * ranks.total(o.square().sum()) / walkers
+        if rows.shape[0] * ranks.world() <= rows.shape[1]:
+            rows = ranks.gather(rows)
+            phi = carried + rows.T @ solve(shared_gram(rows.T), shift, ranks.gather(residual))
         else:
-            phi = carried + solve(shared_gram(rows), shift, rows.T @ residual)
-        self.change = rate * float((o @ phi).norm())
+            phi = carried + solve(ranks.total(gram(rows)), shift, ranks.total(rows.T @ residual))
+        self.change = rate * float(ranks.total((o @ phi).square().sum()).sqrt())
         # The bound shrinks the stored momentum too; shrinking only the step was a cause of divergence.
         if self.change > self.max_change:
             phi = phi * (self.max_change / self.change)

@@ -32,8 +32,11 @@ from fkflow.statistics import Estimate, autocorrelation_time, halves_shift, spli
 
 #: acceptance at which the largest time step is set when the recipe names none, and that step's bound in natural times
 ACCEPTANCE, LARGEST_STEP = 0.97, 0.1
-#: walkers that the time step is judged by
-JUDGES = 1024
+#: walkers that the time step is judged by, and how far from right it may be
+JUDGES, NEARLY = 1024, 0.15
+#: walkers of a population where their number is left to the target error, at least: a loose one is reached before each has
+#: gone through a window
+FEWEST_PROJECTED = 256
 #: most that a weighing may change a weight by (one σ), and its interval's bound in natural times
 CHANGE, LARGEST_INTERVAL = 0.1, 0.1
 #: share of the walkers whose local energies may lie so far off that their change of weight is cut
@@ -191,7 +194,8 @@ class Projecting:
         net, system, girsanov = measuring.net, measuring.system, self.girsanov
         device = measuring.walkers.x.device
         groups = own_groups() * ranks.world()
-        size = -(-max(walkers_for(config, measuring.spread), 2 * groups) // groups) * own_groups()
+        wanted = walkers_for(config, measuring.spread, FEWEST_PROJECTED)
+        size = -(-max(wanted, 2 * groups) // groups) * own_groups()
         x = measuring.samples()
         pick = torch.randint(len(x), (size,), generator=generator, device=device)
         walkers = Walkers(x[pick].clone(), 0.1 * natural)
@@ -239,8 +243,8 @@ class Projecting:
         self.turn += 1
         if found is None or not self.settled(found):
             which = min(range(len(populations)), key=lambda i: populations[i].count / populations[i].length)
-        elif not self.filled() and self.turn % 2:
-            # every other turn goes to the densities
+        elif not self.filled() and (self.turn % 2 or found.total <= self.config.target_error):
+            # every other turn goes to the densities, and all once nothing else is wanted
             which = len(populations) - 1
         else:
             # errors fall as 1/√work: d(variance)/d(work) = −variance/work
@@ -311,7 +315,10 @@ def _largest_step(net: LogPsi | PairDrift, walkers: Walkers, generator: torch.Ge
         rejected = 1 - np.mean([float(langevin_move(net, walkers, generator)[0].double().mean()) for _ in range(5)])
         # rejections grow as dt^(3/2)
         change = ((1 - ACCEPTANCE) / max(float(rejected), 1e-4)) ** (2 / 3)
+        before = walkers.step
         walkers.step = min(walkers.step * min(max(change, 0.25), 4.0), LARGEST_STEP * natural)
+        if abs(walkers.step - before) <= NEARLY * before:
+            break
     return walkers.step
 
 

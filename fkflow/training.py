@@ -380,13 +380,14 @@ def _step(
     slope = slope_weights = None
     if config.curvature > 0:
         count = max(1, round(config.curvature * len(o)))
-        slope = ranks.gather(jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5))
-        slope_weights = weights.view(ranks.world(), -1)[:, :count].flatten()
-    o = ranks.gather(o)
+        slope = jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5)
+        slope_weights = ranks.part(weights)[:count]
+    # each rank brings its own walkers to the update
+    own, weights = ranks.part(drawn_in), ranks.part(weights)
     if config.scouts > 0 and scouts.useful(system):
         rows, found, counted = _scouted(system, config, state, unit, drawn_in)
-        o, drawn_in, weights = torch.cat([o, rows]), torch.cat([drawn_in, found]), torch.cat([weights, counted])
-    change = state.spring.update(o, slope, drawn_in, rate * unit, damping, weights, slope_weights)
+        o, own, weights = torch.cat([o, rows]), torch.cat([own, found]), torch.cat([weights, counted])
+    change = state.spring.update(o, slope, own, rate * unit, damping, weights, slope_weights)
     if not _finite([change]):
         return "the natural gradient has no solution"
     flat_step(net, change)
@@ -397,7 +398,7 @@ def _step(
 def _scouted(
     system: System, config: TrainConfig, state: TrainState, unit: float, drawn_in: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What scouts of all ranks add to a natural gradient: ∂θU (B', P), energies within those of the walkers, and weights."""
+    """What this rank's scouts add to a natural gradient: ∂θU (B', P), energies within those of the walkers, and weights."""
     net, walkers = state.net, state.walkers
     assert isinstance(net, LogPsi)
     count = max(1, round(config.scouts * len(walkers.x)))
@@ -407,7 +408,7 @@ def _scouted(
     weights = torch.where(energies.isfinite(), scouts.weights(sent, walkers), 0.0)
     rows = torch.where(weights[:, None] > 0, jacobian(net, sent.x), 0.0)
     bounded = energies.nan_to_num(float(drawn_in.mean())).clamp(drawn_in.min(), drawn_in.max())
-    return ranks.gather(rows), ranks.gather(bounded), ranks.gather(weights)
+    return rows, bounded, weights
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:

@@ -125,9 +125,9 @@ def steps() -> dict[str, object]:
     found: dict[str, object] = {name: one_step(**way) for name, way in WAYS.items()}
     gather, total = ranks.gather, ranks.total
     ranks.gather = lambda tensor: torch.cat([tensor] * ranks.world())
-    found |= {f"{name}, not gathered": one_step(**WAYS[name]) for name in ("spring", "adam")}
+    found |= {f"{name}, not gathered": one_step(**WAYS[name]) for name in ("wide spring", "adam")}
     ranks.gather, ranks.total = gather, lambda tensor: tensor
-    found |= {f"{name}, not added": one_step(**WAYS[name]) for name in ("adam", "pathwise")}
+    found |= {f"{name}, not added": one_step(**WAYS[name]) for name in ("spring", "adam", "pathwise")}
     ranks.total = total
     return found
 

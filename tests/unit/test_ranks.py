@@ -103,7 +103,13 @@ def test_two_make_the_update_of_one(way: str, alone: dict, both: list[dict]) -> 
 
 def test_an_update_that_forgets_a_rank_is_seen(alone: dict, both: list[dict]) -> None:
     """The twin: without the rows, or the gradients, of the other rank the network is another."""
-    for name in ("spring, not gathered", "adam, not gathered", "adam, not added", "pathwise, not added"):
+    for name in (
+        "wide spring, not gathered",
+        "adam, not gathered",
+        "spring, not added",
+        "adam, not added",
+        "pathwise, not added",
+    ):
         way = name.split(",")[0]
         assert np.abs(both[0][name] - alone[way]).max() > 1e-5, name
         assert np.array_equal(alone[name], alone[way]), name
