@@ -10,6 +10,7 @@ import errno
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fkflow import interrupts, joining, ranks
+from fkflow import forking, interrupts, joining, ranks
 from fkflow.errors import FkflowError, NumericalError, ToleranceError, UsageError
 from fkflow.startup import heavy_imports
 
@@ -69,6 +70,16 @@ Seed = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads of a process; left out: a good choice.")
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        metavar="N",
+        min=1,
+        max=256,
+        help="Processes that share the walkers, one core each; left out: 1, or as many as a repeated run had.",
+    ),
+]
 On = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
 Target = Annotated[
@@ -101,6 +112,7 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; left out: runs/<recipe>.")] = None,
     seed: Seed = None,
     device: On = Device.auto,
+    processes: Processes = None,
     threads: Threads = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the full recipe and stop.")] = False,
@@ -108,7 +120,7 @@ def run(
 ) -> None:
     """Train on a recipe, then measure and project, and write the run folder."""
     from fkflow import config
-    from fkflow.rerun import recipe_or_result, single
+    from fkflow.rerun import earlier_processes, recipe_or_result, single
 
     settings = [*_targets(target_error, "train", "measure", "project"), *(overrides or ())]
     if dry_run:
@@ -120,7 +132,9 @@ def run(
         return
     from fkflow import folders, progress
 
-    with joining.joined():
+    if processes is None and joining.launched()[1] == 1:
+        processes = earlier_processes(recipe)
+    with joining.joined(processes):
         loaded, earlier_seed, earlier_threads = recipe_or_result(recipe, settings)
         single(loaded)
         seed = earlier_seed if seed is None else seed
@@ -221,13 +235,14 @@ def measure(
     target_error: Target = None,
     seed: Seed = None,
     device: On = Device.auto,
+    processes: Processes = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
     """Measure and project a finished run again, its drift frozen: other samples, a smaller error."""
     from fkflow import folders, progress
 
-    with joining.joined():
+    with joining.joined(processes):
         path = folders.find_result(run)
         with contextlib.nullcontext() if ranks.rank() else folders.locked(path.parent):
             with heavy_imports():
@@ -411,6 +426,20 @@ def init(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; expected errors become one line on stderr."""
+    try:
+        code = _main(arguments)
+    except BaseException:
+        if not forking.is_copy():
+            raise
+        traceback.print_exc()
+        code = 1
+    if forking.is_copy():  # whatever called this is the business of the process it is a copy of
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # an ASCII terminal shows ? for ± rather than a traceback
         if hasattr(stream, "reconfigure"):
@@ -431,6 +460,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except FkflowError as error:
         # of several ranks the first that is left speaks
+        number = _number(number)
         if not set(range(number)) <= set(getattr(error, "lost", ())):
             return error.exit_code
         return _complain(str(error), error.exit_code, _again(arguments) if error.resumable else "")
@@ -451,8 +481,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not hasattr(error, "format_message"):
             raise
         code = getattr(error, "exit_code", 2)
-        return code if number else _complain(error.format_message(), code)
-    return _complain("interrupted", 130) if code == 130 and not number else code
+        return code if _number(number) else _complain(error.format_message(), code)
+    return _complain("interrupted", 130) if code == 130 and not _number(number) else code
+
+
+def _number(launched: int) -> int:
+    """The rank of this process, which may have been made since it was launched."""
+    return joining.launched()[0] if forking.is_copy() else launched
 
 
 def _close_stdout() -> None:

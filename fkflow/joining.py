@@ -1,4 +1,4 @@
-"""How the ranks of a run meet and part: by the environment that a launcher such as torchrun gives each process.
+"""How the ranks of a run meet and part: by the environment that a launcher such as torchrun, or `forking`, gives each process.
 
 Launchers stop all ranks as soon as one ends, in the middle of a word: hence a rank that fails leaves its error in a store
 that all can read, closes its connections, which wakes the others, and waits for rank 0 to speak.
@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fkflow import errors, ranks
+from fkflow import errors, forking, ranks
 from fkflow.errors import FkflowError, RankError, UsageError
 
 #: seconds after which a rank that neither answers nor ends is given up
@@ -45,12 +45,27 @@ def _integer(name: str, least: int, default: int | None = None) -> int:
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def joined(processes: int | None = None) -> Iterator[None]:
     """Join the other ranks that a launcher started, and leave them at the end; an error here ends them all.
 
-    Raises UsageError if the launcher's environment makes no sense, RankError if the others cannot be reached.
+    Without a launcher so many `processes` are made here, copies of this one that go on from here as well.
+
+    Raises UsageError if the launcher's environment makes no sense, or if there is one and `processes` is given too; RankError
+    if the others cannot be reached.
     """
     number, count = launched()
+    if processes is not None and count > 1:
+        raise UsageError(f"--processes {processes}: a launcher has started {count} processes already; leave it out")
+    if processes is None or processes == 1:
+        with _joined(number, count):
+            yield
+        return
+    with forking.family(processes), _joined(*launched()):
+        yield
+
+
+@contextmanager
+def _joined(number: int, count: int) -> Iterator[None]:
     if count == 1:
         yield
         return
@@ -116,6 +131,8 @@ class _Meeting:
 
     def wait(self, lost: Sequence[int]) -> None:
         """Before this rank ends with an error: until rank 0 has spoken or, where it keeps the store, the others have read."""
+        if forking.is_copy():  # nobody stops rank 0 for it
+            return
         keys, seconds = ([] if 0 in lost else ["ended"]), FAREWELL
         if self.rank == 0:
             left = [other for other in range(1, self.world) if self.keeps and other not in lost]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fkflow.config import Loaded, composed, load, parse, system_of, to_toml
-from fkflow.errors import StoreError, UsageError
+from fkflow.errors import FkflowError, StoreError, UsageError
 from fkflow.folders import CHECKPOINT, RESULT
 from fkflow.registry import recipes
 from fkflow.results import Result, strict_json, title
@@ -46,6 +46,19 @@ def recipe_or_result(name: str, overrides: Sequence[str] = ()) -> tuple[Loaded, 
     # a repetition of a repetition is one of the same run
     again = result.name.removesuffix(AGAIN) + AGAIN
     return replace(loaded, name=again, source=result.recipe_source), seed, threads
+
+
+def earlier_processes(name: str) -> int | None:
+    """How many processes shared the walkers of a run that is to be repeated; None for a recipe, or where it cannot be read."""
+    if not _is_result(Path(name)):
+        return None
+    from fkflow.store import read_result
+
+    try:
+        found = read_result(name).provenance.get("ranks")
+    except FkflowError:
+        return None  # said when its recipe is wanted
+    return found if isinstance(found, int) else None
 
 
 def single(loaded: Loaded) -> Loaded:

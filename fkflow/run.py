@@ -247,4 +247,7 @@ def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed:
     if seed is not None and seed != saved_seed:
         raise UsageError(f"--seed {seed}: the run to resume has seed {saved_seed}; leave --seed out")
     if (saved_ranks := saved.get("ranks", 1)) != ranks.world():
-        raise UsageError(f"{path} was written by {saved_ranks} ranks: resume with as many, not {ranks.world()}")
+        raise UsageError(
+            f"{path} was written by {saved_ranks} ranks: resume with as many (--processes {saved_ranks}), "
+            f"not {ranks.world()}"
+        )
