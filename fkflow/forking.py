@@ -15,17 +15,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from fkflow.errors import UsageError
+from fkflow.shared_memory import SharedMemory
 from fkflow.startup import heavy_imports
 
 #: seconds that copies have to end once the command itself has
 FAREWELL = 10.0
 
 _copy = False
+_memory: SharedMemory | None = None
 
 
 def is_copy() -> bool:
     """Whether this process is a copy that `family` made: it must end where the command ends, and not return to a caller."""
     return _copy
+
+
+def memory() -> SharedMemory | None:
+    """What this process and its copies share; None without copies, or where the system has nothing of the kind."""
+    return _memory
 
 
 @contextmanager
@@ -35,7 +42,7 @@ def family(processes: int) -> Iterator[None]:
     Copies have no stdout. Those that are still there some time after the first has left are killed. Raises UsageError where
     processes cannot be copied.
     """
-    global _copy
+    global _copy, _memory
     if not hasattr(os, "fork"):
         raise UsageError(f"--processes {processes}: this system cannot copy a process; start torchrun -m fkflow instead")
     # that a process is gone is said once, in words of our own
@@ -50,8 +57,11 @@ def family(processes: int) -> Iterator[None]:
     if before["GLOO_SOCKET_IFNAME"] is None and (inner := _loopback()):
         # the name of a machine need not lead to it
         os.environ["GLOO_SOCKET_IFNAME"] = inner
+    with suppress(OSError, ImportError):
+        _memory = SharedMemory(processes)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    first = os.getpid()
     copies: list[int] = []
     for number in range(processes):
         # the first is this process itself, and comes last
@@ -63,10 +73,14 @@ def family(processes: int) -> Iterator[None]:
             break
         if rank:
             copies.append(pid)
+    if _memory is not None:
+        watched = tuple(copies)
+        _memory.begin(rank, (lambda: os.getppid() == first) if _copy else lambda: all(map(_lives, watched)))
     try:
         yield
     finally:
         if not _copy:
+            _memory = None
             for name, value in before.items():
                 os.environ.pop(name, None) if value is None else os.environ.update({name: value})
             _part(copies)
@@ -108,6 +122,11 @@ def _part(copies: list[int]) -> None:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a copy has not ended yet; it is still to be waited for."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def _ended(pid: int) -> bool:

@@ -167,7 +167,7 @@ def _join(number: int, count: int) -> _Meeting:
         first = str(error).splitlines()[0]
         raise RankError(f"rank {number} of {count} could not join the others at {host}:{port}: {first}") from error
     meeting = _Meeting(number, count, store, keeps)
-    ranks.belong(ranks.Group(number, count, *local, meeting.why))
+    ranks.belong(ranks.Group(number, count, *local, meeting.why, forking.memory()))
     if number == 0:
         atexit.register(meeting.put, "ended")
     return meeting
@@ -191,6 +191,8 @@ def _leave() -> None:
     """Close the connections, which wakes those who wait for this rank; no more collectives after it."""
     import torch.distributed as dist
 
+    if (shared := forking.memory()) is not None:
+        shared.leave()
     if dist.is_initialized():
         with suppress(RuntimeError):
             dist.destroy_process_group()

@@ -1,6 +1,7 @@
 """Several processes that work on one run, each with its share of the walkers; alone, every function here does nothing.
 
-`joining` says how they find one another. Tensors on the CPU travel by gloo, those on CUDA devices by NCCL. Whatever depends on
+`joining` says how they find one another. Tensors on the CPU travel by gloo, or through memory where all are copies of one
+process (`shared_memory`), those on CUDA devices by NCCL. Whatever depends on
 a clock or a signal is agreed on, so that all ranks always take the same way: functions marked "together" must be called by
 all of them.
 """
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from fkflow.shared_memory import SharedMemory
+
 T = TypeVar("T")
 
 #: an odd number far from small ones: what the seeds of neighbouring ranks differ by
@@ -27,13 +30,17 @@ SEED_STRIDE = 0x9E3779B1
 
 @dataclass(frozen=True)
 class Group:
-    """This process among those of the run and among those on this machine; `why` explains a broken connection."""
+    """This process among those of the run and among those on this machine; `why` explains a broken connection.
+
+    `shared` is the memory they have in common, if any.
+    """
 
     rank: int
     world: int
     local_rank: int
     local_world: int
     why: Callable[[str], FkflowError]
+    shared: SharedMemory | None = None
 
 
 _group: Group | None = None
@@ -97,9 +104,12 @@ def gather(tensor: Tensor) -> Tensor:
     """The tensors (B, ...) of all ranks, of one shape, as one (ranks · B, ...), rank 0's first; together."""
     if _group is None:
         return tensor
+    out = tensor.new_empty(_group.world, *tensor.shape)
+    if (shared := _near(tensor)) is not None:
+        with _collective():
+            return shared.gather(tensor, out).flatten(0, 1)
     import torch.distributed as dist
 
-    out = tensor.new_empty(_group.world, *tensor.shape)
     with _collective():
         _meet(tensor)
         dist.all_gather(list(out.unbind(0)), tensor.contiguous())
@@ -110,6 +120,9 @@ def total(tensor: Tensor) -> Tensor:
     """The sum over the ranks, the same bits on each of them; together."""
     if _group is None:
         return tensor
+    if (shared := _near(tensor)) is not None:
+        with _collective():
+            return shared.total(tensor)
     import torch.distributed as dist
 
     out = tensor.clone()
@@ -133,10 +146,19 @@ def alike(tensors: Iterable[Tensor]) -> None:
         # one message: each costs time, whatever its length
         flat = torch.cat([tensor.flatten() for tensor in kind])
         with _collective():
-            _meet(flat)
-            dist.broadcast(flat, 0)
+            if (shared := _near(flat)) is not None:
+                flat = shared.first(flat)
+            else:
+                _meet(flat)
+                dist.broadcast(flat, 0)
         for tensor, values in zip(kind, flat.split([t.numel() for t in kind]), strict=True):
             tensor.copy_(values.view_as(tensor))
+
+
+def _near(tensor: Tensor) -> SharedMemory | None:
+    """The memory by which a tensor may travel, if any; the same answer on all ranks."""
+    shared = None if _group is None else _group.shared
+    return shared if shared is not None and shared.fits(tensor) else None
 
 
 def _meet(tensor: Tensor) -> None:
@@ -155,11 +177,28 @@ def share(value: T) -> T:
     import torch
     import torch.distributed as dist
 
+    if _group.shared is not None:
+        return _shared(value)
     box: list[Any] = [value if _group.rank == 0 else None]
     with _collective():
         dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
     shared: T = box[0]
     return shared
+
+
+def _shared(value: T) -> T:
+    """Rank 0's value by way of tensors: its length, then its pickle."""
+    import pickle
+
+    import torch
+
+    text = pickle.dumps(value) if rank() == 0 else b""
+    length = torch.tensor([len(text)])
+    alike([length])
+    content = torch.frombuffer(bytearray(text), dtype=torch.uint8) if text else torch.zeros(int(length), dtype=torch.uint8)
+    alike([content])
+    found: T = pickle.loads(content.numpy().tobytes())
+    return found
 
 
 def collect(value: T) -> list[T]:

@@ -27,7 +27,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 RECIPE = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7", "--out", "out"]
 for setting in (
     "train.walkers=128", "train.iterations=60", "train.stop_spread=0", "measure.walkers=256",
-    "measure.target_error=0.002", "measure.seconds=600", "project.walkers=256", "project.time=2",
+    "measure.target_error=0.00001", "measure.seconds=600", "project.walkers=256", "project.time=2",
     "project.target_error=0.004", "project.seconds=600",
 ):  # fmt: skip
     RECIPE += ["--set", setting]
@@ -178,9 +178,9 @@ def test_two_ranks_speak_and_write_once(two: tuple[Path, str, str]) -> None:
 def test_two_ranks_measure_again(two: tuple[Path, str, str], tmp_path: Path) -> None:
     shutil.copytree(two[0] / "out", tmp_path / "out")
     before = read_result(tmp_path / "out")
-    finer = ["--threads", "1", "--seed", "8", "--set", "measure.target_error=0.001", *VARIATIONAL]
+    again = ["--threads", "1", "--seed", "8", "--set", "measure.target_error=0.001", *VARIATIONAL]
     done = subprocess.run(
-        launched("measure", "out", *finer), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
+        launched("measure", "out", *again), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0 and done.stdout.count("variational energy") == 1, done.stderr
     after = read_result(tmp_path / "out")
@@ -188,9 +188,20 @@ def test_two_ranks_measure_again(two: tuple[Path, str, str], tmp_path: Path) -> 
     assert after.energy.error <= 0.001 and 1e-9 < abs(sigmas(after, before)[0]) < 4
 
 
+def test_copies_of_the_command_are_ranks_too(two: tuple[Path, str, str], tmp_path: Path) -> None:
+    """--processes instead of a launcher: the same bits."""
+    command = [sys.executable, "-m", "fkflow", *RECIPE, "--processes", "2", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and json.loads(done.stdout)["seed"] == 7, done.stderr
+    expected, found = training(two[0] / "out/result.h5"), training(tmp_path / "out/result.h5")
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    assert read_result(tmp_path / "out").energy == read_result(two[0] / "out").energy
+
+
 def test_a_rank_with_another_potential_is_seen(one: Result, tmp_path: Path) -> None:
     """The twin of the comparison: half of the walkers belong to a well that is a tenth higher."""
-    code, _, err = finish(start(tmp_path, *RECIPE, *VARIATIONAL, SPOILT="1.1"))
+    rough = ["--set", "measure.target_error=0.002"]
+    code, _, err = finish(start(tmp_path, *RECIPE, *VARIATIONAL, *rough, SPOILT="1.1"))
     assert code == 0, err
     assert sigmas(read_result(tmp_path / "out"), one)[0] > 6
 

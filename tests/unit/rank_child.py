@@ -1,6 +1,6 @@
 """What a process of test_ranks.py does, alone or as one of several: its findings go to a file as arrays.
 
-python rank_child.py OUT TASK
+python rank_child.py OUT TASK; for the task "copies", several OUT with commas: the process copies itself for the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fkflow import joining, ranks
+from fkflow import forking, joining, ranks
 from fkflow import training as train
 from fkflow.config import MeasureConfig, ProjectConfig, TrainConfig
 from fkflow.errors import NumericalError
@@ -208,14 +208,16 @@ def families() -> float:
     )
 
 
-def work() -> dict[str, object]:
+def work(processes: int | None = None) -> dict[str, object]:
     """Everything that goes well."""
-    with joining.joined():
+    with joining.joined(processes):
         found = collectives() | steps() | training() | {"families": families()}
         found |= {f"measured {name}": value for name, value in measuring().items()}
         # the twin: one rank samples another function
         mixed = measured(1.6 + 2.4 * ranks.rank())[1].variational.estimate
-        return found | {"mixed energy": [mixed.value, mixed.error]}
+        # the last thing the first rank does with the others: copies end by themselves, in their own time
+        ranks.share(None)
+        return found | {"mixed energy": [mixed.value, mixed.error], "in memory": forking.memory() is not None}
 
 
 def fail(out: str) -> None:
@@ -242,8 +244,13 @@ def main(out: str, task: str) -> None:
     torch.set_num_threads(1)
     if task == "fail":
         fail(out)
-    else:
-        np.savez(out, **{name: np.asarray(value) for name, value in work().items()})
+        return
+    outs = out.split(",")
+    found = work(len(outs) if task == "copies" else None)
+    place = int(os.environ["RANK"]) if forking.is_copy() else 0
+    np.savez(outs[place], **{name: np.asarray(value) for name, value in found.items()})
+    if forking.is_copy():
+        os._exit(0)
 
 
 if __name__ == "__main__":

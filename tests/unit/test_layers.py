@@ -26,6 +26,8 @@ LAYERS = (
         "seal",
         "geometry",
         "startup",
+        "forking",
+        "shared_memory",
     },
     {"registry", "results", "scans", "schema", "folders", "hdf5", "progress", "interrupts"},
     {"config", "grid", "checkpoints", "reader", "store", "scan_store", "landscape", "summary", "report", "rerun"},

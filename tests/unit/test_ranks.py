@@ -60,9 +60,25 @@ def alone(folder: Path) -> dict[str, np.ndarray]:
     return findings(start(folder, "work", 1)[0])
 
 
-@pytest.fixture(scope="module")
-def both(folder: Path) -> list[dict[str, np.ndarray]]:
-    return [findings(path) for path in start(folder, "work", 2)]
+def start_copies(folder: Path, count: int) -> list[Path]:
+    """Run one process of rank_child.py that copies itself; the files with what each of them found."""
+    outs = [folder / f"copy-{number}-of-{count}.npz" for number in range(count)]
+    environment = {name: text for name, text in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
+    command = [sys.executable, str(CHILD), ",".join(map(str, outs)), "copies"]
+    done = subprocess.run(
+        command, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and all(out.exists() for out in outs), done.stderr
+    return outs
+
+
+@pytest.fixture(scope="module", params=["sockets", "memory"])
+def both(folder: Path, request: pytest.FixtureRequest) -> list[dict[str, np.ndarray]]:
+    """Two ranks: started by a launcher, or one a copy of the other, with memory in common."""
+    copies = request.param == "memory"
+    found = [findings(path) for path in (start_copies(folder, 2) if copies else start(folder, "work", 2))]
+    assert all(each["in memory"] == copies for each in found)
+    return found
 
 
 def test_alone_nothing_happens(alone: dict[str, np.ndarray]) -> None:

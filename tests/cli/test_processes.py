@@ -1,0 +1,136 @@
+"""``fkflow run --processes 2``: one command that copies itself; how it is stopped, killed and gone on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fkflow.cli import main
+from fkflow.store import load_checkpoint, read_result
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for copies in /proc")
+
+RECIPE = ["run", "double_well", "--device", "cpu", "--seed", "7", "--out", "out"]
+for setting in (
+    "train.walkers=128", "train.iterations=400", "train.stop_spread=0", "measure.walkers=256",
+    "measure.target_error=0.002", "project.walkers=256", "project.time=2", "project.target_error=0.004",
+):  # fmt: skip
+    RECIPE += ["--set", setting]
+TWO = ["--processes", "2"]
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "fkflow", *RECIPE, *arguments]
+    # a group of its own: Ctrl-C goes to all of it
+    return subprocess.Popen(
+        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def copies(process: subprocess.Popen[str]) -> list[int]:
+    """The copies, once training has begun."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("fkflow: train ..."):
+            break
+    time.sleep(0.3)
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in found]
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, list[str]]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, [line for line in err.splitlines() if line.startswith("fkflow: error:")]
+
+
+def gone(pid: int) -> bool:
+    until = time.monotonic() + 15
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    code, out, errors = end(start(folder, *TWO))
+    assert code == 0 and out.count("projected energy") == 1 and "2 ranks on cpu" in out, errors
+    assert os.listdir(folder / "out") == ["result.h5"]
+    return folder
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGTERM of a copy", "kill -9 of a copy"])
+def test_stopped_and_resumed_is_the_same_run(how: str, whole: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, *TWO)
+    (copy,) = copies(process)
+    if "kill" in how:  # which leaves no word: there is a checkpoint of before
+        process.send_signal(signal.SIGTERM)
+        assert end(process)[0] == 130
+        process = start(tmp_path, *TWO, "--resume")
+        (copy,) = copies(process)
+    if how == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)
+    elif how == "SIGTERM":
+        process.send_signal(signal.SIGTERM)
+    else:
+        os.kill(copy, signal.SIGKILL if "kill" in how else signal.SIGTERM)
+    code, out, errors = end(process)
+    assert out == "" and len(errors) == 1 and gone(copy)
+    if "kill" in how:
+        assert code == 3 and "rank 1 of 2 ended" in errors[0]
+    else:
+        assert code == 130 and "stopped at iteration" in errors[0]
+    assert "--resume" in errors[0] and "--processes 2" in errors[0]
+    assert load_checkpoint(tmp_path / "out/checkpoint.pt")["ranks"] == 2
+
+    if how == "Ctrl-C":
+        code, _, errors = end(start(tmp_path, "--resume"))
+        assert code == 2 and "2 ranks" in errors[0] and "--processes 2" in errors[0]
+    code, _, errors = end(start(tmp_path, *TWO, "--resume"))
+    assert code == 0, errors
+    assert read_result(tmp_path / "out").energy == read_result(whole / "out").energy
+
+
+def test_copies_end_with_the_command(tmp_path: Path) -> None:
+    process = start(tmp_path, *TWO)
+    (copy,) = copies(process)
+    process.kill()
+    assert gone(copy)
+    _, err = process.communicate(timeout=60)
+    assert "rank 0 of 2 ended" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"), [("train.walkers=101", "train.walkers = 101"), ("measure.walker=8", "measure.walker")]
+)
+def test_a_bad_recipe_is_told_once_and_soon(wrong: str, word: str, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    code, out, errors = end(start(tmp_path, *TWO, "--set", wrong))
+    assert code == 2 and out == "" and len(errors) == 1 and word in errors[0]
+    assert os.listdir(tmp_path) == [] and time.monotonic() - begun < 30
+
+
+def test_not_beside_a_launcher(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert main([*RECIPE, *TWO]) == 2
+    assert "--processes 2: a launcher has started 3 processes" in capsys.readouterr().err
+
+
+def test_a_run_is_repeated_by_as_many_and_measured_by_any(whole: Path) -> None:
+    before = read_result(whole / "out").energy
+    command = [sys.executable, "-m", "fkflow"]
+    options = {"cwd": whole, "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run([*command, "run", "out", "--out", "again"], **options)
+    assert done.returncode == 0 and "2 ranks on cpu" in done.stdout, done.stderr
+    assert read_result(whole / "again").energy == before
+    done = subprocess.run([*command, "measure", "again", "--seed", "3", "--processes", "4"], **options)
+    assert done.returncode == 0 and "4 ranks on cpu" in done.stdout, done.stderr
+    after = read_result(whole / "again").energy
+    assert 1e-9 < abs(after.value - before.value) / (after.error**2 + before.error**2) ** 0.5 < 4
