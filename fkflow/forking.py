@@ -44,7 +44,7 @@ def family(processes: int) -> Iterator[None]:
     """
     global _copy, _memory
     if not hasattr(os, "fork"):
-        raise UsageError(f"--processes {processes}: this system cannot copy a process; start torchrun -m fkflow instead")
+        raise UsageError(f"--processes {processes}: this system cannot copy a process; use torchrun -m fkflow instead")
     # that a process is gone is said once, in words of our own
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if sys.platform == "linux":
@@ -61,22 +61,15 @@ def family(processes: int) -> Iterator[None]:
         _memory = SharedMemory(processes)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    first = os.getpid()
     copies: list[int] = []
-    for number in range(processes):
-        # the first is this process itself, and comes last
-        rank = (number + 1) % processes
-        os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
-        if rank and not (pid := _fork()):
-            _copy = True
-            copies = []
-            break
-        if rank:
-            copies.append(pid)
-    if _memory is not None:
-        watched = tuple(copies)
-        _memory.begin(rank, (lambda: os.getppid() == first) if _copy else lambda: all(map(_lives, watched)))
+    first = os.getpid()
     try:
+        rank = _multiply(processes, copies)
+        os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
+        _copy = rank > 0
+        if _memory is not None:
+            watched = tuple(copies)
+            _memory.begin(rank, (lambda: os.getppid() == first) if rank else lambda: all(map(_lives, watched)))
         yield
     finally:
         if not _copy:
@@ -84,6 +77,21 @@ def family(processes: int) -> Iterator[None]:
             for name, value in before.items():
                 os.environ.pop(name, None) if value is None else os.environ.update({name: value})
             _part(copies)
+
+
+def _multiply(processes: int, copies: list[int]) -> int:
+    """Copy this process until there are so many, and note the copies; returns the number of the process that it returns in."""
+    for rank in range(1, processes):
+        try:
+            pid = _fork()
+        except OSError as error:
+            _kill(copies)
+            raise UsageError(f"--processes {processes}: process {rank + 1} cannot be made: {error.strerror}") from None
+        if not pid:
+            copies.clear()
+            return rank
+        copies.append(pid)
+    return 0
 
 
 def _fork() -> int:
@@ -118,10 +126,15 @@ def _part(copies: list[int]) -> None:
         copies = [pid for pid in copies if not _ended(pid)]
         if copies:
             time.sleep(0.01)
+    _kill(copies)
+
+
+def _kill(copies: list[int]) -> None:
     for pid in copies:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+    copies.clear()
 
 
 def _lives(pid: int) -> bool:

@@ -192,10 +192,10 @@ def _shared(value: T) -> T:
 
     import torch
 
-    text = pickle.dumps(value) if rank() == 0 else b""
+    text = bytearray(pickle.dumps(value) if rank() == 0 else b"")
     length = torch.tensor([len(text)])
     alike([length])
-    content = torch.frombuffer(bytearray(text), dtype=torch.uint8) if text else torch.zeros(int(length), dtype=torch.uint8)
+    content = torch.frombuffer(text or bytearray(int(length)), dtype=torch.uint8)
     alike([content])
     found: T = pickle.loads(content.numpy().tobytes())
     return found

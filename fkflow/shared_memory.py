@@ -7,14 +7,14 @@ slots, used in turn: none can be a whole message ahead of another one.
 from __future__ import annotations
 
 import mmap
-import multiprocessing
 import os
 import time
 from collections.abc import Callable
-from multiprocessing.synchronize import Semaphore
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from multiprocessing.synchronize import Semaphore
+
     from torch import Tensor
 
 #: bytes of a slot: longer messages go another way
@@ -30,10 +30,12 @@ WATCHING, ASLEEP = 2e-3, 0.05
 class SharedMemory:
     """Made by the process that is about to copy itself, for so many processes; `begin` says which of them this one is.
 
-    Raises OSError where the system has no such memory, or no semaphores.
+    Raises OSError or ImportError where the system has no such memory, or no semaphores.
     """
 
     def __init__(self, world: int) -> None:
+        import multiprocessing  # not every command needs it
+
         self.world, self.rank, self.turn = world, 0, 0
         self._memory = mmap.mmap(-1, HEAD + 2 * world * SLOT)
         context = multiprocessing.get_context("fork")

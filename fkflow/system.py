@@ -77,7 +77,10 @@ class System(BaseModel):
             cls.key = cls.__name__
 
     def potential(self, x: Tensor) -> Tensor:
-        """Potential energy V of a batch of configurations, x (B, N, D) → (B,); differentiable, any device."""
+        """Potential energy V of a batch of configurations, x (B, N, D) → (B,); differentiable, any device.
+
+        `fkflow.pair_squares` has the squared distances of all pairs.
+        """
         raise NotImplementedError
 
     def start(self, walkers: int, generator: Generator) -> Tensor | None:

@@ -86,11 +86,14 @@ class Peaked(LogPsi):
 
 @pytest.mark.parametrize(("share", "found"), [(0.125, True), (0.0, False)])
 def test_a_peak_that_no_walker_sees_is_found(share: float, found: bool) -> None:
-    """The twin without scouts keeps the peak: walkers do not know of it."""
+    """The twin without scouts keeps the peak: walkers do not know of it, but for one of five seeds or so that stray there."""
     land = explore(BOSONS)
-    net = Peaked(build(BOSONS, land, "auto", 4, 1, 0))
     config = TrainConfig(walkers=256, iterations=15, scouts=share, stop_spread=0.0)
-    state = begin(net, land, config, 0, "cpu")
-    heights = [float(net.height.detach()) for _ in train(BOSONS, land, config, state)]
-    assert (heights[-1] < 8) is found
-    assert heights[-1] < 10.5
+    heights = []
+    for seed in range(5):
+        net = Peaked(build(BOSONS, land, "auto", 4, 1, seed))
+        for _ in train(BOSONS, land, config, begin(net, land, config, seed, "cpu")):
+            pass
+        heights.append(float(net.height.detach()))
+    middle = sorted(heights)[2]
+    assert middle < 8 if found else 9.5 < middle < 10.5, heights
