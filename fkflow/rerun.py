@@ -49,16 +49,20 @@ def recipe_or_result(name: str, overrides: Sequence[str] = ()) -> tuple[Loaded, 
 
 
 def earlier_processes(name: str) -> int | None:
-    """How many processes shared the walkers of a run that is to be repeated; None for a recipe, or where it cannot be read."""
+    """How many processes shared the walkers of a run that is to be repeated.
+
+    None for a recipe, for a run on GPUs, which a launcher has to share out, or where the result cannot be read.
+    """
     if not _is_result(Path(name)):
         return None
     from fkflow.store import read_result
 
     try:
-        found = read_result(name).provenance.get("ranks")
+        provenance = read_result(name).provenance
     except FkflowError:
         return None  # said when its recipe is wanted
-    return found if isinstance(found, int) else None
+    found = provenance.get("ranks")
+    return found if isinstance(found, int) and provenance.get("device") == "cpu" else None
 
 
 def single(loaded: Loaded) -> Loaded:
