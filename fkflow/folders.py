@@ -255,9 +255,9 @@ def _keep(path: Path, kept: Path) -> None:
         except OSError:  # some file systems have no links
             shutil.copyfile(path, second)
         os.replace(second, kept)
-    except BaseException:
+    finally:
+        # also after a kill between two renames: where both names are one file already, replacing does nothing
         second.unlink(missing_ok=True)
-        raise
 
 
 def reason(error: BaseException) -> str:

@@ -237,6 +237,21 @@ def test_the_last_two_checkpoints_are_kept(tmp_path: Path, monkeypatch: pytest.M
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("where", ["before", "between", "after"])
+def test_a_write_after_one_that_was_killed_leaves_two_files(where: str, tmp_path: Path) -> None:
+    """Between its two renames both names are those of one file, and to rename one to the other does nothing."""
+    path, kept = tmp_path / CHECKPOINT, tmp_path / PREVIOUS
+    atomic_write(path, b"1", kept)
+    if where == "between":
+        os.link(path, kept)
+    elif where == "after":
+        atomic_write(path, b"2", kept)
+    newest = path.read_bytes()
+    atomic_write(path, b"3", kept)
+    assert path.read_bytes() == b"3" and kept.read_bytes() == newest
+    assert set(os.listdir(tmp_path)) == {CHECKPOINT, PREVIOUS}
+
+
 def test_no_earlier_checkpoint_replaces_one_of_a_newer_version(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / PREVIOUS, {"iteration": 1})
     torch.save({"format": FORMAT, "format_version": FORMAT_VERSION + 1, "state": {}}, tmp_path / CHECKPOINT)
