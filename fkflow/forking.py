@@ -68,8 +68,7 @@ def family(processes: int) -> Iterator[None]:
         os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
         _copy = rank > 0
         if _memory is not None:
-            watched = tuple(copies)
-            _memory.begin(rank, (lambda: os.getppid() == first) if rank else lambda: all(map(_lives, watched)))
+            _memory.begin(rank, lambda: os.getppid() == first if rank else len(_left(copies)) == processes - 1)
         yield
     finally:
         if not _copy:
@@ -122,10 +121,8 @@ def _loopback() -> str | None:
 def _part(copies: list[int]) -> None:
     """Wait for the copies to end, kill those that do not."""
     until = time.monotonic() + FAREWELL
-    while copies and time.monotonic() < until:
-        copies = [pid for pid in copies if not _ended(pid)]
-        if copies:
-            time.sleep(0.01)
+    while _left(copies) and time.monotonic() < until:
+        time.sleep(0.01)
     _kill(copies)
 
 
@@ -137,13 +134,7 @@ def _kill(copies: list[int]) -> None:
     copies.clear()
 
 
-def _lives(pid: int) -> bool:
-    """Whether a copy has not ended yet; it is still to be waited for."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-
-
-def _ended(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return True
+def _left(copies: list[int]) -> list[int]:
+    """The copies that have not ended yet; the others are taken off the list."""
+    copies[:] = [pid for pid in copies if os.waitpid(pid, os.WNOHANG)[0] == 0]
+    return copies

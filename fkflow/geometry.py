@@ -1,4 +1,4 @@
-"""Squares of lengths and distances. PyTorch sums short last axes ten times slower than long ones: neither function does."""
+"""Squares of lengths and distances, with configurations last: PyTorch sums short last axes ten times slower than long ones."""
 
 from __future__ import annotations
 
@@ -19,12 +19,19 @@ def pairs(particles: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return first, second
 
 
+def inside(x: Tensor) -> Tensor:
+    """Configurations x (…, N, D) as networks and potentials work on them, (D, N, …)."""
+    return x.movedim((-1, -2), (0, 1)).contiguous()
+
+
+def apart(y: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Differences (D, pairs, …) of the particles with these numbers (pairs,) in y (D, N, …)."""
+    return y.index_select(1, first) - y.index_select(1, second)
+
+
 def pair_squares(x: Tensor) -> Tensor:
     """Squared distances (pairs, …) of all pairs of particles in x (…, N, D), any shape in front."""
-    # the layout of networks: configurations last
-    y = x.movedim((-1, -2), (0, 1)).contiguous()
-    first, second = pairs(y.shape[1], x.device)
-    return (y.index_select(1, first) - y.index_select(1, second)).square().sum(0)
+    return apart(inside(x), *pairs(x.shape[-2], x.device)).square().sum(0)
 
 
 def squared_lengths(v: Tensor) -> Tensor:

@@ -55,11 +55,6 @@ class LogPsi(nn.Module):
         return value.detach(), gradient
 
 
-def inside(x: Tensor) -> Tensor:
-    """Configurations x (B, N, D) as networks work on them, (D, N, B)."""
-    return x.permute(2, 1, 0).contiguous()
-
-
 def spread_out(parameter: Tensor, axes: int) -> Tensor:
     """A parameter of so many axes, (…), or one copy of it per walker, (B, …), with a last axis for walkers, (…, 1 or B)."""
     return (parameter if parameter.dim() > axes else parameter[None]).movedim(0, -1)

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fkflow.logpsi import LogPsi, inside, mlp, spread_out
+from fkflow.geometry import inside
+from fkflow.logpsi import LogPsi, mlp, spread_out
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:

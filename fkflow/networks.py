@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from fkflow.geometry import apart, inside
 from fkflow.landscape import Landscape
-from fkflow.logpsi import LogPsi, affine, inside, mlp, spread_out
+from fkflow.logpsi import LogPsi, affine, mlp, spread_out
 from fkflow.molecular import MolecularNet
 from fkflow.pair_drift import PairDrift
 from fkflow.pair_factor import PairFactor, pair_factor
@@ -161,7 +162,7 @@ class SymmetricNet(LogPsi):
 
     def forward(self, x: Tensor) -> Tensor:
         y = inside((x - self.centre) / self.length)
-        apart = y.index_select(1, self.first) - y.index_select(1, self.second)
+        between = apart(y, self.first, self.second)
         if self.com_root is not None:
             mean = y.mean(1, keepdim=True)
             y = y - mean
@@ -176,7 +177,7 @@ class SymmetricNet(LogPsi):
             features.append(y)
         if self.particles == 1:
             return value + self.readout(silu(self.message(torch.cat(features)))).sum((0, 1))
-        r2 = apart.square().sum(0)
+        r2 = between.square().sum(0)
         near = self.heights[:, None, None] * (r2 * self.exponents[:, None, None]).exp()
         pair = torch.cat([near, (1 + r2).sqrt()[None]])
         assert self.pair_in is not None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fkflow import parallel, ranks
+from fkflow.geometry import pair_squares
 from fkflow.masses import inward, outward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.paths import integrate
@@ -47,9 +48,7 @@ class View:
     def coordinates(self, x: Tensor) -> Tensor:
         """(B, n, axes): the value on each axis for each particle (or pair) of each walker."""
         if self.group == "pair":
-            first, second = torch.triu_indices(x.shape[1], x.shape[1], 1)
-            apart: Tensor = (x[:, first] - x[:, second]).norm(dim=-1, keepdim=True)
-            return apart
+            return pair_squares(x).sqrt().mT[..., None]
         letters = {"x": 0, "y": 1, "z": 2}
         columns = []
         for axis in self.axes:

@@ -41,13 +41,11 @@ class Spring:
         rate: float,
         damping: float,
         weights: Tensor | None = None,
-        slope_weights: Tensor | None = None,
     ) -> Tensor:
         """Parameter change (P,) from ∂θU (B, P), its slopes along random directions (B', P) or None, and A/T (B,).
 
-        `weights` (B,) turn averages over the walkers into averages over ψ²; `slope_weights` (B',) are those of the walkers
-        that slopes belong to, left out: of the first B'. All are of this rank's walkers, as many on every rank; the change
-        is that of all of them, and all ranks must ask for it together.
+        `weights` (B,) turn averages over the walkers into averages over ψ²; slopes belong to the first B' of these. All are of
+        this rank's walkers, as many on every rank; the change is that of all of them, and all ranks must ask for it together.
 
         It is NaN if the system has no solution. rate η in inverse energy; damping λ is relative to the mean diagonal of OOᵀ/B.
         """
@@ -62,7 +60,7 @@ class Spring:
         o, r = (o - both[:-1]) * root[:, None], (r - both[-1]) * root
         rows = o
         if slope is not None:
-            part = weights[: len(slope)] if slope_weights is None else slope_weights
+            part = weights[: len(slope)]
             rows = torch.cat([o, slope * (0.5 * rate * part / ranks.total(part.sum())).sqrt()[:, None]])
             r = torch.cat([r, r.new_zeros(len(slope))])
         carried = self.momentum * self.last.to(o.device)

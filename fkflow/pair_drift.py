@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from fkflow.logpsi import inside, mlp
+from fkflow.geometry import apart, inside
+from fkflow.logpsi import mlp
 
 
 class PairDrift(nn.Module):
@@ -68,11 +69,11 @@ class PairDrift(nn.Module):
         v = -self.stiffness * y
         features = own
         if self.pair is not None:
-            apart = y.index_select(1, self.first) - y.index_select(1, self.second)
-            r2 = apart.square().sum(0, keepdim=True)
+            between = apart(y, self.first, self.second)
+            r2 = between.square().sum(0, keepdim=True)
             ends = torch.cat([own.index_select(1, self.first), own.index_select(1, self.second)])
             out = self.pair(torch.cat([(-4 * r2).exp(), (-0.5 * r2).exp(), 1 / (1 + r2), ends]))
-            v = v.index_add(1, self.first, out[:1] * apart / (1 + r2).sqrt())
+            v = v.index_add(1, self.first, out[:1] * between / (1 + r2).sqrt())
             sums = torch.zeros(len(out) - 1, *y.shape[1:], dtype=x.dtype, device=x.device)
             features = torch.cat([own, sums.index_add(1, self.first, out[1:])])
         v = (v + self.single(features)) / self.length
@@ -81,9 +82,9 @@ class PairDrift(nn.Module):
             r = (offset.square().sum(0, keepdim=True) + 1e-24).sqrt()
             v = v - (self.charges[:, None] * offset / r).sum(2)
             if self.pair is not None:
-                apart = z.index_select(1, self.first) - z.index_select(1, self.second)
-                r = (apart.square().sum(0, keepdim=True) + 1e-24).sqrt()
-                v = v.index_add(1, self.first, 0.5 * apart / (r * (1 + r) ** 2))
+                between = apart(z, self.first, self.second)
+                r = (between.square().sum(0, keepdim=True) + 1e-24).sqrt()
+                v = v.index_add(1, self.first, 0.5 * between / (r * (1 + r) ** 2))
         return v.permute(2, 1, 0)
 
     if TYPE_CHECKING:

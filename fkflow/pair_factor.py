@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fkflow.errors import NumericalError
-from fkflow.logpsi import inside
+from fkflow.geometry import apart, inside
 from fkflow.system import System
 
 Array = np.ndarray
@@ -46,8 +46,7 @@ class PairFactor(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Σ f (B,) of configurations x (B, N, D); linear in log r below the table, constant beyond."""
-        y = inside(x)
-        return self.total((y.index_select(1, self.first) - y.index_select(1, self.second)).square().sum(0))
+        return self.total(apart(inside(x), self.first, self.second).square().sum(0))
 
     def total(self, square: Tensor) -> Tensor:
         """The same from the squared distances (pairs, B)."""

@@ -377,17 +377,16 @@ def _step(
         return "" if _finite(net.parameters()) else NOT_FINITE
     assert isinstance(net, LogPsi) and state.spring is not None
     o = jacobian(net, x)
-    slope = slope_weights = None
+    slope = None
     if config.curvature > 0:
         count = max(1, round(config.curvature * len(o)))
         slope = jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5)
-        slope_weights = ranks.part(weights)[:count]
     # each rank brings its own walkers to the update
     own, weights = ranks.part(drawn_in), ranks.part(weights)
     if config.scouts > 0 and scouts.useful(system):
         rows, found, counted = _scouted(system, config, state, unit, drawn_in)
         o, own, weights = torch.cat([o, rows]), torch.cat([own, found]), torch.cat([weights, counted])
-    change = state.spring.update(o, slope, own, rate * unit, damping, weights, slope_weights)
+    change = state.spring.update(o, slope, own, rate * unit, damping, weights)
     if not _finite([change]):
         return "the natural gradient has no solution"
     flat_step(net, change)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from fkflow.geometry import pair_squares
 from fkflow.system import Reference, System
 
 from .pairs import sum_of_pairs
@@ -74,8 +75,7 @@ class Helium(System):
         import torch  # a recipe is read without it
 
         x = self.length * torch.randn(walkers, self.particles, 3, generator=generator, dtype=torch.float64)
-        first, second = torch.triu_indices(self.particles, self.particles, 1)
-        nearest = (x[:, first] - x[:, second]).norm(dim=-1).amin(1)
+        nearest = pair_squares(x).amin(0).sqrt()
         spread: Tensor = x * (APART / nearest).clamp_min(1.0)[:, None, None]
         return spread
 
