@@ -29,6 +29,16 @@ def apart(y: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return y.index_select(1, first) - y.index_select(1, second)
 
 
+def outside(y: Tensor) -> Tensor:
+    """What `inside` made (D, N, …) as configurations (…, N, D) again."""
+    return y.movedim((0, 1), (-1, -2)).contiguous()
+
+
+def pulled(slope: Tensor, of_pairs: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """`slope` (D, N, B), in place, with what a gradient `of_pairs` (D, pairs, B) of their differences `apart` adds to it."""
+    return slope.index_add_(1, first, of_pairs).index_add_(1, second, of_pairs, alpha=-1)
+
+
 def pair_squares(x: Tensor) -> Tensor:
     """Squared distances (pairs, …) of all pairs of particles in x (…, N, D), any shape in front."""
     return apart(inside(x), *pairs(x.shape[-2], x.device)).square().sum(0)

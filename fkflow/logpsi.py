@@ -6,6 +6,10 @@ of particles, then go along contiguous memory, which takes half the time.
 The gradient of log ψ with respect to the parameters is wanted walker by walker (`gradients.jacobian`). For that, every
 walker gets its own copy of them: a network that is `walkerwise` also computes with parameters that have a leading axis of
 walkers, (B, …). Its layers are `affine`, and `spread_out` brings any other parameter to the layout of the walkers.
+
+The gradient with respect to the positions, the drift, is wanted by far most often. The networks here write out its chain rule:
+automatic differentiation takes twice as long, most of it for small batches to launch operations. What it is made of stands
+beside what it is the gradient of: `tails`, `Perceptron`.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import silu
 
 
 class LogPsi(nn.Module):
@@ -47,12 +52,16 @@ class LogPsi(nn.Module):
         return self.value_and_drift(x)[1]
 
     def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log ψ (B,) and its gradient (B, N, D), both detached."""
+        """log ψ (B,) and its gradient (B, N, D), both detached; by automatic differentiation unless a network knows better."""
         with torch.enable_grad():
             x = x.detach().requires_grad_(True)
             value = self(x)
             (gradient,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), gradient
+
+    def writes_out(self, network: type[LogPsi]) -> bool:
+        """Whether the chain rule that `network` writes out is this network's: its class may have a `forward` of its own."""
+        return type(self).forward is network.forward
 
 
 def spread_out(parameter: Tensor, axes: int) -> Tensor:
@@ -115,6 +124,39 @@ class Perceptron(nn.Sequential):
 
         def __call__(self, x: Tensor) -> Tensor: ...
 
+    @property
+    def layer(self) -> nn.Linear:
+        """The first layer, the only one of most."""
+        layer = self[0]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    def kept(self, a: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What comes out (out, B) for a (in, B), without a graph, and what `slope` needs: all that went into a SiLU."""
+        before = []
+        for layer in self:
+            if isinstance(layer, nn.Linear):
+                a = torch.addmm(layer.bias[:, None], layer.weight, a)
+            else:
+                before.append(a)
+                a = silu(a)
+        return a, before
+
+    def slope(self, of_out: Tensor, kept: list[Tensor]) -> Tensor:
+        """Gradient (in, B) with respect to what went in, for a gradient `of_out` (out, B) of what came out."""
+        for layer in reversed(self):
+            if isinstance(layer, nn.Linear):
+                of_out = layer.weight.mT @ of_out
+            else:
+                of_out = silu_slope(of_out, kept.pop())
+        return of_out
+
+
+def silu_slope(of_out: Tensor, a: Tensor) -> Tensor:
+    """The gradient with respect to a, for a gradient `of_out` of silu(a)."""
+    slope: Tensor = torch.ops.aten.silu_backward(of_out, a)
+    return slope
+
 
 def mlp(sizes: Sequence[int], final_scale: float = 1.0) -> Perceptron:
     """Linear layers with SiLU between them; the last layer's weights are multiplied by `final_scale`.
@@ -133,3 +175,23 @@ def mlp(sizes: Sequence[int], final_scale: float = 1.0) -> Perceptron:
                 layer.weight.mul_(final_scale)
                 layer.bias.zero_()
     return Perceptron(sizes, *layers)
+
+
+#: share of the start's curvature that sits in a Gaussian where tails may be softer; the rest is √(1 + z²). A start that
+#: is too broad is seen by its walkers and corrected; the tail of one that is too narrow is never visited.
+GAUSSIAN_SHARE = 0.25
+#: weight of the steeper tail at the start: hardly there, yet within reach of a gradient
+FAINT = 0.02
+
+
+def tails(square: Tensor, weights: Tensor) -> Tensor:
+    """Confining part −Σ [w_0 (√(1+z²) − 1) + w_1 ((1+z²)^{3/2} − 1)] for z² (n, B): exponential and steeper tails."""
+    root = (1 + square).sqrt() - 1
+    steep = (1 + square) * (1 + root) - 1
+    return -(weights[..., 0] * root.sum(0) + weights[..., 1] * steep.sum(0))
+
+
+def tails_slope(square: Tensor, weights: Tensor) -> Tensor:
+    """The derivative (n, B) of `tails` with respect to z²."""
+    root = (1 + square).sqrt()
+    return -0.5 * (weights[..., 0] / root + 3 * weights[..., 1] * root)

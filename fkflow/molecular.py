@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fkflow.geometry import inside
+from fkflow.geometry import inside, outside
 from fkflow.logpsi import LogPsi, mlp, spread_out
 
 
@@ -22,9 +22,19 @@ def logarithm(r: Tensor) -> Tensor:
     return 0.5 * torch.log1p(r.square())
 
 
+def logarithm_slope(r: Tensor) -> Tensor:
+    """Its derivative."""
+    return r / (1 + r.square())
+
+
 def saturating(r: Tensor) -> Tensor:
     """(r/(1 + r))²: no linear term at 0, but a cubic one; 1 far out."""
     return (r / (1 + r)).square()
+
+
+def saturating_slope(r: Tensor) -> Tensor:
+    """Its derivative."""
+    return 2 * r / (1 + r) ** 3
 
 
 class MolecularNet(LogPsi):
@@ -50,6 +60,7 @@ class MolecularNet(LogPsi):
     shared: Tensor
     unequal: Tensor
     orders: Tensor
+    back: Tensor
 
     def __init__(self, nuclei_positions: Tensor, charges: Tensor, electrons: int, hidden: int, layers: int) -> None:
         super().__init__()
@@ -70,6 +81,9 @@ class MolecularNet(LogPsi):
         self.log_beta = nn.Parameter(torch.zeros(2))
         self.register_buffer("unequal", (~torch.eye(m, dtype=torch.bool)).flatten().nonzero()[:, 0])
         self.register_buffer("orders", labellings(images, electrons))
+        # where each function stands in every labelling
+        places = self.orders.argsort(1) * len(self.orders) + torch.arange(len(self.orders))[:, None]
+        self.register_buffer("back", places, persistent=False)
         features = electrons * m * (2 + (m - 1)) + (2 + 2 * m if electrons == 2 else 0)
         self.net = mlp([features] + [hidden] * layers + [1], final_scale=0.0)
 
@@ -117,6 +131,93 @@ class MolecularNet(LogPsi):
         # every labelling sees the same functions in another order
         seen = self.features(near, apart)[self.orders.mT]
         return value + self.net(seen)[0].mean(0)
+
+    def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log ψ (B,) and its gradient (B, n, 3), both detached.
+
+        Step by step what `forward` does, and the same backwards; `…_slope` is the gradient with respect to `…`.
+        """
+        if not self.writes_out(MolecularNet):
+            return super().value_and_drift(x)
+        with torch.no_grad():
+            y = inside(x)
+            away = y[:, :, None] - self.nuclei.mT[:, None, :, None]
+            near = (away.square().sum(0) + 1e-24).sqrt()
+            charged, beta = near * self.charges[:, None], self.log_beta.exp()
+            bound = 1 + beta[0] * charged
+            value = -(charged / bound).sum((0, 1))
+            charged_slope = -bound.square().reciprocal()
+            # orbitals −ζ/Z · c²/(1 + c): two shells on each nucleus
+            factors = -(self.log_exponents.exp()[self.shared] / self.charges[self.owner]).view(-1, 2, 1)
+            inverse = 1 / (1 + charged)
+            shape = charged.square() * inverse
+            orbitals = (shape[:, :, None] * factors).flatten(1, 2)
+            between = distance = distance_slope = None
+            if self.electrons == 1:
+                terms = self.log_weights[self.turns].mean(-2)[:, None] + orbitals[0]
+                total = terms.logsumexp(0)
+                orbitals_slope = (terms - total).exp()[None]
+            else:
+                between = y[:, 0] - y[:, 1]
+                distance = (between.square().sum(0) + 1e-24).sqrt()
+                bound = 1 + beta[1] * distance
+                value.add_(distance / bound, alpha=0.5)
+                distance_slope = 0.5 / bound.square()
+                weights = self.log_weights[self.turns[:, :, None], self.turns[:, None]].mean(-3)
+                terms = (0.5 * (weights + weights.mT))[..., None] + orbitals[0][:, None] + orbitals[1][None]
+                total = terms.flatten(0, 1).logsumexp(0)
+                shares = terms.sub_(total).exp_()
+                orbitals_slope = torch.stack([shares.sum(1), shares.sum(0)])
+            value += total
+            shape_slope = (orbitals_slope.view(*near.shape[:2], 2, -1) * factors).sum(2)
+            charged_slope.addcmul_(shape_slope, 1 - inverse.square())
+            learned, near_slope, apart_slope = self._learned(near, charged, charged_slope, distance)
+            value += learned
+            y_slope = (away * (near_slope / near)).sum(2)
+            if between is not None and distance is not None and distance_slope is not None:
+                pull = between * ((distance_slope + apart_slope) / distance)
+                y_slope[:, 0] += pull
+                y_slope[:, 1] -= pull
+            return value, outside(y_slope)
+
+    def _learned(
+        self, near: Tensor, charged: Tensor, charged_slope: Tensor, apart: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The perceptron (B,) and the gradients with respect to `near` and `apart`, without a graph.
+
+        Added to the former is what the rest gives by way of the charged distances, whose gradient so far is `charged_slope`.
+        """
+        n, m, batch = near.shape
+        features = self.features(near, apart)
+        seen = features.index_select(0, self.orders.mT.flatten()).view(len(features), -1)
+        out, kept = self.net.kept(seen)
+        each = len(self.orders)
+        seen_slope = self.net.slope(torch.full_like(out, 1 / each), kept).view(-1, batch)
+        slope = seen_slope.index_select(0, self.back.flatten()).view(each, -1, batch).sum(0)
+        of_log, of_saturating, of_cross, of_apart = slope.split(
+            [n * m, n * m, n * m * (m - 1), len(slope) - n * m * (m + 1)]
+        )
+        charged_slope.addcmul_(of_log.view(near.shape), logarithm_slope(charged))
+        charged_slope.addcmul_(of_saturating.view(near.shape), saturating_slope(charged))
+        near_slope = charged_slope * self.charges[:, None]
+        ratio_slope, bare_slope, apart_slope = torch.zeros_like(near), torch.zeros_like(near), near.new_zeros(batch)
+        ratio, bare = near / (1 + near), logarithm(near)
+        if m > 1:
+            cross_slope = near.new_zeros(n, m * m, batch)
+            cross_slope[:, self.unequal] = of_cross.view(-1, n, batch).transpose(0, 1)
+            cross_slope = cross_slope.view(n, m, m, batch)
+            ratio_slope += (cross_slope * (bare[:, None] - logarithm(self.bonds)[..., None])).sum(2)
+            bare_slope += (cross_slope * ratio[:, :, None]).sum(1)
+        if apart is not None:
+            of_angle = of_apart[2:].view(near.shape)
+            ratio_slope.addcmul_(of_angle, logarithm(apart) - bare.flip(0))
+            by_angle = of_angle * ratio
+            bare_slope -= by_angle.flip(0)
+            apart_slope.addcmul_(of_apart[0] + by_angle.sum((0, 1)), logarithm_slope(apart))
+            apart_slope.addcmul_(of_apart[1], saturating_slope(apart))
+        near_slope.addcmul_(ratio_slope, (1 + near).square().reciprocal_())
+        near_slope.addcmul_(bare_slope, logarithm_slope(near))
+        return out.view(each, batch).mean(0), near_slope, apart_slope
 
 
 def labellings(images: Tensor, electrons: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fkflow.errors import NumericalError
-from fkflow.geometry import apart, inside
+from fkflow.geometry import apart, inside, outside, pulled
 from fkflow.system import System
 
 Array = np.ndarray
@@ -27,6 +27,8 @@ BEFORE_NODE = 0.15
 SHORTEST, LONGEST, NODES, STEPS = 1e-7, 1e3, 100, 4
 #: r²v inside which nothing ever comes so close, and beyond which, far out, f has healed long before
 HARD, LARGEST = 1e4, 1e9
+#: squared distances below this count as this
+SMALLEST = 1e-200
 
 
 class PairFactor(nn.Module):
@@ -48,17 +50,43 @@ class PairFactor(nn.Module):
         """Σ f (B,) of configurations x (B, N, D); linear in log r below the table, constant beyond."""
         return self.total(apart(inside(x), self.first, self.second).square().sum(0))
 
+    def value_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The same and its gradient (B, N, D), without a graph."""
+        y = inside(x)
+        between = apart(y, self.first, self.second)
+        value, slope = self.total_and_slope(between.square().sum(0))
+        return value, outside(pulled(torch.zeros_like(y), 2 * slope * between, self.first, self.second))
+
     def total(self, square: Tensor) -> Tensor:
         """The same from the squared distances (pairs, B)."""
-        place = (0.5 * square.clamp_min(1e-200).log() - self.start) / self.step
-        within = place.clamp(0, len(self.pieces))
-        index = within.detach().long().clamp(max=len(self.pieces) - 1)
+        place, within, index = self._places(square)
         z, c = within - index, self.pieces[index].unbind(-1)
         value = c[5]
         for power in range(4, -1, -1):
             value = value * z + c[power]
         below = (place - within).clamp(max=0) * self.pieces[0, 1]
         return (value + below).sum(0)
+
+    def total_and_slope(self, square: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with its derivative (pairs, B) by the squared distances, without a graph."""
+        with torch.no_grad():
+            place, within, index = self._places(square)
+            z, c = within - index, self.pieces[index].unbind(-1)
+            value, slope = torch.addcmul(c[4], c[5], z), c[5]
+            for power in range(3, -1, -1):
+                slope = torch.addcmul(value, slope, z)
+                value = torch.addcmul(c[power], value, z)
+            beyond = place - within
+            # below the table the slope of its beginning, above it none
+            slope = torch.where(beyond == 0, slope, torch.where(beyond < 0, self.pieces[0, 1], 0.0))
+            value = value.addcmul_(beyond.clamp_(max=0), self.pieces[0, 1])
+            return value.sum(0), slope * (0.5 / self.step) / square.clamp_min(SMALLEST)
+
+    def _places(self, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where squared distances (pairs, B) stand in the table, in pieces; the nearest place within it, and its piece."""
+        place = (0.5 * square.clamp_min(SMALLEST).log() - self.start) / self.step
+        within = place.clamp(0, len(self.pieces))
+        return place, within, within.detach().long().clamp(max=len(self.pieces) - 1)
 
 
 def meets(system: System) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from fkflow import gradients
+from fkflow.config import load
 from fkflow.gradients import (
     clipped,
     covariance_gradient,
@@ -24,7 +25,8 @@ from fkflow.gradients import (
     pathwise_gradient,
 )
 from fkflow.landscape import explore
-from fkflow.logpsi import affine
+from fkflow.logpsi import affine, silu_slope
+from fkflow.masses import solved
 from fkflow.networks import GenericNet, LogPsi, MolecularNet, PairDrift, SymmetricNet, build, default_float64
 from fkflow.paths import brownian_frames, girsanov_action
 from fkflow.registry import find
@@ -160,6 +162,56 @@ def test_both_ways_to_the_jacobian_agree(random_case) -> None:
     # the twin: a parameter that is left out is missed, whichever it is
     for name in before:
         assert not same(jacobian(forgetful(net, name), x), expected)
+
+
+def test_the_drift_written_out(random_case, monkeypatch) -> None:
+    """The chain rule that a network writes out gives what automatic differentiation gives."""
+    net, x = random_case
+    value, drift = LogPsi.value_and_drift(net, x)
+    written_value, written = net.value_and_drift(x)
+    assert same(written_value, value) and same(written, drift)
+    assert not written.requires_grad and not written_value.requires_grad
+    # the twin: a wrong derivative of the layers is seen, wherever there are such and they are written out
+    for module in ("logpsi", "symmetric"):
+        monkeypatch.setattr(f"fkflow.{module}.silu_slope", lambda of_out, a: 1.001 * silu_slope(of_out, a))
+    wrong = net.value_and_drift(x)[1]
+    assert same(wrong, drift) == (isinstance(net, SymmetricNet) and net.particles == 1)
+
+
+@pytest.mark.parametrize("name", ["helium", "calogero", "dipoles", "bosons3d", "ions3d", "moshinsky"])
+def test_the_drift_written_out_for_the_shipped_recipes(name: str, perturbed) -> None:
+    """Soft tails, tables of two particles, three dimensions; also where two particles are close, or all far out."""
+    system = solved(load(name).recipe.system)
+    land = explore(system)
+    net = perturbed(build(system, land, "auto", 5, 2, 0), 0.1)
+    x = land.start(20, torch.Generator().manual_seed(0))
+    x[5:10, 0] = x[5:10, 1] + 1e-3 * (x[5:10, 0] - x[5:10, 1])
+    x[10:15] *= 30
+    for part in x.split(5):
+        value, drift = LogPsi.value_and_drift(net, part)
+        written_value, written = net.value_and_drift(part)
+        assert same(written_value, value) and same(written, drift)
+
+
+def test_a_subclass_does_not_inherit_the_drift_written_out(perturbed) -> None:
+    class Squeezed(SymmetricNet):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) - 0.1 * x.square().sum((1, 2))
+
+    land = explore(SYSTEMS["bosons"])
+    with default_float64():
+        net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
+    x = land.start(9, torch.Generator().manual_seed(0))
+    assert same(net.value_and_drift(x)[1], LogPsi.value_and_drift(net, x)[1])
+    assert not same(net.value_and_drift(x)[1], SymmetricNet.value_and_drift(as_base(net), x)[1])
+
+
+def as_base(net: LogPsi) -> SymmetricNet:
+    """The same parameters with the forward pass of SymmetricNet."""
+    other = copy.deepcopy(net)
+    other.__class__ = SymmetricNet
+    assert isinstance(other, SymmetricNet)
+    return other
 
 
 def test_a_subclass_does_not_inherit_walkerwise(perturbed) -> None:

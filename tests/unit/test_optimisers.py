@@ -54,6 +54,27 @@ def test_updates_against_a_dense_solution(walkers: int, size: int, sloped: bool)
     assert not np.allclose(expected, dense(o, slope, energies, 0 * last), rtol=1e-3)
 
 
+@pytest.mark.parametrize("damping", [1e-3, 1e-1])
+@pytest.mark.parametrize(("walkers", "size"), [(140, 400), (600, 200)], ids=["sample space", "parameter space"])
+def test_single_precision_is_refined(monkeypatch, walkers: int, size: int, damping: float) -> None:
+    """Products in single precision, where they are used, end in the solution of double precision."""
+    generator = torch.Generator().manual_seed(0)
+    # columns of very different size, as the parameters of a network give them, far from 1
+    o, slope = (1e-12 * t * torch.logspace(-2, 2, size) for t in problem(walkers, size)[:2])
+    energies = 3 + torch.randn(walkers, generator=generator, dtype=torch.float64)
+
+    def change() -> Tensor:
+        return Spring(size, momentum=MOMENTUM, max_change=1e9).update(o, slope, energies, RATE, damping)
+
+    found = change()
+    monkeypatch.setattr("fkflow.optimisers.REFINEMENTS", 0)
+    rough = change()
+    monkeypatch.setattr("fkflow.optimisers.SINGLE", math.inf)
+    exact = change()
+    away = [float((other - exact).norm() / exact.norm()) for other in (found, rough)]
+    assert away[0] < 1e-8 and 1e-7 < away[1] < 1e-2, away
+
+
 def test_slopes_of_some_walkers_are_enough() -> None:
     o, slope, energies = problem(30, 6)
     spring = Spring(6, momentum=0.0, max_change=1e9)

@@ -56,6 +56,20 @@ def derivatives(factor: PairFactor, dimensions: int, r: Tensor) -> tuple[Tensor,
     return first.detach(), second
 
 
+@pytest.mark.parametrize("name", MEETING)
+def test_slopes_against_automatic_differentiation(name: str) -> None:
+    """At distances below the table, on it and beyond it."""
+    factor = pair_factor(solved(MEETING[name]), 1.0)
+    assert factor is not None
+    square = torch.logspace(-20, 8, 400, dtype=torch.float64).reshape(2, 200).requires_grad_()
+    value = factor.total(square)
+    (slope,) = torch.autograd.grad(value.sum(), square)
+    written_value, written = factor.total_and_slope(square.detach())
+    assert torch.allclose(written_value, value.detach(), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(written, slope, rtol=1e-10, atol=1e-14)
+    assert (slope[0, :9] != 0).all() and (slope[1, -9:] == 0).all()
+
+
 def bessel(order: int, z: np.ndarray) -> np.ndarray:
     """I'/I."""
     return ivp(order, z) / iv(order, z)

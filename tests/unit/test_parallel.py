@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -120,14 +121,16 @@ class Small:
         self.room, self.error = room, error
 
     def bound(self, net, monkeypatch) -> None:
-        forward = net.forward
+        def limited(work: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], Any]:
+            def done(x: torch.Tensor) -> Any:
+                if len(x) > self.room:
+                    raise self.error
+                return work(x)
 
-        def limited(x: torch.Tensor) -> torch.Tensor:
-            if len(x) > self.room:
-                raise self.error
-            return forward(x)
+            return done
 
-        monkeypatch.setattr(net, "forward", limited)
+        for name in ("forward", "value_and_drift"):
+            monkeypatch.setattr(net, name, limited(getattr(net, name)))
 
 
 OUT_OF_MEMORY = [

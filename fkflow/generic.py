@@ -1,0 +1,74 @@
+"""log ψ of distinguishable particles, or of one, in a smooth potential."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from fkflow.landscape import Landscape
+from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, affine, mlp, tails, tails_slope
+from fkflow.pair_factor import PairFactor
+
+
+class GenericNet(LogPsi):
+    """Distinguishable particles (or one): −½|Lz|² with a full learnable L, tails, and a perceptron of z.
+
+    z are the whitened coordinates and L starts so that ψ is the harmonic approximation, which solves any set of coupled
+    oscillators exactly. LᵀL cannot become negative: ψ stays normalisable whatever the optimiser does.
+    """
+
+    walkerwise: ClassVar[bool] = True
+
+    centre: Tensor
+    whiten: Tensor
+
+    def __init__(self, landscape: Landscape, hidden: int, layers: int, meeting: PairFactor | None = None) -> None:
+        super().__init__()
+        d = landscape.centre.numel()
+        self.meeting = meeting
+        self.register_buffer("centre", landscape.centre.reshape(-1).clone())
+        # Whitening z = W (x − c): unit variance of ψ² in the Gaussian approximation.
+        self.register_buffer("whiten", landscape.whitening())
+        # ψ² of unit variance in z: log ψ = −z²/4, with tails d²/dz² = w_0 at the centre
+        soft = d <= 3 and not landscape.harmonic
+        self.root = nn.Parameter(torch.eye(d) * math.sqrt(0.5 * (GAUSSIAN_SHARE if soft else 1.0)))
+        self.log_tails = nn.Parameter(torch.tensor([0.5 * (1 - GAUSSIAN_SHARE), FAINT]).log()) if soft else None
+        self.net = mlp([d] + [hidden] * layers + [1], final_scale=0.0)
+
+    @property
+    def width(self) -> int:
+        return max(layer.in_features + layer.out_features for layer in self.net if isinstance(layer, nn.Linear))
+
+    def whitened(self, x: Tensor) -> Tensor:
+        """z (d, B)."""
+        return ((x.flatten(1) - self.centre) @ self.whiten).mT.contiguous()
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.whitened(x)
+        value = -0.5 * affine(z, self.root.mT).square().sum(0) + self.net(z)[0]
+        if self.meeting is not None:
+            value = value + self.meeting(x)
+        return value if self.log_tails is None else value + tails(z.square(), self.log_tails.exp())
+
+    def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log ψ (B,) and its gradient (B, N, D), both detached."""
+        if not self.writes_out(GenericNet):
+            return super().value_and_drift(x)
+        with torch.no_grad():
+            z = self.whitened(x)
+            turned = self.root.mT @ z
+            out, kept = self.net.kept(z)
+            value = out[0] - 0.5 * turned.square().sum(0)
+            slope = self.net.slope(torch.ones_like(out), kept).addmm_(self.root, turned, alpha=-1)
+            if self.log_tails is not None:
+                square, weights = z.square(), self.log_tails.exp()
+                value += tails(square, weights)
+                slope.addcmul_(z, tails_slope(square, weights), value=2)
+            drift = (self.whiten @ slope).mT.contiguous().view(x.shape)
+            if self.meeting is not None:
+                met, toward = self.meeting.value_and_slope(x)
+                value, drift = value + met, drift + toward
+        return value, drift

@@ -1,0 +1,243 @@
+"""log ψ of identical particles, or of one, in a smooth potential."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from fkflow.geometry import apart, inside, outside, pulled
+from fkflow.landscape import Landscape
+from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, affine, mlp, silu_slope, spread_out, tails, tails_slope
+from fkflow.pair_factor import PairFactor
+
+
+class SymmetricNet(LogPsi):
+    """Identical particles: Gaussian part, pair functions of several widths and one round of pair–particle messages.
+
+    Pairs see Gaussians exp(−(r/w)²) of widths ⅛…4 ℓ and √(1 + (r/ℓ)²); particles see their place relative to the centre of
+    mass (`separable` systems, whose centre of mass then stays an exact Gaussian) or to the trap. Isotropic systems enter
+    through squared distances only, so ψ is rotation invariant. Summing over pairs and particles makes it symmetric.
+    """
+
+    walkerwise: ClassVar[bool] = True
+    WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+    OWN_WIDTHS = (0.5, 1.0, 2.0, 4.0)
+
+    first: Tensor
+    second: Tensor
+    centre: Tensor
+    exponents: Tensor
+    own_exponents: Tensor
+    heights: Tensor
+
+    def __init__(
+        self,
+        landscape: Landscape,
+        hidden: int,
+        layers: int,
+        *,
+        isotropic: bool,
+        separable: bool,
+        meeting: PairFactor | None = None,
+    ) -> None:
+        super().__init__()
+        self.meeting = meeting
+        n, dim = landscape.centre.shape
+        self.particles, self.dimensions = n, dim
+        self.isotropic, self.separable = isotropic, separable and n > 1
+        self.length = landscape.length
+        first, second = torch.triu_indices(n, n, 1)
+        self.register_buffer("first", first)
+        self.register_buffer("second", second)
+        self.register_buffer("centre", landscape.centre[0].clone())
+        widths = torch.tensor(self.WIDTHS)
+        self.register_buffer("exponents", -1.0 / widths**2)
+        self.register_buffer("own_exponents", -1.0 / torch.tensor(self.OWN_WIDTHS) ** 2)
+        # Bounded second derivatives: a narrow Gaussian must be learned, it is not there by chance at the start.
+        self.register_buffer("heights", widths.clamp(max=1.0) ** 2)
+        scale = landscape.length**2
+        # ψ² has the one-body covariance C: log ψ = −¼ yᵀ C⁻¹ y = −½ |y L|².
+        covariance = (
+            landscape.relative_covariance() * n / (n - 1) if self.separable else landscape.one_body_covariance()
+        )
+        own, com = 0.5 * torch.linalg.inv(covariance / scale), landscape.centre_of_mass * scale
+        soft = landscape.free is not None or not (landscape.harmonic or self.separable)
+        self.own_root = nn.Parameter(self._root(own * GAUSSIAN_SHARE if soft else own))
+        self.com_root = nn.Parameter(self._root(com)) if self.separable else None
+        weights = [(1 - GAUSSIAN_SHARE) * float(own.diagonal().mean()), FAINT]
+        self.log_tails = nn.Parameter(torch.tensor(weights).log()) if soft else None
+
+        features = 1 + len(self.OWN_WIDTHS) + (0 if isotropic else dim)
+        pair_features = len(self.WIDTHS) + 1
+        self.pair_in = mlp([pair_features, hidden]) if n > 1 else None
+        self.message = mlp([features + (hidden if n > 1 else 0), hidden])
+        self.readout = mlp([hidden] + [hidden] * (layers - 1) + [1], final_scale=0.0)
+        if n > 1:
+            self.pair_out = mlp([2 * hidden + pair_features, hidden])
+            self.pair_readout = mlp([hidden] + [1], final_scale=0.0)
+            self.jastrow = nn.Parameter(torch.zeros(pair_features))
+
+    @property
+    def width(self) -> int:
+        rows = max(self.particles, len(self.first))
+        return rows * (self.message.sizes[1] + len(self.WIDTHS) + 1)
+
+    def _root(self, stiffness: Tensor) -> Tensor:
+        """Symmetric √S (D, D), or its one number for isotropic systems."""
+        values, vectors = torch.linalg.eigh(stiffness)
+        root: Tensor = values.mean().sqrt() if self.isotropic else (vectors * values.sqrt()) @ vectors.T
+        return root
+
+    def gaussian(self, y: Tensor, root: Tensor) -> Tensor:
+        """−½ Σ_i |Lᵀ y_i|² (B,) for y (D, n, B); L a number or (D, D)."""
+        if self.isotropic:
+            return -0.5 * root.square() * y.square().sum((0, 1))
+        return -0.5 * affine(y, root.mT).square().sum((0, 1))
+
+    def gaussian_slope(self, y: Tensor, root: Tensor) -> Tensor:
+        """Its gradient (D, n, B)."""
+        return -root.square() * y if self.isotropic else affine(y, -root @ root.mT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = inside((x - self.centre) / self.length)
+        between = apart(y, self.first, self.second)
+        if self.com_root is not None:
+            mean = y.mean(1, keepdim=True)
+            y = y - mean
+            value = self.particles * self.gaussian(mean, self.com_root) + self.gaussian(y, self.own_root)
+        else:
+            value = self.gaussian(y, self.own_root)
+        square = y.square().sum(0)
+        if self.log_tails is not None:
+            value = value + tails(square, self.log_tails.exp())
+        features = [(1 + square).sqrt()[None], (square * self.own_exponents[:, None, None]).exp()]
+        if not self.isotropic:
+            features.append(y)
+        if self.particles == 1:
+            return value + self.readout(silu(self.message(torch.cat(features)))).sum((0, 1))
+        r2 = between.square().sum(0)
+        near = self.heights[:, None, None] * (r2 * self.exponents[:, None, None]).exp()
+        pair = torch.cat([near, (1 + r2).sqrt()[None]])
+        assert self.pair_in is not None
+        hidden = silu(self.pair_in(pair))
+        received = torch.zeros(len(hidden), *square.shape, dtype=x.dtype, device=x.device)
+        received = received.index_add(1, self.first, hidden).index_add(1, self.second, hidden)
+        particle = silu(self.message(torch.cat([*features, received / math.sqrt(self.particles)])))
+        second = silu(self._pair_layer(hidden, particle, pair))
+        # what is linear in the pairs is summed over them first
+        pairs = self.pair_readout(second.sum(1))[0] + (pair.sum(1) * spread_out(self.jastrow, 1)).sum(0)
+        if self.meeting is not None:
+            pairs = pairs + self.meeting.total(self.length**2 * r2)
+        return value + self.readout(particle).sum((0, 1)) + pairs
+
+    def _pair_layer(self, hidden: Tensor, particle: Tensor, pair: Tensor) -> Tensor:
+        """The layer `pair_out` of [hidden, particle_i + particle_j, pair] for all pairs (hidden, pairs, B).
+
+        Its part that acts on particles is applied to N of them, not to N(N − 1)/2 pairs, and nothing is concatenated.
+        """
+        layer, width = self.pair_out.layer, len(hidden)
+        own, ends, seen = layer.weight.split([width, width, len(pair)], -1)
+        sent = affine(particle, ends)
+        total = affine(hidden, own, layer.bias) + affine(pair, seen)
+        return total + sent.index_select(1, self.first) + sent.index_select(1, self.second)
+
+    def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log ψ (B,) and its gradient (B, N, D), both detached.
+
+        Step by step what `forward` does, and the same backwards; `…_slope` is the gradient with respect to `…`.
+        """
+        if self.particles == 1 or not self.writes_out(SymmetricNet):
+            return super().value_and_drift(x)
+        with torch.no_grad():
+            y = inside((x - self.centre) / self.length)
+            between = apart(y, self.first, self.second)
+            mean = None
+            if self.com_root is not None:
+                mean = y.mean(1, keepdim=True)
+                y = y - mean
+            square, r2 = y.square().sum(0), between.square().sum(0)
+            value, square_slope, r2_slope, y_slope = self._learned(y, square, r2)
+            value += self.gaussian(y, self.own_root)
+            y_slope += self.gaussian_slope(y, self.own_root)
+            if self.log_tails is not None:
+                weights = self.log_tails.exp()
+                value += tails(square, weights)
+                square_slope += tails_slope(square, weights)
+            if self.meeting is not None:
+                met, met_slope = self.meeting.total_and_slope(self.length**2 * r2)
+                value += met
+                r2_slope.add_(met_slope, alpha=self.length**2)
+            y_slope.addcmul_(square_slope, y, value=2)
+            if self.com_root is not None and mean is not None:
+                value.add_(self.gaussian(mean, self.com_root), alpha=self.particles)
+                y_slope += self.gaussian_slope(mean, self.com_root) - y_slope.mean(1, keepdim=True)
+            pulled(y_slope, between.mul_(2 * r2_slope), self.first, self.second)
+            return value, outside(y_slope / self.length)
+
+    def _learned(self, y: Tensor, square: Tensor, r2: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The part of log ψ (B,) that is learned, and its gradients with respect to `square`, `r2` and y, without a graph.
+
+        Layers work on (features, particles or pairs · B): `flat` views of what is (features, particles or pairs, B).
+        """
+        assert self.pair_in is not None
+        n, first, second, hidden = self.particles, self.first, self.second, self.message.sizes[1]
+        own, batch = len(self.OWN_WIDTHS), square.shape[1]
+        layer_in, layer_own, layer_out = self.pair_in.layer, self.message.layer, self.pair_out.layer
+        last = self.pair_readout.layer
+
+        # pairs: functions of their distance
+        exponents, heights = self.exponents[:, None, None], self.heights[:, None, None]
+        pair = y.new_empty(len(exponents) + 1, *r2.shape)
+        torch.mul(r2, exponents, out=pair[:-1]).exp_().mul_(heights)
+        torch.add(r2, 1, out=pair[-1]).sqrt_()
+        flat_pair = pair.flatten(1)
+        h_in = torch.addmm(layer_in.bias[:, None], layer_in.weight, flat_pair)
+        h = silu(h_in)
+        # particles: functions of their place, and what their pairs send
+        seen = y.new_empty(layer_own.in_features, *square.shape)
+        torch.add(square, 1, out=seen[0]).sqrt_()
+        torch.mul(square, self.own_exponents[:, None, None], out=seen[1 : 1 + own]).exp_()
+        if not self.isotropic:
+            seen[1 + own : -hidden] = y
+        sent = h.view(hidden, *r2.shape)
+        received = seen[-hidden:].zero_().index_add_(1, first, sent).index_add_(1, second, sent)
+        received *= n**-0.5
+        flat_seen = seen.flatten(1)
+        particle_in = torch.addmm(layer_own.bias[:, None], layer_own.weight, flat_seen)
+        particle = silu(particle_in)
+        # pairs again: with what their particles found
+        of_pair, of_ends, of_distance = layer_out.weight.split([hidden, hidden, len(pair)], -1)
+        ends = (of_ends @ particle).view(hidden, n, batch)
+        second_in = torch.addmm(layer_out.bias[:, None], of_pair, h).addmm_(of_distance, flat_pair)
+        both = second_in.view(hidden, *r2.shape)
+        both += ends.index_select(1, first)
+        both += ends.index_select(1, second)
+        summed = silu(second_in).view(both.shape).sum(1)
+        read, kept = self.readout.kept(particle)
+        value = read.view(n, batch).sum(0)
+        value += torch.addmm(last.bias[:, None], last.weight, summed).addmm_(self.jastrow[None], pair.sum(1))[0]
+
+        second_in_slope = silu_slope(last.weight.mT.expand(second_in.shape), second_in)
+        to_ends = y.new_zeros(ends.shape)
+        for which in (first, second):
+            to_ends.index_add_(1, which, second_in_slope.view(both.shape))
+        particle_slope = self.readout.slope(torch.ones_like(read), kept).addmm_(of_ends.mT, to_ends.flatten(1))
+        seen_slope = layer_own.weight.mT @ silu_slope(particle_slope, particle_in)
+        received_slope = (n**-0.5 * seen_slope[-hidden:]).view(received.shape)
+        h_slope = of_pair.mT @ second_in_slope
+        both = h_slope.view(both.shape)
+        both += received_slope.index_select(1, first)
+        both += received_slope.index_select(1, second)
+        pair_slope = torch.addmm(self.jastrow[:, None], of_distance.mT, second_in_slope)
+        pair_slope.addmm_(layer_in.weight.mT, silu_slope(h_slope, h_in))
+        # d√(1 + z²)/dz² = ½/√(1 + z²)
+        r2_slope = (self.exponents[None] @ pair_slope[:-1].mul_(flat_pair[:-1]))[0]
+        r2_slope.addcdiv_(pair_slope[-1], flat_pair[-1], value=0.5)
+        square_slope = (self.own_exponents[None] @ seen_slope[1 : 1 + own].mul_(flat_seen[1 : 1 + own]))[0]
+        square_slope.addcdiv_(seen_slope[0], flat_seen[0], value=0.5)
+        y_slope = torch.zeros_like(y) if self.isotropic else seen_slope[1 + own : -hidden].view(y.shape)
+        return value, square_slope.view(square.shape), r2_slope.view(r2.shape), y_slope
