@@ -109,20 +109,27 @@ def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> 
 
 
 def metropolis(
-    psi: LogPsi, walkers: Walkers, generator: torch.Generator, moves: int, *, adapt: bool = True, frozen: bool = False
+    psi: LogPsi,
+    walkers: Walkers,
+    generator: torch.Generator,
+    moves: int,
+    *,
+    adapt: bool = True,
+    frozen: bool = False,
+    judged: int | None = None,
 ) -> None:
     """Move the walkers in place by `moves` Metropolis-adjusted Langevin steps.
 
     `frozen`: psi has not changed since these walkers last moved, so that their log ψ and drift still hold.
 
-    Sets walkers.acceptance to the mean over these moves; with `adapt` the step size then moves towards the target
-    acceptance (not to be used while measuring: adaptation breaks detailed balance).
+    Sets walkers.acceptance to the mean over these moves, of the first `judged` walkers if given; with `adapt` the step size
+    then moves towards the target acceptance (not to be used while measuring: adaptation breaks detailed balance).
     """
     accepted = torch.zeros((), dtype=torch.float64, device=walkers.x.device)
     if not frozen or walkers.log_psi is None:
         walkers.refresh(psi)
     for _ in range(moves):
-        accepted += langevin_move(psi, walkers, generator)[0].sum() / len(walkers.x)
+        accepted += langevin_move(psi, walkers, generator)[0][:judged].double().mean()
     walkers.acceptance = float(accepted) / max(moves, 1)
     if adapt and moves:
         walkers.step *= min(max(2.0 ** (2 * (walkers.acceptance - TARGET_ACCEPTANCE)), 0.5), 2.0)

@@ -3,24 +3,22 @@
 Imaginary time acts on every place by itself, δU(x) = −η (E_L(x) − E), and a training step is a fit to that. A fit to walkers
 alone says nothing of places that none of them sees: there a network may grow a second maximum, which walkers find late and
 cannot leave. Particles that repel each other leave such places between them. Scouts are walkers with particles drawn
-together, moved a little, that take part in the fit with a small weight.
+together that move along with the others and take part in the fit with a small weight.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fkflow import ranks
-from fkflow.networks import LogPsi
-from fkflow.sampling import Walkers, metropolis
 from fkflow.system import System
 
-#: moves after particles were drawn together, and the share of the scouts that begin anew in each iteration
-MOVES, RENEWED = 3, 0.5
+#: share of the scouts that begin anew in each iteration
+RENEWED = 0.5
 #: particles that are drawn to another one, on average, but no larger share of all
 DRAWN, MOST_DRAWN = 3.0, 0.75
 #: weight of a scout, where that of a walker is 1 on average: the one |ψ|² gives it within these bounds
@@ -35,16 +33,22 @@ def useful(system: System) -> bool:
     return at_contact is None or bool(at_contact.isfinite().all())
 
 
-def send(psi: LogPsi, walkers: Walkers, before: Tensor | None, count: int, generator: torch.Generator) -> Walkers:
-    """`count` scouts from `walkers`: of those `before` some go on, the others begin anew."""
-    x = walkers.x
+@dataclass(frozen=True)
+class Scouts:
+    """Scouts of one iteration: their places x (B', N, D), A/T (B',) of the paths from there and how much each counts (B',)."""
+
+    x: Tensor
+    energies: Tensor
+    weights: Tensor
+
+
+def begin(x: Tensor, before: Tensor | None, count: int, generator: torch.Generator) -> Tensor:
+    """Where `count` scouts begin (B', N, D): from walkers x (B, N, D), but some of those `before` go on from where they are."""
     begun = drawn_together(x[torch.randint(len(x), (count,), generator=generator, device=x.device)], generator)
-    if before is not None and len(before) == count:
-        anew = torch.rand(count, generator=generator, device=x.device) < RENEWED
-        begun = torch.where(anew[:, None, None], begun, before)
-    scouts = Walkers(begun, walkers.step, walkers.power)
-    metropolis(psi, scouts, generator, MOVES, adapt=False)
-    return scouts
+    if before is None or len(before) != count:
+        return begun
+    anew = torch.rand(count, generator=generator, device=x.device) < RENEWED
+    return torch.where(anew[:, None, None], begun, before)
 
 
 def drawn_together(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -58,11 +62,12 @@ def drawn_together(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(follow, centre + left * (x - centre), x)
 
 
-def weights(scouts: Walkers, walkers: Walkers) -> Tensor:
-    """Weights (B',) of scouts on the scale of `walkers.weights()`, within bounds; 0 where log ψ is not finite."""
-    log_psi, _ = scouts.known
-    of_walkers = ranks.gather(walkers.known[0])
-    power = 2 * (1 - walkers.power)
+def weights(log_psi: Tensor, of_walkers: Tensor, power: float) -> Tensor:
+    """Weights (B',) of scouts with `log_psi` (B',) on the scale of those that walkers (B,) of all ranks have, within bounds.
+
+    Walkers of a `power` have the weights `sampling.even_weights`; 0 where log ψ is not finite.
+    """
+    power = 2 * (1 - power)
     level = torch.logsumexp(power * of_walkers, 0) - math.log(len(of_walkers))
     found = (power * log_psi - level).exp().clamp(LEAST, MOST)
     return torch.where(log_psi.isfinite(), found, 0.0)

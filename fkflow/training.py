@@ -35,6 +35,7 @@ from fkflow.local_energy import local_energy
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.optimisers import Spring
 from fkflow.sampling import Walkers, broad_power, even_weights, metropolis
+from fkflow.scouts import Scouts
 from fkflow.system import System
 
 log = logging.getLogger("fkflow")
@@ -149,6 +150,15 @@ class TrainState:
             self.snapshot = {**self.snapshot, "x": ranks.part(self.snapshot["x"]).to(device)}
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A/T (B,) of the walkers of all ranks in one iteration and their weights (B,), of mean 1; this rank's scouts, if any."""
+
+    energies: Tensor
+    weights: Tensor
+    scouts: Scouts | None = None
+
+
 def begin(
     net: LogPsi | PairDrift,
     landscape: Landscape,
@@ -203,6 +213,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
     """
     unit = landscape.length**2
     net = state.net
+    useful = config.optimiser == "spring" and config.scouts > 0 and scouts.useful(system)
     begun = time.perf_counter() - state.seconds
     if state.snapshot is None and isinstance(net, LogPsi):
         metropolis(net, state.walkers, state.generator, config.equilibrate)
@@ -216,11 +227,11 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         damping = config.damping + config.damping_start * math.exp(-along / config.damping_decay)
         # after trouble, smaller steps and a system that is further from singular
         damping = damping / state.caution
-        energies = ranks.gather(_energies(system, config, state, unit))
-        weights = _weights(state.walkers) if isinstance(net, LogPsi) else torch.ones_like(energies)
+        seen = _look(system, config, state, unit, useful)
+        energies, weights = seen.energies, seen.weights
         trouble = _objection(energies, weights, state, unit)
         if not trouble:
-            trouble = _step(system, config, state, energies, weights, unit, rate, damping)
+            trouble = _step(config, state, seen, unit, rate, damping)
         if trouble:
             _take_back(state, trouble)
         else:
@@ -271,23 +282,47 @@ def _enough(config: TrainConfig, state: TrainState, spread: float, unit: float) 
     return measuring <= ENOUGH * scheduled(config, state.iteration)
 
 
-def _energies(system: System, config: TrainConfig, state: TrainState, unit: float) -> Tensor:
-    """Move this rank's walkers and return A/T (B,) of the paths from them; a pathwise gradient is left in .grad."""
+def _look(system: System, config: TrainConfig, state: TrainState, unit: float, useful: bool) -> Seen:
+    """Move this rank's walkers, send paths from them, and say what all ranks saw; a pathwise gradient is left in .grad.
+
+    Scouts, where they are `useful`, move and look together with the walkers: that costs little more than the walkers do.
+    """
     net, walkers, generator = state.net, state.walkers, state.generator
-    dt = config.dt * unit
-    if isinstance(net, LogPsi):
-        metropolis(net, walkers, generator, config.moves)
-        walkers.step, walkers.acceptance = ranks.mean(walkers.step, walkers.acceptance)
+    if not isinstance(net, LogPsi):
+        # free-running paths: the next ones go on where these ended
+        energies, walkers.x = _pathwise(system, config, state, unit)
+        energies = ranks.gather(energies)
+        return Seen(energies, torch.ones_like(energies))
+    count, everyone = len(walkers.x), walkers
+    if useful:
+        sent = scouts.begin(walkers.x, state.scouts, max(1, round(config.scouts * count)), generator)
+        everyone = Walkers(torch.cat([walkers.x, sent]), walkers.step, walkers.power)
+    metropolis(net, everyone, generator, config.moves, judged=count)
+    walkers.step, walkers.acceptance = ranks.mean(everyone.step, everyone.acceptance)
+    places = [everyone.x, *everyone.known]
+    walkers.x, walkers.log_psi, walkers.drift = (tensor[:count] for tensor in places)
+    log_psi = ranks.gather(walkers.log_psi)
     if config.estimator == "pathwise":
-        energies, ends = pathwise_gradient(net, system, walkers.x, generator, steps=config.steps, dt=dt)
-        if isinstance(net, PairDrift):
-            walkers.x = ends  # free-running paths: the next ones go on where these ended
-        return energies
-    samples = _sampled(system, config, state, walkers, unit)
+        energies, _ = _pathwise(system, config, state, unit)
+        return Seen(ranks.gather(energies), _weights(log_psi, walkers.power))
+    samples = _sampled(system, config, state, everyone, unit)
     d = walkers.x[0].numel()
     if config.estimator == "covariance" and not _fixed_paths(config, d):
-        state.paths = ranks.share(paths_worth(samples, d))
-    return samples.mean(0)
+        state.paths = ranks.share(paths_worth(samples[:, :count], d))
+    energies = samples.mean(0)
+    found = None
+    if useful:
+        state.scouts = everyone.x[count:]
+        weights = scouts.weights(everyone.known[0][count:], log_psi, walkers.power)
+        found = Scouts(state.scouts, energies[count:], torch.where(energies[count:].isfinite(), weights, 0.0))
+    return Seen(ranks.gather(energies[:count]), _weights(log_psi, walkers.power), found)
+
+
+def _pathwise(system: System, config: TrainConfig, state: TrainState, unit: float) -> tuple[Tensor, Tensor]:
+    """A/T (B,) of this rank's walkers and the ends (B, N, D) of their paths; the gradient is left in .grad."""
+    return pathwise_gradient(
+        state.net, system, state.walkers.x, state.generator, steps=config.steps, dt=config.dt * unit
+    )
 
 
 def _fixed_paths(config: TrainConfig, d: int) -> int:
@@ -337,30 +372,19 @@ def paths_worth(samples: Tensor, coordinates: int) -> int:
     return coordinates if 2 * wanted >= coordinates else wanted
 
 
-def _weights(walkers: Walkers) -> Tensor:
-    """Weights (B,), of mean 1, over the walkers of all ranks; a walker whose log ψ is not finite has the least of them."""
-    assert walkers.log_psi is not None
-    log_psi = ranks.gather(walkers.log_psi)
+def _weights(log_psi: Tensor, power: float) -> Tensor:
+    """Weights (B,), of mean 1, of walkers of a power with log ψ (B,); one whose log ψ is not finite has the least of them."""
     finite = log_psi.isfinite()
     least = log_psi.where(finite, math.inf).min()
-    return even_weights(log_psi.where(finite, least), walkers.power)
+    return even_weights(log_psi.where(finite, least), power)
 
 
-def _step(
-    system: System,
-    config: TrainConfig,
-    state: TrainState,
-    energies: Tensor,
-    weights: Tensor,
-    unit: float,
-    rate: float,
-    damping: float,
-) -> str:
-    """Change the parameters of a network whose energies (B,), those of all ranks, were found believable.
+def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate: float, damping: float) -> str:
+    """Change the parameters of a network whose energies were found believable.
 
     Returns what went wrong, "" if nothing did.
     """
-    net, x = state.net, state.walkers.x
+    net, x, energies, weights = state.net, state.walkers.x, seen.energies, seen.weights
     drawn_in = clipped(energies, config.clip, least=NEVER_CLIPPED / unit, weights=weights)
     if state.adam is not None:
         if config.estimator != "pathwise":
@@ -376,38 +400,25 @@ def _step(
         ranks.alike(net.parameters())
         return "" if _finite(net.parameters()) else NOT_FINITE
     assert isinstance(net, LogPsi) and state.spring is not None
-    o = jacobian(net, x)
+    o = jacobian(net, x if seen.scouts is None else torch.cat([x, seen.scouts.x]))
     slope = None
     if config.curvature > 0:
-        count = max(1, round(config.curvature * len(o)))
+        count = max(1, round(config.curvature * len(x)))
         slope = jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5)
     # each rank brings its own walkers to the update
     own, weights = ranks.part(drawn_in), ranks.part(weights)
-    if config.scouts > 0 and scouts.useful(system):
-        rows, found, counted = _scouted(system, config, state, unit, drawn_in)
-        o, own, weights = torch.cat([o, rows]), torch.cat([own, found]), torch.cat([weights, counted])
+    if seen.scouts is not None:
+        counted = seen.scouts.weights
+        o[len(x) :] = torch.where(counted[:, None] > 0, o[len(x) :], 0.0)
+        # their energies are within those of the walkers
+        bounded = seen.scouts.energies.nan_to_num(float(drawn_in.mean())).clamp(drawn_in.min(), drawn_in.max())
+        own, weights = torch.cat([own, bounded]), torch.cat([weights, counted])
     change = state.spring.update(o, slope, own, rate * unit, damping, weights)
     if not _finite([change]):
         return "the natural gradient has no solution"
     flat_step(net, change)
     ranks.alike(net.parameters())
     return "" if _finite(net.parameters()) else NOT_FINITE
-
-
-def _scouted(
-    system: System, config: TrainConfig, state: TrainState, unit: float, drawn_in: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What this rank's scouts add to a natural gradient: ∂θU (B', P), energies within those of the walkers, and weights."""
-    net, walkers = state.net, state.walkers
-    assert isinstance(net, LogPsi)
-    count = max(1, round(config.scouts * len(walkers.x)))
-    sent = scouts.send(net, walkers, state.scouts, count, state.generator)
-    state.scouts = sent.x
-    energies = _sampled(system, config, state, sent, unit).mean(0)
-    weights = torch.where(energies.isfinite(), scouts.weights(sent, walkers), 0.0)
-    rows = torch.where(weights[:, None] > 0, jacobian(net, sent.x), 0.0)
-    bounded = energies.nan_to_num(float(drawn_in.mean())).clamp(drawn_in.min(), drawn_in.max())
-    return rows, bounded, weights
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:

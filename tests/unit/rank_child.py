@@ -114,7 +114,9 @@ def one_step(**way: object) -> Tensor:
     if config.estimator == "pathwise":
         net(state.walkers.x).mean().backward()
     energies = ranks.gather(local_energy(net, QUARTIC, state.walkers.x))
-    train._step(QUARTIC, config, state, energies, train._weights(state.walkers), unit, 0.1, 1e-3)
+    log_psi = ranks.gather(state.walkers.known[0])
+    seen = train.Seen(energies, train._weights(log_psi, state.walkers.power))
+    train._step(config, state, seen, unit, 0.1, 1e-3)
     gradients = [p.grad.flatten() for p in net.parameters()] if state.adam else []
     return torch.cat([*(p.detach().flatten() for p in net.parameters()), *gradients])
 

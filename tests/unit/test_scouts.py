@@ -63,12 +63,10 @@ def test_weights_are_those_of_walkers_within_bounds() -> None:
     walkers.refresh(net)
     expected = walkers.weights()
     assert expected.min() < scouts.LEAST < 1.2 < expected.max()
-    assert torch.allclose(scouts.weights(walkers, walkers), expected.clamp(scouts.LEAST, scouts.MOST))
-    high, lost = Walkers(x[:1], 0.1, 0.7), Walkers(x[:1], 0.1, 0.7)
-    high.log_psi, high.drift = torch.tensor([50.0], dtype=torch.float64), torch.zeros_like(x[:1])
-    lost.log_psi, lost.drift = torch.tensor([-torch.inf], dtype=torch.float64), torch.zeros_like(x[:1])
-    assert scouts.weights(high, walkers).tolist() == [scouts.MOST]
-    assert scouts.weights(lost, walkers).tolist() == [0.0]
+    log_psi, _ = walkers.known
+    assert torch.allclose(scouts.weights(log_psi, log_psi, 0.7), expected.clamp(scouts.LEAST, scouts.MOST))
+    high_and_lost = torch.tensor([50.0, -torch.inf], dtype=torch.float64)
+    assert scouts.weights(high_and_lost, log_psi, 0.7).tolist() == [scouts.MOST, 0.0]
 
 
 class Peaked(LogPsi):
