@@ -50,6 +50,12 @@ class Walkers:
         """Recompute log ψ and drift after the network changed."""
         self.log_psi, self.drift = value_and_drift(psi, self.x)
 
+    def joined(self, psi: LogPsi, x: Tensor) -> Walkers:
+        """These walkers, who know psi where they are, and others at x (B', N, D) behind them."""
+        both = [(self.x, x), *zip(self.known, value_and_drift(psi, x), strict=True)]
+        places, log_psi, drift = (torch.cat(pair) for pair in both)
+        return Walkers(places, self.step, self.power, log_psi, drift)
+
     @property
     def known(self) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and drift (B, N, D) where the walkers are, for the network they last moved by."""

@@ -3,7 +3,7 @@
 Imaginary time acts on every place by itself, δU(x) = −η (E_L(x) − E), and a training step is a fit to that. A fit to walkers
 alone says nothing of places that none of them sees: there a network may grow a second maximum, which walkers find late and
 cannot leave. Particles that repel each other leave such places between them. Scouts are walkers with particles drawn
-together that move along with the others and take part in the fit with a small weight.
+together, moved a little, that take part in the fit with a small weight.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from fkflow.system import System
 
-#: share of the scouts that begin anew in each iteration
-RENEWED = 0.5
+#: moves after particles were drawn together, and the share of the scouts that begin anew in each iteration
+MOVES, RENEWED = 3, 0.5
 #: particles that are drawn to another one, on average, but no larger share of all
 DRAWN, MOST_DRAWN = 3.0, 0.75
 #: weight of a scout, where that of a walker is 1 on average: the one |ψ|² gives it within these bounds

@@ -285,7 +285,7 @@ def _enough(config: TrainConfig, state: TrainState, spread: float, unit: float) 
 def _look(system: System, config: TrainConfig, state: TrainState, unit: float, useful: bool) -> Seen:
     """Move this rank's walkers, send paths from them, and say what all ranks saw; a pathwise gradient is left in .grad.
 
-    Scouts, where they are `useful`, move and look together with the walkers: that costs little more than the walkers do.
+    Scouts, where they are `useful`, join the walkers for their last moves and their paths: that costs little more.
     """
     net, walkers, generator = state.net, state.walkers, state.generator
     if not isinstance(net, LogPsi):
@@ -293,11 +293,13 @@ def _look(system: System, config: TrainConfig, state: TrainState, unit: float, u
         energies, walkers.x = _pathwise(system, config, state, unit)
         energies = ranks.gather(energies)
         return Seen(energies, torch.ones_like(energies))
-    count, everyone = len(walkers.x), walkers
+    count, everyone, alone = len(walkers.x), walkers, 0
     if useful:
-        sent = scouts.begin(walkers.x, state.scouts, max(1, round(config.scouts * count)), generator)
-        everyone = Walkers(torch.cat([walkers.x, sent]), walkers.step, walkers.power)
-    metropolis(net, everyone, generator, config.moves, judged=count)
+        alone = max(config.moves - scouts.MOVES, 0)
+        metropolis(net, walkers, generator, alone, adapt=False)
+        few = max(1, round(config.scouts * count))
+        everyone = walkers.joined(net, scouts.begin(walkers.x, state.scouts, few, generator))
+    metropolis(net, everyone, generator, config.moves - alone, frozen=useful, judged=count)
     walkers.step, walkers.acceptance = ranks.mean(everyone.step, everyone.acceptance)
     places = [everyone.x, *everyone.known]
     walkers.x, walkers.log_psi, walkers.drift = (tensor[:count] for tensor in places)
