@@ -105,7 +105,7 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     keep = energies < energies.min() + 0.5 / length**2
     most = max(1, min(64, KEPT // (n * dim)))
     minima = distinct(x[keep], energies[keep], 1e-2 * length, most)
-    hessians = torch.stack([potential_hessian(system, m) for m in minima])
+    hessians = potential_hessians(system, minima)
     widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
     centre = minima.mean(0)
     if system.isotropic:
@@ -258,13 +258,16 @@ def _value_and_slope(system: System, z: Tensor, length: float) -> tuple[Tensor, 
     return value.detach(), slope
 
 
-def potential_hessian(system: System, x: Tensor) -> Tensor:
-    """∂²V/∂x∂x (d, d) at one configuration (N, D), by automatic differentiation."""
-    shape = x.shape
-    hessian: Tensor = torch.autograd.functional.hessian(
-        lambda y: system.potential(y.view(1, *shape)).sum(), x.reshape(-1)
-    )
-    return 0.5 * (hessian + hessian.T)
+def potential_hessians(system: System, x: Tensor) -> Tensor:
+    """∂²V/∂x∂x (M, d, d) at configurations x (M, N, D): a backward pass of all of them for each row."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        (slope,) = torch.autograd.grad(system.potential(x).sum(), x, create_graph=True)
+        # along some coordinates V may be linear
+        slope = (slope + 0 * x).flatten(1)
+        rows = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0].flatten(1) for column in slope.unbind(1)]
+    hessians = torch.stack(rows, 1)
+    return 0.5 * (hessians + hessians.mT)
 
 
 def distinct(x: Tensor, energies: Tensor, tolerance: float, most: int = 64) -> Tensor:

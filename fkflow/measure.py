@@ -107,8 +107,9 @@ class Measuring:
         net, config, generator = self.net, self.config, self.generator
         wanted = walkers_for(config, lambda: _seen_spread(net, self.system, x, generator, self.landscape))
         if config.walkers == 0 and not (isinstance(net, LogPsi) and net.knows_tails):
-            # few walkers of a small network take as long as many: most of their time goes into launching operations
-            wanted = max(wanted, min(SEEN // FEWEST_SWEEPS, IN_CACHE // net.width // 512 * 512))
+            # Few walkers of a small network take as long as many: most of their time goes into launching operations. Beyond
+            # that more of them only take longer to part from one another.
+            wanted = max(wanted, min(SEEN // FEWEST_SWEEPS, IN_CACHE // (2 * net.width) // 512 * 512))
             self.fewest = max(FEWEST_SWEEPS, -(-SEEN // wanted))
         pick = torch.randint(len(x), (-(-wanted // ranks.world()),), generator=generator, device=x.device)
         power = broad_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0

@@ -33,7 +33,7 @@ from fkflow.statistics import Estimate, autocorrelation_time, halves_shift, spli
 #: acceptance at which the largest time step is set when the recipe names none, and that step's bound in natural times
 ACCEPTANCE, LARGEST_STEP = 0.97, 0.1
 #: walkers that the time step is judged by, and how far from right it may be
-JUDGES, NEARLY = 1024, 0.15
+JUDGES, NEARLY = 256, 0.15
 #: walkers of a population where their number is left to the target error, at least: a loose one is reached before each has
 #: gone through a window
 FEWEST_PROJECTED = 256

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fkflow.errors import NumericalError
-from fkflow.landscape import balance_length, descend, distinct, explore, potential_hessian
+from fkflow.landscape import balance_length, descend, distinct, explore, potential_hessians
 from fkflow.masses import solved
 from fkflow.registry import find
 from fkflow.system import System
@@ -100,7 +100,7 @@ def test_the_minima_of_a_double_well(height: float, a: float) -> None:
     assert land.centre.abs().max() == 0.0
     # the density is spread over both: at least a² about the centre
     assert float(land.covariance) > a**2
-    hessian = potential_hessian(find("double_well")(height=height, a=a), land.minima[0])
+    hessian = potential_hessians(find("double_well")(height=height, a=a), land.minima)[0]
     assert float(hessian) == pytest.approx(8 * height / a**2, rel=1e-4)
 
 
