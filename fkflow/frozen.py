@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,11 +34,13 @@ def measured(
     signals: Signals,
     saved: Mapping[str, Any] | None = None,
     save: Callable[[dict[str, Any]], None] | None = None,
-) -> Measurement:
+    train_on: Callable[[float, Tensor], bool] | None = None,
+) -> Measurement | None:
     """Measure the frozen network, then project it. Raises Interrupted as soon as there is a signal.
 
     `save` gets what this rank needs to go on, now and then, on all ranks together; `saved` is what it got last before the run
-    ended.
+    ended. `train_on` is told the spread of the local energy after the first sweeps and this rank's walkers (B, N, D); where it
+    answers yes, nothing more is measured, and None is returned.
     """
     saved = saved or {}
     stage = "measure"
@@ -81,6 +84,9 @@ def measured(
             wanted = recipe.measure
             report = reporter("measure", wanted.target_error, wanted.seconds)
             if "project" not in saved:
+                measuring.run(math.inf, wanted.seconds, report)
+                if train_on and measuring.young() and train_on(measuring.spread(), measuring.walkers.x):
+                    return None
                 measuring.run(wanted.target_error, wanted.seconds, report)
             if not projectable(measuring, recipe.project):
                 return measuring.result()

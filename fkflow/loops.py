@@ -106,6 +106,7 @@ class Training(Iterator[Record]):
                 try:
                     x = session.state.walkers.x
                     measurement = measured(session.recipe, ready.model, x, ready.seed, watcher, signals)
+                    assert measurement is not None
                 except (Interrupted, RankError) as error:
                     raise error.leaving("the training is unchanged") from None
             return Solution(session.result(measurement), session.recipe)

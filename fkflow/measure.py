@@ -144,12 +144,16 @@ class Measuring:
             self.count < FEWEST_IN_TIME
             or (self.seconds < seconds and (self.count < self.fewest or self.estimate().error > target_error))
         ):
-            for _ in range(1 if ranks.world() == 1 else SWEEPS_APART):
+            for _ in range(_at_once()):
                 self.sweep()
             self.exchange()
             if self.count >= 2:
                 report(self.estimate(), self.seconds)
         return self.estimate()
+
+    def young(self) -> bool:
+        """Whether no more sweeps are done than those that are always done."""
+        return self.count < self.fewest + _at_once()
 
     def sweep(self) -> None:
         """Move the walkers, take their energies and count them in the densities."""
@@ -281,6 +285,11 @@ def _seen_spread(
         return math.inf
     energies = path_local_energy(net, system, x, generator, landscape.length**2)
     return float(clipped(energies, OUTLIERS).std())
+
+
+def _at_once() -> int:
+    """Sweeps after which it is asked whether they are enough."""
+    return 1 if ranks.world() == 1 else SWEEPS_APART
 
 
 class _Langevin:

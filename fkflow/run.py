@@ -20,7 +20,7 @@ from fkflow.masses import inward
 from fkflow.progress import Progress, notices
 from fkflow.rerun import recipe_of
 from fkflow.restore import load_weights
-from fkflow.results import Result
+from fkflow.results import Measurement, Result
 from fkflow.session import Session, drawn_seed, prepare
 from fkflow.training import Record
 from fkflow.userfile import placeless
@@ -85,25 +85,16 @@ def _execute(
             _resume(session, keeper, saved, progress)
         _train(session, keeper, progress, signals)
     except KeyboardInterrupt:
-        if signals.twice:
-            raise
-        problem = keeper.save()
-        done = len(session.records) if session else 0
-        words = f"stopped at iteration {done}" if done else "stopped before the first iteration"
-        raise keeper.left(Interrupted(f"{words}; {problem}" if problem else words)) from None
-
-    def save(under_way: dict[str, Any]) -> None:
-        keeper.note({**session.checkpoint(), "frozen": ranks.collect(under_way)}, session.state.iteration)
-        _save(keeper, progress)
-
-    try:
-        before = saved and saved.get("frozen")
-        begun = before and before[ranks.rank()]
-        keep = None if keeper.path is None else save
-        x = session.state.walkers.x
-        measurement = measured(loaded.recipe, session.ready.model, x, seed, progress, signals, begun, keep)
-    except Interrupted as error:
-        raise keeper.left(error) from None
+        raise _stopped(session, keeper, signals) from None
+    before = saved and saved.get("frozen")
+    measurement = _measure(session, keeper, progress, signals, before and before[ranks.rank()])
+    while measurement is None:
+        progress.log("the measured energy spreads far more than training had shown: training goes on")
+        try:
+            _train(session, keeper, progress, signals)
+        except KeyboardInterrupt:
+            raise _stopped(session, keeper, signals) from None
+        measurement = _measure(session, keeper, progress, signals, None)
     result = None
     if ranks.rank() == 0:
         result = session.result(measurement)
@@ -115,6 +106,41 @@ def _execute(
             keeper.done()
     ranks.share(None)  # the others end well only if this did
     return result
+
+
+def _stopped(session: Session | None, keeper: store.Keeper, signals: Signals) -> BaseException:
+    """What to raise when a signal ended the training; what was noted last is saved first, unless there was a second one."""
+    if signals.twice:
+        return KeyboardInterrupt()
+    problem = keeper.save()
+    done = len(session.records) if session else 0
+    words = f"stopped at iteration {done}" if done else "stopped before the first iteration"
+    return keeper.left(Interrupted(f"{words}; {problem}" if problem else words))
+
+
+def _measure(
+    session: Session, keeper: store.Keeper, progress: Progress, signals: Signals, begun: dict[str, Any] | None
+) -> Measurement | None:
+    """Measure and project what was trained, from where a checkpoint had `begun`; None if training is to go on."""
+
+    def save(under_way: dict[str, Any]) -> None:
+        keeper.note({**session.checkpoint(), "frozen": ranks.collect(under_way)}, session.state.iteration)
+        _save(keeper, progress)
+
+    try:
+        return measured(
+            session.recipe,
+            session.ready.model,
+            session.state.walkers.x,
+            session.ready.seed,
+            progress,
+            signals,
+            begun,
+            None if keeper.path is None else save,
+            session.goes_on,
+        )
+    except Interrupted as error:
+        raise keeper.left(error) from None
 
 
 def _resume(session: Session, keeper: store.Keeper, saved: dict[str, Any], progress: Progress) -> None:
@@ -213,6 +239,7 @@ def again(
     x = inward(ready.system, torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=ready.device))
     with Signals() as signals, notices(progress):
         measurement = measured(recipe, ready.model, x, measured_seed, progress, signals)
+        assert measurement is not None
     return store.collected(
         loaded=loaded,
         provenance={**ready.provenance(started), "seed": trained_seed, "measure_seed": measured_seed},

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fkflow import config, ranks, store, warm
 from fkflow.checks import check_device
@@ -23,7 +24,7 @@ from fkflow.rerun import changed
 from fkflow.restore import Model, fresh
 from fkflow.results import Measurement, Result
 from fkflow.system import System
-from fkflow.training import Record, TrainState, begin, train
+from fkflow.training import Record, TrainState, begin, goes_on, train
 from fkflow.userfile import Definition, placeless
 
 
@@ -133,6 +134,13 @@ class Session:
         self.state.load_state_dict(state)
         del self.records[self.state.iteration :]
         self._steps = train(self.ready.system, self.ready.landscape, self.recipe.train, self.state)
+
+    def goes_on(self, spread: float, x: Tensor) -> bool:
+        """Whether `step` goes on, as `training.goes_on` says of a network whose local energy spreads so much at walkers x."""
+        wanted = goes_on(self.recipe.train, self.state, spread, x)
+        if wanted:
+            self._steps = train(self.ready.system, self.ready.landscape, self.recipe.train, self.state)
+        return wanted
 
     def checkpoint(self) -> dict[str, Any]:
         """What the session goes on from; all ranks must ask for it together."""

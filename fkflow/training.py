@@ -63,6 +63,9 @@ FEWEST_WALKERS = 256
 ENOUGH, MEASURING, FEWEST = 0.5, 8.0, 10
 #: iterations in a row that say so and end the training, where there is a target error
 HURRIED = 5
+#: a finished training goes on where measuring would cost more than this share of its iterations after all, so many times at
+#: most, each time for this share of its iterations at least
+LATE, RETURNS, AGAIN = 2.0, 2, 0.5
 #: iterations of the schedules of rate, damping and walkers that training from the weights of another run leaves out
 HEAD_START = 80
 #: norm beyond which a gradient for Adam is scaled down
@@ -105,6 +108,9 @@ class TrainState:
     caution: float = 1.0
     undone: int = 0
     quiet: int = 0
+    #: how often the training went on after it had ended, and the iterations before which it does not end again
+    returns: int = 0
+    least: int = 0
     #: paths from each walker where a whole frame is many; 0: a whole frame, which shows a drift that is exact from the start
     paths: int = 0
     #: of the last iteration, where there are any (B', N, D)
@@ -125,6 +131,8 @@ class TrainState:
             "caution": self.caution,
             "undone": self.undone,
             "quiet": self.quiet,
+            "returns": self.returns,
+            "least": self.least,
             "paths": self.paths,
             "scouts": None if self.scouts is None else ranks.gather(self.scouts),
             "best": list(self.best),
@@ -143,6 +151,7 @@ class TrainState:
             self.adam.load_state_dict(copy.deepcopy(state["adam"]))
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.caution, self.undone, self.quiet = state["caution"], state["undone"], state["quiet"]
+        self.returns, self.least = state["returns"], state["least"]
         self.paths = state["paths"]
         self.scouts = None if state["scouts"] is None else ranks.part(state["scouts"]).clone().to(device)
         self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
@@ -263,9 +272,12 @@ def _grow(config: TrainConfig, state: TrainState) -> None:
 
 
 def _finished(config: TrainConfig, state: TrainState) -> bool:
-    if config.seconds is not None and state.seconds >= config.seconds:
-        return True
-    return state.iteration >= config.iterations or state.quiet >= (QUIET if config.target_error is None else HURRIED)
+    return _over(config, state) or state.quiet >= (QUIET if config.target_error is None else HURRIED)
+
+
+def _over(config: TrainConfig, state: TrainState) -> bool:
+    """Whether the recipe allows no further iteration."""
+    return state.iteration >= config.iterations or (config.seconds is not None and state.seconds >= config.seconds)
 
 
 def _enough(config: TrainConfig, state: TrainState, spread: float, unit: float) -> bool:
@@ -276,10 +288,36 @@ def _enough(config: TrainConfig, state: TrainState, spread: float, unit: float) 
     """
     if spread * unit < config.stop_spread:
         return True
-    if config.target_error is None or state.iteration < FEWEST:
+    if config.target_error is None or state.iteration < max(FEWEST, state.least):
         return False
+    return _measuring_cost(config, state, spread) <= ENOUGH
+
+
+def _measuring_cost(config: TrainConfig, state: TrainState, spread: float) -> float:
+    """What reaching the target error costs after training, as a share of the training so far."""
+    assert config.target_error is not None
     measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x) * ranks.world())
-    return measuring <= ENOUGH * scheduled(config, state.iteration)
+    return measuring / scheduled(config, state.iteration)
+
+
+def goes_on(config: TrainConfig, state: TrainState, spread: float, x: Tensor) -> bool:
+    """Whether an ended training is to go on, as the measured `spread` of the local energy is far above what it had seen.
+
+    If so, `state` is ready for it, with walkers from among those of the measurement x (B, N, D): they have been where the
+    network is poor. All ranks must ask together.
+    """
+    if config.target_error is None or not isinstance(state.net, LogPsi) or not state.iteration or _over(config, state):
+        return False
+    if ranks.share(state.returns >= RETURNS or _measuring_cost(config, state, spread) <= LATE):
+        return False
+    state.returns += 1
+    state.least = math.ceil((1 + AGAIN) * state.iteration)
+    walkers = state.walkers
+    pick = torch.randint(len(x), (len(walkers.x),), generator=state.generator, device=x.device)
+    walkers.x = x[pick]
+    # what was seen with other walkers is no measure for these
+    state.quiet, state.scouts, state.best, state.snapshot = 0, None, (0.0, math.inf), None
+    return True
 
 
 def _look(system: System, config: TrainConfig, state: TrainState, unit: float, useful: bool) -> Seen:
