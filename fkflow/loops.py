@@ -18,7 +18,7 @@ from fkflow.progress import Progress, notices
 from fkflow.session import Session, drawn_seed
 from fkflow.solution import Solution
 from fkflow.system import System
-from fkflow.training import Record
+from fkflow.train_state import Record
 
 
 class Training(Iterator[Record]):

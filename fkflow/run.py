@@ -22,7 +22,7 @@ from fkflow.rerun import recipe_of
 from fkflow.restore import load_weights
 from fkflow.results import Measurement, Result
 from fkflow.session import Session, drawn_seed, prepare
-from fkflow.training import Record
+from fkflow.train_state import Record
 from fkflow.userfile import placeless
 
 #: iterations over which the energy shown while training is averaged

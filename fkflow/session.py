@@ -23,8 +23,10 @@ from fkflow.registry import built_in
 from fkflow.rerun import changed
 from fkflow.restore import Model, fresh
 from fkflow.results import Measurement, Result
+from fkflow.schedule import goes_on
 from fkflow.system import System
-from fkflow.training import Record, TrainState, begin, goes_on, train
+from fkflow.train_state import Record, TrainState
+from fkflow.training import begin, train
 from fkflow.userfile import Definition, placeless
 
 

@@ -6,13 +6,11 @@ updates the network. A step after which the energy or its spread is not believab
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,8 +33,10 @@ from fkflow.local_energy import local_energy
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.optimisers import Spring
 from fkflow.sampling import Walkers, broad_power, even_weights, metropolis
+from fkflow.schedule import enough, finished, grow, scheduled, walkers_at
 from fkflow.scouts import Scouts
 from fkflow.system import System
+from fkflow.train_state import Record, TrainState, snapshot
 
 log = logging.getLogger("fkflow")
 
@@ -54,109 +54,12 @@ JUMP, SMALLEST = 8.0, 0.02
 #: coordinates up to which a whole frame of paths leaves every walker; fewest paths beyond, and what an iteration costs besides
 #: in forward passes: moves, drift and jacobians
 WHOLE_FRAME, FEWEST_PATHS, OTHER = 32, 8, 25.0
-#: iterations in a row below train.stop_spread that end the training
-QUIET = 10
-#: walkers that training never begins with fewer of
-FEWEST_WALKERS = 256
-#: training goes on while reaching train.target_error would cost more than this share of the iterations done; measuring and
-#: projecting cost about MEASURING iterations for each in which the walkers of one iteration would reach the target
-ENOUGH, MEASURING, FEWEST = 0.5, 8.0, 10
-#: iterations in a row that say so and end the training, where there is a target error
-HURRIED = 5
-#: a finished training goes on where measuring would cost more than this share of its iterations after all, so many times at
-#: most, each time for this share of its iterations at least
-LATE, RETURNS, AGAIN = 2.0, 2, 0.5
-#: iterations of the schedules of rate, damping and walkers that training from the weights of another run leaves out
-HEAD_START = 80
 #: norm beyond which a gradient for Adam is scaled down
 MOST_GRADIENT = 10.0
 #: steps taken back in a row before training gives up, and what may then help
 MOST_UNDONE = 12
 ADVICE = "try a smaller train.rate or a larger train.damping"
 NOT_FINITE = "the step led to parameters that are not finite"
-
-
-@dataclass(frozen=True)
-class Record:
-    """One training iteration. Energies are A/T over the walkers, in the system's unit; rate and damping as used."""
-
-    iteration: int
-    energy: float
-    error: float
-    spread: float
-    seconds: float
-    rate: float
-    damping: float
-    acceptance: float
-    undone: bool
-
-
-@dataclass
-class TrainState:
-    """Everything that training changes; `state_dict` makes it a checkpoint that goes on to the same bits.
-
-    `walkers` and `generator` are this rank's; a checkpoint has those of all ranks.
-    """
-
-    net: LogPsi | PairDrift
-    walkers: Walkers
-    generator: torch.Generator
-    spring: Spring | None
-    adam: torch.optim.Adam | None
-    iteration: int = 0
-    seconds: float = 0.0
-    caution: float = 1.0
-    undone: int = 0
-    quiet: int = 0
-    #: how often the training went on after it had ended, and the iterations before which it does not end again
-    returns: int = 0
-    least: int = 0
-    #: paths from each walker where a whole frame is many; 0: a whole frame, which shows a drift that is exact from the start
-    paths: int = 0
-    #: of the last iteration, where there are any (B', N, D)
-    scouts: Tensor | None = None
-    #: energy plus spread, and spread, of the best iteration so far; the network and walkers it was seen with
-    best: tuple[float, float] = (0.0, math.inf)
-    snapshot: dict[str, Any] | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plain nested dict of tensors, numbers and lists; all ranks must ask for it together."""
-        return {
-            **_of_all_ranks(_snapshot(self)),
-            "generator": ranks.gather(self.generator.get_state()),
-            "momentum": self.spring.last.clone() if self.spring else None,
-            "adam": copy.deepcopy(self.adam.state_dict()) if self.adam else None,
-            "iteration": self.iteration,
-            "seconds": self.seconds,
-            "caution": self.caution,
-            "undone": self.undone,
-            "quiet": self.quiet,
-            "returns": self.returns,
-            "least": self.least,
-            "paths": self.paths,
-            "scouts": None if self.scouts is None else ranks.gather(self.scouts),
-            "best": list(self.best),
-            "snapshot": self.snapshot and _of_all_ranks(self.snapshot),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave; raises KeyError or RuntimeError if it belongs to another run."""
-        self.net.load_state_dict(state["net"])
-        device = self.walkers.x.device
-        self.walkers.x, self.walkers.step = ranks.part(state["x"]).clone().to(device), state["step"]
-        self.generator.set_state(ranks.part(state["generator"]).clone())
-        if self.spring:
-            self.spring.last = state["momentum"].clone()
-        if self.adam:
-            self.adam.load_state_dict(copy.deepcopy(state["adam"]))
-        self.iteration, self.seconds = state["iteration"], state["seconds"]
-        self.caution, self.undone, self.quiet = state["caution"], state["undone"], state["quiet"]
-        self.returns, self.least = state["returns"], state["least"]
-        self.paths = state["paths"]
-        self.scouts = None if state["scouts"] is None else ranks.part(state["scouts"]).clone().to(device)
-        self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
-        if self.snapshot is not None:
-            self.snapshot = {**self.snapshot, "x": ranks.part(self.snapshot["x"]).to(device)}
 
 
 @dataclass(frozen=True)
@@ -197,24 +100,6 @@ def begin(
     return TrainState(net, moved, generator, spring, adam)
 
 
-def scheduled(config: TrainConfig, iteration: int) -> int:
-    """Where in the schedules of rate, damping and walkers an iteration stands; a warm start has a head start."""
-    return iteration + (HEAD_START if config.source is not None else 0)
-
-
-def walkers_at(config: TrainConfig, iteration: int) -> int:
-    """How many walkers this rank moves in an iteration: its share of all that the iteration uses.
-
-    The natural gradient begins with a quarter of the recipe's walkers, then takes a half, then all; Adam always takes all.
-    Early on the network is far off and the noise of few walkers does not matter; what they save goes into iterations.
-    """
-    if config.optimiser != "spring":
-        return config.walkers // ranks.world()
-    iteration = scheduled(config, iteration)
-    share = 4 if 2 * iteration < config.grow else 2 if iteration < config.grow else 1
-    return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share) // ranks.world()
-
-
 def train(system: System, landscape: Landscape, config: TrainConfig, state: TrainState) -> Iterator[Record]:
     """Train state.net; yields after every iteration with `state` complete, so that the caller may stop or save there.
 
@@ -227,10 +112,10 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
     if state.snapshot is None and isinstance(net, LogPsi):
         metropolis(net, state.walkers, state.generator, config.equilibrate)
     # the clock is rank 0's
-    while not ranks.share(_finished(config, state)):
+    while not ranks.share(finished(config, state)):
         if state.snapshot is None:
-            state.snapshot = _snapshot(state)
-        _grow(config, state)
+            state.snapshot = snapshot(state)
+        grow(config, state)
         along = scheduled(config, state.iteration)
         rate = config.rate * state.caution / (1 + along / config.decay)
         damping = config.damping + config.damping_start * math.exp(-along / config.damping_decay)
@@ -248,7 +133,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         mean, error, _ = weighted_moments(clipped(energies, CLIP, weights=weights), weights)
         spread = weighted_moments(energies, weights)[2]
         state.iteration += 1
-        state.quiet = state.quiet + 1 if not trouble and _enough(config, state, spread, unit) else 0
+        state.quiet = state.quiet + 1 if not trouble and enough(config, state, spread, unit) else 0
         state.seconds = time.perf_counter() - begun
         yield Record(
             state.iteration,
@@ -261,63 +146,6 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             state.walkers.acceptance,
             bool(trouble),
         )
-
-
-def _grow(config: TrainConfig, state: TrainState) -> None:
-    """Copies of the walkers join them where more are wanted; the moves of this and later iterations part them."""
-    x = state.walkers.x
-    wanted = walkers_at(config, state.iteration)
-    if len(x) < wanted:
-        state.walkers.x = x.repeat(-(-wanted // len(x)), 1, 1)[:wanted]
-
-
-def _finished(config: TrainConfig, state: TrainState) -> bool:
-    return _over(config, state) or state.quiet >= (QUIET if config.target_error is None else HURRIED)
-
-
-def _over(config: TrainConfig, state: TrainState) -> bool:
-    """Whether the recipe allows no further iteration."""
-    return state.iteration >= config.iterations or (config.seconds is not None and state.seconds >= config.seconds)
-
-
-def _enough(config: TrainConfig, state: TrainState, spread: float, unit: float) -> bool:
-    """Whether the local energy spreads so little that more training would not pay.
-
-    Measuring costs c·spread², and the spread falls about as 1/iterations: c·spread² + iterations is least where the
-    measurement costs half of the training (a warm start counts what it was spared).
-    """
-    if spread * unit < config.stop_spread:
-        return True
-    if config.target_error is None or state.iteration < max(FEWEST, state.least):
-        return False
-    return _measuring_cost(config, state, spread) <= ENOUGH
-
-
-def _measuring_cost(config: TrainConfig, state: TrainState, spread: float) -> float:
-    """What reaching the target error costs after training, as a share of the training so far."""
-    assert config.target_error is not None
-    measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x) * ranks.world())
-    return measuring / scheduled(config, state.iteration)
-
-
-def goes_on(config: TrainConfig, state: TrainState, spread: float, x: Tensor) -> bool:
-    """Whether an ended training is to go on, as the measured `spread` of the local energy is far above what it had seen.
-
-    If so, `state` is ready for it, with walkers from among those of the measurement x (B, N, D): they have been where the
-    network is poor. All ranks must ask together.
-    """
-    if config.target_error is None or not isinstance(state.net, LogPsi) or not state.iteration or _over(config, state):
-        return False
-    if ranks.share(state.returns >= RETURNS or _measuring_cost(config, state, spread) <= LATE):
-        return False
-    state.returns += 1
-    state.least = math.ceil((1 + AGAIN) * state.iteration)
-    walkers = state.walkers
-    pick = torch.randint(len(x), (len(walkers.x),), generator=state.generator, device=x.device)
-    walkers.x = x[pick]
-    # what was seen with other walkers is no measure for these
-    state.quiet, state.scouts, state.best, state.snapshot = 0, None, (0.0, math.inf), None
-    return True
 
 
 def _look(system: System, config: TrainConfig, state: TrainState, unit: float, useful: bool) -> Seen:
@@ -484,7 +312,7 @@ def _objection(energies: Tensor, weights: Tensor, state: TrainState, unit: float
         return f"{lost} of {len(energies)} energies are not finite"
     if not isinstance(state.net, LogPsi):
         # free-running walkers are not ψ² distributed while the drift changes: their energies may rise before they fall
-        state.snapshot = _snapshot(state)
+        state.snapshot = snapshot(state)
         return ""
     seen = clipped(energies, CLIP, wild=JUDGED_WILD, weights=weights)
     away = (seen - weighted_median(seen, weights)).abs()
@@ -501,7 +329,7 @@ def _objection(energies: Tensor, weights: Tensor, state: TrainState, unit: float
     if abs(merit - best) > JUMP * max(best_spread, SMALLEST / unit):
         return f"the energy went from {best:.6g} to {merit:.6g}, spread included"
     if merit < best or best_spread == math.inf:
-        state.best, state.snapshot = (merit, spread), _snapshot(state)
+        state.best, state.snapshot = (merit, spread), snapshot(state)
     return ""
 
 
@@ -511,19 +339,6 @@ def weighted_moments(values: Tensor, weights: Tensor) -> tuple[float, float, flo
     mean = (share * values).sum()
     away = (values - mean).square()
     return float(mean), float((share.square() * away).sum().sqrt()), float((share * away).sum().sqrt())
-
-
-def _snapshot(state: TrainState) -> dict[str, Any]:
-    return {
-        "net": {k: v.clone() for k, v in state.net.state_dict().items()},
-        "x": state.walkers.x.clone(),
-        "step": state.walkers.step,
-    }
-
-
-def _of_all_ranks(snapshot: dict[str, Any]) -> dict[str, Any]:
-    """A snapshot with the walkers of all ranks; together."""
-    return {**snapshot, "x": ranks.gather(snapshot["x"])}
 
 
 def _take_back(state: TrainState, trouble: str) -> None:

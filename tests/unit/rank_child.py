@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fkflow import forking, joining, ranks
+from fkflow import forking, joining, ranks, train_state
 from fkflow import training as train
 from fkflow.config import MeasureConfig, ProjectConfig, TrainConfig
 from fkflow.errors import NumericalError
@@ -95,7 +95,7 @@ def walkers(some_first: bool) -> Tensor:
 
 def prepared(
     seed: int = 2, hidden: int = 4, system: System = QUARTIC, **changes: object
-) -> tuple[TrainConfig, train.TrainState]:
+) -> tuple[TrainConfig, train_state.TrainState]:
     config = TrainConfig(
         **{"walkers": WALKERS, "iterations": 6, "equilibrate": 5, "moves": 2, "rate": 0.01, "stop_spread": 0.0}
         | changes

@@ -23,8 +23,9 @@ from fkflow.plot.scans import differences
 from fkflow.registry import systems
 from fkflow.scan_store import find_scan, read_scan, write_scan
 from fkflow.scans import FAILED, FINISHED, WAITING, Axis, Point, Scan, csv_text, text
+from fkflow.schedule import HEAD_START, scheduled, walkers_at
 from fkflow.system import Reference
-from fkflow.training import HEAD_START, begin, scheduled, walkers_at
+from fkflow.training import begin
 
 # ---------------------------------------------------------------------------------------------- what is scanned
 

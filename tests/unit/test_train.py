@@ -14,22 +14,11 @@ from fkflow.errors import NumericalError
 from fkflow.landscape import Landscape, explore
 from fkflow.networks import build
 from fkflow.registry import find
+from fkflow.schedule import AGAIN, ENOUGH, FEWEST, HURRIED, LATE, MEASURING, RETURNS, goes_on, walkers_at
 from fkflow.store import load_checkpoint, save_checkpoint
 from fkflow.system import System
-from fkflow.training import (
-    ENOUGH,
-    FEWEST,
-    HURRIED,
-    MEASURING,
-    MOST_UNDONE,
-    OTHER,
-    Record,
-    TrainState,
-    begin,
-    paths_worth,
-    train,
-    walkers_at,
-)
+from fkflow.train_state import Record, TrainState
+from fkflow.training import MOST_UNDONE, OTHER, begin, paths_worth, train
 
 QUARTIC = find("quartic")()
 
@@ -211,6 +200,32 @@ def test_walkers_grow_from_a_quarter() -> None:
 
 
 # ------------------------------------------------------------------------------------- steps taken back
+
+
+def test_training_goes_on_after_a_poor_measurement() -> None:
+    """Where the measured spread makes reaching the target cost more than twice the training, from the measured walkers."""
+    system, land, config, state = prepared(target_error=1e-2, iterations=200)
+    first = list(train(system, land, config, state))
+    done = state.iteration
+    assert done < 200
+    walkers = len(state.walkers.x)
+    limit = config.target_error * math.sqrt(LATE * done * walkers / MEASURING)
+    x = torch.full((7, *state.walkers.x.shape[1:]), 0.25, dtype=torch.float64)
+    assert not goes_on(config, state, 0.99 * limit, x)
+    # not without a target, and not beyond what the recipe allows
+    for change in ({"target_error": None}, {"iterations": done}, {"seconds": 0.0}):
+        other = config.model_copy(update=change)
+        assert not goes_on(other, state, 1.01 * limit, x)
+    assert state.returns == 0 and not (state.walkers.x == 0.25).all()
+    for time in range(RETURNS):
+        before = state.iteration
+        assert goes_on(config, state, 100 * limit, x)
+        assert (state.walkers.x == 0.25).all() and state.walkers.x.shape == (walkers, *x.shape[1:])
+        again = list(train(system, land, config, state))
+        assert [record.iteration for record in again] == list(range(before + 1, state.iteration + 1))
+        assert state.returns == time + 1 and state.iteration >= math.ceil((1 + AGAIN) * before) + HURRIED - 1
+    assert not goes_on(config, state, 100 * limit, x)
+    assert len(first) == done
 
 
 def poison_once(monkeypatch, at: int, spoil) -> None:

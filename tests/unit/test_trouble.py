@@ -20,7 +20,8 @@ from fkflow.networks import build
 from fkflow.progress import Lines
 from fkflow.store import load_checkpoint
 from fkflow.systems.wells import DoubleWell
-from fkflow.training import MOST_UNDONE, Record, TrainState, begin, train
+from fkflow.train_state import Record, TrainState
+from fkflow.training import MOST_UNDONE, begin, train
 
 RUN = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7"]
 for setting in (
@@ -165,9 +166,8 @@ def test_a_potential_with_a_hole(share: str, trained, monkeypatch: pytest.Monkey
         assert len(said) == MOST_UNDONE + 1
 
 
-def test_a_walker_where_psi_is_not_finite_has_the_least_weight(monkeypatch: pytest.MonkeyPatch) -> None:
-    walkers = training.Walkers(torch.zeros(4, 1, 1), 0.1, 0.9, torch.tensor([0.0, math.nan, -2.0, math.inf]).double())
-    weights = training._weights(walkers)
+def test_a_walker_where_psi_is_not_finite_has_the_least_weight() -> None:
+    weights = training._weights(torch.tensor([0.0, math.nan, -2.0, math.inf]).double(), 0.9)
     assert weights.isfinite().all() and float(weights.sum()) == pytest.approx(4)
     assert float(weights[1]) == float(weights[3]) == float(weights[2]) < float(weights[0])
 
