@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import signal
@@ -9,13 +10,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fkflow import frozen
+from fkflow import frozen, run, schedule
 from fkflow.cli import main
 from fkflow.errors import Interrupted
+from fkflow.progress import Progress
 from fkflow.store import load_checkpoint, read_result
+from fkflow.train_state import Record
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 #: the command with something in place of what takes long
@@ -115,6 +119,39 @@ def test_what_takes_long_is_not_waited_for(stage: str, number: int, calls: dict[
         again = [sys.executable, "-m", "fkflow", *arguments]
         assert subprocess.run(again, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=120).returncode == 0
         assert list(read_result(tmp_path / "runs/double_well").training["iteration"]) == list(range(1, 9))
+
+
+def test_a_training_that_goes_on_after_a_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ended as soon as it could; stopped when it has gone on, the run ends with the same bits as one that was not."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(schedule, "ENOUGH", math.inf)
+    command = ["run", "bosons", "--set", "system.particles=3", "--set", "train.walkers=128", "--target-error", "2e-3"]
+    command += ["--threads", "1", "--device", "cpu", "--seed", "1"]
+    assert main([*command, "--out", "whole"]) == 0
+    told = capsys.readouterr().err
+    assert told.count("training goes on") == 2 and told.count("iterations: more would not pay") == 3
+    whole = read_result(tmp_path / "whole")
+    first, second, _ = (int(line.split()[2]) for line in told.splitlines() if line.startswith("fkflow: trained"))
+    at = (first + second) // 2
+    real = run._show
+
+    def stopping(progress: Progress, records: list[dict[str, Any]], record: Record) -> None:
+        real(progress, records, record)
+        if len(records) == at:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(run, "_show", stopping)
+    assert main([*command, "--out", "parts"]) == 130
+    assert f"stopped at iteration {at}" in capsys.readouterr().err
+    monkeypatch.setattr(run, "_show", real)
+    assert main([*command, "--out", "parts", "--resume"]) == 0
+    parts = read_result(tmp_path / "parts")
+    assert list(parts.training["energy"]) == list(whole.training["energy"])
+    assert parts.measurement.variational.estimate == whole.measurement.variational.estimate
+    assert parts.measurement.projection is not None and whole.measurement.projection is not None
+    assert parts.measurement.projection.estimate == whole.measurement.projection.estimate
 
 
 def test_before_anything_was_begun(tmp_path: Path) -> None:
