@@ -37,13 +37,16 @@ JUDGES, NEARLY = 256, 0.15
 #: walkers of a population where their number is left to the target error, at least: a loose one is reached before each has
 #: gone through a window
 FEWEST_PROJECTED = 256
+#: spread that their number is chosen by, as a share of that of the local energy: where walkers go uncopied only a difference is
+#: projected, whose noise is smaller still
+LESS_NOISE = 0.35
 #: most that a weighing may change a weight by (one σ), and its interval's bound in natural times
 CHANGE, LARGEST_INTERVAL = 0.1, 0.1
 #: share of the walkers whose local energies may lie so far off that their change of weight is cut
 OUTLYING = 2e-3
 #: share of cut changes at the smallest time step above which the reader is warned
 MANY_CUT = 1e-4
-#: target error in natural energies up to which the time steps are these; at twice that and above they are twice as large
+#: target error in natural energies up to which time steps and interval are these; from twice that on they are twice as large
 EASY = 1e-4
 #: ratio of the two time steps that are chosen where the recipe names none
 RATIO = 4
@@ -55,7 +58,7 @@ SWEEPS = 4
 FALL = 0.2
 #: share of the longest window that the walkers go through at least, for the sake of the densities
 LEAST = 0.75
-#: the same for a loose target: the first densities
+#: the same for a target so loose that one energy of each walker nearly reaches it: the first densities
 HURRIED = 0.5625
 #: moves before weighing begins
 SETTLE = 30
@@ -111,6 +114,8 @@ class Projecting:
         self.work: list[float] = []
         self.costs: list[float] = []
         self.turn = 0
+        #: whether one energy of each walker would nearly do: then the first densities are enough
+        self.hurried = False
         self.lag: int | None = None
         self.found: Combined | None = None
         if saved is None:
@@ -161,6 +166,7 @@ class Projecting:
             "work": list(self.work),
             "costs": list(self.costs),
             "turn": self.turn,
+            "hurried": self.hurried,
             "spent": self.spent,
             "measured": self.measured,
         }
@@ -172,6 +178,7 @@ class Projecting:
             self.populations.append(population)
         self.generator.set_state(state["generator"])
         self.work, self.costs, self.turn = list(state["work"]), list(state["costs"]), state["turn"]
+        self.hurried = state["hurried"]
         self.begun, self.measured = time.perf_counter() - state["spent"], state["measured"]
         self.combined()
 
@@ -194,7 +201,7 @@ class Projecting:
         net, system, girsanov = measuring.net, measuring.system, self.girsanov
         device = measuring.walkers.x.device
         groups = own_groups() * ranks.world()
-        wanted = walkers_for(config, measuring.spread, FEWEST_PROJECTED)
+        wanted = walkers_for(config, lambda: LESS_NOISE * measuring.spread(), FEWEST_PROJECTED)
         size = -(-max(wanted, 2 * groups) // groups) * own_groups()
         x = measuring.samples()
         pick = torch.randint(len(x), (size,), generator=generator, device=device)
@@ -206,7 +213,8 @@ class Projecting:
             metropolis(net, walkers, generator, 30, adapt=False, frozen=True)
         steps = sorted((natural * dt for dt in config.time_steps), reverse=True)
         spread = measuring.spread()
-        interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
+        self.hurried = ranks.share(self.ease >= 2 and spread <= config.target_error * math.sqrt(size * ranks.world()))
+        interval = min(self.ease * LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
         if isinstance(net, LogPsi):
             local = path_local_energy(net, system, measuring.walkers.x, generator, natural, measuring.walkers.known)
             outlying = float((local - measuring.estimate().value).abs().quantile(1 - OUTLYING))
@@ -286,7 +294,7 @@ class Projecting:
     def filled(self) -> bool:
         """Whether the walkers have gone far enough for densities of |φ0|²."""
         finest = self.populations[-1]
-        return finest.count >= (LEAST if self.ease < 2 else HURRIED) * finest.length
+        return finest.count >= (HURRIED if self.hurried else LEAST) * finest.length
 
     def densities(self) -> list[Histogram]:
         """The measured densities, with those of |φ0|² at the smallest time step beside them."""
