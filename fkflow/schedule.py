@@ -58,6 +58,7 @@ def grow(config: TrainConfig, state: TrainState) -> None:
 
 
 def finished(config: TrainConfig, state: TrainState) -> bool:
+    """Whether this rank finds nothing left to train; rank 0's answer counts."""
     return _over(config, state) or state.quiet >= (QUIET if config.target_error is None else HURRIED)
 
 
@@ -92,9 +93,15 @@ def goes_on(config: TrainConfig, state: TrainState, spread: float, x: Tensor) ->
     If so, `state` is ready for it, with walkers from among those of the measurement x (B, N, D): they have been where the
     network is poor. All ranks must ask together.
     """
-    if config.target_error is None or not isinstance(state.net, LogPsi) or not state.iteration or _over(config, state):
+    if (
+        config.target_error is None
+        or not isinstance(state.net, LogPsi)
+        or not state.iteration
+        or state.returns >= RETURNS
+    ):
         return False
-    if ranks.share(state.returns >= RETURNS or _measuring_cost(config, state, spread) <= LATE):
+    # the clock is rank 0's
+    if ranks.share(_over(config, state) or _measuring_cost(config, state, spread) <= LATE):
         return False
     state.returns += 1
     state.least = math.ceil((1 + AGAIN) * state.iteration)

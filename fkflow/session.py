@@ -138,7 +138,7 @@ class Session:
         self._steps = train(self.ready.system, self.ready.landscape, self.recipe.train, self.state)
 
     def goes_on(self, spread: float, x: Tensor) -> bool:
-        """Whether `step` goes on, as `training.goes_on` says of a network whose local energy spreads so much at walkers x."""
+        """Whether `step` goes on, as `schedule.goes_on` says of a network whose local energy spreads so much at walkers x."""
         wanted = goes_on(self.recipe.train, self.state, spread, x)
         if wanted:
             self._steps = train(self.ready.system, self.ready.landscape, self.recipe.train, self.state)

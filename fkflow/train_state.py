@@ -100,6 +100,7 @@ class TrainState:
 
 
 def snapshot(state: TrainState) -> dict[str, Any]:
+    """What a step that is taken back returns to: the network and this rank's walkers."""
     return {
         "net": {k: v.clone() for k, v in state.net.state_dict().items()},
         "x": state.walkers.x.clone(),
