@@ -37,8 +37,8 @@ JUDGES, NEARLY = 256, 0.15
 #: walkers of a population where their number is left to the target error, at least: a loose one is reached before each has
 #: gone through a window
 FEWEST_PROJECTED = 256
-#: spread that their number is chosen by, as a share of that of the local energy: where walkers go uncopied only a difference is
-#: projected, whose noise is smaller still
+#: spread that their number is chosen by for a loose target, as a share of that of the local energy: where walkers go uncopied
+#: only a difference is projected, whose noise is smaller still (densities want more walkers)
 LESS_NOISE = 0.35
 #: most that a weighing may change a weight by (one σ), and its interval's bound in natural times
 CHANGE, LARGEST_INTERVAL = 0.1, 0.1
@@ -201,7 +201,8 @@ class Projecting:
         net, system, girsanov = measuring.net, measuring.system, self.girsanov
         device = measuring.walkers.x.device
         groups = own_groups() * ranks.world()
-        wanted = walkers_for(config, lambda: LESS_NOISE * measuring.spread(), FEWEST_PROJECTED)
+        noise = LESS_NOISE if self.ease >= 2 else 1.0
+        wanted = walkers_for(config, lambda: noise * measuring.spread(), FEWEST_PROJECTED)
         size = -(-max(wanted, 2 * groups) // groups) * own_groups()
         x = measuring.samples()
         pick = torch.randint(len(x), (size,), generator=generator, device=device)
