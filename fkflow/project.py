@@ -46,7 +46,7 @@ CHANGE, LARGEST_INTERVAL = 0.1, 0.1
 OUTLYING = 2e-3
 #: share of cut changes at the smallest time step above which the reader is warned
 MANY_CUT = 1e-4
-#: target error in natural energies up to which time steps and interval are these; from twice that on they are twice as large
+#: target error in natural energies up to which the time steps are these; at twice that and above they are twice as large
 EASY = 1e-4
 #: ratio of the two time steps that are chosen where the recipe names none
 RATIO = 4
@@ -215,7 +215,7 @@ class Projecting:
         steps = sorted((natural * dt for dt in config.time_steps), reverse=True)
         spread = measuring.spread()
         self.hurried = ranks.share(self.ease >= 2 and spread <= config.target_error * math.sqrt(size * ranks.world()))
-        interval = min(self.ease * LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
+        interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
         if isinstance(net, LogPsi):
             local = path_local_energy(net, system, measuring.walkers.x, generator, natural, measuring.walkers.known)
             outlying = float((local - measuring.estimate().value).abs().quantile(1 - OUTLYING))
