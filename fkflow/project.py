@@ -58,8 +58,8 @@ SWEEPS = 4
 FALL = 0.2
 #: share of the longest window that the walkers go through at least, for the sake of the densities
 LEAST = 0.75
-#: the same for a target so loose that one energy of each walker nearly reaches it: the first densities
-HURRIED = 0.5625
+#: the same for a target so loose that this many energies of each walker would reach it: the first densities
+HURRIED, FEW = 0.5625, 4
 #: moves before weighing begins
 SETTLE = 30
 #: acceptance below which a time step is too large to be trusted
@@ -114,7 +114,7 @@ class Projecting:
         self.work: list[float] = []
         self.costs: list[float] = []
         self.turn = 0
-        #: whether one energy of each walker would nearly do: then the first densities are enough
+        #: whether few energies of each walker would do: then the first densities are enough
         self.hurried = False
         self.lag: int | None = None
         self.found: Combined | None = None
@@ -214,7 +214,8 @@ class Projecting:
             metropolis(net, walkers, generator, 30, adapt=False, frozen=True)
         steps = sorted((natural * dt for dt in config.time_steps), reverse=True)
         spread = measuring.spread()
-        self.hurried = ranks.share(self.ease >= 2 and spread <= config.target_error * math.sqrt(size * ranks.world()))
+        near = spread <= config.target_error * math.sqrt(FEW * size * ranks.world())
+        self.hurried = ranks.share(self.ease >= 2 and near)
         interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
         if isinstance(net, LogPsi):
             local = path_local_energy(net, system, measuring.walkers.x, generator, natural, measuring.walkers.known)
