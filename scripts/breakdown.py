@@ -11,6 +11,7 @@ small operations. Wall-clock times: run it on an idle machine, or compare column
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -100,7 +101,9 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
         "jacobian": lambda: jacobian(net, x),
         "its slope": lambda: jacobian_slope(net, x, o, generator, 1e-3),
     }
-    if (spring := state.spring) is not None:
+    if state.spring is not None:
+        # random energies must not leave their momentum to the training
+        spring = copy.deepcopy(state.spring)
         parts["natural gradient"] = lambda: spring.update(o, o, energies, 0.1, 1e-3)
     parts["training iteration"] = lambda: next(steps)
     parts["(exact Laplacian)"] = lambda: local_energy(net, system, x)
