@@ -12,9 +12,14 @@ from fkflow.geometry import inside, outside
 from fkflow.logpsi import LogPsi, mlp, spread_out
 
 
+def lengths(a: Tensor) -> Tensor:
+    """|a| over the first axis; the floor far below any physical length keeps the gradient finite at coincidence."""
+    return (a.square().sum(0) + 1e-24).sqrt()
+
+
 def distances(a: Tensor, b: Tensor) -> Tensor:
-    """|a − b| over the first axis; the floor far below any physical length keeps the gradient finite at coincidence."""
-    return ((a - b).square().sum(0) + 1e-24).sqrt()
+    """|a − b|, as `lengths`."""
+    return lengths(a - b)
 
 
 def logarithm(r: Tensor) -> Tensor:
@@ -142,7 +147,7 @@ class MolecularNet(LogPsi):
         with torch.no_grad():
             y = inside(x)
             away = y[:, :, None] - self.nuclei.mT[:, None, :, None]
-            near = (away.square().sum(0) + 1e-24).sqrt()
+            near = lengths(away)
             charged, beta = near * self.charges[:, None], self.log_beta.exp()
             bound = 1 + beta[0] * charged
             value = -(charged / bound).sum((0, 1))
@@ -159,7 +164,7 @@ class MolecularNet(LogPsi):
                 orbitals_slope = (terms - total).exp()[None]
             else:
                 between = y[:, 0] - y[:, 1]
-                distance = (between.square().sum(0) + 1e-24).sqrt()
+                distance = lengths(between)
                 bound = 1 + beta[1] * distance
                 value.add_(distance / bound, alpha=0.5)
                 distance_slope = 0.5 / bound.square()

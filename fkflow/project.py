@@ -201,8 +201,9 @@ class Projecting:
         net, system, girsanov = measuring.net, measuring.system, self.girsanov
         device = measuring.walkers.x.device
         groups = own_groups() * ranks.world()
-        noise = LESS_NOISE if self.ease >= 2 else 1.0
-        wanted = walkers_for(config, lambda: noise * measuring.spread(), FEWEST_PROJECTED)
+        spread = measuring.spread()
+        noise = LESS_NOISE * spread if self.ease >= 2 else spread
+        wanted = walkers_for(config, lambda: noise, FEWEST_PROJECTED)
         size = -(-max(wanted, 2 * groups) // groups) * own_groups()
         x = measuring.samples()
         pick = torch.randint(len(x), (size,), generator=generator, device=device)
@@ -213,7 +214,6 @@ class Projecting:
                 metropolis(net, walkers, generator, 3, frozen=True)
             metropolis(net, walkers, generator, 30, adapt=False, frozen=True)
         steps = sorted((natural * dt for dt in config.time_steps), reverse=True)
-        spread = measuring.spread()
         near = spread <= config.target_error * math.sqrt(FEW * size * ranks.world())
         self.hurried = ranks.share(self.ease >= 2 and near)
         interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)

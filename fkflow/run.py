@@ -83,18 +83,20 @@ def _execute(
             )
         if saved is not None:
             _resume(session, keeper, saved, progress)
+        before = saved and saved.get("frozen")
         _train(session, keeper, progress, signals)
-    except KeyboardInterrupt:
-        raise _stopped(session, keeper, signals) from None
-    before = saved and saved.get("frozen")
-    measurement = _measure(session, keeper, progress, signals, before and before[ranks.rank()])
-    while measurement is None:
-        progress.log("the measured energy spreads far more than training had shown: training goes on")
-        try:
+        measurement = _measure(session, keeper, progress, signals, before and before[ranks.rank()])
+        while measurement is None:
+            progress.log("the measured energy spreads far more than training had shown: training goes on")
             _train(session, keeper, progress, signals)
-        except KeyboardInterrupt:
-            raise _stopped(session, keeper, signals) from None
-        measurement = _measure(session, keeper, progress, signals, None)
+            measurement = _measure(session, keeper, progress, signals, None)
+    except KeyboardInterrupt:
+        if signals.twice:
+            raise
+        problem = keeper.save()
+        done = len(session.records) if session else 0
+        words = f"stopped at iteration {done}" if done else "stopped before the first iteration"
+        raise keeper.left(Interrupted(f"{words}; {problem}" if problem else words)) from None
     result = None
     if ranks.rank() == 0:
         result = session.result(measurement)
@@ -106,16 +108,6 @@ def _execute(
             keeper.done()
     ranks.share(None)  # the others end well only if this did
     return result
-
-
-def _stopped(session: Session | None, keeper: store.Keeper, signals: Signals) -> BaseException:
-    """What to raise when a signal ended the training; what was noted last is saved first, unless there was a second one."""
-    if signals.twice:
-        return KeyboardInterrupt()
-    problem = keeper.save()
-    done = len(session.records) if session else 0
-    words = f"stopped at iteration {done}" if done else "stopped before the first iteration"
-    return keeper.left(Interrupted(f"{words}; {problem}" if problem else words))
 
 
 def _measure(
