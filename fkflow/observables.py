@@ -253,7 +253,7 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: 
         points = LINE_POINTS if dim == 1 else FIELD_POINTS
         edges = np.linspace(low - pad, high + pad, points + 1)
         axes.append(Axis(name, system.length_unit, f"coordinate {name} of the moved particle", edges))
-    grid = torch.cartesian_prod(*(torch.as_tensor(axis.centres) for axis in axes)).view(-1, len(plane))
+    grid = torch.cartesian_prod(*(torch.as_tensor(axis.centres, device=x.device) for axis in axes)).view(-1, len(plane))
     moved = place.repeat(len(grid), 1, 1)
     if nuclei is not None:
         moved[:, 0, 1] = 0.0
@@ -265,7 +265,7 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: 
         value, v = parallel.value_and_drift(net, moved)
     else:
         v = torch.cat([net.drift(part) for part in moved.split(parallel.chunk_size(net))])
-        value = torch.full((len(moved),), math.nan, dtype=v.dtype)
+        value = v.new_full((len(moved),), math.nan)
     vectors = outward(system, v)[:, 0, list(plane)].cpu().numpy().reshape(*shape, len(plane))
     log_psi = value.cpu().numpy().reshape(shape)
     return [DriftField("".join(names), tuple(axes), vectors, log_psi, 0, place.cpu().numpy())]

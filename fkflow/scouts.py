@@ -29,7 +29,7 @@ def useful(system: System) -> bool:
     """Whether particles are alike and may crowd: where they repel each other without bound the network has that built in."""
     if not system.identical or system.particles < 2 or system.nuclei() is not None:
         return False
-    at_contact = system.pair(torch.zeros(1, dtype=torch.float64))
+    at_contact = system.pair(torch.zeros(1, device="cpu", dtype=torch.float64))
     return at_contact is None or bool(at_contact.isfinite().all())
 
 
