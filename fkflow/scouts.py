@@ -23,6 +23,9 @@ MOVES, RENEWED = 3, 0.5
 DRAWN, MOST_DRAWN = 3.0, 0.75
 #: weight of a scout, where that of a walker is 1 on average: the one |ψ|² gives it within these bounds
 LEAST, MOST = 1.0, 20.0
+#: natural energies above the mean that a scout's energy may lie where |ψ|² is at least what it is about half of the walkers;
+#: elsewhere so many times the ratio of the two
+REACH = 5.0
 
 
 def useful(system: System) -> bool:
@@ -35,11 +38,14 @@ def useful(system: System) -> bool:
 
 @dataclass(frozen=True)
 class Scouts:
-    """Scouts of one iteration: their places x (B', N, D), A/T (B',) of the paths from there and how much each counts (B',)."""
+    """Scouts of one iteration: their places x (B', N, D), A/T (B',) of the paths from there, how much each counts (B',), and
+    how far above the mean its energy may lie (B',) in natural units.
+    """
 
     x: Tensor
     energies: Tensor
     weights: Tensor
+    reach: Tensor
 
 
 def begin(x: Tensor, before: Tensor | None, count: int, generator: torch.Generator) -> Tensor:
@@ -71,3 +77,13 @@ def weights(log_psi: Tensor, of_walkers: Tensor, power: float) -> Tensor:
     level = torch.logsumexp(power * of_walkers, 0) - math.log(len(of_walkers))
     found = (power * log_psi - level).exp().clamp(LEAST, MOST)
     return torch.where(log_psi.isfinite(), found, 0.0)
+
+
+def reach(log_psi: Tensor, of_walkers: Tensor) -> Tensor:
+    """How far above the mean the energies of scouts with `log_psi` (B',) may lie, in natural units, beside walkers (B,).
+
+    In a second maximum the local energy is high, and with energies within those of the walkers it would take hundreds of
+    iterations to go. Where ψ is small already it is not to be pressed down further: a hole deeper than that of the ground
+    state keeps walkers out, and the projected energy becomes too high.
+    """
+    return REACH * (2 * (log_psi - of_walkers.median())).exp().clamp(max=1.0).nan_to_num(0.0)

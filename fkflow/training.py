@@ -181,8 +181,10 @@ def _look(system: System, config: TrainConfig, state: TrainState, unit: float, u
     found = None
     if useful:
         state.scouts = everyone.x[count:]
-        weights = scouts.weights(everyone.known[0][count:], log_psi, walkers.power)
-        found = Scouts(state.scouts, energies[count:], torch.where(energies[count:].isfinite(), weights, 0.0))
+        of_scouts, seen = everyone.known[0][count:], energies[count:]
+        weights = scouts.weights(of_scouts, log_psi, walkers.power)
+        reach = scouts.reach(of_scouts, log_psi)
+        found = Scouts(state.scouts, seen, torch.where(seen.isfinite(), weights, 0.0), reach)
     return Seen(ranks.gather(energies[:count]), _weights(log_psi, walkers.power), found)
 
 
@@ -278,8 +280,10 @@ def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate:
     if seen.scouts is not None:
         counted = seen.scouts.weights
         o[len(x) :] = torch.where(counted[:, None] > 0, o[len(x) :], 0.0)
-        # their energies are within those of the walkers
-        bounded = seen.scouts.energies.nan_to_num(float(drawn_in.mean())).clamp(drawn_in.min(), drawn_in.max())
+        # their energies are within those of the walkers, but for what presses a second maximum down
+        highest = torch.maximum(drawn_in.max(), drawn_in.mean() + seen.scouts.reach / unit)
+        bounded = seen.scouts.energies.nan_to_num(float(drawn_in.mean()))
+        bounded = torch.minimum(bounded, highest).clamp(min=drawn_in.min())
         own, weights = torch.cat([own, bounded]), torch.cat([weights, counted])
     change = state.spring.update(o, slope, own, rate * unit, damping, weights)
     if not _finite([change]):
