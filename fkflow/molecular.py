@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,19 @@ def saturating_slope(r: Tensor) -> Tensor:
     return 2 * r / (1 + r) ** 3
 
 
+class Seen(NamedTuple):
+    """Functions of the distances near (n, M, B) and apart (B,) that the perceptron's input is made of.
+
+    `charged` are near times the charges; `ratio` is r/(1 + r), and the others are `logarithm`s.
+    """
+
+    charged: Tensor
+    ratio: Tensor
+    of_near: Tensor
+    of_charged: Tensor
+    of_apart: Tensor | None
+
+
 class MolecularNet(LogPsi):
     """One or two electrons in the field of clamped nuclei, with exact electron–nucleus and electron–electron cusps.
 
@@ -64,6 +77,7 @@ class MolecularNet(LogPsi):
     turns: Tensor
     shared: Tensor
     unequal: Tensor
+    of_bonds: Tensor
     orders: Tensor
     back: Tensor
 
@@ -73,6 +87,8 @@ class MolecularNet(LogPsi):
         self.register_buffer("nuclei", nuclei_positions)
         self.register_buffer("charges", charges)
         self.register_buffer("bonds", distances(nuclei_positions.mT[:, :, None], nuclei_positions.mT[:, None]))
+        self.register_buffer("of_bonds", logarithm(self.bonds)[..., None], persistent=False)
+        self.bare = bool((charges == 1).all())
         m = len(charges)
         images = torch.tensor(nuclear_symmetries(self.bonds, charges))
         self.register_buffer("images", images)
@@ -96,46 +112,50 @@ class MolecularNet(LogPsi):
     def width(self) -> int:
         return len(self.orders) * max(self.net.sizes[:2])
 
-    def features(self, near: Tensor, apart: Tensor | None) -> Tensor:
-        """Cusp-free functions (F, B) of the distances near (n, M, B) and apart (B,), for the first labelling.
+    def functions(self, near: Tensor, apart: Tensor | None) -> Seen:
+        """What features are made of, from the distances near (n, M, B) and apart (B,)."""
+        of_near = logarithm(near)
+        charged = near if self.bare else near * self.charges[:, None]
+        of_charged = of_near if self.bare else logarithm(charged)
+        return Seen(charged, near / (1 + near), of_near, of_charged, None if apart is None else logarithm(apart))
+
+    def features(self, seen: Seen, apart: Tensor | None) -> Tensor:
+        """Cusp-free functions (F, B) of the distances, for the first labelling.
 
         Any other labelling of particles and nuclei only changes their order (`orders`).
         """
-        charged = near * self.charges[:, None]
-        ratio, bare = near / (1 + near), logarithm(near)
-        out = [logarithm(charged).flatten(0, 1), saturating(charged).flatten(0, 1)]
+        charged, ratio, of_near, of_charged, of_apart = seen
+        out = [of_charged.flatten(0, 1), (ratio if self.bare else charged / (1 + charged)).square().flatten(0, 1)]
         if len(self.charges) > 1:
             # r_iA (s(r_iB) - s(R_AB)) for A != B
-            cross = ratio[:, :, None] * (bare[:, None] - logarithm(self.bonds)[..., None])
+            cross = ratio[:, :, None] * (of_near[:, None] - self.of_bonds)
             out.append(cross.flatten(1, 2)[:, self.unequal].transpose(0, 1).flatten(0, 1))
-        if apart is not None:
-            far = logarithm(apart)
-            out += [far[None], saturating(apart)[None]]
-            out.append((ratio * (far - bare.flip(0))).flatten(0, 1))
+        if apart is not None and of_apart is not None:
+            out += [of_apart[None], saturating(apart)[None]]
+            out.append((ratio * (of_apart - of_near.flip(0))).flatten(0, 1))
         return torch.cat(out)
 
     def forward(self, x: Tensor) -> Tensor:
         y = inside(x)
         near = distances(y[:, :, None], self.nuclei.mT[:, None, :, None])
-        charged, beta = near * self.charges[:, None], self.log_beta.exp()
+        apart = distances(y[:, 0], y[:, 1]) if self.electrons == 2 else None
+        seen = self.functions(near, apart)
+        charged, beta = seen.charged, self.log_beta.exp()
         value = -(charged / (1 + beta[..., 0] * charged)).sum((0, 1))
         exponents = spread_out(self.log_exponents.exp()[..., self.shared], 1)
         scaled = charged[:, self.owner]
         orbitals = -exponents / self.charges[self.owner][:, None] * scaled.square() / (1 + scaled)
-        apart = None
-        if self.electrons == 1:
+        if apart is None:
             weights = spread_out(self.log_weights[..., self.turns].mean(-2), 1)
             value = value + torch.logsumexp(weights + orbitals[0], 0)
         else:
-            apart = distances(y[:, 0], y[:, 1])
             value = value + 0.5 * apart / (1 + beta[..., 1] * apart)
             weights = self.log_weights[..., self.turns[:, :, None], self.turns[:, None]].mean(-3)
             weights = spread_out(0.5 * (weights + weights.mT), 2)
             terms = weights + orbitals[0][:, None] + orbitals[1][None]
             value = value + torch.logsumexp(terms.flatten(0, 1), 0)
         # every labelling sees the same functions in another order
-        seen = self.features(near, apart)[self.orders.mT]
-        return value + self.net(seen)[0].mean(0)
+        return value + self.net(self.features(seen, apart)[self.orders.mT])[0].mean(0)
 
     def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, n, 3), both detached.
@@ -147,8 +167,12 @@ class MolecularNet(LogPsi):
         with torch.no_grad():
             y = inside(x)
             away = y[:, :, None] - self.nuclei.mT[:, None, :, None]
-            near = lengths(away)
-            charged, beta = near * self.charges[:, None], self.log_beta.exp()
+            near, between, distance = lengths(away), None, None
+            if self.electrons == 2:
+                between = y[:, 0] - y[:, 1]
+                distance = lengths(between)
+            seen = self.functions(near, distance)
+            charged, beta = seen.charged, self.log_beta.exp()
             bound = 1 + beta[0] * charged
             value = -(charged / bound).sum((0, 1))
             charged_slope = -bound.square().reciprocal()
@@ -157,14 +181,12 @@ class MolecularNet(LogPsi):
             inverse = 1 / (1 + charged)
             shape = charged.square() * inverse
             orbitals = (shape[:, :, None] * factors).flatten(1, 2)
-            between = distance = distance_slope = None
-            if self.electrons == 1:
+            distance_slope = None
+            if distance is None:
                 terms = self.log_weights[self.turns].mean(-2)[:, None] + orbitals[0]
                 total = terms.logsumexp(0)
                 orbitals_slope = (terms - total).exp()[None]
             else:
-                between = y[:, 0] - y[:, 1]
-                distance = lengths(between)
                 bound = 1 + beta[1] * distance
                 value.add_(distance / bound, alpha=0.5)
                 distance_slope = 0.5 / bound.square()
@@ -176,7 +198,7 @@ class MolecularNet(LogPsi):
             value += total
             shape_slope = (orbitals_slope.view(*near.shape[:2], 2, -1) * factors).sum(2)
             charged_slope.addcmul_(shape_slope, 1 - inverse.square())
-            learned, near_slope, apart_slope = self._learned(near, charged, charged_slope, distance)
+            learned, near_slope, apart_slope = self._learned(near, distance, seen, charged_slope)
             value += learned
             y_slope = (away * (near_slope / near)).sum(2)
             if between is not None and distance is not None and distance_slope is not None:
@@ -186,16 +208,16 @@ class MolecularNet(LogPsi):
             return value, outside(y_slope)
 
     def _learned(
-        self, near: Tensor, charged: Tensor, charged_slope: Tensor, apart: Tensor | None
+        self, near: Tensor, apart: Tensor | None, seen: Seen, charged_slope: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The perceptron (B,) and the gradients with respect to `near` and `apart`, without a graph.
 
         Added to the former is what the rest gives by way of the charged distances, whose gradient so far is `charged_slope`.
         """
         n, m, batch = near.shape
-        features = self.features(near, apart)
-        seen = features.index_select(0, self.orders.mT.flatten()).view(len(features), -1)
-        out, kept = self.net.kept(seen)
+        charged, ratio, of_near, _, log_apart = seen
+        features = self.features(seen, apart)
+        out, kept = self.net.kept(features.index_select(0, self.orders.mT.flatten()).view(len(features), -1))
         each = len(self.orders)
         seen_slope = self.net.slope(torch.full_like(out, 1 / each), kept).view(-1, batch)
         slope = seen_slope.index_select(0, self.back.flatten()).view(each, -1, batch).sum(0)
@@ -204,18 +226,17 @@ class MolecularNet(LogPsi):
         )
         charged_slope.addcmul_(of_log.view(near.shape), logarithm_slope(charged))
         charged_slope.addcmul_(of_saturating.view(near.shape), saturating_slope(charged))
-        near_slope = charged_slope * self.charges[:, None]
+        near_slope = charged_slope if self.bare else charged_slope * self.charges[:, None]
         ratio_slope, bare_slope, apart_slope = torch.zeros_like(near), torch.zeros_like(near), near.new_zeros(batch)
-        ratio, bare = near / (1 + near), logarithm(near)
         if m > 1:
             cross_slope = near.new_zeros(n, m * m, batch)
             cross_slope[:, self.unequal] = of_cross.view(-1, n, batch).transpose(0, 1)
             cross_slope = cross_slope.view(n, m, m, batch)
-            ratio_slope += (cross_slope * (bare[:, None] - logarithm(self.bonds)[..., None])).sum(2)
+            ratio_slope += (cross_slope * (of_near[:, None] - self.of_bonds)).sum(2)
             bare_slope += (cross_slope * ratio[:, :, None]).sum(1)
-        if apart is not None:
+        if apart is not None and log_apart is not None:
             of_angle = of_apart[2:].view(near.shape)
-            ratio_slope.addcmul_(of_angle, logarithm(apart) - bare.flip(0))
+            ratio_slope.addcmul_(of_angle, log_apart - of_near.flip(0))
             by_angle = of_angle * ratio
             bare_slope -= by_angle.flip(0)
             apart_slope.addcmul_(of_apart[0] + by_angle.sum((0, 1)), logarithm_slope(apart))
