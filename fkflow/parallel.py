@@ -24,8 +24,8 @@ log = logging.getLogger("fkflow")
 
 #: numbers in the widest layer of a chunk that stay in the cache of a CPU
 IN_CACHE = 2**18
-#: layers of that width for which there must be room on a GPU
-ON_DEVICE = 64
+#: layers of that width for which a GPU must have room in all: half of it for those of a backward pass
+ON_DEVICE = 128
 #: configurations at once that are never worth splitting
 FEWEST = 16
 
@@ -58,8 +58,19 @@ def chunk_size(net: LogPsi | PairDrift) -> int:
     parameter = next(net.parameters(), None)
     numbers = IN_CACHE
     if parameter is not None and parameter.is_cuda:
-        numbers = torch.cuda.mem_get_info(parameter.device)[0] // (ON_DEVICE * parameter.element_size())
+        numbers = device_memory(parameter.device) // (ON_DEVICE * parameter.element_size())
     return max(FEWEST, int(numbers / net.width))
+
+
+@lru_cache(maxsize=8)
+def device_memory(device: torch.device) -> int:
+    """Bytes of memory of a GPU, asked for once.
+
+    What is free changes with what PyTorch keeps in store: chunks, each of which has a seed of its own, would not be the same in
+    two runs, and to ask takes as long as several operations.
+    """
+    total: int = torch.cuda.get_device_properties(device).total_memory
+    return total
 
 
 def fitting(net: LogPsi | PairDrift, attempt: Callable[[int], Out]) -> Out:

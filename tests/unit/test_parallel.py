@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from fkflow.gradients import jacobian, path_samples, pathwise_gradient
 from fkflow.landscape import explore
 from fkflow.local_energy import path_local_energy
 from fkflow.networks import build
-from fkflow.parallel import chunk_size, each, value_and_drift
+from fkflow.parallel import chunk_size, device_memory, each, value_and_drift
 from fkflow.registry import find
 from fkflow.sampling import Walkers, metropolis
 
@@ -196,3 +197,25 @@ def test_chunks_follow_the_width_of_the_network() -> None:
         system = find("bosons")(particles=particles)
         sizes.append(chunk_size(build(system, explore(system), "auto", 16, 2, 0)))
     assert sizes[0] > 10 * sizes[1] > 100 * sizes[2] > 0
+
+
+def test_chunks_on_a_gpu_follow_from_its_size(monkeypatch) -> None:
+    """Not from what is free: that is asked for once, and the chunks of two runs are the same."""
+    asked = []
+
+    def properties(device: object) -> SimpleNamespace:
+        asked.append(device)
+        return SimpleNamespace(total_memory=80 * 2**30)
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    system = find("bosons")(particles=32)
+    net = build(system, explore(system), "auto", 16, 2, 0)
+    there = SimpleNamespace(is_cuda=True, device=torch.device("cuda", 0), element_size=lambda: 8)
+    device_memory.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(net, "parameters", lambda: iter([there]))
+        sizes = {chunk_size(net) for _ in range(3)}
+    device_memory.cache_clear()
+    (size,) = sizes
+    assert asked == [there.device] and 64 * size * net.width * 8 < 80 * 2**30 < 256 * size * net.width * 8
+    assert size > 20 * chunk_size(net)
