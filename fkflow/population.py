@@ -248,10 +248,13 @@ class Population:
             self.places[(self.count // every) % (PLACES + 1)] = self.walkers.x
 
     def _add(self, log_weight: Tensor, sample: Tensor) -> None:
-        """Add one row of sums (windows, 3, groups): weight × energy, weight, and the energy without weights."""
-        rows = np.zeros((len(self.lags), 3, self.own_groups))
+        """Add one row of sums (3 · windows + 1, groups): for each weight × energy, weight, and the energy without weights.
+
+        The last are the energies of a population of fixed size without memory.
+        """
+        rows = sample.new_zeros(3 * len(self.lags) + 1, self.own_groups)
         now = self.count if self.mover.girsanov else self.count + 1
-        for row, lag in zip(rows, self.lags, strict=True):
+        for number, lag in enumerate(self.lags):
             if now < lag:
                 continue
             if lag == 0:
@@ -265,12 +268,13 @@ class Population:
                     energy = 0.5 * (energy + self.past_energy[start])
             # the energy as a distance from the reference: no digits are lost
             excess = energy - self.energy_reference
-            row[:] = torch.stack([weight * excess, weight, excess]).view(3, -1, self.own_groups).sum(1).cpu().numpy()
+            sums = torch.stack([weight * excess, weight, excess]).view(3, -1, self.own_groups).sum(1)
+            rows[3 * number : 3 * number + 3] = sums
         # what a population of fixed size without memory says, for the size of its bias
         residual = (log_weight - log_weight.max()).exp().view(-1, self.own_groups)
-        share = residual / residual.sum(0)
-        plain = (share * sample.view(-1, self.own_groups)).sum(0).cpu().numpy()
-        self.pending.append(np.concatenate([rows.reshape(-1, self.own_groups), plain[None]]))
+        rows[-1] = (residual / residual.sum(0) * sample.view(-1, self.own_groups)).sum(0)
+        # read once: every look at a device waits for it
+        self.pending.append(rows.cpu().numpy())
         if ranks.world() == 1:
             self.exchange()
 
