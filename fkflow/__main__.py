@@ -1,7 +1,26 @@
-"""``python -m fkflow`` is the command ``fkflow``."""
+"""The command ``fkflow``, which is also ``python -m fkflow``."""
 
+import atexit
+import os
 import sys
+from contextlib import suppress
 
 from fkflow.cli import main
 
-sys.exit(main())
+
+def command() -> None:
+    """Run the command line and end the process with its exit code.
+
+    Whatever asked to be called at the end is called. Then the process just ends: to take the modules of PyTorch apart one by
+    one would be a tenth of a second's work for nothing.
+    """
+    code = main()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # `main` has complained of a stdout that cannot be written
+            stream.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    command()

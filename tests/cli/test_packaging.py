@@ -55,7 +55,7 @@ def test_what_is_inside(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         entry = next(name for name in names if name.endswith(".dist-info/entry_points.txt"))
-        assert "fkflow = fkflow.cli:main" in archive.read(entry).decode()
+        assert "fkflow = fkflow.__main__:command" in archive.read(entry).decode()
     for folder, pattern in (("fkflow", "*.py"), ("fkflow/plot", "*.py"), ("systems", "*.py"), ("runs", "*.toml")):
         inside = {"systems": "fkflow/systems", "runs": "fkflow/recipes"}.get(folder, folder)
         expected = {f"{inside}/{path.name}" for path in (ROOT / folder).glob(pattern)}
