@@ -15,11 +15,20 @@ def command() -> None:
     one would be a tenth of a second's work for nothing.
     """
     code = main()
+    if _watched():
+        sys.exit(code)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # `main` has complained of a stdout that cannot be written
             stream.flush()
     os._exit(code)
+
+
+def _watched() -> bool:
+    """Whether a debugger, a profiler or a measurement of coverage runs the command and has something to do after it."""
+    monitoring = getattr(sys, "monitoring", None)  # from Python 3.12 on, with six places for tools
+    tools = [] if monitoring is None else [monitoring.get_tool(number) for number in range(6)]
+    return any((sys.gettrace(), sys.getprofile(), *tools))
 
 
 if __name__ == "__main__":

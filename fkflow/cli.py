@@ -440,6 +440,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
+    # whoever started this may have closed them
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         # an ASCII terminal shows ? for ± rather than a traceback
         if hasattr(stream, "reconfigure"):

@@ -546,3 +546,17 @@ def test_the_process_ends_as_others_do(arguments: list[str], code: int) -> None:
     assert done.returncode == plain.returncode == code
     assert done.stdout == plain.stdout + "the end\n" and done.stderr == plain.stderr
     assert len(plain.stdout if code == 0 else plain.stderr) > 20
+
+
+def test_a_profiler_has_the_last_word(tmp_path) -> None:
+    """What watches the command from inside its process goes on after it."""
+    profile = [sys.executable, "-m", "cProfile", "-o", str(tmp_path / "profile"), "-m", "fkflow", "show", "nowhere"]
+    assert "nowhere" in subprocess.run(profile, capture_output=True, text=True).stderr
+    assert (tmp_path / "profile").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)])
+def test_nowhere_to_write_to(closed: str, code: int) -> None:
+    """A stream that whoever started the command has closed is nobody's loss."""
+    done = subprocess.run(f'"{sys.executable}" -m fkflow list {closed}', shell=True, capture_output=True, text=True)
+    assert done.returncode == code and not done.stderr and bool(done.stdout) == (closed == "2>&-")
