@@ -88,6 +88,7 @@ class MolecularNet(LogPsi):
         self.register_buffer("charges", charges)
         self.register_buffer("bonds", distances(nuclei_positions.mT[:, :, None], nuclei_positions.mT[:, None]))
         self.register_buffer("of_bonds", logarithm(self.bonds)[..., None], persistent=False)
+        # distances times charges are the distances themselves
         self.bare = bool((charges == 1).all())
         m = len(charges)
         images = torch.tensor(nuclear_symmetries(self.bonds, charges))
