@@ -43,15 +43,16 @@ def saturating_slope(r: Tensor) -> Tensor:
 
 
 class Seen(NamedTuple):
-    """Functions of the distances near (n, M, B) and apart (B,) that the perceptron's input is made of.
+    """The distances near (n, M, B) and apart (B,), near times the charges, and functions of them that are needed again.
 
-    `charged` are near times the charges; `ratio` is r/(1 + r), and the others are `logarithm`s.
+    `ratio` is r/(1 + r) of near, the others are `logarithm`s.
     """
 
+    near: Tensor
+    apart: Tensor | None
     charged: Tensor
     ratio: Tensor
     of_near: Tensor
-    of_charged: Tensor
     of_apart: Tensor | None
 
 
@@ -88,8 +89,6 @@ class MolecularNet(LogPsi):
         self.register_buffer("charges", charges)
         self.register_buffer("bonds", distances(nuclei_positions.mT[:, :, None], nuclei_positions.mT[:, None]))
         self.register_buffer("of_bonds", logarithm(self.bonds)[..., None], persistent=False)
-        # distances times charges are the distances themselves
-        self.bare = bool((charges == 1).all())
         m = len(charges)
         images = torch.tensor(nuclear_symmetries(self.bonds, charges))
         self.register_buffer("images", images)
@@ -114,19 +113,17 @@ class MolecularNet(LogPsi):
         return len(self.orders) * max(self.net.sizes[:2])
 
     def functions(self, near: Tensor, apart: Tensor | None) -> Seen:
-        """What features are made of, from the distances near (n, M, B) and apart (B,)."""
-        of_near = logarithm(near)
-        charged = near if self.bare else near * self.charges[:, None]
-        of_charged = of_near if self.bare else logarithm(charged)
-        return Seen(charged, near / (1 + near), of_near, of_charged, None if apart is None else logarithm(apart))
+        """What features and their slopes are made of, from the distances near (n, M, B) and apart (B,)."""
+        of_apart = None if apart is None else logarithm(apart)
+        return Seen(near, apart, near * self.charges[:, None], near / (1 + near), logarithm(near), of_apart)
 
-    def features(self, seen: Seen, apart: Tensor | None) -> Tensor:
+    def features(self, seen: Seen) -> Tensor:
         """Cusp-free functions (F, B) of the distances, for the first labelling.
 
         Any other labelling of particles and nuclei only changes their order (`orders`).
         """
-        charged, ratio, of_near, of_charged, of_apart = seen
-        out = [of_charged.flatten(0, 1), (ratio if self.bare else charged / (1 + charged)).square().flatten(0, 1)]
+        _, apart, charged, ratio, of_near, of_apart = seen
+        out = [logarithm(charged).flatten(0, 1), saturating(charged).flatten(0, 1)]
         if len(self.charges) > 1:
             # r_iA (s(r_iB) - s(R_AB)) for A != B
             cross = ratio[:, :, None] * (of_near[:, None] - self.of_bonds)
@@ -156,7 +153,7 @@ class MolecularNet(LogPsi):
             terms = weights + orbitals[0][:, None] + orbitals[1][None]
             value = value + torch.logsumexp(terms.flatten(0, 1), 0)
         # every labelling sees the same functions in another order
-        return value + self.net(self.features(seen, apart)[self.orders.mT])[0].mean(0)
+        return value + self.net(self.features(seen)[self.orders.mT])[0].mean(0)
 
     def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, n, 3), both detached.
@@ -199,7 +196,7 @@ class MolecularNet(LogPsi):
             value += total
             shape_slope = (orbitals_slope.view(*near.shape[:2], 2, -1) * factors).sum(2)
             charged_slope.addcmul_(shape_slope, 1 - inverse.square())
-            learned, near_slope, apart_slope = self._learned(near, distance, seen, charged_slope)
+            learned, near_slope, apart_slope = self._learned(seen, charged_slope)
             value += learned
             y_slope = (away * (near_slope / near)).sum(2)
             if between is not None and distance is not None and distance_slope is not None:
@@ -208,16 +205,14 @@ class MolecularNet(LogPsi):
                 y_slope[:, 1] -= pull
             return value, outside(y_slope)
 
-    def _learned(
-        self, near: Tensor, apart: Tensor | None, seen: Seen, charged_slope: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The perceptron (B,) and the gradients with respect to `near` and `apart`, without a graph.
+    def _learned(self, seen: Seen, charged_slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The perceptron (B,) and the gradients with respect to the distances near and apart, without a graph.
 
         Added to the former is what the rest gives by way of the charged distances, whose gradient so far is `charged_slope`.
         """
+        near, apart, charged, ratio, of_near, log_apart = seen
         n, m, batch = near.shape
-        charged, ratio, of_near, _, log_apart = seen
-        features = self.features(seen, apart)
+        features = self.features(seen)
         out, kept = self.net.kept(features.index_select(0, self.orders.mT.flatten()).view(len(features), -1))
         each = len(self.orders)
         seen_slope = self.net.slope(torch.full_like(out, 1 / each), kept).view(-1, batch)
@@ -227,7 +222,7 @@ class MolecularNet(LogPsi):
         )
         charged_slope.addcmul_(of_log.view(near.shape), logarithm_slope(charged))
         charged_slope.addcmul_(of_saturating.view(near.shape), saturating_slope(charged))
-        near_slope = charged_slope if self.bare else charged_slope * self.charges[:, None]
+        near_slope = charged_slope * self.charges[:, None]
         ratio_slope, bare_slope, apart_slope = torch.zeros_like(near), torch.zeros_like(near), near.new_zeros(batch)
         if m > 1:
             cross_slope = near.new_zeros(n, m * m, batch)

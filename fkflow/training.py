@@ -281,8 +281,9 @@ def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate:
         counted = seen.scouts.weights
         o[len(x) :] = torch.where(counted[:, None] > 0, o[len(x) :], 0.0)
         # their energies are within those of the walkers, but for what presses a second maximum down
-        highest = torch.maximum(drawn_in.max(), drawn_in.mean() + seen.scouts.reach / unit)
-        bounded = seen.scouts.energies.nan_to_num(float(drawn_in.mean()))
+        mean = drawn_in.mean()
+        highest = torch.maximum(drawn_in.max(), mean + seen.scouts.reach / unit)
+        bounded = seen.scouts.energies.nan_to_num(float(mean))
         bounded = torch.minimum(bounded, highest).clamp(min=drawn_in.min())
         own, weights = torch.cat([own, bounded]), torch.cat([weights, counted])
     change = state.spring.update(o, slope, own, rate * unit, damping, weights)

@@ -555,8 +555,8 @@ def test_a_profiler_has_the_last_word(tmp_path) -> None:
     assert (tmp_path / "profile").stat().st_size > 1000
 
 
-@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)])
-def test_nowhere_to_write_to(closed: str, code: int) -> None:
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_nowhere_to_write_to(closed: str) -> None:
     """A stream that whoever started the command has closed is nobody's loss."""
     done = subprocess.run(f'"{sys.executable}" -m fkflow list {closed}', shell=True, capture_output=True, text=True)
-    assert done.returncode == code and not done.stderr and bool(done.stdout) == (closed == "2>&-")
+    assert done.returncode == 0 and not done.stderr and bool(done.stdout) == (closed == "2>&-")

@@ -6,9 +6,6 @@ The CPU plays the device of the walkers. What a function creates without saying 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,15 +27,8 @@ TRAIN = {"walkers": 64, "iterations": 3}
 MEASURE = MeasureConfig(walkers=64, target_error=1e-2, seconds=0.01)
 
 
-@contextmanager
-def nothing_here() -> Iterator[None]:
-    """New tensors have no numbers unless a device is named for them."""
-    before = torch.get_default_device()
-    torch.set_default_device("meta")
-    try:
-        yield
-    finally:
-        torch.set_default_device(before)
+#: a context in which new tensors have no numbers unless a device is named for them
+NOTHING_HERE = torch.device("meta")
 
 
 class Looks(TorchDispatchMode):
@@ -65,13 +55,19 @@ def trial(name: str, network: str = "auto"):
     return system, land, build(system, land, network, 8, 2, 0)
 
 
+def measured(system, land, state) -> Measuring:
+    measuring = Measuring(state.net, system, land, MEASURE, state.walkers.x, 0, dt=1e-3)
+    measuring.run(1e-2, 0.01, lambda estimate, spent: None)
+    return measuring
+
+
 @pytest.mark.parametrize("estimator", ["covariance", "local_energy", "pathwise"])
 @pytest.mark.parametrize("name", ["h2", "bosons", "chain"])
 def test_training_stays_where_the_walkers_are(name: str, estimator: str) -> None:
     system, land, net = trial(name)
     config = TrainConfig(**TRAIN, estimator=estimator, optimiser="adam" if estimator == "pathwise" else "spring")
     state = begin(net, land, config, 0, "cpu", system)
-    with nothing_here():
+    with NOTHING_HERE:
         assert len(list(train(system, land, config, state))) == 3
     assert state.walkers.x.is_cpu and all(p.is_cpu and p.isfinite().all() for p in net.parameters())
 
@@ -81,10 +77,9 @@ def test_every_system_trains_and_measures_where_the_walkers_are(name: str) -> No
     system, land, net = trial(name)
     config = TrainConfig(**TRAIN)
     state = begin(net, land, config, 0, "cpu", system)
-    with nothing_here():
+    with NOTHING_HERE:
         assert len(list(train(system, land, config, state))) == 3
-        measuring = Measuring(net, system, land, MEASURE, state.walkers.x, 0, dt=1e-3)
-        measuring.run(1e-2, 0.01, lambda estimate, spent: None)
+        measuring = measured(system, land, state)
         found = measuring.result()
     assert found.samples.shape[0] == 64 and found.variational.local_energy_std > 0
 
@@ -96,9 +91,8 @@ def test_projecting_stays_where_the_walkers_are(name: str) -> None:
     state = begin(net, land, config, 0, "cpu", system)
     for _ in train(system, land, config, state):
         pass
-    with nothing_here():
-        measuring = Measuring(net, system, land, MEASURE, state.walkers.x, 0, dt=1e-3)
-        measuring.run(1e-2, 0.01, lambda estimate, spent: None)
+    with NOTHING_HERE:
+        measuring = measured(system, land, state)
         wanted = ProjectConfig(walkers=128, target_error=1e-2)
         projection, densities = Projecting(measuring, wanted, 0).run(lambda estimate, spent: None)
     assert projection is not None and densities and 0 < projection.total.error < 0.1
@@ -108,10 +102,9 @@ def test_a_free_drift_stays_where_the_walkers_are() -> None:
     system, land, net = trial("bosons", "pair_drift")
     config = TrainConfig(**TRAIN, estimator="pathwise", optimiser="adam", steps=4)
     state = begin(net, land, config, 0, "cpu", system)
-    with nothing_here():
+    with NOTHING_HERE:
         assert len(list(train(system, land, config, state))) == 3
-        measuring = Measuring(net, system, land, MEASURE, state.walkers.x, 0, dt=1e-3)
-        measuring.run(1e-2, 0.01, lambda estimate, spent: None)
+        measuring = measured(system, land, state)
         assert 0 < measuring.result().curl < 1
 
 
@@ -120,7 +113,7 @@ def test_a_potential_that_names_no_device_is_seen(monkeypatch) -> None:
     system, land, net = trial("quartic")
     x = land.start(8, torch.Generator().manual_seed(0))
     right = type(system).potential
-    with nothing_here():
+    with NOTHING_HERE:
         net.value_and_drift(x)
         monkeypatch.setattr(type(system), "potential", lambda self, x: right(self, x) * torch.ones(len(x)))
         with pytest.raises(RuntimeError, match="meta"):
