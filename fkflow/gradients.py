@@ -53,7 +53,7 @@ def path_samples(
         part, seed, start = item
         own = torch.Generator(x.device).manual_seed(seed)
         noise = brownian_frames(len(part), paths, steps, tuple(part.shape[1:]), own, antithetic=antithetic)
-        return branched_energy(psi, psi.value_and_drift, system.potential, part, dt, noise.to(part.dtype), start)
+        return branched_energy(psi.value, psi.value_and_drift, system.potential, part, dt, noise.to(part.dtype), start)
 
     def attempt(chunk: int) -> Tensor:
         # a path ends with a forward pass, which holds a third of what a gradient holds
@@ -128,14 +128,18 @@ def _one_by_one(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
     return gradients.values()
 
 
-def jacobian_slope(psi: LogPsi, x: Tensor, at_x: Tensor, generator: torch.Generator, step: float) -> Tensor:
-    """(∂θU(x + hξ) − ∂θU(x))/h (B, P) along one Brownian direction ξ per walker; `at_x` is ∂θU(x).
+def jacobian_and_slope(
+    psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float
+) -> tuple[Tensor, Tensor]:
+    """∂θU(x) (B, P) and, of the first `count` walkers, (∂θU(x + hξ) − ∂θU(x))/h along one Brownian direction ξ each.
 
-    Half its mean outer product is K_ij = ½⟨∇∂_iU·∇∂_jU⟩, which is ⟨∂_iψ|H − E0|∂_jψ⟩ at the ground state: the Hessian of
-    the energy, from first derivatives alone.
+    Half the mean outer product of the slopes is K_ij = ½⟨∇∂_iU·∇∂_jU⟩, which is ⟨∂_iψ|H − E0|∂_jψ⟩ at the ground state: the
+    Hessian of the energy, from first derivatives alone.
     """
-    xi = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    return (jacobian(psi, x + step * xi) - at_x) / step
+    xi = torch.randn(count, *x.shape[1:], generator=generator, device=x.device, dtype=x.dtype)
+    both = jacobian(psi, torch.cat([x, x[:count] + step * xi]))
+    here, there = both[: len(x)], both[len(x) :]
+    return here, there.sub_(here[:count]).div_(step)
 
 
 def clipped(

@@ -51,6 +51,11 @@ class LogPsi(nn.Module):
         """Drift v = ∇ log ψ (B, N, D), detached from the parameters."""
         return self.value_and_drift(x)[1]
 
+    def value(self, x: Tensor) -> Tensor:
+        """log ψ (B,), detached: `forward`, unless a network knows a faster way."""
+        with torch.no_grad():
+            return self(x)
+
     def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, N, D), both detached; by automatic differentiation unless a network knows better."""
         with torch.enable_grad():

@@ -286,7 +286,7 @@ def most_likely(net: LogPsi | PairDrift, system: System, x: Tensor, generator: t
     One particle at a time tries to go uphill: no gradient is asked for, so that a cusp is as good a place as any. A vector
     drift has no log ψ: its best place is the one of lowest potential.
     """
-    height = net if isinstance(net, LogPsi) else lambda y: -system.potential(y)
+    height = net.value if isinstance(net, LogPsi) else lambda y: -system.potential(y)
     n, dim = x.shape[1:]
     with torch.no_grad():
         values = torch.cat([height(part) for part in x.split(parallel.chunk_size(net))])

@@ -95,15 +95,15 @@ def least_squares(
 ) -> Tensor:
     """(AᵀA + λ)⁻¹ b (n,) with λ = damping · `scale`, NaN if there is no solution; A (m, n) where `gram_of` finds AᵀA.
 
-    AᵀA is most of the work. On CPUs it is done in single precision, twice as fast, where its rounding is small beside λ; the
-    solution is then refined with A in double precision. `summed` adds up what each rank finds with its own rows of A.
+    AᵀA is most of the work. On CPUs it is formed and factorised in single precision, twice as fast, where its rounding is small
+    beside λ; the solution is then refined with A in double precision. `summed` adds up what each rank finds with its own rows.
     """
     shift = damping * scale
     if not a.is_cpu or damping < SINGLE or a.shape[1] < SMALL or not float(scale) > 0:
         return solve(gram_of(a), shift, rhs)
     # numbers about 1, whose squares single precision can hold
     rounded = torch.mul(a, scale.rsqrt(), out=torch.empty_like(a, dtype=torch.float32))
-    return solve(gram_of(rounded).double() * scale, shift, rhs, lambda u: summed(a.T @ (a @ u)))
+    return solve(gram_of(rounded), shift / scale, rhs / scale, lambda u: summed(a.T @ (a @ u)) / scale)
 
 
 def shared_gram(a: Tensor) -> Tensor:
@@ -126,23 +126,41 @@ def gram(a: Tensor, block: int = 64) -> Tensor:
 
 
 def solve(gram: Tensor, shift: Tensor, rhs: Tensor, product: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """(G + λ)⁻¹ b by Cholesky; λ is raised tenfold until the factorisation succeeds, NaN if it never does.
+    """(G + λ)⁻¹ b by Cholesky; λ is raised tenfold until the factorisation succeeds, NaN if it never does. G is used up.
 
-    The solution is refined where `product`, u → Gu, is more exact than `gram`.
+    The solution is refined where `product`, u → Gu, is more exact than `gram`, which may be in single precision.
     """
     diagonal = gram.diagonal()
-    shift = shift + 1e-14 * diagonal.max()
+    own, shift = diagonal.clone(), shift + 1e-14 * diagonal.max()
     # a network that is already exact has O = 0 and nothing to learn
     if float(shift) <= 0:
         return torch.zeros_like(rhs)
+
     for _ in range(12):
-        factor, info = torch.linalg.cholesky_ex(gram + torch.diag(shift.expand(len(gram))))
+        diagonal.copy_(own + shift)
+        factor, info = torch.linalg.cholesky_ex(gram)
         if int(info) == 0:
-            found = torch.cholesky_solve(rhs[:, None], factor)[:, 0]
-            if product is not None:
-                for _ in range(REFINEMENTS):
-                    left = rhs - product(found) - shift * found
-                    found = found + torch.cholesky_solve(left[:, None], factor)[:, 0]
-            return found
+            found = _solved(factor, rhs)
+            return found if product is None else _refined(factor, shift, rhs, found, product)
         shift = shift * 10
     return torch.full_like(rhs, math.nan)
+
+
+def _solved(factor: Tensor, rhs: Tensor) -> Tensor:
+    """(LLᵀ)⁻¹ b for a factor L (n, n) of any precision."""
+    return torch.cholesky_solve(rhs.to(factor.dtype)[:, None], factor)[:, 0].to(rhs.dtype)
+
+
+def _refined(factor: Tensor, shift: Tensor, rhs: Tensor, found: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
+    """A better solution of (G + λ) φ = b than the one `found`, by conjugate gradients preconditioned with LLᵀ ≈ G + λ."""
+    left = rhs - product(found) - shift * found
+    along, before = torch.zeros_like(left), torch.ones_like(shift)
+    for _ in range(REFINEMENTS):
+        towards = _solved(factor, left)
+        size = left @ towards
+        along = towards + size / before * along
+        image = product(along) + shift * along
+        # where nothing is left there is no way to go
+        length = (size / (along @ image)).nan_to_num(0.0) * (size > 0)
+        found, left, before = found + length * along, left - length * image, size
+    return found

@@ -59,34 +59,33 @@ class PairFactor(nn.Module):
 
     def total(self, square: Tensor) -> Tensor:
         """The same from the squared distances (pairs, B)."""
-        place, within, index = self._places(square)
-        z, c = within - index, self.pieces[index].unbind(-1)
+        z, beyond, c = self._pieces_at(square)
         value = c[5]
         for power in range(4, -1, -1):
-            value = value * z + c[power]
-        below = (place - within).clamp(max=0) * self.pieces[0, 1]
-        return (value + below).sum(0)
+            value = torch.addcmul(c[power], value, z)
+        return (value + beyond.clamp(max=0) * self.pieces[0, 1]).sum(0)
 
     def total_and_slope(self, square: Tensor) -> tuple[Tensor, Tensor]:
         """The same with its derivative (pairs, B) by the squared distances, without a graph."""
         with torch.no_grad():
-            place, within, index = self._places(square)
-            z, c = within - index, self.pieces[index].unbind(-1)
+            z, beyond, c = self._pieces_at(square)
             value, slope = torch.addcmul(c[4], c[5], z), c[5]
             for power in range(3, -1, -1):
                 slope = torch.addcmul(value, slope, z)
                 value = torch.addcmul(c[power], value, z)
-            beyond = place - within
             # below the table the slope of its beginning, above it none
             slope = torch.where(beyond == 0, slope, torch.where(beyond < 0, self.pieces[0, 1], 0.0))
             value = value.addcmul_(beyond.clamp_(max=0), self.pieces[0, 1])
             return value.sum(0), slope * (0.5 / self.step) / square.clamp_min(SMALLEST)
 
-    def _places(self, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Where squared distances (pairs, B) stand in the table, in pieces; the nearest place within it, and its piece."""
+    def _pieces_at(self, square: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Where squared distances (pairs, B) stand within a piece of the table, how far beyond the table, in pieces, and the
+        coefficients of that piece."""
         place = (0.5 * square.clamp_min(SMALLEST).log() - self.start) / self.step
         within = place.clamp(0, len(self.pieces))
-        return place, within, within.detach().long().clamp(max=len(self.pieces) - 1)
+        piece = within.detach().long().clamp(max=len(self.pieces) - 1)
+        rows = self.pieces.index_select(0, piece.flatten()).view(*piece.shape, self.pieces.shape[1])
+        return within - piece, place - within, rows.unbind(-1)
 
 
 def meets(system: System) -> bool:

@@ -54,7 +54,7 @@ def brownian_frames(
         # O(d²) instead of O(d³). Without the signs all walkers would share their noise in one dimension.
         q, r = torch.linalg.qr(torch.randn(d, d, **options))
         q = q * r.diagonal().sign()
-        u = torch.randn(walkers, d, **options)
+        u = torch.randn(walkers, d, **{**options, "dtype": torch.float32}).double()
         u = u / u.norm(dim=1, keepdim=True)
         signs = 2.0 * torch.randint(2, (d, walkers, 1), generator=generator, device=generator.device) - 1
         frames.append(signs * (q[:, None, :] - 2 * (q @ u.T)[..., None] * u))

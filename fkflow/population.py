@@ -220,8 +220,7 @@ class Population:
         action = (v * dw).sum((1, 2)) + 0.5 * dt * v.square().sum((1, 2))
         action = action + 0.5 * dt * (mover.system.potential(x) + mover.system.potential(walkers.x))
         if isinstance(net, LogPsi):
-            with torch.no_grad():
-                action = action + value - net(walkers.x)
+            action = action + value - net.value(walkers.x)
         walkers.acceptance = 1.0
         # not cut: a single step's noise may be large, and no local energy can be singular here
         change = action - self.energy_reference * dt

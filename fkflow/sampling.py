@@ -50,11 +50,18 @@ class Walkers:
         """Recompute log ψ and drift after the network changed."""
         self.log_psi, self.drift = value_and_drift(psi, self.x)
 
-    def joined(self, psi: LogPsi, x: Tensor) -> Walkers:
-        """These walkers, who know psi where they are, and others at x (B', N, D) behind them."""
-        both = [(self.x, x), *zip(self.known, value_and_drift(psi, x), strict=True)]
-        places, log_psi, drift = (torch.cat(pair) for pair in both)
-        return Walkers(places, self.step, self.power, log_psi, drift)
+    def follow(self, everyone: Walkers) -> None:
+        """Go where the first of `everyone`, who were these and others behind them, are now, with their step."""
+        count = len(self.x)
+        self.x, self.log_psi, self.drift = (tensor[:count] for tensor in (everyone.x, *everyone.known))
+        self.step, self.acceptance = everyone.step, everyone.acceptance
+
+    def joined(self, everyone: Walkers) -> Walkers:
+        """These walkers, who have moved on, and the others behind them where `everyone` is."""
+        count = len(self.x)
+        both = zip((self.x, *self.known), (everyone.x, *everyone.known), strict=True)
+        x, log_psi, drift = (torch.cat([own, of_all[count:]]) for own, of_all in both)
+        return Walkers(x, self.step, self.power, log_psi, drift)
 
     @property
     def known(self) -> tuple[Tensor, Tensor]:
@@ -98,7 +105,8 @@ def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> 
     """
     x, step, (value, v) = walkers.x, walkers.step, walkers.known
     options: dict[str, Any] = {"generator": generator, "device": x.device, "dtype": x.dtype}
-    noise = torch.randn(x.shape, **options)
+    # normals of single precision take a fifth of the time; what is rounded is the noise, not where it leads
+    noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=torch.float32).to(x.dtype)
     power = walkers.power
     proposal = x + step * limited_drift(power * v, step) + step**0.5 * noise
     new_value, new_v = value_and_drift(psi, proposal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,18 @@ from fkflow.geometry import apart, inside, outside, pulled
 from fkflow.landscape import Landscape
 from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, affine, mlp, silu_slope, spread_out, tails, tails_slope
 from fkflow.pair_factor import PairFactor
+
+
+class Kept(NamedTuple):
+    """Layers of `SymmetricNet` that its gradient needs; those before a SiLU are `…_in`."""
+
+    pair: Tensor
+    seen: Tensor
+    h_in: Tensor
+    particle_in: Tensor
+    second_in: Tensor
+    read: Tensor
+    of_readout: list[Tensor]
 
 
 class SymmetricNet(LogPsi):
@@ -102,18 +114,26 @@ class SymmetricNet(LogPsi):
         """Its gradient (D, n, B)."""
         return -root.square() * y if self.isotropic else affine(y, -root @ root.mT)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def _places(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Places (D, N, B) relative to the trap or to the centre of mass, distances (D, pairs, B), that centre (D, 1, B)."""
         y = inside((x - self.centre) / self.length)
         between = apart(y, self.first, self.second)
-        if self.com_root is not None:
-            mean = y.mean(1, keepdim=True)
-            y = y - mean
-            value = self.particles * self.gaussian(mean, self.com_root) + self.gaussian(y, self.own_root)
-        else:
-            value = self.gaussian(y, self.own_root)
+        if self.com_root is None:
+            return y, between, None
+        mean = y.mean(1, keepdim=True)
+        return y - mean, between, mean
+
+    def _confined(self, y: Tensor, square: Tensor, mean: Tensor | None) -> Tensor:
+        """What confines the particles and their centre of mass (B,): Gaussians and tails."""
+        value = self.gaussian(y, self.own_root)
+        if self.com_root is not None and mean is not None:
+            value = value + self.particles * self.gaussian(mean, self.com_root)
+        return value if self.log_tails is None else value + tails(square, self.log_tails.exp())
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, between, mean = self._places(x)
         square = y.square().sum(0)
-        if self.log_tails is not None:
-            value = value + tails(square, self.log_tails.exp())
+        value = self._confined(y, square, mean)
         features = [(1 + square).sqrt()[None], (square * self.own_exponents[:, None, None]).exp()]
         if not self.isotropic:
             features.append(y)
@@ -139,55 +159,63 @@ class SymmetricNet(LogPsi):
 
         Its part that acts on particles is applied to N of them, not to N(N − 1)/2 pairs, and nothing is concatenated.
         """
-        layer, width = self.pair_out.layer, len(hidden)
-        own, ends, seen = layer.weight.split([width, width, len(pair)], -1)
+        own, ends, seen = self._pair_weights()
         sent = affine(particle, ends)
-        total = affine(hidden, own, layer.bias) + affine(pair, seen)
+        total = affine(hidden, own, self.pair_out.layer.bias) + affine(pair, seen)
         return total + sent.index_select(1, self.first) + sent.index_select(1, self.second)
+
+    def value(self, x: Tensor) -> Tensor:
+        """log ψ (B,), detached: what `forward` does with fewer and smaller operations."""
+        if not self._written_out:
+            return super().value(x)
+        with torch.no_grad():
+            y, between, mean = self._places(x)
+            square, r2 = y.square().sum(0), between.square().sum(0)
+            value, _ = self._learned(y, square, r2)
+            value += self._confined(y, square, mean)
+            if self.meeting is not None:
+                value += self.meeting.total(self.length**2 * r2)
+            return value
 
     def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, N, D), both detached.
 
         Step by step what `forward` does, and the same backwards; `…_slope` is the gradient with respect to `…`.
         """
-        if self.particles == 1 or not self.writes_out(SymmetricNet):
+        if not self._written_out:
             return super().value_and_drift(x)
         with torch.no_grad():
-            y = inside((x - self.centre) / self.length)
-            between = apart(y, self.first, self.second)
-            mean = None
-            if self.com_root is not None:
-                mean = y.mean(1, keepdim=True)
-                y = y - mean
+            y, between, mean = self._places(x)
             square, r2 = y.square().sum(0), between.square().sum(0)
-            value, square_slope, r2_slope, y_slope = self._learned(y, square, r2)
-            value += self.gaussian(y, self.own_root)
+            value, kept = self._learned(y, square, r2)
+            value += self._confined(y, square, mean)
+            square_slope, r2_slope, y_slope = self._learned_slopes(kept)
             y_slope += self.gaussian_slope(y, self.own_root)
             if self.log_tails is not None:
-                weights = self.log_tails.exp()
-                value += tails(square, weights)
-                square_slope += tails_slope(square, weights)
+                square_slope += tails_slope(square, self.log_tails.exp())
             if self.meeting is not None:
                 met, met_slope = self.meeting.total_and_slope(self.length**2 * r2)
                 value += met
                 r2_slope.add_(met_slope, alpha=self.length**2)
             y_slope.addcmul_(square_slope, y, value=2)
             if self.com_root is not None and mean is not None:
-                value.add_(self.gaussian(mean, self.com_root), alpha=self.particles)
                 y_slope += self.gaussian_slope(mean, self.com_root) - y_slope.mean(1, keepdim=True)
             pulled(y_slope, between.mul_(2 * r2_slope), self.first, self.second)
             return value, outside(y_slope / self.length)
 
-    def _learned(self, y: Tensor, square: Tensor, r2: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The part of log ψ (B,) that is learned, and its gradients with respect to `square`, `r2` and y, without a graph.
+    @property
+    def _written_out(self) -> bool:
+        return self.particles > 1 and self.writes_out(SymmetricNet)
+
+    def _learned(self, y: Tensor, square: Tensor, r2: Tensor) -> tuple[Tensor, Kept]:
+        """The part of log ψ (B,) that is learned, without a graph, and what its gradient needs.
 
         Layers work on (features, particles or pairs · B): `flat` views of what is (features, particles or pairs, B).
         """
         assert self.pair_in is not None
         n, first, second, hidden = self.particles, self.first, self.second, self.message.sizes[1]
         own, batch = len(self.OWN_WIDTHS), square.shape[1]
-        layer_in, layer_own, layer_out = self.pair_in.layer, self.message.layer, self.pair_out.layer
-        last = self.pair_readout.layer
+        layer_in, layer_own, last = self.pair_in.layer, self.message.layer, self.pair_readout.layer
 
         # pairs: functions of their distance
         exponents, heights = self.exponents[:, None, None], self.heights[:, None, None]
@@ -206,13 +234,12 @@ class SymmetricNet(LogPsi):
         sent = h.view(hidden, *r2.shape)
         received = seen[-hidden:].zero_().index_add_(1, first, sent).index_add_(1, second, sent)
         received *= n**-0.5
-        flat_seen = seen.flatten(1)
-        particle_in = torch.addmm(layer_own.bias[:, None], layer_own.weight, flat_seen)
+        particle_in = torch.addmm(layer_own.bias[:, None], layer_own.weight, seen.flatten(1))
         particle = silu(particle_in)
         # pairs again: with what their particles found
-        of_pair, of_ends, of_distance = layer_out.weight.split([hidden, hidden, len(pair)], -1)
+        of_pair, of_ends, of_distance = self._pair_weights()
         ends = (of_ends @ particle).view(hidden, n, batch)
-        second_in = torch.addmm(layer_out.bias[:, None], of_pair, h).addmm_(of_distance, flat_pair)
+        second_in = torch.addmm(self.pair_out.layer.bias[:, None], of_pair, h).addmm_(of_distance, flat_pair)
         both = second_in.view(hidden, *r2.shape)
         both += ends.index_select(1, first)
         both += ends.index_select(1, second)
@@ -220,24 +247,40 @@ class SymmetricNet(LogPsi):
         read, kept = self.readout.kept(particle)
         value = read.view(n, batch).sum(0)
         value += torch.addmm(last.bias[:, None], last.weight, summed).addmm_(self.jastrow[None], pair.sum(1))[0]
+        return value, Kept(pair, seen, h_in, particle_in, second_in, read, kept)
 
-        second_in_slope = silu_slope(last.weight.mT.expand(second_in.shape), second_in)
-        to_ends = y.new_zeros(ends.shape)
+    def _learned_slopes(self, kept: Kept) -> tuple[Tensor, Tensor, Tensor]:
+        """Its gradients with respect to `square`, `r2` and y; what was `kept` is used up."""
+        pair, seen, h_in, particle_in, second_in, read, of_readout = kept
+        n, first, second, hidden = self.particles, self.first, self.second, self.message.sizes[1]
+        own, flat_pair, flat_seen = len(self.OWN_WIDTHS), pair.flatten(1), seen.flatten(1)
+        of_pair, of_ends, of_distance = self._pair_weights()
+
+        second_in_slope = silu_slope(self.pair_readout.layer.weight.mT.expand(second_in.shape), second_in)
+        to_ends = seen.new_zeros(hidden, *seen.shape[1:])
         for which in (first, second):
-            to_ends.index_add_(1, which, second_in_slope.view(both.shape))
-        particle_slope = self.readout.slope(torch.ones_like(read), kept).addmm_(of_ends.mT, to_ends.flatten(1))
-        seen_slope = layer_own.weight.mT @ silu_slope(particle_slope, particle_in)
-        received_slope = (n**-0.5 * seen_slope[-hidden:]).view(received.shape)
+            to_ends.index_add_(1, which, second_in_slope.view(hidden, *pair.shape[1:]))
+        particle_slope = self.readout.slope(torch.ones_like(read), of_readout).addmm_(of_ends.mT, to_ends.flatten(1))
+        seen_slope = self.message.layer.weight.mT @ silu_slope(particle_slope, particle_in)
+        received_slope = (n**-0.5 * seen_slope[-hidden:]).view(to_ends.shape)
         h_slope = of_pair.mT @ second_in_slope
-        both = h_slope.view(both.shape)
+        both = h_slope.view(hidden, *pair.shape[1:])
         both += received_slope.index_select(1, first)
         both += received_slope.index_select(1, second)
         pair_slope = torch.addmm(self.jastrow[:, None], of_distance.mT, second_in_slope)
-        pair_slope.addmm_(layer_in.weight.mT, silu_slope(h_slope, h_in))
+        assert self.pair_in is not None
+        pair_slope.addmm_(self.pair_in.layer.weight.mT, silu_slope(h_slope, h_in))
         # d√(1 + z²)/dz² = ½/√(1 + z²)
         r2_slope = (self.exponents[None] @ pair_slope[:-1].mul_(flat_pair[:-1]))[0]
         r2_slope.addcdiv_(pair_slope[-1], flat_pair[-1], value=0.5)
         square_slope = (self.own_exponents[None] @ seen_slope[1 : 1 + own].mul_(flat_seen[1 : 1 + own]))[0]
         square_slope.addcdiv_(seen_slope[0], flat_seen[0], value=0.5)
-        y_slope = torch.zeros_like(y) if self.isotropic else seen_slope[1 + own : -hidden].view(y.shape)
-        return value, square_slope.view(square.shape), r2_slope.view(r2.shape), y_slope
+        places = (self.dimensions, *seen.shape[1:])
+        y_slope = seen.new_zeros(places) if self.isotropic else seen_slope[1 + own : -hidden].view(places)
+        return square_slope.view(seen.shape[1:]), r2_slope.view(pair.shape[1:]), y_slope
+
+    def _pair_weights(self) -> list[Tensor]:
+        """The weights of the layer `pair_out` for what a pair, its two particles and its distance say."""
+        hidden = self.message.sizes[1]
+        weight = self.pair_out.layer.weight
+        return list(weight.split([hidden, hidden, weight.shape[-1] - 2 * hidden], -1))

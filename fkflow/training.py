@@ -23,7 +23,7 @@ from fkflow.gradients import (
     covariance_gradient,
     flat_step,
     jacobian,
-    jacobian_slope,
+    jacobian_and_slope,
     path_samples,
     pathwise_gradient,
     weighted_median,
@@ -151,7 +151,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
 def _look(system: System, config: TrainConfig, state: TrainState, unit: float, useful: bool) -> Seen:
     """Move this rank's walkers, send paths from them, and say what all ranks saw; a pathwise gradient is left in .grad.
 
-    Scouts, where they are `useful`, join the walkers for their last moves and their paths: that costs little more.
+    Scouts, where they are `useful`, join the walkers for their first moves and their paths: that costs little more.
     """
     net, walkers, generator = state.net, state.walkers, state.generator
     if not isinstance(net, LogPsi):
@@ -159,16 +159,20 @@ def _look(system: System, config: TrainConfig, state: TrainState, unit: float, u
         energies, walkers.x = _pathwise(system, config, state, unit)
         energies = ranks.gather(energies)
         return Seen(energies, torch.ones_like(energies))
-    count, everyone, alone = len(walkers.x), walkers, 0
+    count, everyone, together = len(walkers.x), walkers, 0
     if useful:
-        alone = max(config.moves - scouts.MOVES, 0)
-        metropolis(net, walkers, generator, alone, adapt=False)
         few = max(1, round(config.scouts * count))
-        everyone = walkers.joined(net, scouts.begin(walkers.x, state.scouts, few, generator))
-    metropolis(net, everyone, generator, config.moves - alone, frozen=useful, judged=count)
-    walkers.step, walkers.acceptance = ranks.mean(everyone.step, everyone.acceptance)
-    places = [everyone.x, *everyone.known]
-    walkers.x, walkers.log_psi, walkers.drift = (tensor[:count] for tensor in places)
+        begun = scouts.begin(walkers.x, state.scouts, few, generator)
+        everyone = Walkers(torch.cat([walkers.x, begun]), walkers.step, walkers.power)
+        together = min(config.moves, scouts.MOVES)
+        metropolis(net, everyone, generator, together, judged=count)
+        walkers.follow(everyone)
+    if config.moves > together:
+        metropolis(net, walkers, generator, config.moves - together, frozen=useful)
+        if useful:
+            everyone = walkers.joined(everyone)
+    walkers.step, walkers.acceptance = ranks.mean(walkers.step, walkers.acceptance)
+    assert walkers.log_psi is not None
     log_psi = ranks.gather(walkers.log_psi)
     if config.estimator == "pathwise":
         energies, _ = _pathwise(system, config, state, unit)
@@ -270,11 +274,12 @@ def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate:
         ranks.alike(net.parameters())
         return "" if _finite(net.parameters()) else NOT_FINITE
     assert isinstance(net, LogPsi) and state.spring is not None
-    o = jacobian(net, x if seen.scouts is None else torch.cat([x, seen.scouts.x]))
-    slope = None
+    everyone = x if seen.scouts is None else torch.cat([x, seen.scouts.x])
     if config.curvature > 0:
         count = max(1, round(config.curvature * len(x)))
-        slope = jacobian_slope(net, x[:count], o[:count], state.generator, 1e-3 * unit**0.5)
+        o, slope = jacobian_and_slope(net, everyone, count, state.generator, 1e-3 * unit**0.5)
+    else:
+        o, slope = jacobian(net, everyone), None
     # each rank brings its own walkers to the update
     own, weights = ranks.part(drawn_in), ranks.part(weights)
     if seen.scouts is not None:

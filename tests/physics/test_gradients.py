@@ -20,7 +20,7 @@ from fkflow.gradients import (
     covariance_gradient,
     flat_step,
     jacobian,
-    jacobian_slope,
+    jacobian_and_slope,
     path_samples,
     pathwise_gradient,
 )
@@ -170,7 +170,9 @@ def test_the_drift_written_out(random_case, monkeypatch) -> None:
     value, drift = LogPsi.value_and_drift(net, x)
     written_value, written = net.value_and_drift(x)
     assert same(written_value, value) and same(written, drift)
-    assert not written.requires_grad and not written_value.requires_grad
+    alone = net.value(x)
+    assert same(alone, value)
+    assert not any(tensor.requires_grad for tensor in (written, written_value, alone))
     # the twin: a wrong derivative of the layers is seen, wherever there are such and they are written out
     for module in ("logpsi", "symmetric"):
         monkeypatch.setattr(f"fkflow.{module}.silu_slope", lambda of_out, a: 1.001 * silu_slope(of_out, a))
@@ -190,7 +192,7 @@ def test_the_drift_written_out_for_the_shipped_recipes(name: str, perturbed) -> 
     for part in x.split(5):
         value, drift = LogPsi.value_and_drift(net, part)
         written_value, written = net.value_and_drift(part)
-        assert same(written_value, value) and same(written, drift)
+        assert same(written_value, value) and same(written, drift) and same(net.value(part), value)
 
 
 def test_a_subclass_does_not_inherit_the_drift_written_out(perturbed) -> None:
@@ -203,6 +205,7 @@ def test_a_subclass_does_not_inherit_the_drift_written_out(perturbed) -> None:
         net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
     x = land.start(9, torch.Generator().manual_seed(0))
     assert same(net.value_and_drift(x)[1], LogPsi.value_and_drift(net, x)[1])
+    assert same(net.value(x), net(x)) and not same(net.value(x), SymmetricNet.value(as_base(net), x))
     assert not same(net.value_and_drift(x)[1], SymmetricNet.value_and_drift(as_base(net), x)[1])
 
 
@@ -311,13 +314,15 @@ def test_slopes_against_finite_differences(case) -> None:
             columns.append((jacobian(net, x + shift) - jacobian(net, x - shift)) / (2 * h))
     mixed = torch.stack(columns, -1)  # ∂_x ∂_θ U, (B, P, d)
     here = jacobian(net, x)
-    slope = jacobian_slope(net, x, here, torch.Generator().manual_seed(3), step)
+    beside, slope = jacobian_and_slope(net, x, len(x), torch.Generator().manual_seed(3), step)
+    assert torch.allclose(beside, here, rtol=1e-9, atol=1e-12)
     xi = torch.randn(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype).flatten(1)
     expected = torch.einsum("bpd,bd->bp", mixed, xi)
     assert float((slope - expected).norm() / expected.norm()) < 2e-3
     # mean over directions, for one combination c of parameters at a time, in standard errors
     repeats = 200
-    many = jacobian_slope(net, x.repeat(repeats, 1, 1), here.repeat(repeats, 1), torch.Generator().manual_seed(4), step)
+    crowd = x.repeat(repeats, 1, 1)
+    _, many = jacobian_and_slope(net, crowd, len(crowd), torch.Generator().manual_seed(4), step)
     for seed in range(3):
         c = torch.randn(here.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         exact = torch.einsum("bpd,p->bd", mixed, c).square().sum(1).mean()

@@ -130,7 +130,7 @@ class Small:
 
             return done
 
-        for name in ("forward", "value_and_drift"):
+        for name in ("forward", "value", "value_and_drift"):
             monkeypatch.setattr(net, name, limited(getattr(net, name)))
 
 

@@ -366,7 +366,7 @@ def test_many_exact_oscillators_take_whole_frames_and_stop() -> None:
     arguments = prepared(system, walkers=64, iterations=40, stop_spread=1e-3)
     records = list(train(*arguments))
     assert len(records) == 10 and arguments[3].paths == 40
-    assert records[-1].energy == pytest.approx(system.reference().energy, abs=1e-5)
+    assert abs(records[-1].energy - system.reference().energy) < 4 * records[-1].error < 4e-4
     # the twin: with 8 of 40 paths the noise is seen as a spread
     noisy = prepared(system, walkers=64, iterations=12, stop_spread=1e-3, paths=8)
     assert len(list(train(*noisy))) == 12 and list(train(*noisy)) == []
