@@ -5,7 +5,7 @@ import os
 import sys
 from contextlib import suppress
 
-from fkflow.cli import main
+from fkflow.entry import main
 
 
 def command() -> None:

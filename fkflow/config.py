@@ -9,20 +9,18 @@ was given and what is allowed.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
 from fkflow import userfile
+from fkflow.complaints import Problem, told_together, validated
 from fkflow.errors import RecipeError
 from fkflow.registry import built_in, by_name, did_you_mean, find, recipes
 from fkflow.schema import (
@@ -37,11 +35,12 @@ from fkflow.schema import (
     TrainConfig,
 )
 from fkflow.system import System
+from fkflow.toml import shortened, shown, to_toml, toml_key
 from fkflow.userfile import Definition
 
 __all__ = [
-    "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "ScanConfig", "TrainConfig", "commented",
-    "composed", "load", "parse", "read_value", "shortened", "system_of", "to_toml", "with_values",
+    "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "ScanConfig", "TrainConfig", "composed",
+    "load", "parse", "read_value", "shortened", "system_of", "to_toml", "with_values",
 ]  # fmt: skip
 
 
@@ -67,14 +66,6 @@ class Loaded:
     folder: Path = Path()
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """Something wrong: the ``section.key`` names it is about, if any, and the sentence without the file."""
-
-    keys: tuple[str, ...]
-    text: str
-
-
 def load(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
     """Read a recipe file, or a shipped recipe (``h2`` or ``h2.toml``) where no such file exists.
 
@@ -93,14 +84,14 @@ def parse(text: str, source: str, overrides: Sequence[str] = (), folder: Path = 
     """The same as `load`, from the text of a recipe whose file is called `source` and lies in `folder`. Raises RecipeError."""
     tables, texts = _tables(text, source, overrides, folder)
     scan: ScanConfig | None = None
-    problems: list[_Problem] = []
+    problems: list[Problem] = []
     if isinstance(tables.get("scan"), dict):
-        scan = _validated(ScanConfig, "scan", tables.pop("scan"), problems)
+        scan = validated(ScanConfig, "scan", tables.pop("scan"), problems)
     recipe = _build(tables, problems)
     if recipe is None:
         given = [texts[key] for key in problems[0].keys if key in texts]
         where = f"--set {shortened(given[0])}" if given else source
-        raise RecipeError(f"{where}: {_told(problems)}")
+        raise RecipeError(f"{where}: {told_together(problems)}")
     return Loaded(recipe, Path(source).stem, text, source, tuple(overrides), scan, folder)
 
 
@@ -109,10 +100,10 @@ def composed(system: System, sections: Mapping[str, Any]) -> Loaded:
 
     Raises RecipeError.
     """
-    problems: list[_Problem] = []
+    problems: list[Problem] = []
     recipe = _build({**sections, "system": system}, problems)
     if recipe is None:
-        raise RecipeError(_told(problems))
+        raise RecipeError(told_together(problems))
     given = {name: dict(table) for name, table in sections.items()}
     text = to_toml({"system": recipe.resolved()["system"], **given})
     return Loaded(recipe, system.key, text, "Python")
@@ -120,17 +111,11 @@ def composed(system: System, sections: Mapping[str, Any]) -> Loaded:
 
 def system_of(model: type[System], parameters: Mapping[str, Any]) -> System:
     """A system of that class; RecipeError if it does not take these parameters."""
-    problems: list[_Problem] = []
-    system = _validated(model, "system", dict(parameters), problems)
+    problems: list[Problem] = []
+    system = validated(model, "system", dict(parameters), problems)
     if problems or not isinstance(system, System):
-        raise RecipeError(_told(problems))
+        raise RecipeError(told_together(problems))
     return system
-
-
-def _told(problems: Sequence[_Problem]) -> str:
-    """The first problem, and how many more there are."""
-    others = len(problems) - 1
-    return problems[0].text + (f" (and {others} more problem{'s' if others > 1 else ''})" if others else "")
 
 
 def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], RecipeError]]]) -> Loaded:
@@ -143,7 +128,7 @@ def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], 
     for path, (value, _wrong) in values.items():
         section, key = path.split(".", 1)
         _put(tables.setdefault(section, {}), section, key, value)
-    problems: list[_Problem] = []
+    problems: list[Problem] = []
     recipe = _build(tables, problems)
     if recipe is None:
         wrong = next((values[key][1] for key in problems[0].keys if key in values), next(iter(values.values()))[1])
@@ -202,7 +187,7 @@ def _read(name: str) -> tuple[str, bytes, Path]:
     stems = [Path(file).stem for file in shipped]
     what = "is a folder, not a file" if folder else f"is no file (looked for in {path.absolute().parent})"
     raise RecipeError(
-        f"{_shown(name)} {what}, nor a shipped recipe{did_you_mean(path.stem, stems)}; "
+        f"{shown(name)} {what}, nor a shipped recipe{did_you_mean(path.stem, stems)}; "
         f"give a TOML file or one of {', '.join(stems)}"
     )
 
@@ -261,26 +246,26 @@ def read_value(text: str, given: str, bare: bool = False) -> Any:
     return table["value"]
 
 
-def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None:
+def _build(tables: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:
     """The recipe of the parsed tables, or None with every problem appended."""
     sections = ("system", *SECTIONS, "scan")
     for name, table in tables.items():
         if name not in sections:
             what = (
-                f"[{shortened(_toml_key(name))}]"
+                f"[{shortened(toml_key(name))}]"
                 if isinstance(table, dict)
-                else f"the key {_shown(name)} outside any section"
+                else f"the key {shown(name)} outside any section"
             )
             keys = tuple(f"{name}.{key}" for key in table) if isinstance(table, dict) else ()
             problems.append(
-                _Problem(
+                Problem(
                     keys,
                     f"{what} is not part of a recipe{did_you_mean(name, sections)}; "
                     f"allowed are the sections {', '.join(sections)}",
                 )
             )
         elif not (isinstance(table, dict) or (name == "system" and isinstance(table, System))):
-            problems.append(_Problem((), f"{name} = {_shown(table)} is not allowed: it must be a section"))
+            problems.append(Problem((), f"{name} = {shown(table)} is not allowed: it must be a section"))
     system, definition = _system(tables.get("system", {}), problems)
     parts: dict[str, Any] = {"system": system, "definition": definition}
     network = tables.get("network")
@@ -291,7 +276,7 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
             if isinstance(given, dict):
                 tables = {**tables, name: {**defaults, **given}}
     for name, model in SECTIONS.items():
-        parts[name] = _validated(model, name, tables.get(name, {}), problems)
+        parts[name] = validated(model, name, tables.get(name, {}), problems)
     if problems:
         return None
     try:
@@ -301,17 +286,17 @@ def _build(tables: Mapping[str, Any], problems: list[_Problem]) -> Recipe | None
         if not isinstance(conflict, Conflict):
             raise
         section, key = conflict.keys[0].split(".")
-        given = _shown(getattr(parts[section], key))
-        problems.append(_Problem(conflict.keys, f"{section}.{key} = {given} is not allowed: {conflict}"))
+        given = shown(getattr(parts[section], key))
+        problems.append(Problem(conflict.keys, f"{section}.{key} = {given} is not allowed: {conflict}"))
         return None
 
 
-def _system(table: Any, problems: list[_Problem]) -> tuple[System | None, Definition | None]:
+def _system(table: Any, problems: list[Problem]) -> tuple[System | None, Definition | None]:
     """The system of a recipe's section, and the file that defines it if one does; or one that is there already."""
     if isinstance(table, System):
         model = type(table)
         if not built_in(model) and (wrong := userfile.complaint(table)):
-            problems.append(_Problem((), f"{model.__name__}: {wrong}"))
+            problems.append(Problem((), f"{model.__name__}: {wrong}"))
         return table, None if by_name(model) else userfile.defined(model)
     if not isinstance(table, dict):
         return None, None
@@ -321,11 +306,11 @@ def _system(table: Any, problems: list[_Problem]) -> tuple[System | None, Defini
             'system.name is missing: it must name a system, such as "h2" (or system.file one of your own, such as '
             '"my_trap.py:Trap")'
         )
-        problems.append(_Problem((), text))
+        problems.append(Problem((), text))
         return None, None
     if "name" in table and "file" in table:
         both = ("system.file", "system.name")
-        problems.append(_Problem(both, "system.name and system.file exclude each other: leave out one of them"))
+        problems.append(Problem(both, "system.name and system.file exclude each other: leave out one of them"))
         return None, None
     given, definition = table[key], None
     text = given if isinstance(given, str) else ""
@@ -335,200 +320,12 @@ def _system(table: Any, problems: list[_Problem]) -> tuple[System | None, Defini
         else:
             model = find(text)
     except (KeyError, ValueError) as exc:
-        problems.append(_Problem((f"system.{key}",), f"system.{key} = {_shown(given)} is not allowed: {exc.args[0]}"))
+        problems.append(Problem((f"system.{key}",), f"system.{key} = {shown(given)} is not allowed: {exc.args[0]}"))
         return None, None
     parameters = {name: value for name, value in table.items() if name != key}
-    system = _validated(model, "system", parameters, problems, first=(key,))
+    system = validated(model, "system", parameters, problems, first=(key,))
     if system is not None and not built_in(model) and (wrong := userfile.complaint(system)):
         # it begins with the parameter that is wrong, if that is one
         about = (f"system.{wrong.split()[0]}", f"system.{key}")
-        problems.append(_Problem(about, f"system.{key} = {_shown(given)}: {wrong}"))
+        problems.append(Problem(about, f"system.{key} = {shown(given)}: {wrong}"))
     return system, definition
-
-
-def _validated(
-    model: type[BaseModel], section: str, table: Any, problems: list[_Problem], first: tuple[str, ...] = ()
-) -> Any:
-    """The model of one section's keys; None with its problems appended if they do not fit.
-
-    `first` are keys of the section that the model does not have.
-    """
-    if not isinstance(table, dict):
-        return None
-    known = [field.alias or name for name, field in model.model_fields.items()]
-    allowed = [*first, *known]
-    unknown = [key for key in table if key not in known]
-    for key in unknown:
-        owner = f"[system] for {model.key}" if issubclass(model, System) else f"[{section}]"
-        problems.append(
-            _Problem(
-                (f"{section}.{key}",),
-                f"{section}.{shortened(_toml_key(key))} is not a key of {owner}{did_you_mean(key, allowed)}; "
-                f"allowed {'are' if len(allowed) > 1 else 'is'} {', '.join(allowed)}",
-            )
-        )
-    try:
-        return model(**{key: value for key, value in table.items() if key not in unknown})
-    except ValidationError as exc:
-        for error in exc.errors():
-            loc = error["loc"] or ("",)  # what a class says of all its parameters together
-            path = section + "".join(f"[{k}]" if isinstance(k, int) else f".{_toml_key(k)}" for k in error["loc"])
-            path = shortened(path)
-            problems.append(_Problem((f"{section}.{loc[0]}",), _sentence(model, path, error)))
-        return None
-    except Exception as exc:  # of a class that is not ours
-        told = userfile.told(exc, userfile.place_of(model) if issubclass(model, System) else None)
-        problems.append(_Problem((f"{section}.{first[0]}",) if first else (), f"[{section}] is not allowed: {told}"))
-        return None
-
-
-def _sentence(model: type[BaseModel], path: str, error: Any) -> str:
-    # what is wrong with a value as such needs no words for the type of its field
-    told = error["type"] in ("value_error", "extra_forbidden")
-    if not error["loc"] or not _known(model, error["loc"][:-1] if told else error["loc"]):
-        # a class of the user's own has any types it likes
-        reason = str(error.get("ctx", {}).get("error") or error["msg"])
-        return f"{path} is not allowed: {shortened(reason)}"
-    *outer, key = error["loc"]
-    for name in outer:
-        if isinstance(name, str):
-            model = next(iter(_models(_field(model, name).annotation)), model)
-    if error["type"] == "extra_forbidden":
-        known = [field.alias or name for name, field in model.model_fields.items()]
-        return f"{path} is not a key{did_you_mean(str(key), known)}; allowed are {', '.join(known)}"
-    if error["type"] == "value_error":
-        reason = str(error["ctx"]["error"])
-    elif isinstance(key, str):
-        reason = f"it must be {_allowed(_field(model, key))}"
-    else:
-        reason = f"it must be a table of {', '.join(model.model_fields)}"
-    if error["type"] == "missing":
-        return f"{path} is missing: {reason}"
-    return f"{path} = {_shown(error['input'])} is not allowed: {reason}"
-
-
-def _known(model: type[BaseModel], loc: Sequence[int | str]) -> bool:
-    """Whether the way to an error goes through fields of types that `_allowed` has words for."""
-    for name in loc:
-        if isinstance(name, str):
-            field = next((f for own, f in model.model_fields.items() if name in (own, f.alias)), None)
-            if field is None:
-                return False
-            inner = next(iter(_models(field.annotation)), None)
-            plain = (int, float, bool, str, type(None))
-            union = get_origin(field.annotation) in (Union, UnionType)
-            kinds = get_args(field.annotation) if union else (field.annotation,)
-            if inner is None and get_origin(field.annotation) is not Literal and not set(kinds) <= set(plain):
-                return False
-            model = inner or model
-    return True
-
-
-def _field(model: type[BaseModel], key: str) -> FieldInfo:
-    return next(field for name, field in model.model_fields.items() if key in (name, field.alias))
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The pydantic models inside an annotation such as tuple[Nucleus, ...]."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models(part)
-
-
-def _allowed(field: FieldInfo) -> str:
-    """The values a field takes, in words."""
-    kinds = [field.annotation] if get_origin(field.annotation) is Literal else get_args(field.annotation)
-    kind = next((k for k in kinds if k is not type(None)), field.annotation)
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(json.dumps(choice) for choice in get_args(kind))
-    bounds = {
-        name: getattr(mark, name) for mark in field.metadata for name in ("gt", "ge", "lt", "le") if hasattr(mark, name)
-    }
-    known: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
-    words = known.get(kind, str(kind))
-    if "ge" in bounds and "le" in bounds:
-        return f"{words} from {bounds['ge']:g} to {bounds['le']:g}"
-    phrases = {"gt": "above {:g}", "ge": "of at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}
-    limits = " and ".join(phrases[name].format(value) for name, value in bounds.items())
-    return f"{words} {limits}".strip()
-
-
-def _shown(value: Any) -> str:
-    """A value as it would stand in a recipe, cut to a length that suits a sentence."""
-    try:
-        return shortened(_toml_value(value))
-    except ValueError:  # Python refuses to print integers of thousands of digits
-        return "a value too long to print"
-
-
-def shortened(text: str) -> str:
-    """The text on one line, without what a terminal would obey rather than show, cut to a length that suits a sentence."""
-    text = " ".join(text[:1000].split())
-    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{_toml_key(k)} = {_toml_value(v)}' for k, v in value.items())} }}"
-    return str(value)  # numbers, nan, inf, dates
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
-
-
-def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """TOML text of a resolved recipe; keys that are None (not set) are left out."""
-    blocks = []
-    for section, table in sections.items():
-        written = {key: _toml_value(value) for key, value in table.items() if value is not None}
-        lines = [f"{_toml_key(key)} = {value}" for key, value in written.items()]
-        blocks.append("\n".join([f"[{_toml_key(section)}]", *lines]))
-    return "\n\n".join(blocks) + "\n"
-
-
-def commented(system: str) -> str:
-    """A recipe to start from, for the name of a system or FILE.py:CLASS: every key with its default and a comment.
-
-    Raises RecipeError, also where a parameter has no default.
-    """
-    definition = None
-    try:
-        if ":" in system:
-            model, definition = userfile.load(system)
-        else:
-            model = find(system)
-    except (KeyError, ValueError) as exc:
-        key = "file" if ":" in system else "name"
-        raise RecipeError(f"system.{key} = {_shown(system)} is not allowed: {exc.args[0]}") from None
-    if asked := [field.alias or name for name, field in model.model_fields.items() if field.is_required()]:
-        raise RecipeError(f"{system} has no default for {', '.join(asked)}: write [system] with it by hand")
-    recipe = Recipe(system=model(), definition=definition)
-    models: dict[str, type[BaseModel]] = {"system": model, **SECTIONS}
-    lines = []
-    for section, table in recipe.resolved().items():
-        title = next(iter((models[section].__doc__ or "").strip().splitlines()), model.__name__)
-        lines += ["", f"# {title}", f"[{section}]"]
-        for key, value in table.items():
-            comment = (
-                ""
-                if key in ("name", "file") and section == "system"
-                else _field(models[section], key).description or ""
-            )
-            # an optional key is shown as a comment: TOML has no null
-            text = f"# {key} =" if value is None else f"{_toml_key(key)} = {_toml_value(value)}"
-            if not comment:
-                lines.append(text)
-            elif len(text) > 40:
-                lines += [f"# {comment}", text]
-            else:
-                lines.append(f"{text:<24}  # {comment}")
-    return "\n".join(lines[1:]) + "\n"

@@ -19,19 +19,19 @@ from torch import Tensor
 
 from fkflow import ranks
 from fkflow.config import ProjectConfig
-from fkflow.errors import NumericalError
-from fkflow.extrapolation import Averages, Combined, at_time_step, averages, combine, longest_window, sums
+from fkflow.extrapolation import Combined, averages, combine, longest_window
 from fkflow.local_energy import path_count, path_local_energy
 from fkflow.measure import MOVES_PER_SWEEP, Measuring, walkers_for
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms
 from fkflow.population import EVEN, LARGEST_CHANGE, PLACES, Mover, Population, own_groups
+from fkflow.projected import ACCEPTANCE, projection_of
 from fkflow.results import Histogram, Projection
 from fkflow.sampling import Walkers, langevin_move, metropolis
-from fkflow.statistics import Estimate, autocorrelation_time, halves_shift, split_rhat
+from fkflow.statistics import Estimate
 
-#: acceptance at which the largest time step is set when the recipe names none, and that step's bound in natural times
-ACCEPTANCE, LARGEST_STEP = 0.97, 0.1
+#: bound of the largest time step, in natural times, when the recipe names none
+LARGEST_STEP = 0.1
 #: walkers that the time step is judged by, and how far from right it may be
 JUDGES, NEARLY = 256, 0.15
 #: walkers of a population where their number is left to the target error, at least: a loose one is reached before each has
@@ -44,8 +44,6 @@ LESS_NOISE = 0.35
 CHANGE, LARGEST_INTERVAL = 0.1, 0.1
 #: share of the walkers whose local energies may lie so far off that their change of weight is cut
 OUTLYING = 2e-3
-#: share of cut changes at the smallest time step above which the reader is warned
-MANY_CUT = 1e-4
 #: target error in natural energies up to which the time steps are these; at twice that and above they are twice as large
 EASY = 1e-4
 #: ratio of the two time steps that are chosen where the recipe names none
@@ -62,12 +60,6 @@ LEAST = 0.75
 HURRIED, FEW = 0.5625, 4
 #: moves before weighing begins
 SETTLE = 30
-#: acceptance below which a time step is too large to be trusted
-LEAST_ACCEPTANCE = 0.9
-#: effective walkers of a group below which its weights have collapsed, and share below which the reader is warned
-COLLAPSED, UNEVEN = 2.0, 0.1
-#: σ between the halves of the projection above which it had not settled
-LARGE_DRIFT = 4.0
 
 Report = Callable[[Estimate, float], None]
 
@@ -311,7 +303,7 @@ class Projecting:
         """Everything about the projection that is stored and shown."""
         assert self.lag is not None
         variational = self.measuring.estimate()
-        return _projection(
+        return projection_of(
             self.populations, self.lag, variational, found, self.config, self.natural, seconds, self.settled(found)
         )
 
@@ -330,112 +322,3 @@ def _largest_step(net: LogPsi | PairDrift, walkers: Walkers, generator: torch.Ge
         if abs(walkers.step - before) <= NEARLY * before:
             break
     return walkers.step
-
-
-def _projection(
-    populations: list[Population],
-    lag: int,
-    variational: Estimate,
-    found: Combined,
-    config: ProjectConfig,
-    natural: float,
-    seconds: float,
-    settled: bool,
-) -> Projection:
-    each = [averages(p, lag) for p in populations]
-    finest = populations[-1]
-    curve = []
-    for index in range(1, len(finest.lags)):
-        if len(sums(finest, index)) < 2:
-            break
-        elapsed = finest.lags[index] * finest.interval
-        curve.append((elapsed, *at_time_step(averages(finest, index), finest, variational)))
-    last = each[-1]
-    series = last.residuals
-    merged = finest.merged * finest.interval
-    evenness = [p.effective_walkers() for p in populations]
-    acceptances = ranks.mean(*(p.walkers.acceptance for p in populations))
-    (cut,) = ranks.mean(finest.cuts / max(1, finest.count))
-    at = np.array([at_time_step(a, p, variational) for a, p in zip(each, populations, strict=True)])
-    biases = [
-        float(np.mean(p.plain[len(p.plain) // 4 :])) - energy if p.branching else 0.0
-        for p, energy in zip(populations, at[:, 0], strict=True)
-    ]
-    warnings = _warnings(populations, each, found, config, natural, evenness, settled, acceptances, cut)
-    return Projection(
-        estimate=Estimate(
-            found.value, found.error, (float(series.std()) / found.error) ** 2 if found.error else math.inf
-        ),
-        time_step_error=found.time_step_error,
-        weights="girsanov" if finest.mover.girsanov else "local_energy",
-        time_steps=np.array([p.mover.dt for p in populations]),
-        energies=at[:, 0],
-        errors=at[:, 1],
-        acceptances=np.array(acceptances),
-        effective_walkers=np.array(evenness),
-        population_biases=np.array(biases),
-        resampled=np.array([p.branching for p in populations]),
-        window=finest.lags[lag] * finest.interval,
-        curve=np.array(curve),
-        autocorrelation=autocorrelation_time(series) * merged,
-        rhat=split_rhat(series, finest.groups),
-        blocks=at[-1, 0] + series.mean(1),
-        independent=found.blocks,
-        seconds=seconds,
-        warnings=warnings,
-    )
-
-
-def _warnings(
-    populations: list[Population],
-    each: list[Averages],
-    found: Combined,
-    config: ProjectConfig,
-    natural: float,
-    evenness: list[float],
-    settled: bool,
-    acceptances: tuple[float, ...],
-    cut: float,
-) -> list[str]:
-    warnings = []
-    for population, accepted in zip(populations, acceptances, strict=True):
-        dt = population.mover.dt / natural
-        if accepted < LEAST_ACCEPTANCE:
-            better = dt * ((1 - ACCEPTANCE) / (1 - accepted)) ** (2 / 3)
-            warnings.append(
-                f"the time step {dt:.3g} (natural times) is too large for this system: {100 * accepted:.0f} % of the moves "
-                f"were accepted, 90 % are needed; use --set 'project.time_steps=[{better:.2g}, {better / 2:.1g}]'"
-            )
-    finest = populations[-1]
-    if cut > MANY_CUT:
-        warnings.append(
-            f"very low local energies were cut for {100 * cut:.2g} % of the walkers, which may bias the projected energy: the "
-            "drift is far from the exact one; train longer or use smaller project.time_steps"
-        )
-    least = min(evenness)
-    if least < EVEN and least * finest.size < COLLAPSED * finest.groups:
-        raise NumericalError(
-            f"projecting failed: the weights collapsed on {100 * least:.2g} % of the walkers, so the energy would be that of "
-            "a few; train longer, use more project.walkers or smaller project.time_steps"
-        )
-    if least < UNEVEN:
-        warnings.append(
-            f"the weights of the projection rest on {100 * least:.0f} % of the walkers: a longer training or more "
-            "project.walkers would make the error bar surer"
-        )
-    shift = halves_shift(each[-1].residuals)
-    if abs(shift) > LARGE_DRIFT:
-        warnings.append(
-            f"the energy moved by {abs(shift):.1f} sigma between the halves of the projection: the walkers had not "
-            "forgotten their start, the error bar is too small; a larger project.time helps"
-        )
-    if not math.isfinite(found.time_step_error):
-        warnings.append("with one time step its bias is not known: give project.time_steps two or three")
-    if found.total > config.target_error or not settled:
-        missed = f"the target error {config.target_error:g}" if found.total > config.target_error else ""
-        unsettled = "" if settled else "an imaginary time after which the energy no longer falls"
-        warnings.append(
-            f"the time budget of {config.seconds:g} s ended before {' and '.join(filter(None, (missed, unsettled)))} was "
-            "reached: fkflow measure RUN --set project.seconds=... projects longer"
-        )
-    return warnings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.cli import main
+from fkflow.entry import main
 
 SYSTEM = '[system]\nname = "{}"\n{}\n'
 H2 = SYSTEM.format("h2", "R = 1.401")

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from fkflow.cli import main
+from fkflow.entry import main
 from fkflow.errors import Interrupted, NumericalError
 from fkflow.progress import Bar, Lines
 
@@ -75,7 +75,7 @@ def refused(answer, code, *words):
 
 def test_help_is_instant():
     code = (
-        "import sys; from fkflow.cli import main\n"
+        "import sys; from fkflow.entry import main\n"
         "codes = [main([c, '--help']) for c in sys.argv[1:]] + [main(['--help'])]\n"
         "heavy = {'torch', 'numpy', 'h5py', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy or any(codes) else 0)"

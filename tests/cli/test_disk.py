@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fkflow import cli
+from fkflow import entry
 from fkflow.store import load_checkpoint, read_result
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -27,9 +27,9 @@ LONG = ["run", "double_well", *RUN, "--set", "train.iterations=1000000"]
 #: the command with a checkpoint after every iteration
 CHILD = """
 import sys
-from fkflow import checkpoints, cli
+from fkflow import checkpoints, entry
 checkpoints.EVERY = checkpoints.PATIENCE = 0.0
-sys.exit(cli.main())
+sys.exit(entry.main())
 """
 
 
@@ -52,7 +52,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
     def call(*arguments: str) -> str:
         monkeypatch.chdir(tmp_path)
-        assert cli.main(arguments) == 2
+        assert entry.main(arguments) == 2
         said = capsys.readouterr()
         lines = said.err.splitlines()
         assert said.out == "" and len(lines) == 1

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fkflow import frozen, run, schedule
-from fkflow.cli import main
+from fkflow.entry import main
 from fkflow.errors import Interrupted
 from fkflow.progress import Progress
 from fkflow.store import load_checkpoint, read_result
@@ -25,7 +25,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 #: the command with something in place of what takes long
 CHILD = """
 import sys, time
-from fkflow import cli
+from fkflow import entry
 from fkflow.systems.wells import DoubleWell
 potential, calls = DoubleWell.potential, []
 def slow(self, x):
@@ -36,7 +36,7 @@ def slow(self, x):
             time.sleep(0.1)
     return potential(self, x)
 DoubleWell.potential = slow
-sys.exit(cli.main(sys.argv[2:]))
+sys.exit(entry.main(sys.argv[2:]))
 """
 RUN = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7"]
 for setting in (

@@ -15,7 +15,7 @@ import pytest
 import fkflow.run  # noqa: F401  imported once, before the children are forked
 from fkflow import checkpoints
 from fkflow.checkpoints import Keeper
-from fkflow.cli import main
+from fkflow.entry import main
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are forked, as only Linux does safely here")
 

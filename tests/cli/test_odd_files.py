@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.cli import main
+from fkflow.entry import main
 from fkflow.store import read_result
 
 READERS = {

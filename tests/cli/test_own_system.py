@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.cli import main
+from fkflow.entry import main
 from fkflow.store import read_result
 
 #: two particles of masses 1 and 3 in a trap of frequency 1, tied by a spring k

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.cli import main
+from fkflow.entry import main
 from fkflow.store import load_checkpoint, read_result
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for copies in /proc")

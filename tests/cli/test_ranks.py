@@ -38,7 +38,7 @@ CHILD = """
 import os, sys
 from pathlib import Path
 from fkflow import checkpoints
-from fkflow.cli import main
+from fkflow.entry import main
 checkpoints.EVERY = float(os.environ.get("EVERY", checkpoints.EVERY))
 checkpoints.PATIENCE = 2.0
 Path(f"pid{os.environ['RANK']}").write_text(str(os.getpid()))

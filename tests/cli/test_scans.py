@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import pytest
 
-from fkflow.cli import main
+from fkflow.entry import main
 
 #: what the fixture `refused` gives
 Refused = Callable[..., str]
@@ -298,7 +298,7 @@ def execute(loaded, out, **given):
         raise NumericalError("training failed at iteration 1")
     return real(loaded, out, **given)
 fkflow.run.execute = execute
-from fkflow.cli import main
+from fkflow.entry import main
 sys.exit(main(sys.argv[1:]))
 """
 

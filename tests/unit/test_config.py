@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.config import Loaded, ProjectConfig, Recipe, commented, load, parse, to_toml
+from fkflow.config import Loaded, ProjectConfig, Recipe, load, parse, to_toml
 from fkflow.errors import RecipeError
 from fkflow.registry import recipes, systems
+from fkflow.template import commented
 
 H2 = '[system]\nname = "h2"\n'
 KINDS = ("symmetric", "molecular", "pair_drift")

@@ -1,4 +1,4 @@
-"""The direction of imports: cli → scan → run → project → train, measure → gradients, paths, sampling, networks → system, …"""
+"""The direction of imports: entry → cli → scan → run → project → train, measure → gradients, paths, networks → system, …"""
 
 from __future__ import annotations
 
@@ -28,9 +28,22 @@ LAYERS = (
         "startup",
         "forking",
         "shared_memory",
+        "toml",
     },
-    {"registry", "results", "scans", "schema", "folders", "hdf5", "progress", "interrupts"},
-    {"config", "grid", "checkpoints", "reader", "store", "scan_store", "landscape", "summary", "report", "rerun"},
+    {"complaints", "registry", "results", "scans", "schema", "folders", "hdf5", "progress", "interrupts"},
+    {
+        "config",
+        "template",
+        "grid",
+        "checkpoints",
+        "reader",
+        "store",
+        "scan_store",
+        "landscape",
+        "summary",
+        "report",
+        "rerun",
+    },
     {
         "logpsi",
         "molecular",
@@ -53,6 +66,7 @@ LAYERS = (
     {
         "train_state",
         "schedule",
+        "judging",
         "training",
         "measure",
         "restore",
@@ -62,7 +76,7 @@ LAYERS = (
         "provenance",
         "calls",
     },
-    {"project", "evaluation"},
+    {"project", "projected", "evaluation"},
     {"frozen"},
     {"session", "plot"},
     {"run"},
@@ -70,6 +84,7 @@ LAYERS = (
     {"loops"},
     {"api"},
     {"cli", "__init__"},
+    {"entry"},
     {"__main__"},
 )
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}

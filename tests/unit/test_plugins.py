@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import fkflow.plugins
-from fkflow.cli import main
 from fkflow.config import load, parse
+from fkflow.entry import main
 from fkflow.errors import RecipeError
 from fkflow.registry import find
 

@@ -11,6 +11,7 @@ import torch
 from fkflow import training
 from fkflow.config import TrainConfig
 from fkflow.errors import NumericalError
+from fkflow.judging import MOST_UNDONE
 from fkflow.landscape import Landscape, explore
 from fkflow.networks import build
 from fkflow.registry import find
@@ -18,7 +19,7 @@ from fkflow.schedule import AGAIN, ENOUGH, FEWEST, HURRIED, LATE, MEASURING, RET
 from fkflow.store import load_checkpoint, save_checkpoint
 from fkflow.system import System
 from fkflow.train_state import Record, TrainState
-from fkflow.training import MOST_UNDONE, OTHER, begin, paths_worth, train
+from fkflow.training import OTHER, begin, paths_worth, train
 
 QUARTIC = find("quartic")()
 

@@ -12,16 +12,17 @@ import pytest
 import torch
 
 from fkflow import checkpoints, optimisers, training
-from fkflow.cli import main
 from fkflow.config import TrainConfig
+from fkflow.entry import main
 from fkflow.errors import NumericalError
+from fkflow.judging import MOST_UNDONE
 from fkflow.landscape import explore
 from fkflow.networks import build
 from fkflow.progress import Lines
 from fkflow.store import load_checkpoint
 from fkflow.systems.wells import DoubleWell
 from fkflow.train_state import Record, TrainState
-from fkflow.training import MOST_UNDONE, begin, train
+from fkflow.training import begin, train
 
 RUN = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7"]
 for setting in (

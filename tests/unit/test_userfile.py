@@ -13,9 +13,10 @@ import pytest
 from torch import Tensor
 
 from fkflow import userfile
-from fkflow.config import commented, load, parse, to_toml, with_values
+from fkflow.config import load, parse, to_toml, with_values
 from fkflow.errors import RecipeError
 from fkflow.system import System
+from fkflow.template import commented
 from fkflow.userfile import PREFIX, defined, placed, placeless, seen_from, split
 
 TRAP = """import fkflow

@@ -1,0 +1,92 @@
+"""Judging a network by the energies of its walkers: what is believed, what is taken back, and when training gives up."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+from torch import Tensor
+
+from fkflow import ranks
+from fkflow.errors import NumericalError
+from fkflow.gradients import clipped, weighted_median
+from fkflow.networks import LogPsi
+from fkflow.train_state import TrainState, snapshot
+
+log = logging.getLogger("fkflow")
+
+#: clip used to judge and show energies, in mean absolute deviations (gradients use the recipe's)
+CLIP = 5.0
+#: median deviations beyond which a walker is wild when a network is judged
+JUDGED_WILD = 100.0
+#: a step is taken back when energy plus spread are this many spreads away from their best; the spread counts as no less
+#: than SMALLEST natural energies, below which nothing is worth taking back
+JUMP, SMALLEST = 8.0, 0.02
+#: steps taken back in a row before training gives up, and what may then help
+MOST_UNDONE = 12
+ADVICE = "try a smaller train.rate or a larger train.damping"
+
+
+def objection(energies: Tensor, weights: Tensor, state: TrainState, unit: float) -> str:
+    """Why the network these energies were measured with is not kept, "" if it is; a snapshot is taken of the best so far.
+
+    Judged by mean + spread of firmly clipped energies, the spread a median absolute deviation: single walkers caught in a
+    tail do not count, a network that goes wrong everywhere does.
+    """
+    lost = int((~energies.isfinite()).sum())
+    if lost > 0.1 * len(energies):
+        return f"{lost} of {len(energies)} energies are not finite"
+    if not isinstance(state.net, LogPsi):
+        # free-running walkers are not ψ² distributed while the drift changes: their energies may rise before they fall
+        state.snapshot = snapshot(state)
+        return ""
+    seen = clipped(energies, CLIP, wild=JUDGED_WILD, weights=weights)
+    away = (seen - weighted_median(seen, weights)).abs()
+    spread = 1.4826 * float(weighted_median(away, weights))
+    merit = weighted_moments(seen, weights)[0] + spread
+    # the last bits may differ where ranks compute on different processors; what follows from them may not
+    merit, spread = ranks.share((merit, spread))
+    best, best_spread = state.best
+    if state.undone:
+        # This is the snapshot itself, seen by walkers that moved on: what they say of it is now the measure.
+        state.best = (merit, spread)
+        return ""
+    # Far below is as bad as far above: walkers that no longer belong to ψ² are not bound by the variational principle.
+    if abs(merit - best) > JUMP * max(best_spread, SMALLEST / unit):
+        return f"the energy went from {best:.6g} to {merit:.6g}, spread included"
+    if merit < best or best_spread == math.inf:
+        state.best, state.snapshot = (merit, spread), snapshot(state)
+    return ""
+
+
+def weighted_moments(values: Tensor, weights: Tensor) -> tuple[float, float, float]:
+    """Mean of values (B,) over ψ², its standard error and the standard deviation, for walkers with `weights` (B,)."""
+    share = weights / weights.sum()
+    mean = (share * values).sum()
+    away = (values - mean).square()
+    return float(mean), float((share.square() * away).sum().sqrt()), float((share * away).sum().sqrt())
+
+
+def take_back(state: TrainState, trouble: str) -> None:
+    """Return to the snapshot with half the rate and no momentum; the walkers go on with fresh noise from there."""
+    state.undone += 1
+    if state.undone > MOST_UNDONE:
+        # a network that was never any good did not get so by training
+        never = state.best[1] == math.inf and isinstance(state.net, LogPsi)
+        advice = "a potential that is finite where the walkers are is needed" if never else ADVICE
+        raise NumericalError(
+            f"training failed at iteration {state.iteration}: {MOST_UNDONE} steps in a row were taken back, "
+            f"at last because {trouble}; {advice}"
+        )
+    log.warning(
+        "iteration %d is taken back: %s; going on with half the rate and twice the damping", state.iteration, trouble
+    )
+    assert state.snapshot is not None
+    state.net.load_state_dict(state.snapshot["net"])
+    state.walkers.x, state.walkers.step = state.snapshot["x"].clone(), state.snapshot["step"]
+    state.caution *= 0.5
+    state.scouts = None
+    if state.spring:
+        state.spring.last.zero_()
+    if state.adam:
+        state.adam.state.clear()
