@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 Field = Callable[[Tensor], Tensor]
 
@@ -55,7 +56,8 @@ def brownian_frames(
         q, r = torch.linalg.qr(torch.randn(d, d, **options))
         q = q * r.diagonal().sign()
         u = torch.randn(walkers, d, **{**options, "dtype": torch.float32}).double()
-        u = u / u.norm(dim=1, keepdim=True)
+        # about one normal of single precision in 2^24 is exactly 0, which in one dimension has no direction: no reflection then
+        u = normalize(u, dim=1)
         signs = 2.0 * torch.randint(2, (d, walkers, 1), generator=generator, device=generator.device) - 1
         frames.append(signs * (q[:, None, :] - 2 * (q @ u.T)[..., None] * u))
     if total % d:

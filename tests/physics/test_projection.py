@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,8 +23,19 @@ from fkflow.statistics import Estimate, z_score
 from fkflow.system import System
 from fkflow.systems.solvers import radial_ground_state
 
+#: seconds that pass at each look at the clock; a turn of a projection looks at it twice, a sweep of a measurement too
+TICKS = {"fkflow.project": 0.12, "fkflow.measure": 0.02}
+
 QUARTIC = find("quartic")(a=1.0, b=1.0)
 TWO = find("bosons")(particles=2, g=15.0, s=0.5)
+
+
+@pytest.fixture(autouse=True)
+def work_for_time(monkeypatch) -> None:
+    """Budgets of seconds become amounts of work: a busy machine neither shortens a projection nor changes its numbers."""
+    for module, tick in TICKS.items():
+        clock = SimpleNamespace(perf_counter=itertools.count(step=tick).__next__)
+        monkeypatch.setattr(f"{module}.time", clock)
 
 
 def projected(
@@ -70,7 +83,9 @@ def chi_square(values: np.ndarray, errors: np.ndarray, exact: np.ndarray) -> flo
 def test_a_gaussian_drift_gives_the_exact_energy_of_the_quartic_well(weights: str, gaussian) -> None:
     """Both kinds of weights agree with a spectral solution; the variational energy, the twin, is far above."""
     steps = {"local_energy": (0.04, 0.01), "girsanov": (0.1, 0.05)}[weights]
-    found, variational, _ = projected(gaussian(1.6), QUARTIC, weights=weights, time_steps=steps, target_error=2e-3)
+    found, variational, _ = projected(
+        gaussian(1.6), QUARTIC, weights=weights, time_steps=steps, target_error=2e-3, seconds=60.0
+    )
     exact = radial_ground_state(lambda x: 0.5 * x**2 + x**4, 1).energy
     assert found.weights == weights
     assert abs(z_of(found.total, exact)) < 4
@@ -89,9 +104,9 @@ def test_pure_density_of_the_quartic_well(gaussian) -> None:
 
 
 def test_pure_density_of_the_double_well(gaussian) -> None:
-    """One broad Gaussian becomes two peaks."""
+    """One broad Gaussian becomes two peaks: the broader the more walkers carry the weights, 5 % here."""
     system = find("double_well")()
-    found, _, densities = projected(gaussian(0.5), system, time_steps=(0.05,), time=20.0, target_error=1e-3)
+    found, _, densities = projected(gaussian(0.4), system, time_steps=(0.05,), time=20.0, target_error=1e-3)
     seen = densities["density/x"]
     exact = line_density(lambda x: system.potential(torch.from_numpy(x)[:, None, None]).numpy(), seen.axes[0].edges)
     assert 0.2 < chi_square(seen.projected, seen.projected_errors, exact) < 2.5
@@ -104,7 +119,7 @@ def test_pure_density_of_the_double_well(gaussian) -> None:
 def test_two_bosons_from_the_trap_alone(gaussian) -> None:
     """The drift of the trap knows nothing of the repulsion, and the projected energy is right all the same."""
     found, variational, _ = projected(
-        gaussian(1.0), TWO, walkers=4096, target_error=1e-3, time_steps=(0.02, 0.005), measured=2e-2, seconds=20.0
+        gaussian(1.0), TWO, walkers=4096, target_error=1e-3, time_steps=(0.02, 0.005), measured=2e-2, seconds=8.0
     )
     assert abs(z_of(found.total, 2.715321216)) < 4 and found.total.error < 0.12
     assert bool(found.resampled.all()) and found.effective_walkers.min() > 0.02
@@ -114,7 +129,7 @@ def test_two_bosons_from_the_trap_alone(gaussian) -> None:
 def test_pair_distribution_of_two_bosons(correlated) -> None:
     """A crude correlation hole becomes the one of the radial equation."""
     _, _, densities = projected(
-        correlated(0.9), TWO, walkers=4096, time_steps=(0.01,), time=8.0, target_error=1e-3, seconds=20.0
+        correlated(0.9), TWO, walkers=4096, time_steps=(0.01,), time=8.0, target_error=1e-3, seconds=11.0
     )
     pair = densities["pair/r"]
     exact = pair_distribution(pair.axes[0].edges)
@@ -163,7 +178,9 @@ def test_girsanov_weights_have_the_energy_of_the_trotter_product(gaussian) -> No
     dt = 0.25
     system = find("harmonic")(particles=1, dimensions=1)
     natural = explore(system).length ** 2
-    found, _, _ = projected(gaussian(1.0), system, weights="girsanov", time_steps=(dt / natural,), target_error=4e-4)
+    found, _, _ = projected(
+        gaussian(1.0), system, weights="girsanov", time_steps=(dt / natural,), target_error=4e-4, seconds=80.0
+    )
     trotter = math.acosh(1 + dt**2 / 2) / (2 * dt)
     assert found.time_steps == pytest.approx([dt]) and found.estimate.error < 2e-3
     assert abs(z_of(found.estimate, trotter)) < 4
