@@ -46,6 +46,8 @@ SAMPLES, FEWEST_WALKERS, MOST_WALKERS = 20, 512, 4096
 #: energies that are taken at least then: with fewer, the rare places where a network is poor are often not seen, and the
 #: error bar is too small (5 000 gave 2 bosons a rms z of 1.55, 20 000 one of 0.99)
 SEEN = 20480
+#: moves before measuring begins, at most, asking so often whether log ψ is still correlated so much with what it was
+MOST_TO_FORGET, AT_ONCE_TO_FORGET, FORGOTTEN = 50, 5, 0.1
 #: mean absolute deviations beyond which an energy does not count for it
 OUTLIERS = 10.0
 #: sweeps that are kept apart: beyond twice as many, neighbours are added, so that memory does not grow with time
@@ -112,7 +114,7 @@ class Measuring:
             # that more of them only take longer to part from one another.
             wanted = max(wanted, min(SEEN // FEWEST_SWEEPS, IN_CACHE // (2 * net.width) // 512 * 512))
             self.fewest = max(FEWEST_SWEEPS, -(-SEEN // wanted))
-        pick = torch.randint(len(x), (-(-wanted // ranks.world()),), generator=generator, device=x.device)
+        pick = some_of(len(x), -(-wanted // ranks.world()), generator)
         power = broad_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
         return Walkers(x[pick].clone(), 0.1 * self.landscape.length**2, power)
 
@@ -262,6 +264,13 @@ class Measuring:
         )
 
 
+def some_of(total: int, count: int, generator: torch.Generator) -> Tensor:
+    """Indices (count,) of walkers drawn from `total`: none comes again before all others were drawn as often."""
+    rounds = -(-count // total)
+    device = generator.device
+    return torch.cat([torch.randperm(total, generator=generator, device=device) for _ in range(rounds)])[:count]
+
+
 def walkers_for(
     config: MeasureConfig | ProjectConfig, spread: Callable[[], float], fewest: int = FEWEST_WALKERS
 ) -> int:
@@ -305,13 +314,23 @@ class _Langevin:
         self.warnings: list[str] = []
 
     def equilibrate(self) -> None:
-        """Copies of training walkers part from one another; the step size settles, then stays."""
+        """The step size settles, then stays; walkers move until they have forgotten where that left them.
+
+        Judged by log ψ, which ends as what it was only while walkers remember. At most so long as slow systems take anyway:
+        what they forget later shows as a drift of the energy.
+        """
+        walkers = self.walkers
         for _ in range(10):
-            metropolis(self.net, self.walkers, self.generator, 3, frozen=True)
-        metropolis(self.net, self.walkers, self.generator, 50, adapt=False, frozen=True)
-        assert self.walkers.log_psi is not None
+            metropolis(self.net, walkers, self.generator, 3, frozen=True)
+        assert walkers.log_psi is not None
+        before = walkers.log_psi
+        for _ in range(MOST_TO_FORGET // AT_ONCE_TO_FORGET):
+            metropolis(self.net, walkers, self.generator, AT_ONCE_TO_FORGET, adapt=False, frozen=True)
+            alike = float(torch.corrcoef(torch.stack([before, walkers.log_psi]))[0, 1])
+            if ranks.share(alike < FORGOTTEN):
+                break
         # one scale for the weights of all ranks
-        self.level = ranks.share(float(self.walkers.log_psi.mean()))
+        self.level = ranks.share(float(walkers.log_psi.mean()))
 
     def sweep(self) -> tuple[Tensor, Tensor, float]:
         """Energies (B,) after a few moves, their weights (B,) on one scale for all sweeps, and the acceptance."""

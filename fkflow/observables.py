@@ -30,7 +30,7 @@ ROUNDS, TRIES = 120, 64
 #: part of a typical distance from the origin beyond which the most likely places are apart
 APART = 0.01
 #: trajectories show so many particles at least, over so many natural times of so many steps each
-SHOWN_PARTICLES, LASTING, STEPS_IN_TIME = 8, 1.5, 128
+SHOWN_PARTICLES, LASTING, STEPS_IN_TIME = 8, 1.5, 64
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ from fkflow.system import System
 GROUPS = 32
 #: windows over which weights are taken, as shares of the longest
 WINDOWS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
-#: index of the window for densities of walkers that are not resampled, and for families
-MIDDLE = 3
+#: index of the window for densities of walkers that are not resampled, and for families; and where the target error is loose
+MIDDLE, SHORT_MIDDLE = 3, 2
 #: past positions kept, spread evenly over the longest window
 PLACES = 16
 #: share of effective walkers below which a group is resampled
@@ -81,7 +81,15 @@ def _shares(log_weight: Tensor) -> Tensor:
 class Population:
     """`walkers.x` (B, N, D) with weights, of this rank; walker b belongs to its group b mod own_groups(), which divides B."""
 
-    def __init__(self, mover: Mover, x: Tensor, window: float, energy: float, histograms: Histograms | None) -> None:
+    def __init__(
+        self,
+        mover: Mover,
+        x: Tensor,
+        window: float,
+        energy: float,
+        histograms: Histograms | None,
+        middle: int = MIDDLE,
+    ) -> None:
         self.mover, self.energy_reference, self.histograms = mover, energy, histograms
         self.own_groups = own_groups()
         #: groups and walkers of all ranks
@@ -91,6 +99,8 @@ class Population:
         #: weighings in the longest window
         self.length = max(1, math.ceil(window / self.interval / PLACES)) * PLACES
         self.lags = [round(share * self.length) for share in WINDOWS]
+        #: weighings in the window for densities
+        self.middle = self.lags[middle]
         self.branching = mover.girsanov
         self.effective = 1.0
         options: dict[str, Any] = {"dtype": torch.float64, "device": x.device}
@@ -180,7 +190,7 @@ class Population:
         self._add(before if self.mover.girsanov else self.log_weight, sample)
         self.local = sample
         self.count += 1
-        if self.count % self.lags[MIDDLE] == 0:
+        if self.count % self.middle == 0:
             self._judge()
         if self.branching:
             self._resample()
@@ -230,7 +240,7 @@ class Population:
         """Add where the walkers were in the middle of a window to the densities: φ0² from both sides."""
         every = self.length // PLACES
         # a drift that is far off takes longer to forget, and so do walkers that were resampled
-        window = self.length if self.branching else self.lags[MIDDLE]
+        window = self.length if self.branching else self.middle
         if self.histograms is None or self.count % every or self.count < window:
             return
         middle = self.places[(self.count - window // 2) // every % (PLACES + 1)]

@@ -21,10 +21,10 @@ from fkflow import ranks
 from fkflow.config import ProjectConfig
 from fkflow.extrapolation import Combined, averages, combine, longest_window
 from fkflow.local_energy import path_count, path_local_energy
-from fkflow.measure import MOVES_PER_SWEEP, Measuring, walkers_for
+from fkflow.measure import MOVES_PER_SWEEP, Measuring, some_of, walkers_for
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms
-from fkflow.population import EVEN, LARGEST_CHANGE, PLACES, Mover, Population, own_groups
+from fkflow.population import EVEN, LARGEST_CHANGE, MIDDLE, PLACES, SHORT_MIDDLE, Mover, Population, own_groups
 from fkflow.projected import ACCEPTANCE, projection_of
 from fkflow.results import Histogram, Projection
 from fkflow.sampling import Walkers, langevin_move, metropolis
@@ -46,8 +46,9 @@ CHANGE, LARGEST_INTERVAL = 0.1, 0.1
 OUTLYING = 2e-3
 #: target error in natural energies up to which the time steps are these; at twice that and above they are twice as large
 EASY = 1e-4
-#: ratio of the two time steps that are chosen where the recipe names none
-RATIO = 4
+#: ratio of the two time steps that are chosen where the recipe names none; and for a target so loose that one energy of each
+#: walker would reach it: the extrapolation is noisier, but its finer step takes less work
+RATIO, CLOSE = 4.0, 2.0
 #: what a gradient costs in evaluations of log ψ
 GRADIENT = 3
 #: sweeps of the measurement that are done at once
@@ -56,10 +57,11 @@ SWEEPS = 4
 FALL = 0.2
 #: share of the longest window that the walkers go through at least, for the sake of the densities
 LEAST = 0.75
-#: the same for a target so loose that this many energies of each walker would reach it: the first densities
-HURRIED, FEW = 0.5625, 4
-#: moves before weighing begins
-SETTLE = 30
+#: the same for a target so loose that this many energies of each walker would reach it: the first densities, of a shorter
+#: window, whose bias is far below the noise of so few walkers
+HURRIED, FEW = 0.375, 4
+#: moves before weighing begins; moves by which walkers part from those of the measurement
+SETTLE, PART = 30, 30
 
 Report = Callable[[Estimate, float], None]
 
@@ -164,13 +166,13 @@ class Projecting:
         }
 
     def _load(self, state: Mapping[str, Any]) -> None:
+        self.hurried = state["hurried"]
         for (dt, stride), saved in zip(state["movers"], state["populations"], strict=True):
             population = self._population(dt, stride, saved["walkers"]["x"], saved["histograms"] is not None)
             population.load_state_dict(saved)
             self.populations.append(population)
         self.generator.set_state(state["generator"])
         self.work, self.costs, self.turn = list(state["work"]), list(state["costs"]), state["turn"]
-        self.hurried = state["hurried"]
         self.begun, self.measured = time.perf_counter() - state["spent"], state["measured"]
         self.combined()
 
@@ -185,29 +187,27 @@ class Projecting:
         mover = Mover(measuring.net, measuring.system, dt, stride, self.girsanov, self.natural, self.generator)
         x = x.to(measuring.walkers.x.device)
         histograms = Histograms(measuring.system, x, 2, like=measuring.histograms) if pure else None
-        return Population(mover, x, self.config.time * self.natural, measuring.estimate().value, histograms)
+        window, middle = self.config.time * self.natural, SHORT_MIDDLE if self.hurried else MIDDLE
+        return Population(mover, x, window, measuring.estimate().value, histograms, middle)
 
     def _begin(self) -> None:
         """Walkers that parted from the measured ones, time steps that suit them, and what each turn costs."""
         measuring, config, natural, generator = self.measuring, self.config, self.natural, self.generator
         net, system, girsanov = measuring.net, measuring.system, self.girsanov
-        device = measuring.walkers.x.device
         groups = own_groups() * ranks.world()
         spread = measuring.spread()
         noise = LESS_NOISE * spread if self.ease >= 2 else spread
         wanted = walkers_for(config, lambda: noise, FEWEST_PROJECTED)
         size = -(-max(wanted, 2 * groups) // groups) * own_groups()
         x = measuring.samples()
-        pick = torch.randint(len(x), (size,), generator=generator, device=device)
-        walkers = Walkers(x[pick].clone(), 0.1 * natural)
+        walkers = Walkers(x[some_of(len(x), size, generator)].clone(), measuring.walkers.step)
         if isinstance(net, LogPsi):
             # copies of the same walker part from one another
-            for _ in range(5):
-                metropolis(net, walkers, generator, 3, frozen=True)
-            metropolis(net, walkers, generator, 30, adapt=False, frozen=True)
+            metropolis(net, walkers, generator, PART, adapt=False, frozen=True)
         steps = sorted((natural * dt for dt in config.time_steps), reverse=True)
-        near = spread <= config.target_error * math.sqrt(FEW * size * ranks.world())
-        self.hurried = ranks.share(self.ease >= 2 and near)
+        #: energies of each walker that would reach the target error
+        needed = (spread / config.target_error) ** 2 / (size * ranks.world())
+        self.hurried = ranks.share(self.ease >= 2 and needed <= FEW)
         interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
         if isinstance(net, LogPsi):
             local = path_local_energy(net, system, measuring.walkers.x, generator, natural, measuring.walkers.known)
@@ -217,9 +217,10 @@ class Projecting:
             # a loose target bears more of a bias that is extrapolated away and stated
             ease = self.ease
             if girsanov:
-                largest, ratio = ease * 0.02 * natural, 2.0
+                largest, ratio = ease * 0.02 * natural, CLOSE
             else:
-                largest, ratio = ease * _largest_step(net, walkers, generator, natural), RATIO
+                largest = ease * _largest_step(net, walkers, generator, natural)
+                ratio = CLOSE if self.hurried and needed <= 1 else RATIO
             steps = [min(largest, interval)]
             steps.append(steps[0] / ratio)
         # judged by rank 0's walkers
@@ -309,9 +310,13 @@ class Projecting:
 
 
 def _largest_step(net: LogPsi | PairDrift, walkers: Walkers, generator: torch.Generator, natural: float) -> float:
-    """The time step at which ACCEPTANCE of the moves are accepted, found by moving copies of some walkers."""
+    """The time step at which ACCEPTANCE of the moves are accepted, found by moving copies of some walkers.
+
+    The search begins at the step that the walkers' own step and acceptance suggest.
+    """
     assert isinstance(net, LogPsi)
-    walkers = Walkers(walkers.x[:JUDGES].clone(), 0.02 * natural)
+    guess = walkers.step * ((1 - ACCEPTANCE) / max(1 - walkers.acceptance, 1 - ACCEPTANCE)) ** (2 / 3)
+    walkers = Walkers(walkers.x[:JUDGES].clone(), min(guess, LARGEST_STEP * natural))
     walkers.refresh(net)
     for _ in range(12):
         rejected = 1 - np.mean([float(langevin_move(net, walkers, generator)[0].double().mean()) for _ in range(5)])

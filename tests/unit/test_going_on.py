@@ -83,11 +83,16 @@ def test_a_measurement_goes_on(tmp_path: Path, perturbed, key: str, parameters: 
 
 
 @pytest.mark.parametrize("turns", [1, 9])
-@pytest.mark.parametrize(("key", "parameters", "kind"), SYSTEMS[:2] + SYSTEMS[3:])
-def test_a_projection_goes_on(tmp_path: Path, perturbed, key: str, parameters: dict, kind: str, turns: int) -> None:
+@pytest.mark.parametrize(
+    ("key", "parameters", "kind", "target"),
+    [(*case, 1e-9) for case in SYSTEMS[:2] + SYSTEMS[3:]] + [(*SYSTEMS[0], 10.0)],
+)
+def test_a_projection_goes_on(
+    tmp_path: Path, perturbed, key: str, parameters: dict, kind: str, target: float, turns: int
+) -> None:
     system = find(key)(**parameters)
     config = ProjectConfig(
-        walkers=128, target_error=1e-9, time=1.0, weights="girsanov" if kind != "auto" else "local_energy"
+        walkers=128, target_error=target, time=1.0, weights="girsanov" if kind != "auto" else "local_energy"
     )
     found = measuring(system, kind, perturbed)
     for _ in range(3):
@@ -122,3 +127,22 @@ def test_a_projection_that_is_done_is_not_gone_on_with(perturbed) -> None:
     calls: list[object] = []
     projection, _ = again.run(lambda *seen: calls.append(seen))
     assert not calls and projection is not None and again.turn == whole.turn
+
+
+@pytest.mark.parametrize(("target", "ratio", "share"), [(10.0, 2, 0.375), (1e-4, 4, 0.75)])
+def test_a_loose_target_takes_less_work(perturbed, target: float, ratio: float, share: float) -> None:
+    """Time steps closer to each other, and densities of a shorter window, all of it seen by the time they are read."""
+    found = measuring(find("double_well")(), "auto", perturbed)
+    for _ in range(3):
+        found.sweep()
+    run = Projecting(found, ProjectConfig(walkers=128, target_error=target, time=4.0), 5)
+    coarse, fine = run.populations
+    assert coarse.mover.dt / fine.mover.dt == pytest.approx(ratio)
+    assert run.hurried == (target == 10.0)
+    while not run.filled():
+        assert fine.count < share * fine.length
+        which = min(range(2), key=lambda i: run.populations[i].count / run.populations[i].length)
+        for _ in range(run.populations[which].length // 16):
+            run.populations[which].step()
+    assert fine.count == share * fine.length >= 1.5 * fine.middle
+    assert fine.histograms is not None and bool(fine.histograms.seen.sum() > 0)

@@ -10,9 +10,10 @@ import torch
 from fkflow.config import MeasureConfig
 from fkflow.landscape import Landscape, explore
 from fkflow.masses import solved
-from fkflow.measure import Measuring
+from fkflow.measure import Measuring, some_of
 from fkflow.networks import build
 from fkflow.registry import find
+from fkflow.sampling import metropolis
 from fkflow.system import System
 
 
@@ -39,3 +40,34 @@ def test_a_cluster_that_parted_is_seen(shift: float, parted: bool) -> None:
     bosons = find("bosons")(particles=2)
     trapped = explore(bosons)
     assert trapped.free is None and not measured(bosons, trapped).result().warnings
+
+
+@pytest.mark.parametrize(("total", "count"), [(50, 7), (50, 50), (20, 50)])
+def test_walkers_are_drawn_without_repetition_as_long_as_there_are_others(total: int, count: int) -> None:
+    """The twin draws each by itself, as an earlier version did: some come again while a third of the others never come."""
+    drawn = some_of(total, count, torch.Generator().manual_seed(1))
+    times = torch.bincount(drawn, minlength=total)
+    assert len(drawn) == count and times.max() - times.min() <= 1 and times.max() == -(-count // total)
+    assert not torch.equal(drawn, some_of(total, count, torch.Generator().manual_seed(2)))
+    if count >= total:
+        alone = torch.randint(total, (count,), generator=torch.Generator().manual_seed(1))
+        assert torch.bincount(alone, minlength=total).min() == 0
+
+
+@pytest.mark.parametrize(("slow", "moves"), [(False, (35, 55)), (True, (80, 80))])
+def test_walkers_move_until_they_have_forgotten(monkeypatch, slow: bool, moves: tuple[int, int]) -> None:
+    """30 moves set the step; then log psi is compared with what it was. Walkers that crawl take as many as are allowed."""
+    made = []
+
+    def counted(psi, walkers, generator, count, *, adapt=True, **options):
+        made.append(count)
+        if slow:
+            walkers.step = 1e-5
+        metropolis(psi, walkers, generator, count, adapt=adapt and not slow, **options)
+
+    monkeypatch.setattr("fkflow.measure.metropolis", counted)
+    system = find("bosons")(particles=2)
+    net = build(system, explore(system), "auto", 6, 1, 0)
+    x = explore(system).start(512, torch.Generator().manual_seed(0))
+    Measuring(net, system, explore(system), MeasureConfig(walkers=512, target_error=1e9), x, 1, dt=0.01)
+    assert moves[0] <= sum(made) <= moves[1]
