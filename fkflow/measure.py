@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import jacfwd, vmap
 
 from fkflow import ranks
 from fkflow.config import MeasureConfig, ProjectConfig
@@ -26,15 +25,12 @@ from fkflow.masses import outward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms, drift_fields, trajectories
 from fkflow.parallel import IN_CACHE
-from fkflow.paths import brownian_frames, girsanov_action
 from fkflow.results import Energy, Histogram, Measurement, Projection
-from fkflow.sampling import Walkers, broad_power, metropolis
+from fkflow.samplers import Free, Langevin
+from fkflow.sampling import Walkers, broad_power, some_of
 from fkflow.statistics import Estimate, autocorrelation_time, chains_estimate, halves_shift, split_rhat
 from fkflow.system import System
 
-#: Metropolis moves between two sweeps that are measured: with 5 energies are hardly more independent (4 bosons: an
-#: autocorrelation time of 1.0 sweeps instead of 1.1), but for the same work fewer
-MOVES_PER_SWEEP = 3
 #: sweeps before the error bar may end the measurement
 FEWEST_SWEEPS = 10
 #: sweeps that are done even where each takes longer than the time budget
@@ -46,8 +42,6 @@ SAMPLES, FEWEST_WALKERS, MOST_WALKERS = 20, 512, 4096
 #: energies that are taken at least then: with fewer, the rare places where a network is poor are often not seen, and the
 #: error bar is too small (5 000 gave 2 bosons a rms z of 1.55, 20 000 one of 0.99)
 SEEN = 20480
-#: moves before measuring begins, at most, asking so often whether log ψ is still correlated so much with what it was
-MOST_TO_FORGET, AT_ONCE_TO_FORGET, FORGOTTEN = 50, 5, 0.1
 #: mean absolute deviations beyond which an energy does not count for it
 OUTLIERS = 10.0
 #: sweeps that are kept apart: beyond twice as many, neighbours are added, so that memory does not grow with time
@@ -89,11 +83,11 @@ class Measuring:
         self.generator = generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
         self.fewest = FEWEST_SWEEPS
         self.walkers = self._copies(x) if saved is None else Walkers.restored(saved["walkers"], x.device)
-        self.sampler: _Langevin | _Free
+        self.sampler: Langevin | Free
         if isinstance(net, LogPsi):
-            self.sampler = _Langevin(net, system, self.walkers, generator, landscape.length**2)
+            self.sampler = Langevin(net, system, self.walkers, generator, landscape.length**2)
         else:
-            self.sampler = _Free(net, system, self.walkers, generator, dt)
+            self.sampler = Free(net, system, self.walkers, generator, dt)
         if saved is None:
             self.sampler.equilibrate()
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
@@ -264,13 +258,6 @@ class Measuring:
         )
 
 
-def some_of(total: int, count: int, generator: torch.Generator) -> Tensor:
-    """Indices (count,) of walkers drawn from `total`: none comes again before all others were drawn as often."""
-    rounds = -(-count // total)
-    device = generator.device
-    return torch.cat([torch.randperm(total, generator=generator, device=device) for _ in range(rounds)])[:count]
-
-
 def walkers_for(
     config: MeasureConfig | ProjectConfig, spread: Callable[[], float], fewest: int = FEWEST_WALKERS
 ) -> int:
@@ -300,89 +287,3 @@ def _seen_spread(
 def _at_once() -> int:
     """Sweeps after which it is asked whether they are enough."""
     return 1 if ranks.world() == 1 else SWEEPS_APART
-
-
-class _Langevin:
-    """Local energies on Metropolis-adjusted samples: an upper bound without time-step error."""
-
-    def __init__(
-        self, net: LogPsi, system: System, walkers: Walkers, generator: torch.Generator, natural_time: float
-    ) -> None:
-        self.net, self.system, self.walkers, self.generator = net, system, walkers, generator
-        self.natural_time = natural_time
-        self.level = 0.0
-        self.warnings: list[str] = []
-
-    def equilibrate(self) -> None:
-        """The step size settles, then stays; walkers move until they have forgotten where that left them.
-
-        Judged by log ψ, which ends as what it was only while walkers remember. At most so long as slow systems take anyway:
-        what they forget later shows as a drift of the energy.
-        """
-        walkers = self.walkers
-        for _ in range(10):
-            metropolis(self.net, walkers, self.generator, 3, frozen=True)
-        assert walkers.log_psi is not None
-        before = walkers.log_psi
-        for _ in range(MOST_TO_FORGET // AT_ONCE_TO_FORGET):
-            metropolis(self.net, walkers, self.generator, AT_ONCE_TO_FORGET, adapt=False, frozen=True)
-            alike = float(torch.corrcoef(torch.stack([before, walkers.log_psi]))[0, 1])
-            if ranks.share(alike < FORGOTTEN):
-                break
-        # one scale for the weights of all ranks
-        self.level = ranks.share(float(walkers.log_psi.mean()))
-
-    def sweep(self) -> tuple[Tensor, Tensor, float]:
-        """Energies (B,) after a few moves, their weights (B,) on one scale for all sweeps, and the acceptance."""
-        walkers = self.walkers
-        metropolis(self.net, walkers, self.generator, MOVES_PER_SWEEP, adapt=False, frozen=True)
-        assert walkers.log_psi is not None
-        weights = (2 * (1 - walkers.power) * (walkers.log_psi - self.level)).exp()
-        energies = path_local_energy(self.net, self.system, walkers.x, self.generator, self.natural_time, walkers.known)
-        return energies, weights, walkers.acceptance
-
-    def curl(self) -> float | None:
-        """A gradient has none."""
-        return None
-
-
-class _Free:
-    """Free-running paths of a vector drift: E[A]/T ≥ E0 holds for its own stationary density, as dt → 0."""
-
-    STEPS = 20
-
-    def __init__(self, net: PairDrift, system: System, walkers: Walkers, generator: torch.Generator, dt: float) -> None:
-        self.net, self.system, self.walkers, self.generator, self.dt = net, system, walkers, generator, dt
-        #: all weights are even
-        self.level = 0.0
-        self.warnings = [
-            f"a vector drift has no log psi: its energy is a path average with time step {dt:g}, whose error "
-            "is not in the error bar"
-        ]
-
-    def equilibrate(self) -> None:
-        """Run the diffusion for a few relaxation times of a unit oscillator."""
-        for _ in range(20):
-            self.sweep()
-
-    def sweep(self) -> tuple[Tensor, Tensor, float]:
-        """A/T (B,) of the next piece of every walker's path, even weights; nothing is ever rejected."""
-        x = self.walkers.x
-        noise = brownian_frames(len(x), 1, self.STEPS, tuple(x.shape[1:]), self.generator, orthogonal=False)[:, 0]
-        ends = [x]
-
-        def height(y: Tensor) -> Tensor:
-            ends[:] = [y]
-            return self.system.potential(y)
-
-        with torch.no_grad():
-            action = girsanov_action(None, self.net.drift, height, x, self.dt, noise)
-        self.walkers.x = ends[0]
-        return action / (self.STEPS * self.dt), torch.ones_like(action), 1.0
-
-    def curl(self) -> float | None:
-        """Mean of |J − Jᵀ|/(2|J|) over walkers, J = ∂v/∂x the Jacobian (Frobenius norms): 0 for a gradient."""
-        x = self.walkers.x[:256]
-        shape, d = x.shape[1:], x[0].numel()
-        jacobian = vmap(jacfwd(lambda y: self.net(y.view(1, *shape)).reshape(-1)))(x.reshape(len(x), d)).detach()
-        return float(((jacobian - jacobian.mT).norm(dim=(1, 2)) / (2 * jacobian.norm(dim=(1, 2)))).mean())

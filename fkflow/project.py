@@ -21,13 +21,14 @@ from fkflow import ranks
 from fkflow.config import ProjectConfig
 from fkflow.extrapolation import Combined, averages, combine, longest_window
 from fkflow.local_energy import path_count, path_local_energy
-from fkflow.measure import MOVES_PER_SWEEP, Measuring, some_of, walkers_for
+from fkflow.measure import Measuring, walkers_for
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms
 from fkflow.population import EVEN, LARGEST_CHANGE, MIDDLE, PLACES, SHORT_MIDDLE, Mover, Population, own_groups
 from fkflow.projected import ACCEPTANCE, projection_of
 from fkflow.results import Histogram, Projection
-from fkflow.sampling import Walkers, langevin_move, metropolis
+from fkflow.samplers import MOVES_PER_SWEEP
+from fkflow.sampling import Walkers, langevin_move, metropolis, some_of
 from fkflow.statistics import Estimate
 
 #: bound of the largest time step, in natural times, when the recipe names none

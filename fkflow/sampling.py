@@ -147,3 +147,10 @@ def metropolis(
     walkers.acceptance = float(accepted) / max(moves, 1)
     if adapt and moves:
         walkers.step *= min(max(2.0 ** (2 * (walkers.acceptance - TARGET_ACCEPTANCE)), 0.5), 2.0)
+
+
+def some_of(total: int, count: int, generator: torch.Generator) -> Tensor:
+    """Indices (count,) of walkers drawn from `total`: none comes again before all others were drawn as often."""
+    rounds = -(-count // total)
+    device = generator.device
+    return torch.cat([torch.randperm(total, generator=generator, device=device) for _ in range(rounds)])[:count]

@@ -314,7 +314,8 @@ def test_a_projected_run_in_the_file(projected: Path, summary: dict[str, Any]) -
         assert group.attrs["time_step_error"] == summary["projected"]["time_step_error"]
         assert group.attrs["weights"] == "local_energy" and group.attrs["seconds"] == summary["seconds"]["project"]
         steps = group["time_step"][()]
-        assert len(steps) == 2 and steps[0] == pytest.approx(4 * steps[1])
+        # one energy of each walker would reach the target: the steps are close to each other
+        assert len(steps) == 2 and steps[0] == pytest.approx(2 * steps[1])
         for name in ("energy", "energy_error", "acceptance", "effective_walkers", "population_bias", "resampled"):
             assert group[name].shape == (2,) and group[name].dims[0][0] == group["time_step"]
         assert (group["acceptance"][()] > 0.9).all() and (group["effective_walkers"][()] > 0.1).all()

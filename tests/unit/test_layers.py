@@ -67,6 +67,7 @@ LAYERS = (
         "train_state",
         "schedule",
         "judging",
+        "samplers",
         "training",
         "measure",
         "restore",

@@ -10,10 +10,10 @@ import torch
 from fkflow.config import MeasureConfig
 from fkflow.landscape import Landscape, explore
 from fkflow.masses import solved
-from fkflow.measure import Measuring, some_of
+from fkflow.measure import Measuring
 from fkflow.networks import build
 from fkflow.registry import find
-from fkflow.sampling import metropolis
+from fkflow.sampling import metropolis, some_of
 from fkflow.system import System
 
 
@@ -65,7 +65,7 @@ def test_walkers_move_until_they_have_forgotten(monkeypatch, slow: bool, moves: 
             walkers.step = 1e-5
         metropolis(psi, walkers, generator, count, adapt=adapt and not slow, **options)
 
-    monkeypatch.setattr("fkflow.measure.metropolis", counted)
+    monkeypatch.setattr("fkflow.samplers.metropolis", counted)
     system = find("bosons")(particles=2)
     net = build(system, explore(system), "auto", 6, 1, 0)
     x = explore(system).start(512, torch.Generator().manual_seed(0))
