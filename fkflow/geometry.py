@@ -1,4 +1,4 @@
-"""Squares of lengths and distances, with configurations last: PyTorch sums short last axes ten times slower than long ones."""
+"""Particles and their pairs, with configurations last: PyTorch sums short last axes ten times slower than long ones."""
 
 from __future__ import annotations
 
@@ -19,6 +19,43 @@ def pairs(particles: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return first, second
 
 
+#: particles up to which one product with a matrix of zeros and ones takes less time than to pick and to add up pair by pair
+FEW = 8
+
+
+@lru_cache(maxsize=32)
+def _incidence(particles: int, device: torch.device, dtype: torch.dtype, sign: int) -> Tensor:
+    """(1, pairs, N): 1 where a particle is the first of a pair, `sign` where it is the second; kept on the device."""
+    first, second = pairs(particles, device)
+    matrix = first.new_zeros((1, len(first), particles), dtype=dtype)
+    matrix[0].scatter_(1, first[:, None], 1.0).scatter_(1, second[:, None], float(sign))
+    return matrix
+
+
+def add_to_pairs(of_pairs: Tensor, y: Tensor, weight: float = 1.0) -> Tensor:
+    """`of_pairs` (C, pairs, B), in place, with weight · (y_i + y_j) added for y (C, N, B)."""
+    n = y.shape[1]
+    if n <= FEW:
+        matrix = _incidence(n, y.device, y.dtype, 1)
+        return of_pairs.baddbmm_(matrix.expand(len(y), -1, -1), y, alpha=weight)
+    for ends in pairs(n, y.device):
+        of_pairs.add_(y.index_select(1, ends), alpha=weight)
+    return of_pairs
+
+
+def add_to_particles(y: Tensor, of_pairs: Tensor, weight: float = 1.0, *, sign: int = 1, keep: bool = True) -> Tensor:
+    """y (C, N, B), in place, with weight · `of_pairs` (C, pairs, B) added to the first particle of each pair and, times
+    `sign`, to the second; without `keep` in the place of what y was."""
+    n = y.shape[1]
+    if n <= FEW:
+        matrix = _incidence(n, y.device, y.dtype, sign).mT.expand(len(y), -1, -1)
+        return y.baddbmm_(matrix, of_pairs, beta=float(keep), alpha=weight)
+    if not keep:
+        y.zero_()
+    first, second = pairs(n, y.device)
+    return y.index_add_(1, first, of_pairs, alpha=weight).index_add_(1, second, of_pairs, alpha=sign * weight)
+
+
 def inside(x: Tensor) -> Tensor:
     """Configurations x (…, N, D) as networks and potentials work on them, (D, N, …)."""
     return x.movedim((-1, -2), (0, 1)).contiguous()
@@ -34,9 +71,9 @@ def outside(y: Tensor) -> Tensor:
     return y.movedim((0, 1), (-1, -2)).contiguous()
 
 
-def pulled(slope: Tensor, of_pairs: Tensor, first: Tensor, second: Tensor) -> Tensor:
+def pulled(slope: Tensor, of_pairs: Tensor) -> Tensor:
     """`slope` (D, N, B), in place, with what a gradient `of_pairs` (D, pairs, B) of their differences `apart` adds to it."""
-    return slope.index_add_(1, first, of_pairs).index_add_(1, second, of_pairs, alpha=-1)
+    return add_to_particles(slope, of_pairs, sign=-1)
 
 
 def pair_squares(x: Tensor) -> Tensor:

@@ -55,37 +55,38 @@ class PairFactor(nn.Module):
         y = inside(x)
         between = apart(y, self.first, self.second)
         value, slope = self.total_and_slope(between.square().sum(0))
-        return value, outside(pulled(torch.zeros_like(y), 2 * slope * between, self.first, self.second))
+        return value, outside(pulled(torch.zeros_like(y), 2 * slope * between))
 
     def total(self, square: Tensor) -> Tensor:
         """The same from the squared distances (pairs, B)."""
-        z, beyond, c = self._pieces_at(square)
+        z, place, c = self._pieces_at(square.clamp_min(SMALLEST))
         value = c[5]
         for power in range(4, -1, -1):
             value = torch.addcmul(c[power], value, z)
-        return (value + beyond.clamp(max=0) * self.pieces[0, 1]).sum(0)
+        return torch.addcmul(value, place.clamp(max=0), self.pieces[0, 1]).sum(0)
 
     def total_and_slope(self, square: Tensor) -> tuple[Tensor, Tensor]:
         """The same with its derivative (pairs, B) by the squared distances, without a graph."""
         with torch.no_grad():
-            z, beyond, c = self._pieces_at(square)
+            square = square.clamp_min(SMALLEST)
+            z, place, c = self._pieces_at(square)
             value, slope = torch.addcmul(c[4], c[5], z), c[5]
             for power in range(3, -1, -1):
                 slope = torch.addcmul(value, slope, z)
                 value = torch.addcmul(c[power], value, z)
-            # below the table the slope of its beginning, above it none
-            slope = torch.where(beyond == 0, slope, torch.where(beyond < 0, self.pieces[0, 1], 0.0))
-            value = value.addcmul_(beyond.clamp_(max=0), self.pieces[0, 1])
-            return value.sum(0), slope * (0.5 / self.step) / square.clamp_min(SMALLEST)
+            # below the table z is 0, which leaves the slope of its beginning; above it there is none
+            slope.masked_fill_(place > len(self.pieces), 0.0)
+            value.addcmul_(place.clamp_(max=0), self.pieces[0, 1])
+            return value.sum(0), slope.mul_(0.5 / self.step).div_(square)
 
     def _pieces_at(self, square: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Where squared distances (pairs, B) stand within a piece of the table, how far beyond the table, in pieces, and the
-        coefficients of that piece."""
-        place = (0.5 * square.clamp_min(SMALLEST).log() - self.start) / self.step
+        """Where squared distances (pairs, B), none of them 0, stand within a piece of the table, where in the table, in pieces
+        and maybe beyond its ends, and the coefficients of that piece."""
+        place = square.log() * (0.5 / self.step) - self.start / self.step
         within = place.clamp(0, len(self.pieces))
-        piece = within.detach().long().clamp(max=len(self.pieces) - 1)
+        piece = within.detach().long().clamp_(max=len(self.pieces) - 1)
         rows = self.pieces.index_select(0, piece.flatten()).view(*piece.shape, self.pieces.shape[1])
-        return within - piece, place - within, rows.unbind(-1)
+        return within - piece, place, rows.unbind(-1)
 
 
 def meets(system: System) -> bool:

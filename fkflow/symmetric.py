@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from fkflow.geometry import apart, inside, outside, pulled
+from fkflow.geometry import add_to_pairs, add_to_particles, apart, inside, outside, pulled
 from fkflow.landscape import Landscape
 from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, affine, mlp, silu_slope, spread_out, tails, tails_slope
 from fkflow.pair_factor import PairFactor
@@ -44,6 +44,8 @@ class SymmetricNet(LogPsi):
     centre: Tensor
     exponents: Tensor
     own_exponents: Tensor
+    pair_rates: Tensor
+    own_rates: Tensor
     heights: Tensor
 
     def __init__(
@@ -69,6 +71,10 @@ class SymmetricNet(LogPsi):
         widths = torch.tensor(self.WIDTHS)
         self.register_buffer("exponents", -1.0 / widths**2)
         self.register_buffer("own_exponents", -1.0 / torch.tensor(self.OWN_WIDTHS) ** 2)
+        # what turns functions of z² into their derivatives, but for a reciprocal of √(1 + z²); no part of a stored network
+        half = torch.tensor([0.5])
+        self.register_buffer("pair_rates", torch.cat([self.exponents, half]), persistent=False)
+        self.register_buffer("own_rates", torch.cat([half, self.own_exponents]), persistent=False)
         # Bounded second derivatives: a narrow Gaussian must be learned, it is not there by chance at the start.
         self.register_buffer("heights", widths.clamp(max=1.0) ** 2)
         scale = landscape.length**2
@@ -172,7 +178,7 @@ class SymmetricNet(LogPsi):
             y, between, mean = self._places(x)
             square, r2 = y.square().sum(0), between.square().sum(0)
             value, _ = self._learned(y, square, r2)
-            value += self._confined(y, square, mean)
+            self._confine(value, y, square, mean)
             if self.meeting is not None:
                 value += self.meeting.total(self.length**2 * r2)
             return value
@@ -188,20 +194,40 @@ class SymmetricNet(LogPsi):
             y, between, mean = self._places(x)
             square, r2 = y.square().sum(0), between.square().sum(0)
             value, kept = self._learned(y, square, r2)
-            value += self._confined(y, square, mean)
+            self._confine(value, y, square, mean)
             square_slope, r2_slope, y_slope = self._learned_slopes(kept)
-            y_slope += self.gaussian_slope(y, self.own_root)
             if self.log_tails is not None:
                 square_slope += tails_slope(square, self.log_tails.exp())
             if self.meeting is not None:
                 met, met_slope = self.meeting.total_and_slope(self.length**2 * r2)
                 value += met
                 r2_slope.add_(met_slope, alpha=self.length**2)
-            y_slope.addcmul_(square_slope, y, value=2)
-            if self.com_root is not None and mean is not None:
-                y_slope += self.gaussian_slope(mean, self.com_root) - y_slope.mean(1, keepdim=True)
-            pulled(y_slope, between.mul_(2 * r2_slope), self.first, self.second)
-            return value, outside(y_slope / self.length)
+            if self.isotropic:
+                square_slope.sub_(self.own_root.square(), alpha=0.5)
+            # halves of gradients up to the last line: that of a square is twice what was squared
+            slope = y * square_slope
+            if y_slope is not None:
+                slope.add_(y_slope.add_(self.gaussian_slope(y, self.own_root)), alpha=0.5)
+            if mean is not None:
+                slope += 0.5 * self._com_slope(mean) - slope.mean(1, keepdim=True)
+            pulled(slope, between.mul_(r2_slope))
+            return value, outside(slope.mul_(2 / self.length))
+
+    def _confine(self, value: Tensor, y: Tensor, square: Tensor, mean: Tensor | None) -> None:
+        """Add `_confined` to `value` (B,), in place."""
+        if not self.isotropic:
+            value += self._confined(y, square, mean)
+            return
+        value.addcmul_(square.sum(0), self.own_root.square(), value=-0.5)
+        if self.com_root is not None and mean is not None:
+            value.addcmul_(mean.square().sum((0, 1)), self.com_root.square(), value=-0.5 * self.particles)
+        if self.log_tails is not None:
+            value += tails(square, self.log_tails.exp())
+
+    def _com_slope(self, mean: Tensor) -> Tensor:
+        """What the Gaussian of the centre of mass adds to the gradient (D, 1, B) with respect to the place of each particle."""
+        assert self.com_root is not None
+        return self.gaussian_slope(mean, self.com_root)
 
     @property
     def _written_out(self) -> bool:
@@ -213,70 +239,61 @@ class SymmetricNet(LogPsi):
         Layers work on (features, particles or pairs · B): `flat` views of what is (features, particles or pairs, B).
         """
         assert self.pair_in is not None
-        n, first, second, hidden = self.particles, self.first, self.second, self.message.sizes[1]
+        n, hidden = self.particles, self.message.sizes[1]
         own, batch = len(self.OWN_WIDTHS), square.shape[1]
         layer_in, layer_own, last = self.pair_in.layer, self.message.layer, self.pair_readout.layer
 
         # pairs: functions of their distance
-        exponents, heights = self.exponents[:, None, None], self.heights[:, None, None]
+        exponents, heights = self.exponents.view(-1, 1, 1), self.heights.view(-1, 1, 1)
         pair = y.new_empty(len(exponents) + 1, *r2.shape)
         torch.mul(r2, exponents, out=pair[:-1]).exp_().mul_(heights)
         torch.add(r2, 1, out=pair[-1]).sqrt_()
         flat_pair = pair.flatten(1)
-        h_in = torch.addmm(layer_in.bias[:, None], layer_in.weight, flat_pair)
+        h_in = torch.addmm(layer_in.bias.unsqueeze(1), layer_in.weight, flat_pair)
         h = silu(h_in)
         # particles: functions of their place, and what their pairs send
         seen = y.new_empty(layer_own.in_features, *square.shape)
         torch.add(square, 1, out=seen[0]).sqrt_()
-        torch.mul(square, self.own_exponents[:, None, None], out=seen[1 : 1 + own]).exp_()
+        torch.mul(square, self.own_exponents.view(-1, 1, 1), out=seen[1 : 1 + own]).exp_()
         if not self.isotropic:
             seen[1 + own : -hidden] = y
-        sent = h.view(hidden, *r2.shape)
-        received = seen[-hidden:].zero_().index_add_(1, first, sent).index_add_(1, second, sent)
-        received *= n**-0.5
-        particle_in = torch.addmm(layer_own.bias[:, None], layer_own.weight, seen.flatten(1))
+        add_to_particles(seen[-hidden:], h.view(hidden, *r2.shape), n**-0.5, keep=False)
+        particle_in = torch.addmm(layer_own.bias.unsqueeze(1), layer_own.weight, seen.flatten(1))
         particle = silu(particle_in)
         # pairs again: with what their particles found
         of_pair, of_ends, of_distance = self._pair_weights()
         ends = (of_ends @ particle).view(hidden, n, batch)
-        second_in = torch.addmm(self.pair_out.layer.bias[:, None], of_pair, h).addmm_(of_distance, flat_pair)
-        both = second_in.view(hidden, *r2.shape)
-        both += ends.index_select(1, first)
-        both += ends.index_select(1, second)
+        second_in = torch.addmm(self.pair_out.layer.bias.unsqueeze(1), of_pair, h).addmm_(of_distance, flat_pair)
+        both = add_to_pairs(second_in.view(hidden, *r2.shape), ends)
         summed = silu(second_in).view(both.shape).sum(1)
         read, kept = self.readout.kept(particle)
         value = read.view(n, batch).sum(0)
-        value += torch.addmm(last.bias[:, None], last.weight, summed).addmm_(self.jastrow[None], pair.sum(1))[0]
+        value += torch.addmm(last.bias.unsqueeze(1), last.weight, summed).addmm_(self.jastrow[None], pair.sum(1))[0]
         return value, Kept(pair, seen, h_in, particle_in, second_in, read, kept)
 
-    def _learned_slopes(self, kept: Kept) -> tuple[Tensor, Tensor, Tensor]:
-        """Its gradients with respect to `square`, `r2` and y; what was `kept` is used up."""
+    def _learned_slopes(self, kept: Kept) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Its gradients with respect to `square`, `r2` and y, None where y itself is not seen; what was `kept` is used up."""
         pair, seen, h_in, particle_in, second_in, read, of_readout = kept
-        n, first, second, hidden = self.particles, self.first, self.second, self.message.sizes[1]
-        own, flat_pair, flat_seen = len(self.OWN_WIDTHS), pair.flatten(1), seen.flatten(1)
+        n, hidden, own = self.particles, self.message.sizes[1], len(self.OWN_WIDTHS)
         of_pair, of_ends, of_distance = self._pair_weights()
 
         second_in_slope = silu_slope(self.pair_readout.layer.weight.mT.expand(second_in.shape), second_in)
-        to_ends = seen.new_zeros(hidden, *seen.shape[1:])
-        for which in (first, second):
-            to_ends.index_add_(1, which, second_in_slope.view(hidden, *pair.shape[1:]))
+        to_ends = seen.new_empty(hidden, *seen.shape[1:])
+        add_to_particles(to_ends, second_in_slope.view(hidden, *pair.shape[1:]), keep=False)
         particle_slope = self.readout.slope(torch.ones_like(read), of_readout).addmm_(of_ends.mT, to_ends.flatten(1))
         seen_slope = self.message.layer.weight.mT @ silu_slope(particle_slope, particle_in)
-        received_slope = (n**-0.5 * seen_slope[-hidden:]).view(to_ends.shape)
         h_slope = of_pair.mT @ second_in_slope
-        both = h_slope.view(hidden, *pair.shape[1:])
-        both += received_slope.index_select(1, first)
-        both += received_slope.index_select(1, second)
-        pair_slope = torch.addmm(self.jastrow[:, None], of_distance.mT, second_in_slope)
+        add_to_pairs(h_slope.view(hidden, *pair.shape[1:]), seen_slope[-hidden:].view(to_ends.shape), n**-0.5)
+        pair_slope = torch.addmm(self.jastrow.unsqueeze(1), of_distance.mT, second_in_slope)
         assert self.pair_in is not None
         pair_slope.addmm_(self.pair_in.layer.weight.mT, silu_slope(h_slope, h_in))
         # d√(1 + z²)/dz² = ½/√(1 + z²)
-        r2_slope = (self.exponents[None] @ pair_slope[:-1].mul_(flat_pair[:-1]))[0]
-        r2_slope.addcdiv_(pair_slope[-1], flat_pair[-1], value=0.5)
-        square_slope = (self.own_exponents[None] @ seen_slope[1 : 1 + own].mul_(flat_seen[1 : 1 + own]))[0]
-        square_slope.addcdiv_(seen_slope[0], flat_seen[0], value=0.5)
-        places = (self.dimensions, *seen.shape[1:])
-        y_slope = seen.new_zeros(places) if self.isotropic else seen_slope[1 + own : -hidden].view(places)
+        pair[-1].reciprocal_()
+        seen[0].reciprocal_()
+        r2_slope = self.pair_rates @ pair_slope.mul_(pair.view(pair_slope.shape))
+        near = seen_slope[: 1 + own]
+        square_slope = self.own_rates @ near.mul_(seen[: 1 + own].view(near.shape))
+        y_slope = None if self.isotropic else seen_slope[1 + own : -hidden].view(self.dimensions, *seen.shape[1:])
         return square_slope.view(seen.shape[1:]), r2_slope.view(pair.shape[1:]), y_slope
 
     def _pair_weights(self) -> list[Tensor]:

@@ -1,10 +1,12 @@
 """Squared distances and lengths against PyTorch's own; the short cut must not change a potential."""
 
+import math
+
 import pytest
 import torch
 
 from fkflow import make_system
-from fkflow.geometry import pair_squares, squared_lengths
+from fkflow.geometry import FEW, add_to_pairs, add_to_particles, pair_squares, pairs, pulled, squared_lengths
 
 
 @pytest.mark.parametrize("shape", [(5, 4, 2), (3, 1, 3), (2, 3, 6, 1), (2, 2)])
@@ -44,3 +46,27 @@ def test_potential_of_a_molecule_by_hand() -> None:
     expected = 1 / 1.401 + 1 / (x[0, 0] - x[0, 1]).norm()
     expected = expected - sum(1 / (x[0, i] - protons[a]).norm() for i in range(2) for a in range(2))
     assert float(system.potential(x)) == pytest.approx(float(expected), rel=1e-13)
+
+
+@pytest.mark.parametrize("particles", [2, 5, FEW, FEW + 1, 12])
+def test_what_pairs_and_particles_send_one_another(particles: int) -> None:
+    """Products with a matrix, for few particles, and picking pair by pair give what plain loops give."""
+    generator = torch.Generator().manual_seed(particles)
+    first, second = pairs(particles, torch.device("cpu"))
+    y = torch.randn(3, particles, 7, generator=generator, dtype=torch.float64)
+    z = torch.randn(3, len(first), 7, generator=generator, dtype=torch.float64)
+    to_pairs, to_particles, pulls = z.clone(), {True: y.clone(), False: torch.zeros_like(y)}, y.clone()
+    for pair, (i, j) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        to_pairs[:, pair] += 0.3 * (y[:, i] + y[:, j])
+        for sums in to_particles.values():
+            sums[:, i] += 0.7 * z[:, pair]
+            sums[:, j] += 0.7 * z[:, pair]
+        pulls[:, i] += z[:, pair]
+        pulls[:, j] -= z[:, pair]
+    assert torch.allclose(add_to_pairs(z.clone(), y, 0.3), to_pairs, rtol=0, atol=1e-13)
+    for keep, sums in to_particles.items():
+        # what is not kept may be anything
+        start = y.clone() if keep else torch.full_like(y, math.nan)
+        assert torch.allclose(add_to_particles(start, z, 0.7, keep=keep), sums, rtol=0, atol=1e-13)
+    assert torch.allclose(pulled(y.clone(), z), pulls, rtol=0, atol=1e-13)
+    assert not torch.allclose(add_to_particles(y.clone(), z), pulls, rtol=0, atol=1e-3)
