@@ -84,7 +84,7 @@ class PairFactor(nn.Module):
         and maybe beyond its ends, and the coefficients of that piece."""
         place = square.log() * (0.5 / self.step) - self.start / self.step
         within = place.clamp(0, len(self.pieces))
-        piece = within.detach().long().clamp_(max=len(self.pieces) - 1)
+        piece = within.detach().long().clamp(max=len(self.pieces) - 1)
         rows = self.pieces.index_select(0, piece.flatten()).view(*piece.shape, self.pieces.shape[1])
         return within - piece, place, rows.unbind(-1)
 
