@@ -13,7 +13,7 @@ from fkflow.masses import solved
 from fkflow.measure import Measuring
 from fkflow.networks import build
 from fkflow.registry import find
-from fkflow.sampling import metropolis, some_of
+from fkflow.sampling import some_of
 from fkflow.system import System
 
 
@@ -52,22 +52,3 @@ def test_walkers_are_drawn_without_repetition_as_long_as_there_are_others(total:
     if count >= total:
         alone = torch.randint(total, (count,), generator=torch.Generator().manual_seed(1))
         assert torch.bincount(alone, minlength=total).min() == 0
-
-
-@pytest.mark.parametrize(("slow", "moves"), [(False, (35, 55)), (True, (80, 80))])
-def test_walkers_move_until_they_have_forgotten(monkeypatch, slow: bool, moves: tuple[int, int]) -> None:
-    """30 moves set the step; then log psi is compared with what it was. Walkers that crawl take as many as are allowed."""
-    made = []
-
-    def counted(psi, walkers, generator, count, *, adapt=True, **options):
-        made.append(count)
-        if slow:
-            walkers.step = 1e-5
-        metropolis(psi, walkers, generator, count, adapt=adapt and not slow, **options)
-
-    monkeypatch.setattr("fkflow.samplers.metropolis", counted)
-    system = find("bosons")(particles=2)
-    net = build(system, explore(system), "auto", 6, 1, 0)
-    x = explore(system).start(512, torch.Generator().manual_seed(0))
-    Measuring(net, system, explore(system), MeasureConfig(walkers=512, target_error=1e9), x, 1, dt=0.01)
-    assert moves[0] <= sum(made) <= moves[1]
