@@ -208,8 +208,8 @@ class SymmetricNet(LogPsi):
             slope = y * square_slope
             if y_slope is not None:
                 slope.add_(y_slope.add_(self.gaussian_slope(y, self.own_root)), alpha=0.5)
-            if mean is not None:
-                slope += 0.5 * self._com_slope(mean) - slope.mean(1, keepdim=True)
+            if self.com_root is not None and mean is not None:
+                slope += 0.5 * self.gaussian_slope(mean, self.com_root) - slope.mean(1, keepdim=True)
             pulled(slope, between.mul_(r2_slope))
             return value, outside(slope.mul_(2 / self.length))
 
@@ -223,11 +223,6 @@ class SymmetricNet(LogPsi):
             value.addcmul_(mean.square().sum((0, 1)), self.com_root.square(), value=-0.5 * self.particles)
         if self.log_tails is not None:
             value += tails(square, self.log_tails.exp())
-
-    def _com_slope(self, mean: Tensor) -> Tensor:
-        """What the Gaussian of the centre of mass adds to the gradient (D, 1, B) with respect to the place of each particle."""
-        assert self.com_root is not None
-        return self.gaussian_slope(mean, self.com_root)
 
     @property
     def _written_out(self) -> bool:
