@@ -19,8 +19,6 @@ from fkflow.paths import integrate
 from fkflow.results import Axis, DriftField, Histogram, Trajectories
 from fkflow.system import System
 
-#: groups of walkers whose scatter gives the error of each bin
-GROUPS = 16
 #: bins per axis of two-dimensional densities, and points per axis of drift fields: in one dimension and in two
 MAP_BINS, LINE_POINTS, FIELD_POINTS = 60, 200, 60
 #: points of a bin and dimension over which an exact density is averaged
@@ -102,7 +100,7 @@ class Histograms:
     Walkers are given as the solver has them, and counted in the user's coordinates.
 
     `like`, those of an earlier measurement of the same system, gives its bounds instead. Each rank counts its own
-    walkers; densities are those of all, and must be asked for together.
+    walkers, in groups that no other rank shares; densities are those of all, and must be asked for together.
     """
 
     def __init__(self, system: System, x: Tensor, bins: int, like: Histograms | None = None) -> None:
@@ -111,8 +109,9 @@ class Histograms:
         self.edges: list[list[np.ndarray]] = (
             [self._bounds(view, x, bins) for view in self.views] if like is None else like.edges
         )
-        self.counts = [np.zeros((GROUPS, *(len(e) - 1 for e in edges))) for edges in self.edges]
-        self.seen = np.zeros(GROUPS)
+        groups = ranks.own_groups()
+        self.counts = [np.zeros((groups, *(len(e) - 1 for e in edges))) for edges in self.edges]
+        self.seen = np.zeros(groups)
 
     @staticmethod
     def _bounds(view: View, x: Tensor, bins: int) -> list[np.ndarray]:
@@ -129,18 +128,19 @@ class Histograms:
         return edges
 
     def add(self, x: Tensor, weights: Tensor | None = None) -> None:
-        """Count the walkers x (B, N, D), each `weights` (B,) times; walker b always belongs to group b mod GROUPS."""
+        """Count the walkers x (B, N, D), each `weights` (B,) times; walker b always belongs to this rank's b mod groups."""
+        groups = len(self.seen)
         w = np.ones(len(x)) if weights is None else weights.cpu().numpy()
+        group = np.arange(len(x)) % groups
         x = outward(self.system, x)
         for view, edges, counts in zip(self.views, self.edges, self.counts, strict=True):
             points = view.coordinates(x).cpu().numpy()
-            for g in range(GROUPS):
-                part = points[g::GROUPS]
-                # every particle or pair of a walker has its weight
-                shared = None if weights is None else np.repeat(w[g::GROUPS], part.shape[1])
-                counts[g] += np.histogramdd(part.reshape(-1, len(edges)), bins=edges, weights=shared)[0]
-        for g in range(GROUPS):
-            self.seen[g] += w[g::GROUPS].sum()
+            # every particle or pair of a walker has its group and weight; groups are bins of an axis of their own
+            shared = np.broadcast_to(group[:, None, None], (*points.shape[:2], 1))
+            sample = np.concatenate([shared, points], 2).reshape(-1, 1 + len(edges))
+            repeated = None if weights is None else np.repeat(w, points.shape[1])
+            counts += np.histogramdd(sample, bins=[np.arange(groups + 1) - 0.5, *edges], weights=repeated)[0]
+        self.seen += np.bincount(group, w, minlength=groups)
 
     def state_dict(self) -> dict[str, Any]:
         """Bounds and counts of this rank for a checkpoint."""
@@ -159,24 +159,25 @@ class Histograms:
     def densities(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each view the density that integrates to 1 over its measure, and its one-σ errors.
 
-        The errors are those of a ratio of sums over independent groups: the scatter of counts − density · weight.
+        The errors are those of a ratio of sums over independent groups, each left out once (jackknife): a group that
+        carries much of the weight draws the density to itself, and its distance from it is too small by just that share.
         """
         out = []
         n = self.system.particles
-        seen = ranks.total_array(self.seen)
-        used = seen > 0  # fewer walkers than groups leave some empty
-        seen, groups = seen[used], int(used.sum())
+        # few walkers leave some groups empty
+        seen, groups = ranks.total_array(np.array([self.seen.sum(), (self.seen > 0).sum()]))
         for view, edges, own in zip(self.views, self.edges, self.counts, strict=True):
-            counts = ranks.total_array(own)
             volume = np.ones(())
             for e, shells in zip(edges, view.shells, strict=True):
                 volume = np.multiply.outer(volume, _shell_volumes(e, shells))
             per_walker = n * (n - 1) / 2 if view.group == "pair" else n
             # normalised by all that was sampled, not only by what fell inside the bounds
-            scaled = counts[used] / (per_walker * volume)
-            density = scaled.sum(0) / seen.sum()
-            scatter = scaled - density * seen.reshape(-1, *[1] * len(edges))
-            error = np.sqrt((scatter**2).sum(0) * groups / max(1, groups - 1)) / seen.sum()
+            scaled = own / (per_walker * volume * seen)
+            density = ranks.total_array(scaled.sum(0))
+            share = (self.seen / seen).reshape(-1, *[1] * len(edges))
+            # a lone group has no distance from itself
+            without = (scaled - density * share) / np.maximum(1 - share, 1e-9)
+            error = np.sqrt(ranks.total_array((without**2).sum(0)) * (groups - 1) / groups)
             out.append((density, error))
         return out
 

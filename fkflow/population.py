@@ -32,9 +32,6 @@ from fkflow.observables import Histograms
 from fkflow.sampling import Walkers, langevin_move, limited_drift
 from fkflow.system import System
 
-#: independent groups of walkers: their scatter gives the errors, and walkers are resampled within them only. Each lives on
-#: one rank, so that every rank always has the same number of walkers; ranks share them out, rounding up
-GROUPS = 32
 #: windows over which weights are taken, as shares of the longest
 WINDOWS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
 #: index of the window for densities of walkers that are not resampled, and for families; and where the target error is loose
@@ -67,11 +64,6 @@ class Mover:
     generator: torch.Generator
 
 
-def own_groups() -> int:
-    """Groups of a population that live on this rank."""
-    return -(-GROUPS // ranks.world())
-
-
 def _shares(log_weight: Tensor) -> Tensor:
     """This rank's shares (B,) of the weight of the walkers of all ranks, from the logarithms (B,) of its own weights."""
     whole = ranks.gather(log_weight.logsumexp(0, keepdim=True))
@@ -91,7 +83,7 @@ class Population:
         middle: int = MIDDLE,
     ) -> None:
         self.mover, self.energy_reference, self.histograms = mover, energy, histograms
-        self.own_groups = own_groups()
+        self.own_groups = ranks.own_groups()
         #: groups and walkers of all ranks
         self.groups, self.size = self.own_groups * ranks.world(), len(x) * ranks.world()
         self.walkers = Walkers(x.clone(), mover.dt)

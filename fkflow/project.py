@@ -24,7 +24,7 @@ from fkflow.local_energy import path_count, path_local_energy
 from fkflow.measure import Measuring, walkers_for
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms
-from fkflow.population import EVEN, LARGEST_CHANGE, MIDDLE, PLACES, SHORT_MIDDLE, Mover, Population, own_groups
+from fkflow.population import EVEN, LARGEST_CHANGE, MIDDLE, PLACES, SHORT_MIDDLE, Mover, Population
 from fkflow.projected import ACCEPTANCE, projection_of
 from fkflow.results import Histogram, Projection
 from fkflow.samplers import MOVES_PER_SWEEP
@@ -195,11 +195,11 @@ class Projecting:
         """Walkers that parted from the measured ones, time steps that suit them, and what each turn costs."""
         measuring, config, natural, generator = self.measuring, self.config, self.natural, self.generator
         net, system, girsanov = measuring.net, measuring.system, self.girsanov
-        groups = own_groups() * ranks.world()
+        groups = ranks.own_groups() * ranks.world()
         spread = measuring.spread()
         noise = LESS_NOISE * spread if self.ease >= 2 else spread
         wanted = walkers_for(config, lambda: noise, FEWEST_PROJECTED)
-        size = -(-max(wanted, 2 * groups) // groups) * own_groups()
+        size = -(-max(wanted, 2 * groups) // groups) * ranks.own_groups()
         x = measuring.samples()
         walkers = Walkers(x[some_of(len(x), size, generator)].clone(), measuring.walkers.step)
         if isinstance(net, LogPsi):

@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 #: an odd number far from small ones: what the seeds of neighbouring ranks differ by
 SEED_STRIDE = 0x9E3779B1
+#: independent groups of walkers: their scatter gives errors, and a projection resamples within them only. Each lives on one
+#: rank, so that every rank always has the same number of walkers; ranks share them out, rounding up
+GROUPS = 32
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,11 @@ def check_share(key: str, total: int) -> None:
     """Raise UsageError if so many walkers cannot be shared evenly; `key` is their name in the recipe."""
     if total % world():
         raise UsageError(f"{key} = {total} cannot be shared evenly by {world()} ranks: give a multiple of {world()}")
+
+
+def own_groups() -> int:
+    """Independent groups of walkers that live on this rank; walker b belongs to its group b mod own_groups()."""
+    return -(-GROUPS // world())
 
 
 def part(tensor: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from fkflow.landscape import explore
 from fkflow.networks import build
 from fkflow.observables import (
     FIELD_POINTS,
-    GROUPS,
     LINE_POINTS,
     MAP_BINS,
     SHOWN_PARTICLES,
@@ -24,6 +23,7 @@ from fkflow.observables import (
     turned,
     views,
 )
+from fkflow.ranks import GROUPS
 from fkflow.registry import find
 from fkflow.results import Axis, Histogram
 from fkflow.system import System
@@ -259,6 +259,34 @@ def test_errors_of_weighted_bins_are_those_of_a_ratio() -> None:
     assert filled.sum() >= 3
     assert np.mean(scatter / stated) == pytest.approx(1.0, abs=0.15)
     assert np.max(twin / scatter) > 2
+
+
+def test_a_group_with_much_of_the_weight_counts_as_one() -> None:
+    """Over 400 repetitions with most of the weight in a few groups: each group left out once tells how far off they are.
+
+    The twin, the plain scatter about the common mean, is too small: the heavy groups are the mean.
+    """
+    system = find("harmonic")(particles=1, dimensions=1, omega=1.0)
+    first = walkers(system, 4000, seed=999)
+    exact = math.erf(1.0) / 2  # of ψ² between 0 and 1
+    z, twin = [], []
+    for seed in range(400):
+        generator = torch.Generator().manual_seed(seed)
+        x = walkers(system, 8 * GROUPS, seed)
+        weights = (1.2 * torch.randn(GROUPS, generator=generator, dtype=torch.float64)).exp().repeat(8)
+        histograms = Histograms(system, first, 6)
+        index = next(i for i, view in enumerate(histograms.views) if view.group == "density")
+        histograms.edges[index][0] = np.array([-1.0, 0.0, 1.0])
+        histograms.counts[index] = np.zeros((GROUPS, 2))
+        histograms.add(x, weights)
+        density, error = histograms.densities()[index]
+        z.append((density[1] - exact) / error[1])
+        seen = histograms.seen
+        plain = np.linalg.norm(histograms.counts[index][:, 1] - density[1] * seen) * math.sqrt(GROUPS / (GROUPS - 1))
+        twin.append((density[1] - exact) / (plain / seen.sum()))
+    # rms of 400 deviates in units of their jackknife error: 1.0 with an uncertainty of 0.05
+    # rms of 400 ratios of sums with heavy tails, in units of their errors: the uncertainty is 0.05
+    assert 0.9 < np.sqrt(np.mean(np.square(z))) < 1.24 < np.sqrt(np.mean(np.square(twin)))
 
 
 def test_bounds_of_an_earlier_measurement() -> None:
