@@ -22,6 +22,8 @@ ANHARMONIC = 2.0
 MEMORY = 6
 #: distances in natural lengths between which V of particles that only attract each other does not change any more
 FAR = 1e3, 1e4
+#: directions in which all particles are moved to find the natural length: so many at least, and for each two of them
+LEAST, DIRECTIONS = 64, 2**14
 #: minima kept times their coordinates: many particles have very many, all alike
 KEPT = 512
 
@@ -118,17 +120,23 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     values, vectors = torch.linalg.eigh(force)
     com = (vectors * values.clamp_min(1e-6 / length**4).sqrt()) @ vectors.T
     harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
-    free = free_energy(system, lowest, length, com, generator) if system.separable and n > 1 else None
+    free = free_energy(system, lowest, length, force, com, generator) if system.separable and n > 1 else None
     return Landscape(length, centre, minima, widths, covariance, com, harmonic, free)
 
 
 def free_energy(
-    system: System, minimum: Tensor, length: float, centre_of_mass: Tensor, generator: torch.Generator
+    system: System, minimum: Tensor, length: float, force: Tensor, centre_of_mass: Tensor, generator: torch.Generator
 ) -> float | None:
-    """Lowest energy of particles that have parted, their centre of mass in its trap; None if V rises as they part."""
+    """Lowest energy of particles that have parted, their centre of mass in its trap; None if V rises as they part.
+
+    `force` (D, D) are the trap's force constants for each particle, `centre_of_mass` their root.
+    """
     apart = torch.randn(64, *minimum.shape, generator=generator, dtype=torch.float64)
     apart = length * (apart - apart.mean(1, keepdim=True))
-    near, far = (system.potential(minimum.mean(0) + scale * apart) for scale in FAR)
+    # a descent that bound the particles may have ended far from the bottom of so weak a trap: one Newton step
+    _, slope = _value_and_slope(system, minimum[None], 1.0)
+    bottom = minimum.mean(0) - torch.linalg.pinv(force, hermitian=True, rtol=1e-9) @ slope[0].mean(0)
+    near, far = (system.potential(bottom + scale * apart) for scale in FAR)
     if not bool(((far - near).abs() < 1e-3 / length**2).all()):
         return None
     return float(far.mean()) + 0.5 * float(centre_of_mass.trace())
@@ -198,7 +206,9 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
     length beyond which V balances for good, or that nearest to it: a hard core outweighs the kinetic energy at small ones too.
     """
     n, dim = system.particles, system.dimensions
-    z = torch.randn(64, n, dim, generator=generator, dtype=torch.float64)
+    # few particles come as close to one another as matters in few of the directions
+    directions = max(LEAST, DIRECTIONS // n**2) if n > 1 else LEAST
+    z = torch.randn(directions, n, dim, generator=generator, dtype=torch.float64)
     height = system.potential(origin[None])
     singular = not bool(height.isfinite())
     best: float | None = None

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fkflow.geometry import apart, inside
+from fkflow.kept import KeepsNumbers
 from fkflow.logpsi import mlp
 
 
-class PairDrift(nn.Module):
+class PairDrift(KeepsNumbers):
     """The free vector drift of Barr, Gispen, Lamacraft (2020): v need not be a gradient, its curl is measured.
 
     v_i = −κ(x_i − c) + Σ_j f(r_ij, x_i, x_j) (x_i − x_j) + g(x_i, m_i), with m_i = Σ_j of messages, plus unit vectors with the
     Coulomb cusps where there are nuclei; f, g are perceptrons of bounded features, so that free-running paths cannot
     explode. Equivariant under permutations; rotations are learned. κ is that of the Gaussian approximation.
     """
+
+    numbers: ClassVar[tuple[str, ...]] = ("length", "stiffness")
 
     centre: Tensor
     nuclei: Tensor | None

@@ -8,13 +8,15 @@ Beyond the natural length f heals to a constant: what is left for the network is
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.geometry import apart, inside, outside, pulled
+from fkflow.kept import KeepsNumbers
 from fkflow.system import System
 
 Array = np.ndarray
@@ -31,8 +33,10 @@ HARD, LARGEST = 1e4, 1e9
 SMALLEST = 1e-200
 
 
-class PairFactor(nn.Module):
+class PairFactor(KeepsNumbers):
     """Σ_{i<j} f(r_ij) from a table in log r of f and two derivatives: pieces of fifth order, twice differentiable."""
+
+    numbers: ClassVar[tuple[str, ...]] = ("start", "step")
 
     first: Tensor
     second: Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,11 @@ import torch
 from fkflow import config, ranks
 from fkflow.checks import Checked, check
 from fkflow.errors import NumericalError, StoreError
+from fkflow.kept import kept_numbers
 from fkflow.landscape import Landscape, explore
 from fkflow.masses import solved
 from fkflow.networks import LogPsi, PairDrift, build
+from fkflow.observables import STEPS_IN_TIME
 from fkflow.registry import built_in
 from fkflow.rerun import recipe_of
 from fkflow.results import Result
@@ -73,9 +76,24 @@ def trained(recipe: config.Recipe, result: Result) -> Model:
 
 def load_weights(net: LogPsi | PairDrift, result: Result) -> None:
     """Put the trained weights of a run into a network of its recipe, wherever that is; StoreError if they do not fit."""
+    state = result.model_state()
+    # written before they were part of a state: they are ours if this machine sees the potential as that one did
+    missing = {key: value for key, value in kept_numbers(net).items() if key not in state}
     try:
-        net.load_state_dict(result.model_state())
+        net.load_state_dict(state | missing)
     except RuntimeError as error:
         raise StoreError(
             f"{result.file} holds a network this version cannot load: {str(error).splitlines()[0]}"
         ) from None
+    theirs, ours = natural_length(result), getattr(net, "length", None)
+    if missing and theirs is not None and ours is not None and not math.isclose(theirs, ours, rel_tol=1e-9):
+        raise StoreError(
+            f"{result.file} is of an earlier version, which took {theirs:.6g} {result.length_unit} for the natural length "
+            f"of its potential; here it is {ours:.6g}, and the weights would mean another function: run it again"
+        )
+
+
+def natural_length(result: Result) -> float | None:
+    """The natural length that a run took its potential to have, by the times of its trajectories; None if it has none."""
+    shown = result.measurement.trajectories
+    return None if shown is None else math.sqrt(float(shown.times[1] - shown.times[0]) * STEPS_IN_TIME)

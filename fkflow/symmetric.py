@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from fkflow.geometry import add_to_pairs, add_to_particles, apart, inside, outside, pulled
+from fkflow.kept import KeepsNumbers
 from fkflow.landscape import Landscape
 from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, affine, mlp, silu_slope, spread_out, tails, tails_slope
 from fkflow.pair_factor import PairFactor
@@ -27,7 +28,7 @@ class Kept(NamedTuple):
     of_readout: list[Tensor]
 
 
-class SymmetricNet(LogPsi):
+class SymmetricNet(KeepsNumbers, LogPsi):
     """Identical particles: Gaussian part, pair functions of several widths and one round of pair–particle messages.
 
     Pairs see Gaussians exp(−(r/w)²) of widths ⅛…4 ℓ and √(1 + (r/ℓ)²); particles see their place relative to the centre of
@@ -36,6 +37,7 @@ class SymmetricNet(LogPsi):
     """
 
     walkerwise: ClassVar[bool] = True
+    numbers: ClassVar[tuple[str, ...]] = ("length",)
     WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
     OWN_WIDTHS = (0.5, 1.0, 2.0, 4.0)
 

@@ -16,12 +16,14 @@ from PIL import Image
 
 from fkflow.animate import MOST_PICTURES, Film, animate
 from fkflow.errors import NumericalError, StoreError, UsageError
+from fkflow.landscape import explore
+from fkflow.observables import STEPS_IN_TIME
 from fkflow.plot.animation import LINES, POINTS, Pace, Plane, Row, Strip, pictures
 from fkflow.plot.backdrop import ground, smoothed
 from fkflow.plot.film import encoded
 from fkflow.progress import Silent
 from fkflow.restore import Model, restored
-from fkflow.results import Axis, Histogram
+from fkflow.results import Axis, Histogram, Trajectories
 from fkflow.trajectories import STEP, follow, starts
 
 BOSONS = ('name = "bosons"', "particles = 2")
@@ -30,6 +32,7 @@ WELL = ('name = "double_well"',)
 CHAIN = ('name = "chain"', "particles = 5")
 TRAP = ('name = "harmonic"', "particles = 2", "dimensions = 3")
 LINE = ('name = "harmonic"', "particles = 2", "dimensions = 1")
+CALOGERO = ('name = "calogero"', "particles = 3")
 VECTOR = (*BOSONS, "[network]", 'kind = "pair_drift"')
 
 
@@ -44,6 +47,35 @@ def test_the_network_comes_back(tmp_path, untrained_run, recipe):
     state = model.net.state_dict()
     assert list(state) == list(result.model)
     assert all(np.array_equal(state[name].numpy(), weights) for name, weights in result.model.items())
+
+
+@pytest.mark.parametrize("recipe", [BOSONS, CALOGERO, VECTOR])
+def test_the_network_is_the_same_where_the_potential_looks_another(tmp_path, monkeypatch, untrained_run, recipe):
+    """Another machine may find another natural length, even another width: the numbers of the run count."""
+    result = untrained_run(tmp_path, *recipe)
+    model = restored(result)
+    x = torch.as_tensor(result.measurement.samples, dtype=torch.float64)
+    expected = model.net.drift(x)
+
+    def wider(system):
+        land = explore(system)
+        return dataclasses.replace(land, length=2**0.5 * land.length, covariance=1.1 * land.covariance)
+
+    monkeypatch.setattr("fkflow.restore.explore", wider)
+    there = restored(result)
+    assert there.landscape.length > model.landscape.length
+    assert torch.equal(there.net.drift(x), expected)
+    # a run of before these numbers were kept: the same only where the natural length is, as its trajectories tell
+    numbers = ("length", "stiffness", "start", "step")
+    before = {name: weights for name, weights in result.model.items() if name.split(".")[-1] not in numbers}
+    assert 0 < len(before) < len(result.model)
+    times = model.landscape.length**2 / STEPS_IN_TIME * np.arange(3)
+    shown = dataclasses.replace(result.measurement, trajectories=Trajectories(times, np.zeros((1, 3, *x.shape[1:]))))
+    older = dataclasses.replace(result, model=before, measurement=shown)
+    with pytest.raises(StoreError, match=r"result.h5 is of an earlier version.*natural length.*run it again"):
+        restored(older)
+    monkeypatch.undo()
+    assert torch.equal(restored(older).net.drift(x), expected)
 
 
 def test_weights_of_another_network_are_refused(tmp_path, untrained_run):

@@ -161,10 +161,15 @@ def test_energies_that_are_not_finite_are_told() -> None:
 
 
 def approach(system: System, r: float) -> Tensor:
-    """Configurations in which the first two particles are at r from each other."""
-    x = explore(system).start(1, torch.Generator().manual_seed(4)).repeat(32, 1, 1)
+    """Configurations in which the first two particles are at r from each other, about a fixed place; the rest is apart."""
+    land = explore(system)
+    x = land.start(1, torch.Generator().manual_seed(4)).repeat(32, 1, 1)
     direction = torch.randn(32, system.dimensions, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    x[:, 1] = x[:, 0] + r * direction / direction.norm(dim=1, keepdim=True)
+    half = 0.5 * r * direction / direction.norm(dim=1, keepdim=True)
+    middle = x[:, :2].mean(1)
+    others = x[:, 2:] - middle[:, None]
+    x[:, 0], x[:, 1] = middle - half, middle + half
+    x[:, 2:] = middle[:, None] + 2 * land.length * others / others.norm(dim=2, keepdim=True)
     return x
 
 

@@ -1,0 +1,57 @@
+"""Plain numbers that a network computes with and that its state must hold, or its weights mean another function elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class KeepsNumbers(nn.Module):
+    """A module whose state also holds its attributes `numbers`, floats, as tensors of their own; loading sets them.
+
+    They come from a landscape, which another machine or another version may see a little differently. A buffer would do, but
+    to read it from a device is to wait for the device.
+    """
+
+    numbers: ClassVar[tuple[str, ...]] = ()
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name in self.numbers:
+            destination[prefix + name] = torch.tensor(getattr(self, name), dtype=torch.float64)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: Mapping[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        for name in self.numbers:
+            key = prefix + name
+            if key in unexpected_keys:
+                unexpected_keys.remove(key)
+            if key in state_dict:
+                setattr(self, name, float(state_dict[key]))
+            else:
+                missing_keys.append(key)
+
+
+def kept_numbers(net: nn.Module) -> dict[str, Tensor]:
+    """What `KeepsNumbers` adds to the state of `net`, by key."""
+    keys = {
+        f"{path}.{name}" if path else name
+        for path, module in net.named_modules()
+        if isinstance(module, KeepsNumbers)
+        for name in module.numbers
+    }
+    return {key: value for key, value in net.state_dict().items() if key in keys}
