@@ -25,6 +25,7 @@ LAYERS = (
         "joining",
         "seal",
         "geometry",
+        "kept",
         "startup",
         "forking",
         "shared_memory",

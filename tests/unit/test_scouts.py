@@ -83,18 +83,18 @@ class Peaked(LogPsi):
 
 
 @pytest.mark.parametrize(
-    ("share", "reach", "lowest", "highest"),
-    [(0.125, scouts.REACH, -5.0, 5.0), (0.125, 0.0, 6.0, 8.5), (0.0, scouts.REACH, 9.5, 10.5)],
+    ("share", "reach", "iterations", "lowest", "highest"),
+    [(0.125, scouts.REACH, 30, -5.0, 5.0), (0.125, 0.0, 30, 5.0, 9.5), (0.0, scouts.REACH, 15, 9.5, 10.5)],
     ids=["as shipped", "no higher than walkers", "no scouts"],
 )
 def test_a_peak_that_no_walker_sees_goes(
-    share: float, reach: float, lowest: float, highest: float, monkeypatch
+    share: float, reach: float, iterations: int, lowest: float, highest: float, monkeypatch
 ) -> None:
     """The twins: without scouts the peak stays, as walkers do not know of it, but for one of five seeds or so that stray
     there; where the energies of scouts are within those of the walkers it goes slowly."""
     monkeypatch.setattr(scouts, "REACH", reach)
     land = explore(BOSONS)
-    config = TrainConfig(walkers=256, iterations=15, scouts=share, stop_spread=0.0)
+    config = TrainConfig(walkers=256, iterations=iterations, scouts=share, stop_spread=0.0)
     heights = []
     for seed in range(5):
         net = Peaked(build(BOSONS, land, "auto", 4, 1, seed))
