@@ -128,18 +128,16 @@ def _one_by_one(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
     return gradients.values()
 
 
-def jacobian_and_slope(
-    psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float
-) -> tuple[Tensor, Tensor]:
-    """∂θU(x) (B, P) and, of the first `count` walkers, (∂θU(x + hξ) − ∂θU(x))/h along one Brownian direction ξ each.
+def jacobian_and_slopes(psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float) -> Tensor:
+    """∂θU(x) (B, P) and, below it, of the first `count` walkers (∂θU(x + hξ) − ∂θU(x))/h along one Brownian direction ξ each.
 
     Half the mean outer product of the slopes is K_ij = ½⟨∇∂_iU·∇∂_jU⟩, which is ⟨∂_iψ|H − E0|∂_jψ⟩ at the ground state: the
     Hessian of the energy, from first derivatives alone.
     """
     xi = torch.randn(count, *x.shape[1:], generator=generator, device=x.device, dtype=x.dtype)
     both = jacobian(psi, torch.cat([x, x[:count] + step * xi]))
-    here, there = both[: len(x)], both[len(x) :]
-    return here, there.sub_(here[:count]).div_(step)
+    both[len(x) :].sub_(both[:count]).div_(step)
+    return both
 
 
 def clipped(

@@ -23,8 +23,9 @@ from fkflow.system import System
 MAP_BINS, LINE_POINTS, FIELD_POINTS = 60, 200, 60
 #: points of a bin and dimension over which an exact density is averaged
 BIN_POINTS = 4
-#: a climb to the most likely places: rounds of so many tries each; a round without success makes the steps shorter
-ROUNDS, TRIES = 120, 64
+#: a climb to the most likely places: rounds of so many tries each; a round without success makes the steps shorter. It is
+#: over when they are FINE times as long as at first, and asks for that now and then: to look at a device is to wait for it
+ROUNDS, TRIES, FINE, LOOK = 120, 64, 1e-3, 10
 #: part of a typical distance from the origin beyond which the most likely places are apart
 APART = 0.01
 #: trajectories show so many particles at least, over so many natural times of so many steps each
@@ -293,7 +294,10 @@ def most_likely(net: LogPsi | PairDrift, system: System, x: Tensor, generator: t
         values = torch.cat([height(part) for part in x.split(parallel.chunk_size(net))])
         place, value = x[values.argmax()], values.max()
         step = x.std(0).mean()
-        for _ in range(ROUNDS):
+        fine = FINE * step
+        for turn in range(ROUNDS):
+            if turn % LOOK == 0 and bool(step < fine):
+                break
             tried = place.repeat(TRIES, 1, 1)
             which = torch.randint(n, (TRIES,), generator=generator, device=x.device)
             moves = torch.randn(TRIES, dim, generator=generator, device=x.device, dtype=x.dtype)

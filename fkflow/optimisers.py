@@ -39,38 +39,33 @@ class Spring:
         self.change = 0.0
 
     def update(
-        self,
-        o: Tensor,
-        slope: Tensor | None,
-        energies: Tensor,
-        rate: float,
-        damping: float,
-        weights: Tensor | None = None,
+        self, rows: Tensor, energies: Tensor, rate: float, damping: float, weights: Tensor | None = None
     ) -> Tensor:
-        """Parameter change (P,) from ∂θU (B, P), its slopes along random directions (B', P) or None, and A/T (B,).
+        """Parameter change (P,) from ∂θU of B walkers and, below them, its slopes along random directions, (B + B', P), and
+        A/T (B,). The rows are used up.
 
         `weights` (B,) turn averages over the walkers into averages over ψ²; slopes belong to the first B' of these. All are of
         this rank's walkers, as many on every rank; the change is that of all of them, and all ranks must ask for it together.
 
         It is NaN if the system has no solution. rate η in inverse energy; damping λ is relative to the mean diagonal of OOᵀ/B.
         """
-        walkers = len(energies) * ranks.world()
+        own, walkers = len(energies), len(energies) * ranks.world()
+        o, slope = rows[:own], rows[own:]
         weights = torch.ones_like(energies) if weights is None else weights
         share = weights / ranks.total(weights.sum())
         root = share.sqrt()
         # the plain mean goes first: what is the same for all walkers cancels exactly, not but for rounding
         both = ranks.total(torch.cat([o.sum(0), energies.sum()[None]])) / walkers
-        o, r = o - both[:-1], energies - both[-1]
+        o, r = o.sub_(both[:-1]), energies - both[-1]
         both = ranks.total(torch.cat([share @ o, (share @ r)[None]]))
-        o, r = (o - both[:-1]) * root[:, None], (r - both[-1]) * root
-        rows = o
-        if slope is not None:
+        o, r = o.sub_(both[:-1]).mul_(root[:, None]), (r - both[-1]) * root
+        if len(slope):
             part = weights[: len(slope)]
-            rows = torch.cat([o, slope * (0.5 * rate * part / ranks.total(part.sum())).sqrt()[:, None]])
+            slope.mul_((0.5 * rate * part / ranks.total(part.sum())).sqrt()[:, None])
             r = torch.cat([r, r.new_zeros(len(slope))])
         carried = self.momentum * self.last.to(o.device)
         residual = r - rows @ carried
-        scale = ranks.total(o.square().sum()) / walkers
+        scale = ranks.total(torch.linalg.vector_norm(o).square()) / walkers
         if rows.shape[0] * ranks.world() <= rows.shape[1]:
             rows = ranks.gather(rows)
             phi = carried + rows.T @ least_squares(rows.T, scale, damping, ranks.gather(residual), shared_gram)
@@ -111,7 +106,7 @@ def shared_gram(a: Tensor) -> Tensor:
     return ranks.total(gram(ranks.part(a)))
 
 
-def gram(a: Tensor, block: int = 64) -> Tensor:
+def gram(a: Tensor, block: int = 128) -> Tensor:
     """AᵀA (n, n) of A (m, n): blocks on one side of the diagonal, the others mirrored, at little more than half the work."""
     n = a.shape[1]
     if n < 2 * block:

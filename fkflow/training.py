@@ -22,7 +22,7 @@ from fkflow.gradients import (
     covariance_gradient,
     flat_step,
     jacobian,
-    jacobian_and_slope,
+    jacobian_and_slopes,
     path_samples,
     pathwise_gradient,
 )
@@ -266,21 +266,21 @@ def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate:
     everyone = x if seen.scouts is None else torch.cat([x, seen.scouts.x])
     if config.curvature > 0:
         count = max(1, round(config.curvature * len(x)))
-        o, slope = jacobian_and_slope(net, everyone, count, state.generator, 1e-3 * unit**0.5)
+        rows = jacobian_and_slopes(net, everyone, count, state.generator, 1e-3 * unit**0.5)
     else:
-        o, slope = jacobian(net, everyone), None
+        rows = jacobian(net, everyone)
     # each rank brings its own walkers to the update
     own, weights = ranks.part(drawn_in), ranks.part(weights)
     if seen.scouts is not None:
         counted = seen.scouts.weights
-        o[len(x) :] = torch.where(counted[:, None] > 0, o[len(x) :], 0.0)
+        rows[len(x) : len(everyone)].masked_fill_(~(counted[:, None] > 0), 0.0)
         # their energies are within those of the walkers, but for what presses a second maximum down
         mean = drawn_in.mean()
         highest = torch.maximum(drawn_in.max(), mean + seen.scouts.reach / unit)
         bounded = seen.scouts.energies.nan_to_num(float(mean))
         bounded = torch.minimum(bounded, highest).clamp(min=drawn_in.min())
         own, weights = torch.cat([own, bounded]), torch.cat([weights, counted])
-    change = state.spring.update(o, slope, own, rate * unit, damping, weights)
+    change = state.spring.update(rows, own, rate * unit, damping, weights)
     if not _finite([change]):
         return "the natural gradient has no solution"
     flat_step(net, change)

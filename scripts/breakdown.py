@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from fkflow import config
-from fkflow.gradients import jacobian, jacobian_and_slope, path_samples
+from fkflow.gradients import jacobian, jacobian_and_slopes, path_samples
 from fkflow.local_energy import local_energy, path_local_energy
 from fkflow.measure import Measuring
 from fkflow.networks import LogPsi
@@ -98,12 +98,12 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
         f"actions of {paths} paths": lambda: path_samples(
             net, system, x, generator, paths=paths, steps=settings.steps, dt=settings.dt * unit
         ),
-        "jacobian and its slope": lambda: jacobian_and_slope(net, x, len(x), generator, 1e-3),
+        "jacobian and its slopes": lambda: jacobian_and_slopes(net, x, len(x), generator, 1e-3),
     }
     if state.spring is not None:
         # random energies must not leave their momentum to the training
         spring = copy.deepcopy(state.spring)
-        parts["natural gradient"] = lambda: spring.update(o, o, energies, 0.1, 1e-3)
+        parts["natural gradient"] = lambda: spring.update(torch.cat([o, o]), energies, 0.1, 1e-3)
     parts["training iteration"] = lambda: next(steps)
     parts["(exact Laplacian)"] = lambda: local_energy(net, system, x)
     measuring = Measuring(net, system, ready.landscape, loaded.recipe.measure, x, 0, dt=settings.dt * unit)

@@ -20,7 +20,7 @@ from fkflow.gradients import (
     covariance_gradient,
     flat_step,
     jacobian,
-    jacobian_and_slope,
+    jacobian_and_slopes,
     path_samples,
     pathwise_gradient,
 )
@@ -314,7 +314,7 @@ def test_slopes_against_finite_differences(case) -> None:
             columns.append((jacobian(net, x + shift) - jacobian(net, x - shift)) / (2 * h))
     mixed = torch.stack(columns, -1)  # ∂_x ∂_θ U, (B, P, d)
     here = jacobian(net, x)
-    beside, slope = jacobian_and_slope(net, x, len(x), torch.Generator().manual_seed(3), step)
+    beside, slope = jacobian_and_slopes(net, x, len(x), torch.Generator().manual_seed(3), step).split(len(x))
     assert torch.allclose(beside, here, rtol=1e-9, atol=1e-12)
     xi = torch.randn(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype).flatten(1)
     expected = torch.einsum("bpd,bd->bp", mixed, xi)
@@ -322,7 +322,7 @@ def test_slopes_against_finite_differences(case) -> None:
     # mean over directions, for one combination c of parameters at a time, in standard errors
     repeats = 200
     crowd = x.repeat(repeats, 1, 1)
-    _, many = jacobian_and_slope(net, crowd, len(crowd), torch.Generator().manual_seed(4), step)
+    many = jacobian_and_slopes(net, crowd, len(crowd), torch.Generator().manual_seed(4), step)[len(crowd) :]
     for seed in range(3):
         c = torch.randn(here.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         exact = torch.einsum("bpd,p->bd", mixed, c).square().sum(1).mean()

@@ -121,15 +121,15 @@ def one_step(**way: object) -> Tensor:
     return torch.cat([*(p.detach().flatten() for p in net.parameters()), *gradients])
 
 
-def along_ones(psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float) -> tuple[Tensor, Tensor]:
-    """`jacobian_and_slope` without chance: all walkers go the same way."""
+def along_ones(psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float) -> Tensor:
+    """`jacobian_and_slopes` without chance: all walkers go the same way."""
     here = train.jacobian(psi, x)
-    return here, (train.jacobian(psi, x[:count] + 0.01) - here[:count]) / 0.01
+    return torch.cat([here, (train.jacobian(psi, x[:count] + 0.01) - here[:count]) / 0.01])
 
 
 def steps() -> dict[str, object]:
     """One update each way, and once more where every rank takes its own rows for those of the others."""
-    train.jacobian_and_slope = along_ones
+    train.jacobian_and_slopes = along_ones
     found: dict[str, object] = {name: one_step(**way) for name, way in WAYS.items()}
     gather, total = ranks.gather, ranks.total
     ranks.gather = lambda tensor: torch.cat([tensor] * ranks.world())

@@ -21,6 +21,11 @@ def problem(walkers: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor, Ten
     return o, slope, 3 + torch.randn(walkers, generator=generator, dtype=torch.float64)
 
 
+def rows(o: Tensor, slope: Tensor | None = None) -> Tensor:
+    """Gradients and the slopes below them, as an update takes them and uses them up."""
+    return torch.cat([o] if slope is None else [o, slope])
+
+
 def dense(
     o: Tensor, slope: Tensor | None, energies: Tensor, carried: np.ndarray, weights: Tensor | None = None
 ) -> np.ndarray:
@@ -46,7 +51,7 @@ def test_updates_against_a_dense_solution(walkers: int, size: int, sloped: bool)
         o, slope, energies = problem(walkers, size, step)
         slope = slope if sloped else None
         expected = dense(o, slope, energies, MOMENTUM * last)
-        change = spring.update(o, slope, energies, RATE, DAMPING)
+        change = spring.update(rows(o, slope), energies, RATE, DAMPING)
         assert np.allclose(change.numpy(), -RATE * expected, rtol=1e-8, atol=1e-11)
         assert np.allclose(spring.last.numpy(), expected, rtol=1e-8, atol=1e-11)
         last = expected
@@ -64,7 +69,7 @@ def test_single_precision_is_refined(monkeypatch, walkers: int, size: int, dampi
     energies = 3 + torch.randn(walkers, generator=generator, dtype=torch.float64)
 
     def change() -> Tensor:
-        return Spring(size, momentum=MOMENTUM, max_change=1e9).update(o, slope, energies, RATE, damping)
+        return Spring(size, momentum=MOMENTUM, max_change=1e9).update(rows(o, slope), energies, RATE, damping)
 
     found = change()
     monkeypatch.setattr("fkflow.optimisers.REFINEMENTS", 0)
@@ -78,7 +83,7 @@ def test_single_precision_is_refined(monkeypatch, walkers: int, size: int, dampi
 def test_slopes_of_some_walkers_are_enough() -> None:
     o, slope, energies = problem(30, 6)
     spring = Spring(6, momentum=0.0, max_change=1e9)
-    change = spring.update(o, slope[:10], energies, RATE, DAMPING)
+    change = spring.update(rows(o, slope[:10]), energies, RATE, DAMPING)
     assert np.allclose(change.numpy(), -RATE * dense(o, slope[:10], energies, np.zeros(6)), rtol=1e-8)
 
 
@@ -93,13 +98,13 @@ def test_weighted_walkers(walkers: int, size: int, sloped: int | None) -> None:
     for factor in (1.0, 1e3):  # their size does not matter
         spring = Spring(size, momentum=MOMENTUM, max_change=1e9)
         spring.last = torch.from_numpy(last.copy())
-        change = spring.update(o, slope, energies, RATE, DAMPING, factor * weights)
+        change = spring.update(rows(o, slope), energies, RATE, DAMPING, factor * weights)
         expected = dense(o, slope, energies, MOMENTUM * last, weights)
         assert np.allclose(change.numpy(), -RATE * expected, rtol=1e-8, atol=1e-11)
     # equal weights are none; the twin: those above are not
     plain = dense(o, slope, energies, MOMENTUM * last)
     spring.last = torch.from_numpy(last.copy())
-    even = spring.update(o, slope, energies, RATE, DAMPING, torch.full_like(weights, 0.3))
+    even = spring.update(rows(o, slope), energies, RATE, DAMPING, torch.full_like(weights, 0.3))
     assert np.allclose(even.numpy(), -RATE * plain, rtol=1e-8, atol=1e-11)
     assert not np.allclose(expected, plain, rtol=0.1)
 
@@ -107,7 +112,7 @@ def test_weighted_walkers(walkers: int, size: int, sloped: int | None) -> None:
 def test_the_bound_shrinks_step_and_momentum() -> None:
     o, slope, energies = problem(50, 6)
     free, bound = (Spring(6, momentum=MOMENTUM, max_change=c) for c in (1e9, 1e-3))
-    whole, short = (s.update(o, slope, energies, RATE, DAMPING) for s in (free, bound))
+    whole, short = (s.update(rows(o, slope), energies, RATE, DAMPING) for s in (free, bound))
     assert bound.change == pytest.approx(free.change) and free.change > 1e-3
     factor = 1e-3 / free.change
     assert torch.allclose(short, factor * whole, rtol=1e-12)
@@ -120,15 +125,16 @@ def test_the_bound_shrinks_step_and_momentum() -> None:
 def test_a_small_step_is_left_alone() -> None:
     o, slope, energies = problem(50, 6)
     free, bound = Spring(6, momentum=0, max_change=1e9), Spring(6, momentum=0, max_change=10.0)
-    assert torch.equal(free.update(o, slope, energies, 1e-3, DAMPING), bound.update(o, slope, energies, 1e-3, DAMPING))
+    whole, same = (s.update(rows(o, slope), energies, 1e-3, DAMPING) for s in (free, bound))
+    assert torch.equal(whole, same)
 
 
 def test_updates_do_not_see_constants() -> None:
     """Neither the zero of energy nor a change of norm, which adds the same to every row of ∂θU."""
     o, slope, energies = problem(20, 30)
     first, second = (Spring(30, momentum=0, max_change=1e9) for _ in range(2))
-    a = first.update(o, slope, energies, RATE, DAMPING)
-    b = second.update(o + torch.arange(30), slope, energies - 1e3, RATE, DAMPING)
+    a = first.update(rows(o, slope), energies, RATE, DAMPING)
+    b = second.update(rows(o + torch.arange(30), slope), energies - 1e3, RATE, DAMPING)
     assert torch.allclose(a, b, rtol=1e-7, atol=1e-9)
 
 
@@ -142,7 +148,7 @@ def test_nothing_to_learn_changes_nothing(walkers: int, size: int) -> None:
         (o, 0 * energies + 1),
     ):
         spring = Spring(size, momentum=MOMENTUM, max_change=0.1)
-        change = spring.update(jacobian, None, values, RATE, DAMPING)
+        change = spring.update(rows(jacobian), values, RATE, DAMPING)
         assert torch.equal(change, torch.zeros(size, dtype=torch.float64))
         assert spring.change == 0.0
 
@@ -153,9 +159,9 @@ def test_more_walkers_than_directions_that_they_show() -> None:
     o[:, 3:] = 0
     o[30:], energies[30:], slope[:, 3:] = o[:30], energies[:30], 0
     spring = Spring(10, momentum=0.0, max_change=1e9)
-    change = spring.update(o, slope, energies, RATE, 1e-9)
+    change = spring.update(rows(o, slope), energies, RATE, 1e-9)
     assert change.isfinite().all() and torch.equal(change[3:], torch.zeros(7, dtype=torch.float64))
-    alone = Spring(3, momentum=0.0, max_change=1e9).update(o[:, :3], slope[:, :3], energies, RATE, 1e-9)
+    alone = Spring(3, momentum=0.0, max_change=1e9).update(rows(o[:, :3], slope[:, :3]), energies, RATE, 1e-9)
     assert torch.allclose(change[:3], alone, rtol=1e-6)
 
 
@@ -189,8 +195,8 @@ def test_solve_where_nothing_can_be_done(given: float, found: float) -> None:
     assert torch.allclose(solved, torch.full_like(rhs, found), equal_nan=True)
 
 
-@pytest.mark.parametrize(("rows", "size", "block"), [(40, 7, 3), (40, 9, 3), (5, 30, 8), (20, 4, 256)])
-def test_the_gram_matrix_by_blocks(rows: int, size: int, block: int) -> None:
-    a = torch.randn(rows, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+@pytest.mark.parametrize(("count", "size", "block"), [(40, 7, 3), (40, 9, 3), (5, 30, 8), (20, 4, 256)])
+def test_the_gram_matrix_by_blocks(count: int, size: int, block: int) -> None:
+    a = torch.randn(count, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = gram(a, block)
     assert torch.allclose(found, a.T @ a, rtol=1e-12, atol=1e-12)

@@ -72,8 +72,9 @@ def failing(real: Callable[..., Any], at: set[int], spoil: Callable[..., Any]) -
     return wrapped
 
 
-def fourth_infinite(rows: torch.Tensor) -> torch.Tensor:
-    return rows.index_fill(0, torch.tensor([3]), math.inf)
+def spoilt(rows: torch.Tensor, which: slice, value: float) -> torch.Tensor:
+    rows[which] = value
+    return rows
 
 
 NO_SOLUTION = "the natural gradient has no solution"
@@ -82,9 +83,9 @@ FAULTS = {
     "energies": ("path_samples", {}, lambda x: x * math.nan, "256 of 256 energies are not finite"),
     "infinite energies": ("path_samples", {}, lambda x: x + math.inf, "256 of 256 energies are not finite"),
     "wild energies": ("path_samples", {}, lambda x: x + 1e6, "the energy went from"),
-    "jacobian": ("jacobian_and_slope", {}, lambda both: (both[0] * math.nan, both[1]), NO_SOLUTION),
-    "its slope": ("jacobian_and_slope", {}, lambda both: (both[0], both[1] + math.inf), NO_SOLUTION),
-    "one infinite slope": ("jacobian_and_slope", {}, lambda both: (fourth_infinite(both[0]), both[1]), NO_SOLUTION),
+    "jacobian": ("jacobian_and_slopes", {}, lambda rows: spoilt(rows, slice(0, 256), math.nan), NO_SOLUTION),
+    "its slopes": ("jacobian_and_slopes", {}, lambda rows: spoilt(rows, slice(256, None), math.inf), NO_SOLUTION),
+    "one infinite gradient": ("jacobian_and_slopes", {}, lambda rows: spoilt(rows, slice(3, 4), math.inf), NO_SOLUTION),
     "jacobian alone": ("jacobian", {"curvature": 0.0, "rate": 0.02}, lambda x: x * math.nan, NO_SOLUTION),
     "weights": ("_weights", {}, lambda x: x * math.nan, NO_SOLUTION),
     "gradient": ("covariance_gradient", {"optimiser": "adam"}, None, "the gradient is not finite"),
