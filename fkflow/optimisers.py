@@ -49,16 +49,18 @@ class Spring:
 
         It is NaN if the system has no solution. rate η in inverse energy; damping λ is relative to the mean diagonal of OOᵀ/B.
         """
-        own, walkers = len(energies), len(energies) * ranks.world()
-        o, slope = rows[:own], rows[own:]
+        walkers = len(energies) * ranks.world()
+        o, slope = rows[: len(energies)], rows[len(energies) :]
         weights = torch.ones_like(energies) if weights is None else weights
         share = weights / ranks.total(weights.sum())
         root = share.sqrt()
         # the plain mean goes first: what is the same for all walkers cancels exactly, not but for rounding
         both = ranks.total(torch.cat([o.sum(0), energies.sum()[None]])) / walkers
-        o, r = o.sub_(both[:-1]), energies - both[-1]
+        o.sub_(both[:-1])
+        r = energies - both[-1]
         both = ranks.total(torch.cat([share @ o, (share @ r)[None]]))
-        o, r = o.sub_(both[:-1]).mul_(root[:, None]), (r - both[-1]) * root
+        o.sub_(both[:-1]).mul_(root[:, None])
+        r = (r - both[-1]) * root
         if len(slope):
             part = weights[: len(slope)]
             slope.mul_((0.5 * rate * part / ranks.total(part.sum())).sqrt()[:, None])

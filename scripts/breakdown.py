@@ -101,7 +101,7 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
         "jacobian and its slopes": lambda: jacobian_and_slopes(net, x, len(x), generator, 1e-3),
     }
     if state.spring is not None:
-        # random energies must not leave their momentum to the training
+        # random energies must not leave their momentum to the training; an update uses its rows up
         spring = copy.deepcopy(state.spring)
         parts["natural gradient"] = lambda: spring.update(torch.cat([o, o]), energies, 0.1, 1e-3)
     parts["training iteration"] = lambda: next(steps)
