@@ -53,10 +53,14 @@ class GenericNet(LogPsi):
             value = value + self.meeting(x)
         return value if self.log_tails is None else value + tails(z.square(), self.log_tails.exp())
 
-    def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def written_out(self) -> bool:
+        return self.writes_out(GenericNet)
+
+    def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, N, D), both detached."""
-        if not self.writes_out(GenericNet):
-            return super().value_and_drift(x)
+        if not self.written_out:
+            return super()._value_and_drift(x)
         with torch.no_grad():
             z = self.whitened(x)
             turned = self.root.mT @ z

@@ -20,6 +20,7 @@ from fkflow.networks import LogPsi, PairDrift
 from fkflow.parallel import each, fitting
 from fkflow.paths import branched_energy, brownian_frames, girsanov_action
 from fkflow.system import System
+from fkflow.twin import twin
 
 #: paths longer than this are recomputed, in segments of about √K steps, instead of kept for backpropagation
 KEEP_STEPS = 8
@@ -94,20 +95,8 @@ def _all_at_once(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
     copies = [p.detach().expand(len(x), *p.shape).requires_grad_() for p in psi.parameters()]
     instead = {id(p): own for p, own in zip(psi.parameters(), copies, strict=True)}
     with torch.enable_grad():
-        total = _twin(psi, instead)(x).sum()
+        total = twin(psi, instead)(x).sum()
     return torch.autograd.grad(total, copies, materialize_grads=True)
-
-
-def _twin(module: nn.Module, instead: dict[int, Tensor]) -> nn.Module:
-    """A module that shares everything with another one but its parameters, which `instead` gives by their id.
-
-    Unlike functional_call, that leaves the module alone: threads may share it.
-    """
-    twin = copy.copy(module)
-    # assigned as plain attributes they would have to be parameters
-    vars(twin)["_parameters"] = {k: p if p is None else instead[id(p)] for k, p in module._parameters.items()}
-    vars(twin)["_modules"] = {k: m if m is None else _twin(m, instead) for k, m in module._modules.items()}
-    return twin
 
 
 def _one_by_one(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:

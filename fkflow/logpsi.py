@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
+from fkflow.replay import replayed
+
 
 class LogPsi(nn.Module):
     """A real function U(x) = log ψ(x) whose gradient is the drift of the diffusion."""
@@ -52,12 +54,29 @@ class LogPsi(nn.Module):
         return self.value_and_drift(x)[1]
 
     def value(self, x: Tensor) -> Tensor:
-        """log ψ (B,), detached: `forward`, unless a network knows a faster way."""
+        """log ψ (B,), detached."""
+        value: Tensor = replayed(self, self._value, x) if self.written_out else self._value(x)
+        return value
+
+    def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log ψ (B,) and its gradient (B, N, D), both detached."""
+        if not self.written_out:
+            return self._value_and_drift(x)
+        both: tuple[Tensor, Tensor] = replayed(self, self._value_and_drift, x)
+        return both
+
+    @property
+    def written_out(self) -> bool:
+        """Whether `_value_and_drift` is a chain rule written out, which can be recorded and replayed."""
+        return False
+
+    def _value(self, x: Tensor) -> Tensor:
+        """`forward`, unless a network knows a faster way."""
         with torch.no_grad():
             return self(x)
 
-    def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log ψ (B,) and its gradient (B, N, D), both detached; by automatic differentiation unless a network knows better."""
+    def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """By automatic differentiation, unless a network knows better."""
         with torch.enable_grad():
             x = x.detach().requires_grad_(True)
             value = self(x)

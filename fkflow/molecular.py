@@ -155,13 +155,17 @@ class MolecularNet(LogPsi):
         # every labelling sees the same functions in another order
         return value + self.net(self.features(seen)[self.orders.mT])[0].mean(0)
 
-    def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def written_out(self) -> bool:
+        return self.writes_out(MolecularNet)
+
+    def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, n, 3), both detached.
 
         Step by step what `forward` does, and the same backwards; `…_slope` is the gradient with respect to `…`.
         """
-        if not self.writes_out(MolecularNet):
-            return super().value_and_drift(x)
+        if not self.written_out:
+            return super()._value_and_drift(x)
         with torch.no_grad():
             y = inside(x)
             away = y[:, :, None] - self.nuclei.mT[:, None, :, None]
@@ -226,7 +230,7 @@ class MolecularNet(LogPsi):
         ratio_slope, bare_slope, apart_slope = torch.zeros_like(near), torch.zeros_like(near), near.new_zeros(batch)
         if m > 1:
             cross_slope = near.new_zeros(n, m * m, batch)
-            cross_slope[:, self.unequal] = of_cross.view(-1, n, batch).transpose(0, 1)
+            cross_slope.index_copy_(1, self.unequal, of_cross.view(-1, n, batch).transpose(0, 1))
             cross_slope = cross_slope.view(n, m, m, batch)
             ratio_slope += (cross_slope * (of_near[:, None] - self.of_bonds)).sum(2)
             bare_slope += (cross_slope * ratio[:, :, None]).sum(1)

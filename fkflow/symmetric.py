@@ -172,10 +172,10 @@ class SymmetricNet(KeepsNumbers, LogPsi):
         total = affine(hidden, own, self.pair_out.layer.bias) + affine(pair, seen)
         return total + sent.index_select(1, self.first) + sent.index_select(1, self.second)
 
-    def value(self, x: Tensor) -> Tensor:
+    def _value(self, x: Tensor) -> Tensor:
         """log ψ (B,), detached: what `forward` does with fewer and smaller operations."""
-        if not self._written_out:
-            return super().value(x)
+        if not self.written_out:
+            return super()._value(x)
         with torch.no_grad():
             y, between, mean = self._places(x)
             square, r2 = y.square().sum(0), between.square().sum(0)
@@ -185,13 +185,13 @@ class SymmetricNet(KeepsNumbers, LogPsi):
                 value += self.meeting.total(self.length**2 * r2)
             return value
 
-    def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, N, D), both detached.
 
         Step by step what `forward` does, and the same backwards; `…_slope` is the gradient with respect to `…`.
         """
-        if not self._written_out:
-            return super().value_and_drift(x)
+        if not self.written_out:
+            return super()._value_and_drift(x)
         with torch.no_grad():
             y, between, mean = self._places(x)
             square, r2 = y.square().sum(0), between.square().sum(0)
@@ -211,9 +211,9 @@ class SymmetricNet(KeepsNumbers, LogPsi):
             if y_slope is not None:
                 slope.add_(y_slope.add_(self.gaussian_slope(y, self.own_root)), alpha=0.5)
             if self.com_root is not None and mean is not None:
-                slope += 0.5 * self.gaussian_slope(mean, self.com_root) - slope.mean(1, keepdim=True)
+                slope.sub_(slope.mean(1, keepdim=True)).add_(self.gaussian_slope(mean, self.com_root), alpha=0.5)
             pulled(slope, between.mul_(r2_slope))
-            return value, outside(slope.mul_(2 / self.length))
+            return value, outside(slope.div_(0.5 * self.length))
 
     def _confine(self, value: Tensor, y: Tensor, square: Tensor, mean: Tensor | None) -> None:
         """Add `_confined` to `value` (B,), in place."""
@@ -227,7 +227,7 @@ class SymmetricNet(KeepsNumbers, LogPsi):
             value += tails(square, self.log_tails.exp())
 
     @property
-    def _written_out(self) -> bool:
+    def written_out(self) -> bool:
         return self.particles > 1 and self.writes_out(SymmetricNet)
 
     def _learned(self, y: Tensor, square: Tensor, r2: Tensor) -> tuple[Tensor, Kept]:

@@ -26,6 +26,8 @@ LAYERS = (
         "seal",
         "geometry",
         "kept",
+        "twin",
+        "replay",
         "startup",
         "forking",
         "shared_memory",
