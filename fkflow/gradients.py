@@ -243,8 +243,7 @@ def _add_gradient(
 
 def flat_step(net: nn.Module, change: Tensor) -> None:
     """Add a flat change (P,) to the parameters."""
+    parameters = list(net.parameters())
     with torch.no_grad():
-        start = 0
-        for p in net.parameters():
-            p.add_(change[start : start + p.numel()].view_as(p))
-            start += p.numel()
+        for p, part in zip(parameters, change.split([p.numel() for p in parameters]), strict=True):
+            p.add_(part.view_as(p))

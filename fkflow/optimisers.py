@@ -52,29 +52,35 @@ class Spring:
         walkers = len(energies) * ranks.world()
         o, slope = rows[: len(energies)], rows[len(energies) :]
         weights = torch.ones_like(energies) if weights is None else weights
-        share = weights / ranks.total(weights.sum())
-        root = share.sqrt()
+        counted = weights[: len(slope)]
         # the plain mean goes first: what is the same for all walkers cancels exactly, not but for rounding
-        both = ranks.total(torch.cat([o.sum(0), energies.sum()[None]])) / walkers
-        o.sub_(both[:-1])
-        r = energies - both[-1]
-        both = ranks.total(torch.cat([share @ o, (share @ r)[None]]))
-        o.sub_(both[:-1]).mul_(root[:, None])
-        r = (r - both[-1]) * root
+        sums = ranks.total(torch.cat([o.sum(0), torch.stack([energies.sum(), weights.sum(), counted.sum()])]))
+        of_counted = sums[-1]
+        o.sub_(sums[:-3] / walkers)
+        r, share = energies - sums[-3] / walkers, weights / sums[-2]
+        # averages over ψ², then what is left of all products once they are taken off: one message for both
+        pulls = torch.stack([share, share * r]) @ o
+        norm = share @ torch.linalg.vector_norm(o, dim=1).square()
+        sums = ranks.total(torch.cat([pulls.flatten(), torch.stack([share @ r, norm])]))
+        mean, force = sums[:-2].view(2, -1)
+        r, force = r - sums[-2], force - sums[-2] * mean
+        scale = (sums[-1] - mean.square().sum()).clamp(min=0.0) / walkers
+        o.sub_(mean).mul_(share.sqrt()[:, None])
         if len(slope):
-            part = weights[: len(slope)]
-            slope.mul_((0.5 * rate * part / ranks.total(part.sum())).sqrt()[:, None])
-            r = torch.cat([r, r.new_zeros(len(slope))])
+            slope.mul_((0.5 * rate * counted / of_counted).sqrt()[:, None])
         carried = self.momentum * self.last.to(o.device)
-        residual = r - rows @ carried
-        scale = ranks.total(torch.linalg.vector_norm(o).square()) / walkers
         if rows.shape[0] * ranks.world() <= rows.shape[1]:
+            residual = torch.cat([r * share.sqrt(), r.new_zeros(len(slope))]) - rows @ carried
             rows = ranks.gather(rows)
             phi = carried + rows.T @ least_squares(rows.T, scale, damping, ranks.gather(residual), shared_gram)
         else:
-            rhs = ranks.total(rows.T @ residual)
-            phi = carried + least_squares(rows, scale, damping, rhs, lambda a: ranks.total(gram(a)), ranks.total)
-        self.change = rate * float(ranks.total((o @ phi).square().sum()).sqrt())
+            # (AᵀA + λ)(φ − c) = Aᵀr − AᵀA c, without a product for the residual
+            rhs = force + damping * scale * carried
+            phi = least_squares(rows, scale, damping, rhs, lambda a: ranks.total(gram(a)), ranks.total)
+        # of all ranks the first one's solution: the last bits may differ where they compute on different processors
+        found = ranks.gather(torch.cat([phi, (o @ phi).square().sum()[None]])).view(ranks.world(), -1)
+        phi = found[0, :-1]
+        self.change = rate * float(found[:, -1].sum().sqrt())
         # The bound shrinks the stored momentum too; shrinking only the step was a cause of divergence.
         if self.change > self.max_change:
             phi = phi * (self.max_change / self.change)

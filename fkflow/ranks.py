@@ -182,31 +182,22 @@ def share(value: T) -> T:
     """Rank 0's value, for all that depends on clocks, files or last bits; together."""
     if _group is None:
         return value
+    if _group.shared is not None:
+        import pickle
+
+        with _collective():
+            text = _group.shared.word(pickle.dumps(value) if rank() == 0 else b"")
+        if text is not None:
+            near: T = pickle.loads(text)
+            return near
     import torch
     import torch.distributed as dist
 
-    if _group.shared is not None:
-        return _shared(value)
     box: list[Any] = [value if _group.rank == 0 else None]
     with _collective():
         dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
     shared: T = box[0]
     return shared
-
-
-def _shared(value: T) -> T:
-    """Rank 0's value by way of tensors: its length, then its pickle."""
-    import pickle
-
-    import torch
-
-    text = bytearray(pickle.dumps(value) if rank() == 0 else b"")
-    length = torch.tensor([len(text)])
-    alike([length])
-    content = torch.frombuffer(text or bytearray(int(length)), dtype=torch.uint8)
-    alike([content])
-    found: T = pickle.loads(content.numpy().tobytes())
-    return found
 
 
 def collect(value: T) -> list[T]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: bytes of a slot: longer messages go another way
 SLOT = 2**23
-#: bytes in front of the slots: whether somebody has left
-HEAD = 4096
+#: bytes in front of the slots: whether somebody has left; and of the length of a text
+HEAD, LENGTH = 4096, 8
 #: bytes from which a sum is shared out, each process adding up a part
 LONG = 2**16
 #: seconds that a process watches for the others before it lets go of its processor, and then between looks at whether they live
@@ -72,6 +72,19 @@ class SharedMemory:
         out = self._slot(0, tensor).clone()
         self.turn ^= 1
         return out
+
+    def word(self, text: bytes) -> bytes | None:
+        """The text of the first process, which others need not give; None on all if it is longer than a slot; all together."""
+        start = HEAD + self.turn * SLOT
+        if not self.rank:
+            short = len(text) + LENGTH <= SLOT
+            self._memory[start : start + LENGTH] = (len(text) if short else 2**63).to_bytes(LENGTH, "little")
+            if short:
+                self._memory[start + LENGTH : start + LENGTH + len(text)] = text
+        self._meet()
+        length = int.from_bytes(self._memory[start : start + LENGTH], "little")
+        self.turn ^= 1
+        return None if length == 2**63 else self._memory[start + LENGTH : start + LENGTH + length]
 
     def total(self, tensor: Tensor) -> Tensor:
         """The sum of the tensors of all processes, added up in their order: the same bits for each; all together."""

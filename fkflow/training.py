@@ -160,17 +160,16 @@ def _look(system: System, config: TrainConfig, state: TrainState, unit: float, u
         metropolis(net, walkers, generator, config.moves - together, frozen=useful)
         if useful:
             everyone = walkers.joined(everyone)
-    walkers.step, walkers.acceptance = ranks.mean(walkers.step, walkers.acceptance)
-    assert walkers.log_psi is not None
-    log_psi = ranks.gather(walkers.log_psi)
     if config.estimator == "pathwise":
         energies, _ = _pathwise(system, config, state, unit)
-        return Seen(ranks.gather(energies), _weights(log_psi, walkers.power))
+        log_psi, energies = _together(walkers, energies)
+        return Seen(energies, _weights(log_psi, walkers.power))
     samples = _sampled(system, config, state, everyone, unit)
     d = walkers.x[0].numel()
     if config.estimator == "covariance" and not _fixed_paths(config, d):
         state.paths = ranks.share(paths_worth(samples[:, :count], d))
     energies = samples.mean(0)
+    log_psi, of_all = _together(walkers, energies[:count])
     found = None
     if useful:
         state.scouts = everyone.x[count:]
@@ -178,7 +177,20 @@ def _look(system: System, config: TrainConfig, state: TrainState, unit: float, u
         weights = scouts.weights(of_scouts, log_psi, walkers.power)
         reach = scouts.reach(of_scouts, log_psi)
         found = Scouts(state.scouts, seen, torch.where(seen.isfinite(), weights, 0.0), reach)
-    return Seen(ranks.gather(energies[:count]), _weights(log_psi, walkers.power), found)
+    return Seen(of_all, _weights(log_psi, walkers.power), found)
+
+
+def _together(walkers: Walkers, energies: Tensor) -> tuple[Tensor, Tensor]:
+    """log ψ and A/T of the walkers of all ranks, (B,) each, from those of this rank's; their steps become one, the mean."""
+    log_psi, _ = walkers.known
+    if ranks.world() == 1:
+        return log_psi, energies
+    # one message: each costs time, whatever its length
+    numbers = energies.new_tensor([walkers.step, walkers.acceptance])
+    found = ranks.gather(torch.cat([log_psi, energies, numbers])).view(ranks.world(), -1)
+    walkers.step, walkers.acceptance = found[:, -2:].mean(0).tolist()
+    log_psi, energies = found[:, :-2].view(len(found), 2, -1).transpose(0, 1).flatten(1)
+    return log_psi, energies
 
 
 def _pathwise(system: System, config: TrainConfig, state: TrainState, unit: float) -> tuple[Tensor, Tensor]:
@@ -284,13 +296,12 @@ def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate:
     if not _finite([change]):
         return "the natural gradient has no solution"
     flat_step(net, change)
-    ranks.alike(net.parameters())
     return "" if _finite(net.parameters()) else NOT_FINITE
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:
     """Whether all numbers are finite, with one look at the device."""
-    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+    return bool(torch.cat([tensor.detach().flatten() for tensor in tensors]).isfinite().all())
 
 
 def _add_gradients(net: LogPsi | PairDrift, share: float) -> None:
