@@ -88,8 +88,11 @@ def stop(process: subprocess.Popen[str], wait: float, kill: Path | None = None) 
     else:
         os.kill(int(kill.read_text()), signal.SIGKILL)
     out, rest = process.communicate(timeout=60)
+    took = time.monotonic() - begun
+    # seen where a test fails
+    print(f"ended after {took:.1f} s with {process.returncode}:", *lines, rest, sep="\n")
     assert out == "" and process.returncode != 0
-    return time.monotonic() - begun, said("".join(lines) + rest)
+    return took, said("".join(lines) + rest)
 
 
 def said(text: str) -> list[str]:
