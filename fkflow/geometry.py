@@ -34,7 +34,7 @@ def _incidence(particles: int, device: torch.device, dtype: torch.dtype, sign: i
 
 def add_to_pairs(of_pairs: Tensor, y: Tensor, weight: float = 1.0) -> Tensor:
     """`of_pairs` (C, pairs, B), in place, with weight · (y_i + y_j) added for y (C, N, B)."""
-    n = int(y.shape[1])
+    n = int(y.shape[1])  # a tensor while a tracer records, which no cache would know
     if n <= FEW:
         matrix = _incidence(n, y.device, y.dtype, 1)
         return of_pairs.baddbmm_(matrix.expand(len(y), -1, -1), y, alpha=weight)
@@ -46,7 +46,7 @@ def add_to_pairs(of_pairs: Tensor, y: Tensor, weight: float = 1.0) -> Tensor:
 def add_to_particles(y: Tensor, of_pairs: Tensor, weight: float = 1.0, *, sign: int = 1, keep: bool = True) -> Tensor:
     """y (C, N, B), in place, with weight · `of_pairs` (C, pairs, B) added to the first particle of each pair and, times
     `sign`, to the second; without `keep` in the place of what y was."""
-    n = int(y.shape[1])
+    n = int(y.shape[1])  # as above
     if n <= FEW:
         matrix = _incidence(n, y.device, y.dtype, sign).mT.expand(len(y), -1, -1)
         return y.baddbmm_(matrix, of_pairs, beta=float(keep), alpha=weight)

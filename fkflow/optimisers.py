@@ -79,7 +79,8 @@ class Spring:
             phi = least_squares(rows, scale, damping, rhs, lambda a: ranks.total(gram(a)), ranks.total)
         # of all ranks the first one's solution: the last bits may differ where they compute on different processors
         found = ranks.gather(torch.cat([phi, (o @ phi).square().sum()[None]])).view(ranks.world(), -1)
-        phi = found[0, :-1]
+        # kept, and written to checkpoints: not a view of everybody's
+        phi = found[0, :-1].clone()
         self.change = rate * float(found[:, -1].sum().sqrt())
         # The bound shrinks the stored momentum too; shrinking only the step was a cause of divergence.
         if self.change > self.max_change:

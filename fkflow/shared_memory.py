@@ -75,16 +75,15 @@ class SharedMemory:
 
     def word(self, text: bytes) -> bytes | None:
         """The text of the first process, which others need not give; None on all if it is longer than a slot; all together."""
-        start = HEAD + self.turn * SLOT
+        start = HEAD + self.turn * SLOT + LENGTH
         if not self.rank:
-            short = len(text) + LENGTH <= SLOT
-            self._memory[start : start + LENGTH] = (len(text) if short else 2**63).to_bytes(LENGTH, "little")
-            if short:
-                self._memory[start + LENGTH : start + LENGTH + len(text)] = text
+            self._memory[start - LENGTH : start] = len(text).to_bytes(LENGTH, "little")
+            if len(text) <= SLOT - LENGTH:
+                self._memory[start : start + len(text)] = text
         self._meet()
-        length = int.from_bytes(self._memory[start : start + LENGTH], "little")
+        length = int.from_bytes(self._memory[start - LENGTH : start], "little")
         self.turn ^= 1
-        return None if length == 2**63 else self._memory[start + LENGTH : start + LENGTH + length]
+        return self._memory[start : start + length] if length <= SLOT - LENGTH else None
 
     def total(self, tensor: Tensor) -> Tensor:
         """The sum of the tensors of all processes, added up in their order: the same bits for each; all together."""

@@ -12,7 +12,7 @@ import pytest
 EXCHANGE = """
 import os, random, sys, time
 import torch
-from fkflow.shared_memory import LONG, SLOT, SharedMemory
+from fkflow.shared_memory import LENGTH, LONG, SLOT, SharedMemory
 
 world = int(sys.argv[1])
 shared, first, copies, rank = SharedMemory(world), os.getpid(), [], 0
@@ -35,6 +35,9 @@ for turn in range(60):
     assert found.shape == (1, size) and torch.allclose(found[0], everybody.sum(0), rtol=1e-14)
     assert torch.equal(shared.first(found), found)  # the same bits
     assert torch.equal(shared.total(torch.tensor([rank == 0, True])[:0]), torch.empty(0, dtype=torch.bool))
+for size in (0, 3, SLOT - LENGTH, SLOT - LENGTH + 1, 5):
+    text = b"x" * size
+    assert shared.word(text if rank == 0 else b"") == (text if size <= SLOT - LENGTH else None)
 assert shared.fits(torch.empty(SLOT // 8)) and not shared.fits(torch.empty(SLOT // 4 + 1))
 if rank:
     os._exit(0)
