@@ -26,8 +26,6 @@ from fkflow.twin import twin
 KEEP_STEPS = 8
 #: configurations that go through a forward pass at once, for each that goes through a gradient
 FORWARD = 2
-#: median absolute deviations beyond which an energy is called wild
-WILD = 1000.0
 
 
 def path_samples(
@@ -127,34 +125,6 @@ def jacobian_and_slopes(psi: LogPsi, x: Tensor, count: int, generator: torch.Gen
     both = jacobian(psi, torch.cat([x, x[:count] + step * xi]))
     both[len(x) :].sub_(both[:count]).div_(step)
     return both
-
-
-def clipped(
-    energies: Tensor, width: float, wild: float = WILD, least: float = 0.0, weights: Tensor | None = None
-) -> Tensor:
-    """Energies drawn in to `width` mean absolute deviations, but no less than `least`, about their median.
-
-    Those that are not finite become the median. Deviations are those over ψ², for walkers with `weights` (B,).
-
-    In that mean no walker counts for more than `wild` median deviations: one that is lost does not stretch the bounds.
-    """
-    finite = energies[energies.isfinite()]
-    share = torch.ones_like(finite) if weights is None else weights[energies.isfinite()]
-    if not len(finite):
-        return energies
-    centre = weighted_median(finite, share)
-    away = (finite - centre).abs()
-    near = away.clamp(max=float(wild * weighted_median(away, share)))
-    reach = max(least, float(width * (share * near).sum() / share.sum()))
-    # ±inf may come from a lost walker as well as from a bad network: neither says anything about the gradient
-    return torch.where(energies.isfinite(), energies, centre).clamp(centre - reach, centre + reach)
-
-
-def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
-    """The value below which half of the weight lies."""
-    ordered, order = values.sort()
-    below = weights[order].cumsum(0)
-    return ordered[torch.searchsorted(below, 0.5 * below[-1]).clamp(max=len(values) - 1)]
 
 
 def covariance_gradient(psi: LogPsi, x: Tensor, energies: Tensor, weights: Tensor | None = None) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 
+import torch
 from torch import Tensor
 
 from fkflow import ranks
 from fkflow.errors import NumericalError
-from fkflow.gradients import clipped, weighted_median
 from fkflow.networks import LogPsi
+from fkflow.outliers import Deviations
 from fkflow.train_state import TrainState, snapshot
 
 log = logging.getLogger("fkflow")
@@ -27,23 +28,22 @@ MOST_UNDONE = 12
 ADVICE = "try a smaller train.rate or a larger train.damping"
 
 
-def objection(energies: Tensor, weights: Tensor, state: TrainState, unit: float) -> str:
-    """Why the network these energies were measured with is not kept, "" if it is; a snapshot is taken of the best so far.
+def objection(seen: Deviations, state: TrainState, unit: float) -> str:
+    """Why the network these energies were `seen` with is not kept, "" if it is; a snapshot is taken of the best so far.
 
     Judged by mean + spread of firmly clipped energies, the spread a median absolute deviation: single walkers caught in a
     tail do not count, a network that goes wrong everywhere does.
     """
-    lost = int((~energies.isfinite()).sum())
-    if lost > 0.1 * len(energies):
-        return f"{lost} of {len(energies)} energies are not finite"
+    walkers = len(seen.energies)
+    lost = walkers - int(seen.finite.sum())
+    if lost > 0.1 * walkers:
+        return f"{lost} of {walkers} energies are not finite"
     if not isinstance(state.net, LogPsi):
         # free-running walkers are not ψ² distributed while the drift changes: their energies may rise before they fall
         state.snapshot = snapshot(state)
         return ""
-    seen = clipped(energies, CLIP, wild=JUDGED_WILD, weights=weights)
-    away = (seen - weighted_median(seen, weights)).abs()
-    spread = 1.4826 * float(weighted_median(away, weights))
-    merit = weighted_moments(seen, weights)[0] + spread
+    spread = 1.4826 * float(seen.typical)
+    merit = weighted_moments(seen.drawn_in(CLIP, wild=JUDGED_WILD), seen.share)[0] + spread
     # the last bits may differ where ranks compute on different processors; what follows from them may not
     merit, spread = ranks.share((merit, spread))
     best, best_spread = state.best
@@ -64,7 +64,9 @@ def weighted_moments(values: Tensor, weights: Tensor) -> tuple[float, float, flo
     share = weights / weights.sum()
     mean = (share * values).sum()
     away = (values - mean).square()
-    return float(mean), float((share.square() * away).sum().sqrt()), float((share * away).sum().sqrt())
+    found = torch.stack([mean, (share.square() * away).sum().sqrt(), (share * away).sum().sqrt()])
+    mean_of_all, error, deviation = found.tolist()
+    return mean_of_all, error, deviation
 
 
 def take_back(state: TrainState, trouble: str) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -155,18 +155,18 @@ class Perceptron(nn.Sequential):
         assert isinstance(layer, nn.Linear)
         return layer
 
-    def kept(self, a: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """What comes out (out, B) for a (in, B), without a graph, and what `slope` needs: all that went into a SiLU."""
-        before = []
+    def kept(self, a: Tensor, *, slope: bool = True) -> tuple[Tensor, list[Activated]]:
+        """What comes out (out, B) for a (in, B), without a graph, and what `slope`, if wanted, needs: that of each SiLU."""
+        found = []
         for layer in self:
             if isinstance(layer, nn.Linear):
-                a = torch.addmm(layer.bias[:, None], layer.weight, a)
+                a = torch.addmm(layer.bias.unsqueeze(1), layer.weight, a)
             else:
-                before.append(a)
-                a = silu(a)
-        return a, before
+                found.append(activated(a, slope=slope))
+                a = found[-1].value
+        return a, found
 
-    def slope(self, of_out: Tensor, kept: list[Tensor]) -> Tensor:
+    def slope(self, of_out: Tensor, kept: list[Activated]) -> Tensor:
         """Gradient (in, B) with respect to what went in, for a gradient `of_out` (out, B) of what came out."""
         for layer in reversed(self):
             if isinstance(layer, nn.Linear):
@@ -176,10 +176,26 @@ class Perceptron(nn.Sequential):
         return of_out
 
 
-def silu_slope(of_out: Tensor, a: Tensor) -> Tensor:
-    """The gradient with respect to a, for a gradient `of_out` of silu(a)."""
-    slope: Tensor = torch.ops.aten.silu_backward(of_out, a)
-    return slope
+class Activated(NamedTuple):
+    """SiLU of a, a σ(a), and σ(a) where its slope is wanted too: their exponential, most of the work, is then taken once."""
+
+    value: Tensor
+    gate: Tensor | None
+
+
+def activated(a: Tensor, *, slope: bool = True) -> Activated:
+    """SiLU of a, which is used up, without a graph; `slope`: its slope will be asked for."""
+    if not slope:
+        return Activated(silu(a, inplace=True), None)
+    gate = a.sigmoid()
+    return Activated(a.mul_(gate), gate)
+
+
+def silu_slope(of_out: Tensor, of: Activated) -> Tensor:
+    """The gradient with respect to what went into a SiLU, for a gradient `of_out` of what came out."""
+    assert of.gate is not None
+    # σ + y (1 − σ) for y = a σ
+    return torch.lerp(of.value, of.value.new_ones(()), of.gate).mul_(of_out)
 
 
 def mlp(sizes: Sequence[int], final_scale: float = 1.0) -> Perceptron:

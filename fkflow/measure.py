@@ -18,12 +18,12 @@ from torch import Tensor
 from fkflow import ranks
 from fkflow.config import MeasureConfig, ProjectConfig
 from fkflow.errors import NumericalError
-from fkflow.gradients import clipped
 from fkflow.landscape import Landscape
 from fkflow.local_energy import path_local_energy
 from fkflow.masses import outward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms, drift_fields, trajectories
+from fkflow.outliers import clipped
 from fkflow.parallel import IN_CACHE
 from fkflow.results import Energy, Histogram, Measurement, Projection
 from fkflow.samplers import Free, Langevin

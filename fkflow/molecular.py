@@ -23,29 +23,29 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def logarithm(r: Tensor) -> Tensor:
-    """½ log(1 + r²): no linear term at 0, so it leaves cusps alone; far out the growth ψ ~ r^p e^(−ζr) asks for."""
+    """½ log(1.0 + r²): no linear term at 0, so it leaves cusps alone; far out the growth ψ ~ r^p e^(−ζr) asks for."""
     return 0.5 * torch.log1p(r.square())
 
 
 def logarithm_slope(r: Tensor) -> Tensor:
     """Its derivative."""
-    return r / (1 + r.square())
+    return r / (1.0 + r.square())
 
 
 def saturating(r: Tensor) -> Tensor:
-    """(r/(1 + r))²: no linear term at 0, but a cubic one; 1 far out."""
-    return (r / (1 + r)).square()
+    """(r/(1.0 + r))²: no linear term at 0, but a cubic one; 1 far out."""
+    return (r / (1.0 + r)).square()
 
 
 def saturating_slope(r: Tensor) -> Tensor:
     """Its derivative."""
-    return 2 * r / (1 + r) ** 3
+    return 2.0 * r / (1.0 + r) ** 3
 
 
 class Seen(NamedTuple):
     """The distances near (n, M, B) and apart (B,), near times the charges, and functions of them that are needed again.
 
-    `ratio` is r/(1 + r) of near, the others are `logarithm`s.
+    `ratio` is r/(1.0 + r) of near, the others are `logarithm`s.
     """
 
     near: Tensor
@@ -61,7 +61,7 @@ class MolecularNet(LogPsi):
 
     ψ = Σ_ab c_ab χ_a(1) χ_b(2) · Π_iA exp(−Z p(r_iA)) · exp(½ p(r_12)) · exp(net), the sum of Heitler–London type over two
     smooth exponentials χ = exp(−ζ r²/(1+r)) per nucleus (covalent, ionic and split-shell terms: right when stretched), and
-    p(r) = r/(1 + βr), whose slope 1 at r = 0 is Kato's cusp (Kato 1957). The perceptron sees the distances only through
+    p(r) = r/(1.0 + βr), whose slope 1 at r = 0 is Kato's cusp (Kato 1957). The perceptron sees the distances only through
     functions without a linear term in any of them, among them r_iA·(s(r_iB) − s(R_AB)) and r_iA·(s(r_12) − s(r_jA)): the
     angular terms r (g·r) that follow the cusp, without which the local energy jumps at the nuclei. It is summed over the
     exchange of electrons and over the exchanges of equal nuclei that leave the molecule unchanged.
@@ -80,6 +80,11 @@ class MolecularNet(LogPsi):
     unequal: Tensor
     of_bonds: Tensor
     orders: Tensor
+    sites: Tensor
+    pulls: Tensor
+    shells: Tensor
+    pairs: Tensor
+    order: Tensor
     back: Tensor
 
     def __init__(self, nuclei_positions: Tensor, charges: Tensor, electrons: int, hidden: int, layers: int) -> None:
@@ -102,9 +107,17 @@ class MolecularNet(LogPsi):
         self.log_beta = nn.Parameter(torch.zeros(2))
         self.register_buffer("unequal", (~torch.eye(m, dtype=torch.bool)).flatten().nonzero()[:, 0])
         self.register_buffer("orders", labellings(images, electrons))
-        # where each function stands in every labelling
+        # the same once more, in the shapes that they are needed in: nuclei, charges and those of the orbitals,
+        self.register_buffer("sites", nuclei_positions.mT[:, None, :, None].clone(), persistent=False)
+        self.register_buffer("pulls", charges[:, None].clone(), persistent=False)
+        self.register_buffer("shells", charges[self.owner][:, None], persistent=False)
+        # where the weight of each pair of orbitals stands after an exchange of nuclei,
+        pairs = (2 * m * self.turns[:, :, None] + self.turns[:, None]).flatten()
+        self.register_buffer("pairs", pairs, persistent=False)
+        # which functions the labellings see, and where each function stands in every labelling
+        self.register_buffer("order", self.orders.mT.flatten(), persistent=False)
         places = self.orders.argsort(1) * len(self.orders) + torch.arange(len(self.orders))[:, None]
-        self.register_buffer("back", places, persistent=False)
+        self.register_buffer("back", places.flatten(), persistent=False)
         features = electrons * m * (2 + (m - 1)) + (2 + 2 * m if electrons == 2 else 0)
         self.net = mlp([features] + [hidden] * layers + [1], final_scale=0.0)
 
@@ -115,7 +128,7 @@ class MolecularNet(LogPsi):
     def functions(self, near: Tensor, apart: Tensor | None) -> Seen:
         """What features and their slopes are made of, from the distances near (n, M, B) and apart (B,)."""
         of_apart = None if apart is None else logarithm(apart)
-        return Seen(near, apart, near * self.charges[:, None], near / (1 + near), logarithm(near), of_apart)
+        return Seen(near, apart, near * self.pulls, near / (1.0 + near), logarithm(near), of_apart)
 
     def features(self, seen: Seen) -> Tensor:
         """Cusp-free functions (F, B) of the distances, for the first labelling.
@@ -126,28 +139,28 @@ class MolecularNet(LogPsi):
         out = [logarithm(charged).flatten(0, 1), saturating(charged).flatten(0, 1)]
         if len(self.charges) > 1:
             # r_iA (s(r_iB) - s(R_AB)) for A != B
-            cross = ratio[:, :, None] * (of_near[:, None] - self.of_bonds)
+            cross = ratio.unsqueeze(2) * (of_near.unsqueeze(1) - self.of_bonds)
             out.append(cross.flatten(1, 2)[:, self.unequal].transpose(0, 1).flatten(0, 1))
         if apart is not None and of_apart is not None:
-            out += [of_apart[None], saturating(apart)[None]]
+            out += [of_apart.unsqueeze(0), saturating(apart).unsqueeze(0)]
             out.append((ratio * (of_apart - of_near.flip(0))).flatten(0, 1))
         return torch.cat(out)
 
     def forward(self, x: Tensor) -> Tensor:
         y = inside(x)
-        near = distances(y[:, :, None], self.nuclei.mT[:, None, :, None])
+        near = distances(y.unsqueeze(2), self.sites)
         apart = distances(y[:, 0], y[:, 1]) if self.electrons == 2 else None
         seen = self.functions(near, apart)
         charged, beta = seen.charged, self.log_beta.exp()
-        value = -(charged / (1 + beta[..., 0] * charged)).sum((0, 1))
+        value = -(charged / (1.0 + beta[..., 0] * charged)).sum((0, 1))
         exponents = spread_out(self.log_exponents.exp()[..., self.shared], 1)
         scaled = charged[:, self.owner]
-        orbitals = -exponents / self.charges[self.owner][:, None] * scaled.square() / (1 + scaled)
+        orbitals = -exponents / self.shells * scaled.square() / (1.0 + scaled)
         if apart is None:
             weights = spread_out(self.log_weights[..., self.turns].mean(-2), 1)
             value = value + torch.logsumexp(weights + orbitals[0], 0)
         else:
-            value = value + 0.5 * apart / (1 + beta[..., 1] * apart)
+            value = value + 0.5 * apart / (1.0 + beta[..., 1] * apart)
             weights = self.log_weights[..., self.turns[:, :, None], self.turns[:, None]].mean(-3)
             weights = spread_out(0.5 * (weights + weights.mT), 2)
             terms = weights + orbitals[0][:, None] + orbitals[1][None]
@@ -168,38 +181,41 @@ class MolecularNet(LogPsi):
             return super()._value_and_drift(x)
         with torch.no_grad():
             y = inside(x)
-            away = y[:, :, None] - self.nuclei.mT[:, None, :, None]
+            away = y.unsqueeze(2) - self.sites
             near, between, distance = lengths(away), None, None
             if self.electrons == 2:
                 between = y[:, 0] - y[:, 1]
                 distance = lengths(between)
             seen = self.functions(near, distance)
             charged, beta = seen.charged, self.log_beta.exp()
-            bound = 1 + beta[0] * charged
+            bound = 1.0 + beta[0] * charged
             value = -(charged / bound).sum((0, 1))
             charged_slope = -bound.square().reciprocal()
-            # orbitals −ζ/Z · c²/(1 + c): two shells on each nucleus
-            factors = -(self.log_exponents.exp()[self.shared] / self.charges[self.owner]).view(-1, 2, 1)
-            inverse = 1 / (1 + charged)
+            # orbitals −ζ/Z · c²/(1.0 + c): two shells on each nucleus
+            factors = -(self.log_exponents.exp().index_select(0, self.shared).view(-1, 1) / self.shells).view(-1, 2, 1)
+            inverse = 1.0 / (1.0 + charged)
             shape = charged.square() * inverse
-            orbitals = (shape[:, :, None] * factors).flatten(1, 2)
+            orbitals = (shape.unsqueeze(2) * factors).flatten(1, 2)
             distance_slope = None
             if distance is None:
                 terms = self.log_weights[self.turns].mean(-2)[:, None] + orbitals[0]
                 total = terms.logsumexp(0)
                 orbitals_slope = (terms - total).exp()[None]
             else:
-                bound = 1 + beta[1] * distance
+                bound = 1.0 + beta[1] * distance
                 value.add_(distance / bound, alpha=0.5)
                 distance_slope = 0.5 / bound.square()
-                weights = self.log_weights[self.turns[:, :, None], self.turns[:, None]].mean(-3)
-                terms = (0.5 * (weights + weights.mT))[..., None] + orbitals[0][:, None] + orbitals[1][None]
+                weights = (
+                    self.log_weights.flatten().index_select(0, self.pairs).view(-1, *self.log_weights.shape).mean(0)
+                )
+                first, second = orbitals[0].unsqueeze(1), orbitals[1].unsqueeze(0)
+                terms = (0.5 * (weights + weights.mT)).unsqueeze(2) + first + second
                 total = terms.flatten(0, 1).logsumexp(0)
                 shares = terms.sub_(total).exp_()
                 orbitals_slope = torch.stack([shares.sum(1), shares.sum(0)])
             value += total
             shape_slope = (orbitals_slope.view(*near.shape[:2], 2, -1) * factors).sum(2)
-            charged_slope.addcmul_(shape_slope, 1 - inverse.square())
+            charged_slope.addcmul_(shape_slope, 1.0 - inverse.square())
             learned, near_slope, apart_slope = self._learned(seen, charged_slope)
             value += learned
             y_slope = (away * (near_slope / near)).sum(2)
@@ -217,23 +233,23 @@ class MolecularNet(LogPsi):
         near, apart, charged, ratio, of_near, log_apart = seen
         n, m, batch = near.shape
         features = self.features(seen)
-        out, kept = self.net.kept(features.index_select(0, self.orders.mT.flatten()).view(len(features), -1))
+        out, kept = self.net.kept(features.index_select(0, self.order).view(len(features), -1))
         each = len(self.orders)
         seen_slope = self.net.slope(torch.full_like(out, 1 / each), kept).view(-1, batch)
-        slope = seen_slope.index_select(0, self.back.flatten()).view(each, -1, batch).sum(0)
+        slope = seen_slope.index_select(0, self.back).view(each, -1, batch).sum(0)
         of_log, of_saturating, of_cross, of_apart = slope.split(
             [n * m, n * m, n * m * (m - 1), len(slope) - n * m * (m + 1)]
         )
         charged_slope.addcmul_(of_log.view(near.shape), logarithm_slope(charged))
         charged_slope.addcmul_(of_saturating.view(near.shape), saturating_slope(charged))
-        near_slope = charged_slope * self.charges[:, None]
+        near_slope = charged_slope * self.pulls
         ratio_slope, bare_slope, apart_slope = torch.zeros_like(near), torch.zeros_like(near), near.new_zeros(batch)
         if m > 1:
             cross_slope = near.new_zeros(n, m * m, batch)
             cross_slope.index_copy_(1, self.unequal, of_cross.view(-1, n, batch).transpose(0, 1))
             cross_slope = cross_slope.view(n, m, m, batch)
-            ratio_slope += (cross_slope * (of_near[:, None] - self.of_bonds)).sum(2)
-            bare_slope += (cross_slope * ratio[:, :, None]).sum(1)
+            ratio_slope += (cross_slope * (of_near.unsqueeze(1) - self.of_bonds)).sum(2)
+            bare_slope += (cross_slope * ratio.unsqueeze(2)).sum(1)
         if apart is not None and log_apart is not None:
             of_angle = of_apart[2:].view(near.shape)
             ratio_slope.addcmul_(of_angle, log_apart - of_near.flip(0))
@@ -241,7 +257,7 @@ class MolecularNet(LogPsi):
             bare_slope -= by_angle.flip(0)
             apart_slope.addcmul_(of_apart[0] + by_angle.sum((0, 1)), logarithm_slope(apart))
             apart_slope.addcmul_(of_apart[1], saturating_slope(apart))
-        near_slope.addcmul_(ratio_slope, (1 + near).square().reciprocal_())
+        near_slope.addcmul_(ratio_slope, (1.0 + near).square().reciprocal_())
         near_slope.addcmul_(bare_slope, logarithm_slope(near))
         return out.view(each, batch).mean(0), near_slope, apart_slope
 

@@ -12,20 +12,32 @@ from torch.nn.functional import silu
 from fkflow.geometry import add_to_pairs, add_to_particles, apart, inside, outside, pulled
 from fkflow.kept import KeepsNumbers
 from fkflow.landscape import Landscape
-from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, affine, mlp, silu_slope, spread_out, tails, tails_slope
+from fkflow.logpsi import (
+    FAINT,
+    GAUSSIAN_SHARE,
+    Activated,
+    LogPsi,
+    activated,
+    affine,
+    mlp,
+    silu_slope,
+    spread_out,
+    tails,
+    tails_slope,
+)
 from fkflow.pair_factor import PairFactor
 
 
 class Kept(NamedTuple):
-    """Layers of `SymmetricNet` that its gradient needs; those before a SiLU are `…_in`."""
+    """Layers of `SymmetricNet` that its gradient needs."""
 
     pair: Tensor
     seen: Tensor
-    h_in: Tensor
-    particle_in: Tensor
-    second_in: Tensor
+    h: Activated
+    particle: Activated
+    second: Activated
     read: Tensor
-    of_readout: list[Tensor]
+    of_readout: list[Activated]
 
 
 class SymmetricNet(KeepsNumbers, LogPsi):
@@ -179,7 +191,7 @@ class SymmetricNet(KeepsNumbers, LogPsi):
         with torch.no_grad():
             y, between, mean = self._places(x)
             square, r2 = y.square().sum(0), between.square().sum(0)
-            value, _ = self._learned(y, square, r2)
+            value, _ = self._learned(y, square, r2, slopes=False)
             self._confine(value, y, square, mean)
             if self.meeting is not None:
                 value += self.meeting.total(self.length**2 * r2)
@@ -230,8 +242,8 @@ class SymmetricNet(KeepsNumbers, LogPsi):
     def written_out(self) -> bool:
         return self.particles > 1 and self.writes_out(SymmetricNet)
 
-    def _learned(self, y: Tensor, square: Tensor, r2: Tensor) -> tuple[Tensor, Kept]:
-        """The part of log ψ (B,) that is learned, without a graph, and what its gradient needs.
+    def _learned(self, y: Tensor, square: Tensor, r2: Tensor, *, slopes: bool = True) -> tuple[Tensor, Kept]:
+        """The part of log ψ (B,) that is learned, without a graph, and what its gradient, if wanted, needs.
 
         Layers work on (features, particles or pairs · B): `flat` views of what is (features, particles or pairs, B).
         """
@@ -246,44 +258,43 @@ class SymmetricNet(KeepsNumbers, LogPsi):
         torch.mul(r2, exponents, out=pair[:-1]).exp_().mul_(heights)
         torch.add(r2, 1, out=pair[-1]).sqrt_()
         flat_pair = pair.flatten(1)
-        h_in = torch.addmm(layer_in.bias.unsqueeze(1), layer_in.weight, flat_pair)
-        h = silu(h_in)
+        h = activated(torch.addmm(layer_in.bias.unsqueeze(1), layer_in.weight, flat_pair), slope=slopes)
         # particles: functions of their place, and what their pairs send
         seen = y.new_empty(layer_own.in_features, *square.shape)
         torch.add(square, 1, out=seen[0]).sqrt_()
         torch.mul(square, self.own_exponents.view(-1, 1, 1), out=seen[1 : 1 + own]).exp_()
         if not self.isotropic:
             seen[1 + own : -hidden] = y
-        add_to_particles(seen[-hidden:], h.view(hidden, *r2.shape), n**-0.5, keep=False)
-        particle_in = torch.addmm(layer_own.bias.unsqueeze(1), layer_own.weight, seen.flatten(1))
-        particle = silu(particle_in)
+        add_to_particles(seen[-hidden:], h.value.view(hidden, *r2.shape), n**-0.5, keep=False)
+        particle = activated(torch.addmm(layer_own.bias.unsqueeze(1), layer_own.weight, seen.flatten(1)), slope=slopes)
         # pairs again: with what their particles found
         of_pair, of_ends, of_distance = self._pair_weights()
-        ends = (of_ends @ particle).view(hidden, n, batch)
-        second_in = torch.addmm(self.pair_out.layer.bias.unsqueeze(1), of_pair, h).addmm_(of_distance, flat_pair)
+        ends = (of_ends @ particle.value).view(hidden, n, batch)
+        second_in = torch.addmm(self.pair_out.layer.bias.unsqueeze(1), of_pair, h.value).addmm_(of_distance, flat_pair)
         both = add_to_pairs(second_in.view(hidden, *r2.shape), ends)
-        summed = silu(second_in).view(both.shape).sum(1)
-        read, kept = self.readout.kept(particle)
+        second = activated(second_in, slope=slopes)
+        summed = second.value.view(both.shape).sum(1)
+        read, kept = self.readout.kept(particle.value, slope=slopes)
         value = read.view(n, batch).sum(0)
         value += torch.addmm(last.bias.unsqueeze(1), last.weight, summed).addmm_(self.jastrow[None], pair.sum(1))[0]
-        return value, Kept(pair, seen, h_in, particle_in, second_in, read, kept)
+        return value, Kept(pair, seen, h, particle, second, read, kept)
 
     def _learned_slopes(self, kept: Kept) -> tuple[Tensor, Tensor, Tensor | None]:
         """Its gradients with respect to `square`, `r2` and y, None where y itself is not seen; what was `kept` is used up."""
-        pair, seen, h_in, particle_in, second_in, read, of_readout = kept
+        pair, seen, h, particle, second, read, of_readout = kept
         n, hidden, own = self.particles, self.message.sizes[1], len(self.OWN_WIDTHS)
         of_pair, of_ends, of_distance = self._pair_weights()
 
-        second_in_slope = silu_slope(self.pair_readout.layer.weight.mT.expand(second_in.shape), second_in)
+        second_in_slope = silu_slope(self.pair_readout.layer.weight.mT, second)
         to_ends = seen.new_empty(hidden, *seen.shape[1:])
         add_to_particles(to_ends, second_in_slope.view(hidden, *pair.shape[1:]), keep=False)
         particle_slope = self.readout.slope(torch.ones_like(read), of_readout).addmm_(of_ends.mT, to_ends.flatten(1))
-        seen_slope = self.message.layer.weight.mT @ silu_slope(particle_slope, particle_in)
+        seen_slope = self.message.layer.weight.mT @ silu_slope(particle_slope, particle)
         h_slope = of_pair.mT @ second_in_slope
         add_to_pairs(h_slope.view(hidden, *pair.shape[1:]), seen_slope[-hidden:].view(to_ends.shape), n**-0.5)
         pair_slope = torch.addmm(self.jastrow.unsqueeze(1), of_distance.mT, second_in_slope)
         assert self.pair_in is not None
-        pair_slope.addmm_(self.pair_in.layer.weight.mT, silu_slope(h_slope, h_in))
+        pair_slope.addmm_(self.pair_in.layer.weight.mT, silu_slope(h_slope, h))
         # d√(1 + z²)/dz² = ½/√(1 + z²)
         pair[-1].reciprocal_()
         seen[0].reciprocal_()

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,7 +19,6 @@ from torch import Tensor
 from fkflow import ranks, scouts
 from fkflow.config import TrainConfig
 from fkflow.gradients import (
-    clipped,
     covariance_gradient,
     flat_step,
     jacobian,
@@ -31,6 +31,7 @@ from fkflow.landscape import Landscape, given_start
 from fkflow.local_energy import local_energy
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.optimisers import Spring
+from fkflow.outliers import Deviations
 from fkflow.sampling import Walkers, broad_power, even_weights, metropolis
 from fkflow.schedule import enough, finished, grow, scheduled, walkers_at
 from fkflow.scouts import Scouts
@@ -53,11 +54,18 @@ NOT_FINITE = "the step led to parameters that are not finite"
 
 @dataclass(frozen=True)
 class Seen:
-    """A/T (B,) of the walkers of all ranks in one iteration and their weights (B,), of mean 1; this rank's scouts, if any."""
+    """A/T (B,) of the walkers of all ranks in one iteration and their weights (B,), of mean 1; this rank's scouts, if any.
+
+    `about` their median is what judges them and draws them in.
+    """
 
     energies: Tensor
     weights: Tensor
     scouts: Scouts | None = None
+
+    @cached_property
+    def about(self) -> Deviations:
+        return Deviations(self.energies, self.weights)
 
 
 def begin(
@@ -112,14 +120,14 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         damping = damping / state.caution
         seen = _look(system, config, state, unit, useful)
         energies, weights = seen.energies, seen.weights
-        trouble = objection(energies, weights, state, unit)
+        trouble = objection(seen.about, state, unit)
         if not trouble:
             trouble = _step(config, state, seen, unit, rate, damping)
         if trouble:
             take_back(state, trouble)
         else:
             state.undone, state.caution = 0, min(1.0, state.caution * 1.05)
-        mean, error, _ = weighted_moments(clipped(energies, CLIP, weights=weights), weights)
+        mean, error, _ = weighted_moments(seen.about.drawn_in(CLIP), weights)
         spread = weighted_moments(energies, weights)[2]
         state.iteration += 1
         state.quiet = state.quiet + 1 if not trouble and enough(config, state, spread, unit) else 0
@@ -259,8 +267,8 @@ def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate:
 
     Returns what went wrong, "" if nothing did.
     """
-    net, x, energies, weights = state.net, state.walkers.x, seen.energies, seen.weights
-    drawn_in = clipped(energies, config.clip, least=NEVER_CLIPPED / unit, weights=weights)
+    net, x, weights = state.net, state.walkers.x, seen.weights
+    drawn_in = seen.about.drawn_in(config.clip, least=NEVER_CLIPPED / unit)
     if state.adam is not None:
         if config.estimator != "pathwise":
             assert isinstance(net, LogPsi)

@@ -26,6 +26,7 @@ LAYERS = (
         "seal",
         "geometry",
         "kept",
+        "outliers",
         "twin",
         "replay",
         "startup",

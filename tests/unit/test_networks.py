@@ -180,10 +180,8 @@ def test_the_local_energy_stays_finite_where_charges_meet(system: System, pertur
 def test_a_wrong_cusp_diverges(kind: str, perturbed) -> None:
     """The twin: the network of another charge, or of electrons that do not repel."""
     system = MOLECULES["he"]
-    net = perturbed(network(system))
-    if kind == "nucleus":
-        net.charges.fill_(1.9)
-    else:
+    net = perturbed(network(molecule(2, (0.0, 0.0, 0.0, 1.9)) if kind == "nucleus" else system))
+    if kind == "electrons":
         net.forward = lambda x, forward=net.forward: forward(x) - 0.1 * (x[:, 0] - x[:, 1]).norm(dim=-1)
     assert local_energy(net, system, approach(system, kind, 1e-5)).abs().min() > 1e3
 

@@ -1,0 +1,50 @@
+"""Energies about their median, which single lost walkers do not move."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+#: median deviations beyond which an energy is called wild
+WILD = 1000.0
+
+
+class Deviations:
+    """Energies (B,) of walkers with `weights` (B,), which turn averages into those over ψ², about their weighted median.
+
+    `typical` is the median of |E − centre|. Both count finite energies only, and are infinite where there is none.
+    """
+
+    def __init__(self, energies: Tensor, weights: Tensor | None = None) -> None:
+        self.energies, self.finite = energies, energies.isfinite()
+        self.share = (torch.ones_like(energies) if weights is None else weights).where(self.finite, 0.0)
+        self.centre = weighted_median(energies.where(self.finite, math.inf), self.share)
+        self.away = (energies - self.centre).abs().where(self.finite, math.inf)
+        self.typical = weighted_median(self.away, self.share)
+
+    def drawn_in(self, width: float, *, wild: float = WILD, least: float = 0.0) -> Tensor:
+        """The energies drawn in to `width` mean deviations, but no less than `least`, about the centre.
+
+        In that mean no walker counts for more than `wild` typical deviations: one that is lost does not stretch the bounds.
+        Those that are not finite become the centre; if none is finite they stay what they are.
+        """
+        near = self.away.clamp(max=wild * self.typical)
+        mean = (self.share * near.where(self.finite, 0.0)).sum() / self.share.sum()
+        reach = (width * mean).clamp(min=least)
+        # ±inf may come from a lost walker as well as from a bad network: neither says anything about the gradient
+        known = self.energies.where(self.finite | self.centre.isinf(), self.centre)
+        return known.clamp(self.centre - reach, self.centre + reach)
+
+
+def clipped(energies: Tensor, width: float) -> Tensor:
+    """Energies (B,) drawn in to `width` mean deviations about their median (`Deviations.drawn_in`)."""
+    return Deviations(energies).drawn_in(width)
+
+
+def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+    """The value below which half of the weight lies."""
+    ordered, order = values.sort()
+    below = weights[order].cumsum(0)
+    return ordered[torch.searchsorted(below, 0.5 * below[-1]).clamp(max=len(values) - 1)]
