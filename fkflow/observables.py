@@ -162,6 +162,7 @@ class Histograms:
 
         The errors are those of a ratio of sums over independent groups, each left out once (jackknife): a group that
         carries much of the weight draws the density to itself, and its distance from it is too small by just that share.
+        None is smaller than what a single visit brings: that few have come to a bin, or nobody, does not prove it empty.
         """
         out = []
         n = self.system.particles
@@ -179,7 +180,9 @@ class Histograms:
             # a lone group has no distance from itself
             without = (scaled - density * share) / np.maximum(1 - share, 1e-9)
             error = np.sqrt(ranks.total_array((without**2).sum(0)) * (groups - 1) / groups)
-            out.append((density, error))
+            # visits are counted in clumps, for walkers stay a while and have weights: variance over mean is their size
+            clump = np.sum((volume * error) ** 2) / max(np.sum(volume * density), 1e-300)
+            out.append((density, np.maximum(error, clump / volume)))
         return out
 
     def results(self) -> list[Histogram]:

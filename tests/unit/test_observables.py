@@ -284,9 +284,35 @@ def test_a_group_with_much_of_the_weight_counts_as_one() -> None:
         seen = histograms.seen
         plain = np.linalg.norm(histograms.counts[index][:, 1] - density[1] * seen) * math.sqrt(GROUPS / (GROUPS - 1))
         twin.append((density[1] - exact) / (plain / seen.sum()))
-    # rms of 400 deviates in units of their jackknife error: 1.0 with an uncertainty of 0.05
     # rms of 400 ratios of sums with heavy tails, in units of their errors: the uncertainty is 0.05
     assert 0.9 < np.sqrt(np.mean(np.square(z))) < 1.24 < np.sqrt(np.mean(np.square(twin)))
+
+
+def test_errors_of_nearly_empty_bins() -> None:
+    """Bins that expect one visit or less, over 200 repetitions: their errors hold also where nobody came.
+
+    The twin, the scatter of the groups alone, gives such bins no error at all.
+    """
+    system = find("harmonic")(particles=1, dimensions=1, omega=1.0)
+    first = walkers(system, 4000, seed=999)
+    edges = np.linspace(-4.0, 4.0, 41)
+    exact = np.diff([math.erf(e) / 2 for e in edges]) / np.diff(edges)
+    rare = (exact * np.diff(edges) * 20 * GROUPS < 1) & (exact * np.diff(edges) * 20 * GROUPS > 0.05)
+    z, empty = [], 0
+    for seed in range(200):
+        histograms = Histograms(system, first, 40)
+        index = next(i for i, view in enumerate(histograms.views) if view.group == "density")
+        histograms.edges[index][0] = edges
+        histograms.add(walkers(system, 20 * GROUPS, seed))
+        density, error = histograms.densities()[index]
+        one_visit = 1 / (20 * GROUPS * np.diff(edges))
+        assert error.min() == pytest.approx(one_visit[0], rel=0.35) and (error[rare] < 4 * one_visit[rare]).all()
+        z.append((density - exact)[rare] / error[rare])
+        empty += int((density[rare] == 0).sum())
+    assert rare.sum() >= 4 and empty > 400
+    # a Poisson count of mean m has deviations of √m where the error is that of one visit
+    expected = exact[rare] * np.diff(edges)[rare] * 20 * GROUPS
+    assert np.sqrt(np.mean(np.square(z))) == pytest.approx(math.sqrt(expected.mean()), rel=0.25)
 
 
 def test_bounds_of_an_earlier_measurement() -> None:
