@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from fkflow.geometry import add_to_pairs, add_to_particles, apart, inside, outside, pulled
+from fkflow.geometry import apart, inside, outside, pulled
 from fkflow.kept import KeepsNumbers
 from fkflow.landscape import Landscape
-from fkflow.logpsi import (
-    FAINT,
-    GAUSSIAN_SHARE,
-    Activated,
-    LogPsi,
-    activated,
-    affine,
-    mlp,
-    silu_slope,
-    spread_out,
-    tails,
-    tails_slope,
-)
+from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, affine, mlp, spread_out, tails, tails_slope
 from fkflow.pair_factor import PairFactor
-
-
-class Kept(NamedTuple):
-    """Layers of `SymmetricNet` that its gradient needs."""
-
-    pair: Tensor
-    seen: Tensor
-    h: Activated
-    particle: Activated
-    second: Activated
-    read: Tensor
-    of_readout: list[Activated]
+from fkflow.symmetric_slopes import learned, learned_slopes
 
 
 class SymmetricNet(KeepsNumbers, LogPsi):
@@ -179,7 +156,7 @@ class SymmetricNet(KeepsNumbers, LogPsi):
 
         Its part that acts on particles is applied to N of them, not to N(N − 1)/2 pairs, and nothing is concatenated.
         """
-        own, ends, seen = self._pair_weights()
+        own, ends, seen = self.pair_weights()
         sent = affine(particle, ends)
         total = affine(hidden, own, self.pair_out.layer.bias) + affine(pair, seen)
         return total + sent.index_select(1, self.first) + sent.index_select(1, self.second)
@@ -191,7 +168,7 @@ class SymmetricNet(KeepsNumbers, LogPsi):
         with torch.no_grad():
             y, between, mean = self._places(x)
             square, r2 = y.square().sum(0), between.square().sum(0)
-            value, _ = self._learned(y, square, r2, slopes=False)
+            value, _ = learned(self, y, square, r2, slopes=False)
             self._confine(value, y, square, mean)
             if self.meeting is not None:
                 value += self.meeting.total(self.length**2 * r2)
@@ -207,12 +184,12 @@ class SymmetricNet(KeepsNumbers, LogPsi):
         with torch.no_grad():
             y, between, mean = self._places(x)
             square, r2 = y.square().sum(0), between.square().sum(0)
-            value, kept = self._learned(y, square, r2)
+            value, kept = learned(self, y, square, r2)
             self._confine(value, y, square, mean)
-            square_slope, r2_slope, y_slope = self._learned_slopes(kept)
+            square_slope, r2_slope, y_slope = learned_slopes(self, kept)
             if self.log_tails is not None:
                 square_slope += tails_slope(square, self.log_tails.exp())
-            if self.meeting is not None:
+            if self.meeting is not None and r2_slope is not None:
                 met, met_slope = self.meeting.total_and_slope(self.length**2 * r2)
                 value += met
                 r2_slope.add_(met_slope, alpha=self.length**2)
@@ -224,7 +201,8 @@ class SymmetricNet(KeepsNumbers, LogPsi):
                 slope.add_(y_slope.add_(self.gaussian_slope(y, self.own_root)), alpha=0.5)
             if self.com_root is not None and mean is not None:
                 slope.sub_(slope.mean(1, keepdim=True)).add_(self.gaussian_slope(mean, self.com_root), alpha=0.5)
-            pulled(slope, between.mul_(r2_slope))
+            if r2_slope is not None:
+                pulled(slope, between.mul_(r2_slope))
             return value, outside(slope.div_(0.5 * self.length))
 
     def _confine(self, value: Tensor, y: Tensor, square: Tensor, mean: Tensor | None) -> None:
@@ -240,71 +218,9 @@ class SymmetricNet(KeepsNumbers, LogPsi):
 
     @property
     def written_out(self) -> bool:
-        return self.particles > 1 and self.writes_out(SymmetricNet)
+        return self.writes_out(SymmetricNet)
 
-    def _learned(self, y: Tensor, square: Tensor, r2: Tensor, *, slopes: bool = True) -> tuple[Tensor, Kept]:
-        """The part of log ψ (B,) that is learned, without a graph, and what its gradient, if wanted, needs.
-
-        Layers work on (features, particles or pairs · B): `flat` views of what is (features, particles or pairs, B).
-        """
-        assert self.pair_in is not None
-        n, hidden = self.particles, self.message.sizes[1]
-        own, batch = len(self.OWN_WIDTHS), square.shape[1]
-        layer_in, layer_own, last = self.pair_in.layer, self.message.layer, self.pair_readout.layer
-
-        # pairs: functions of their distance
-        exponents, heights = self.exponents.view(-1, 1, 1), self.heights.view(-1, 1, 1)
-        pair = y.new_empty(len(exponents) + 1, *r2.shape)
-        torch.mul(r2, exponents, out=pair[:-1]).exp_().mul_(heights)
-        torch.add(r2, 1, out=pair[-1]).sqrt_()
-        flat_pair = pair.flatten(1)
-        h = activated(torch.addmm(layer_in.bias.unsqueeze(1), layer_in.weight, flat_pair), slope=slopes)
-        # particles: functions of their place, and what their pairs send
-        seen = y.new_empty(layer_own.in_features, *square.shape)
-        torch.add(square, 1, out=seen[0]).sqrt_()
-        torch.mul(square, self.own_exponents.view(-1, 1, 1), out=seen[1 : 1 + own]).exp_()
-        if not self.isotropic:
-            seen[1 + own : -hidden] = y
-        add_to_particles(seen[-hidden:], h.value.view(hidden, *r2.shape), n**-0.5, keep=False)
-        particle = activated(torch.addmm(layer_own.bias.unsqueeze(1), layer_own.weight, seen.flatten(1)), slope=slopes)
-        # pairs again: with what their particles found
-        of_pair, of_ends, of_distance = self._pair_weights()
-        ends = (of_ends @ particle.value).view(hidden, n, batch)
-        second_in = torch.addmm(self.pair_out.layer.bias.unsqueeze(1), of_pair, h.value).addmm_(of_distance, flat_pair)
-        both = add_to_pairs(second_in.view(hidden, *r2.shape), ends)
-        second = activated(second_in, slope=slopes)
-        summed = second.value.view(both.shape).sum(1)
-        read, kept = self.readout.kept(particle.value, slope=slopes)
-        value = read.view(n, batch).sum(0)
-        value += torch.addmm(last.bias.unsqueeze(1), last.weight, summed).addmm_(self.jastrow[None], pair.sum(1))[0]
-        return value, Kept(pair, seen, h, particle, second, read, kept)
-
-    def _learned_slopes(self, kept: Kept) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Its gradients with respect to `square`, `r2` and y, None where y itself is not seen; what was `kept` is used up."""
-        pair, seen, h, particle, second, read, of_readout = kept
-        n, hidden, own = self.particles, self.message.sizes[1], len(self.OWN_WIDTHS)
-        of_pair, of_ends, of_distance = self._pair_weights()
-
-        second_in_slope = silu_slope(self.pair_readout.layer.weight.mT, second)
-        to_ends = seen.new_empty(hidden, *seen.shape[1:])
-        add_to_particles(to_ends, second_in_slope.view(hidden, *pair.shape[1:]), keep=False)
-        particle_slope = self.readout.slope(torch.ones_like(read), of_readout).addmm_(of_ends.mT, to_ends.flatten(1))
-        seen_slope = self.message.layer.weight.mT @ silu_slope(particle_slope, particle)
-        h_slope = of_pair.mT @ second_in_slope
-        add_to_pairs(h_slope.view(hidden, *pair.shape[1:]), seen_slope[-hidden:].view(to_ends.shape), n**-0.5)
-        pair_slope = torch.addmm(self.jastrow.unsqueeze(1), of_distance.mT, second_in_slope)
-        assert self.pair_in is not None
-        pair_slope.addmm_(self.pair_in.layer.weight.mT, silu_slope(h_slope, h))
-        # d√(1 + z²)/dz² = ½/√(1 + z²)
-        pair[-1].reciprocal_()
-        seen[0].reciprocal_()
-        r2_slope = self.pair_rates @ pair_slope.mul_(pair.view(pair_slope.shape))
-        near = seen_slope[: 1 + own]
-        square_slope = self.own_rates @ near.mul_(seen[: 1 + own].view(near.shape))
-        y_slope = None if self.isotropic else seen_slope[1 + own : -hidden].view(self.dimensions, *seen.shape[1:])
-        return square_slope.view(seen.shape[1:]), r2_slope.view(pair.shape[1:]), y_slope
-
-    def _pair_weights(self) -> list[Tensor]:
+    def pair_weights(self) -> list[Tensor]:
         """The weights of the layer `pair_out` for what a pair, its two particles and its distance say."""
         hidden = self.message.sizes[1]
         weight = self.pair_out.layer.weight

@@ -55,6 +55,7 @@ LAYERS = (
         "pair_factor",
         "generic",
         "symmetric",
+        "symmetric_slopes",
         "networks",
         "paths",
         "sampling",
