@@ -26,6 +26,8 @@ from fkflow.twin import twin
 KEEP_STEPS = 8
 #: configurations that go through a forward pass at once, for each that goes through a gradient
 FORWARD = 2
+#: and through a gradient of their own each, on a CPU: leaving its cache costs less than launching all operations again
+OF_THEIR_OWN = 4
 
 
 def path_samples(
@@ -81,7 +83,9 @@ def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
                 columns.copy_(gradient.reshape(columns.shape))
 
     def attempt(chunk: int) -> Tensor:
-        out, size = x.new_empty(len(x), sum(sizes)), max(1, int(share * chunk))
+        out = x.new_empty(len(x), sum(sizes))
+        # what a recipe allows, or what a device has room for, is no question of speed
+        size = max(1, int(share * chunk * (OF_THEIR_OWN if x.is_cpu and not psi.chunk else 1)))
         each(fill, list(zip(x.split(size), out.split(size), strict=True)))
         return out
 
