@@ -140,7 +140,7 @@ class MolecularNet(LogPsi):
         if len(self.charges) > 1:
             # r_iA (s(r_iB) - s(R_AB)) for A != B
             cross = ratio.unsqueeze(2) * (of_near.unsqueeze(1) - self.of_bonds)
-            out.append(cross.flatten(1, 2)[:, self.unequal].transpose(0, 1).flatten(0, 1))
+            out.append(cross.flatten(1, 2).index_select(1, self.unequal).transpose(0, 1).flatten(0, 1))
         if apart is not None and of_apart is not None:
             out += [of_apart.unsqueeze(0), saturating(apart).unsqueeze(0)]
             out.append((ratio * (of_apart - of_near.flip(0))).flatten(0, 1))
@@ -154,7 +154,7 @@ class MolecularNet(LogPsi):
         charged, beta = seen.charged, self.log_beta.exp()
         value = -(charged / (1.0 + beta[..., 0] * charged)).sum((0, 1))
         exponents = spread_out(self.log_exponents.exp()[..., self.shared], 1)
-        scaled = charged[:, self.owner]
+        scaled = charged.index_select(1, self.owner)
         orbitals = -exponents / self.shells * scaled.square() / (1.0 + scaled)
         if apart is None:
             weights = spread_out(self.log_weights[..., self.turns].mean(-2), 1)
@@ -166,7 +166,9 @@ class MolecularNet(LogPsi):
             terms = weights + orbitals[0][:, None] + orbitals[1][None]
             value = value + torch.logsumexp(terms.flatten(0, 1), 0)
         # every labelling sees the same functions in another order
-        return value + self.net(self.features(seen)[self.orders.mT])[0].mean(0)
+        features = self.features(seen)
+        seen_by_all = features.index_select(0, self.order).view(len(features), -1, features.shape[-1])
+        return value + self.net(seen_by_all)[0].mean(0)
 
     @property
     def written_out(self) -> bool:

@@ -34,6 +34,8 @@ SYSTEMS: dict[str, System] = {
     "oval": find("harmonic")(particles=3, dimensions=2, omega=[1.0, 2.0]),
     "chain": find("chain")(particles=4),
     "morse": find("morse")(),
+    "double well": find("double_well")(),
+    "one in a round trap": find("harmonic")(particles=1, dimensions=3),
 }
 each_system = pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 
