@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ import typer
 
 from fkflow import joining, ranks
 from fkflow.errors import NumericalError, ToleranceError, UsageError
+from fkflow.options import Device, FilmFormat, Format, Json, On, Overrides, Processes, RunFolder, Seed, Target, Threads
 from fkflow.startup import heavy_imports
 
 if TYPE_CHECKING:
@@ -30,63 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Device(StrEnum):
-    """Where to compute; auto takes the GPU if there is one."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Format(StrEnum):
-    """File formats of the plots."""
-
-    png = "png"
-    pdf = "pdf"
-    svg = "svg"
-
-
-class FilmFormat(StrEnum):
-    """File formats of an animation; auto takes mp4 if there is ffmpeg."""
-
-    auto = "auto"
-    mp4 = "mp4"
-    gif = "gif"
-
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one key, as in --set train.iterations=100."),
-]
-Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Seed of all random numbers.")
-]
-Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads of a process; left out: a good choice.")
-]
-Processes = Annotated[
-    int | None,
-    typer.Option(
-        "--processes",
-        metavar="N",
-        min=1,
-        max=256,
-        help="Processes that share the walkers, one core each; left out: 1, or as many as a repeated run had.",
-    ),
-]
-On = Annotated[Device, typer.Option("--device", help="Where to compute.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
-Target = Annotated[
-    float | None,
-    typer.Option(
-        "--target-error",
-        metavar="ENERGY",
-        help="Error of the energy to reach, with no more work than it takes.",
-    ),
-]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its result.h5.")]
 
 
 @app.callback(invoke_without_command=True)

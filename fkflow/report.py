@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fkflow import scans
-from fkflow.results import Comparison, Result, known_energy, strict_json, title, with_unit
+from fkflow.results import Comparison, Result
 from fkflow.scans import Scan
 from fkflow.statistics import Estimate
 from fkflow.summary import BLOCKS, summary_text
 from fkflow.system import System
+from fkflow.wording import known_energy, strict_json, title, with_unit
 
 #: widest text: lines much longer than this are hard to read
 WIDEST = 110

@@ -17,9 +17,10 @@ from fkflow.config import Loaded, composed, load, parse, system_of, to_toml
 from fkflow.errors import FkflowError, StoreError, UsageError
 from fkflow.folders import CHECKPOINT, RESULT
 from fkflow.registry import recipes
-from fkflow.results import Result, strict_json, title
+from fkflow.results import Result
 from fkflow.system import System
 from fkflow.userfile import Definition
+from fkflow.wording import strict_json, title
 
 log = logging.getLogger("fkflow")
 

@@ -7,8 +7,6 @@ computes physics or touches a file. Units are those of the system (`energy_unit`
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ import numpy as np
 from fkflow.statistics import Estimate, combined_error
 from fkflow.system import Reference
 from fkflow.userfile import Definition
+from fkflow.wording import strict_json, title, with_unit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -329,49 +328,3 @@ class Comparison:
         """Such as ``1.2e-05 above, 0.6 σ``."""
         side = "above" if self.difference >= 0 else "below"
         return f"{abs(self.difference):.1e} {side}, {abs(self.z):.1f} σ"
-
-
-def strict_json(value: Any) -> Any:
-    """`value` with arrays, numpy numbers and paths made plain and NaN or ±Inf turned into None."""
-    if isinstance(value, Mapping):
-        return {str(key): strict_json(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return strict_json(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [strict_json(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return str(value)
-
-
-def title(system: str, parameters: Mapping[str, Any]) -> str:
-    """System and parameters in one line, such as ``h2  R = 1.401``."""
-    return "  ".join([system, *(f"{key} = {_short(value)}" for key, value in parameters.items())])
-
-
-def shown_unit(unit: str) -> str:
-    """The unit as people see it: "" for the natural units a and E of a trap, which are those of its parameters."""
-    return "" if re.fullmatch(r"(1/)?[1aE](\^\d+)?", unit) else unit
-
-
-def with_unit(number: object, unit: str, bare: str | None = None) -> str:
-    """`number` and its unit, if it has one to show; else `bare` (left out: the number alone)."""
-    shown = shown_unit(unit)
-    return f"{number} {shown}" if shown else str(number) if bare is None else bare
-
-
-def known_energy(energy: float, error: float) -> str:
-    """A reference energy to its own precision, or, if it is exact or nearly, to ten digits."""
-    return str(Estimate(energy, error)) if error >= 1e-9 else f"{energy:.10g}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_short(item) for item in value) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {_short(item)}" for key, item in value.items()) + "}"
-    return str(value)

@@ -26,11 +26,12 @@ from fkflow.interrupts import Signals
 from fkflow.plot import save_scan
 from fkflow.progress import Numbered, Progress
 from fkflow.rerun import changed
-from fkflow.results import Result, strict_json
+from fkflow.results import Result
 from fkflow.scan_store import read_scan, write_scan
 from fkflow.scans import FAILED, FINISHED, Axis, Point, Scan, csv_text
 from fkflow.session import drawn_seed
 from fkflow.userfile import placeless
+from fkflow.wording import strict_json
 
 log = logging.getLogger("fkflow")
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fkflow.results import Comparison, Result, known_energy, strict_json, title, with_unit
+from fkflow.results import Comparison, Result
 from fkflow.statistics import Estimate
 from fkflow.system import Reference
+from fkflow.wording import known_energy, strict_json, title, with_unit
 
 NAN = float("nan")
 #: what became of a point

@@ -23,8 +23,9 @@ from fkflow import hdf5, userfile
 from fkflow.checkpoints import Keeper, load_checkpoint, save_checkpoint
 from fkflow.folders import CHECKPOINT, RESULT, atomic_write, find_result, make_folder, prepare_folder
 from fkflow.reader import COLUMNS, FORMAT, FORMAT_VERSION, read_result
-from fkflow.results import Axis, DriftField, Histogram, Measurement, Projection, Result, Trajectories, strict_json
+from fkflow.results import Axis, DriftField, Histogram, Measurement, Projection, Result, Trajectories
 from fkflow.seal import sealed
+from fkflow.wording import strict_json
 
 if TYPE_CHECKING:
     from torch import Tensor

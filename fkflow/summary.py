@@ -9,7 +9,8 @@ from itertools import zip_longest
 
 import numpy as np
 
-from fkflow.results import Comparison, Projection, Result, known_energy, with_unit
+from fkflow.results import Comparison, Projection, Result
+from fkflow.wording import known_energy, with_unit
 
 #: heights of a bar from low to high; the second row for terminals that have no more than ASCII
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"

@@ -33,6 +33,8 @@ LAYERS = (
         "forking",
         "shared_memory",
         "toml",
+        "options",
+        "wording",
     },
     {"complaints", "registry", "results", "scans", "schema", "folders", "hdf5", "progress", "interrupts"},
     {

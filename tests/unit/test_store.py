@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from fkflow.errors import StoreError, UsageError
-from fkflow.results import Comparison, shown_unit, strict_json, with_unit
+from fkflow.results import Comparison
 from fkflow.seal import LENGTH
 from fkflow.statistics import Estimate
 from fkflow.store import load_checkpoint, prepare_folder, read_result, save_checkpoint
+from fkflow.wording import shown_unit, strict_json, with_unit
 
 
 def same(a, b):
