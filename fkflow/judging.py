@@ -20,6 +20,8 @@ log = logging.getLogger("fkflow")
 CLIP = 5.0
 #: median deviations beyond which a walker is wild when a network is judged
 JUDGED_WILD = 100.0
+#: natural energies by which a walker must be away as well to be lost
+FAR = 10.0
 #: a step is taken back when energy plus spread are this many spreads away from their best; the spread counts as no less
 #: than SMALLEST natural energies, below which nothing is worth taking back
 JUMP, SMALLEST = 8.0, 0.02
@@ -57,6 +59,21 @@ def objection(seen: Deviations, state: TrainState, unit: float) -> str:
     if merit < best or best_spread == math.inf:
         state.best, state.snapshot = (merit, spread), snapshot(state)
     return ""
+
+
+def bring_back(seen: Deviations, state: TrainState, unit: float) -> None:
+    """This rank's walkers whose energies were `seen` to be wild go to where others are.
+
+    One on the flank of a second maximum of ψ cannot leave it, and as its energy is far below the mean, training would make
+    that maximum higher and higher. It has counted once: whoever comes there later will count again.
+    """
+    walkers = state.walkers
+    lost = ranks.part(seen.away) > (JUDGED_WILD * seen.typical).clamp(min=FAR / unit)
+    count = int(lost.sum())
+    if 0 < count < len(lost):
+        others = (~lost).nonzero()[:, 0]
+        pick = torch.randint(len(others), (count,), generator=state.generator, device=lost.device)
+        walkers.x = walkers.x.index_copy(0, lost.nonzero()[:, 0], walkers.x[others[pick]])
 
 
 def weighted_moments(values: Tensor, weights: Tensor) -> tuple[float, float, float]:

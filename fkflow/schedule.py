@@ -21,7 +21,7 @@ QUIET = 10
 FEWEST_WALKERS = 256
 #: training goes on while reaching train.target_error would cost more than this share of the iterations done; measuring and
 #: projecting cost about MEASURING iterations for each in which the walkers of one iteration would reach the target
-ENOUGH, MEASURING, FEWEST = 0.5, 8.0, 10
+ENOUGH, MEASURING, FEWEST = 0.5, 2.0, 10
 #: iterations in a row that say so and end the training, where there is a target error
 HURRIED = 5
 #: a finished training goes on where measuring would cost more than this share of its iterations after all, so many times at

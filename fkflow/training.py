@@ -26,7 +26,7 @@ from fkflow.gradients import (
     path_samples,
     pathwise_gradient,
 )
-from fkflow.judging import CLIP, objection, take_back, weighted_moments
+from fkflow.judging import CLIP, bring_back, objection, take_back, weighted_moments
 from fkflow.landscape import Landscape, given_start
 from fkflow.local_energy import local_energy
 from fkflow.networks import LogPsi, PairDrift
@@ -47,6 +47,8 @@ NEVER_CLIPPED = 0.2
 #: coordinates up to which a whole frame of paths leaves every walker; fewest paths beyond, and what an iteration costs besides
 #: in forward passes: moves, drift and jacobians
 WHOLE_FRAME, FEWEST_PATHS, OTHER = 32, 8, 25.0
+#: weight of a walker beyond which it is not believed, that of the median walker being 1
+MOST = 20.0
 #: norm beyond which a gradient for Adam is scaled down
 MOST_GRADIENT = 10.0
 NOT_FINITE = "the step led to parameters that are not finite"
@@ -127,6 +129,8 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             take_back(state, trouble)
         else:
             state.undone, state.caution = 0, min(1.0, state.caution * 1.05)
+            if isinstance(net, LogPsi):
+                bring_back(seen.about, state, unit)
         mean, error, _ = weighted_moments(seen.about.drawn_in(CLIP), weights)
         spread = weighted_moments(energies, weights)[2]
         state.iteration += 1
@@ -256,10 +260,17 @@ def paths_worth(samples: Tensor, coordinates: int) -> int:
 
 
 def _weights(log_psi: Tensor, power: float) -> Tensor:
-    """Weights (B,), of mean 1, of walkers of a power with log ψ (B,); one whose log ψ is not finite has the least of them."""
+    """Weights (B,), of mean 1, of walkers of a power with log ψ (B,); one whose log ψ is not finite has the least of them.
+
+    None is more than MOST times that of the median walker: one that sits on a spike of ψ, which training would sharpen just
+    there, must not stand for all the others.
+    """
+    if power == 1:
+        return torch.ones_like(log_psi)
     finite = log_psi.isfinite()
     least = log_psi.where(finite, math.inf).min()
-    return even_weights(log_psi.where(finite, least), power)
+    highest = log_psi.nanmedian() + math.log(MOST) / (2 * (1 - power))
+    return even_weights(log_psi.where(finite, least).clamp(max=highest), power)
 
 
 def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate: float, damping: float) -> str:
