@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fkflow import training
 from fkflow.config import TrainConfig
-from fkflow.judging import FAR, JUDGED_WILD, bring_back
+from fkflow.judging import FAR, JUDGED_WILD, bring_back, objection
 from fkflow.landscape import explore
 from fkflow.networks import build
 from fkflow.outliers import Deviations
@@ -114,3 +114,32 @@ def test_no_walker_stands_for_all_others() -> None:
     assert float(even_weights(log_psi.nan_to_num(0.0), 0.75)[5]) > 0.9 * WALKERS
     # walkers of |ψ|² itself have no weights
     assert torch.equal(_weights(log_psi, 1.0), torch.ones_like(log_psi))
+
+
+def judged(state: TrainState, unit: float, seen: Deviations) -> str:
+    state.best, state.snapshot = (7.3, 0.15), {"the best": "so far"}
+    return objection(seen, state, unit)
+
+
+def test_energies_of_the_lost_make_no_network_the_best() -> None:
+    """Six of 128 walkers at −500: the mean without them decides; the twin, a network whose energy is lower, is the best."""
+    state, unit = fresh()
+    assert not judged(state, unit, energies(*[-500.0] * 6))
+    clean = state.best
+    assert not judged(state, unit, energies())
+    assert state.best[0] == pytest.approx(clean[0], abs=0.02)
+    lower = Deviations(energies().energies - 0.5)
+    assert not judged(state, unit, lower) and state.best[0] < clean[0] - 0.4
+
+
+def test_a_step_that_loses_much_of_the_weight_is_taken_back() -> None:
+    state, unit = fresh()
+    assert not judged(state, unit, energies(*[-500.0] * 6))
+    assert "9 % of the walkers, by weight, are lost" in judged(state, unit, energies(*[-500.0] * 11))
+    # few may have much of it
+    seen = energies(-500.0)
+    weights = torch.ones(WALKERS, dtype=torch.float64)
+    weights[0] = 20.0
+    assert "14 % of the walkers, by weight, are lost" in judged(state, unit, Deviations(seen.energies, weights))
+    # a wide spread alone loses nobody
+    assert not judged(state, unit, Deviations(7 + 3 * (energies().energies - 7)))
