@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fkflow.geometry import add_to_pairs, add_to_particles
 from fkflow.logpsi import Activated, activated, silu_slope
@@ -42,38 +42,42 @@ def learned(net: SymmetricNet, y: Tensor, square: Tensor, r2: Tensor, *, slopes:
     For places y (D, N, B), their squares (N, B), and the squared distances r2 (pairs, B).
     """
     n, own, batch = net.particles, len(net.OWN_WIDTHS), square.shape[1]
-    into, hidden = net.message.layer, net.message.sizes[1]
+    hidden = net.message.sizes[1]
     # particles: functions of their place
-    seen = y.new_empty(into.in_features, *square.shape)
+    seen = y.new_empty(net.message.layer.in_features, *square.shape)
     torch.add(square, 1, out=seen[0]).sqrt_()
     torch.mul(square, net.own_exponents.view(-1, 1, 1), out=seen[1 : 1 + own]).exp_()
     if not net.isotropic:
         seen[1 + own : 1 + own + net.dimensions] = y
-    if n == 1:
-        layer = activated(torch.addmm(into.bias.unsqueeze(1), into.weight, seen.flatten(1)), slope=slopes)
-        read, kept = net.readout.kept(layer.value, slope=slopes)
-        return read.view(batch), Kept(seen, layer, read, kept, None)
-    # pairs: functions of their distance, which they send to their particles
-    assert net.pair_in is not None
-    layer_in, last = net.pair_in.layer, net.pair_readout.layer
-    pair = y.new_empty(len(net.exponents) + 1, *r2.shape)
-    torch.mul(r2, net.exponents.view(-1, 1, 1), out=pair[:-1]).exp_().mul_(net.heights.view(-1, 1, 1))
-    torch.add(r2, 1, out=pair[-1]).sqrt_()
-    flat_pair = pair.flatten(1)
-    first = activated(torch.addmm(layer_in.bias.unsqueeze(1), layer_in.weight, flat_pair), slope=slopes)
-    add_to_particles(seen[-hidden:], first.value.view(hidden, *r2.shape), n**-0.5, keep=False)
-    layer = activated(torch.addmm(into.bias.unsqueeze(1), into.weight, seen.flatten(1)), slope=slopes)
+    first = pair = None
+    if net.pair_in is not None:
+        # pairs: functions of their distance, which they send to their particles
+        pair = y.new_empty(len(net.exponents) + 1, *r2.shape)
+        torch.mul(r2, net.exponents.view(-1, 1, 1), out=pair[:-1]).exp_().mul_(net.heights.view(-1, 1, 1))
+        torch.add(r2, 1, out=pair[-1]).sqrt_()
+        first = _activated(net.pair_in.layer, pair, slopes)
+        add_to_particles(seen[-hidden:], first.value.view(hidden, *r2.shape), n**-0.5, keep=False)
+    layer = _activated(net.message.layer, seen, slopes)
+    read, kept = net.readout.kept(layer.value, slope=slopes)
+    value = read.view(n, batch).sum(0)
+    if first is None or pair is None:
+        return value, Kept(seen, layer, read, kept, None)
     # pairs again: with what their particles found
     of_pair, of_ends, of_distance = net.pair_weights()
     ends = (of_ends @ layer.value).view(hidden, n, batch)
-    second_in = torch.addmm(net.pair_out.layer.bias.unsqueeze(1), of_pair, first.value).addmm_(of_distance, flat_pair)
+    second_in = torch.addmm(net.pair_out.layer.bias.unsqueeze(1), of_pair, first.value).addmm_(
+        of_distance, pair.flatten(1)
+    )
     both = add_to_pairs(second_in.view(hidden, *r2.shape), ends)
     second = activated(second_in, slope=slopes)
-    summed = second.value.view(both.shape).sum(1)
-    read, kept = net.readout.kept(layer.value, slope=slopes)
-    value = read.view(n, batch).sum(0)
+    summed, last = second.value.view(both.shape).sum(1), net.pair_readout.layer
     value += torch.addmm(last.bias.unsqueeze(1), last.weight, summed).addmm_(net.jastrow[None], pair.sum(1))[0]
     return value, Kept(seen, layer, read, kept, Pairs(pair, first, second))
+
+
+def _activated(layer: nn.Linear, a: Tensor, slopes: bool) -> Activated:
+    """SiLU of a layer of a (in, particles or pairs, B)."""
+    return activated(torch.addmm(layer.bias.unsqueeze(1), layer.weight, a.flatten(1)), slope=slopes)
 
 
 def learned_slopes(net: SymmetricNet, kept: Kept) -> tuple[Tensor, Tensor | None, Tensor | None]:
