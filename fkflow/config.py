@@ -26,6 +26,7 @@ from fkflow.registry import built_in, by_name, did_you_mean, find, recipes
 from fkflow.schema import (
     PAIR_DRIFT_DEFAULTS,
     SECTIONS,
+    SHORTEST,
     Conflict,
     MeasureConfig,
     NetworkConfig,
@@ -39,7 +40,7 @@ from fkflow.toml import shortened, shown, to_toml, toml_key
 from fkflow.userfile import Definition
 
 __all__ = [
-    "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "ScanConfig", "TrainConfig", "composed",
+    "SHORTEST", "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "ScanConfig", "TrainConfig", "composed",
     "load", "parse", "read_value", "shortened", "system_of", "to_toml", "with_values",
 ]  # fmt: skip
 

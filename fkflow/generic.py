@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from fkflow.bends import BENDS, Laplacian
 from fkflow.landscape import Landscape
-from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, affine, mlp, tails, tails_slope
+from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, tails, tails_bend, tails_slope
 from fkflow.pair_factor import PairFactor
+from fkflow.perceptron import Activated, affine, mlp
 
 
 class GenericNet(LogPsi):
@@ -57,22 +60,51 @@ class GenericNet(LogPsi):
     def written_out(self) -> bool:
         return self.writes_out(GenericNet)
 
+    @property
+    def knows_laplacian(self) -> bool:
+        return self.written_out
+
     def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, N, D), both detached."""
         if not self.written_out:
             return super()._value_and_drift(x)
+        value, drift, _ = self._derivatives(x)
+        return value, drift
+
+    def _value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        laplacian = Laplacian(x.new_zeros(x.shape[0]))
+        value, drift, _ = self._derivatives(x, laplacian)
+        return value, drift, laplacian.total
+
+    def _derivatives(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor, Laplacian | None]:
+        """log ψ (B,) and its gradient (B, N, D), added to the `laplacian` (B,), if any, what it is."""
         with torch.no_grad():
             z = self.whitened(x)
             turned = self.root.mT @ z
             out, kept = self.net.kept(z)
             value = out[0] - 0.5 * turned.square().sum(0)
-            slope = self.net.slope(torch.ones_like(out), kept).addmm_(self.root, turned, alpha=-1)
+            bends = () if laplacian is None else self._bends(z, kept)
+            slope = self.net.slope(torch.ones_like(out), kept, laplacian, bends).addmm_(self.root, turned, alpha=-1)
+            if laplacian is not None:
+                laplacian.total.sub_((self.whiten @ self.root).square().sum())
             if self.log_tails is not None:
                 square, weights = z.square(), self.log_tails.exp()
                 value += tails(square, weights)
-                slope.addcmul_(z, tails_slope(square, weights), value=2)
+                of_square = tails_slope(square, weights)
+                slope.addcmul_(z, of_square, value=2)
+                if laplacian is not None:
+                    moves = self.whiten.square().sum(0).unsqueeze(1)
+                    laplacian.add(of_square.mul_(2).addcmul_(tails_bend(square, weights), square, value=4), moves)
             drift = (self.whiten @ slope).mT.contiguous().view(x.shape)
             if self.meeting is not None:
-                met, toward = self.meeting.value_and_slope(x)
+                met, toward = self.meeting.value_and_slope(x, laplacian)
                 value, drift = value + met, drift + toward
-        return value, drift
+        return value, drift, laplacian
+
+    def _bends(self, z: Tensor, kept: Sequence[Activated]) -> Sequence[Tensor]:
+        """The bends of the layers of the perceptron, whose first moves with x alike everywhere."""
+        by_x = self.net.layer.weight @ self.whiten.mT
+        if by_x.shape[0] < by_x.shape[1]:
+            # only scalar products of the rows matter: those of a square matrix are the same
+            by_x = torch.linalg.qr(by_x.mT, mode="r")[1].mT
+        return self.net.bends(by_x.to(BENDS).unsqueeze(2), kept)

@@ -21,7 +21,7 @@ class KeepsNumbers(nn.Module):
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self.numbers:
-            destination[prefix + name] = torch.tensor(getattr(self, name), dtype=torch.float64)
+            destination[prefix + name] = torch.tensor(getattr(self, name), dtype=torch.float64, device="cpu")
 
     def _load_from_state_dict(
         self,

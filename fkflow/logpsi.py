@@ -1,4 +1,4 @@
-"""What every log ψ network is: a scalar function whose gradient is the drift; and the perceptron they are made of.
+"""What every log ψ network is, a scalar function whose gradient is the drift; and the tails that some have in common.
 
 Inside a network walkers are the last axis: (features, particles or pairs, walkers B). Sums over anything else, and choices
 of particles, then go along contiguous memory, which takes half the time.
@@ -9,19 +9,16 @@ walkers, (B, …). Its layers are `affine`, and `spread_out` brings any other pa
 
 The gradient with respect to the positions, the drift, is wanted by far most often. The networks here write out its chain rule:
 automatic differentiation takes twice as long, most of it for small batches to launch operations. What it is made of stands
-beside what it is the gradient of: `tails`, `Perceptron`.
+beside what it is the gradient of: `tails`, `Perceptron`. The Laplacian, which the local energy needs, is written out as well:
+`bends.Laplacian`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.nn.functional import silu
 
 from fkflow.replay import replayed
 
@@ -83,138 +80,22 @@ class LogPsi(nn.Module):
             (gradient,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), gradient
 
+    @property
+    def knows_laplacian(self) -> bool:
+        """Whether `_value_drift_and_laplacian` is written out too: it then takes a few times as long as the drift alone."""
+        return False
+
+    def value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log ψ (B,), its gradient (B, N, D) and its Laplacian (B,), detached, of a network that `knows_laplacian`."""
+        found: tuple[Tensor, Tensor, Tensor] = replayed(self, self._value_drift_and_laplacian, x)
+        return found
+
+    def _value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        raise NotImplementedError
+
     def writes_out(self, network: type[LogPsi]) -> bool:
         """Whether the chain rule that `network` writes out is this network's: its class may have a `forward` of its own."""
         return type(self).forward is network.forward
-
-
-def spread_out(parameter: Tensor, axes: int) -> Tensor:
-    """A parameter of so many axes, (…), or one copy of it per walker, (B, …), with a last axis for walkers, (…, 1 or B)."""
-    return (parameter if parameter.dim() > axes else parameter[None]).movedim(0, -1)
-
-
-def affine(a: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """W a + b (out, …, B) for a (in, …, B), weight (out, in) and bias (out,), or for a copy of both per walker (B, …)."""
-    if weight.dim() == 2:
-        return _layer(a, weight, bias)
-    out: Tensor = PerWalkerLinear.apply(a, weight, bias)  # type: ignore[no-untyped-call]
-    return out
-
-
-def _layer(a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    # products of two transposed matrices take three times as long
-    flat = a.flatten(1).contiguous()
-    out = weight @ flat if bias is None else torch.addmm(bias[:, None], weight, flat)
-    return out.view(len(weight), *a.shape[1:])
-
-
-class PerWalkerLinear(torch.autograd.Function):
-    """The linear layer of walkers that all have the same weights, with a gradient per walker: weight (B, out, in).
-
-    The copies are views of one weight, so that the layer costs what a shared one does; only their gradients differ.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        assert len(weight) == 1 or weight.stride(0) == 0, "copies of one weight"
-        ctx.save_for_backward(a, weight)
-        return _layer(a, weight[0], None if bias is None else bias[0])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        a, weight = ctx.saved_tensors
-        to_a = _layer(slope, weight[0].mT, None) if ctx.needs_input_grad[0] else None
-        # batches of matrices side by side in memory: products of views would copy them one by one
-        out, ins = (t.reshape(len(t), -1, t.shape[-1]).movedim(-1, 0).contiguous() for t in (slope, a))
-        return to_a, out @ ins.mT, out.sum(-1) if ctx.needs_input_grad[2] else None
-
-
-class Linear(nn.Linear):
-    """A linear layer, `affine`, whose parameters may be one copy per walker."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return affine(input, self.weight, self.bias)
-
-
-class Perceptron(nn.Sequential):
-    """Linear layers with SiLU between them; `sizes` are the numbers that go in, between its layers, and out."""
-
-    def __init__(self, sizes: Sequence[int], *layers: nn.Module) -> None:
-        super().__init__(*layers)
-        self.sizes = tuple(sizes)
-
-    if TYPE_CHECKING:
-
-        def __call__(self, x: Tensor) -> Tensor: ...
-
-    @property
-    def layer(self) -> nn.Linear:
-        """The first layer, the only one of most."""
-        layer = self[0]
-        assert isinstance(layer, nn.Linear)
-        return layer
-
-    def kept(self, a: Tensor, *, slope: bool = True) -> tuple[Tensor, list[Activated]]:
-        """What comes out (out, B) for a (in, B), without a graph, and what `slope`, if wanted, needs: that of each SiLU."""
-        found = []
-        for layer in self:
-            if isinstance(layer, nn.Linear):
-                a = torch.addmm(layer.bias.unsqueeze(1), layer.weight, a)
-            else:
-                found.append(activated(a, slope=slope))
-                a = found[-1].value
-        return a, found
-
-    def slope(self, of_out: Tensor, kept: list[Activated]) -> Tensor:
-        """Gradient (in, B) with respect to what went in, for a gradient `of_out` (out, B) of what came out."""
-        for layer in reversed(self):
-            if isinstance(layer, nn.Linear):
-                of_out = layer.weight.mT @ of_out
-            else:
-                of_out = silu_slope(of_out, kept.pop())
-        return of_out
-
-
-class Activated(NamedTuple):
-    """SiLU of a, a σ(a), and σ(a) where its slope is wanted too: their exponential, most of the work, is then taken once."""
-
-    value: Tensor
-    gate: Tensor | None
-
-
-def activated(a: Tensor, *, slope: bool = True) -> Activated:
-    """SiLU of a, which is used up, without a graph; `slope`: its slope will be asked for."""
-    if not slope:
-        return Activated(silu(a, inplace=True), None)
-    gate = a.sigmoid()
-    return Activated(a.mul_(gate), gate)
-
-
-def silu_slope(of_out: Tensor, of: Activated) -> Tensor:
-    """The gradient with respect to what went into a SiLU, for a gradient `of_out` of what came out."""
-    assert of.gate is not None
-    # σ + y (1 − σ) for y = a σ
-    return torch.lerp(of.value, of.value.new_ones(()), of.gate).mul_(of_out)
-
-
-def mlp(sizes: Sequence[int], final_scale: float = 1.0) -> Perceptron:
-    """Linear layers with SiLU between them; the last layer's weights are multiplied by `final_scale`.
-
-    SiLU is smooth, does not saturate (log ψ grows far out) and is the cheapest smooth function on CPUs.
-    """
-    layers: list[nn.Module] = []
-    for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        layer = Linear(a, b)
-        nn.init.normal_(layer.weight, std=1.0 / math.sqrt(a))
-        nn.init.normal_(layer.bias, std=0.5)
-        layers += [layer, nn.SiLU()]
-        if i == len(sizes) - 2:
-            layers.pop()
-            with torch.no_grad():
-                layer.weight.mul_(final_scale)
-                layer.bias.zero_()
-    return Perceptron(sizes, *layers)
 
 
 #: share of the start's curvature that sits in a Gaussian where tails may be softer; the rest is √(1 + z²). A start that
@@ -229,6 +110,12 @@ def tails(square: Tensor, weights: Tensor) -> Tensor:
     root = (1 + square).sqrt() - 1
     steep = (1 + square) * (1 + root) - 1
     return -(weights[..., 0] * root.sum(0) + weights[..., 1] * steep.sum(0))
+
+
+def tails_bend(square: Tensor, weights: Tensor) -> Tensor:
+    """The second derivative (n, B) of `tails` with respect to z²."""
+    inverse = (1 + square).rsqrt()
+    return 0.25 * weights[..., 0] * inverse**3 - 0.75 * weights[..., 1] * inverse
 
 
 def tails_slope(square: Tensor, weights: Tensor) -> Tensor:

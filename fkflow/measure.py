@@ -19,7 +19,7 @@ from fkflow import ranks
 from fkflow.config import MeasureConfig, ProjectConfig
 from fkflow.errors import NumericalError
 from fkflow.landscape import Landscape
-from fkflow.local_energy import path_local_energy
+from fkflow.local_energy import measured_energy
 from fkflow.masses import outward
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms, drift_fields, trajectories
@@ -280,7 +280,7 @@ def _seen_spread(
     """Standard deviation of the local energy at x, single outliers drawn in; infinite where there is no log ψ."""
     if not isinstance(net, LogPsi):
         return math.inf
-    energies = path_local_energy(net, system, x, generator, landscape.length**2)
+    energies = measured_energy(net, system, x, generator, landscape.length**2)
     return float(clipped(energies, OUTLIERS).std())
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from fkflow.bends import BENDS, Laplacian
+from fkflow.distances import Seen, logarithm, logarithm_slope, ratio_slope, saturating, saturating_slope
 from fkflow.geometry import inside, outside
-from fkflow.logpsi import LogPsi, mlp, spread_out
+from fkflow.labellings import labellings, nuclear_symmetries
+from fkflow.logpsi import LogPsi
+from fkflow.molecular_bends import features_bend, features_tangent
+from fkflow.perceptron import mlp, spread_out
 
 
 def lengths(a: Tensor) -> Tensor:
@@ -20,40 +25,6 @@ def lengths(a: Tensor) -> Tensor:
 def distances(a: Tensor, b: Tensor) -> Tensor:
     """|a − b|, as `lengths`."""
     return lengths(a - b)
-
-
-def logarithm(r: Tensor) -> Tensor:
-    """½ log(1.0 + r²): no linear term at 0, so it leaves cusps alone; far out the growth ψ ~ r^p e^(−ζr) asks for."""
-    return 0.5 * torch.log1p(r.square())
-
-
-def logarithm_slope(r: Tensor) -> Tensor:
-    """Its derivative."""
-    return r / (1.0 + r.square())
-
-
-def saturating(r: Tensor) -> Tensor:
-    """(r/(1.0 + r))²: no linear term at 0, but a cubic one; 1 far out."""
-    return (r / (1.0 + r)).square()
-
-
-def saturating_slope(r: Tensor) -> Tensor:
-    """Its derivative."""
-    return 2.0 * r / (1.0 + r) ** 3
-
-
-class Seen(NamedTuple):
-    """The distances near (n, M, B) and apart (B,), near times the charges, and functions of them that are needed again.
-
-    `ratio` is r/(1.0 + r) of near, the others are `logarithm`s.
-    """
-
-    near: Tensor
-    apart: Tensor | None
-    charged: Tensor
-    ratio: Tensor
-    of_near: Tensor
-    of_apart: Tensor | None
 
 
 class MolecularNet(LogPsi):
@@ -86,6 +57,8 @@ class MolecularNet(LogPsi):
     pairs: Tensor
     order: Tensor
     back: Tensor
+    inverse: Tensor
+    signs: Tensor
 
     def __init__(self, nuclei_positions: Tensor, charges: Tensor, electrons: int, hidden: int, layers: int) -> None:
         super().__init__()
@@ -114,10 +87,13 @@ class MolecularNet(LogPsi):
         # where the weight of each pair of orbitals stands after an exchange of nuclei,
         pairs = (2 * m * self.turns[:, :, None] + self.turns[:, None]).flatten()
         self.register_buffer("pairs", pairs, persistent=False)
+        # whether r_12 grows with a step of each electron along it,
+        self.register_buffer("signs", torch.tensor([1.0, -1.0])[:electrons, None, None], persistent=False)
         # which functions the labellings see, and where each function stands in every labelling
         self.register_buffer("order", self.orders.mT.flatten(), persistent=False)
         places = self.orders.argsort(1) * len(self.orders) + torch.arange(len(self.orders))[:, None]
         self.register_buffer("back", places.flatten(), persistent=False)
+        self.register_buffer("inverse", self.orders.argsort(1).flatten(), persistent=False)
         features = electrons * m * (2 + (m - 1)) + (2 + 2 * m if electrons == 2 else 0)
         self.net = mlp([features] + [hidden] * layers + [1], final_scale=0.0)
 
@@ -174,13 +150,24 @@ class MolecularNet(LogPsi):
     def written_out(self) -> bool:
         return self.writes_out(MolecularNet)
 
+    @property
+    def knows_laplacian(self) -> bool:
+        return self.written_out
+
     def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log ψ (B,) and its gradient (B, n, 3), both detached.
+        """log ψ (B,) and its gradient (B, n, 3), both detached."""
+        return self._derivatives(x) if self.written_out else super()._value_and_drift(x)
+
+    def _value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        laplacian = Laplacian(x.new_zeros(x.shape[0]))
+        value, drift = self._derivatives(x, laplacian)
+        return value, drift, laplacian.total
+
+    def _derivatives(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor]:
+        """log ψ (B,) and its gradient (B, n, 3), added to the `laplacian` (B,), if any, what it is.
 
         Step by step what `forward` does, and the same backwards; `…_slope` is the gradient with respect to `…`.
         """
-        if not self.written_out:
-            return super()._value_and_drift(x)
         with torch.no_grad():
             y = inside(x)
             away = y.unsqueeze(2) - self.sites
@@ -193,6 +180,8 @@ class MolecularNet(LogPsi):
             bound = 1.0 + beta[0] * charged
             value = -(charged / bound).sum((0, 1))
             charged_slope = -bound.square().reciprocal()
+            if laplacian is not None:
+                laplacian.add(2.0 * beta[0] / bound**3, self.pulls.square().expand(near.shape))
             # orbitals −ζ/Z · c²/(1.0 + c): two shells on each nucleus
             factors = -(self.log_exponents.exp().index_select(0, self.shared).view(-1, 1) / self.shells).view(-1, 2, 1)
             inverse = 1.0 / (1.0 + charged)
@@ -207,6 +196,9 @@ class MolecularNet(LogPsi):
                 bound = 1.0 + beta[1] * distance
                 value.add_(distance / bound, alpha=0.5)
                 distance_slope = 0.5 / bound.square()
+                if laplacian is not None:
+                    # ∇r_12 has the square 2
+                    laplacian.total.sub_(2.0 * beta[1] / bound**3)
                 weights = (
                     self.log_weights.flatten().index_select(0, self.pairs).view(-1, *self.log_weights.shape).mean(0)
                 )
@@ -216,81 +208,97 @@ class MolecularNet(LogPsi):
                 shares = terms.sub_(total).exp_()
                 orbitals_slope = torch.stack([shares.sum(1), shares.sum(0)])
             value += total
-            shape_slope = (orbitals_slope.view(*near.shape[:2], 2, -1) * factors).sum(2)
-            charged_slope.addcmul_(shape_slope, 1.0 - inverse.square())
-            learned, near_slope, apart_slope = self._learned(seen, charged_slope)
+            orbitals_slope = orbitals_slope.view(*near.shape[:2], 2, -1)
+            shape_slope = (orbitals_slope * factors).sum(2)
+            of_charged = 1.0 - inverse.square()
+            charged_slope.addcmul_(shape_slope, of_charged)
+            unit = along = None
+            if laplacian is not None:
+                unit = away / near
+                along = None if between is None or distance is None else between / distance
+                self._bend(laplacian, orbitals_slope, factors, shape_slope, of_charged * self.pulls, inverse, unit)
+            learned, near_slope, apart_slope = self._learned(seen, charged_slope, laplacian, unit, along)
             value += learned
             y_slope = (away * (near_slope / near)).sum(2)
+            if laplacian is not None:
+                laplacian.add(near_slope, 2.0 / near)
             if between is not None and distance is not None and distance_slope is not None:
-                pull = between * ((distance_slope + apart_slope) / distance)
+                pull = (distance_slope + apart_slope) / distance
+                if laplacian is not None:
+                    laplacian.total.add_(pull, alpha=4.0)
+                pull = between * pull
                 y_slope[:, 0] += pull
                 y_slope[:, 1] -= pull
             return value, outside(y_slope)
 
-    def _learned(self, seen: Seen, charged_slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _bend(
+        self,
+        laplacian: Laplacian,
+        orbitals_slope: Tensor,
+        factors: Tensor,
+        shape_slope: Tensor,
+        of_near: Tensor,
+        inverse: Tensor,
+        unit: Tensor,
+    ) -> None:
+        """Add what the sum over orbitals bends by: for shares p of its terms, Σ p |∇term|² − |Σ p ∇term|², and their own bends.
+
+        `of_near` are the derivatives of the orbitals' shape by the distances (n, M, B), whose gradients are `unit` vectors.
+        """
+        laplacian.add(shape_slope, 2.0 * inverse**3 * self.pulls.square())
+        laplacian.add((orbitals_slope * factors.square()).sum(2), of_near.square())
+        mean = (unit * (shape_slope * of_near)).sum(2)
+        laplacian.total.sub_(mean.square().sum((0, 1)))
+
+    def _learned(
+        self,
+        seen: Seen,
+        charged_slope: Tensor,
+        laplacian: Laplacian | None = None,
+        unit: Tensor | None = None,
+        along: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The perceptron (B,) and the gradients with respect to the distances near and apart, without a graph.
 
         Added to the former is what the rest gives by way of the charged distances, whose gradient so far is `charged_slope`.
+        A `laplacian` gets the bends of the perceptron and its features: `unit` (3, n, M, B) and `along` (3, B) are the
+        directions of the distances.
         """
         near, apart, charged, ratio, of_near, log_apart = seen
         n, m, batch = near.shape
         features = self.features(seen)
         out, kept = self.net.kept(features.index_select(0, self.order).view(len(features), -1))
         each = len(self.orders)
-        seen_slope = self.net.slope(torch.full_like(out, 1 / each), kept).view(-1, batch)
+        bends: Sequence[Tensor] = ()
+        if laplacian is not None and unit is not None:
+            # instead of the functions in the order of each labelling, weights in that order
+            weight = self.net.layer.weight.index_select(1, self.inverse).view(-1, len(features)).to(BENDS)
+            to_first = weight @ features_tangent(self, seen, unit, along).flatten(1)
+            bends = self.net.bends(to_first.view(-1, each, 3 * n, batch).transpose(1, 2).flatten(2), kept)
+        seen_slope = self.net.slope(torch.full_like(out, 1 / each), kept, laplacian, bends).view(-1, batch)
         slope = seen_slope.index_select(0, self.back).view(each, -1, batch).sum(0)
+        if laplacian is not None and unit is not None:
+            laplacian.add(slope, features_bend(self, seen, unit, along))
         of_log, of_saturating, of_cross, of_apart = slope.split(
             [n * m, n * m, n * m * (m - 1), len(slope) - n * m * (m + 1)]
         )
         charged_slope.addcmul_(of_log.view(near.shape), logarithm_slope(charged))
         charged_slope.addcmul_(of_saturating.view(near.shape), saturating_slope(charged))
         near_slope = charged_slope * self.pulls
-        ratio_slope, bare_slope, apart_slope = torch.zeros_like(near), torch.zeros_like(near), near.new_zeros(batch)
+        of_ratio, bare_slope, apart_slope = torch.zeros_like(near), torch.zeros_like(near), near.new_zeros(batch)
         if m > 1:
             cross_slope = near.new_zeros(n, m * m, batch)
             cross_slope.index_copy_(1, self.unequal, of_cross.view(-1, n, batch).transpose(0, 1))
             cross_slope = cross_slope.view(n, m, m, batch)
-            ratio_slope += (cross_slope * (of_near.unsqueeze(1) - self.of_bonds)).sum(2)
+            of_ratio += (cross_slope * (of_near.unsqueeze(1) - self.of_bonds)).sum(2)
             bare_slope += (cross_slope * ratio.unsqueeze(2)).sum(1)
         if apart is not None and log_apart is not None:
             of_angle = of_apart[2:].view(near.shape)
-            ratio_slope.addcmul_(of_angle, log_apart - of_near.flip(0))
+            of_ratio.addcmul_(of_angle, log_apart - of_near.flip(0))
             by_angle = of_angle * ratio
             bare_slope -= by_angle.flip(0)
             apart_slope.addcmul_(of_apart[0] + by_angle.sum((0, 1)), logarithm_slope(apart))
             apart_slope.addcmul_(of_apart[1], saturating_slope(apart))
-        near_slope.addcmul_(ratio_slope, (1.0 + near).square().reciprocal_())
+        near_slope.addcmul_(of_ratio, ratio_slope(near))
         near_slope.addcmul_(bare_slope, logarithm_slope(near))
         return out.view(each, batch).mean(0), near_slope, apart_slope
-
-
-def labellings(images: Tensor, electrons: int) -> Tensor:
-    """Which functions (labellings, F) of `MolecularNet.features` an exchange of nuclei and electrons puts in each place."""
-    m = images.shape[1]
-
-    def names(electron: list[int], nucleus: list[int]) -> list[tuple[int, ...]]:
-        """What each feature is about when particles and nuclei are taken in this order: the order of `features`."""
-        near = [(i, a) for i in electron for a in nucleus]
-        out: list[tuple[int, ...]] = [(kind, *pair) for kind in range(2) for pair in near]
-        out += [(2, a, b, i) for a in nucleus for b in nucleus if a != b for i in electron]
-        return out + ([(3,), (4,)] + [(5, *pair) for pair in near] if electrons == 2 else [])
-
-    first = list(range(electrons))
-    plain = names(first, list(range(m)))
-    turned = [names(electron, image) for image in images.tolist() for electron in (first, first[::-1])[:electrons]]
-    return torch.tensor([[plain.index(name) for name in order] for order in turned])
-
-
-def nuclear_symmetries(bonds: Tensor, charges: Tensor) -> list[list[int]]:
-    """Permutations of the nuclei that keep charges and all distances: [[0, 1], [1, 0]] for H2.
-
-    Beyond four nuclei only the identity is used: the search grows as M!, and the symmetry is a convenience.
-    """
-    if len(charges) > 4:
-        return [list(range(len(charges)))]
-    found = []
-    for image in itertools.permutations(range(len(charges))):
-        index = torch.tensor(image)
-        if torch.equal(charges[index], charges) and torch.allclose(bonds[index][:, index], bonds, rtol=1e-9):
-            found.append(list(image))
-    return found

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fkflow.geometry import apart, inside
 from fkflow.kept import KeepsNumbers
-from fkflow.logpsi import mlp
+from fkflow.perceptron import mlp
 
 
 class PairDrift(KeepsNumbers):

@@ -8,7 +8,7 @@ Beyond the natural length f heals to a constant: what is left for the network is
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from fkflow.errors import NumericalError
 from fkflow.geometry import apart, inside, outside, pulled
 from fkflow.kept import KeepsNumbers
 from fkflow.system import System
+
+if TYPE_CHECKING:
+    from fkflow.bends import Laplacian
 
 Array = np.ndarray
 
@@ -54,11 +57,18 @@ class PairFactor(KeepsNumbers):
         """Σ f (B,) of configurations x (B, N, D); linear in log r below the table, constant beyond."""
         return self.total(apart(inside(x), self.first, self.second).square().sum(0))
 
-    def value_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The same and its gradient (B, N, D), without a graph."""
+    def value_and_slope(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor]:
+        """The same and its gradient (B, N, D), without a graph; its Laplacian is added to one that is given."""
         y = inside(x)
         between = apart(y, self.first, self.second)
-        value, slope = self.total_and_slope(between.square().sum(0))
+        square = between.square().sum(0)
+        if laplacian is None:
+            value, slope = self.total_and_slope(square)
+        else:
+            # the gradient of a squared distance has the square 8 r², and its Laplacian is 4 D
+            value, slope, bend = self.total_slope_and_bend(square)
+            laplacian.add(bend, 8 * square)
+            laplacian.total.add_(slope.sum(0), alpha=4 * x.shape[-1])
         return value, outside(pulled(torch.zeros_like(y), 2 * slope * between))
 
     def total(self, square: Tensor) -> Tensor:
@@ -71,17 +81,34 @@ class PairFactor(KeepsNumbers):
 
     def total_and_slope(self, square: Tensor) -> tuple[Tensor, Tensor]:
         """The same with its derivative (pairs, B) by the squared distances, without a graph."""
+        total, slope, _ = self._derivatives(square, bends=False)
+        return total, slope
+
+    def total_slope_and_bend(self, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same with its first and second derivatives (pairs, B) by the squared distances, without a graph."""
+        total, slope, bend = self._derivatives(square, bends=True)
+        assert bend is not None
+        return total, slope, bend
+
+    def _derivatives(self, square: Tensor, *, bends: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         with torch.no_grad():
             square = square.clamp_min(SMALLEST)
             z, place, c = self._pieces_at(square)
-            value, slope = torch.addcmul(c[4], c[5], z), c[5]
+            value, slope, bend = torch.addcmul(c[4], c[5], z), c[5], torch.zeros_like(z)
             for power in range(3, -1, -1):
+                if bends:
+                    bend = torch.addcmul(slope, bend, z)
                 slope = torch.addcmul(value, slope, z)
                 value = torch.addcmul(c[power], value, z)
             # below the table z is 0, which leaves the slope of its beginning; above it there is none
-            slope.masked_fill_(place > len(self.pieces), 0.0)
+            beyond = place > len(self.pieces)
+            slope.masked_fill_(beyond, 0.0).mul_(0.5 / self.step)
+            if bends:
+                # by log r² first
+                bend.masked_fill_(beyond | (place < 0), 0.0).mul_(0.5 / self.step**2)
+                bend = bend.sub_(slope).div_(square.square())
             value.addcmul_(place.clamp_(max=0), self.pieces[0, 1])
-            return value.sum(0), slope.mul_(0.5 / self.step).div_(square)
+            return value.sum(0), slope.div_(square), bend if bends else None
 
     def _pieces_at(self, square: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Where squared distances (pairs, B), none of them 0, stand within a piece of the table, where in the table, in pieces

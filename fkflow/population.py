@@ -26,7 +26,7 @@ from torch import Tensor
 
 from fkflow import ranks
 from fkflow.errors import NumericalError
-from fkflow.local_energy import path_local_energy
+from fkflow.local_energy import measured_energy
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms
 from fkflow.sampling import Walkers, langevin_move, limited_drift
@@ -208,7 +208,7 @@ class Population:
         mover = self.mover
         assert isinstance(mover.net, LogPsi)
         walkers, generator = self.walkers, mover.generator
-        return path_local_energy(mover.net, mover.system, walkers.x, generator, mover.natural_time, walkers.known)
+        return measured_energy(mover.net, mover.system, walkers.x, generator, mover.natural_time, walkers.known)
 
     def _girsanov(self) -> tuple[Tensor, Tensor]:
         """ΔA − E_ref dt of one free Euler–Maruyama step, and E_ref + (1 − e^(E_ref dt − ΔA))/dt, its rate of loss."""

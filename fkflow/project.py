@@ -20,7 +20,7 @@ from torch import Tensor
 from fkflow import ranks
 from fkflow.config import ProjectConfig
 from fkflow.extrapolation import Combined, averages, combine, longest_window
-from fkflow.local_energy import path_count, path_local_energy
+from fkflow.local_energy import measured_cost, measured_energy
 from fkflow.measure import Measuring, walkers_for
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.observables import Histograms
@@ -211,7 +211,7 @@ class Projecting:
         self.hurried = ranks.share(self.ease >= 2 and needed <= FEW)
         interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
         if isinstance(net, LogPsi):
-            local = path_local_energy(net, system, measuring.walkers.x, generator, natural, measuring.walkers.known)
+            local = measured_energy(net, system, measuring.walkers.x, generator, natural, measuring.walkers.known)
             outlying = float((local - measuring.estimate().value).abs().quantile(1 - OUTLYING))
             interval = min(interval, LARGEST_CHANGE / outlying if outlying > 0 else math.inf)
         if not steps:
@@ -235,10 +235,11 @@ class Projecting:
             self.populations.append(population)
         # drift evaluations rather than seconds: the same seed then takes the same decisions
         d = x[0].numel()
-        weighing = d if girsanov else path_count(system)
-        self.work = [0.0] * len(steps) + [float(measuring.count * (MOVES_PER_SWEEP * GRADIENT + path_count(system)))]
+        energy = measured_cost(net, system)
+        weighing, sweep = d if girsanov else energy, MOVES_PER_SWEEP * GRADIENT + energy
+        self.work = [0.0] * len(steps) + [float(measuring.count * sweep)]
         self.costs = [size * (p.mover.stride * GRADIENT + weighing) * (p.length // PLACES) for p in self.populations]
-        self.costs.append(SWEEPS * len(x) * (MOVES_PER_SWEEP * GRADIENT + path_count(system)))
+        self.costs.append(SWEEPS * len(x) * sweep)
         self.work[-1] *= len(x)
 
     def advance(self) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.func import jacfwd, vmap
 
 from fkflow import ranks
-from fkflow.local_energy import path_local_energy
+from fkflow.local_energy import measured_energy
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.paths import brownian_frames, girsanov_action
 from fkflow.sampling import Walkers, metropolis
@@ -48,7 +48,7 @@ class Langevin:
         metropolis(self.net, walkers, self.generator, MOVES_PER_SWEEP, adapt=False, frozen=True)
         assert walkers.log_psi is not None
         weights = (2 * (1 - walkers.power) * (walkers.log_psi - self.level)).exp()
-        energies = path_local_energy(self.net, self.system, walkers.x, self.generator, self.natural_time, walkers.known)
+        energies = measured_energy(self.net, self.system, walkers.x, self.generator, self.natural_time, walkers.known)
         return energies, weights, walkers.acceptance
 
     def curl(self) -> float | None:

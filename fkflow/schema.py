@@ -27,6 +27,8 @@ class NetworkConfig(Section):
     layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
 
 
+#: time step of paths, in natural times, from which on a whole frame of them says what their limit dt → 0 does
+SHORTEST = 1e-8
 #: what train keys default to where the estimator or optimiser asks for something else than the fields say: backpropagation
 #: needs paths of a finite length, Adam a step in its own units
 ESTIMATOR_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -73,7 +75,9 @@ class TrainConfig(Section):
     )
     antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
     steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")
-    dt: float = Field(1e-8, gt=0, le=1, description="time step, in units of the natural time")
+    dt: float = Field(
+        SHORTEST, gt=0, le=1, description="time step, in units of the natural time; up to 1e-8 the limit of short ones"
+    )
     iterations: int = Field(120, ge=0, le=10**7, description="most iterations")
     rate: float = Field(0.3, gt=0, le=100, description="imaginary time of an update, in natural times (Adam: step)")
     decay: float = Field(80.0, gt=0, le=1e9, description="the rate falls as 1/(1 + iteration/decay)")

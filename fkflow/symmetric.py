@@ -9,12 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from fkflow.bends import Laplacian
 from fkflow.geometry import apart, inside, outside, pulled
 from fkflow.kept import KeepsNumbers
 from fkflow.landscape import Landscape
-from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, affine, mlp, spread_out, tails, tails_slope
+from fkflow.logpsi import FAINT, GAUSSIAN_SHARE, LogPsi, tails, tails_bend, tails_slope
 from fkflow.pair_factor import PairFactor
-from fkflow.symmetric_slopes import learned, learned_slopes
+from fkflow.perceptron import affine, mlp, spread_out
+from fkflow.symmetric_bends import learned_bends
+from fkflow.symmetric_slopes import NO_BENDS, learned, learned_slopes
 
 
 class SymmetricNet(KeepsNumbers, LogPsi):
@@ -89,6 +92,11 @@ class SymmetricNet(KeepsNumbers, LogPsi):
             self.pair_out = mlp([2 * hidden + pair_features, hidden])
             self.pair_readout = mlp([hidden] + [1], final_scale=0.0)
             self.jastrow = nn.Parameter(torch.zeros(pair_features))
+
+    @property
+    def centred(self) -> float:
+        """By how much a place moves with another particle: 1/N where it is relative to the centre of mass, else 0."""
+        return 1 / self.particles if self.separable else 0.0
 
     @property
     def width(self) -> int:
@@ -181,20 +189,32 @@ class SymmetricNet(KeepsNumbers, LogPsi):
         """
         if not self.written_out:
             return super()._value_and_drift(x)
+        value, drift, _ = self._derivatives(x)
+        return value, drift
+
+    def _value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        value, drift, laplacian = self._derivatives(x, Laplacian(x.new_zeros(x.shape[0])))
+        assert laplacian is not None
+        return value, drift, laplacian
+
+    def _derivatives(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """log ψ (B,), its gradient (B, N, D) and, if wanted, its Laplacian (B,)."""
         with torch.no_grad():
             y, between, mean = self._places(x)
             square, r2 = y.square().sum(0), between.square().sum(0)
             value, kept = learned(self, y, square, r2)
             self._confine(value, y, square, mean)
-            square_slope, r2_slope, y_slope = learned_slopes(self, kept)
-            if self.log_tails is not None:
-                square_slope += tails_slope(square, self.log_tails.exp())
+            bends = NO_BENDS if laplacian is None else learned_bends(self, kept, y, between, square, r2)
+            square_slope, r2_slope, y_slope = learned_slopes(self, kept, laplacian, bends)
+            weights = None if self.log_tails is None else self.log_tails.exp()
+            if weights is not None:
+                square_slope += tails_slope(square, weights)
             if self.meeting is not None and r2_slope is not None:
-                met, met_slope = self.meeting.total_and_slope(self.length**2 * r2)
-                value += met
-                r2_slope.add_(met_slope, alpha=self.length**2)
+                r2_slope = self._met(value, r2_slope, r2, laplacian)
             if self.isotropic:
                 square_slope.sub_(self.own_root.square(), alpha=0.5)
+            if laplacian is not None:
+                self._bend(laplacian, square, square_slope, r2_slope, weights)
             # halves of gradients up to the last line: that of a square is twice what was squared
             slope = y * square_slope
             if y_slope is not None:
@@ -203,7 +223,46 @@ class SymmetricNet(KeepsNumbers, LogPsi):
                 slope.sub_(slope.mean(1, keepdim=True)).add_(self.gaussian_slope(mean, self.com_root), alpha=0.5)
             if r2_slope is not None:
                 pulled(slope, between.mul_(r2_slope))
-            return value, outside(slope.div_(0.5 * self.length))
+            bent = None if laplacian is None else laplacian.total.div_(self.length**2)
+            return value, outside(slope.div_(0.5 * self.length)), bent
+
+    def _met(self, value: Tensor, r2_slope: Tensor, r2: Tensor, laplacian: Laplacian | None) -> Tensor:
+        """`r2_slope` with what the factor of pairs that meet adds to it, which is added to `value` and `laplacian` too."""
+        assert self.meeting is not None
+        scale = self.length**2
+        if laplacian is None:
+            met, met_slope = self.meeting.total_and_slope(scale * r2)
+        else:
+            met, met_slope, met_bend = self.meeting.total_slope_and_bend(scale * r2)
+            laplacian.add(met_bend, (8 * scale**2) * r2)
+        value += met
+        return r2_slope.add_(met_slope, alpha=scale)
+
+    def _bend(
+        self,
+        laplacian: Laplacian,
+        square: Tensor,
+        square_slope: Tensor,
+        r2_slope: Tensor | None,
+        weights: Tensor | None,
+    ) -> None:
+        """Add to the Laplacian by y what squares, Gaussians and tails bend by: all but what is learned."""
+        dim, own = self.dimensions, 1 - self.centred
+        laplacian.total.add_(square_slope.sum(0), alpha=2 * dim * own)
+        if r2_slope is not None:
+            laplacian.total.add_(r2_slope.sum(0), alpha=4 * dim)
+        if weights is not None:
+            laplacian.add(tails_bend(square, weights), square.mul(4 * own))
+        # the Gaussian of a round trap is a function of squares
+        if not self.isotropic:
+            laplacian.total.sub_(self.own_root.square().sum(), alpha=self.particles * own)
+        if self.com_root is not None:
+            root = self.com_root.square()
+            laplacian.total.sub_(dim * root if self.isotropic else root.sum())
+
+    @property
+    def knows_laplacian(self) -> bool:
+        return self.written_out
 
     def _confine(self, value: Tensor, y: Tensor, square: Tensor, mean: Tensor | None) -> None:
         """Add `_confined` to `value` (B,), in place."""

@@ -6,13 +6,15 @@ gradient of log ψ with respect to `…`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from fkflow.bends import Laplacian, bend
 from fkflow.geometry import add_to_pairs, add_to_particles
-from fkflow.logpsi import Activated, activated, silu_slope
+from fkflow.perceptron import Activated, activated, silu_slope
 
 if TYPE_CHECKING:
     from fkflow.symmetric import SymmetricNet
@@ -34,6 +36,20 @@ class Kept(NamedTuple):
     read: Tensor
     of_readout: list[Activated]
     pairs: Pairs | None
+
+
+class Bends(NamedTuple):
+    """φ''(a) |∇a|² (`bends.Laplacian`) of functions of places, of layers of particles, and of pairs where there are any."""
+
+    seen: Tensor | None = None
+    layer: Tensor | None = None
+    readout: Sequence[Tensor] = ()
+    pair: Tensor | None = None
+    first: Tensor | None = None
+    second: Tensor | None = None
+
+
+NO_BENDS = Bends()
 
 
 def learned(net: SymmetricNet, y: Tensor, square: Tensor, r2: Tensor, *, slopes: bool = True) -> tuple[Tensor, Kept]:
@@ -80,14 +96,17 @@ def _activated(layer: nn.Linear, a: Tensor, slopes: bool) -> Activated:
     return activated(torch.addmm(layer.bias.unsqueeze(1), layer.weight, a.flatten(1)), slope=slopes)
 
 
-def learned_slopes(net: SymmetricNet, kept: Kept) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def learned_slopes(
+    net: SymmetricNet, kept: Kept, laplacian: Laplacian | None = None, bends: Bends = NO_BENDS
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Its gradients with respect to `square`, `r2` and y, None where there are no pairs or y itself is not seen.
 
-    What was `kept` is used up.
+    What was `kept` is used up. A `laplacian` gets what all this adds to it, if the `bends` are given.
     """
     seen, layer, read, of_readout, pairs = kept
     own = len(net.OWN_WIDTHS)
-    layer_slope, into = net.readout.slope(torch.ones_like(read), of_readout), net.message.layer
+    layer_slope = net.readout.slope(torch.ones_like(read), of_readout, laplacian, bends.readout)
+    into = net.message.layer
     r2_slope = None
     if pairs is None:
         seen_slope = into.weight.mT @ silu_slope(layer_slope, layer)
@@ -96,6 +115,7 @@ def learned_slopes(net: SymmetricNet, kept: Kept) -> tuple[Tensor, Tensor | None
         hidden = net.message.sizes[1]
         of_pair, of_ends, of_distance = net.pair_weights()
         second_slope = silu_slope(net.pair_readout.layer.weight.mT, second)
+        bend(laplacian, net.pair_readout.layer.weight.mT, bends.second)
         to_ends = seen.new_empty(hidden, *seen.shape[1:])
         add_to_particles(to_ends, second_slope.view(hidden, *pair.shape[1:]), keep=False)
         layer_slope.addmm_(of_ends.mT, to_ends.flatten(1))
@@ -104,14 +124,18 @@ def learned_slopes(net: SymmetricNet, kept: Kept) -> tuple[Tensor, Tensor | None
         add_to_pairs(
             first_slope.view(hidden, *pair.shape[1:]), seen_slope[-hidden:].view(to_ends.shape), net.particles**-0.5
         )
+        bend(laplacian, first_slope, bends.first)
         pair_slope = torch.addmm(net.jastrow.unsqueeze(1), of_distance.mT, second_slope)
         assert net.pair_in is not None
         pair_slope.addmm_(net.pair_in.layer.weight.mT, silu_slope(first_slope, first))
+        bend(laplacian, pair_slope, bends.pair)
         # d√(1 + z²)/dz² = ½/√(1 + z²)
         pair[-1].reciprocal_()
         r2_slope = (net.pair_rates @ pair_slope.mul_(pair.view(pair_slope.shape))).view(pair.shape[1:])
     seen[0].reciprocal_()
     near = seen_slope[: 1 + own]
+    bend(laplacian, layer_slope, bends.layer)
+    bend(laplacian, near, bends.seen)
     square_slope = (net.own_rates @ near.mul_(seen[: 1 + own].view(near.shape))).view(seen.shape[1:])
     if net.isotropic:
         return square_slope, r2_slope, None

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fkflow import ranks, scouts
-from fkflow.config import TrainConfig
+from fkflow.config import SHORTEST, TrainConfig
 from fkflow.gradients import (
     covariance_gradient,
     flat_step,
@@ -28,7 +28,7 @@ from fkflow.gradients import (
 )
 from fkflow.judging import CLIP, bring_back, objection, take_back, weighted_moments
 from fkflow.landscape import Landscape, given_start
-from fkflow.local_energy import local_energy
+from fkflow.local_energy import local_energy, writes_out, written_out_energy
 from fkflow.networks import LogPsi, PairDrift
 from fkflow.optimisers import Spring
 from fkflow.outliers import Deviations
@@ -178,7 +178,7 @@ def _look(system: System, config: TrainConfig, state: TrainState, unit: float, u
         return Seen(energies, _weights(log_psi, walkers.power))
     samples = _sampled(system, config, state, everyone, unit)
     d = walkers.x[0].numel()
-    if config.estimator == "covariance" and not _fixed_paths(config, d):
+    if len(samples) > 1 and not _fixed_paths(config, d):
         state.paths = ranks.share(paths_worth(samples[:, :count], d))
     energies = samples.mean(0)
     log_psi, of_all = _together(walkers, energies[:count])
@@ -219,12 +219,21 @@ def _fixed_paths(config: TrainConfig, d: int) -> int:
     return config.paths
 
 
+def in_the_limit(config: TrainConfig, net: LogPsi, coordinates: int) -> bool:
+    """Whether A/T is taken where paths become infinitely short: what a whole frame of them then says on average is the local
+    energy, which a network that knows its Laplacian may have for less than the paths cost."""
+    whole = config.dt <= SHORTEST and config.steps == 1 and config.paths == 0 and not config.antithetic
+    return config.estimator == "covariance" and whole and writes_out(net, coordinates)
+
+
 def _sampled(system: System, config: TrainConfig, state: TrainState, walkers: Walkers, unit: float) -> Tensor:
     """A/T (M, B) of the paths that leave each walker, or its exact local energy (1, B), as the recipe says."""
     net, d = state.net, walkers.x[0].numel()
     assert isinstance(net, LogPsi)
     if config.estimator == "local_energy":
         return local_energy(net, system, walkers.x)[None]
+    if in_the_limit(config, net, d):
+        return written_out_energy(net, system, walkers.x)[None]
     return path_samples(
         net,
         system,

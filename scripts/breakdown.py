@@ -22,7 +22,7 @@ from torch.utils.flop_counter import flop_registry
 
 from fkflow import config
 from fkflow.gradients import jacobian, jacobian_and_slopes, path_samples
-from fkflow.local_energy import local_energy, path_local_energy
+from fkflow.local_energy import local_energy, measured_energy, written_out_energy
 from fkflow.measure import Measuring
 from fkflow.networks import LogPsi
 from fkflow.sampling import metropolis
@@ -95,7 +95,8 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
     energies = torch.randn(len(x), dtype=torch.float64, device=x.device)
     parts: dict[str, Callable[[], object]] = {
         f"{settings.moves} moves": lambda: metropolis(net, walkers, generator, settings.moves),
-        f"actions of {paths} paths": lambda: path_samples(
+        "energies in the limit": lambda: written_out_energy(net, system, x),
+        f"(actions of {paths} paths)": lambda: path_samples(
             net, system, x, generator, paths=paths, steps=settings.steps, dt=settings.dt * unit
         ),
         "jacobian and its slopes": lambda: jacobian_and_slopes(net, x, len(x), generator, 1e-3),
@@ -109,7 +110,7 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
     measuring = Measuring(net, system, ready.landscape, loaded.recipe.measure, x, 0, dt=settings.dt * unit)
     y = measuring.walkers.x
     parts["measuring: moves"] = lambda: metropolis(net, measuring.walkers, generator, 5, adapt=False)
-    parts["measuring: local energies"] = lambda: path_local_energy(net, system, y, generator, unit)
+    parts["measuring: local energies"] = lambda: measured_energy(net, system, y, generator, unit)
     parts["measurement sweep"] = measuring.sweep
     return [(name, seconds(work, ready.device), operations(work)) for name, work in parts.items()]
 

@@ -3,10 +3,11 @@
     python scripts/growth.py [--bosons 2,4,...] [--chains 8,16,...] [--figure docs/growth.png] [--json FILE]
 
 The same network, walkers and moves; only the energies differ: A/T of one-step paths in a frame (16 paths beyond 32
-coordinates, see train.paths) or the Laplacian by one backward pass for each coordinate. Every case runs in a process of its
-own on one thread. Time: CPU seconds of an iteration over its walkers, median of three after one that does not count. Memory:
-growth of the peak resident size when all walkers are worked on at once, over the walkers. Prints a Markdown table with the
-growth exponents over the larger half of the sizes, and draws it.
+coordinates, see train.paths), its limit for short paths, as training takes it by default (the Laplacian that the network
+knows), or the Laplacian by automatic differentiation, one backward pass for each coordinate. Every case runs in a process of
+its own on one thread. Time: CPU seconds of an iteration over its walkers, median of three after one that does not count.
+Memory: growth of the peak resident size when all walkers are worked on at once, over the walkers. Prints a Markdown table
+with the growth exponents over the larger half of the sizes, and draws it.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ import subprocess
 import sys
 
 SIZES = {"bosons": "2,4,8,16,32,64,128", "chain": "8,16,32,64,128,256,512"}
+#: what is compared: what it is called in the table and in the figure, and how it is drawn
+KINDS = {
+    "paths": ("covariance, paths", "Girsanov covariance, paths", "o-"),
+    "limit": ("covariance, limit", "Girsanov covariance, limit of short paths", "^-"),
+    "laplacian": ("Laplacian", "exact Laplacian", "s--"),
+}
 #: coordinates beyond which part of a frame is taken, and that part
 WHOLE, PART = 32, 16
 
 
-def one(system: str, particles: int, estimator: str, walkers: int) -> dict[str, float]:
+def one(system: str, particles: int, kind: str, walkers: int) -> dict[str, float]:
     """Seconds and bytes per walker of a training iteration, in this process."""
     import resource
     import time
@@ -35,14 +42,14 @@ def one(system: str, particles: int, estimator: str, walkers: int) -> dict[str, 
     coordinates = particles * (2 if system == "bosons" else 1)
     overrides = [
         f"system.particles={particles}",
-        f"train.estimator={estimator}",
+        f"train.estimator={'local_energy' if kind == 'laplacian' else 'covariance'}",
         f"train.walkers={walkers}",
         "train.grow=0",
         "train.equilibrate=5",
         "train.stop_spread=0",
-        # the Laplacian's graphs need room: auto keeps them small; the covariance is timed by the same rule
-        f"train.paths={PART if coordinates > WHOLE else 0}",
     ]
+    if kind == "paths":
+        overrides.append(f"train.paths={PART if coordinates > WHOLE else coordinates}")
     loaded = config.load(system, overrides)
     ready = prepare(loaded, seed=0, device="cpu", threads=1)
     state = begin(ready.net, ready.landscape, loaded.recipe.train, 0, "cpu")
@@ -60,14 +67,14 @@ def one(system: str, particles: int, estimator: str, walkers: int) -> dict[str, 
     return {"seconds": statistics.median(seconds) / walkers, "bytes": 1024 * grown / walkers}
 
 
-def measured(system: str, particles: int, estimator: str) -> dict[str, float] | None:
+def measured(system: str, particles: int, kind: str) -> dict[str, float] | None:
     """`one` in a process of its own; None if that fails (memory)."""
     # enough walkers for the fixed costs not to count, few enough to end
     walkers = max(8, min(256, 4096 // particles))
-    call = [sys.executable, __file__, "--one", system, str(particles), estimator, str(walkers)]
+    call = [sys.executable, __file__, "--one", system, str(particles), kind, str(walkers)]
     done = subprocess.run(call, capture_output=True, text=True)
     if done.returncode:
-        print(f"{system} {particles} {estimator}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        print(f"{system} {particles} {kind}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         return None
     return json.loads(done.stdout)
 
@@ -82,31 +89,31 @@ def exponent(sizes: list[int], values: list[float]) -> float:
 
 
 def table(system: str, rows: list[dict]) -> str:
-    """A Markdown table of one system."""
-    lines = [
-        f"| {system}, N | coordinates | covariance, ms per walker | Laplacian, ms per walker | ratio "
-        "| covariance, kB per walker | Laplacian, kB per walker |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    """A Markdown table of one system: times, those of the others relative to the limit, memory."""
+    names = [name for name, *_ in KINDS.values()]
+    titles = [f"{name}, ms per walker" for name in names] + [f"Laplacian / {kind}" for kind in ("paths", "limit")]
+    titles += [f"{name}, kB per walker" for name in names]
+    lines = [f"| {system}, N | coordinates | {' | '.join(titles)} |", "|---" * (len(titles) + 2) + "|"]
     for row in rows:
-        a, b = row["covariance"], row["local_energy"]
+        found = [row[kind] for kind in KINDS]
+        cells = [f"{1e3 * r['seconds']:.3g}" if r else "not run" for r in found]
+        last = found[-1]
+        cells += [f"{last['seconds'] / r['seconds']:.1f}" if last and r else "" for r in found[:2]]
         # small networks stay within what the process held already
-        held = [f"{r['bytes'] / 1e3:.3g}" if r and r["bytes"] else "" for r in (a, b)]
-        time = f"{1e3 * b['seconds']:.3g} | {b['seconds'] / a['seconds']:.1f}" if b else "not run |"
-        other = f"{time} | {held[0]} | {held[1]}"
-        lines.append(f"| {row['particles']} | {row['coordinates']} | {1e3 * a['seconds']:.3g} | {other} |")
-    sizes = [row["particles"] for row in rows]
-    told = [f"covariance N^{exponent(sizes, [row['covariance']['seconds'] for row in rows]):.2f}"]
-    both = [row for row in rows if row["local_energy"]]
-    if len(both) > 2:
-        laplacian = exponent([r["particles"] for r in both], [r["local_energy"]["seconds"] for r in both])
-        told.append(f"Laplacian N^{laplacian:.2f}")
+        cells += [f"{r['bytes'] / 1e3:.3g}" if r and r["bytes"] else "" for r in found]
+        lines.append(f"| {row['particles']} | {row['coordinates']} | {' | '.join(cells)} |")
+    told = []
+    for kind, (name, *_) in KINDS.items():
+        ran = [row for row in rows if row[kind]]
+        if len(ran) > 2:
+            growth = exponent([row["particles"] for row in ran], [row[kind]["seconds"] for row in ran])
+            told.append(f"{name} N^{growth:.2f}")
     lines.append(f"\nTime per walker over the larger half: {', '.join(told)}.")
     return "\n".join(lines)
 
 
 def draw(found: dict[str, list[dict]], path: str) -> None:
-    """Time per walker against size, both estimators, both systems."""
+    """Time per walker against size, all estimators, both systems."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -114,11 +121,8 @@ def draw(found: dict[str, list[dict]], path: str) -> None:
 
     figure, axes = plt.subplots(1, len(found), figsize=(4.2 * len(found), 3.4), squeeze=False, layout="constrained")
     for ax, (system, rows) in zip(axes[0], found.items(), strict=True):
-        for name, label, style in (
-            ("covariance", "Girsanov covariance", "o-"),
-            ("local_energy", "exact Laplacian", "s--"),
-        ):
-            points = [(r["particles"], 1e3 * r[name]["seconds"]) for r in rows if r[name]]
+        for kind, (_, label, style) in KINDS.items():
+            points = [(r["particles"], 1e3 * r[kind]["seconds"]) for r in rows if r[kind]]
             ax.loglog(*zip(*points, strict=True), style, label=label, base=2)
         ax.set_yscale("log", base=10)
         ax.set_xlabel("particles N")
@@ -136,21 +140,21 @@ def main() -> None:
     parser.add_argument("--laplacian-up-to", type=int, default=256, help="coordinates up to which the Laplacian runs")
     parser.add_argument("--figure", help="draw to this file")
     parser.add_argument("--json", help="write the raw numbers to this file")
-    parser.add_argument("--one", nargs=4, metavar=("SYSTEM", "N", "ESTIMATOR", "WALKERS"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=4, metavar=("SYSTEM", "N", "KIND", "WALKERS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        system, particles, estimator, walkers = arguments.one
-        print(json.dumps(one(system, int(particles), estimator, int(walkers))))
+        system, particles, kind, walkers = arguments.one
+        print(json.dumps(one(system, int(particles), kind, int(walkers))))
         return
     found: dict[str, list[dict]] = {}
     for system, listed in (("bosons", arguments.bosons), ("chain", arguments.chains)):
         for particles in (int(n) for n in listed.split(",") if n):
             coordinates = particles * (2 if system == "bosons" else 1)
             row = {"particles": particles, "coordinates": coordinates}
-            row["covariance"] = measured(system, particles, "covariance")
-            wanted = coordinates <= arguments.laplacian_up_to
-            row["local_energy"] = measured(system, particles, "local_energy") if wanted else None
-            if row["covariance"]:
+            for kind in KINDS:
+                wanted = kind != "laplacian" or coordinates <= arguments.laplacian_up_to
+                row[kind] = measured(system, particles, kind) if wanted else None
+            if row["limit"]:
                 found.setdefault(system, []).append(row)
                 print(row, file=sys.stderr)
     for system, rows in found.items():

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.func import functional_call
 
 from fkflow import gradients
-from fkflow.config import load
 from fkflow.gradients import (
     covariance_gradient,
     flat_step,
@@ -23,10 +22,9 @@ from fkflow.gradients import (
     pathwise_gradient,
 )
 from fkflow.landscape import explore
-from fkflow.logpsi import affine, silu_slope
-from fkflow.masses import solved
-from fkflow.networks import GenericNet, LogPsi, MolecularNet, PairDrift, SymmetricNet, build, default_float64
+from fkflow.networks import LogPsi, PairDrift, SymmetricNet, build, default_float64
 from fkflow.paths import brownian_frames, girsanov_action
+from fkflow.perceptron import affine
 from fkflow.registry import find
 
 SYSTEMS = {
@@ -66,58 +64,6 @@ def test_jacobian_against_autograd(case) -> None:
     net.chunk = 20
     assert torch.allclose(jacobian(net, x), found, rtol=1e-9, atol=1e-10)
     assert not found.requires_grad
-
-
-def molecule(electrons: int, *charges: float) -> MolecularNet:
-    """A network of electrons about nuclei on a bent line."""
-    places = torch.tensor([[0.0, 0.3 * a * a, 1.4 * a] for a in range(len(charges))], dtype=torch.float64)
-    with default_float64():
-        return MolecularNet(places, torch.tensor(charges), electrons, 5, 2)
-
-
-def symmetric(particles: int, omega: float | list[float], separable: bool, name: str = "harmonic", layers: int = 2):
-    system = find(name)(particles=particles, **({"dimensions": 2, "omega": omega} if name == "harmonic" else {}))
-    with default_float64():
-        return SymmetricNet(explore(system), 5, layers, isotropic=not isinstance(omega, list), separable=separable)
-
-
-def generic(system) -> GenericNet:
-    with default_float64():
-        return GenericNet(explore(system), 5, 2)
-
-
-NETWORKS = {
-    "one electron, one nucleus": lambda: molecule(1, 2.0),
-    "one electron, equal nuclei": lambda: molecule(1, 1.0, 1.0),
-    "one electron, three nuclei": lambda: molecule(1, 1.0, 2.0, 1.0),
-    "two electrons, one nucleus": lambda: molecule(2, 2.0),
-    "two electrons, equal nuclei": lambda: molecule(2, 1.0, 1.0),
-    "two electrons, three nuclei": lambda: molecule(2, 1.0, 2.0, 3.0),
-    "one in a round trap": lambda: symmetric(1, 1.0, False),
-    "one in an oval trap": lambda: symmetric(1, [1.0, 2.0], False),
-    "one on a ring": lambda: build(find("mexican_hat")(), explore(find("mexican_hat")()), "symmetric", 5, 2, 0),
-    "two, round, separable": lambda: symmetric(2, 1.0, True),
-    "four, round, separable": lambda: symmetric(4, 1.0, True, layers=1),
-    "four, round, not separable": lambda: symmetric(4, 1.0, False),
-    "four, oval, separable": lambda: symmetric(4, [1.0, 2.0], True),
-    "three, oval, not separable": lambda: symmetric(3, [1.0, 2.0], False, layers=3),
-    "three, soft": lambda: symmetric(3, 1.0, False, name="bosons"),
-    "generic, soft": lambda: generic(find("quartic")()),
-    "generic, hard": lambda: generic(find("chain")(particles=4)),
-}
-
-
-@pytest.fixture(params=NETWORKS)
-def random_case(request, perturbed) -> tuple[LogPsi, Tensor]:
-    """A network of some kind with random parameters, and walkers it can be asked about."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = perturbed(NETWORKS[request.param]())
-    if isinstance(net, MolecularNet):
-        shape = (net.electrons, 3)
-    else:
-        shape = (net.particles, net.dimensions) if isinstance(net, SymmetricNet) else (net.centre.numel(), 1)
-    return net, torch.randn(9, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
 def one_by_one(net: LogPsi, x: Tensor) -> Tensor:
@@ -160,59 +106,6 @@ def test_both_ways_to_the_jacobian_agree(random_case) -> None:
     # the twin: a parameter that is left out is missed, whichever it is
     for name in before:
         assert not same(jacobian(forgetful(net, name), x), expected)
-
-
-def test_the_drift_written_out(random_case, monkeypatch) -> None:
-    """The chain rule that a network writes out gives what automatic differentiation gives."""
-    net, x = random_case
-    value, drift = LogPsi.value_and_drift(net, x)
-    written_value, written = net.value_and_drift(x)
-    assert same(written_value, value) and same(written, drift)
-    alone = net.value(x)
-    assert same(alone, value)
-    assert not any(tensor.requires_grad for tensor in (written, written_value, alone))
-    # the twin: a wrong derivative of the layers is seen, wherever there are such and they are written out
-    for module in ("logpsi", "symmetric_slopes"):
-        monkeypatch.setattr(f"fkflow.{module}.silu_slope", lambda of_out, of: 1.001 * silu_slope(of_out, of))
-    wrong = net.value_and_drift(x)[1]
-    assert not same(wrong, drift)
-
-
-@pytest.mark.parametrize("name", ["helium", "calogero", "dipoles", "bosons3d", "ions3d", "moshinsky"])
-def test_the_drift_written_out_for_the_shipped_recipes(name: str, perturbed) -> None:
-    """Soft tails, tables of two particles, three dimensions; also where two particles are close, or all far out."""
-    system = solved(load(name).recipe.system)
-    land = explore(system)
-    net = perturbed(build(system, land, "auto", 5, 2, 0), 0.1)
-    x = land.start(20, torch.Generator().manual_seed(0))
-    x[5:10, 0] = x[5:10, 1] + 1e-3 * (x[5:10, 0] - x[5:10, 1])
-    x[10:15] *= 30
-    for part in x.split(5):
-        value, drift = LogPsi.value_and_drift(net, part)
-        written_value, written = net.value_and_drift(part)
-        assert same(written_value, value) and same(written, drift) and same(net.value(part), value)
-
-
-def test_a_subclass_does_not_inherit_the_drift_written_out(perturbed) -> None:
-    class Squeezed(SymmetricNet):
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x) - 0.1 * x.square().sum((1, 2))
-
-    land = explore(SYSTEMS["bosons"])
-    with default_float64():
-        net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
-    x = land.start(9, torch.Generator().manual_seed(0))
-    assert same(net.value_and_drift(x)[1], LogPsi.value_and_drift(net, x)[1])
-    assert same(net.value(x), net(x)) and not same(net.value(x), SymmetricNet.value(as_base(net), x))
-    assert not same(net.value_and_drift(x)[1], SymmetricNet.value_and_drift(as_base(net), x)[1])
-
-
-def as_base(net: LogPsi) -> SymmetricNet:
-    """The same parameters with the forward pass of SymmetricNet."""
-    other = copy.deepcopy(net)
-    other.__class__ = SymmetricNet
-    assert isinstance(other, SymmetricNet)
-    return other
 
 
 def test_a_subclass_does_not_inherit_walkerwise(perturbed) -> None:

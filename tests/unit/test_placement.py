@@ -81,7 +81,9 @@ def test_every_system_trains_and_measures_where_the_walkers_are(name: str) -> No
         assert len(list(train(system, land, config, state))) == 3
         measuring = measured(system, land, state)
         found = measuring.result()
-    assert found.samples.shape[0] == 64 and found.variational.local_energy_std > 0
+    assert found.samples.shape[0] == 64
+    # the oscillators start exact, and their local energy is the same number everywhere
+    assert found.variational.local_energy_std > 0 or name == "harmonic"
 
 
 @pytest.mark.parametrize("name", ["h2", "bosons"])

@@ -364,10 +364,13 @@ def test_paths_that_are_worth_their_cost() -> None:
 def test_many_exact_oscillators_take_whole_frames_and_stop() -> None:
     """40 coupled oscillators start exact; a part of a frame would hide that behind its noise, and drive them off."""
     system = find("chain")(particles=40)
-    arguments = prepared(system, walkers=64, iterations=40, stop_spread=1e-3)
+    arguments = prepared(system, walkers=64, iterations=40, stop_spread=1e-3, dt=1e-7)
     records = list(train(*arguments))
     assert len(records) == 10 and arguments[3].paths == 40
     assert abs(records[-1].energy - system.reference().energy) < 4 * records[-1].error < 4e-4
+    # in the limit of short paths there is none
+    limit = list(train(*prepared(system, walkers=64, iterations=40, stop_spread=1e-3)))
+    assert len(limit) == 10 and abs(limit[-1].energy - system.reference().energy) < 1e-9 and limit[-1].spread < 1e-9
     # the twin: with 8 of 40 paths the noise is seen as a spread
     noisy = prepared(system, walkers=64, iterations=12, stop_spread=1e-3, paths=8)
     assert len(list(train(*noisy))) == 12 and list(train(*noisy)) == []

@@ -1,0 +1,240 @@
+"""Chain rules that networks write out, for the drift and the Laplacian, against automatic differentiation."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from fkflow import local_energy as energies
+from fkflow import symmetric_bends
+from fkflow.config import TrainConfig, load
+from fkflow.landscape import explore
+from fkflow.local_energy import laplacian, local_energy, measured_energy, path_local_energy
+from fkflow.masses import solved
+from fkflow.networks import LogPsi, SymmetricNet, build, default_float64
+from fkflow.pair_factor import pair_factor
+from fkflow.perceptron import silu_bend, silu_slope
+from fkflow.registry import find
+from fkflow.system import System
+from fkflow.training import begin, train
+
+#: where networks compute bends
+BENT = ("symmetric_bends", "perceptron", "molecular", "molecular_bends", "generic")
+RECIPES = ["helium", "calogero", "dipoles", "bosons3d", "ions3d", "moshinsky"]
+
+
+def same(found: Tensor, expected: Tensor) -> bool:
+    return torch.allclose(found, expected, rtol=1e-12, atol=1e-12 * float(expected.detach().abs().max()))
+
+
+def test_the_drift_written_out(random_case, monkeypatch) -> None:
+    """The chain rule that a network writes out gives what automatic differentiation gives."""
+    net, x = random_case
+    value, drift = LogPsi.value_and_drift(net, x)
+    written_value, written = net.value_and_drift(x)
+    assert same(written_value, value) and same(written, drift)
+    alone = net.value(x)
+    assert same(alone, value)
+    assert not any(tensor.requires_grad for tensor in (written, written_value, alone))
+    # the twin: a wrong derivative of the layers is seen, wherever there are such and they are written out
+    for module in ("perceptron", "symmetric_slopes"):
+        monkeypatch.setattr(f"fkflow.{module}.silu_slope", lambda of_out, of: 1.001 * silu_slope(of_out, of))
+    wrong = net.value_and_drift(x)[1]
+    assert not same(wrong, drift)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_drift_written_out_for_the_shipped_recipes(name: str, perturbed) -> None:
+    """Soft tails, tables of two particles, three dimensions; also where two particles are close, or all far out."""
+    system = solved(load(name).recipe.system)
+    land = explore(system)
+    net = perturbed(build(system, land, "auto", 5, 2, 0), 0.1)
+    x = land.start(20, torch.Generator().manual_seed(0))
+    x[5:10, 0] = x[5:10, 1] + 1e-3 * (x[5:10, 0] - x[5:10, 1])
+    x[10:15] *= 30
+    for part in x.split(5):
+        value, drift = LogPsi.value_and_drift(net, part)
+        written_value, written = net.value_and_drift(part)
+        assert same(written_value, value) and same(written, drift) and same(net.value(part), value)
+
+
+def test_a_subclass_does_not_inherit_the_drift_written_out(perturbed) -> None:
+    class Squeezed(SymmetricNet):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) - 0.1 * x.square().sum((1, 2))
+
+    land = explore(find("bosons")(particles=3))
+    with default_float64():
+        net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
+    x = land.start(9, torch.Generator().manual_seed(0))
+    assert same(net.value_and_drift(x)[1], LogPsi.value_and_drift(net, x)[1])
+    assert same(net.value(x), net(x)) and not same(net.value(x), SymmetricNet.value(as_base(net), x))
+    assert not same(net.value_and_drift(x)[1], SymmetricNet.value_and_drift(as_base(net), x)[1])
+
+
+def as_base(net: LogPsi) -> SymmetricNet:
+    """The same parameters with the forward pass of SymmetricNet."""
+    other = copy.deepcopy(net)
+    other.__class__ = SymmetricNet
+    assert isinstance(other, SymmetricNet)
+    return other
+
+
+@pytest.fixture
+def exactly(monkeypatch) -> None:
+    """Bends in double precision."""
+    for module in BENT:
+        monkeypatch.setattr(f"fkflow.{module}.BENDS", torch.float64)
+
+
+def test_the_laplacian_written_out(random_case, monkeypatch) -> None:
+    net, x = random_case
+    expected, drift = laplacian(net, x)
+    assert net.knows_laplacian
+    value, written_drift, written = net.value_drift_and_laplacian(x)
+    assert same(value, net(x)) and same(written_drift, drift)
+    assert torch.allclose(written, expected, rtol=1e-6, atol=1e-6 * float(expected.abs().max()))
+    assert not written.requires_grad and written.dtype == torch.float64
+    # single precision is all that is missing
+    for module in BENT:
+        monkeypatch.setattr(f"fkflow.{module}.BENDS", torch.float64)
+    assert torch.allclose(net.value_drift_and_laplacian(x)[2], expected, rtol=1e-11, atol=1e-11)
+    # the twin: a wrong second derivative of the layers is seen, wherever there are such
+    for module in ("perceptron", "symmetric_bends"):
+        monkeypatch.setattr(f"fkflow.{module}.silu_bend", lambda of: 1.001 * silu_bend(of))
+    wrong = net.value_drift_and_laplacian(x)[2]
+    assert not torch.allclose(wrong, expected, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", [*RECIPES, "he", "h2", "hooke", "double_well"])
+def test_the_laplacian_written_out_for_the_shipped_recipes(name: str, perturbed, exactly) -> None:
+    """Soft tails, tables of two particles, three dimensions; also where two particles are close, or all far out."""
+    system = solved(load(name).recipe.system)
+    land = explore(system)
+    net = perturbed(build(system, land, "auto", 5, 2, 0), 0.1)
+    x = land.start(20, torch.Generator().manual_seed(0))
+    if system.particles > 1:
+        x[5:10, 0] = x[5:10, 1] + 1e-2 * (x[5:10, 0] - x[5:10, 1])
+    x[10:15] *= 30
+    for part in x.split(5):
+        expected = laplacian(net, part)[0]
+        found = net.value_drift_and_laplacian(part)[2]
+        assert torch.allclose(found, expected, rtol=1e-9, atol=1e-9 / land.length**2)
+
+
+@pytest.mark.parametrize("particles", [8, 9, 12])
+@pytest.mark.parametrize("separable", [True, False])
+def test_the_laplacian_of_many_particles(particles: int, separable: bool, perturbed, exactly, monkeypatch) -> None:
+    """From nine particles on products of matrices take the place of the tangents of all pairs."""
+    land = explore(find("bosons")(particles=particles, g=1.0))
+    with default_float64():
+        net = perturbed(SymmetricNet(land, 6, 2, isotropic=True, separable=separable), 0.2)
+    x = land.start(7, torch.Generator().manual_seed(0))
+    assert torch.allclose(net.value_drift_and_laplacian(x)[2], laplacian(net, x)[0], rtol=1e-10, atol=1e-10)
+    # the twin: wrong products are seen
+    right = symmetric_bends._products
+    monkeypatch.setattr(symmetric_bends, "_products", lambda *arguments: 1.001 * right(*arguments))
+    assert not torch.allclose(net.value_drift_and_laplacian(x)[2], laplacian(net, x)[0], rtol=1e-8, atol=1e-8)
+
+
+def test_the_laplacian_of_a_long_chain(perturbed, exactly) -> None:
+    """With more coordinates than the first layer is wide only scalar products of its rows are kept."""
+    net = perturbed(build(find("chain")(particles=40), explore(find("chain")(particles=40)), "auto", 7, 3, 0), 0.1)
+    x = torch.randn(6, 40, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.allclose(net.value_drift_and_laplacian(x)[2], laplacian(net, x)[0], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["calogero", "dipoles", "helium"])
+def test_the_factor_of_pairs_bends(name: str) -> None:
+    """Its second derivative by the squared distance, from below the table to beyond it."""
+    system = solved(load(name).recipe.system)
+    factor = pair_factor(system, explore(system).length)
+    assert factor is not None
+    square = torch.logspace(-14, 8, 300, dtype=torch.float64).repeat(len(factor.first), 1).requires_grad_()
+    total = factor.total(square)
+    (slope,) = torch.autograd.grad(total.sum(), square, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), square)
+    found = factor.total_slope_and_bend(square.detach())
+    for mine, theirs in zip(found, (total, slope, bend), strict=True):
+        assert torch.allclose(mine, theirs.detach(), rtol=1e-9, atol=0)
+
+
+def test_a_subclass_does_not_inherit_the_laplacian(perturbed) -> None:
+    class Squeezed(SymmetricNet):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) - 0.1 * x.square().sum((1, 2))
+
+    system = find("bosons")(particles=3)
+    land = explore(system)
+    with default_float64():
+        net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
+    assert not net.knows_laplacian
+    x, generator = land.start(9, torch.Generator().manual_seed(0)), torch.Generator().manual_seed(1)
+    found = measured_energy(net, system, x, generator, land.length**2)
+    assert torch.allclose(found, local_energy(net, system, x), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(found, local_energy(as_base(net), system, x), rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["bosons", "h2", "chain"])
+def test_paths_and_the_laplacian_agree(name: str, perturbed) -> None:
+    """E_L with the Laplacian that a network knows, and A/T of whole frames of short paths, whose noise goes as √dt = 3e-5."""
+    system = find(name)()
+    land = explore(system)
+    net = perturbed(build(system, land, "auto", 6, 2, 0), 0.1)
+    x = land.start(40, torch.Generator().manual_seed(0))
+    if system.nuclei() is not None:
+        x = 2 * x
+    generator = torch.Generator().manual_seed(1)
+    written = measured_energy(net, system, x, generator, land.length**2)
+    assert torch.equal(generator.get_state(), torch.Generator().manual_seed(1).get_state())
+    paths = path_local_energy(net, system, x, generator, land.length**2)
+    assert (written - paths).abs().median() < 1e-4 * written.abs().median()
+    # the twin: with the Laplacian left out they would not
+    no_laplacian = written + 0.5 * laplacian(net, x)[0]
+    assert (no_laplacian - paths).abs().median() > 1e-2 * written.abs().median()
+
+
+def counted(monkeypatch, system: System, **options) -> dict[str, int]:
+    """How often a training of one iteration asked for a Laplacian, and how often for paths."""
+    calls = {"laplacian": 0, "paths": 0}
+
+    def count(module: str, name: str, kind: str) -> None:
+        whole = __import__(f"fkflow.{module}", fromlist=[name])
+        original = getattr(whole, name)
+
+        def counting(*arguments, **keywords):
+            calls[kind] += 1
+            return original(*arguments, **keywords)
+
+        monkeypatch.setattr(whole, name, counting)
+
+    count("training", "written_out_energy", "laplacian")
+    count("training", "path_samples", "paths")
+    config = TrainConfig(iterations=1, walkers=32, scouts=0.0, equilibrate=2, **options)
+    land = explore(system)
+    state = begin(build(system, land, "auto", 4, 1, 0), land, config, 0, "cpu")
+    (record,) = train(system, land, config, state)
+    assert record.spread > 0
+    return calls
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dt": 1e-6}, {"paths": 4}, {"steps": 2}, {"antithetic": True}],
+    ids=["dt", "paths", "steps", "antithetic"],
+)
+def test_training_sends_paths_where_the_recipe_says_which(options: dict[str, object], monkeypatch) -> None:
+    system = find("bosons")(particles=3)
+    assert counted(monkeypatch, system, **options) == {"laplacian": 0, "paths": 1}
+
+
+@pytest.mark.parametrize(("particles", "laplacian", "paths"), [(3, 1, 0), (2, 0, 1)])
+def test_training_takes_the_limit_of_short_paths_where_it_is_cheaper(
+    particles: int, laplacian: int, paths: int, monkeypatch
+) -> None:
+    found = counted(monkeypatch, find("bosons")(particles=particles))
+    assert found == {"laplacian": laplacian, "paths": paths}
+    assert energies.WRITTEN_OUT == 4
