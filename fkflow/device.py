@@ -64,6 +64,14 @@ def keep_freed_memory() -> None:
         mallopt(parameter, value)
 
 
+def keep_single_precision() -> None:
+    """Have products of single precision keep all their digits, whatever the program asked for before.
+
+    TF32 on GPUs, or bfloat16 on CPUs, would leave three: too few for moves, for bends, and for the natural gradient.
+    """
+    torch.set_float32_matmul_precision("highest")
+
+
 def busy_processors(seconds: float = 0.1) -> float:
     """How many of the processors this process may use others keep busy, watched for a moment (Linux); 0 if unknown.
 

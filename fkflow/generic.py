@@ -24,6 +24,7 @@ class GenericNet(LogPsi):
     """
 
     walkerwise: ClassVar[bool] = True
+    exact: ClassVar[tuple[str, ...]] = ("centre",)
 
     centre: Tensor
     whiten: Tensor
@@ -47,7 +48,7 @@ class GenericNet(LogPsi):
 
     def whitened(self, x: Tensor) -> Tensor:
         """z (d, B)."""
-        return ((x.flatten(1) - self.centre) @ self.whiten).mT.contiguous()
+        return ((x.flatten(1) - self.centre).to(self.whiten.dtype) @ self.whiten).mT.contiguous()
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.whitened(x)

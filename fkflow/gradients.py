@@ -40,29 +40,24 @@ def path_samples(
     steps: int,
     dt: float,
     antithetic: bool = False,
-    known: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """A/T (M, B) of each of the M paths that leave each walker x (B, N, D); dt in absolute time.
-
-    `known` are log ψ (B,) and drift (B, N, D) at x where they need not be computed again.
 
     Walkers go in chunks of path points that fit (`parallel.chunk_size`). A chunk has its own seed: the result does not
     depend on the number of threads.
     """
 
-    def energies(item: tuple[Tensor, int, tuple[Tensor, Tensor] | None]) -> Tensor:
-        part, seed, start = item
+    def energies(item: tuple[Tensor, int]) -> Tensor:
+        part, seed = item
         own = torch.Generator(x.device).manual_seed(seed)
         noise = brownian_frames(len(part), paths, steps, tuple(part.shape[1:]), own, antithetic=antithetic)
-        return branched_energy(psi.value, psi.value_and_drift, system.potential, part, dt, noise.to(part.dtype), start)
+        return branched_energy(psi.value, psi.value_and_drift, system.potential, part, dt, noise.to(part.dtype))
 
     def attempt(chunk: int) -> Tensor:
         # a path ends with a forward pass, which holds a third of what a gradient holds
-        size = max(1, FORWARD * chunk // paths)
-        parts = x.split(size)
-        starts = zip(*(of_all.split(size) for of_all in known), strict=True) if known else [None] * len(parts)
+        parts = x.split(max(1, FORWARD * chunk // paths))
         seeds = torch.randint(2**62, (len(parts),), generator=generator, device=generator.device).tolist()
-        return torch.cat(each(energies, list(zip(parts, seeds, starts, strict=True))), 1)
+        return torch.cat(each(energies, list(zip(parts, seeds, strict=True))), 1)
 
     return fitting(psi, attempt)
 

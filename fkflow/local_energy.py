@@ -64,12 +64,11 @@ def measured_energy(
     x: Tensor,
     generator: torch.Generator,
     natural_time: float,
-    known: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """E_L (B,) at x (B, N, D) the fastest way there is: by the Laplacian that psi knows, or as `path_local_energy`."""
     if writes_out(psi, path_count(system)):
         return written_out_energy(psi, system, x)
-    return path_local_energy(psi, system, x, generator, natural_time, known)
+    return path_local_energy(psi, system, x, generator, natural_time)
 
 
 def measured_cost(psi: LogPsi | PairDrift, system: System) -> int:
@@ -94,11 +93,8 @@ def path_local_energy(
     x: Tensor,
     generator: torch.Generator,
     natural_time: float,
-    known: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """E_L (B,) at x (B, N, D) as A/T of one-step Girsanov paths in a whole orthogonal frame, dt → 0: no second derivative.
-
-    `known` are log ψ (B,) and drift (B, N, D) at x, as `Walkers.known` has them.
 
     A whole frame leaves no trace noise; what is left is of order √dt, random in sign, hence pairs of opposite paths where
     nuclei make the third derivatives large. 1.2 to 5 times as fast as `local_energy`, with a bias of order dt = 1e-9.
@@ -113,5 +109,4 @@ def path_local_energy(
         steps=1,
         dt=SHORT * natural_time,
         antithetic=pairs,
-        known=known,
     ).mean(0)

@@ -30,6 +30,8 @@ class LogPsi(nn.Module):
     knows_tails: ClassVar[bool] = False
     #: `forward` also takes parameters with a leading axis of walkers; subclasses do not inherit this, they say it again
     walkerwise: ClassVar[bool] = False
+    #: buffers that stay in double precision where the network is rounded (`single`): origins, which places are far from
+    exact: ClassVar[tuple[str, ...]] = ()
     #: configurations worked on at once; 0: as many as suit cache or device
     chunk: int = 0
 

@@ -40,6 +40,7 @@ class MolecularNet(LogPsi):
 
     knows_tails: ClassVar[bool] = True
     walkerwise: ClassVar[bool] = True
+    exact: ClassVar[tuple[str, ...]] = ("sites",)
 
     nuclei: Tensor
     charges: Tensor
@@ -170,10 +171,12 @@ class MolecularNet(LogPsi):
         """
         with torch.no_grad():
             y = inside(x)
-            away = y.unsqueeze(2) - self.sites
+            # rounded, if at all, only after the differences
+            precision = self.log_beta.dtype
+            away = (y.unsqueeze(2) - self.sites).to(precision)
             near, between, distance = lengths(away), None, None
             if self.electrons == 2:
-                between = y[:, 0] - y[:, 1]
+                between = (y[:, 0] - y[:, 1]).to(precision)
                 distance = lengths(between)
             seen = self.functions(near, distance)
             charged, beta = seen.charged, self.log_beta.exp()

@@ -40,6 +40,8 @@ class PairFactor(KeepsNumbers):
     """Σ_{i<j} f(r_ij) from a table in log r of f and two derivatives: pieces of fifth order, twice differentiable."""
 
     numbers: ClassVar[tuple[str, ...]] = ("start", "step")
+    #: stays in double precision where a network is rounded (`single`): places in a long table have many digits
+    exact: ClassVar[tuple[str, ...]] = ("pieces",)
 
     first: Tensor
     second: Tensor
@@ -73,7 +75,7 @@ class PairFactor(KeepsNumbers):
 
     def total(self, square: Tensor) -> Tensor:
         """The same from the squared distances (pairs, B)."""
-        z, place, c = self._pieces_at(square.clamp_min(SMALLEST))
+        z, place, c = self._pieces_at(square.to(self.pieces.dtype).clamp_min(SMALLEST))
         value = c[5]
         for power in range(4, -1, -1):
             value = torch.addcmul(c[power], value, z)
@@ -92,7 +94,7 @@ class PairFactor(KeepsNumbers):
 
     def _derivatives(self, square: Tensor, *, bends: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         with torch.no_grad():
-            square = square.clamp_min(SMALLEST)
+            square = square.to(self.pieces.dtype).clamp_min(SMALLEST)
             z, place, c = self._pieces_at(square)
             value, slope, bend = torch.addcmul(c[4], c[5], z), c[5], torch.zeros_like(z)
             for power in range(3, -1, -1):

@@ -111,17 +111,14 @@ def branched_energy(
     x0: Tensor,
     dt: float,
     noise: Tensor,
-    known: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """A/T (M, B) of the M paths that branch from each start; noise ξ (K, M, B, N, D), nothing is differentiated.
-
-    `known` are U (B,) and v (B, N, D) at x_0 where the caller has them already.
 
     The same sum as `girsanov_action`, arranged so that U, v and V at x_0 are computed once for all M branches, and the
     last point of a path costs one forward pass of U: K = 1 takes one drift and M forward passes.
     """
     steps, paths, walkers = noise.shape[:3]
-    value, v = known or value_and_drift(x0)
+    value, v = value_and_drift(x0)
     start_height = potential(x0)
     x = x0.expand(paths, *x0.shape).reshape(-1, *x0.shape[1:])
     v = v.expand(paths, *v.shape).reshape(x.shape)

@@ -208,7 +208,7 @@ class Population:
         mover = self.mover
         assert isinstance(mover.net, LogPsi)
         walkers, generator = self.walkers, mover.generator
-        return measured_energy(mover.net, mover.system, walkers.x, generator, mover.natural_time, walkers.known)
+        return measured_energy(mover.net, mover.system, walkers.x, generator, mover.natural_time)
 
     def _girsanov(self) -> tuple[Tensor, Tensor]:
         """ΔA − E_ref dt of one free Euler–Maruyama step, and E_ref + (1 − e^(E_ref dt − ΔA))/dt, its rate of loss."""

@@ -211,7 +211,7 @@ class Projecting:
         self.hurried = ranks.share(self.ease >= 2 and needed <= FEW)
         interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
         if isinstance(net, LogPsi):
-            local = measured_energy(net, system, measuring.walkers.x, generator, natural, measuring.walkers.known)
+            local = measured_energy(net, system, measuring.walkers.x, generator, natural)
             outlying = float((local - measuring.estimate().value).abs().quantile(1 - OUTLYING))
             interval = min(interval, LARGEST_CHANGE / outlying if outlying > 0 else math.inf)
         if not steps:

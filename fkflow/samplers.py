@@ -48,7 +48,7 @@ class Langevin:
         metropolis(self.net, walkers, self.generator, MOVES_PER_SWEEP, adapt=False, frozen=True)
         assert walkers.log_psi is not None
         weights = (2 * (1 - walkers.power) * (walkers.log_psi - self.level)).exp()
-        energies = measured_energy(self.net, self.system, walkers.x, self.generator, self.natural_time, walkers.known)
+        energies = measured_energy(self.net, self.system, walkers.x, self.generator, self.natural_time)
         return energies, weights, walkers.acceptance
 
     def curl(self) -> float | None:

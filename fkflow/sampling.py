@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fkflow.geometry import squared_lengths
 from fkflow.networks import LogPsi
-from fkflow.parallel import value_and_drift
+from fkflow.single import value_and_drift
 
 #: acceptance at which Langevin proposals of a smooth density explore fastest (Roberts & Rosenthal 1998)
 TARGET_ACCEPTANCE = 0.6
@@ -34,6 +34,8 @@ def limited_drift(v: Tensor, step: float) -> Tensor:
 @dataclass
 class Walkers:
     """Positions x (B, N, D) with log ψ (B,) and drift (B, N, D) there, and the Langevin step τ they move by.
+
+    Positions have double precision, what is known of log ψ there single precision (`single.value_and_drift`).
 
     They are distributed as ψ^(2 power): with a power below 1 they visit the tails more often than ψ² does, and averages
     over ψ² take `weights`.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fkflow import config, ranks, store, warm
 from fkflow.checks import check_device
-from fkflow.device import choose_device, choose_threads, keep_freed_memory
+from fkflow.device import choose_device, choose_threads, keep_freed_memory, keep_single_precision
 from fkflow.frozen import seconds_of
 from fkflow.landscape import Landscape
 from fkflow.networks import LogPsi, PairDrift
@@ -73,6 +73,7 @@ def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | Non
     chosen = choose_threads(threads)
     torch.set_num_threads(chosen)
     keep_freed_memory()
+    keep_single_precision()
     model = fresh(recipe, seed)
     if device != "cpu" and not built_in(type(recipe.system)):
         check_device(recipe.system, device)

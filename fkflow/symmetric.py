@@ -30,6 +30,7 @@ class SymmetricNet(KeepsNumbers, LogPsi):
 
     walkerwise: ClassVar[bool] = True
     numbers: ClassVar[tuple[str, ...]] = ("length",)
+    exact: ClassVar[tuple[str, ...]] = ("centre",)
     WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
     OWN_WIDTHS = (0.5, 1.0, 2.0, 4.0)
 
@@ -120,13 +121,17 @@ class SymmetricNet(KeepsNumbers, LogPsi):
         return -root.square() * y if self.isotropic else affine(y, -root @ root.mT)
 
     def _places(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Places (D, N, B) relative to the trap or to the centre of mass, distances (D, pairs, B), that centre (D, 1, B)."""
+        """Places (D, N, B) relative to the trap or to the centre of mass, distances (D, pairs, B), that centre (D, 1, B).
+
+        All in the precision of the parameters, but rounded only after the differences.
+        """
+        precision = self.own_root.dtype
         y = inside((x - self.centre) / self.length)
-        between = apart(y, self.first, self.second)
+        between = apart(y, self.first, self.second).to(precision)
         if self.com_root is None:
-            return y, between, None
+            return y.to(precision), between, None
         mean = y.mean(1, keepdim=True)
-        return y - mean, between, mean
+        return (y - mean).to(precision), between, mean.to(precision)
 
     def _confined(self, y: Tensor, square: Tensor, mean: Tensor | None) -> Tensor:
         """What confines the particles and their centre of mass (B,): Gaussians and tails."""

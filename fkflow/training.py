@@ -243,7 +243,6 @@ def _sampled(system: System, config: TrainConfig, state: TrainState, walkers: Wa
         steps=config.steps,
         dt=config.dt * unit,
         antithetic=config.antithetic,
-        known=walkers.known,
     )
 
 

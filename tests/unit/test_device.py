@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from fkflow import device
+from fkflow.config import load
 from fkflow.device import busy_processors, choose_device, choose_threads
 from fkflow.errors import UsageError
+from fkflow.session import prepare
 
 
 def test_threads_as_asked(monkeypatch) -> None:
@@ -79,3 +81,14 @@ def test_freed_memory_is_used_again() -> None:
         )
         found.append(int(done.stdout))
     assert found[0] < 5000 < found[1]
+
+
+def test_single_precision_keeps_its_digits() -> None:
+    """A program that had allowed fewer digits before does not get them here."""
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        prepare(load("double_well"), seed=0, device="cpu", threads=1)
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -54,6 +54,7 @@ LAYERS = (
         "bends",
         "perceptron",
         "logpsi",
+        "single",
         "distances",
         "labellings",
         "molecular_bends",
