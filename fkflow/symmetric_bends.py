@@ -115,7 +115,7 @@ def _ends(particles: int, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 def _to_matrix(of_pairs: Tensor, out: Tensor) -> None:
     """Write numbers of pairs (C, pairs, B) into `out` (C, N, N, B), a symmetric matrix without a diagonal."""
-    n = out.shape[1]
+    n = int(out.shape[1])  # a tensor while a tracer records, which no cache would know
     flat = out.flatten(1, 2)
     if n <= FEW:
         flat.copy_(_ends(n, out.device, out.dtype).expand(len(out), -1, -1) @ of_pairs)
@@ -128,7 +128,7 @@ def _to_matrix(of_pairs: Tensor, out: Tensor) -> None:
 def pair_gradients(ends: Tensor, apart: Tensor, between: Tensor, r2: Tensor, metric: Tensor, share: float) -> Tensor:
     """|∇a|² (C, pairs, B) of what a pair gets: from its two particles, with tangents `ends` (C, rows, N, B), and from its
     distance, by the position of its first particle `apart` (C, pairs, B) times r, by that of the second the opposite."""
-    dim, n = len(between), metric.shape[1]
+    dim, n = len(between), int(metric.shape[1])
     first, second = pairs(n, ends.device)
     by_others, by_own = ends[:, :n], ends[:, n : n + dim]
     gradients = ends.square().mul_(metric).sum(1)
@@ -150,7 +150,7 @@ def pair_gradients(ends: Tensor, apart: Tensor, between: Tensor, r2: Tensor, met
 
 def _products(by_others: Tensor, r2: Tensor, squares: Tensor) -> Tensor:
     """Σ_k A_ik A_jk r_ik·r_jk (C, pairs, B) for A (C, N, N, B) by k and i, and squared distances (pairs, B) and (N, N, B)."""
-    n, batch = by_others.shape[1], by_others.shape[3]
+    n, batch = int(by_others.shape[1]), by_others.shape[3]
     first, second = pairs(n, by_others.device)
     if n <= FEW:
         # r_ik·r_jk = ½ (r_ik² + r_jk² − r_ij²)

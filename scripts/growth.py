@@ -22,8 +22,8 @@ import sys
 SIZES = {"bosons": "2,4,8,16,32,64,128", "chain": "8,16,32,64,128,256,512"}
 #: what is compared: what it is called in the table and in the figure, and how it is drawn
 KINDS = {
-    "paths": ("covariance, paths", "Girsanov covariance, paths", "o-"),
-    "limit": ("covariance, limit", "Girsanov covariance, limit of short paths", "^-"),
+    "paths": ("covariance, paths", "Girsanov paths", "o-"),
+    "limit": ("covariance, limit", "their short limit", "^-"),
     "laplacian": ("Laplacian", "exact Laplacian", "s--"),
 }
 #: coordinates beyond which part of a frame is taken, and that part
