@@ -36,7 +36,14 @@ Out = TypeVar("Out")
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
     # PyTorch sets the threads of an operation per calling thread: one in each worker, the caller keeps its own number
-    return ThreadPoolExecutor(threads, "fkflow", initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(threads, "fkflow", initializer=_alone)
+
+
+def _alone() -> None:
+    """Use one thread inside this one, whatever number is set elsewhere later."""
+    torch.set_num_threads(1)
+    # a thread that has asked for nothing yet would take the number that was set last anywhere
+    torch.get_num_threads()
 
 
 def each(work: Callable[[Item], Out], items: Sequence[Item]) -> list[Out]:

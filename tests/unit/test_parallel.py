@@ -49,6 +49,13 @@ def test_one_thread_inside_each_thread(threads) -> None:
     threads(2)
     assert each(lambda _: torch.get_num_threads(), range(6)) == [1] * 6
     assert torch.get_num_threads() == 2
+    # nor does a number that is set later reach workers that have done nothing yet
+    threads(3)
+    each(lambda _: time.sleep(0.01), range(6))
+    threads(2)
+    threads(3)
+    assert each(lambda _: (time.sleep(0.01), torch.get_num_threads())[1], range(6)) == [1] * 6
+    threads(2)
     # a single item is worked on by the caller, with all his threads
     assert each(lambda _: torch.get_num_threads(), [0]) == [2] and each(lambda x: x, []) == []
 
