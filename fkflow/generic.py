@@ -61,30 +61,13 @@ class GenericNet(LogPsi):
     def written_out(self) -> bool:
         return self.writes_out(GenericNet)
 
-    @property
-    def knows_laplacian(self) -> bool:
-        return self.written_out
-
-    def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log ψ (B,) and its gradient (B, N, D), both detached."""
-        if not self.written_out:
-            return super()._value_and_drift(x)
-        value, drift, _ = self._derivatives(x)
-        return value, drift
-
-    def _value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        laplacian = Laplacian(x.new_zeros(x.shape[0]))
-        value, drift, _ = self._derivatives(x, laplacian)
-        return value, drift, laplacian.total
-
-    def _derivatives(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor, Laplacian | None]:
-        """log ψ (B,) and its gradient (B, N, D), added to the `laplacian` (B,), if any, what it is."""
+    def _derivatives(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             z = self.whitened(x)
             turned = self.root.mT @ z
             out, kept = self.net.kept(z)
             value = out[0] - 0.5 * turned.square().sum(0)
-            bends = () if laplacian is None else self._bends(z, kept)
+            bends = () if laplacian is None else self._bends(kept)
             slope = self.net.slope(torch.ones_like(out), kept, laplacian, bends).addmm_(self.root, turned, alpha=-1)
             if laplacian is not None:
                 laplacian.total.sub_((self.whiten @ self.root).square().sum())
@@ -100,9 +83,9 @@ class GenericNet(LogPsi):
             if self.meeting is not None:
                 met, toward = self.meeting.value_and_slope(x, laplacian)
                 value, drift = value + met, drift + toward
-        return value, drift, laplacian
+        return value, drift
 
-    def _bends(self, z: Tensor, kept: Sequence[Activated]) -> Sequence[Tensor]:
+    def _bends(self, kept: Sequence[Activated]) -> Sequence[Tensor]:
         """The bends of the layers of the perceptron, whose first moves with x alike everywhere."""
         by_x = self.net.layer.weight @ self.whiten.mT
         if by_x.shape[0] < by_x.shape[1]:

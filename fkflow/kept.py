@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -44,6 +44,25 @@ class KeepsNumbers(nn.Module):
                 setattr(self, name, float(state_dict[key]))
             else:
                 missing_keys.append(key)
+
+
+#: a dictionary, a key in it, and what was found there
+Place = tuple[dict[str, Any], str, Any]
+
+
+def places(module: nn.Module) -> list[Place]:
+    """Where a module, without those inside it, has its tensors and the numbers it keeps. They do not keep the module."""
+    found: list[Place] = []
+    for kind in (module._parameters, module._buffers):
+        found += [(kind, key, tensor) for key, tensor in kind.items()]
+    if isinstance(module, KeepsNumbers):
+        found += [(vars(module), key, getattr(module, key)) for key in module.numbers]
+    return found
+
+
+def in_place(found: Iterable[Place]) -> bool:
+    """Whether the same tensors and numbers are still there."""
+    return all(where.get(key) is value for where, key, value in found)
 
 
 def kept_numbers(net: nn.Module) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
+from fkflow.bends import Laplacian
 from fkflow.replay import replayed
 
 
@@ -66,7 +67,7 @@ class LogPsi(nn.Module):
 
     @property
     def written_out(self) -> bool:
-        """Whether `_value_and_drift` is a chain rule written out, which can be recorded and replayed."""
+        """Whether `_derivatives` is a chain rule written out, which can be recorded and replayed."""
         return False
 
     def _value(self, x: Tensor) -> Tensor:
@@ -75,7 +76,10 @@ class LogPsi(nn.Module):
             return self(x)
 
     def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """By automatic differentiation, unless a network knows better."""
+        return self._derivatives(x) if self.written_out else self._differentiated(x)
+
+    def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log ψ (B,) and its gradient (B, N, D), detached, of any network: by automatic differentiation."""
         with torch.enable_grad():
             x = x.detach().requires_grad_(True)
             value = self(x)
@@ -84,8 +88,8 @@ class LogPsi(nn.Module):
 
     @property
     def knows_laplacian(self) -> bool:
-        """Whether `_value_drift_and_laplacian` is written out too: it then takes a few times as long as the drift alone."""
-        return False
+        """Whether there is a `value_drift_and_laplacian`: it takes a few times as long as the drift alone."""
+        return self.written_out
 
     def value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log ψ (B,), its gradient (B, N, D) and its Laplacian (B,), detached, of a network that `knows_laplacian`."""
@@ -93,6 +97,13 @@ class LogPsi(nn.Module):
         return found
 
     def _value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        laplacian = Laplacian(x.new_zeros(x.shape[0]))
+        value, drift = self._derivatives(x, laplacian)
+        return value, drift, laplacian.total
+
+    def _derivatives(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor]:
+        """log ψ (B,) and its gradient (B, N, D), detached, by a chain rule that is `written_out`; a `laplacian` of nothing
+        (B,), if any, becomes that of log ψ."""
         raise NotImplementedError
 
     def writes_out(self, network: type[LogPsi]) -> bool:

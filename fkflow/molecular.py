@@ -151,24 +151,8 @@ class MolecularNet(LogPsi):
     def written_out(self) -> bool:
         return self.writes_out(MolecularNet)
 
-    @property
-    def knows_laplacian(self) -> bool:
-        return self.written_out
-
-    def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log ψ (B,) and its gradient (B, n, 3), both detached."""
-        return self._derivatives(x) if self.written_out else super()._value_and_drift(x)
-
-    def _value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        laplacian = Laplacian(x.new_zeros(x.shape[0]))
-        value, drift = self._derivatives(x, laplacian)
-        return value, drift, laplacian.total
-
     def _derivatives(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor]:
-        """log ψ (B,) and its gradient (B, n, 3), added to the `laplacian` (B,), if any, what it is.
-
-        Step by step what `forward` does, and the same backwards; `…_slope` is the gradient with respect to `…`.
-        """
+        """Step by step what `forward` does, and the same backwards; `…_slope` is the gradient with respect to `…`."""
         with torch.no_grad():
             y = inside(x)
             # rounded, if at all, only after the differences

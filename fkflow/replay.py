@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from fkflow.kept import KeepsNumbers
+from fkflow.kept import in_place, places
 from fkflow.twin import twin
 
 log = logging.getLogger("fkflow")
@@ -35,12 +35,7 @@ class Recording:
 
     def __init__(self, net: nn.Module, name: str, x: Tensor) -> None:
         #: where everything is that the function takes or has for a constant
-        self._held: list[tuple[dict[str, Any], str, Any]] = []
-        for module in net.modules():
-            for kind in (module._parameters, module._buffers):
-                self._held += [(kind, key, tensor) for key, tensor in kind.items()]
-            if isinstance(module, KeepsNumbers):
-                self._held += [(vars(module), key, getattr(module, key)) for key in module.numbers]
+        self._held = [place for module in net.modules() for place in places(module)]
         found = {id(tensor): tensor for _, _, tensor in self._held if isinstance(tensor, Tensor)}
         self._tensors = list(found.values())
 
@@ -71,7 +66,7 @@ class Recording:
     @property
     def holds(self) -> bool:
         """Whether the network still has these tensors and these numbers."""
-        return all(where.get(key) is value for where, key, value in self._held)
+        return in_place(self._held)
 
     def agrees(self, method: Method, x: Tensor) -> bool:
         """Whether it gives the same bits as the method itself."""

@@ -6,14 +6,13 @@ digits. Differences of log ψ over short paths and local energies, which divide 
 
 from __future__ import annotations
 
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from fkflow import parallel
-from fkflow.kept import KeepsNumbers
+from fkflow.kept import Place, in_place, places
 from fkflow.logpsi import LogPsi
 from fkflow.twin import twin
 
@@ -23,18 +22,16 @@ class Rounded:
 
     def __init__(self, psi: LogPsi) -> None:
         #: where everything is that the twin shares or has rounded
-        self._held: list[tuple[dict[str, Any], str, Any]] = []
+        self._held: list[Place] = []
         self._sources: list[Tensor] = []
         for module in psi.modules():
-            for kind in (module._parameters, module._buffers):
-                self._held += [(kind, key, tensor) for key, tensor in kind.items()]
-                self._sources += [
-                    tensor
-                    for key, tensor in kind.items()
-                    if tensor is not None and tensor.dtype == torch.float64 and key not in getattr(module, "exact", ())
-                ]
-            if isinstance(module, KeepsNumbers):
-                self._held += [(vars(module), key, getattr(module, key)) for key in module.numbers]
+            found, exact = places(module), getattr(module, "exact", ())
+            self._held += found
+            self._sources += [
+                tensor
+                for _, key, tensor in found
+                if isinstance(tensor, Tensor) and tensor.dtype == torch.float64 and key not in exact
+            ]
         self._rounded = [tensor.detach().float() for tensor in self._sources]
         self._versions = [tensor._version for tensor in self._sources]
         self.twin = twin(psi, dict(zip(map(id, self._sources), self._rounded, strict=True)))
@@ -42,7 +39,7 @@ class Rounded:
     @property
     def holds(self) -> bool:
         """Whether the network still has these tensors and these numbers."""
-        return all(where.get(key) is value for where, key, value in self._held)
+        return in_place(self._held)
 
     def follow(self) -> None:
         """Round again what has changed since."""

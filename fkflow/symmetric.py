@@ -187,23 +187,8 @@ class SymmetricNet(KeepsNumbers, LogPsi):
                 value += self.meeting.total(self.length**2 * r2)
             return value
 
-    def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log ψ (B,) and its gradient (B, N, D), both detached.
-
-        Step by step what `forward` does, and the same backwards; `…_slope` is the gradient with respect to `…`.
-        """
-        if not self.written_out:
-            return super()._value_and_drift(x)
-        value, drift, _ = self._derivatives(x)
-        return value, drift
-
-    def _value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        value, drift, laplacian = self._derivatives(x, Laplacian(x.new_zeros(x.shape[0])))
-        assert laplacian is not None
-        return value, drift, laplacian
-
-    def _derivatives(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """log ψ (B,), its gradient (B, N, D) and, if wanted, its Laplacian (B,)."""
+    def _derivatives(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor]:
+        """Step by step what `forward` does, and the same backwards; `…_slope` is the gradient with respect to `…`."""
         with torch.no_grad():
             y, between, mean = self._places(x)
             square, r2 = y.square().sum(0), between.square().sum(0)
@@ -228,8 +213,9 @@ class SymmetricNet(KeepsNumbers, LogPsi):
                 slope.sub_(slope.mean(1, keepdim=True)).add_(self.gaussian_slope(mean, self.com_root), alpha=0.5)
             if r2_slope is not None:
                 pulled(slope, between.mul_(r2_slope))
-            bent = None if laplacian is None else laplacian.total.div_(self.length**2)
-            return value, outside(slope.div_(0.5 * self.length)), bent
+            if laplacian is not None:
+                laplacian.total.div_(self.length**2)
+            return value, outside(slope.div_(0.5 * self.length))
 
     def _met(self, value: Tensor, r2_slope: Tensor, r2: Tensor, laplacian: Laplacian | None) -> Tensor:
         """`r2_slope` with what the factor of pairs that meet adds to it, which is added to `value` and `laplacian` too."""
@@ -264,10 +250,6 @@ class SymmetricNet(KeepsNumbers, LogPsi):
         if self.com_root is not None:
             root = self.com_root.square()
             laplacian.total.sub_(dim * root if self.isotropic else root.sum())
-
-    @property
-    def knows_laplacian(self) -> bool:
-        return self.written_out
 
     def _confine(self, value: Tensor, y: Tensor, square: Tensor, mean: Tensor | None) -> None:
         """Add `_confined` to `value` (B,), in place."""

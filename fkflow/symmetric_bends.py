@@ -17,8 +17,7 @@ from torch import Tensor
 from fkflow.bends import BENDS
 from fkflow.geometry import FEW, add_to_pairs, pairs, pulled
 from fkflow.perceptron import silu_bend, silu_slope
-from fkflow.symmetric_slopes import NO_BENDS as NO_PAIRS
-from fkflow.symmetric_slopes import Bends, Kept, Pairs
+from fkflow.symmetric_slopes import NO_BENDS, Bends, Kept, Pairs
 
 if TYPE_CHECKING:
     from fkflow.symmetric import SymmetricNet
@@ -44,7 +43,7 @@ def learned_bends(net: SymmetricNet, kept: Kept, y: Tensor, between: Tensor, squ
     if share:
         by_own.copy_(by_place)
         metric[n + dim :] = -share
-    pairs_bent, sends = NO_PAIRS, None
+    pairs_bent, sends = NO_BENDS, None
     if kept.pairs is None:
         by_others.zero_()
         metric[:n] = 0.0

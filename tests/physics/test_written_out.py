@@ -33,7 +33,7 @@ def same(found: Tensor, expected: Tensor) -> bool:
 def test_the_drift_written_out(random_case, monkeypatch) -> None:
     """The chain rule that a network writes out gives what automatic differentiation gives."""
     net, x = random_case
-    value, drift = LogPsi.value_and_drift(net, x)
+    value, drift = net._differentiated(x)
     written_value, written = net.value_and_drift(x)
     assert same(written_value, value) and same(written, drift)
     alone = net.value(x)
@@ -56,7 +56,7 @@ def test_the_drift_written_out_for_the_shipped_recipes(name: str, perturbed) -> 
     x[5:10, 0] = x[5:10, 1] + 1e-3 * (x[5:10, 0] - x[5:10, 1])
     x[10:15] *= 30
     for part in x.split(5):
-        value, drift = LogPsi.value_and_drift(net, part)
+        value, drift = net._differentiated(part)
         written_value, written = net.value_and_drift(part)
         assert same(written_value, value) and same(written, drift) and same(net.value(part), value)
 
@@ -70,7 +70,7 @@ def test_a_subclass_does_not_inherit_the_drift_written_out(perturbed) -> None:
     with default_float64():
         net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
     x = land.start(9, torch.Generator().manual_seed(0))
-    assert same(net.value_and_drift(x)[1], LogPsi.value_and_drift(net, x)[1])
+    assert same(net.value_and_drift(x)[1], net._differentiated(x)[1])
     assert same(net.value(x), net(x)) and not same(net.value(x), SymmetricNet.value(as_base(net), x))
     assert not same(net.value_and_drift(x)[1], SymmetricNet.value_and_drift(as_base(net), x)[1])
 
