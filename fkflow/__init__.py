@@ -2,7 +2,7 @@
 
 Units ħ = m = 1. ``fkflow.solve(system)`` finds the ground state of a system, ``fkflow.load(run)`` reads a finished run,
 ``fkflow.train(system)`` trains in a loop of one's own; a Hamiltonian of one's own is a class that derives from `System`.
-The command line is ``fkflow``; the physics of one path is in `fkflow.paths`.
+The command line is ``fkflow``; the physics of one path is in `fkflow.sampling.paths`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fkflow.api import load, make_system, solve, train
+    from fkflow.api.functions import load, make_system, solve, train
+    from fkflow.api.solution import Solution
+    from fkflow.api.training_loop import Training
     from fkflow.errors import FkflowError, NumericalError, UsageError
-    from fkflow.geometry import pair_squares
-    from fkflow.loops import Training
-    from fkflow.results import Result
-    from fkflow.solution import Solution
+    from fkflow.hamiltonian.geometry import pair_squares
+    from fkflow.hamiltonian.system import Nuclei, Reference, System
+    from fkflow.results.records import Result
     from fkflow.statistics import Estimate
-    from fkflow.system import Nuclei, Reference, System
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,14 +28,14 @@ __all__ = [
 
 #: where each name comes from
 _HOME = {
-    **dict.fromkeys(("load", "make_system", "solve", "train"), "api"),
+    **dict.fromkeys(("load", "make_system", "solve", "train"), "api.functions"),
     **dict.fromkeys(("FkflowError", "NumericalError", "UsageError"), "errors"),
-    **dict.fromkeys(("Nuclei", "Reference", "System"), "system"),
+    **dict.fromkeys(("Nuclei", "Reference", "System"), "hamiltonian.system"),
     "Estimate": "statistics",
-    "Result": "results",
-    "pair_squares": "geometry",
-    "Solution": "solution",
-    "Training": "loops",
+    "Result": "results.records",
+    "pair_squares": "hamiltonian.geometry",
+    "Solution": "api.solution",
+    "Training": "api.training_loop",
 }
 
 

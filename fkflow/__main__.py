@@ -5,7 +5,7 @@ import os
 import sys
 from contextlib import suppress
 
-from fkflow.entry import main
+from fkflow.cli.entry import main
 
 
 def command() -> None:

@@ -20,14 +20,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from fkflow import config
-from fkflow.gradients import jacobian, jacobian_and_slopes, path_samples
-from fkflow.local_energy import local_energy, measured_energy, written_out_energy
-from fkflow.measure import Measuring
-from fkflow.networks import LogPsi
-from fkflow.sampling import metropolis
-from fkflow.session import prepare
-from fkflow.training import begin, train
+from fkflow.measurement.variational import Measuring
+from fkflow.networks.choice import LogPsi
+from fkflow.recipe import config
+from fkflow.runs.session import prepare
+from fkflow.sampling.local_energy import local_energy, measured_energy, written_out_energy
+from fkflow.sampling.metropolis import metropolis
+from fkflow.sampling.path_energies import path_samples
+from fkflow.training.gradients import jacobian, jacobian_and_slopes
+from fkflow.training.loop import begin, train
 
 RECIPES = ["h2", "bosons", "bosons system.particles=16 system.g=2.0 train.walkers=256 measure.walkers=256"]
 #: iterations before anything is timed

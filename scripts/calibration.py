@@ -18,14 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fkflow import config
-from fkflow.landscape import Landscape, explore
-from fkflow.measure import Measuring
-from fkflow.networks import LogPsi, PairDrift, build
-from fkflow.project import project
-from fkflow.schema import MeasureConfig, ProjectConfig, Recipe
+from fkflow.hamiltonian.landscape import Landscape, explore
+from fkflow.measurement.variational import Measuring
+from fkflow.networks.choice import LogPsi, PairDrift, build
+from fkflow.projection.project import project
+from fkflow.recipe import config
+from fkflow.recipe.schema import MeasureConfig, ProjectConfig, Recipe
 from fkflow.statistics import z_score
-from fkflow.training import begin, train
+from fkflow.training.loop import begin, train
 
 
 @dataclass(frozen=True)

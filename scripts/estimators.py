@@ -14,12 +14,12 @@ import copy
 
 import torch
 
-from fkflow import config
-from fkflow.landscape import explore
-from fkflow.local_energy import local_energy
-from fkflow.networks import GenericNet, LogPsi, build
-from fkflow.sampling import Walkers, metropolis
-from fkflow.training import begin, train
+from fkflow.hamiltonian.landscape import explore
+from fkflow.networks.choice import GenericNet, LogPsi, build
+from fkflow.recipe import config
+from fkflow.sampling.local_energy import local_energy
+from fkflow.sampling.metropolis import Walkers, metropolis
+from fkflow.training.loop import begin, train
 
 SYSTEMS = {"h2": "h2", "4 bosons": "bosons", "chain of 8 (disturbed)": "chain"}
 VARIANTS = {

@@ -35,9 +35,9 @@ def one(system: str, particles: int, kind: str, walkers: int) -> dict[str, float
     import resource
     import time
 
-    from fkflow import config
-    from fkflow.session import prepare
-    from fkflow.training import begin, train
+    from fkflow.recipe import config
+    from fkflow.runs.session import prepare
+    from fkflow.training.loop import begin, train
 
     coordinates = particles * (2 if system == "bosons" else 1)
     overrides = [

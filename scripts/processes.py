@@ -17,11 +17,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from fkflow import config, joining, ranks
-from fkflow.measure import Measuring
-from fkflow.networks import LogPsi
-from fkflow.session import prepare
-from fkflow.training import begin, train
+from fkflow.execution import launch, ranks
+from fkflow.measurement.variational import Measuring
+from fkflow.networks.choice import LogPsi
+from fkflow.recipe import config
+from fkflow.runs.session import prepare
+from fkflow.training.loop import begin, train
 
 #: iterations and sweeps before the clock starts
 WARM = 5
@@ -36,7 +37,7 @@ def timed(case: str, processes: int, share: int, iterations: int, sweeps: int) -
     walkers = [f"train.walkers={whole.train.walkers // share}", f"measure.walkers={whole.measure.walkers // share}"]
     loaded = config.load(recipe, [*overrides, *walkers])
     settings = loaded.recipe.train
-    with joining.joined(processes):
+    with launch.joined(processes):
         ready = prepare(loaded, seed=0, device="cpu", threads=1)
         net, system = ready.net, loaded.recipe.system
         assert isinstance(net, LogPsi)

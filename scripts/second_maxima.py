@@ -18,13 +18,13 @@ from dataclasses import dataclass
 
 import torch
 
-from fkflow import config
-from fkflow.calls import Quiet
+from fkflow.api.arguments import Quiet
 from fkflow.errors import NumericalError
-from fkflow.measure import Measuring
-from fkflow.networks import LogPsi
-from fkflow.sampling import Walkers, metropolis
-from fkflow.session import Session
+from fkflow.measurement.variational import Measuring
+from fkflow.networks.choice import LogPsi
+from fkflow.recipe import config
+from fkflow.runs.session import Session
+from fkflow.sampling.metropolis import Walkers, metropolis
 
 #: walkers and sweeps of the measurement, walkers drawn together, and their moves
 WALKERS, SWEEPS, DRAWN, MOVES = 2048, 20, 512, 60

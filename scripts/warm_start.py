@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 import torch
 
-from fkflow import config, warm
-from fkflow.device import keep_freed_memory
-from fkflow.landscape import explore
-from fkflow.training import begin, train
+from fkflow.execution.device import keep_freed_memory
+from fkflow.hamiltonian.landscape import explore
+from fkflow.recipe import config
+from fkflow.runs import warm_start as warm
+from fkflow.training.loop import begin, train
 
 #: recipe, overrides of the neighbour and of the run itself
 CASES = {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from fkflow.geometry import pair_squares
-from fkflow.system import Reference, System
+from fkflow.hamiltonian.geometry import pair_squares
+from fkflow.hamiltonian.system import Reference, System
 
 from . import densities, references
 from .harmonic import LARGEST, SMALLEST

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
-from fkflow.system import Reference, System
+from fkflow.hamiltonian.system import Reference, System
 
 from . import densities
 from .references import CLOSED_FORM

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from fkflow.geometry import pair_squares
-from fkflow.system import Reference, System
+from fkflow.hamiltonian.geometry import pair_squares
+from fkflow.hamiltonian.system import Reference, System
 
 from .pairs import sum_of_pairs
 

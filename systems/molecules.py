@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from fkflow.geometry import inside, pair_squares
-from fkflow.system import Nuclei, Reference, System
+from fkflow.hamiltonian.geometry import inside, pair_squares
+from fkflow.hamiltonian.system import Nuclei, Reference, System
 
 from . import references
 

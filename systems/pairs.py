@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from fkflow.geometry import pair_squares
-from fkflow.system import Reference, System
+from fkflow.hamiltonian.geometry import pair_squares
+from fkflow.hamiltonian.system import Reference, System
 
 from . import references
 from .harmonic import LARGEST, SMALLEST

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fkflow.system import Nuclei, Reference
+from fkflow.hamiltonian.system import Nuclei, Reference
 
 #: parameters agree with a table's entry when they differ by no more than this (relative, absolute below 1)
 MATCH = 1e-9

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from fkflow.system import Reference, System
+from fkflow.hamiltonian.system import Reference, System
 
 from .harmonic import LARGEST, SMALLEST
 from .references import CLOSED_FORM, RADIAL_GRID, SPECTRAL_GRID

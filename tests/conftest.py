@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fkflow.results import Axis, DriftField, Energy, Histogram, Measurement, Projection, Trajectories
+from fkflow.hamiltonian.system import Nuclei, Reference, System
+from fkflow.results.records import Axis, DriftField, Energy, Histogram, Measurement, Projection, Trajectories
 from fkflow.statistics import Estimate
-from fkflow.system import Nuclei, Reference, System
 
 RECIPE = '# hydrogen molecule\n[system]\nname = "h2"\nR = 1.401\n'
 
@@ -160,7 +160,7 @@ def write_run():
     """A function that writes a made-up finished run to a path and returns what `save_result` returned."""
     import torch
 
-    from fkflow.store import collected, save_result
+    from fkflow.results.store import collected, save_result
 
     def write(path, R=1.401, records=None, measurement=None, **changes):
         given = {
@@ -225,7 +225,7 @@ def gaussian():
     """A function of α that gives the trial function log ψ = −½ Σ α_d x_d² (α one number or several)."""
     import torch
 
-    from fkflow.networks import LogPsi
+    from fkflow.networks.choice import LogPsi
 
     class Gaussian(LogPsi):
         def __init__(self, alpha):
@@ -249,7 +249,7 @@ def hydrogenic():
     """A function of ζ that gives the trial function log ψ = −ζ Σ_i r_i."""
     import torch
 
-    from fkflow.networks import LogPsi
+    from fkflow.networks.choice import LogPsi
 
     class Hydrogenic(LogPsi):
         def __init__(self, zeta=1.0):
@@ -292,9 +292,9 @@ def untrained_run(made_up, write_run, perturbed):
     def write(folder, *lines, walkers=64, **changes):
         import torch
 
-        from fkflow import config
-        from fkflow.observables import Histograms
-        from fkflow.restore import fresh
+        from fkflow.measurement.observables import Histograms
+        from fkflow.recipe import config
+        from fkflow.runs.restore import fresh
 
         loaded = config.parse("\n".join(["[system]", *lines]), "recipe.toml")
         system = loaded.recipe.system

@@ -24,8 +24,8 @@ from matplotlib.ticker import MaxNLocator
 
 from fkflow.plot.backdrop import ground, line, smoothed
 from fkflow.plot.style import BLUE, MAP, label, mark_nuclei, plane
-from fkflow.results import Result
-from fkflow.wording import shown_unit
+from fkflow.results.records import Result
+from fkflow.text import shown_unit
 
 # colours of Okabe and Ito (2008) that are seen on a dark ground, and white
 COLOURS = ("#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#D55E00", "#FFFFFF", "#009E73")

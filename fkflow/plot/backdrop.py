@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fkflow.errors import StoreError
-from fkflow.results import Axis, Histogram, Result
+from fkflow.results.records import Axis, Histogram, Result
 
 #: bins an axis of a density that was not measured on a plane, and how often one counted from samples is smoothed
 BINS, PASSES = 60, 12

@@ -17,8 +17,8 @@ from fkflow.plot.fields import conditional, drift
 from fkflow.plot.missing import KINDS, lacking
 from fkflow.plot.paths import trajectories
 from fkflow.plot.style import LOOK, written
-from fkflow.results import Result
-from fkflow.store import make_folder
+from fkflow.results.records import Result
+from fkflow.results.store import make_folder
 
 FORMATS = ("png", "pdf", "svg")
 #: width and height of a picture, in inches

@@ -25,7 +25,7 @@ from fkflow.plot.style import (
     panel_below,
     plane,
 )
-from fkflow.results import Histogram, Result
+from fkflow.results.records import Histogram, Result
 
 #: the part of a density's maximum below which a line is cut, and the part of all samples left outside a map
 LINE_CUT, MAP_CUT = 1e-3, 3e-2

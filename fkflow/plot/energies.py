@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from fkflow.plot.missing import demand_training, projection_of
 from fkflow.plot.style import BLUE, GREEN, ORANGE, headline, label, points
-from fkflow.results import Projection, Result
+from fkflow.results.records import Projection, Result
 
 #: first iterations that the main panel need not show, and the part of all that the inset shows
 EARLY, LATE = 2, 0.5

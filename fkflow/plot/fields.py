@@ -21,7 +21,7 @@ from fkflow.plot.style import (
     mark_particles,
     plane,
 )
-from fkflow.results import DriftField, Result
+from fkflow.results.records import DriftField, Result
 
 #: how far below its maximum log |psi|^2 is still shown
 DEPTH = 12.0

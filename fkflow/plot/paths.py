@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from fkflow.plot.densities import contours
 from fkflow.plot.missing import trajectories_of
 from fkflow.plot.style import COLOURS, headline, label, legend_on_map, mark_nuclei
-from fkflow.results import Axis, Result
+from fkflow.results.records import Axis, Result
 
 #: particles whose paths are drawn
 SHOWN = 8

@@ -14,9 +14,9 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from fkflow.plot.style import COLOURS, LOOK, label, written
-from fkflow.scans import FAILED, FINISHED, Point, Scan, shown
-from fkflow.store import make_folder
-from fkflow.wording import shown_unit
+from fkflow.results.scan_records import FAILED, FINISHED, Point, Scan, shown
+from fkflow.results.store import make_folder
+from fkflow.text import shown_unit
 
 #: one colour and marker a curve
 CURVES = tuple(zip(COLOURS, "os^DvP", strict=False))

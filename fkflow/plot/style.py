@@ -15,9 +15,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 
-from fkflow.results import Axis, Result
-from fkflow.store import atomic_write
-from fkflow.wording import shown_unit
+from fkflow.results.records import Axis, Result
+from fkflow.results.store import atomic_write
+from fkflow.text import shown_unit
 
 # colours of Okabe and Ito (2008), and a map that grows monotonically in lightness
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.entry import main
+from fkflow.cli.entry import main
 
 SYSTEM = '[system]\nname = "{}"\n{}\n'
 H2 = SYSTEM.format("h2", "R = 1.401")

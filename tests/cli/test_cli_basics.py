@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from fkflow.entry import main
+from fkflow.cli.entry import main
 from fkflow.errors import Interrupted, NumericalError
-from fkflow.progress import Bar, Lines
+from fkflow.execution.progress import Bar, Lines
 
 COMMANDS = ["run", "check", "scan", "measure", "show", "compare", "plot", "animate", "list", "init"]
 
@@ -38,7 +38,7 @@ def cli(capsys):
 
 @pytest.fixture
 def fake_run(monkeypatch, write_run):
-    """Replaces fkflow.run: records the call, drives the progress, writes a made-up result."""
+    """Replaces fkflow.runs.run: records the call, drives the progress, writes a made-up result."""
     calls = {}
 
     def execute(loaded, out, **given):
@@ -55,9 +55,9 @@ def fake_run(monkeypatch, write_run):
         given["progress"].stage("measure", 1.0)
         return write_run(path)
 
-    module = ModuleType("fkflow.run")
+    module = ModuleType("fkflow.runs.run")
     module.execute, module.measure_again = execute, measure_again
-    monkeypatch.setitem(sys.modules, "fkflow.run", module)
+    monkeypatch.setitem(sys.modules, "fkflow.runs.run", module)
     return module, calls
 
 
@@ -75,7 +75,7 @@ def refused(answer, code, *words):
 
 def test_help_is_instant():
     code = (
-        "import sys; from fkflow.entry import main\n"
+        "import sys; from fkflow.cli.entry import main\n"
         "codes = [main([c, '--help']) for c in sys.argv[1:]] + [main(['--help'])]\n"
         "heavy = {'torch', 'numpy', 'h5py', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy or any(codes) else 0)"

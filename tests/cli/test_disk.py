@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fkflow import entry
-from fkflow.store import load_checkpoint, read_result
+from fkflow.cli import entry
+from fkflow.results.store import load_checkpoint, read_result
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 RUN = ["--threads", "1", "--device", "cpu", "--seed", "7"]
@@ -27,7 +27,8 @@ LONG = ["run", "double_well", *RUN, "--set", "train.iterations=1000000"]
 #: the command with a checkpoint after every iteration
 CHILD = """
 import sys
-from fkflow import checkpoints, entry
+from fkflow.results import checkpoints
+from fkflow.cli import entry
 checkpoints.EVERY = checkpoints.PATIENCE = 0.0
 sys.exit(entry.main())
 """

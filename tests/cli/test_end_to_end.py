@@ -22,8 +22,8 @@ import h5py
 import numpy as np
 import pytest
 
-from fkflow.results import Result
-from fkflow.store import read_result
+from fkflow.results.records import Result
+from fkflow.results.store import read_result
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SMALL = ["--threads", "1", "--device", "cpu", "--set", "train.walkers=128", "--set", "measure.walkers=256"]

@@ -14,18 +14,19 @@ from typing import Any
 
 import pytest
 
-from fkflow import frozen, run, schedule
-from fkflow.entry import main
+from fkflow.cli.entry import main
 from fkflow.errors import Interrupted
-from fkflow.progress import Progress
-from fkflow.store import load_checkpoint, read_result
-from fkflow.train_state import Record
+from fkflow.execution.progress import Progress
+from fkflow.results.store import load_checkpoint, read_result
+from fkflow.runs import frozen, run
+from fkflow.training import schedule
+from fkflow.training.state import Record
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 #: the command with something in place of what takes long
 CHILD = """
 import sys, time
-from fkflow import entry
+from fkflow.cli import entry
 from fkflow.systems.wells import DoubleWell
 potential, calls = DoubleWell.potential, []
 def slow(self, x):
@@ -71,7 +72,7 @@ def stopped(folder: Path, calls: int, number: int, arguments: list[str]) -> tupl
 COUNTING = CHILD.replace(
     "sys.exit(",
     """
-from fkflow.progress import Lines
+from fkflow.execution.progress import Lines
 Lines.stage = lambda self, name, total: print("stage", name, len(calls))
 sys.exit(""",
 )
@@ -196,7 +197,7 @@ def test_the_command_to_go_on_with(
     if "--resume" in arguments:
         (tmp_path / "runs/h2").mkdir(parents=True)
         (tmp_path / "runs/h2/checkpoint.pt").touch()
-    monkeypatch.setattr("fkflow.run.execute", ends)
+    monkeypatch.setattr("fkflow.runs.run.execute", ends)
     # however the tests were started
     monkeypatch.setattr("sys.argv", ["fkflow"])
     assert main(arguments) == 130

@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-import fkflow.run  # noqa: F401  imported once, before the children are forked
-from fkflow import checkpoints
-from fkflow.checkpoints import Keeper
-from fkflow.entry import main
+import fkflow.runs.run  # noqa: F401  imported once, before the children are forked
+from fkflow.cli.entry import main
+from fkflow.results import checkpoints
+from fkflow.results.checkpoints import Keeper
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are forked, as only Linux does safely here")
 

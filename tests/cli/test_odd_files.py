@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.entry import main
-from fkflow.store import read_result
+from fkflow.cli.entry import main
+from fkflow.results.store import read_result
 
 READERS = {
     "run": lambda name: ["run", name],

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.entry import main
-from fkflow.store import read_result
+from fkflow.cli.entry import main
+from fkflow.results.store import read_result
 
 #: two particles of masses 1 and 3 in a trap of frequency 1, tied by a spring k
 PAIR = """import fkflow
@@ -143,13 +143,13 @@ def test_a_wrong_potential(command: str, here: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_run_goes_on_wherever_the_file_lies(here: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
-    import fkflow.run
+    import fkflow.runs.run
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(fkflow.run, "measured", stop)
+        patched.setattr(fkflow.runs.run, "measured", stop)
         assert main(["run", "pair.toml", "--out", "runs/new", "--seed", "1"]) == 130
     capsys.readouterr()
     (here / "sub").mkdir()

@@ -28,20 +28,27 @@ pytestmark = pytest.mark.skipif(not can_build(), reason="building a wheel needs 
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from a copy of the checkout, so that no build folder is left in it."""
-    copy, out = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("wheel")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout in a folder called fkflow, so that nothing is built in the checkout itself."""
+    copy = tmp_path_factory.mktemp("clones") / "fkflow"
+    copy.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     # caches and the results of runs stay behind
-    for name in ("fkflow", "fkflow/plot", "systems", "runs"):
-        (copy / name).mkdir()
-        for file in (ROOT / name).iterdir():
-            if file.is_file():
-                shutil.copy(file, copy / name)
+    for name in ("fkflow", "systems"):
+        shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "runs").mkdir()
+    for file in [*(ROOT / "runs").glob("*.toml"), ROOT / "runs" / "__init__.py"]:
+        shutil.copy(file, copy / "runs")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "--no-index", "-q", "-w", out],
-        cwd=copy,
+        cwd=checkout,
         capture_output=True,
         text=True,
         timeout=120,
@@ -56,28 +63,42 @@ def test_what_is_inside(wheel: Path) -> None:
         names = set(archive.namelist())
         entry = next(name for name in names if name.endswith(".dist-info/entry_points.txt"))
         assert "fkflow = fkflow.__main__:command" in archive.read(entry).decode()
-    for folder, pattern in (("fkflow", "*.py"), ("fkflow/plot", "*.py"), ("systems", "*.py"), ("runs", "*.toml")):
-        inside = {"systems": "fkflow/systems", "runs": "fkflow/recipes"}.get(folder, folder)
-        expected = {f"{inside}/{path.name}" for path in (ROOT / folder).glob(pattern)}
-        assert expected and expected <= names
-    assert "fkflow/py.typed" in names
+    code = {f"fkflow/{path.relative_to(ROOT / 'fkflow')}" for path in (ROOT / "fkflow").rglob("*.py")}
+    systems = {f"fkflow/systems/{path.name}" for path in (ROOT / "systems").glob("*.py")}
+    recipes = {f"fkflow/recipes/{path.name}" for path in (ROOT / "runs").glob("*.toml")}
+    assert len(code) > 100 and len(systems) > 5 and len(recipes) > 20
+    assert code | systems | recipes | {"fkflow/py.typed"} <= names
     assert any(name.endswith("LICENSE") for name in names)
     # a top-level package called systems or runs would clash with other projects
     assert {name.split("/")[0].split("-")[0] for name in names} == {"fkflow"}
 
 
-@pytest.fixture(scope="module")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with nothing but the wheel, which sees the libraries of this one, but not its fkflow."""
-    folder = tmp_path_factory.mktemp("environment")
+def new_environment(folder: Path, *what: str | Path) -> Path:
+    """A virtual environment in which `what` is installed, which sees the libraries of this one, but not its fkflow."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
-    # as plain paths: the hooks of an editable install, which lead to the checkout, are not run from there
+    # as plain paths: what an editable install adds to the path, which leads to the checkout, is not read from there
     libraries = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     Path(place(folder, "purelib"), "libraries.pth").write_text("\n".join(libraries))
-    pip = [sys.executable, "-m", "pip", "--python", folder, "install", "--no-deps", "--no-index", "-q", wheel]
-    done = subprocess.run(pip, capture_output=True, text=True, timeout=120)
+    pip = [sys.executable, "-m", "pip", "--python", folder, "install", "--no-deps", "--no-index", "-q"]
+    done = subprocess.run([*pip, "--no-build-isolation", *what], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return new_environment(tmp_path_factory.mktemp("environment"), wheel)
+
+
+def test_it_is_installed_from_a_clone(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """`pip install -e .` in a clone called fkflow works beside the clone, in it and elsewhere, in scripts and with -c."""
+    python = place(new_environment(tmp_path_factory.mktemp("clone"), "-e", checkout), "scripts") / "python"
+    code = "import fkflow, fkflow.systems, fkflow.recipes; print(fkflow.solve, fkflow.__file__)"
+    for folder in (checkout.parent, checkout, tmp_path_factory.mktemp("elsewhere")):
+        script = folder / "script.py"
+        script.write_text(code)
+        for command in ([python, "-c", code], [python, script]):
+            assert output(command, folder).split()[-1] == str(checkout / "fkflow" / "__init__.py")
 
 
 def place(environment: Path, kind: str) -> Path:
@@ -103,7 +124,7 @@ def test_every_module_imports(environment: Path, tmp_path: Path) -> None:
     found = output([place(environment, "scripts") / "python", "-c", code], tmp_path).splitlines()
     inside = place(environment, "purelib") / "fkflow"
     assert all(Path(file).is_relative_to(inside) for file in found)
-    ours = [*(ROOT / "fkflow").rglob("*.py"), *(ROOT / "systems").glob("*.py"), *(ROOT / "runs").glob("*.py")]
+    ours = [*(ROOT / "fkflow").glob("*.py"), *(ROOT / "fkflow").glob("*/*.py")]
     # all but __main__ and the package itself
     assert len(found) == len(ours) - 2
 

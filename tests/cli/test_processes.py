@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fkflow.entry import main
-from fkflow.store import load_checkpoint, read_result
+from fkflow.cli.entry import main
+from fkflow.results.store import load_checkpoint, read_result
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for copies in /proc")
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import torch
 
-from fkflow.results import Result
+from fkflow.results.records import Result
+from fkflow.results.store import load_checkpoint, read_result
+from fkflow.results.summary import summary_text
 from fkflow.statistics import combined_error
-from fkflow.store import load_checkpoint, read_result
-from fkflow.summary import summary_text
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 RECIPE = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7", "--out", "out"]
@@ -37,13 +37,13 @@ VARIATIONAL = ["--set", "project.seconds=0"]
 CHILD = """
 import os, sys
 from pathlib import Path
-from fkflow import checkpoints
-from fkflow.entry import main
+from fkflow.results import checkpoints
+from fkflow.cli.entry import main
 checkpoints.EVERY = float(os.environ.get("EVERY", checkpoints.EVERY))
 checkpoints.PATIENCE = 2.0
 Path(f"pid{os.environ['RANK']}").write_text(str(os.getpid()))
 if "SPOILT" in os.environ and os.environ["RANK"] == "1":
-    from fkflow import session
+    from fkflow.runs import session
     from fkflow.systems.wells import DoubleWell
     prepare, potential, factor = session.prepare, DoubleWell.potential, float(os.environ["SPOILT"])
     def prepared(*given, **named):

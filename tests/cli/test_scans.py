@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import pytest
 
-from fkflow.entry import main
+from fkflow.cli.entry import main
 
 #: what the fixture `refused` gives
 Refused = Callable[..., str]
@@ -290,15 +290,15 @@ def test_a_point_measured_again_is_taken_over(copy: Path) -> None:
 
 FAILING = """
 import sys
-import fkflow.run
+import fkflow.runs.run
 from fkflow.errors import NumericalError
-real = fkflow.run.execute
+real = fkflow.runs.run.execute
 def execute(loaded, out, **given):
     if loaded.recipe.system.height == 2.0:
         raise NumericalError("training failed at iteration 1")
     return real(loaded, out, **given)
-fkflow.run.execute = execute
-from fkflow.entry import main
+fkflow.runs.run.execute = execute
+from fkflow.cli.entry import main
 sys.exit(main(sys.argv[1:]))
 """
 

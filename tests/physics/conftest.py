@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkflow.landscape import explore
-from fkflow.networks import GenericNet, LogPsi, MolecularNet, SymmetricNet, build, default_float64
-from fkflow.registry import find
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.registry import find
+from fkflow.networks.choice import GenericNet, LogPsi, MolecularNet, SymmetricNet, build, default_float64
 
 
 def molecule(electrons: int, *charges: float) -> MolecularNet:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkflow.gradients import path_samples
-from fkflow.landscape import explore
-from fkflow.local_energy import laplacian, local_energy
-from fkflow.networks import build
-from fkflow.paths import branched_energy, brownian_frames, girsanov_action
-from fkflow.registry import find
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.registry import find
+from fkflow.networks.choice import build
+from fkflow.sampling.local_energy import laplacian, local_energy
+from fkflow.sampling.path_energies import path_samples
+from fkflow.sampling.paths import branched_energy, brownian_frames, girsanov_action
 
 
 def normal(walkers: int, steps: int, shape: tuple[int, int], seed: int) -> Tensor:

@@ -7,17 +7,18 @@ import copy
 import pytest
 import torch
 
-from fkflow import single
-from fkflow.config import MeasureConfig, ProjectConfig, TrainConfig
-from fkflow.gradients import jacobian, path_samples
-from fkflow.landscape import explore
-from fkflow.local_energy import local_energy, measured_energy
-from fkflow.measure import Measuring
-from fkflow.networks import build
-from fkflow.parallel import chunk_size, value_and_drift
-from fkflow.project import project
-from fkflow.registry import find
-from fkflow.training import begin, train
+from fkflow.execution.chunks import chunk_size, value_and_drift
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.registry import find
+from fkflow.measurement.variational import Measuring
+from fkflow.networks import single_precision
+from fkflow.networks.choice import build
+from fkflow.projection.project import project
+from fkflow.recipe.config import MeasureConfig, ProjectConfig, TrainConfig
+from fkflow.sampling.local_energy import local_energy, measured_energy
+from fkflow.sampling.path_energies import path_samples
+from fkflow.training.gradients import jacobian
+from fkflow.training.loop import begin, train
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="there is no CUDA device here: nothing ran on a GPU"
@@ -40,7 +41,9 @@ def test_networks_give_the_same_numbers(name: str, perturbed) -> None:
         local_energy(other, system, x.to("cuda")).cpu(), local_energy(net, system, x), rtol=1e-7, atol=1e-7
     )
     # what moves walkers and what is measured has six digits, and would have three with TF32
-    for here, there in zip(single.value_and_drift(net, x), single.value_and_drift(other, x.to("cuda")), strict=True):
+    for here, there in zip(
+        single_precision.value_and_drift(net, x), single_precision.value_and_drift(other, x.to("cuda")), strict=True
+    ):
         assert torch.allclose(there.cpu(), here, rtol=2e-5, atol=2e-5)
     measured = measured_energy(other, system, x.to("cuda"), torch.Generator("cuda").manual_seed(0), land.length**2)
     assert torch.allclose(measured.cpu(), local_energy(net, system, x), rtol=1e-3, atol=1e-3)

@@ -12,20 +12,14 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from fkflow import gradients
-from fkflow.gradients import (
-    covariance_gradient,
-    flat_step,
-    jacobian,
-    jacobian_and_slopes,
-    path_samples,
-    pathwise_gradient,
-)
-from fkflow.landscape import explore
-from fkflow.networks import LogPsi, PairDrift, SymmetricNet, build, default_float64
-from fkflow.paths import brownian_frames, girsanov_action
-from fkflow.perceptron import affine
-from fkflow.registry import find
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.registry import find
+from fkflow.networks.choice import LogPsi, PairDrift, SymmetricNet, build, default_float64
+from fkflow.networks.layers import affine
+from fkflow.sampling.path_energies import path_samples
+from fkflow.sampling.paths import brownian_frames, girsanov_action
+from fkflow.training import gradients
+from fkflow.training.gradients import covariance_gradient, flat_step, jacobian, jacobian_and_slopes, pathwise_gradient
 
 SYSTEMS = {
     "bosons": find("bosons")(particles=3),
@@ -155,12 +149,12 @@ def test_layers_of_walkers(middle: tuple[int, ...], biased: bool) -> None:
 
 FIRST_ITERATION = """
 import sys
-from fkflow.config import TrainConfig
-from fkflow.gradients import _one_by_one
-from fkflow.landscape import explore
-from fkflow.networks import build
-from fkflow.registry import find
-from fkflow.training import begin, train
+from fkflow.recipe.config import TrainConfig
+from fkflow.training.gradients import _one_by_one
+from fkflow.hamiltonian.landscape import explore
+from fkflow.networks.choice import build
+from fkflow.hamiltonian.registry import find
+from fkflow.training.loop import begin, train
 
 system, config = find(sys.argv[1])(), TrainConfig(walkers=32, iterations=1, equilibrate=5)
 land = explore(system)

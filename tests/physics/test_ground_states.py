@@ -7,18 +7,18 @@ import statistics
 import pytest
 import torch
 
-from fkflow.config import MeasureConfig, TrainConfig
-from fkflow.landscape import explore
-from fkflow.local_energy import local_energy
-from fkflow.measure import Measuring
-from fkflow.networks import build
-from fkflow.registry import find
-from fkflow.results import Measurement
-from fkflow.sampling import Walkers, metropolis
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.system import System
+from fkflow.measurement.variational import Measuring
+from fkflow.networks.choice import build
+from fkflow.recipe.config import MeasureConfig, TrainConfig
+from fkflow.results.records import Measurement
+from fkflow.sampling.local_energy import local_energy
+from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.statistics import z_score
-from fkflow.system import System
 from fkflow.systems.solvers import radial_ground_state
-from fkflow.training import begin, train
+from fkflow.training.loop import begin, train
 
 
 def solved(
@@ -114,7 +114,7 @@ def test_without_its_cusp_a_network_does_worse(monkeypatch: pytest.MonkeyPatch) 
         return statistics.median(run.variational.local_energy_std for run in runs)
 
     with_cusp = spread()
-    monkeypatch.setattr("fkflow.networks.pair_factor", lambda system, length: None)
+    monkeypatch.setattr("fkflow.networks.choice.pair_factor", lambda system, length: None)
     assert spread() > 3 * with_cusp
 
 

@@ -11,20 +11,20 @@ import pytest
 import torch
 
 from fkflow.errors import NumericalError
-from fkflow.landscape import explore
-from fkflow.measure import Measuring
-from fkflow.networks import LogPsi
-from fkflow.project import project
-from fkflow.registry import find
-from fkflow.results import Histogram, Projection
-from fkflow.sampling import Walkers, metropolis
-from fkflow.schema import MeasureConfig, ProjectConfig
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.system import System
+from fkflow.measurement.variational import Measuring
+from fkflow.networks.choice import LogPsi
+from fkflow.projection.project import project
+from fkflow.recipe.schema import MeasureConfig, ProjectConfig
+from fkflow.results.records import Histogram, Projection
+from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.statistics import Estimate, z_score
-from fkflow.system import System
 from fkflow.systems.solvers import radial_ground_state
 
 #: seconds that pass at each look at the clock; a turn of a projection looks at it twice, a sweep of a measurement too
-TICKS = {"fkflow.project": 0.12, "fkflow.measure": 0.02}
+TICKS = {"fkflow.projection.project": 0.12, "fkflow.measurement.variational": 0.02}
 
 QUARTIC = find("quartic")(a=1.0, b=1.0)
 TWO = find("bosons")(particles=2, g=15.0, s=0.5)

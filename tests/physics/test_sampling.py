@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkflow.landscape import explore
-from fkflow.local_energy import local_energy
-from fkflow.networks import build
-from fkflow.paths import brownian_frames, integrate
-from fkflow.registry import find
-from fkflow.sampling import Walkers, metropolis
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.registry import find
+from fkflow.networks.choice import build
+from fkflow.sampling.local_energy import local_energy
+from fkflow.sampling.metropolis import Walkers, metropolis
+from fkflow.sampling.paths import brownian_frames, integrate
 
 
 def walked(psi, x: Tensor, step: float, moves: int, seed: int = 3) -> Tensor:

@@ -8,21 +8,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkflow import local_energy as energies
-from fkflow import symmetric_bends
-from fkflow.config import TrainConfig, load
-from fkflow.landscape import explore
-from fkflow.local_energy import laplacian, local_energy, measured_energy, path_local_energy
-from fkflow.masses import solved
-from fkflow.networks import LogPsi, SymmetricNet, build, default_float64
-from fkflow.pair_factor import pair_factor
-from fkflow.perceptron import silu_bend, silu_slope
-from fkflow.registry import find
-from fkflow.system import System
-from fkflow.training import begin, train
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.masses import solved
+from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.system import System
+from fkflow.networks import symmetric_bends
+from fkflow.networks.choice import LogPsi, SymmetricNet, build, default_float64
+from fkflow.networks.layers import silu_bend, silu_slope
+from fkflow.networks.two_body_factor import pair_factor
+from fkflow.recipe.config import TrainConfig, load
+from fkflow.sampling import local_energy as energies
+from fkflow.sampling.local_energy import laplacian, local_energy, measured_energy, path_local_energy
+from fkflow.training.loop import begin, train
 
 #: where networks compute bends
-BENT = ("symmetric_bends", "perceptron", "molecular", "molecular_bends", "generic")
+BENT = ("symmetric_bends", "layers", "molecular", "molecular_bends", "generic")
 RECIPES = ["helium", "calogero", "dipoles", "bosons3d", "ions3d", "moshinsky"]
 
 
@@ -40,8 +40,8 @@ def test_the_drift_written_out(random_case, monkeypatch) -> None:
     assert same(alone, value)
     assert not any(tensor.requires_grad for tensor in (written, written_value, alone))
     # the twin: a wrong derivative of the layers is seen, wherever there are such and they are written out
-    for module in ("perceptron", "symmetric_slopes"):
-        monkeypatch.setattr(f"fkflow.{module}.silu_slope", lambda of_out, of: 1.001 * silu_slope(of_out, of))
+    for module in ("layers", "symmetric_slopes"):
+        monkeypatch.setattr(f"fkflow.networks.{module}.silu_slope", lambda of_out, of: 1.001 * silu_slope(of_out, of))
     wrong = net.value_and_drift(x)[1]
     assert not same(wrong, drift)
 
@@ -87,7 +87,7 @@ def as_base(net: LogPsi) -> SymmetricNet:
 def exactly(monkeypatch) -> None:
     """Bends in double precision."""
     for module in BENT:
-        monkeypatch.setattr(f"fkflow.{module}.BENDS", torch.float64)
+        monkeypatch.setattr(f"fkflow.networks.{module}.BENDS", torch.float64)
 
 
 def test_the_laplacian_written_out(random_case, monkeypatch) -> None:
@@ -100,11 +100,11 @@ def test_the_laplacian_written_out(random_case, monkeypatch) -> None:
     assert not written.requires_grad and written.dtype == torch.float64
     # single precision is all that is missing
     for module in BENT:
-        monkeypatch.setattr(f"fkflow.{module}.BENDS", torch.float64)
+        monkeypatch.setattr(f"fkflow.networks.{module}.BENDS", torch.float64)
     assert torch.allclose(net.value_drift_and_laplacian(x)[2], expected, rtol=1e-11, atol=1e-11)
     # the twin: a wrong second derivative of the layers is seen, wherever there are such
-    for module in ("perceptron", "symmetric_bends"):
-        monkeypatch.setattr(f"fkflow.{module}.silu_bend", lambda of: 1.001 * silu_bend(of))
+    for module in ("layers", "symmetric_bends"):
+        monkeypatch.setattr(f"fkflow.networks.{module}.silu_bend", lambda of: 1.001 * silu_bend(of))
     wrong = net.value_drift_and_laplacian(x)[2]
     assert not torch.allclose(wrong, expected, rtol=1e-7, atol=1e-7)
 
@@ -212,8 +212,8 @@ def counted(monkeypatch, system: System, **options) -> dict[str, int]:
 
         monkeypatch.setattr(whole, name, counting)
 
-    count("training", "written_out_energy", "laplacian")
-    count("training", "path_samples", "paths")
+    count("training.loop", "written_out_energy", "laplacian")
+    count("training.loop", "path_samples", "paths")
     config = TrainConfig(iterations=1, walkers=32, scouts=0.0, equilibrate=2, **options)
     land = explore(system)
     state = begin(build(system, land, "auto", 4, 1, 0), land, config, 0, "cpu")

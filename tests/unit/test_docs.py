@@ -13,10 +13,11 @@ import h5py
 import pytest
 import typer.main
 
-from fkflow import config, scan_store
-from fkflow.cli import app
-from fkflow.provenance import provenance
-from fkflow.schema import ScanConfig
+from fkflow.cli.commands import app
+from fkflow.recipe import config
+from fkflow.recipe.schema import ScanConfig
+from fkflow.results import scan_store
+from fkflow.results.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

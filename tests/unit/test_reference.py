@@ -52,12 +52,12 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
 
 
 def public_classes() -> list[type]:
-    from fkflow import results
     from fkflow.plot.accessor import Plots
+    from fkflow.results import records
 
     found = [getattr(fkflow, name) for name in PUBLIC if isinstance(getattr(fkflow, name), type)]
-    data = [each for each in vars(results).values() if dataclasses.is_dataclass(each) and isinstance(each, type)]
-    return list(dict.fromkeys([*found, *(each for each in data if each.__module__ == results.__name__), Plots]))
+    data = [each for each in vars(records).values() if dataclasses.is_dataclass(each) and isinstance(each, type)]
+    return list(dict.fromkeys([*found, *(each for each in data if each.__module__ == records.__name__), Plots]))
 
 
 @pytest.mark.parametrize("cls", public_classes(), ids=lambda cls: cls.__name__)
@@ -73,7 +73,7 @@ def test_every_member_says_what_it_is(cls: type) -> None:
 
 
 def test_units_and_formulas_come_through(pages: dict[str, str]) -> None:
-    method, interface = words(pages["fkflow/paths.html"]), words(pages["fkflow.html"])
+    method, interface = words(pages["fkflow/sampling/paths.html"]), words(pages["fkflow.html"])
     assert "Units ħ = m = 1." in interface
     assert "The drift v_i = ∇_i log ψ / m_i at positions x (B, N, D) or (N, D)" in interface
     assert "A = Σ_k [ v_k·dW_k + ½|v_k|² dt + ½(V_k + V_{k+1}) dt ] + U(x_0) − U(x_K), T = K dt." in method

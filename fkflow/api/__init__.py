@@ -1,0 +1,1 @@
+"""fkflow from Python: solve, train, load, and the Solution they return."""

@@ -1,0 +1,173 @@
+"""fkflow from Python: solve a system, load a run, train in a loop of one's own.
+
+import fkflow
+
+solution = fkflow.solve(fkflow.make_system("harmonic", particles=2, dimensions=1), project={"seconds": 0})
+print(solution.energy)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fkflow.api import arguments
+from fkflow.api.solution import Solution, warn_of_lost_class
+from fkflow.api.training_loop import Training
+from fkflow.errors import RecipeError, UsageError
+from fkflow.execution.progress import Progress
+from fkflow.hamiltonian import user_systems
+from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.system import System
+from fkflow.recipe import config
+from fkflow.results import folders
+from fkflow.results.store import read_result
+from fkflow.runs.run import execute
+
+
+def make_system(name: str, **parameters: Any) -> System:
+    """The system of that name, which `fkflow list` shows, or FILE.py:CLASS, with some parameters other than their defaults.
+
+    >>> import fkflow
+    >>> chain = fkflow.make_system("chain", particles=3, k=2.0)
+    >>> chain.parameters()
+    {'particles': 3, 'omega0': 1.0, 'k': 2.0}
+    >>> print(f"{chain.reference().energy:.6f}")
+    2.688901
+
+    Raises:
+        RecipeError: there is no such system or parameter, or a value is not allowed.
+    """
+    try:
+        model = user_systems.load(name)[0] if ":" in name else find(name)
+    except (KeyError, ValueError) as error:
+        raise RecipeError(f"{config.shortened(repr(name))} is not allowed: {error.args[0]}") from None
+    return config.system_of(model, arguments.given({"system": parameters}, None)["system"])
+
+
+def solve(
+    system: System | str | Path,
+    *,
+    network: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
+    measure: Mapping[str, Any] | None = None,
+    project: Mapping[str, Any] | None = None,
+    target_error: float | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    seed: int | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    progress: bool | Progress = True,
+) -> Solution:
+    """Find the ground state of a system: train, then measure and project. What ``fkflow run`` does, to the same bits.
+
+    >>> import fkflow
+    >>> trap = fkflow.make_system("harmonic", particles=2, dimensions=1)
+    >>> quick = {"walkers": 256, "seconds": 5.0}
+    >>> solution = fkflow.solve(
+    ...     trap, train={"iterations": 5, "walkers": 256}, measure=quick, project={"seconds": 0}, seed=1, progress=False
+    ... )
+    >>> print(f"{solution.energy.value:.3f}", solution.reference.energy)
+    1.000 1.0
+    >>> solution.drift(solution.samples).shape == solution.samples.shape
+    True
+
+    Args:
+        system: a system, of a class of your own or from `make_system`; or, as ``fkflow run`` takes it, the name of a recipe
+            (``"h2"``, ``"mine.toml"``) or of a finished run to repeat.
+        network: keys of the recipe's section [network] with their values, such as ``{"hidden": 32}``.
+        train: the same of [train], such as ``{"iterations": 200}``; ``fkflow init`` lists all keys.
+        measure: the same of [measure].
+        project: the same of [project]; ``{"seconds": 0}`` leaves the projection out.
+        target_error: error of the energy to reach, with no more work than it takes.
+        out: run folder; if it is given, the result is written there, and a checkpoint now and then.
+        resume: go on from the checkpoint in `out`.
+        seed: seed of all random numbers; the same seed and threads give the same numbers.
+        threads: CPU threads; left out, as many as suit.
+        device: "auto", "cpu" or "cuda".
+        progress: whether to show a bar (in notebooks and logs: lines), or an object that does.
+
+    Raises:
+        UsageError: wrong input, in one sentence: RecipeError for keys and values, PotentialError for the potential.
+        NumericalError: the calculation itself failed.
+        KeyboardInterrupt: Ctrl-C; with `out`, the checkpoint of the last finished iteration is there.
+    """
+    with (
+        arguments.python_words(),
+        arguments.kept_threads(),
+        arguments.shown(progress) as watcher,
+        contextlib.ExitStack() as stack,
+    ):
+        tables = {"network": network, "train": train, "measure": measure, "project": project}
+        order = arguments.order(system, tables, target_error, seed, threads, device)
+        folder = None if out is None else Path(out).expanduser()
+        if folder is None and resume:
+            raise UsageError("resume=True goes on from the checkpoint of a folder: give it as out")
+        if folder is not None:
+            stack.enter_context(folders.claimed(folder, resume))
+        result = execute(
+            order.loaded,
+            folder,
+            seed=order.seed,
+            device=order.device,
+            threads=order.threads,
+            resume=resume,
+            progress=watcher,
+        )
+    assert result is not None, "there is one process"
+    if out is not None:
+        warn_of_lost_class(result)
+    return Solution(result, order.loaded.recipe)
+
+
+def train(
+    system: System | str | Path,
+    *,
+    network: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
+    measure: Mapping[str, Any] | None = None,
+    project: Mapping[str, Any] | None = None,
+    target_error: float | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+) -> Training:
+    """Train in a loop of your own: an iterator with one Record an iteration, which also gives the drift as it is by then.
+
+    >>> import fkflow
+    >>> well = fkflow.make_system("quartic")
+    >>> training = fkflow.train(well, train={"iterations": 30, "walkers": 256}, seed=1)
+    >>> for step in training:
+    ...     if step.spread < 0.2:
+    ...         break
+    >>> step.iteration < 30
+    True
+
+    ``training.solution()`` then measures as `solve` does. Arguments and errors are those of `solve`.
+    """
+    with arguments.python_words():
+        tables = {"network": network, "train": train, "measure": measure, "project": project}
+        return Training(arguments.order(system, tables, target_error, seed, threads, device))
+
+
+def load(run: str | Path, *, system: System | type[System] | None = None) -> Solution:
+    """Read a finished run, a run folder or its result.h5. Nothing is computed before `drift` or `log_psi` is asked for.
+
+    Args:
+        run: what ``fkflow run`` or `solve` wrote.
+        system: the system of the run, or its class, where that is in no file or not where it was.
+
+    Raises:
+        StoreError: there is no such run, or it is damaged.
+        UsageError: `system` is another than that of the run.
+    """
+    with arguments.python_words():
+        result = read_result(Path(run).expanduser())
+        solution = Solution(result, system=system)
+        if system is not None:
+            # what does not fit is said now
+            solution.system  # noqa: B018
+        return solution

@@ -1,0 +1,116 @@
+"""From the arguments of ``fkflow`` to an exit code: who speaks when something is wrong, and in which words."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import typer
+
+from fkflow.cli.commands import app
+from fkflow.errors import FkflowError, UsageError
+from fkflow.execution import launch, processes, signals
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; expected errors become one line on stderr."""
+    try:
+        code = _main(arguments)
+    except BaseException:
+        if not processes.is_copy():
+            raise
+        traceback.print_exc()
+        code = 1
+    if processes.is_copy():  # whatever called this is the business of the process it is a copy of
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    # whoever started this may have closed them
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))
+    for stream in (sys.stdout, sys.stderr):
+        # an ASCII terminal shows ? for ± rather than a traceback
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    number = 0
+    try:
+        if broken := [argument for argument in arguments if "\0" in argument]:
+            raise UsageError(f"{broken[0]!r} has a null character, which no name and no value may have")
+        number, count = launch.launched()
+        with contextlib.ExitStack() as while_running:
+            if number:
+                while_running.enter_context(_silence())
+            if count == 1:  # a launcher also ends ranks that are about to say what went wrong
+                while_running.enter_context(signals.obeyed())
+            # the exit code of an early exit, else what the command returned: nothing
+            code = app(arguments or ["--help"], prog_name="fkflow", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except FkflowError as error:
+        # of several ranks the first that is left speaks
+        number = _number(number)
+        if not set(range(number)) <= set(getattr(error, "lost", ())):
+            return error.exit_code
+        return _complain(str(error), error.exit_code, _again(arguments) if error.resumable else "")
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except BrokenPipeError:
+        # the reader (head, less) went away: nothing more can be said
+        _close_stdout()
+        return 1
+    except OSError as error:
+        # all files but stdout are somebody else's concern
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG) or error.filename is not None:
+            raise
+        _close_stdout()
+        return _complain(f"standard output cannot be written: {str(error.strerror).lower()}", 2)
+    except Exception as error:
+        # usage errors: their class lives in click or inside typer, depending on the version
+        if not hasattr(error, "format_message"):
+            raise
+        code = getattr(error, "exit_code", 2)
+        return code if _number(number) else _complain(error.format_message(), code)
+    return _complain("interrupted", 130) if code == 130 and not _number(number) else code
+
+
+def _number(launched: int) -> int:
+    """The rank of this process, which may have been made since it was launched."""
+    return launch.launched()[0] if processes.is_copy() else launched
+
+
+def _close_stdout() -> None:
+    """So that the flush at exit says nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing on stdout: rank 0 prints the same."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def _again(arguments: Sequence[str]) -> str:
+    """How to go on with what the command began."""
+    if launch.launched()[1] > 1:
+        return ": go on with the same command and --resume"
+    program = [Path(sys.executable).name, "-m", "fkflow"] if Path(sys.argv[0]).name == "__main__.py" else ["fkflow"]
+    command, *rest = arguments
+    # before the rest, which may hold the end of the options
+    rest = rest if "--resume" in rest else ["--resume", *rest]
+    return f": go on with {shlex.join([*program, command, *rest])}"
+
+
+def _complain(message: str, code: int, hint: str = "") -> int:
+    # one line, and nothing in it (of a file's name, say) that a terminal would obey
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    print("fkflow: error:", line + hint, file=sys.stderr)
+    return code

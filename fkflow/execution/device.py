@@ -1,0 +1,103 @@
+"""Where a run computes: device and number of CPU threads."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+
+import torch
+
+from fkflow.errors import UsageError
+from fkflow.execution import ranks
+
+#: M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD of malloc.h with their values in bytes (32 MiB is the most for the last)
+MALLOPT = {-1: 2**30, -2: 2**26, -3: 2**25}
+
+
+def choose_device(name: str) -> str:
+    """ "cpu" or "cuda" for auto, cpu or cuda; of several ranks on a machine each gets a GPU of its own.
+
+    Raises UsageError when GPUs are asked for and there are none, or too few.
+    """
+    if name == "auto":
+        enough = torch.cuda.is_available() and torch.cuda.device_count() >= ranks.local_world()
+        # all ranks compute on the same kind of device
+        name = "cuda" if ranks.lowest(float(enough)) else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise UsageError("--device cuda: no CUDA device can be used here; auto and cpu are allowed")
+        if torch.cuda.device_count() < ranks.local_world():
+            raise UsageError(
+                f"--device cuda: {ranks.local_world()} ranks on this machine need a CUDA device each, "
+                f"there are {torch.cuda.device_count()}"
+            )
+        if ranks.world() > 1:
+            # from now on "cuda" is this one
+            torch.cuda.set_device(ranks.local_rank())
+    return name
+
+
+def choose_threads(asked: int | None) -> int:
+    """CPU threads: as asked, else the processors this process may use less those that others keep busy just now, shared
+    evenly by the ranks on this machine.
+
+    A thread that has to wait for a processor delays all the others at every operation: on a busy machine fewer threads
+    are faster. More than 8 do not pay for networks of this size.
+    """
+    if asked is not None:
+        return asked
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, (processors - round(busy_processors())) // ranks.local_world()))
+
+
+def keep_freed_memory() -> None:
+    """Have the C library (glibc; nothing elsewhere) hand freed memory to the next tensor, not back to the system.
+
+    Every tensor of a few hundred kilobytes otherwise costs a page fault per 4 kB: a quarter of the time of a run.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    for parameter, value in MALLOPT.items():
+        mallopt(parameter, value)
+
+
+def keep_single_precision() -> None:
+    """Have products of single precision keep all their digits, whatever the program asked for before.
+
+    TF32 on GPUs, or bfloat16 on CPUs, would leave three: too few for moves, for bends, and for the natural gradient.
+    """
+    torch.set_float32_matmul_precision("highest")
+
+
+def busy_processors(seconds: float = 0.1) -> float:
+    """How many of the processors this process may use others keep busy, watched for a moment (Linux); 0 if unknown.
+
+    The load average would say what was, a minute ago, often by a run that has ended.
+    """
+    try:
+        before = _idle_ticks()
+        time.sleep(seconds)
+        after = _idle_ticks()
+    except (AttributeError, OSError, ValueError, IndexError):
+        return 0.0
+    busy = 0.0
+    for name, (idle, total) in after.items():
+        passed = total - before[name][1] if name in before else 0
+        busy += 1 - (idle - before[name][0]) / passed if passed > 0 else 0.0
+    return busy
+
+
+def _idle_ticks() -> dict[str, tuple[int, int]]:
+    """Idle and total clock ticks since boot of each processor this process may use."""
+    allowed = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    ticks = {}
+    with open("/proc/stat", encoding="ascii") as lines:
+        for line in lines:
+            name, *values = line.split()
+            if name in allowed:
+                numbers = [int(value) for value in values[:8]]
+                ticks[name] = (numbers[3] + numbers[4], sum(numbers))
+    return ticks

@@ -1,0 +1,241 @@
+"""Progress of a run on stderr: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from fkflow.execution import ranks
+from fkflow.statistics import Estimate
+
+
+class Progress(Protocol):
+    """What a run tells whoever watches it. Energies are in the system's unit."""
+
+    def stage(self, name: str, total: float | None) -> None:
+        """A new stage begins; `total` is the amount of `done` that ends it."""
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
+        """Work done in this stage, and the energy so far."""
+
+    def log(self, line: str) -> None:
+        """One line worth keeping."""
+
+    def close(self) -> None:
+        """No more updates."""
+
+
+@contextlib.contextmanager
+def watch(as_json: bool) -> Iterator[Progress]:
+    """A bar on a terminal, else plain lines, both on stderr; with `as_json` stray prints go there too. Rank 0 shows it."""
+    progress = Silent() if ranks.rank() else suited()
+    keep_stdout = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    with keep_stdout:
+        try:
+            yield progress
+        finally:
+            progress.close()
+
+
+def suited() -> Progress:
+    """What shows progress where the program runs: a bar on a terminal, a line written over in a notebook, else plain lines."""
+    # asked for only where it is there: a shell with a kernel is a notebook's
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if hasattr(shell, "kernel"):
+        return Rewritten()
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+@contextlib.contextmanager
+def notices(progress: Progress) -> Iterator[None]:
+    """Show what the package logs (memory that ran out, say) among the progress."""
+
+    class Among(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            progress.log(record.getMessage())
+
+    handler = Among(logging.WARNING)
+    logger = logging.getLogger("fkflow")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _energy_text(energy: float | None, error: float | None) -> str:
+    if energy is None or not math.isfinite(energy):
+        return ""
+    if error is None or not (math.isfinite(error) and error > 0):
+        return f"{energy:.6g}"
+    return str(Estimate(energy, error))
+
+
+class Silent:
+    """No progress at all: nobody asked for it, or another rank shows it."""
+
+    def stage(self, name: str, total: float | None) -> None: ...
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None: ...
+
+    def log(self, line: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Numbered:
+    """The progress of one run of several: its stages carry the run's number and name."""
+
+    def __init__(self, progress: Progress, prefix: str) -> None:
+        self._progress, self._prefix = progress, prefix
+
+    def stage(self, name: str, total: float | None) -> None:
+        self._progress.stage(f"{self._prefix}  {name}", total)
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
+        self._progress.update(done, energy, error, note)
+
+    def log(self, line: str) -> None:
+        self._progress.log(f"{self._prefix}  {line}")
+
+    def close(self) -> None:
+        """The others may go on."""
+
+
+class Lines:
+    """Progress as plain lines: one when a stage begins, then one every few seconds, one when it ends."""
+
+    every = 5.0
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._total: float | None = None
+        self._began = self._last = time.monotonic()
+        self._pending = ""
+
+    def stage(self, name: str, total: float | None) -> None:
+        self._flush()
+        self._stage, self._total = name, total
+        self._began = self._last = time.monotonic()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.log(f"{self._stage} ...")
+
+    def _share(self, share: float) -> str:
+        return f"{100 * share:3.0f}%"
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
+        now = time.monotonic()
+        took = now - self._began
+        parts = [self._stage]
+        if self._total:
+            parts.append(self._share(min(1.0, done / self._total)))
+        if text := _energy_text(energy, error):
+            parts.append(f"energy {text}")
+        parts.append(f"{took:.0f} s")
+        if self._total and 0 < done < self._total:
+            parts.append(f"{took * (self._total - done) / done:.0f} s left")
+        self._pending = "  ".join([*parts, note]).rstrip()
+        if now - self._last >= self.every:
+            self._last = now
+            self._flush()
+
+    def log(self, line: str) -> None:
+        self._flush()
+        self._print(line)
+
+    def close(self) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._print(self._pending)
+        self._pending = ""
+
+    def _print(self, line: str) -> None:
+        # a log on a full disk, or a terminal that is gone, is no reason to end a run
+        with contextlib.suppress(OSError):
+            print(f"fkflow: {line}", file=sys.stderr, flush=True)
+
+
+class Rewritten(Lines):
+    """Progress as one line a stage on stdout, written over a few times a second: what every notebook can show."""
+
+    every, columns = 0.25, 24
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown = ""
+
+    def _begin(self) -> None:
+        self._end()
+        self._pending = self._stage
+        self._flush()
+
+    def _share(self, share: float) -> str:
+        done = round(share * self.columns)
+        return f"{'━' * done}{'┄' * (self.columns - done)} {super()._share(share)}"
+
+    def log(self, line: str) -> None:
+        self._end()
+        print(line, flush=True)
+
+    def close(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        """What the line says last, and a new line."""
+        self._flush()
+        if self._shown:
+            print(flush=True)
+        self._shown = ""
+
+    def _print(self, line: str) -> None:
+        print(f"\r{line:<{len(self._shown)}}", end="", flush=True)
+        self._shown = line
+
+
+class Bar:
+    """Progress as one bar of rich: stage, bar, energy ± error, time taken and left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            ProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        console = Console(stderr=True, highlight=False)
+        wide = console.width >= 70
+        columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
+        columns += [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f}%")] if wide else []
+        columns += [TextColumn("{task.fields[energy]}", markup=False), TimeElapsedColumn()]
+        columns += [TextColumn("left"), TimeRemainingColumn()] if wide else []
+        self._progress = Progress(*columns, console=console, expand=wide, transient=True)
+        self._task: Any = None
+
+    def stage(self, name: str, total: float | None) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(name, total=total, energy="")
+        self._progress.start()
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
+        text = "  ".join(part for part in (_energy_text(energy, error), note) if part)
+        self._progress.update(self._task, completed=done, energy=text)
+
+    def log(self, line: str) -> None:
+        self._progress.console.print(line, markup=False)
+
+    def close(self) -> None:
+        self._progress.stop()

@@ -1,0 +1,291 @@
+"""The natural scale of a potential: minima, harmonic widths and the Gaussian they suggest for ψ².
+
+Nothing in the solver may depend on the user's units. From the potential alone we find a length ℓ where the variation of V
+balances the kinetic energy 1/(2ℓ²), descend from spread starts to the minima, and take the harmonic approximation there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fkflow.errors import NumericalError
+from fkflow.hamiltonian.system import Nuclei, System
+
+#: a mode is harmonic when V rises along it as its curvature says, within this factor; else its width is a balance
+ANHARMONIC = 2.0
+#: values a descent must stay below the largest of
+MEMORY = 6
+#: distances in natural lengths between which V of particles that only attract each other does not change any more
+FAR = 1e3, 1e4
+#: directions in which all particles are moved to find the natural length: so many at least, and for each two of them
+LEAST, DIRECTIONS = 64, 2**14
+#: minima kept times their coordinates: many particles have very many, all alike
+KEPT = 512
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What the potential says before any sampling; lengths in the system's unit, float64.
+
+    length: natural length ℓ (the zero-point width of a typical mode); its square is the natural time.
+    centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima found. widths: (m, d, d) with ψ² ≈ a Gaussian
+    of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
+    (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V is its own harmonic
+    approximation, so that a Gaussian is the exact ground state. free: where nothing but their attraction holds the particles
+    together, so that ψ falls exponentially far out, their energy when they have parted; else None.
+    """
+
+    length: float
+    centre: Tensor
+    minima: Tensor
+    widths: Tensor
+    covariance: Tensor
+    centre_of_mass: Tensor
+    harmonic: bool
+    free: float | None = None
+
+    def whitening(self) -> Tensor:
+        """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
+        values, vectors = torch.linalg.eigh(self.covariance)
+        whitening: Tensor = (vectors / values.sqrt()) @ vectors.T
+        return whitening
+
+    def one_body_covariance(self) -> Tensor:
+        """(D, D) covariance of one particle, averaged over particles and minima."""
+        n, dim = self.centre.shape
+        blocks = self.covariance.reshape(n, dim, n, dim)
+        return torch.einsum("iaib->ab", blocks) / n
+
+    def relative_covariance(self) -> Tensor:
+        """(D, D) covariance of one particle relative to the centre of mass (zero matrix for one particle)."""
+        n, dim = self.centre.shape
+        blocks = self.covariance.reshape(n, dim, n, dim)
+        return torch.einsum("iaib->ab", blocks) / n - blocks.sum((0, 2)) / n**2
+
+    def start(self, walkers: int, generator: torch.Generator) -> Tensor:
+        """Walkers (B, N, D) drawn from the mixture of Gaussians at the minima."""
+        which = torch.randint(len(self.minima), (walkers,), generator=generator, device=generator.device)
+        noise = torch.randn(
+            walkers, self.widths.shape[-1], generator=generator, device=generator.device, dtype=torch.float64
+        )
+        minima, widths = self.minima.to(noise.device), self.widths.to(noise.device)
+        return minima[which] + torch.einsum("bij,bj->bi", widths[which], noise).view(walkers, *self.centre.shape)
+
+
+def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
+    """Minima and harmonic scale of a potential; for point charges, Gaussians at the nuclei of atomic width.
+
+    Lengths are those of the coordinates that `system.potential` takes. A system's own length and start, where it gives them,
+    take the place of a search about the origin. Raises NumericalError when no confining scale or no finite minimum is found.
+    """
+    nuclei = system.nuclei()
+    if nuclei is not None:
+        return coulomb_landscape(nuclei, system.particles)
+    generator = torch.Generator().manual_seed(seed)
+    n, dim = system.particles, system.dimensions
+    own = getattr(system, "length", None)
+    x = given_start(system, starts, generator)
+    origin = torch.zeros(n, dim, dtype=torch.float64) if x is None else x[0]
+    length = own or balance_length(system, origin, generator)
+    if x is None:
+        spread = torch.logspace(-1, 3, starts, base=2, dtype=torch.float64)[:, None, None]
+        x = length * spread * torch.randn(starts, n, dim, generator=generator, dtype=torch.float64)
+    x = descend(system, x, length)
+    energies = system.potential(x).detach()
+    finite = energies.isfinite() & x.flatten(1).isfinite().all(1)
+    if not finite.any():
+        raise NumericalError("no minimum of the potential was found: every descent ended at infinity or NaN")
+    x, energies = x[finite], energies[finite]
+    lowest = x[energies.argmin()]
+    length = own or balance_length(system, lowest, generator)
+    # Minima far above the lowest hold no density; the zero-point energy per mode sets what far means.
+    keep = energies < energies.min() + 0.5 / length**2
+    most = max(1, min(64, KEPT // (n * dim)))
+    minima = distinct(x[keep], energies[keep], 1e-2 * length, most)
+    hessians = potential_hessians(system, minima)
+    widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
+    centre = minima.mean(0)
+    if system.isotropic:
+        centre = torch.zeros_like(centre)
+    elif system.identical:
+        centre = centre.mean(0, keepdim=True).expand(n, dim).clone()
+    offsets = (minima - centre).flatten(1)
+    covariance = (offsets.T @ offsets) / len(minima) + (widths @ widths.mT).mean(0)
+    force = hessians.mean(0).reshape(n, dim, n, dim).sum((0, 2)) / n
+    values, vectors = torch.linalg.eigh(force)
+    com = (vectors * values.clamp_min(1e-6 / length**4).sqrt()) @ vectors.T
+    harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
+    free = free_energy(system, lowest, length, force, com, generator) if system.separable and n > 1 else None
+    return Landscape(length, centre, minima, widths, covariance, com, harmonic, free)
+
+
+def free_energy(
+    system: System, minimum: Tensor, length: float, force: Tensor, centre_of_mass: Tensor, generator: torch.Generator
+) -> float | None:
+    """Lowest energy of particles that have parted, their centre of mass in its trap; None if V rises as they part.
+
+    `force` (D, D) are the trap's force constants for each particle, `centre_of_mass` their root.
+    """
+    apart = torch.randn(64, *minimum.shape, generator=generator, dtype=torch.float64)
+    apart = length * (apart - apart.mean(1, keepdim=True))
+    # a descent that bound the particles may have ended far from the bottom of so weak a trap: one Newton step
+    _, slope = _value_and_slope(system, minimum[None], 1.0)
+    bottom = minimum.mean(0) - torch.linalg.pinv(force, hermitian=True, rtol=1e-9) @ slope[0].mean(0)
+    near, far = (system.potential(bottom + scale * apart) for scale in FAR)
+    if not bool(((far - near).abs() < 1e-3 / length**2).all()):
+        return None
+    return float(far.mean()) + 0.5 * float(centre_of_mass.trace())
+
+
+def given_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:
+    """The system's own start (walkers, N, D) in float64, if it gives one; `generator` is on the CPU."""
+    x = system.start(walkers, generator)
+    return x if x is None else x.detach().to(torch.float64)
+
+
+def is_harmonic(system: System, minimum: Tensor, hessian: Tensor, width: Tensor, generator: torch.Generator) -> bool:
+    """Whether V equals its second-order expansion to rounding, out to several widths."""
+    shift = 4 * torch.randn(64, len(hessian), generator=generator, dtype=torch.float64) @ width
+    rise = system.potential(minimum + shift.view(-1, *minimum.shape)) - system.potential(minimum[None])
+    return torch.allclose(rise, 0.5 * ((shift @ hessian) * shift).sum(1), rtol=1e-8, atol=0)
+
+
+def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
+    """Electrons on nuclei (different ones where there are two), Gaussians of width 1/Z; ℓ = √3/Z_max, the 1s rms radius."""
+    positions = torch.tensor(nuclei.positions, dtype=torch.float64)
+    charges = torch.tensor(nuclei.charges, dtype=torch.float64)
+    sites = [
+        list(choice)
+        for choice in itertools.product(range(len(charges)), repeat=electrons)
+        if len(set(choice)) == electrons or len(charges) == 1
+    ]
+    minima = positions[torch.tensor(sites)]
+    widths = torch.stack([torch.diag((1 / charges[torch.tensor(site)]).repeat_interleave(3)) for site in sites])
+    centre = positions.mean(0).expand(electrons, 3).clone()
+    offsets = (minima - centre).flatten(1)
+    covariance = (offsets.T @ offsets) / len(minima) + (widths @ widths.mT).mean(0)
+    com = torch.zeros(3, 3, dtype=torch.float64)
+    return Landscape(math.sqrt(3) / float(charges.max()), centre, minima, widths, covariance, com, harmonic=False)
+
+
+def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float) -> Tensor:
+    """(d, d) square root of the covariance of ψ² at a minimum (N, D): one width per eigenvector of the Hessian.
+
+    A harmonic mode of frequency ω has width² = 1/(2ω), where V has risen by 1/(8 width²). Modes whose rise is not what
+    the curvature says (rotations, rings, flat wells) get the width at which the true V rises by that much.
+    """
+    values, vectors = torch.linalg.eigh(hessian)
+    origin = system.potential(minimum[None])
+
+    def rise(width: Tensor, along: Tensor) -> Tensor:
+        """Mean rise of V (w, m) when each of the modes `along` (d, m) is displaced by ± width (w, m)."""
+        shift = (width[..., None] * along.T).reshape(-1, *minimum.shape)
+        both = 0.5 * (system.potential(minimum + shift) + system.potential(minimum - shift)) - origin
+        return both.reshape(width.shape)
+
+    width = (2 * values.clamp_min(1e-12 / length**4).sqrt()).rsqrt()
+    ratio = rise(width[None], vectors)[0] * 8 * width**2
+    # NaN counts as anharmonic
+    for mode in (~((ratio < ANHARMONIC) & (ratio > 1 / ANHARMONIC))).nonzero()[:, 0].tolist():
+        grid = length * torch.logspace(-6, 6, 241, base=2, dtype=torch.float64)[:, None]
+        confined = (rise(grid, vectors[:, mode : mode + 1]) * 8 * grid**2 >= 1)[:, 0]
+        width[mode] = grid[int(confined.int().argmax()) if confined.any() else -1, 0]
+    widths: Tensor = (vectors * width) @ vectors.T
+    return widths
+
+
+def balance_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
+    """ℓ with mean |V(o + ℓz) − V(o)| per degree of freedom ≈ 1/(2ℓ²) over random directions z: independent of units.
+
+    Where V(o) is not finite (particles that repel each other cannot all be at o), the median takes its place, and ℓ is the
+    length beyond which V balances for good, or that nearest to it: a hard core outweighs the kinetic energy at small ones too.
+    """
+    n, dim = system.particles, system.dimensions
+    # few particles come as close to one another as matters in few of the directions
+    directions = max(LEAST, DIRECTIONS // n**2) if n > 1 else LEAST
+    z = torch.randn(directions, n, dim, generator=generator, dtype=torch.float64)
+    height = system.potential(origin[None])
+    singular = not bool(height.isfinite())
+    best: float | None = None
+    least = math.inf
+    for exponent in torch.arange(-40, 40.01, 0.5).tolist():
+        length = 2.0**exponent
+        seen = system.potential(origin + length * z)
+        rise = (seen - (seen.nanmedian() if singular else height)).abs()
+        value = rise.nanmean().item() / (n * dim) * 2 * length**2
+        if not math.isfinite(value):
+            continue
+        if not singular and value >= 1.0:
+            best = length
+            break
+        if singular and value < max(1.0, least):
+            best, least = length, min(least, value)
+    if best is None:
+        raise NumericalError("the potential confines nothing: no length was found where it balances the kinetic energy")
+    return best
+
+
+def descend(system: System, x: Tensor, length: float, steps: int = 400) -> Tensor:
+    """Gradient descents of V from each start (S, N, D), with steps of their own (Barzilai & Borwein, IMA J. Numer. Anal. 8,
+    141, 1988) that may rise above the last value, not above the last MEMORY: plain batched code starts a second sooner
+    than an optimiser class. Works in units where ℓ = 1.
+    """
+    z = x / length
+    value, slope = _value_and_slope(system, z, length)
+    rate = 1e-2 / (1 + slope.flatten(1).norm(dim=1))
+    recent = value[None].repeat(MEMORY, 1)
+    for step in range(steps):
+        tried = z - rate[:, None, None] * slope
+        tried_value, tried_slope = _value_and_slope(system, tried, length)
+        squared = slope.square().sum((1, 2))
+        # NaN compares false: such a step is not taken
+        taken = tried_value <= recent.amax(0) - 1e-4 * rate * squared
+        change, turn = tried - z, tried_slope - slope
+        curvature = (change * turn).sum((1, 2))
+        guess = change.square().sum((1, 2)) / curvature
+        guess = torch.where(curvature > 0, guess, 10 * rate).clamp(1e-12, 1e6)
+        rate = torch.where(taken, guess, 0.25 * rate)
+        keep = taken[:, None, None]
+        z, slope = torch.where(keep, tried, z), torch.where(keep, tried_slope, slope)
+        value = torch.where(taken, tried_value, value)
+        recent[step % MEMORY] = value
+        if not bool((slope.abs().amax((1, 2)) > 1e-9).any()):
+            break
+    return z * length
+
+
+def _value_and_slope(system: System, z: Tensor, length: float) -> tuple[Tensor, Tensor]:
+    """V ℓ² (S,) and its gradient (S, N, D) at z, in units where ℓ = 1."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_(True)
+        value = system.potential(z * length) * length**2
+        (slope,) = torch.autograd.grad(value.sum(), z)
+    return value.detach(), slope
+
+
+def potential_hessians(system: System, x: Tensor) -> Tensor:
+    """∂²V/∂x∂x (M, d, d) at configurations x (M, N, D): a backward pass of all of them for each row."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        (slope,) = torch.autograd.grad(system.potential(x).sum(), x, create_graph=True)
+        # along some coordinates V may be linear
+        slope = (slope + 0 * x).flatten(1)
+        rows = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0].flatten(1) for column in slope.unbind(1)]
+    hessians = torch.stack(rows, 1)
+    return 0.5 * (hessians + hessians.mT)
+
+
+def distinct(x: Tensor, energies: Tensor, tolerance: float, most: int = 64) -> Tensor:
+    """The configurations that differ by more than `tolerance` from all lower ones, lowest first."""
+    kept: list[Tensor] = []
+    for i in energies.argsort():
+        if all((x[i] - other).norm() > tolerance for other in kept):
+            kept.append(x[i])
+        if len(kept) == most:
+            break
+    return torch.stack(kept)

@@ -1,0 +1,257 @@
+"""Systems of the user's own: a class in a Python file, named ``my_trap.py:Trap``, or in a running program; what such a
+class must say of itself.
+
+The file is run, as any Python module that is imported. Nothing else ever is: the text of a file that a result keeps is there to
+be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+import os
+import sys
+import textwrap
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fkflow.hamiltonian.system import Nuclei, System
+
+#: bytes that no such file exceeds
+LONGEST = 2**20
+#: what names a class in a file, for messages
+FORM = 'it must name a file and a class in it, such as "my_trap.py:Trap"'
+#: how messages call the modules, and what they are called in sys.modules
+PREFIX = "fkflow_user_file_"
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Where a system was defined: `file` as a recipe names it, FILE.py:CLASS; SHA-256 of the file's bytes; its text.
+
+    Of a class that no file can be read for again (one of a notebook, say) `file` is CLASS alone, and the text that of the
+    class, as far as Python knows it.
+    """
+
+    file: str
+    sha256: str
+    text: str
+
+    @property
+    def path(self) -> str | None:
+        """The file without the class, if there is one."""
+        return self.file.rpartition(":")[0] or None
+
+    @property
+    def name(self) -> str:
+        """The class."""
+        return self.file.rpartition(":")[2]
+
+
+def split(file: str) -> tuple[str, str]:
+    """FILE.py:CLASS in its two parts; ValueError if it has another form."""
+    path, colon, name = file.rpartition(":")
+    if not colon or not path or not name.isidentifier() or "\0" in path:
+        raise ValueError(FORM)
+    return path, name
+
+
+def seen_from(folder: Path, file: str) -> str:
+    """FILE.py:CLASS, as it is seen from the working directory, as it is seen from a folder; absolute ones stay as they are.
+
+    So does a class without a file.
+    """
+    path, _, name = file.rpartition(":")
+    if not path or path.startswith("~") or os.path.isabs(path):
+        return file
+    with suppress(ValueError):  # another drive
+        path = os.path.relpath(os.path.abspath(path), os.path.abspath(folder))
+    return f"{Path(path).as_posix()}:{name}"
+
+
+def placed(folder: Path, file: str) -> str:
+    """FILE.py:CLASS, as it is seen from a folder, as it is seen from the working directory; a class without a file stays."""
+    fixed = ":" not in file or file.startswith("~") or os.path.isabs(file)
+    return file if fixed else os.path.normpath(os.path.join(folder, file))
+
+
+def placeless(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The sections of a resolved recipe with the file of its system by its name, wherever it lies."""
+    plain = {section: dict(table) for section, table in sections.items()}
+    if "file" in (system := plain.get("system", {})):
+        path, colon, name = system["file"].rpartition(":")
+        system["file"] = f"{Path(path).name}{colon}{name}"
+    return plain
+
+
+def load(file: str) -> tuple[type[System], Definition]:
+    """The class that FILE.py:CLASS names, and what it was read from; relative to the working directory, ~ is the home folder.
+
+    The same content at the same place gives the same class. Raises ValueError with one sentence.
+    """
+    path, name = split(file)
+    content = _read(path)
+    digest = hashlib.sha256(content)
+    definition = Definition(file, digest.hexdigest(), content.decode("utf-8-sig", errors="replace"))
+    place = str(Path(path).expanduser().absolute())
+    module = PREFIX + hashlib.sha256(f"{place}\0{definition.sha256}".encode()).hexdigest()[:16]
+    if module not in sys.modules:
+        _run(module, place, path, content)
+    return _class(sys.modules[module], name, path), definition
+
+
+def _read(path: str) -> bytes:
+    found = Path(path).expanduser()
+    try:
+        with found.open("rb") as opened:
+            content = opened.read(LONGEST + 1)
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {path} (looked for in {found.absolute().parent})") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder; {FORM}") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from None
+    if len(content) > LONGEST:
+        raise ValueError(f"{path} has more than {LONGEST} bytes: the class of a system is a short text")
+    return content
+
+
+def _run(name: str, place: str, path: str, content: bytes) -> None:
+    """Run the content of a file as the module `name`; ValueError says what it raised, and in which line."""
+    module = ModuleType(name)
+    module.__file__ = place
+    # pydantic looks up the names in annotations there
+    sys.modules[name] = module
+    try:
+        exec(compile(content, place, "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        if isinstance(error, SyntaxError | ValueError) and error.__traceback__ and not error.__traceback__.tb_next:
+            line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+            reason = error.msg if isinstance(error, SyntaxError) else str(error)
+            raise ValueError(f"{path} is not Python: {reason}{line}") from None
+        raise ValueError(f"{path} raises {told(error, place)}") from None
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+def _class(module: ModuleType, name: str, path: str) -> type[System]:
+    known = [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__ and issubclass(value, System)
+    ]
+    found = getattr(module, name, None)
+    if found is None:
+        raise ValueError(f"{path} has no class {name}: " + (f"it has {', '.join(known)}" if known else "it has none"))
+    if not (isinstance(found, type) and issubclass(found, System)):
+        raise ValueError(f"{name} in {path} is not a system: write class {name}(fkflow.System)")
+    if taken := {"name", "file"} & set(found.model_fields):
+        raise ValueError(f"{name} in {path} cannot have a parameter called {taken.pop()}: [system] means another by it")
+    return found
+
+
+def defined(system: type[System]) -> Definition:
+    """Where a class of the running program comes from: a file that `load` can read again, else this program alone.
+
+    A program's own file is none: to read it again would be to run the program again.
+    """
+    name, place, module = system.__name__, place_of(system), sys.modules.get(system.__module__)
+    alone = module is None or module.__name__ == "__main__" or bool(module.__package__)
+    if place and not alone and getattr(module, name, None) is system:
+        near = os.path.relpath(place)
+        path = place if near.startswith("..") else Path(near).as_posix()
+        with suppress(ValueError):
+            content = _read(path)
+            text = content.decode("utf-8-sig", errors="replace")
+            return Definition(f"{path}:{name}", hashlib.sha256(content).hexdigest(), text)
+    text = _source(system)
+    return Definition(name, hashlib.sha256(text.encode()).hexdigest(), text)
+
+
+def _source(system: type[System]) -> str:
+    """The text of a class, or at least of its potential, as far as Python knows it."""
+    for part in (system, system.potential):
+        with suppress(OSError, TypeError):
+            return textwrap.dedent(inspect.getsource(part))
+    return ""
+
+
+def told(error: BaseException, place: str | None) -> str:
+    """An exception in one phrase, with the line of the file at `place` that it came from, if any."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == place]
+    where = f" in line {lines[-1]}" if lines else ""
+    what = str(error).strip().splitlines()
+    return type(error).__name__ + where + (f": {what[0]}" if what else "")
+
+
+def place_of(system: type[System]) -> str | None:
+    """The file that defines a class, if it has one."""
+    return getattr(sys.modules.get(system.__module__), "__file__", None)
+
+
+def complaint(system: System) -> str | None:
+    """What a system says of itself that cannot be, in one sentence that follows its name; None if all is well."""
+    if type(system).potential is System.potential:
+        return "it has no potential: def potential(self, x) must give the energies (B,) of configurations x (B, N, D)"
+    for name, example in (("particles", 2), ("dimensions", 1)):
+        value = getattr(system, name, None)
+        if value is None:
+            return f"it does not say its {name}: a line such as {name} = {example} is needed"
+        if type(value) is not int or value < 1:
+            return f"{name} = {value!r} is not allowed: it must be a whole number of at least 1"
+    try:
+        given = masses(system)
+    except ValueError as error:
+        return str(error)
+    length = getattr(system, "length", None)
+    if length is not None and not _positive(length):
+        return f"length = {length!r} is not allowed: it must be a number above 0, over which the ground state varies"
+    try:
+        charges = system.nuclei()
+    except Exception as error:
+        return f"nuclei() raises {told(error, place_of(type(system)))}"
+    return None if charges is None else _about_nuclei(system, charges, given)
+
+
+def masses(system: System) -> tuple[float, ...]:
+    """The mass of each particle; ValueError, in one sentence, where what the system gives cannot be masses."""
+    given = getattr(system, "mass", 1.0)
+    listed = list(given) if isinstance(given, list | tuple) else [given] * system.particles
+    if len(listed) != system.particles or not all(map(_positive, listed)):
+        raise ValueError(
+            f"mass = {given!r} is not allowed: it must be a number above 0, or a list of such numbers, one for each of the "
+            f"{system.particles} particles"
+        )
+    if system.identical and len(set(listed)) > 1:
+        raise ValueError(
+            f"mass = {given!r} is not allowed: identical particles have one mass (identical = False tells particles apart)"
+        )
+    return tuple(float(mass) for mass in listed)
+
+
+def _positive(value: object) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]
+
+
+def _about_nuclei(system: System, nuclei: Nuclei, given: tuple[float, ...]) -> str | None:
+    if not isinstance(nuclei, Nuclei):
+        return f"nuclei() gives {type(nuclei).__name__}: it must give fkflow.Nuclei(positions, charges), or None"
+    if system.dimensions != 3 or system.particles > 2 or not system.identical:
+        return "nuclei() is for one or two identical particles in three dimensions"
+    if set(given) != {1.0}:
+        return "nuclei() is for particles of mass 1"
+    places, charges = nuclei.positions, nuclei.charges
+    numbers = [number for place in places for number in place]
+    if not places or len(charges) != len(places) or {len(place) for place in places} != {3}:
+        return "nuclei() must give as many charges as positions (x, y, z)"
+    if not all(_positive(charge) for charge in charges) or not all(math.isfinite(number) for number in numbers):
+        return "nuclei() must give finite positions and charges above 0"
+    return None

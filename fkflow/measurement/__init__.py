@@ -1,0 +1,1 @@
+"""Measuring a frozen drift: variational energy, densities, pair distributions, drift fields."""

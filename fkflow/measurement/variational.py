@@ -1,0 +1,289 @@
+"""Measuring with the drift frozen: variational energy, densities, drift field. Never the training average.
+
+The walkers of a log ψ are drawn from ψ^(2a) with a power a below 1 and weighted back to ψ²: at a small price they see the
+tails, where a network is worst, often enough for error bars that are right (`sampling.broad_power`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fkflow.errors import NumericalError
+from fkflow.execution import ranks
+from fkflow.execution.chunks import IN_CACHE
+from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.masses import outward
+from fkflow.hamiltonian.system import System
+from fkflow.measurement.observables import Histograms, drift_fields, trajectories
+from fkflow.networks.choice import LogPsi, PairDrift
+from fkflow.recipe.config import MeasureConfig, ProjectConfig
+from fkflow.results.records import Energy, Histogram, Measurement, Projection
+from fkflow.sampling.clipping import clipped
+from fkflow.sampling.local_energy import measured_energy
+from fkflow.sampling.metropolis import Walkers, broad_power, some_of
+from fkflow.sampling.samplers import Free, Langevin
+from fkflow.statistics import Estimate, autocorrelation_time, chains_estimate, halves_shift, split_rhat
+
+#: sweeps before the error bar may end the measurement
+FEWEST_SWEEPS = 10
+#: sweeps that are done even where each takes longer than the time budget
+FEWEST_IN_TIME = 4
+#: sweeps after which several ranks tell one another what they found
+SWEEPS_APART = 4
+#: independent energies that each walker gives where their number is left to the target error, and bounds of that number
+SAMPLES, FEWEST_WALKERS, MOST_WALKERS = 20, 512, 4096
+#: energies that are taken at least then: with fewer, the rare places where a network is poor are often not seen, and the
+#: error bar is too small (5 000 gave 2 bosons a rms z of 1.55, 20 000 one of 0.99)
+SEEN = 20480
+#: mean absolute deviations beyond which an energy does not count for it
+OUTLIERS = 10.0
+#: sweeps that are kept apart: beyond twice as many, neighbours are added, so that memory does not grow with time
+MOST_SWEEPS = 256
+#: walkers whose final places are stored
+STORED_SAMPLES = 2048
+#: σ between the halves of the measurement above which the walkers had not forgotten where they began
+LARGE_DRIFT = 4.0
+#: the numbers among what a measurement has gathered
+NUMBERS = ("fewest", "squares", "acceptance", "count", "merged", "offset", "seconds")
+
+Report = Callable[[Estimate, float], None]
+
+
+class Measuring:
+    """A measurement under way: `run` sweeps until an error or a time is reached, and may be called again for more.
+
+    net is frozen; x (B, N, D) are its training walkers, of which config.walkers copies part ways. `dt` (absolute) is used
+    for a `PairDrift` only: without a log ψ its energy is the average of A/T over its own free-running paths.
+
+    Each rank sweeps its share of the walkers; estimates and results are those of all, and must be asked for together.
+    `saved` is what `state_dict` gave before: the measurement then goes on to the same bits.
+    """
+
+    def __init__(
+        self,
+        net: LogPsi | PairDrift,
+        system: System,
+        landscape: Landscape,
+        config: MeasureConfig,
+        x: Tensor,
+        seed: int,
+        *,
+        dt: float,
+        saved: Mapping[str, Any] | None = None,
+    ) -> None:
+        begun = time.perf_counter()
+        self.net, self.system, self.landscape, self.config, self.seed = net, system, landscape, config, seed
+        self.generator = generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
+        self.fewest = FEWEST_SWEEPS
+        self.walkers = self._copies(x) if saved is None else Walkers.restored(saved["walkers"], x.device)
+        self.sampler: Langevin | Free
+        if isinstance(net, LogPsi):
+            self.sampler = Langevin(net, system, self.walkers, generator, landscape.length**2)
+        else:
+            self.sampler = Free(net, system, self.walkers, generator, dt)
+        if saved is None:
+            self.sampler.equilibrate()
+        self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
+        #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not know yet
+        self.sweeps: list[np.ndarray] = []
+        self.pending: list[np.ndarray] = []
+        self.squares, self.acceptance, self.count, self.merged, self.offset = 0.0, 0.0, 0, 1, 0.0
+        self.seconds = time.perf_counter() - begun
+        if saved is not None:
+            self._load(saved)
+
+    def _copies(self, x: Tensor) -> Walkers:
+        """The walkers of the measurement, as many as the recipe or its target error asks for, at places of x."""
+        net, config, generator = self.net, self.config, self.generator
+        wanted = walkers_for(config, lambda: _seen_spread(net, self.system, x, generator, self.landscape))
+        if config.walkers == 0 and not (isinstance(net, LogPsi) and net.knows_tails):
+            # Few walkers of a small network take as long as many: most of their time goes into launching operations. Beyond
+            # that more of them only take longer to part from one another.
+            wanted = max(wanted, min(SEEN // FEWEST_SWEEPS, IN_CACHE // (2 * net.width) // 512 * 512))
+            self.fewest = max(FEWEST_SWEEPS, -(-SEEN // wanted))
+        pick = some_of(len(x), -(-wanted // ranks.world()), generator)
+        power = broad_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
+        return Walkers(x[pick].clone(), 0.1 * self.landscape.length**2, power)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything of this rank that a measurement needs to go on, as tensors, numbers and texts."""
+        return {
+            "walkers": self.walkers.state_dict(),
+            "generator": self.generator.get_state(),
+            "level": self.sampler.level,
+            "warnings": list(self.sampler.warnings),
+            "histograms": self.histograms.state_dict(),
+            "sweeps": [torch.from_numpy(sweep) for sweep in self.sweeps],
+            **{name: getattr(self, name) for name in NUMBERS},
+        }
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+        self.sampler.level, self.sampler.warnings = state["level"], list(state["warnings"])
+        self.histograms.load_state_dict(state["histograms"])
+        self.sweeps = [sweep.numpy() for sweep in state["sweeps"]]
+        for name in NUMBERS:
+            setattr(self, name, state[name])
+
+    def run(self, target_error: float, seconds: float, report: Report) -> Estimate:
+        """Sweep until the error is at most `target_error` or the measurement has taken `seconds` in all.
+
+        `report` gets the estimate so far and the seconds spent. Raises NumericalError at a local energy that is not finite.
+        """
+        while ranks.share(
+            self.count < FEWEST_IN_TIME
+            or (self.seconds < seconds and (self.count < self.fewest or self.estimate().error > target_error))
+        ):
+            for _ in range(_at_once()):
+                self.sweep()
+            self.exchange()
+            if self.count >= 2:
+                report(self.estimate(), self.seconds)
+        return self.estimate()
+
+    def young(self) -> bool:
+        """Whether no more sweeps are done than those that are always done."""
+        return self.count < self.fewest + _at_once()
+
+    def sweep(self) -> None:
+        """Move the walkers, take their energies and count them in the densities."""
+        begun = time.perf_counter()
+        energies, weights, acceptance = self.sampler.sweep()
+        if not bool(energies.isfinite().all()):
+            bad = int((~energies.isfinite()).sum())
+            raise NumericalError(
+                f"measuring failed: {bad} of {len(energies)} local energies are not finite; the trained "
+                "network is unusable, train again with a smaller train.rate"
+            )
+        self.histograms.add(self.walkers.x, weights)
+        if not self.count:
+            self.offset = ranks.share(float((weights * energies).sum() / weights.sum()))
+        # as distances from the first mean: no digits are lost
+        excess = energies - self.offset
+        self.squares += float((weights * excess.square()).mean())
+        self.pending.append(torch.stack([weights * excess, weights]).cpu().numpy())
+        self.acceptance += acceptance
+        self.count += 1
+        if ranks.world() == 1:
+            self.exchange()
+        self.seconds += time.perf_counter() - begun
+
+    def exchange(self) -> None:
+        """Add the new sweeps of all ranks to what estimates are made of; all ranks must do it together."""
+        for sweep in ranks.side_by_side(self.pending):
+            self.sweeps.append(sweep)
+            if len(self.sweeps) == 2 * MOST_SWEEPS:
+                self.sweeps = [a + b for a, b in zip(self.sweeps[::2], self.sweeps[1::2], strict=True)]
+                self.merged *= 2
+        self.pending = []
+
+    def estimate(self) -> Estimate:
+        """The energy so far, with the scatter of independent walkers for an error."""
+        found = chains_estimate(*np.stack(self.sweeps, 1))
+        return Estimate(found.value + self.offset, found.error, found.n_effective)
+
+    def spread(self) -> float:
+        """Standard deviation of the local energy over ψ²."""
+        weight = float(np.mean([w.mean() for _, w in self.sweeps])) / self.merged
+        mean = self.estimate().value - self.offset
+        (squares,) = ranks.mean(self.squares)
+        return float(max(0.0, squares / self.count / weight - mean**2) ** 0.5)
+
+    def samples(self) -> Tensor:
+        """This rank's walkers (B, N, D), distributed as ψ²: a comb of their weights takes some twice and leaves others out."""
+        x = self.walkers.x
+        if self.walkers.power == 1:
+            return x
+        share = (self.walkers.weights() / len(x)).cumsum(0)
+        teeth = (torch.arange(len(x), device=x.device, dtype=x.dtype) + 0.5) / len(x)
+        return x[torch.searchsorted(share, teeth).clamp(max=len(x) - 1)]
+
+    def result(self, projection: Projection | None = None, histograms: list[Histogram] | None = None) -> Measurement:
+        """Everything measured; `projection` and the `histograms` with its densities are added if given."""
+        estimate = self.estimate()
+        weighted, weights = np.stack(self.sweeps, 1)
+        # each walker's energies as they enter the mean: weighted residuals about it
+        residuals = (weighted - (estimate.value - self.offset) * weights) / weights.mean()
+        warnings = list(self.sampler.warnings)
+        if estimate.error > self.config.target_error:
+            warnings.append(
+                f"the time budget of {self.config.seconds:g} s ended before the target error "
+                f"{self.config.target_error:g} was reached: fkflow measure RUN --set measure.seconds=... measures longer"
+            )
+        shift = halves_shift(residuals)
+        if abs(shift) > LARGE_DRIFT:
+            warnings.append(
+                f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
+                "not forgotten their start, the error bar is too small"
+            )
+        free, lowest = self.landscape.free, min(estimate.value, projection.estimate.value if projection else math.inf)
+        if free is not None and lowest > free:
+            warnings.append(
+                f"the energy is above {free:.4g}, that of free particles: they parted in training and are not the cluster; "
+                "train again with another --seed or a smaller train.rate"
+            )
+        (acceptance,) = ranks.mean(self.acceptance / self.count)
+        energy = Energy(
+            estimate,
+            self.spread(),
+            weighted.sum(1) / weights.sum(1) + self.offset,
+            autocorrelation_time(residuals) * self.merged,
+            acceptance,
+            split_rhat(residuals),
+        )
+        samples = ranks.gather(self.samples())
+        # pictures draw from a stream of their own: they change no number
+        pictures = torch.Generator(samples.device).manual_seed(self.seed)
+        return Measurement(
+            energy,
+            self.histograms.results() if histograms is None else histograms,
+            drift_fields(self.net, self.system, samples, pictures),
+            outward(
+                self.system, samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)]
+            )[:STORED_SAMPLES]
+            .cpu()
+            .numpy(),
+            self.seconds,
+            self.sampler.curl(),
+            warnings,
+            projection,
+            trajectories(self.net, self.system, samples, self.landscape.length**2, pictures),
+        )
+
+
+def walkers_for(
+    config: MeasureConfig | ProjectConfig, spread: Callable[[], float], fewest: int = FEWEST_WALKERS
+) -> int:
+    """The recipe's number of walkers or, where it leaves that open, one that suits its target error: a power of two.
+
+    They then reach the error while each gives about SAMPLES energies of this `spread`, which all ranks must ask for together.
+    """
+    if config.walkers:
+        return config.walkers
+    ratio = spread() / config.target_error
+    # a spread that is not known is infinite
+    wanted = min(MOST_WALKERS, max(fewest, ratio * ratio / SAMPLES))
+    walkers: int = 2 ** math.ceil(math.log2(wanted))
+    return ranks.share(walkers)
+
+
+def _seen_spread(
+    net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator, landscape: Landscape
+) -> float:
+    """Standard deviation of the local energy at x, single outliers drawn in; infinite where there is no log ψ."""
+    if not isinstance(net, LogPsi):
+        return math.inf
+    energies = measured_energy(net, system, x, generator, landscape.length**2)
+    return float(clipped(energies, OUTLIERS).std())
+
+
+def _at_once() -> int:
+    """Sweeps after which it is asked whether they are enough."""
+    return 1 if ranks.world() == 1 else SWEEPS_APART

@@ -1,0 +1,1 @@
+"""log ψ and vector drifts: one file a network, made of shared parts."""

@@ -1,0 +1,81 @@
+"""The network of a system: `build` picks its kind.
+
+Every network maps configurations x (B, N, D) to log ψ(x) (B,), in the length unit of the system. Internally lengths are
+divided by the natural length of the potential (`landscape.Landscape`), so that no tuning depends on the user's units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.system import System
+from fkflow.networks.generic import GenericNet
+from fkflow.networks.log_psi import LogPsi
+from fkflow.networks.molecular import MolecularNet
+from fkflow.networks.symmetric import SymmetricNet
+from fkflow.networks.two_body_factor import pair_factor
+from fkflow.networks.vector_drift import PairDrift
+
+__all__ = ["GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SymmetricNet", "build"]
+
+
+def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: int, seed: int) -> LogPsi | PairDrift:
+    """The network of a system, float64, initialised from `seed` alone.
+
+    kind "auto" picks "molecular" for nuclei, "symmetric" for identical particles (or one in an isotropic potential), else
+    "generic".
+    """
+    nuclei = system.nuclei()
+    if kind == "auto":
+        symmetric = system.identical and (system.particles > 1 or system.isotropic)
+        kind = "molecular" if nuclei else "symmetric" if symmetric else "generic"
+    positions = charges = None
+    if nuclei is not None:
+        positions = torch.tensor(nuclei.positions, dtype=torch.float64)
+        charges = torch.tensor(nuclei.charges, dtype=torch.float64)
+    with torch.random.fork_rng(devices=[]), default_float64():
+        torch.manual_seed(seed)
+        if kind == "molecular":
+            assert positions is not None and charges is not None
+            net: LogPsi | PairDrift = MolecularNet(positions, charges, system.particles, hidden, layers)
+        elif kind == "symmetric":
+            net = SymmetricNet(
+                landscape,
+                hidden,
+                layers,
+                isotropic=system.isotropic,
+                separable=system.separable,
+                meeting=pair_factor(system, landscape.length),
+            )
+        elif kind == "generic":
+            net = GenericNet(landscape, hidden, layers, pair_factor(system, landscape.length))
+        else:
+            # log ψ = −y²/(4 variance): its drift is −y/(2 variance)
+            variance = float(landscape.one_body_covariance().diagonal().mean()) / landscape.length**2
+            stiffness = 0.0 if nuclei else 0.5 / variance
+            net = PairDrift(
+                landscape.length,
+                landscape.centre[0].clone(),
+                stiffness,
+                system.particles,
+                hidden,
+                layers,
+                positions,
+                charges,
+            )
+    return net
+
+
+@contextmanager
+def default_float64() -> Iterator[None]:
+    """Parameters made inside are float64 from the start: rounding through float32 would spoil exact starts."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

@@ -1,0 +1,218 @@
+"""The factor Π_{i<j} e^{f(r_ij)} of ψ that cancels what is singular where two particles meet: cusps and hard cores.
+
+u = e^f starts as the two-particle state of energy 0, u'' + (D − 1) u'/r = v(r) u for particles of mass 1 and the energy v(r)
+of a pair. That says how ψ bends or vanishes as r → 0: f ~ q r/(D − 1) for v = q/r, λ log r for λ(λ − 1)/r², −2√(q/r) for q/r³.
+Beyond the natural length f heals to a constant: what is left for the network is smooth.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fkflow.errors import NumericalError
+from fkflow.hamiltonian.geometry import apart, inside, outside, pulled
+from fkflow.hamiltonian.system import System
+from fkflow.networks.state import KeepsNumbers
+
+if TYPE_CHECKING:
+    from fkflow.networks.laplacian import Laplacian
+
+Array = np.ndarray
+
+#: healing length b in natural lengths: f' is that of log u times exp(−½(r/b)²)
+HEALING = 2.0
+#: the same as a share of the first distance where u has a node, if any (two particles alone are then bound)
+BEFORE_NODE = 0.15
+#: shortest and longest distance of the table in natural lengths, its nodes per factor e, and steps from node to node
+SHORTEST, LONGEST, NODES, STEPS = 1e-7, 1e3, 100, 4
+#: r²v inside which nothing ever comes so close, and beyond which, far out, f has healed long before
+HARD, LARGEST = 1e4, 1e9
+#: squared distances below this count as this
+SMALLEST = 1e-200
+
+
+class PairFactor(KeepsNumbers):
+    """Σ_{i<j} f(r_ij) from a table in log r of f and two derivatives: pieces of fifth order, twice differentiable."""
+
+    numbers: ClassVar[tuple[str, ...]] = ("start", "step")
+    #: stays in double precision where a network is rounded (`single`): places in a long table have many digits
+    exact: ClassVar[tuple[str, ...]] = ("pieces",)
+
+    first: Tensor
+    second: Tensor
+    pieces: Tensor
+
+    def __init__(self, particles: int, start: float, step: float, pieces: Array) -> None:
+        super().__init__()
+        self.start, self.step = start, step
+        first, second = torch.triu_indices(particles, particles, 1)
+        self.register_buffer("first", first)
+        self.register_buffer("second", second)
+        self.register_buffer("pieces", torch.from_numpy(pieces))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Σ f (B,) of configurations x (B, N, D); linear in log r below the table, constant beyond."""
+        return self.total(apart(inside(x), self.first, self.second).square().sum(0))
+
+    def value_and_slope(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor]:
+        """The same and its gradient (B, N, D), without a graph; its Laplacian is added to one that is given."""
+        y = inside(x)
+        between = apart(y, self.first, self.second)
+        square = between.square().sum(0)
+        if laplacian is None:
+            value, slope = self.total_and_slope(square)
+        else:
+            # the gradient of a squared distance has the square 8 r², and its Laplacian is 4 D
+            value, slope, bend = self.total_slope_and_bend(square)
+            laplacian.add(bend, 8 * square)
+            laplacian.total.add_(slope.sum(0), alpha=4 * x.shape[-1])
+        return value, outside(pulled(torch.zeros_like(y), 2 * slope * between))
+
+    def total(self, square: Tensor) -> Tensor:
+        """The same from the squared distances (pairs, B)."""
+        z, place, c = self._pieces_at(square.to(self.pieces.dtype).clamp_min(SMALLEST))
+        value = c[5]
+        for power in range(4, -1, -1):
+            value = torch.addcmul(c[power], value, z)
+        return torch.addcmul(value, place.clamp(max=0), self.pieces[0, 1]).sum(0)
+
+    def total_and_slope(self, square: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with its derivative (pairs, B) by the squared distances, without a graph."""
+        total, slope, _ = self._derivatives(square, bends=False)
+        return total, slope
+
+    def total_slope_and_bend(self, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same with its first and second derivatives (pairs, B) by the squared distances, without a graph."""
+        total, slope, bend = self._derivatives(square, bends=True)
+        assert bend is not None
+        return total, slope, bend
+
+    def _derivatives(self, square: Tensor, *, bends: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        with torch.no_grad():
+            square = square.to(self.pieces.dtype).clamp_min(SMALLEST)
+            z, place, c = self._pieces_at(square)
+            value, slope, bend = torch.addcmul(c[4], c[5], z), c[5], torch.zeros_like(z)
+            for power in range(3, -1, -1):
+                if bends:
+                    bend = torch.addcmul(slope, bend, z)
+                slope = torch.addcmul(value, slope, z)
+                value = torch.addcmul(c[power], value, z)
+            # below the table z is 0, which leaves the slope of its beginning; above it there is none
+            beyond = place > len(self.pieces)
+            slope.masked_fill_(beyond, 0.0).mul_(0.5 / self.step)
+            if bends:
+                # by log r² first
+                bend.masked_fill_(beyond | (place < 0), 0.0).mul_(0.5 / self.step**2)
+                bend = bend.sub_(slope).div_(square.square())
+            value.addcmul_(place.clamp_(max=0), self.pieces[0, 1])
+            return value.sum(0), slope.div_(square), bend if bends else None
+
+    def _pieces_at(self, square: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Where squared distances (pairs, B), none of them 0, stand within a piece of the table, where in the table, in pieces
+        and maybe beyond its ends, and the coefficients of that piece."""
+        place = square.log() * (0.5 / self.step) - self.start / self.step
+        within = place.clamp(0, len(self.pieces))
+        piece = within.detach().long().clamp(max=len(self.pieces) - 1)
+        rows = self.pieces.index_select(0, piece.flatten()).view(*piece.shape, self.pieces.shape[1])
+        return within - piece, place, rows.unbind(-1)
+
+
+def meets(system: System) -> bool:
+    """Whether a system says what two of its particles do where they meet."""
+    return system.particles > 1 and system.pair(torch.ones(1, dtype=torch.float64)) is not None
+
+
+def pair_factor(system: System, length: float, healing: float = HEALING) -> PairFactor | None:
+    """The factor for a system of particles of mass 1 whose natural length is `length`; None where it gives no `pair`.
+
+    Raises NumericalError where the energy of a pair is not finite.
+    """
+    if not meets(system):
+        return None
+    step = 1 / (NODES * STEPS)
+    t = math.log(SHORTEST) + step * np.arange(round(math.log(LONGEST / SHORTEST) / step) + 1)
+    reached = scattering(system, length, t) <= HARD
+    if not reached.any():
+        raise NumericalError("pair(r) is a hard core at every distance")
+    t = t[int(reached.argmax()) :]
+    slope, bend = log_derivative(system, length, t)
+    if len(slope) < len(t):
+        t = t[: len(slope)]
+        healing = min(healing, BEFORE_NODE * math.exp(t[-1]))
+    # by t = log r: df/dt = p h and its derivative
+    square = (np.exp(t) / healing) ** 2
+    heal = np.exp(-0.5 * square)
+    slope, bend = slope * heal, (bend - slope * square) * heal
+    # the trapezoidal rule with its end correction: fourth order, four steps to a node
+    growth = step / 2 * (slope[1:] + slope[:-1]) + step**2 / 12 * (bend[:-1] - bend[1:])
+    f = np.concatenate([[0.0], np.cumsum(growth)])
+    f -= f[-1]
+    step *= STEPS
+    table = pieces(f[::STEPS], slope[::STEPS], bend[::STEPS], step)
+    return PairFactor(system.particles, float(t[0]) + math.log(length), step, table)
+
+
+def scattering(system: System, length: float, t: Array) -> Array:
+    """W = r² v(r) at r = e^t natural lengths: what decides, without units, how strongly a pair scatters."""
+    r = length * torch.from_numpy(np.exp(t))
+    with torch.no_grad():
+        energy = system.pair(r)
+    assert energy is not None
+    found: Array = (r.square() * energy).numpy()
+    if not np.isfinite(found).all():
+        raise NumericalError(f"pair(r) is not finite at r = {float(r[~np.isfinite(found)][0]):.3g}")
+    return found.clip(-LARGEST, LARGEST)
+
+
+def log_derivative(system: System, length: float, t: Array) -> tuple[Array, Array]:
+    """p = d log u/dt and dp/dt = W − p² − (D − 2) p at even steps t of log r, up to a node of u if there is one.
+
+    y = e^((D − 2)t/2) u obeys y'' = Q y, which Magnus' fourth-order step solves whatever the stiffness of the core.
+    """
+    step, shift = float(t[1] - t[0]), 0.5 * (system.dimensions - 2)
+    gauss = math.sqrt(3) / 6
+    q1, q2 = (scattering(system, length, t[:-1] + (0.5 + sign * gauss) * step) + shift**2 for sign in (-1, 1))
+    # exp of [[−k, h], [h Q, k]]
+    k = gauss / 2 * step**2 * (q2 - q1)
+    squared = k**2 + step**2 * (q1 + q2) / 2
+    root = np.sqrt(squared.astype(complex))
+    even = np.cosh(root).real
+    odd = np.where(np.abs(squared) < 1e-12, 1.0, (np.sinh(root) / np.where(root == 0, 1, root)).real)
+    rows = np.stack([even - odd * k, odd * step, odd * step * (q1 + q2) / 2, even + odd * k], -1).tolist()
+    w = scattering(system, length, t)
+    slope = [regular(w[0], (w[1] - w[0]) / (step * w[0]) if w[0] else 0.0, system.dimensions)]
+    for a, b, c, d in rows:
+        v = slope[-1] + shift
+        ahead = a + b * v
+        if not ahead > 0:
+            break
+        slope.append((c + d * v) / ahead - shift)
+    p = np.array(slope)
+    return p, w[: len(p)] - p**2 - (system.dimensions - 2) * p
+
+
+def regular(w: float, power: float, dimensions: int) -> float:
+    """p of the solution that stays regular where W = r²v ~ r^power is w: the larger root of p² + (D − 2 + c) p = w.
+
+    c is the growth of p itself: power where w is small, half of it where w is large. On a line a v of 1/r or steeper shuts
+    particles off from each other: p then goes to 1 at least.
+    """
+    growth = power if abs(w) < 1 else 0.5 * power
+    if dimensions == 1 and 0 < power <= 1.01 and abs(w) < 1:
+        growth = 0.0
+    linear = dimensions - 2 + growth
+    return 0.5 * (math.sqrt(max(linear**2 + 4 * w, 0.0)) - linear)
+
+
+def pieces(f: Array, slope: Array, bend: Array, step: float) -> Array:
+    """Coefficients (n − 1, 6) of the fifth-order polynomials with these values and two derivatives at n nodes."""
+    f0, f1, d0, d1 = f[:-1], f[1:], step * slope[:-1], step * slope[1:]
+    e0, e1 = 0.5 * step**2 * bend[:-1], 0.5 * step**2 * bend[1:]
+    # what the first three leave at the far end: value, slope, half the bend
+    a, b, c = f1 - f0 - d0 - e0, d1 - d0 - 2 * e0, e1 - e0
+    return np.stack([f0, d0, e0, 10 * a - 4 * b + c, -15 * a + 7 * b - 2 * c, 6 * a - 3 * b + c], -1)

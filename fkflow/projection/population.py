@@ -1,0 +1,347 @@
+"""Walkers of one time step that carry Feynman–Kac weights along the learned drift, and what they remember.
+
+Each walker follows dX = v dt + dW and collects the logarithm of the weight by which exp(−tH) outdoes that process:
+
+* local energy: Metropolis-adjusted Langevin moves leave ψ² exactly; their weight is exp(−∫(E_L − E_ref) dt), E_L the local
+  energy and dt the effective time step (Umrigar, Nightingale, Runge, JCP 99, 2865, 1993).
+* Girsanov: free Euler–Maruyama steps; their weight is exp(−ΔA) with the action of `paths`, which holds for any drift,
+  a log ψ or not, and needs no second derivative. Its energy is the rate at which the weights fall.
+
+Averages use the weight over a window of imaginary time t: ⟨ψ|H e^(−tH)|ψ⟩/⟨ψ|e^(−tH)|ψ⟩ falls to E0 as t grows. While the
+weights stay even (a good drift) walkers are never copied, and stay independent. Where they do not, walkers are resampled
+within groups; each copy keeps its ancestor's past, so that a window's weight still counts all that happened to the group in
+it: the bias of a finite population is corrected over the window (Umrigar et al.; Nightingale & Blöte, PRB 33, 659, 1986).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fkflow.errors import NumericalError
+from fkflow.execution import ranks
+from fkflow.hamiltonian.system import System
+from fkflow.measurement.observables import Histograms
+from fkflow.networks.choice import LogPsi, PairDrift
+from fkflow.sampling.local_energy import measured_energy
+from fkflow.sampling.metropolis import Walkers, langevin_move, limited_drift
+
+#: windows over which weights are taken, as shares of the longest
+WINDOWS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
+#: index of the window for densities of walkers that are not resampled, and for families; and where the target error is loose
+MIDDLE, SHORT_MIDDLE = 3, 2
+#: past positions kept, spread evenly over the longest window
+PLACES = 16
+#: share of effective walkers below which a group is resampled
+EVEN = 0.5
+#: most that one weighing may multiply a weight by, as an exponent: a cut of very low local energies that disappears with dt
+LARGEST_CHANGE = 1.0
+#: what a population remembers of its walkers, and what it has counted
+TENSORS = ("log_weight", "local", "past_weight", "past_energy", "places", "ancestor", "ancestral_weight")
+NUMBERS = (
+    "energy_reference", "branching", "effective", "count", "accepted", "moves", "cuts", "families", "judged", "merged",
+)  # fmt: skip
+#: sums kept before neighbours are added together: memory does not grow with time
+MOST_SUMS = 1024
+
+
+@dataclass(frozen=True)
+class Mover:
+    """How walkers move and are weighed: `stride` moves of dt between two weighings; `natural_time` scales E_L's paths."""
+
+    net: LogPsi | PairDrift
+    system: System
+    dt: float
+    stride: int
+    girsanov: bool
+    natural_time: float
+    generator: torch.Generator
+
+
+def _shares(log_weight: Tensor) -> Tensor:
+    """This rank's shares (B,) of the weight of the walkers of all ranks, from the logarithms (B,) of its own weights."""
+    whole = ranks.gather(log_weight.logsumexp(0, keepdim=True))
+    return torch.softmax(log_weight, 0) * ranks.part(torch.softmax(whole, 0))
+
+
+class Population:
+    """`walkers.x` (B, N, D) with weights, of this rank; walker b belongs to its group b mod own_groups(), which divides B."""
+
+    def __init__(
+        self,
+        mover: Mover,
+        x: Tensor,
+        window: float,
+        energy: float,
+        histograms: Histograms | None,
+        middle: int = MIDDLE,
+    ) -> None:
+        self.mover, self.energy_reference, self.histograms = mover, energy, histograms
+        self.own_groups = ranks.own_groups()
+        #: groups and walkers of all ranks
+        self.groups, self.size = self.own_groups * ranks.world(), len(x) * ranks.world()
+        self.walkers = Walkers(x.clone(), mover.dt)
+        self.interval = mover.dt * mover.stride
+        #: weighings in the longest window
+        self.length = max(1, math.ceil(window / self.interval / PLACES)) * PLACES
+        self.lags = [round(share * self.length) for share in WINDOWS]
+        #: weighings in the window for densities
+        self.middle = self.lags[middle]
+        self.branching = mover.girsanov
+        self.effective = 1.0
+        options: dict[str, Any] = {"dtype": torch.float64, "device": x.device}
+        self.log_weight = torch.zeros(len(x), **options)
+        self.local = torch.zeros(len(x), **options)
+        self.past_weight = torch.zeros(self.length + 1, len(x), **options)
+        self.past_energy = torch.zeros(self.length + 1, len(x), **options)
+        self.places = torch.zeros(PLACES + 1, *x.shape, **options)
+        self._restart()
+
+    def _restart(self) -> None:
+        #: weighings so far
+        self.count = 0
+        self.accepted, self.moves = 0.0, 0
+        #: sum over the weighings of the share of walkers whose change of weight was cut
+        self.cuts = 0.0
+        # families: walkers with the same ancestor at the beginning of a window
+        self.families, self.judged = 0.0, 0
+        self.ancestor = torch.arange(len(self.log_weight), device=self.log_weight.device)
+        self.ancestral_weight = self.log_weight.clone()
+        #: of all ranks; `pending` are this one's that the others do not know yet
+        self.plain: list[np.ndarray] = []
+        self.sums: list[np.ndarray] = []
+        self.pending: list[np.ndarray] = []
+        self.merged = 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything of this rank but the mover, as tensors and numbers."""
+        return {
+            "walkers": self.walkers.state_dict(),
+            "histograms": self.histograms and self.histograms.state_dict(),
+            "sums": [torch.from_numpy(row) for row in self.sums],
+            "plain": [torch.from_numpy(row) for row in self.plain],
+            **{name: getattr(self, name) for name in (*TENSORS, *NUMBERS)},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was asked for."""
+        device = self.log_weight.device
+        self.walkers = Walkers.restored(state["walkers"], device)
+        if self.histograms is not None:
+            self.histograms.load_state_dict(state["histograms"])
+        self.sums, self.plain = ([row.numpy() for row in state[name]] for name in ("sums", "plain"))
+        for name in TENSORS:
+            setattr(self, name, state[name].to(device))
+        for name in NUMBERS:
+            setattr(self, name, state[name])
+
+    # -- moving ------------------------------------------------------------------------------------------------
+
+    def settle(self, moves: int) -> None:
+        """Move without weights, which settles acceptance and the effective time step; then begin to weigh."""
+        mover, walkers = self.mover, self.walkers
+        if mover.girsanov:
+            for _ in range(moves):
+                self._girsanov()
+        else:
+            assert isinstance(mover.net, LogPsi)
+            walkers.refresh(mover.net)
+            totals = torch.zeros(3, dtype=torch.float64, device=walkers.x.device)
+            for _ in range(moves):
+                accept, far = langevin_move(mover.net, walkers, mover.generator)
+                totals += torch.stack([(accept * far).sum(), far.sum(), accept.double().mean()])
+            # read once: every look at a device waits for it
+            kept, thrown, accepted = totals.tolist()
+            kept, thrown = ranks.mean(kept, thrown)
+            self.effective = kept / thrown
+            walkers.acceptance = accepted / moves
+            self.local = self._local_energy()
+        self._restart()
+        self._remember()
+
+    def step(self) -> None:
+        """One weighing: move, weigh, add to the sums, resample where that is needed, remember."""
+        before = self.log_weight
+        if self.mover.girsanov:
+            change, sample = self._girsanov()
+        else:
+            change, sample = self._langevin()
+        self.log_weight = before - change
+        if not bool(self.log_weight.isfinite().all()) or not bool(sample.isfinite().all()):
+            raise NumericalError(
+                f"projecting failed: {int((~(self.log_weight + sample).isfinite()).sum())} of {len(sample)} weights are "
+                "not finite; train longer, or use smaller project.time_steps"
+            )
+        # the growth of a Girsanov weight is judged by those who start it, a local energy by those who arrive
+        self._add(before if self.mover.girsanov else self.log_weight, sample)
+        self.local = sample
+        self.count += 1
+        if self.count % self.middle == 0:
+            self._judge()
+        if self.branching:
+            self._resample()
+        self._remember()
+        self._count_middle()
+
+    def _langevin(self) -> tuple[Tensor, Tensor]:
+        """Change of −log weight (B,) and local energies (B,) after `stride` Metropolis-adjusted moves."""
+        mover, walkers = self.mover, self.walkers
+        assert isinstance(mover.net, LogPsi)
+        accepted = torch.zeros((), dtype=torch.float64, device=walkers.x.device)
+        for _ in range(mover.stride):
+            accept, _ = langevin_move(mover.net, walkers, mover.generator)
+            accepted += accept.double().mean()
+        self.accepted, self.moves = self.accepted + float(accepted), self.moves + mover.stride
+        walkers.acceptance = self.accepted / self.moves
+        energy = self._local_energy()
+        change = self.effective * self.interval * (0.5 * (self.local + energy) - self.energy_reference)
+        self.cuts += float((change < -LARGEST_CHANGE).double().mean())
+        return change.clamp(min=-LARGEST_CHANGE), energy
+
+    def _local_energy(self) -> Tensor:
+        mover = self.mover
+        assert isinstance(mover.net, LogPsi)
+        walkers, generator = self.walkers, mover.generator
+        return measured_energy(mover.net, mover.system, walkers.x, generator, mover.natural_time)
+
+    def _girsanov(self) -> tuple[Tensor, Tensor]:
+        """ΔA − E_ref dt of one free Euler–Maruyama step, and E_ref + (1 − e^(E_ref dt − ΔA))/dt, its rate of loss."""
+        mover, walkers = self.mover, self.walkers
+        net, dt, x = mover.net, mover.dt, walkers.x
+        value, v = net.value_and_drift(x) if isinstance(net, LogPsi) else (x.new_zeros(len(x)), net.drift(x))
+        # any drift will do for Girsanov: the limited one does not throw walkers far
+        v = limited_drift(v, dt)
+        dw = dt**0.5 * torch.randn(x.shape, generator=mover.generator, device=x.device, dtype=x.dtype)
+        walkers.x = x + v * dt + dw
+        action = (v * dw).sum((1, 2)) + 0.5 * dt * v.square().sum((1, 2))
+        action = action + 0.5 * dt * (mover.system.potential(x) + mover.system.potential(walkers.x))
+        if isinstance(net, LogPsi):
+            action = action + value - net.value(walkers.x)
+        walkers.acceptance = 1.0
+        # not cut: a single step's noise may be large, and no local energy can be singular here
+        change = action - self.energy_reference * dt
+        return change, self.energy_reference - torch.expm1(-change) / dt
+
+    def _count_middle(self) -> None:
+        """Add where the walkers were in the middle of a window to the densities: φ0² from both sides."""
+        every = self.length // PLACES
+        # a drift that is far off takes longer to forget, and so do walkers that were resampled
+        window = self.length if self.branching else self.middle
+        if self.histograms is None or self.count % every or self.count < window:
+            return
+        middle = self.places[(self.count - window // 2) // every % (PLACES + 1)]
+        weights = self.log_weight - self.past_weight[(self.count - window) % (self.length + 1)]
+        self.histograms.add(middle, weights.exp())
+
+    # -- weights -----------------------------------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        self.past_weight[self.count % (self.length + 1)] = self.log_weight
+        self.past_energy[self.count % (self.length + 1)] = self.local
+        every = self.length // PLACES
+        if self.count % every == 0:
+            self.places[(self.count // every) % (PLACES + 1)] = self.walkers.x
+
+    def _add(self, log_weight: Tensor, sample: Tensor) -> None:
+        """Add one row of sums (3 · windows + 1, groups): for each weight × energy, weight, and the energy without weights.
+
+        The last are the energies of a population of fixed size without memory.
+        """
+        rows = sample.new_zeros(3 * len(self.lags) + 1, self.own_groups)
+        now = self.count if self.mover.girsanov else self.count + 1
+        for number, lag in enumerate(self.lags):
+            if now < lag:
+                continue
+            if lag == 0:
+                weight, energy = torch.ones_like(sample), sample
+            else:
+                start = (now - lag) % (self.length + 1)
+                weight, energy = (log_weight - self.past_weight[start]).exp(), sample
+                if not self.branching:
+                    # Walkers that were never copied were ψ² distributed at the start of the window: by symmetry the
+                    # local energy there, weighted by what came after, has the same mean.
+                    energy = 0.5 * (energy + self.past_energy[start])
+            # the energy as a distance from the reference: no digits are lost
+            excess = energy - self.energy_reference
+            sums = torch.stack([weight * excess, weight, excess]).view(3, -1, self.own_groups).sum(1)
+            rows[3 * number : 3 * number + 3] = sums
+        # what a population of fixed size without memory says, for the size of its bias
+        residual = (log_weight - log_weight.max()).exp().view(-1, self.own_groups)
+        rows[-1] = (residual / residual.sum(0) * sample.view(-1, self.own_groups)).sum(0)
+        # read once: every look at a device waits for it
+        self.pending.append(rows.cpu().numpy())
+        if ranks.world() == 1:
+            self.exchange()
+
+    def exchange(self) -> None:
+        """Add the new sums of all ranks to what energies are made of; all ranks must do it together."""
+        for row in ranks.side_by_side(self.pending):
+            self.sums.append(row[:-1].reshape(len(self.lags), 3, self.groups))
+            self.plain.append(row[-1])
+            if len(self.sums) == 2 * MOST_SUMS:
+                self.sums = [a + b for a, b in zip(self.sums[::2], self.sums[1::2], strict=True)]
+                self.plain = [0.5 * (a + b) for a, b in zip(self.plain[::2], self.plain[1::2], strict=True)]
+                self.merged *= 2
+        self.pending = []
+
+    def spread_weights(self) -> float:
+        """Share of effective walkers by the weights since the last resampling."""
+        return float(1 / ranks.total(_shares(self.log_weight).square().sum())) / self.size
+
+    def _judge(self) -> None:
+        """Count the effective families over a window, and begin another."""
+        self.families += self._effective_families()
+        self.judged += 1
+        self.ancestor = torch.arange(len(self.log_weight), device=self.log_weight.device)
+        self.ancestral_weight = self.log_weight.clone()
+
+    def _effective_families(self) -> float:
+        weight = _shares(self.log_weight - self.ancestral_weight)
+        # families do not span ranks
+        shares = torch.zeros_like(weight).index_add(0, self.ancestor, weight)
+        return float(1 / ranks.total(shares.square().sum()))
+
+    def effective_walkers(self) -> float:
+        """Share of the walkers that carry the weights over a window, all descendants of one walker counted as one."""
+        families = self.families / self.judged if self.judged else self._effective_families()
+        return families / self.size
+
+    def branch(self) -> None:
+        """Resample from now on; what was summed before is left behind, the past of the walkers is kept."""
+        count = self.count
+        self._restart()
+        self.count, self.branching = count, True
+        self._resample()
+        self._remember()
+
+    def _resample(self) -> None:
+        """Comb each group whose weights are uneven (systematic resampling): its walkers then weigh the same."""
+        groups = self.own_groups
+        weights = self.log_weight.view(-1, groups)
+        share = torch.softmax(weights, 0)
+        size = len(share)
+        uneven = 1 / share.square().sum(0) < EVEN * size
+        if not bool(uneven.any()):
+            return
+        options: dict[str, Any] = {"generator": self.mover.generator, "device": share.device, "dtype": share.dtype}
+        teeth = (torch.arange(size, device=share.device)[:, None] + torch.rand(1, groups, **options)) / size
+        picked = torch.searchsorted(share.cumsum(0).T.contiguous(), teeth.T.contiguous()).T.clamp(max=size - 1)
+        unchanged = torch.arange(size, device=share.device)[:, None].expand(size, groups)
+        parents = torch.where(uneven, picked, unchanged)
+        parents = (parents * groups + torch.arange(groups, device=share.device)).flatten()
+        mean = torch.logsumexp(weights, 0) - math.log(size)
+        self.log_weight = torch.where(uneven, mean, weights).flatten()
+        walkers = self.walkers
+        walkers.x = walkers.x[parents]
+        if walkers.log_psi is not None and walkers.drift is not None:
+            walkers.log_psi, walkers.drift = walkers.log_psi[parents], walkers.drift[parents]
+        self.local, self.ancestor = self.local[parents], self.ancestor[parents]
+        self.ancestral_weight = self.ancestral_weight[parents]
+        self.past_weight, self.past_energy = self.past_weight[:, parents], self.past_energy[:, parents]
+        self.places = self.places[:, parents]

@@ -1,0 +1,141 @@
+"""What a projection found, as it is stored and shown: energies at each time step, how even the weights are, and warnings."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fkflow.errors import NumericalError
+from fkflow.execution import ranks
+from fkflow.projection.extrapolation import Averages, Combined, at_time_step, averages, sums
+from fkflow.projection.population import EVEN, Population
+from fkflow.recipe.config import ProjectConfig
+from fkflow.results.records import Projection
+from fkflow.statistics import Estimate, autocorrelation_time, halves_shift, split_rhat
+
+#: acceptance that the largest time step is set at when the recipe names none
+ACCEPTANCE = 0.97
+#: share of cut changes at the smallest time step above which the reader is warned
+MANY_CUT = 1e-4
+#: acceptance below which a time step is too large to be trusted
+LEAST_ACCEPTANCE = 0.9
+#: effective walkers of a group below which its weights have collapsed, and share below which the reader is warned
+COLLAPSED, UNEVEN = 2.0, 0.1
+#: σ between the halves of the projection above which it had not settled
+LARGE_DRIFT = 4.0
+
+
+def projection_of(
+    populations: list[Population],
+    lag: int,
+    variational: Estimate,
+    found: Combined,
+    config: ProjectConfig,
+    natural: float,
+    seconds: float,
+    settled: bool,
+) -> Projection:
+    """Everything about a projection that is stored and shown, by the window `lag` that gave the energy `found`.
+
+    `variational` is the measured energy, `natural` the natural time, and `settled` whether the energy no longer falls with the
+    imaginary time. Raises NumericalError if the weights collapsed.
+    """
+    each = [averages(p, lag) for p in populations]
+    finest = populations[-1]
+    curve = []
+    for index in range(1, len(finest.lags)):
+        if len(sums(finest, index)) < 2:
+            break
+        elapsed = finest.lags[index] * finest.interval
+        curve.append((elapsed, *at_time_step(averages(finest, index), finest, variational)))
+    last = each[-1]
+    series = last.residuals
+    merged = finest.merged * finest.interval
+    evenness = [p.effective_walkers() for p in populations]
+    acceptances = ranks.mean(*(p.walkers.acceptance for p in populations))
+    (cut,) = ranks.mean(finest.cuts / max(1, finest.count))
+    at = np.array([at_time_step(a, p, variational) for a, p in zip(each, populations, strict=True)])
+    biases = [
+        float(np.mean(p.plain[len(p.plain) // 4 :])) - energy if p.branching else 0.0
+        for p, energy in zip(populations, at[:, 0], strict=True)
+    ]
+    warnings = warnings_of(populations, each, found, config, natural, evenness, settled, acceptances, cut)
+    return Projection(
+        estimate=Estimate(
+            found.value, found.error, (float(series.std()) / found.error) ** 2 if found.error else math.inf
+        ),
+        time_step_error=found.time_step_error,
+        weights="girsanov" if finest.mover.girsanov else "local_energy",
+        time_steps=np.array([p.mover.dt for p in populations]),
+        energies=at[:, 0],
+        errors=at[:, 1],
+        acceptances=np.array(acceptances),
+        effective_walkers=np.array(evenness),
+        population_biases=np.array(biases),
+        resampled=np.array([p.branching for p in populations]),
+        window=finest.lags[lag] * finest.interval,
+        curve=np.array(curve),
+        autocorrelation=autocorrelation_time(series) * merged,
+        rhat=split_rhat(series, finest.groups),
+        blocks=at[-1, 0] + series.mean(1),
+        independent=found.blocks,
+        seconds=seconds,
+        warnings=warnings,
+    )
+
+
+def warnings_of(
+    populations: list[Population],
+    each: list[Averages],
+    found: Combined,
+    config: ProjectConfig,
+    natural: float,
+    evenness: list[float],
+    settled: bool,
+    acceptances: tuple[float, ...],
+    cut: float,
+) -> list[str]:
+    """What the reader of a projection must know, a sentence each; NumericalError if it is worth nothing."""
+    warnings = []
+    for population, accepted in zip(populations, acceptances, strict=True):
+        dt = population.mover.dt / natural
+        if accepted < LEAST_ACCEPTANCE:
+            better = dt * ((1 - ACCEPTANCE) / (1 - accepted)) ** (2 / 3)
+            warnings.append(
+                f"the time step {dt:.3g} (natural times) is too large for this system: {100 * accepted:.0f} % of the moves "
+                f"were accepted, 90 % are needed; use --set 'project.time_steps=[{better:.2g}, {better / 2:.1g}]'"
+            )
+    finest = populations[-1]
+    if cut > MANY_CUT:
+        warnings.append(
+            f"very low local energies were cut for {100 * cut:.2g} % of the walkers, which may bias the projected energy: the "
+            "drift is far from the exact one; train longer or use smaller project.time_steps"
+        )
+    least = min(evenness)
+    if least < EVEN and least * finest.size < COLLAPSED * finest.groups:
+        raise NumericalError(
+            f"projecting failed: the weights collapsed on {100 * least:.2g} % of the walkers, so the energy would be that of "
+            "a few; train longer, use more project.walkers or smaller project.time_steps"
+        )
+    if least < UNEVEN:
+        warnings.append(
+            f"the weights of the projection rest on {100 * least:.0f} % of the walkers: a longer training or more "
+            "project.walkers would make the error bar surer"
+        )
+    shift = halves_shift(each[-1].residuals)
+    if abs(shift) > LARGE_DRIFT:
+        warnings.append(
+            f"the energy moved by {abs(shift):.1f} sigma between the halves of the projection: the walkers had not "
+            "forgotten their start, the error bar is too small; a larger project.time helps"
+        )
+    if not math.isfinite(found.time_step_error):
+        warnings.append("with one time step its bias is not known: give project.time_steps two or three")
+    if found.total > config.target_error or not settled:
+        missed = f"the target error {config.target_error:g}" if found.total > config.target_error else ""
+        unsettled = "" if settled else "an imaginary time after which the energy no longer falls"
+        warnings.append(
+            f"the time budget of {config.seconds:g} s ended before {' and '.join(filter(None, (missed, unsettled)))} was "
+            "reached: fkflow measure RUN --set project.seconds=... projects longer"
+        )
+    return warnings

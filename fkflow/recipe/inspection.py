@@ -1,0 +1,51 @@
+"""What ``fkflow check`` says of a recipe's system: what the solver will see of it, and what may be wrong."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+
+from fkflow.hamiltonian.checks import check, name_of
+from fkflow.hamiltonian.masses import outward, solved
+from fkflow.hamiltonian.user_systems import masses
+from fkflow.recipe.config import Recipe
+
+#: walkers whose potential is timed, and how often
+TIMED, TIMES = 1024, 5
+
+
+def inspect(recipe: Recipe) -> dict[str, Any]:
+    """Check the system of a recipe and describe it in plain numbers and texts; PotentialError if it does not pass."""
+    system = recipe.system
+    checked = check(system)
+    land, seen, mass = checked.landscape, solved(system), masses(system)
+    x = outward(seen, land.start(TIMED, torch.Generator().manual_seed(0)))
+    took = []
+    for _ in range(TIMES):
+        begun = time.perf_counter()
+        system.potential(x)
+        took.append(time.perf_counter() - begun)
+    reference, nuclei = system.reference(), system.nuclei()
+    length = land.length / math.exp(0.5 * math.fsum(map(math.log, mass)) / len(mass))
+    return {
+        "system": name_of(system),
+        "parameters": system.parameters(),
+        "particles": system.particles,
+        "dimensions": system.dimensions,
+        "coordinates": system.particles * system.dimensions,
+        "identical": system.identical,
+        "mass": mass[0] if len(set(mass)) == 1 else list(mass),
+        "natural_length": length,
+        "natural_time": land.length**2,
+        "minima": None if nuclei else len(land.minima),
+        "lowest": None if nuclei else float(seen.potential(land.minima[:1])[0]),
+        "nuclei": len(nuclei.charges) if nuclei else 0,
+        "reference": reference and {"energy": reference.energy, "error": reference.error, "source": reference.source},
+        "unit": system.energy_unit,
+        "potential_seconds": min(took),
+        "potential_walkers": TIMED,
+        "warnings": list(checked.warnings),
+    }

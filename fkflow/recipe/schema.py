@@ -1,0 +1,276 @@
+"""The recipe's schema: every section and key with its type, bounds, default and meaning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SerializeAsAny, field_validator, model_validator
+
+from fkflow.errors import UsageError
+from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.user_systems import Definition
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class NetworkConfig(Section):
+    """The network for log ψ (or, as `pair_drift`, for the drift itself)."""
+
+    kind: Literal["auto", "symmetric", "generic", "molecular", "pair_drift"] = Field(
+        "auto", description="auto, symmetric, generic, molecular or pair_drift (free vector field)"
+    )
+    hidden: int = Field(16, ge=1, le=4096, description="width of the hidden layers")
+    layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
+
+
+#: time step of paths, in natural times, from which on a whole frame of them says what their limit dt → 0 does
+SHORTEST = 1e-8
+#: what train keys default to where the estimator or optimiser asks for something else than the fields say: backpropagation
+#: needs paths of a finite length, Adam a step in its own units
+ESTIMATOR_DEFAULTS: dict[str, dict[str, Any]] = {
+    "pathwise": {"optimiser": "adam", "walkers": 512, "steps": 32, "dt": 0.01, "iterations": 400},
+}
+PAIR_DRIFT_DEFAULTS: dict[str, dict[str, Any]] = {
+    "train": {"estimator": "pathwise"},
+    "project": {"weights": "girsanov"},
+}
+OPTIMISER_DEFAULTS: dict[str, dict[str, Any]] = {"adam": {"rate": 3e-3, "decay": 400.0, "iterations": 400}}
+
+
+class TrainConfig(Section):
+    """Training on Girsanov paths."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        filled = {**ESTIMATOR_DEFAULTS.get(str(given.get("estimator")), {}), **given}
+        return {**OPTIMISER_DEFAULTS.get(str(filled.get("optimiser")), {}), **filled}
+
+    # the recipe says `from`, a word Python keeps for itself
+    source: str | None = Field(
+        None, alias="from", description="finished run whose weights to start from; if left out, none"
+    )
+    estimator: Literal["covariance", "pathwise", "local_energy"] = Field(
+        "covariance", description="gradient: covariance, pathwise or local_energy (for comparison)"
+    )
+    optimiser: Literal["spring", "adam"] = Field("spring", description="spring (natural gradient) or adam")
+    walkers: int = Field(1024, ge=2, le=10**6, description="walkers, each the start of paths")
+    grow: int = Field(
+        80, ge=0, le=10**6, description="spring: iterations over which the walkers grow from a quarter to all"
+    )
+    paths: int = Field(
+        0,
+        ge=0,
+        le=10**4,
+        description="paths of each walker; 0: an orthogonal frame, or as much of it as pays",
+    )
+    scouts: float = Field(
+        0.125, ge=0, le=1, description="spring, identical particles: a share of scouts where they crowd"
+    )
+    antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
+    steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")
+    dt: float = Field(
+        SHORTEST, gt=0, le=1, description="time step, in units of the natural time; up to 1e-8 the limit of short ones"
+    )
+    iterations: int = Field(120, ge=0, le=10**7, description="most iterations")
+    rate: float = Field(0.3, gt=0, le=100, description="imaginary time of an update, in natural times (Adam: step)")
+    decay: float = Field(80.0, gt=0, le=1e9, description="the rate falls as 1/(1 + iteration/decay)")
+    curvature: float = Field(1.0, ge=0, le=1, description="share of walkers that make the step implicit; 0: explicit")
+    damping: float = Field(1e-3, gt=0, le=1e6, description="damping of the natural gradient at the end")
+    damping_start: float = Field(0.1, ge=0, le=1e6, description="added to the damping at the start")
+    damping_decay: float = Field(10.0, gt=0, le=1e9, description="iterations over which that falls by e")
+    momentum: float = Field(0.8, ge=0, lt=1, description="momentum of the natural gradient")
+    max_change: float = Field(0.2, gt=0, le=1e3, description="largest rms change of log psi in one step")
+    clip: float = Field(50.0, gt=0, le=1e6, description="outliers are drawn in to so many mean absolute deviations")
+    moves: int = Field(5, ge=1, le=10**5, description="Metropolis moves of the walkers between iterations")
+    equilibrate: int = Field(50, ge=0, le=10**6, description="Metropolis moves before the first iteration")
+    stop_spread: float = Field(
+        1e-3, ge=0, le=1e6, description="train no further once the energy spreads by less, in natural energies"
+    )
+    chunk: int = Field(0, ge=0, le=10**7, description="walkers worked on at once; 0: as many as suit cache or device")
+    target_error: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="train only until measuring to this error is cheap; if left out, all iterations",
+    )
+    seconds: float | None = Field(None, gt=0, le=1e9, description="time budget; if left out, none")
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _check_source(cls, value: Any) -> Any:
+        if value is not None and not (isinstance(value, str) and value.strip() and "\0" not in value):
+            raise ValueError('it must be the folder of a finished run, such as "runs/h2", or its result.h5')
+        return value
+
+
+class MeasureConfig(Section):
+    """Measuring with the drift frozen, until the target error or the time budget is reached."""
+
+    walkers: int = Field(4096, ge=0, le=10**7, description="walkers; 0: as many as the target error calls for")
+    target_error: float = Field(1e-4, gt=0, le=1e9, description="error of the energy at which to stop")
+    seconds: float = Field(60.0, gt=0, le=1e9, description="time budget")
+    bins: int = Field(100, ge=2, le=10**4, description="bins of each density")
+
+    @field_validator("walkers")
+    @classmethod
+    def _check_walkers(cls, value: int) -> int:
+        return _none_or_at_least(value, 2)
+
+
+class ProjectConfig(Section):
+    """Projecting to the exact ground state, until the target error or the time budget is reached."""
+
+    walkers: int = Field(
+        4096,
+        ge=0,
+        le=10**7,
+        description="walkers of each time step; 0: as many as the target error calls for",
+    )
+    target_error: float = Field(1e-4, gt=0, le=1e9, description="statistical and time-step error at which to stop")
+    seconds: float = Field(60.0, ge=0, le=1e9, description="time budget; 0: no projection")
+    time_steps: tuple[float, ...] = Field(
+        (), description="time steps to extrapolate from, in natural times; []: two that suit the system"
+    )
+    time: float = Field(6.0, gt=0, le=1e4, description="imaginary time of the projection, in natural times")
+    weights: Literal["local_energy", "girsanov"] = Field(
+        "local_energy", description="local_energy, or girsanov (no local energy; smooth potentials)"
+    )
+
+    @field_validator("walkers")
+    @classmethod
+    def _check_walkers(cls, value: int) -> int:
+        return _none_or_at_least(value, 64)
+
+    @field_validator("time_steps", mode="before")
+    @classmethod
+    def _check_time_steps(cls, value: Any) -> tuple[float, ...]:
+        listed: list[Any] = list(value) if isinstance(value, (list, tuple)) else [None]
+        good = all(type(dt) in (int, float) and 0 < dt <= 10 for dt in listed)
+        if not good or len(listed) > 8 or len(set(listed)) < len(listed):
+            raise ValueError(
+                "it must be a list of up to 8 different numbers above 0 and at most 10, such as [0.04, 0.01]"
+            )
+        return tuple(float(dt) for dt in listed)
+
+
+class ScanConfig(Section):
+    """What a scan varies, and how it is drawn."""
+
+    over: tuple[str, ...] = Field(
+        (), description='what to vary, such as ["system.R=0.6:6:0.2"]; the first key is the x axis'
+    )
+    unit: float = Field(1.0, gt=0, le=1e9, description="the first key is drawn in units of this")
+    warm: bool = Field(True, description="each point starts from the weights of the nearest finished one")
+
+    @field_validator("over", mode="before")
+    @classmethod
+    def _check_over(cls, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
+            raise ValueError('it must be a list of texts, such as ["system.R=0.6:6:0.2"]')
+        return tuple(value)
+
+
+def _none_or_at_least(value: int, least: int) -> int:
+    if 0 < value < least:
+        raise ValueError(f"it must be 0 or an integer of at least {least}")
+    return value
+
+
+class Conflict(ValueError):
+    """Two keys of a recipe that exclude each other; `keys` names them, the one to change first."""
+
+    def __init__(self, keys: tuple[str, ...], reason: str) -> None:
+        super().__init__(reason)
+        self.keys = keys
+
+
+class Recipe(Section):
+    """A complete run: what to solve and how."""
+
+    system: SerializeAsAny[System]
+    network: NetworkConfig = Field(default_factory=NetworkConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    measure: MeasureConfig = Field(default_factory=MeasureConfig)
+    project: ProjectConfig = Field(default_factory=ProjectConfig)
+    #: the file that defines the system, where the recipe names one
+    definition: InstanceOf[Definition] | None = None
+
+    @model_validator(mode="after")
+    def _check_consistent(self) -> Recipe:
+        system, kind = self.system, self.network.kind
+        estimator, optimiser = self.train.estimator, self.train.optimiser
+        fitting: tuple[str, ...]
+        if system.nuclei() is not None:
+            fitting, why = ("auto", "molecular", "pair_drift"), "its nuclei need exact cusps"
+        elif system.identical:
+            fitting, why = ("auto", "symmetric", "generic", "pair_drift"), "it has no nuclei"
+        else:
+            fitting, why = ("auto", "generic"), "it has distinguishable particles and no nuclei"
+        if kind not in fitting:
+            choices = ", ".join(json.dumps(choice) for choice in fitting)
+            raise Conflict(
+                ("network.kind", "system.name"),
+                f"it must be one of {choices} with the system {system.key}, since {why}",
+            )
+        if kind == "pair_drift" and estimator != "pathwise":
+            raise Conflict(
+                ("train.estimator", "network.kind"),
+                'it must be "pathwise" with network.kind = "pair_drift", a drift without a log ψ',
+            )
+        if estimator == "pathwise" and optimiser == "spring":
+            raise Conflict(
+                ("train.optimiser", "train.estimator"),
+                'it must be "adam" with train.estimator = "pathwise", since the natural gradient '
+                "amplifies the noise of pathwise gradients",
+            )
+        weights = self.project.weights
+        if kind == "pair_drift" and weights != "girsanov":
+            raise Conflict(
+                ("project.weights", "network.kind"),
+                'it must be "girsanov" with network.kind = "pair_drift", a drift without a log ψ',
+            )
+        if weights == "girsanov" and kind != "pair_drift" and system.nuclei() is not None:
+            raise Conflict(
+                ("project.weights", "system.name"),
+                f'it must be "local_energy" with the system {system.key}, since the weights of paths past its nuclei have '
+                "no finite variance",
+            )
+        return self
+
+    def resolved(self) -> dict[str, dict[str, Any]]:
+        """Every key of every section with its value, in the recipe's own names and plain types."""
+        named = {"name": self.system.key} if self.definition is None else {"file": self.definition.file}
+        system = {**named, **self.system.parameters()}
+        sections = {name: getattr(self, name).model_dump(by_alias=True) for name in SECTIONS}
+        plain: dict[str, dict[str, Any]] = _plain({"system": system, **sections})
+        return plain
+
+
+def targets(error: float) -> dict[str, dict[str, Any]]:
+    """What --target-error sets in each section: the error, and as many walkers as it calls for. UsageError for a wrong one."""
+    if not 0 < error <= 1e9:
+        raise UsageError(f"--target-error {error:g}: an energy above 0 and at most 1e9 is needed")
+    measured = {"target_error": error, "walkers": 0}
+    return {"train": {"target_error": error}, "measure": measured, "project": measured}
+
+
+#: the sections beside [system]
+SECTIONS: dict[str, type[Section]] = {
+    "network": NetworkConfig,
+    "train": TrainConfig,
+    "measure": MeasureConfig,
+    "project": ProjectConfig,
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,51 @@
+"""A recipe to start from: every key of a system with its default and a comment."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from fkflow.errors import RecipeError
+from fkflow.hamiltonian import user_systems
+from fkflow.hamiltonian.registry import find
+from fkflow.recipe.messages import field_of
+from fkflow.recipe.schema import SECTIONS, Recipe
+from fkflow.recipe.toml import shown, toml_key, toml_value
+
+
+def commented(system: str) -> str:
+    """A recipe to start from, for the name of a system or FILE.py:CLASS: every key with its default and a comment.
+
+    Raises RecipeError, also where a parameter has no default.
+    """
+    definition = None
+    try:
+        if ":" in system:
+            model, definition = user_systems.load(system)
+        else:
+            model = find(system)
+    except (KeyError, ValueError) as exc:
+        key = "file" if ":" in system else "name"
+        raise RecipeError(f"system.{key} = {shown(system)} is not allowed: {exc.args[0]}") from None
+    if asked := [field.alias or name for name, field in model.model_fields.items() if field.is_required()]:
+        raise RecipeError(f"{system} has no default for {', '.join(asked)}: write [system] with it by hand")
+    recipe = Recipe(system=model(), definition=definition)
+    models: dict[str, type[BaseModel]] = {"system": model, **SECTIONS}
+    lines = []
+    for section, table in recipe.resolved().items():
+        title = next(iter((models[section].__doc__ or "").strip().splitlines()), model.__name__)
+        lines += ["", f"# {title}", f"[{section}]"]
+        for key, value in table.items():
+            comment = (
+                ""
+                if key in ("name", "file") and section == "system"
+                else field_of(models[section], key).description or ""
+            )
+            # an optional key is shown as a comment: TOML has no null
+            text = f"# {key} =" if value is None else f"{toml_key(key)} = {toml_value(value)}"
+            if not comment:
+                lines.append(text)
+            elif len(text) > 40:
+                lines += [f"# {comment}", text]
+            else:
+                lines.append(f"{text:<24}  # {comment}")
+    return "\n".join(lines[1:]) + "\n"

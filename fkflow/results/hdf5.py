@@ -1,0 +1,116 @@
+"""HDF5 as fkflow writes it: units, names and checksums on every array; damage and missing parts told in one sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from fkflow.errors import StoreError
+from fkflow.results.checksum import checked
+from fkflow.results.folders import reason
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@contextmanager
+def opened(path: Path, format: str, newest: int) -> Iterator[h5py.File]:
+    """Open a file of fkflow of that format, whose versions are read up to `newest`; raises StoreError."""
+    try:
+        with open(path, "rb") as stream:
+            content = stream.read(len(SIGNATURE))
+            # the rest of something else may be very long
+            content += stream.read() if content == SIGNATURE else b""
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {reason(error)}") from error
+    if not content.startswith(SIGNATURE):
+        raise StoreError(f"{path} is not an HDF5 file, so not a result of fkflow")
+    if content[8:9] == b"\x03" and content[11:12] == b"\x01":  # version and flags of the superblock
+        raise StoreError(
+            f"{path} is open for writing in another program, or was when that broke off (h5clear -s mends it)"
+        )
+    try:
+        # from memory: a file that another program has open, and locked, can be read all the same
+        file = h5py.File(io.BytesIO(checked(content, path)), "r")
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreError(f"{path} cannot be opened: the file is truncated or damaged") from error
+    with file:
+        try:
+            kind, version = file.attrs.get("format"), file.attrs.get("format_version")
+        except Exception as error:
+            raise StoreError(f"{path} is damaged: its header cannot be read") from error
+        if kind != format or not isinstance(version, int | np.integer):
+            raise StoreError(f"{path} is an HDF5 file, but not one that fkflow wrote")
+        if version > newest:
+            raise StoreError(
+                f"{path} was written by a newer fkflow: its format version is {version}, this one reads up to {newest}"
+            )
+        yield file
+
+
+def part(group: h5py.Group, name: str, path: Path) -> Any:
+    """The part of that name; raises StoreError if it is missing."""
+    if name not in group:
+        full = f"{group.name.rstrip('/')}/{name}"
+        raise StoreError(f"{path} is not a complete result: its part {full} is missing")
+    return group[name]
+
+
+def attributes(item: Any, path: Path) -> Any:
+    """A function of a name that gives this attribute of `item`; it raises StoreError if it is missing."""
+
+    def attribute(name: str) -> Any:
+        if name not in item.attrs:
+            raise StoreError(f"{path} is not a complete result: attribute {name} of {item.name} is missing")
+        return item.attrs[name]
+
+    return attribute
+
+
+def label(dataset: h5py.Dataset, *labels: str) -> None:
+    """Name the dimensions."""
+    for dimension, label in enumerate(labels):
+        dataset.dims[dimension].label = label
+
+
+def array(group: h5py.Group, name: str, values: Any, unit: str, long_name: str) -> h5py.Dataset:
+    """A dataset of numbers with a checksum."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{group.name}/{name}: only numbers are stored, not {values.dtype}")
+    # filters (here the checksum) need chunks, which scalars and empty arrays cannot have
+    checksum = values.ndim > 0 and values.size > 0
+    dataset = group.create_dataset(name, data=values, fletcher32=True if checksum else None)
+    dataset.attrs.update(units=unit, long_name=long_name)
+    return dataset
+
+
+def text(group: h5py.Group, name: str, text: str | list[str], long_name: str) -> None:
+    """One text, or a list of texts."""
+    dataset = group.create_dataset(name, data=text, dtype=h5py.string_dtype("utf-8"))
+    dataset.attrs.update(units="", long_name=long_name)
+
+
+def mapping(group: h5py.Group, values: Mapping[str, Any]) -> None:
+    """Plain values as attributes, nested mappings as groups, None as an empty attribute."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            mapping(group.create_group(key), value)
+        elif value is None:
+            group.attrs[key] = h5py.Empty("f8")
+        elif isinstance(value, str | bool | int | float):
+            group.attrs[key] = value
+        elif all(isinstance(item, str) for item in value):
+            group.attrs.create(key, list(value), shape=(len(value),), dtype=h5py.string_dtype("utf-8"))
+        elif all(isinstance(item, bool | int | float) for item in value):
+            group.attrs[key] = np.asarray(value)
+        else:
+            group.attrs[key] = json.dumps(value)

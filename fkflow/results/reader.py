@@ -1,0 +1,226 @@
+"""Reading result.h5 back. Damage, foreign files and missing parts are told in one sentence each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from fkflow.errors import StoreError
+from fkflow.hamiltonian.system import Reference
+from fkflow.hamiltonian.user_systems import Definition
+from fkflow.results import hdf5
+from fkflow.results.folders import find_result
+from fkflow.results.records import Axis, DriftField, Energy, Histogram, Measurement, Projection, Result, Trajectories
+from fkflow.statistics import Estimate
+
+FORMAT = "fkflow"
+FORMAT_VERSION = 1
+
+CHECKPOINT_FORMAT = "fkflow-checkpoint"
+
+#: what the training columns mean: name -> (unit or "energy", long name)
+COLUMNS = {
+    "iteration": ("", "training iteration"),
+    "energy": ("energy", "mean energy of the batch"),
+    "error": ("energy", "standard error of the batch energy"),
+    "spread": ("energy", "standard deviation of the energy over the batch"),
+    "seconds": ("s", "wall-clock time since training began"),
+    "rate": ("", "learning rate"),
+    "damping": ("", "damping of the natural gradient"),
+    "acceptance": ("", "acceptance of the Metropolis steps"),
+    "undone": ("", "the step was taken back"),
+}
+
+#: the stages of a run in their order, which HDF5 attributes do not keep
+STAGES = ("train", "measure", "project")
+#: histograms in the order in which they are made
+HISTOGRAMS = ("x", "r", "y", "z", "rho", "xy", "zrho")
+
+
+def read_result(run: str | Path) -> Result:
+    """Read a result from a run folder or a result file.
+
+    Raises StoreError, in one sentence naming the file, if it is missing, not HDF5, truncated or damaged, not
+    written by fkflow, of a newer format, or lacks a part.
+    """
+    path = find_result(run)
+    with hdf5.opened(path, FORMAT, FORMAT_VERSION) as file:
+        try:
+            return _read(file, path)
+        except StoreError:
+            raise
+        except Exception as error:  # whatever h5py and the conversions raise on nonsense
+            raise StoreError(f"{path} is damaged: part of its content cannot be read") from error
+
+
+def _read(file: h5py.File, path: Path) -> Result:
+    config = hdf5.part(file, "config", path)
+    attribute = hdf5.attributes(config, path)
+    provenance = _read_mapping(hdf5.part(file, "provenance", path))
+    seconds = provenance.pop("seconds", {})
+    stages = [stage for stage in STAGES if stage in seconds] + [s for s in seconds if s not in STAGES]
+    training = hdf5.part(file, "training", path)
+    # HDF5 lists by name; the columns come back in their own order
+    names = sorted(training, key=lambda name: (list(COLUMNS).index(name) if name in COLUMNS else len(COLUMNS), name))
+    model = hdf5.part(file, "model", path)
+    return Result(
+        path=path,
+        name=attribute("name"),
+        system=attribute("system"),
+        parameters=json.loads(attribute("parameters")),
+        particles=int(attribute("particles")),
+        dimensions=int(attribute("dimensions")),
+        energy_unit=hdf5.attributes(file, path)("energy_unit"),
+        length_unit=hdf5.attributes(file, path)("length_unit"),
+        nuclei=config["nuclei"][()] if "nuclei" in config else None,
+        reference=_read_reference(file, path),
+        recipe_text=hdf5.part(file, "config/recipe", path).asstr()[()],
+        recipe_source=attribute("source"),
+        resolved=json.loads(hdf5.part(file, "config/resolved", path).asstr()[()]),
+        provenance=provenance,
+        training={name: training[name][()] for name in names},
+        measurement=_read_measurement(file, path),
+        model={name: model[name][()] for name in model},
+        seconds={stage: seconds[stage] for stage in stages},
+        definition=_read_definition(config, path),
+    )
+
+
+def _read_definition(config: h5py.Group, path: Path) -> Definition | None:
+    if "system_file" not in config:
+        return None
+    attribute = hdf5.attributes(config["system_file"], path)
+    return Definition(str(attribute("file")), str(attribute("sha256")), config["system_file"].asstr()[()])
+
+
+def _read_reference(file: h5py.File, path: Path) -> Reference | None:
+    if "energy/reference" not in file:
+        return None
+    attribute = hdf5.attributes(file["energy/reference"], path)
+    return Reference(float(attribute("value")), float(attribute("error")), attribute("source"))
+
+
+def _read_measurement(file: h5py.File, path: Path) -> Measurement:
+    group = hdf5.part(file, "energy/variational", path)
+    attribute = hdf5.attributes(group, path)
+    estimate = Estimate(*(float(attribute(name)) for name in ("value", "error", "n_effective")))
+    drift = hdf5.part(file, "drift", path)
+    return Measurement(
+        variational=Energy(
+            estimate=estimate,
+            local_energy_std=float(attribute("local_energy_std")),
+            blocks=hdf5.part(group, "blocks", path)[()],
+            autocorrelation=float(attribute("autocorrelation")),
+            acceptance=float(attribute("acceptance")),
+            rhat=float(attribute("rhat")),
+        ),
+        histograms=[
+            _read_histogram(hdf5.part(file, f"{kind}/{name}", path), kind, name, path)
+            for kind in ("density", "pair")
+            for name in sorted(hdf5.part(file, kind, path), key=_place)
+        ],
+        drift=[_read_drift(drift[name], name, path) for name in drift],
+        samples=hdf5.part(file, "samples", path)[()],
+        seconds=float(attribute("seconds")),
+        curl=float(drift.attrs["curl"]) if "curl" in drift.attrs else None,
+        warnings=[str(warning) for warning in attribute("warnings")],
+        projection=_read_projection(file, path),
+        trajectories=_read_trajectories(file, path),
+    )
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Where the histogram of that name comes: those along a line first, as they were made; HDF5 lists by name."""
+    return HISTOGRAMS.index(name) if name in HISTOGRAMS else len(HISTOGRAMS), name
+
+
+def _read_projection(file: h5py.File, path: Path) -> Projection | None:
+    if "energy/projected" not in file:
+        return None
+    group = file["energy/projected"]
+    attribute = hdf5.attributes(group, path)
+
+    def part(name: str) -> np.ndarray:
+        return np.asarray(hdf5.part(group, name, path)[()])
+
+    return Projection(
+        estimate=Estimate(*(float(attribute(name)) for name in ("value", "error", "n_effective"))),
+        time_step_error=float(attribute("time_step_error")),
+        weights=str(attribute("weights")),
+        time_steps=part("time_step"),
+        energies=part("energy"),
+        errors=part("energy_error"),
+        acceptances=part("acceptance"),
+        effective_walkers=part("effective_walkers"),
+        population_biases=part("population_bias"),
+        resampled=part("resampled"),
+        window=float(attribute("window")),
+        curve=np.stack(
+            [part(name) for name in ("imaginary_time", "energy_by_time", "energy_by_time_error", "fall_error")], 1
+        ),
+        autocorrelation=float(attribute("autocorrelation")),
+        rhat=float(attribute("rhat")),
+        blocks=part("blocks"),
+        independent=int(attribute("independent_blocks")),
+        seconds=float(attribute("seconds")),
+        warnings=[str(warning) for warning in attribute("warnings")],
+    )
+
+
+def _read_histogram(group: h5py.Group, kind: str, name: str, path: Path) -> Histogram:
+    attribute = hdf5.attributes(group, path)
+    values = hdf5.part(group, "variational", path)
+    return Histogram(
+        group=kind,
+        name=name,
+        axes=_read_axes(group, path),
+        measure=attribute("measure"),
+        values=values[()],
+        errors=hdf5.part(group, "variational_error", path)[()],
+        unit=hdf5.attributes(values, path)("units"),
+        long_name=attribute("long_name"),
+        exact=group["exact"][()] if "exact" in group else None,
+        projected=group["projected"][()] if "projected" in group else None,
+        projected_errors=hdf5.part(group, "projected_error", path)[()] if "projected" in group else None,
+    )
+
+
+def _read_drift(group: h5py.Group, name: str, path: Path) -> DriftField:
+    return DriftField(
+        name=name,
+        axes=_read_axes(group, path),
+        vectors=hdf5.part(group, "vectors", path)[()],
+        log_psi=hdf5.part(group, "log_psi", path)[()],
+        moved=int(hdf5.attributes(group, path)("moved")),
+        positions=hdf5.part(group, "positions", path)[()],
+    )
+
+
+def _read_trajectories(file: h5py.File, path: Path) -> Trajectories | None:
+    if "trajectories" not in file:  # a file of an older version
+        return None
+    group = file["trajectories"]
+    return Trajectories(hdf5.part(group, "imaginary_time", path)[()], hdf5.part(group, "positions", path)[()])
+
+
+def _read_axes(group: h5py.Group, path: Path) -> tuple[Axis, ...]:
+    axes = []
+    for name in hdf5.attributes(group, path)("axes"):
+        attribute = hdf5.attributes(hdf5.part(group, name, path), path)
+        edges = hdf5.part(group, f"{name}_edges", path)[()]
+        axes.append(Axis(str(name), attribute("units"), attribute("long_name"), edges))
+    return tuple(axes)
+
+
+def _read_mapping(group: h5py.Group) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in group.attrs.items():
+        if isinstance(value, h5py.Empty):
+            values[key] = None
+        else:
+            values[key] = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return values | {key: _read_mapping(item) for key, item in group.items() if isinstance(item, h5py.Group)}

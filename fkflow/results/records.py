@@ -1,0 +1,330 @@
+"""Plain data that a run produces: histograms, drift fields, energies, and the whole `Result` of one run.
+
+`measure` fills these, `store` writes and reads them, `plot` and the command line show them. Nothing here
+computes physics or touches a file. Units are those of the system (`energy_unit`, `length_unit`), ħ = m = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fkflow.hamiltonian.system import Reference
+from fkflow.hamiltonian.user_systems import Definition
+from fkflow.statistics import Estimate, combined_error
+from fkflow.text import strict_json, title, with_unit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, repr=False)
+class Axis:
+    """One coordinate axis of n bins, given by their increasing `edges` (n + 1,) in `unit`.
+
+    `name` is that of the coordinate in result.h5, `long_name` what it means.
+    """
+
+    name: str
+    unit: str
+    long_name: str
+    edges: np.ndarray
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Midpoints of the bins, (n,)."""
+        return np.asarray(0.5 * (self.edges[1:] + self.edges[:-1]))
+
+    def __repr__(self) -> str:
+        low, high = (with_unit(f"{edge:.4g}", self.unit) for edge in self.edges[[0, -1]])
+        return f"<Axis {self.name}, {self.long_name}: {len(self.edges) - 1} bins from {low} to {high}>"
+
+
+@dataclass(frozen=True, repr=False)
+class Histogram:
+    """A probability density of |ψ|² on a grid, integrating to 1 over `measure` (such as ``2 pi r dr``).
+
+    `group` is "density" (one particle) or "pair" (two), `name` that of its `axes`, such as "r" or "xy", `long_name` what it
+    means; `values` and one-σ `errors` have the shape of the axes and the unit `unit`. If the run was projected, `projected`
+    and `projected_errors` are those of the exact ground state's |φ0|². `exact` is the density of the exact ground state in
+    the same bins, where it is known in closed form or by quadrature.
+    """
+
+    group: str
+    name: str
+    axes: tuple[Axis, ...]
+    measure: str
+    values: np.ndarray
+    errors: np.ndarray
+    unit: str
+    long_name: str
+    projected: np.ndarray | None = None
+    projected_errors: np.ndarray | None = None
+    exact: np.ndarray | None = None
+
+    def with_projected(self, values: np.ndarray, errors: np.ndarray) -> Histogram:
+        """The same with the density of |φ0|² beside that of |ψ|²."""
+        return replace(self, projected=values, projected_errors=errors)
+
+    def __repr__(self) -> str:
+        known = {"projected": self.projected, "exact": self.exact}
+        arrays = ", ".join(["values, errors", *(name for name, values in known.items() if values is not None)])
+        axes = " and ".join(map(repr, self.axes))
+        over = f"normalised over {self.measure}"
+        return f"<Histogram {self.group}/{self.name}, {self.long_name}, {over}; {axes}; {arrays} {self.values.shape}>"
+
+
+@dataclass(frozen=True)
+class DriftField:
+    """The drift ∇ log ψ felt by particle `moved` on a line or a plane, its `name`, while all others stand still.
+
+    `axes` are 1 or 2 axes whose centres are the points (n[, m]); `vectors` (n[, m], P) the components along
+    the plane's directions in 1/length; `log_psi` (n[, m]) up to a constant; `positions` (N, D) where the
+    particles stood.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    vectors: np.ndarray
+    log_psi: np.ndarray
+    moved: int
+    positions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Paths of walkers under the drift, dX = ∇ log ψ dt + dW: `positions` (W, T, N, D) at imaginary `times` (T,)."""
+
+    times: np.ndarray
+    positions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Energy:
+    """A measured energy, `estimate`, and what its error bar rests on.
+
+    `local_energy_std` is the spread of the local energy over |ψ|² (0 for an eigenstate), `blocks` the block
+    means (n,), `autocorrelation` the integrated time in sweeps, `acceptance` that of the Metropolis steps,
+    `rhat` the between/within ratio of the walker groups.
+    """
+
+    estimate: Estimate
+    local_energy_std: float
+    blocks: np.ndarray
+    autocorrelation: float
+    acceptance: float
+    rhat: float
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The energy projected to the exact ground state, and what its error bars rest on.
+
+    `estimate` carries the statistical error at dt = 0, `time_step_error` that of the extrapolation (NaN for one time step),
+    `weights` is "local_energy" or "girsanov". One entry a time step (n,): `time_steps` dt, `energies` and their statistical
+    `errors` there, `acceptances`, `effective_walkers` the share of walkers that the weights rest on, `population_biases` what
+    a population of fixed size without memory would be off by, `resampled` whether walkers had to be copied. `window` is the
+    imaginary time over which weights were taken; `curve` (m, 4) the energy at the smallest dt against the imaginary time:
+    time, energy, its error, and the error of its distance from the variational energy. `blocks` are means over successive
+    pieces of the run at the smallest dt, `independent` the number of independent blocks the error was taken from;
+    `autocorrelation` is an imaginary time too, `rhat` the between/within ratio of the walker groups. `seconds` is the wall-
+    clock time, `warnings` what makes it doubtful, a sentence each.
+    """
+
+    estimate: Estimate
+    time_step_error: float
+    weights: str
+    time_steps: np.ndarray
+    energies: np.ndarray
+    errors: np.ndarray
+    acceptances: np.ndarray
+    effective_walkers: np.ndarray
+    population_biases: np.ndarray
+    resampled: np.ndarray
+    window: float
+    curve: np.ndarray
+    autocorrelation: float
+    rhat: float
+    blocks: np.ndarray
+    independent: int
+    seconds: float
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> Estimate:
+        """The energy with both errors combined; the statistical one alone if the other is not known."""
+        step = self.time_step_error
+        error = math.hypot(self.estimate.error, step) if math.isfinite(step) else self.estimate.error
+        return Estimate(self.estimate.value, error, self.estimate.n_effective)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything measured with the drift frozen. `samples` (n, N, D) are distributed as |ψ|².
+
+    `variational` is the energy of ψ, `projection` that of the exact ground state (None if there was none); `histograms` are
+    densities, `drift` fields, `trajectories` paths of a few walkers. `curl` is the mean antisymmetric part of the drift's
+    Jacobian relative to its norm (vector drifts only). `seconds` is the wall-clock time without the projection's, `warnings`
+    what makes it doubtful, a sentence each.
+    """
+
+    variational: Energy
+    histograms: list[Histogram]
+    drift: list[DriftField]
+    samples: np.ndarray
+    seconds: float
+    curl: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    projection: Projection | None = None
+    trajectories: Trajectories | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run, as stored in result.h5.
+
+    `path` is the file as the user named it, None if there is none. `name` is that of the recipe, `recipe_text` the recipe as
+    written, `recipe_source` its file name, `resolved` the recipe with every default filled in (``[system]`` has ``name`` and
+    the parameters). `system` is the name of the system, `parameters` are its values: N `particles` in D `dimensions`, with
+    `nuclei` (M, 3) or None. `energy_unit` and `length_unit` are those of all numbers here, `reference` is the known energy or
+    None. `training` holds one array a column, all (iterations,); `measurement` what was measured; `model` the weights by
+    name; `seconds` the wall-clock time of each stage; `provenance` seed, device, versions and times. `definition` is the file
+    that defines the system, where that is not fkflow's own: its text is kept to be read, never run.
+    """
+
+    path: Path | None
+    name: str
+    system: str
+    parameters: dict[str, Any]
+    particles: int
+    dimensions: int
+    energy_unit: str
+    length_unit: str
+    nuclei: np.ndarray | None
+    reference: Reference | None
+    recipe_text: str
+    recipe_source: str
+    resolved: dict[str, Any]
+    provenance: dict[str, Any]
+    training: dict[str, np.ndarray]
+    measurement: Measurement
+    model: dict[str, np.ndarray]
+    seconds: dict[str, float]
+    definition: Definition | None = None
+
+    @property
+    def run(self) -> str:
+        """The run folder, as it was named by the user; for messages, words that say there is none."""
+        return f"this run of {self.system}" if self.path is None else self.path.parent.as_posix()
+
+    @property
+    def file(self) -> str:
+        """The file, as messages call it."""
+        return self.run if self.path is None else self.path.as_posix()
+
+    @property
+    def folder(self) -> Path:
+        """Where what belongs to the run is looked for: its folder, else the working directory."""
+        return Path() if self.path is None else self.path.parent
+
+    @property
+    def ranks(self) -> int:
+        """How many processes measured it; files of older versions do not say."""
+        return int(self.provenance.get("ranks", 1))
+
+    @property
+    def energy(self) -> Estimate:
+        """The best energy there is: projected, with its time-step error in the error, else variational."""
+        projection = self.measurement.projection
+        return self.measurement.variational.estimate if projection is None else projection.total
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the measurement and the projection have to warn of."""
+        projection = self.measurement.projection
+        return [*self.measurement.warnings, *(projection.warnings if projection else [])]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The training columns turned back into one dictionary an iteration."""
+        columns = {name: column.tolist() for name, column in self.training.items()}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def model_state(self) -> dict[str, Tensor]:
+        """The weights as torch tensors, ready for ``load_state_dict``."""
+        import torch
+
+        return {name: torch.from_numpy(np.array(weights)) for name, weights in self.model.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """The JSON object of ``run``, ``measure`` and ``show``; numbers that are not finite become None."""
+        measured, projection = self.measurement.variational, self.measurement.projection
+        reference = self.reference
+        summary: dict[str, Any] = strict_json(
+            {
+                "system": self.system,
+                "parameters": self.parameters,
+                "run": None if self.path is None else self.run,
+                "seed": self.provenance.get("seed"),
+                "device": self.provenance.get("device"),
+                "version": self.provenance.get("version"),
+                "variational": {
+                    "energy": measured.estimate.value,
+                    "error": measured.estimate.error,
+                    "local_energy_std": measured.local_energy_std,
+                },
+                "projected": None
+                if projection is None
+                else {
+                    "energy": projection.estimate.value,
+                    "error": projection.estimate.error,
+                    "time_step_error": projection.time_step_error,
+                },
+                "reference": None
+                if reference is None
+                else {"energy": reference.energy, "error": reference.error, "source": reference.source},
+                "seconds": self.seconds,
+            }
+        )
+        return summary
+
+    def title(self) -> str:
+        """System and parameters in one line, such as ``h2  R = 1.401``."""
+        return title(self.system, self.parameters)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An energy against another: `difference` between them, `error` both errors combined."""
+
+    difference: float
+    error: float
+
+    @classmethod
+    def of(cls, result: Result) -> Comparison:
+        """Compare a result with its reference (which must exist)."""
+        assert result.reference is not None
+        return cls.between(result.energy.value, result.energy.error, result.reference.energy, result.reference.error)
+
+    @classmethod
+    def between(cls, value: float, error: float, other: float, other_error: float) -> Comparison:
+        """Compare two energies with independent errors."""
+        return cls(value - other, combined_error(value, error, other, other_error))
+
+    @property
+    def z(self) -> float:
+        """The difference in units of its error."""
+        return self.difference / self.error
+
+    def within(self, sigma: float, tolerance: float) -> bool:
+        """|difference| ≤ sigma · error + tolerance (False for NaN)."""
+        return abs(self.difference) <= sigma * self.error + tolerance
+
+    def words(self) -> str:
+        """Such as ``1.2e-05 above, 0.6 σ``."""
+        side = "above" if self.difference >= 0 else "below"
+        return f"{abs(self.difference):.1e} {side}, {abs(self.z):.1f} σ"

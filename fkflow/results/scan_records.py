@@ -1,0 +1,262 @@
+"""Plain data of a scan: its points with their energies, as a table for people, as JSON and as CSV.
+
+Nothing here touches a file. Energies are in the system's unit, errors are one standard deviation.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fkflow.hamiltonian.system import Reference
+from fkflow.results.records import Comparison, Result
+from fkflow.statistics import Estimate
+from fkflow.text import known_energy, strict_json, title, with_unit
+
+NAN = float("nan")
+#: what became of a point
+WAITING, FINISHED, FAILED = "waiting", "finished", "failed"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a scan; what is not known is NaN, "" or None.
+
+    `values` are those of the scanned keys (``section.key``); `run` the name of its folder within the scan's; `seed` that
+    of its run; `attempts` how often it failed; `start` the run whose weights training began with. `energy` with `error`
+    (statistical and time step) is the best there is, of the `kind` "projected" or "variational"; `projected_error` is the
+    statistical one alone. `reason` says why it failed.
+    """
+
+    values: dict[str, Any]
+    run: str
+    seed: int
+    status: str = WAITING
+    attempts: int = 0
+    start: str = ""
+    reason: str = ""
+    kind: str = ""
+    energy: float = NAN
+    error: float = NAN
+    variational: float = NAN
+    variational_error: float = NAN
+    projected: float = NAN
+    projected_error: float = NAN
+    time_step_error: float = NAN
+    reference: Reference | None = None
+    published: tuple[Reference, ...] = ()
+    seconds: float = NAN
+
+    def finished(self, result: Result) -> Point:
+        """The same with what its run found."""
+        measured, projection = result.measurement.variational.estimate, result.measurement.projection
+        start = result.resolved["train"].get("from") or ""
+        found = replace(
+            self,
+            status=FINISHED,
+            start=start,
+            reason="",
+            kind="variational" if projection is None else "projected",
+            energy=result.energy.value,
+            error=result.energy.error,
+            variational=measured.value,
+            variational_error=measured.error,
+            seconds=math.fsum(result.seconds.values()),
+        )
+        if projection is None:
+            return found
+        estimate = projection.estimate
+        return replace(
+            found,
+            projected=estimate.value,
+            projected_error=estimate.error,
+            time_step_error=projection.time_step_error,
+        )
+
+    @property
+    def best(self) -> Estimate:
+        """The best energy with its error."""
+        return Estimate(self.energy, self.error)
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """Against the reference, if both are known."""
+        if self.reference is None or self.status != FINISHED:
+            return None
+        return Comparison.between(self.energy, self.error, self.reference.energy, self.reference.error)
+
+    def row(self) -> dict[str, Any]:
+        """The point as one flat row, in JSON and CSV alike."""
+        against = self.comparison
+        return {
+            **self.values,
+            "run": self.run,
+            "status": self.status,
+            "kind": self.kind or None,
+            "energy": self.energy,
+            "error": self.error,
+            "variational": self.variational,
+            "variational_error": self.variational_error,
+            "projected": self.projected,
+            "projected_error": self.projected_error,
+            "time_step_error": self.time_step_error,
+            "reference": self.reference.energy if self.reference else None,
+            "reference_error": self.reference.error if self.reference else None,
+            "reference_source": self.reference.source if self.reference else None,
+            "difference": against.difference if against else None,
+            "z": against.z if against else None,
+            "seconds": self.seconds,
+            "seed": self.seed,
+            "start": self.start or None,
+            "reason": self.reason or None,
+        }
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scanned key with what it means, such as ``system.R``, "distance of the nuclei (bohr)", "bohr"."""
+
+    key: str
+    long_name: str
+    unit: str
+
+    @property
+    def short(self) -> str:
+        """The key without its section."""
+        return self.key.split(".")[-1]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan, finished or not, as stored in scan.h5.
+
+    `path` is its file as the user named it; `resolved` the base recipe with every default; `over` what was scanned, as
+    it was given; `axes` the scanned keys, the first one drawn in units of `unit`; `points` in the order in which they are
+    computed.
+    """
+
+    path: Path
+    name: str
+    system: str
+    parameters: dict[str, Any]
+    energy_unit: str
+    recipe_text: str
+    recipe_source: str
+    resolved: dict[str, Any]
+    over: tuple[str, ...]
+    axes: tuple[Axis, ...]
+    unit: float
+    warm: bool
+    seed: int
+    version: str
+    points: tuple[Point, ...]
+
+    @property
+    def folder(self) -> str:
+        """The scan's folder, as it was named by the user."""
+        return self.path.parent.as_posix()
+
+    @property
+    def failed(self) -> list[Point]:
+        """The points whose calculation failed."""
+        return [point for point in self.points if point.status == FAILED]
+
+    @property
+    def unfinished(self) -> list[Point]:
+        """The points without a result."""
+        return [point for point in self.points if point.status != FINISHED]
+
+    def with_point(self, point: Point) -> Scan:
+        """The same with one point (told by its folder) replaced."""
+        return replace(self, points=tuple(point if old.run == point.run else old for old in self.points))
+
+    def summary(self) -> dict[str, Any]:
+        """The JSON object of ``scan`` and ``show``; numbers that are not finite become None."""
+        found: dict[str, Any] = strict_json(
+            {
+                "scan": self.folder,
+                "recipe": self.recipe_source,
+                "over": self.over,
+                "system": self.system,
+                "unit": self.energy_unit,
+                "seed": self.seed,
+                "version": self.version,
+                "points": [
+                    {"values": point.values, **{k: v for k, v in point.row().items() if k not in point.values}}
+                    for point in self.points
+                ],
+            }
+        )
+        return found
+
+    def title(self) -> str:
+        """The system with the parameters that are not scanned."""
+        scanned = {axis.key for axis in self.axes}
+        return title(self.system, {key: v for key, v in self.parameters.items() if f"system.{key}" not in scanned})
+
+
+def csv_text(scan: Scan) -> str:
+    """All points as comma-separated values; what is not known is left empty."""
+    buffer = io.StringIO()
+    rows = [strict_json(point.row()) for point in scan.points]
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def text(scan: Scan, width: int = 100) -> str:
+    """The table for people: energy(error), reference, difference, σ and seconds of every point; words end at `width`."""
+    kinds = {point.kind for point in scan.points if point.kind}
+    one_kind = f"{kinds.pop()} energies" if len(kinds) == 1 else "energies"
+    lines = [f"{scan.title()}   " + with_unit(f"{one_kind} in", scan.energy_unit, bare=one_kind)]
+    lines += [f"  {line}" for line in _aligned(list(_cells(scan)))]
+    against = [point.comparison for point in scan.points]
+    known = [each for each in against if each is not None]
+    if known:
+        rms = math.sqrt(math.fsum(each.z**2 for each in known) / len(known))
+        lines.append(f"  {len(known)} of {len(scan.points)} points have a reference; root mean square of z: {rms:.2f}")
+    sources = {point.reference.source for point in scan.points if point.reference}
+    words = [f"reference: {source}" for source in sorted(sources)]
+    words += [f"failed: {point.run}: {point.reason}" for point in scan.failed]
+    for line in words:
+        lines += textwrap.wrap(line, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    lines += [f"  {'result':<8} {scan.path.as_posix()}", f"  {'plot':<8} fkflow plot {scan.folder}"]
+    return "\n".join(lines)
+
+
+def _cells(scan: Scan) -> Iterator[list[str]]:
+    yield [*(axis.short for axis in scan.axes), "energy", "reference", "difference", "z", "seconds"]
+    for point in scan.points:
+        against, reference = point.comparison, point.reference
+        energy = point.status if point.status != FINISHED else str(point.best)
+        yield [
+            *(shown(point.values[axis.key]) for axis in scan.axes),
+            energy,
+            known_energy(reference.energy, reference.error) if reference else "-",
+            f"{against.difference:+.1e}" if against else "-",
+            f"{against.z:+.1f}" if against else "-",
+            f"{point.seconds:.0f}" if math.isfinite(point.seconds) else "-",
+        ]
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)) for cells in table]
+
+
+def shown(value: Any) -> str:
+    """A value of a scanned key as people write it: 1 rather than 1.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {shown(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(shown, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,197 @@
+"""scan.h5: writing and reading the table of a scan. docs/file-format.md describes the layout."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from fkflow.errors import StoreError
+from fkflow.hamiltonian.system import Reference
+from fkflow.results import hdf5
+from fkflow.results.checksum import sealed
+from fkflow.results.folders import SCAN, atomic_write, reason
+from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan
+from fkflow.results.store import impersonal
+
+FORMAT = "fkflow-scan"
+FORMAT_VERSION = 1
+
+#: the numbers of a point: name -> (unit or "energy", long name)
+NUMBERS = {
+    "energy": ("energy", "best energy: projected, else variational"),
+    "error": ("energy", "its error, statistical and time step together"),
+    "variational": ("energy", "variational energy (upper bound of the ground-state energy)"),
+    "variational_error": ("energy", "its statistical error"),
+    "projected": ("energy", "energy projected to the exact ground state"),
+    "projected_error": ("energy", "its statistical error"),
+    "time_step_error": ("energy", "its error of the extrapolation to time step 0"),
+    "seconds": ("s", "wall-clock time of the run"),
+    "seed": ("", "seed of the run"),
+    "attempts": ("", "how often the run failed"),
+}
+WHOLE = ("seed", "attempts")
+#: the texts of a point
+TEXTS = {
+    "run": "name of the run folder",
+    "status": "waiting, finished or failed",
+    "kind": "of the best energy: projected or variational",
+    "start": "run whose weights the training began with",
+    "reason": "why it failed",
+}
+
+
+def find_scan(path: str | Path) -> Path | None:
+    """The scan.h5 of `path` (a scan's folder, or the file itself), or None if it is no scan's."""
+    found = Path(path)
+    try:
+        if found.is_dir() and (found / SCAN).is_file():
+            return found / SCAN
+        return found if found.name == SCAN and found.is_file() else None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{found} cannot be read: {reason(error)}") from error
+
+
+def write_scan(scan: Scan) -> None:
+    """Write `scan` to its path atomically; raises StoreError if the disk refuses."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
+        _write(file, scan)
+    atomic_write(scan.path, sealed(buffer.getbuffer()))
+
+
+def _write(file: h5py.File, scan: Scan) -> None:
+    file.attrs.update(format=FORMAT, format_version=FORMAT_VERSION, energy_unit=scan.energy_unit)
+    config = file.create_group("config")
+    config.attrs.update(
+        name=scan.name,
+        source=scan.recipe_source,
+        system=scan.system,
+        parameters=json.dumps(scan.parameters),
+        unit=scan.unit,
+        warm=scan.warm,
+        seed=scan.seed,
+        version=scan.version,
+    )
+    hdf5.mapping(config, {"over": list(scan.over), "keys": [axis.key for axis in scan.axes]})
+    hdf5.text(config, "recipe", impersonal(scan.recipe_text), "base recipe as written (TOML)")
+    hdf5.text(config, "resolved", json.dumps(impersonal(scan.resolved)), "base recipe with all defaults (JSON)")
+
+    parameters = file.create_group("parameters")
+    for axis in scan.axes:
+        values = [point.values[axis.key] for point in scan.points]
+        if all(type(value) in (int, float) for value in values):
+            dataset = hdf5.array(parameters, axis.key, values, axis.unit, axis.long_name)
+        else:
+            # words, lists and the like
+            hdf5.text(parameters, axis.key, [json.dumps(value) for value in values], axis.long_name)
+            dataset = parameters[axis.key]
+            dataset.attrs.update(units=axis.unit, json=True)
+        hdf5.label(dataset, "point")
+
+    points = file.create_group("points")
+    for name, (unit, words) in NUMBERS.items():
+        column = [getattr(point, name) for point in scan.points]
+        hdf5.label(hdf5.array(points, name, column, scan.energy_unit if unit == "energy" else unit, words), "point")
+    for name, words in TEXTS.items():
+        hdf5.text(points, name, [impersonal(getattr(point, name)) for point in scan.points], words)
+        hdf5.label(points[name], "point")
+    known = [(i, point.reference) for i, point in enumerate(scan.points) if point.reference]
+    _references(file.create_group("reference"), known, scan.energy_unit, "ground-state energy known from elsewhere")
+    known = [(i, bound) for i, point in enumerate(scan.points) for bound in point.published]
+    _references(file.create_group("published"), known, scan.energy_unit, "other published energy")
+
+
+def _references(group: h5py.Group, known: list[tuple[int, Reference]], unit: str, words: str) -> None:
+    """Energies from elsewhere, each with the number of its point."""
+    for name, column, units, long_name in (
+        ("point", np.array([i for i, _ in known], dtype=np.int64), "", "number of the point, from 0"),
+        ("energy", np.array([reference.energy for _, reference in known]), unit, words),
+        ("error", np.array([reference.error for _, reference in known]), unit, "its error"),
+    ):
+        hdf5.array(group, name, column, units, long_name)
+    hdf5.text(group, "source", [reference.source for _, reference in known], "where it comes from")
+
+
+def read_scan(path: Path) -> Scan:
+    """Read scan.h5 back.
+
+    Raises StoreError, in one sentence naming the file, if it is not HDF5, truncated or damaged, not a scan of fkflow, of
+    a newer format, or lacks a part.
+    """
+    with hdf5.opened(path, FORMAT, FORMAT_VERSION) as file:
+        try:
+            return _read(file, path)
+        except StoreError:
+            raise
+        except Exception as error:  # whatever h5py and the conversions raise on nonsense
+            raise StoreError(f"{path} is damaged: part of its content cannot be read") from error
+
+
+def _read(file: h5py.File, path: Path) -> Scan:
+    config = hdf5.part(file, "config", path)
+    attribute = hdf5.attributes(config, path)
+    parameters = hdf5.part(file, "parameters", path)
+    axes, columns = [], {}
+    for key in attribute("keys"):
+        dataset = hdf5.part(parameters, str(key), path)
+        of_axis = hdf5.attributes(dataset, path)
+        axes.append(Axis(str(key), of_axis("long_name"), of_axis("units")))
+        coded = "json" in dataset.attrs
+        columns[str(key)] = [json.loads(v) for v in dataset.asstr()[()]] if coded else dataset[()].tolist()
+    return Scan(
+        path=path,
+        name=attribute("name"),
+        system=attribute("system"),
+        parameters=json.loads(attribute("parameters")),
+        energy_unit=hdf5.attributes(file, path)("energy_unit"),
+        recipe_text=hdf5.part(config, "recipe", path).asstr()[()],
+        recipe_source=attribute("source"),
+        resolved=json.loads(hdf5.part(config, "resolved", path).asstr()[()]),
+        over=tuple(str(text) for text in attribute("over")),
+        axes=tuple(axes),
+        unit=float(attribute("unit")),
+        warm=bool(attribute("warm")),
+        seed=int(attribute("seed")),
+        version=attribute("version"),
+        points=_read_points(file, columns, path),
+    )
+
+
+def _read_points(file: h5py.File, parameters: dict[str, list[Any]], path: Path) -> tuple[Point, ...]:
+    group = hdf5.part(file, "points", path)
+    columns: dict[str, list[Any]] = {}
+    for name in NUMBERS:
+        convert: Callable[[Any], Any] = int if name in WHOLE else float
+        columns[name] = [convert(value) for value in hdf5.part(group, name, path)[()]]
+    for name in TEXTS:
+        columns[name] = [str(value) for value in hdf5.part(group, name, path).asstr()[()]]
+    count = len(columns["run"])
+    lengths = {len(column) for column in [*columns.values(), *parameters.values()]}
+    if lengths != {count} or not count or not set(columns["status"]) <= {WAITING, FINISHED, FAILED}:
+        raise StoreError(f"{path} is damaged: its columns do not fit together")
+    known = dict(_read_references(file, "reference", count, path))
+    published = _read_references(file, "published", count, path)
+    return tuple(
+        Point(
+            values={key: column[i] for key, column in parameters.items()},
+            reference=known.get(i),
+            published=tuple(bound for number, bound in published if number == i),
+            **{name: column[i] for name, column in columns.items()},
+        )
+        for i in range(count)
+    )
+
+
+def _read_references(file: h5py.File, name: str, count: int, path: Path) -> list[tuple[int, Reference]]:
+    group = hdf5.part(file, name, path)
+    numbers, energies, errors = (hdf5.part(group, column, path)[()].tolist() for column in ("point", "energy", "error"))
+    sources = [str(source) for source in hdf5.part(group, "source", path).asstr()[()]]
+    if not len(numbers) == len(energies) == len(errors) == len(sources) or not set(numbers) <= set(range(count)):
+        raise StoreError(f"{path} is damaged: its energies from elsewhere do not fit its points")
+    return [(n, Reference(*rest)) for n, *rest in zip(numbers, energies, errors, sources, strict=True)]

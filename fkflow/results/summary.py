@@ -1,0 +1,107 @@
+"""A finished run for people: its energies, how it got there and where it is, in a few aligned lines."""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+from itertools import zip_longest
+
+import numpy as np
+
+from fkflow.results.records import Comparison, Projection, Result
+from fkflow.text import known_energy, with_unit
+
+#: heights of a bar from low to high; the second row for terminals that have no more than ASCII
+BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
+#: what stands for letters that an ASCII terminal lacks
+SPELLED = str.maketrans({"σ": "sigma", **dict(zip(BLOCKS, ASCII, strict=True))})
+#: columns before the text of a row, and most bars of a line of them
+INDENT, BARS = 23, 40
+
+
+def summary_text(result: Result, width: int = 100, *, ascii_only: bool = False) -> str:
+    """The summary of a run; no line but a file name's is wider than `width` characters."""
+    lines = textwrap.wrap(result.title(), width, subsequent_indent="  ", break_on_hyphens=False)
+    for label, text in _rows(result, width - INDENT):
+        # a file name is never broken: it can be copied
+        wrap = label not in ("result", "plots")
+        parts = textwrap.wrap(text, max(20, width - INDENT), break_on_hyphens=False) if wrap else [text]
+        lines += [f"  {head:<20} {part}" for head, part in zip_longest([label], parts, fillvalue="")]
+    text = "\n".join(lines)
+    return text.translate(SPELLED) if ascii_only else text
+
+
+def summary_html(result: Result) -> str:
+    """The summary of a run as a table of a notebook."""
+    rows = "".join(
+        f'<tr><th style="text-align: left">{html.escape(label.strip())}</th>'
+        f'<td style="text-align: left">{html.escape(text)}</td></tr>'
+        for label, text in _rows(result, BARS)
+    )
+    return f"<table><caption>{html.escape(result.title())}</caption>{rows}</table>"
+
+
+def _rows(result: Result, room: int) -> list[tuple[str, str]]:
+    """Label and text of each row; a row without a label goes on with the one above."""
+    measured, unit = result.measurement.variational, result.energy_unit
+    projection = result.measurement.projection
+    # a vector drift is not the gradient of a log psi: its path average carries a time-step error
+    kind = "an upper bound" if result.measurement.curl is None else "a path average"
+    rows = []
+    if projection is not None:
+        rows += [
+            ("projected energy", with_unit(projection.total, unit)),
+            ("  its errors", f"{projection.estimate.error:.1e} statistical, {_step_error(projection)} time step"),
+        ]
+    rows += [
+        ("variational energy", f"{with_unit(measured.estimate, unit)}  ({kind})"),
+        ("local-energy spread", with_unit(f"{measured.local_energy_std:.3g}", unit)),
+    ]
+    if result.reference is None:
+        rows.append(("reference", "none known for these parameters"))
+    else:
+        energy = with_unit(known_energy(result.reference.energy, result.reference.error), unit)
+        rows.append(("reference", f"{energy}: {Comparison.of(result).words()}"))
+        rows.append(("", result.reference.source))
+    rows += _training(result, room)
+    if result.measurement.curl is not None:
+        rows.append(("curl of the drift", f"{result.measurement.curl:.3g} of its gradient"))
+    rows.append(("time", ", ".join(f"{took:.1f} s {stage}" for stage, took in result.seconds.items())))
+    rows.append(("computed with", _conditions(result)))
+    if result.path is not None:
+        rows.append(("result", result.path.as_posix()))
+        rows.append(("plots", f"fkflow plot {result.run}"))
+    return rows + [("warning", warning) for warning in result.warnings]
+
+
+def _training(result: Result, room: int) -> list[tuple[str, str]]:
+    """The spread of the energy over the walkers while training, as bars on a logarithmic scale; nothing if it is unknown."""
+    spread = np.asarray(result.training.get("spread", ()), dtype=float)
+    known = spread[np.isfinite(spread) & (spread > 0)]
+    if len(known) < 2:
+        return []
+    groups = np.array_split(np.log(known), min(BARS, room, len(known)))
+    means = np.array([group.mean() for group in groups])
+    # less than a factor of ten does not fill the height: noise alone is no slope
+    heights = (means - means.min()) / max(means.max() - means.min(), math.log(10))
+    bars = "".join(BLOCKS[round(height * (len(BLOCKS) - 1))] for height in heights)
+    first, last = np.exp(means[[0, -1]])
+    ends = with_unit(f"{first:.2g} to {last:.2g}", result.energy_unit)
+    return [("training spread", bars), ("", f"{ends} in {len(spread)} iterations, log scale")]
+
+
+def _conditions(result: Result) -> str:
+    """Seed, device, threads and version, as far as the file says."""
+    known = result.provenance
+    seed, again, threads = known.get("seed"), known.get("measure_seed"), known.get("threads")
+    parts = [f"seed {seed}" if again is None else f"seed {seed} (measured with {again})"]
+    parts.append(f"{result.ranks} ranks on {known.get('device')}" if result.ranks > 1 else str(known.get("device")))
+    if threads is not None:
+        parts.append(f"{threads} thread{'s' if threads != 1 else ''}" + (" each" if result.ranks > 1 else ""))
+    return ", ".join([*parts, f"fkflow {known.get('version')}"])
+
+
+def _step_error(projection: Projection) -> str:
+    """The time-step error in words: one time step leaves it unknown."""
+    return f"{projection.time_step_error:.1e}" if math.isfinite(projection.time_step_error) else "unknown"

@@ -1,0 +1,54 @@
+"""Walkers that move freely under the learned drift, dX = ∇ log ψ dt + dW, seen at even times: what an animation shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from fkflow.errors import NumericalError, StoreError, UsageError
+from fkflow.hamiltonian.masses import inward, outward
+from fkflow.results.records import Result
+from fkflow.runs.restore import Model
+from fkflow.sampling.paths import integrate
+
+#: longest Euler–Maruyama step in natural times: well inside the cusps of ψ and the range of a repulsion
+STEP = 2.5e-3
+
+
+def starts(result: Result, walkers: int, seed: int) -> torch.Tensor:
+    """So many of a run's stored walkers (W, N, D), drawn without repetition; they are distributed as |ψ|².
+
+    Raises UsageError if the run has fewer, StoreError if it has none or they are not finite configurations of its system.
+    """
+    samples = result.measurement.samples
+    if samples.shape[1:] != (result.particles, result.dimensions) or not np.isfinite(samples).all():
+        raise StoreError(f"{result.file} is damaged: its part /samples holds no configurations of {result.system}")
+    if len(samples) == 0:
+        raise StoreError(f"{result.file} is not a complete result: it holds no samples to start from")
+    if walkers > len(samples):
+        raise UsageError(f"{result.file} holds {len(samples)} samples to start from: {walkers} walkers are too many")
+    chosen = np.random.default_rng(seed).choice(len(samples), walkers, replace=False)
+    return torch.as_tensor(samples[chosen], dtype=torch.float64)
+
+
+def follow(model: Model, x: torch.Tensor, *, interval: float, seed: int) -> Iterator[np.ndarray]:
+    """Positions (W, N, D) of walkers that start at x, now and after every `interval` of imaginary time, without end.
+
+    All are in the user's coordinates.
+
+    Euler–Maruyama steps of at most STEP natural times lead from one to the next. Raises NumericalError if a walker
+    leaves all bounds.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    steps = max(1, math.ceil(interval / (STEP * model.landscape.length**2) - 1e-9))
+    x = inward(model.system, x)
+    while True:
+        if not bool(x.isfinite().all()):
+            raise NumericalError("a walker went to infinity: the drift of this run cannot be followed; train it longer")
+        yield outward(model.system, x).numpy().copy()
+        noise = torch.randn(steps, *x.shape, generator=generator, dtype=x.dtype)
+        for reached, _, _ in integrate(model.net.drift, x, interval / steps, noise):
+            x = reached

@@ -1,0 +1,1 @@
+"""Paths and their Girsanov action, Metropolis walkers, local energies, clipping."""

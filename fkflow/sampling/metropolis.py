@@ -1,0 +1,158 @@
+"""Persistent walkers distributed as ψ²: Metropolis-adjusted Langevin steps, free of time-step bias.
+
+The proposal is the Euler–Maruyama step of the model's own diffusion, dX = v dt + dW with v = ∇ log ψ. Near Coulomb
+singularities and wherever |v|²τ is large the drift is limited as by Umrigar, Nightingale, Runge, JCP 99, 2865 (1993);
+accept/reject makes the density exactly ψ² for every step size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fkflow.hamiltonian.geometry import squared_lengths
+from fkflow.networks.choice import LogPsi
+from fkflow.networks.single_precision import value_and_drift
+
+#: acceptance at which Langevin proposals of a smooth density explore fastest (Roberts & Rosenthal 1998)
+TARGET_ACCEPTANCE = 0.6
+#: price in effective samples that is paid for seeing the tails
+BROAD_COST = 1.15
+
+
+def limited_drift(v: Tensor, step: float) -> Tensor:
+    """Umrigar's limited drift v (√(1 + 2 v²τ) − 1)/(v²τ), particle by particle, for v (B, N, D)."""
+    v2 = squared_lengths(v) * step
+    return v * (2 / (1 + (1 + 2 * v2).sqrt()))
+
+
+@dataclass
+class Walkers:
+    """Positions x (B, N, D) with log ψ (B,) and drift (B, N, D) there, and the Langevin step τ they move by.
+
+    Positions have double precision, what is known of log ψ there single precision (`single.value_and_drift`).
+
+    They are distributed as ψ^(2 power): with a power below 1 they visit the tails more often than ψ² does, and averages
+    over ψ² take `weights`.
+    """
+
+    x: Tensor
+    step: float
+    power: float = 1.0
+    log_psi: Tensor | None = None
+    drift: Tensor | None = None
+    acceptance: float = 0.0
+
+    def refresh(self, psi: LogPsi) -> None:
+        """Recompute log ψ and drift after the network changed."""
+        self.log_psi, self.drift = value_and_drift(psi, self.x)
+
+    def follow(self, everyone: Walkers) -> None:
+        """Go where the first of `everyone`, who were these and others behind them, are now, with their step."""
+        count = len(self.x)
+        self.x, self.log_psi, self.drift = (tensor[:count] for tensor in (everyone.x, *everyone.known))
+        self.step, self.acceptance = everyone.step, everyone.acceptance
+
+    def joined(self, everyone: Walkers) -> Walkers:
+        """These walkers, who have moved on, and the others behind them where `everyone` is."""
+        count = len(self.x)
+        both = zip((self.x, *self.known), (everyone.x, *everyone.known), strict=True)
+        x, log_psi, drift = (torch.cat([own, of_all[count:]]) for own, of_all in both)
+        return Walkers(x, self.step, self.power, log_psi, drift)
+
+    @property
+    def known(self) -> tuple[Tensor, Tensor]:
+        """log ψ (B,) and drift (B, N, D) where the walkers are, for the network they last moved by."""
+        assert self.log_psi is not None and self.drift is not None
+        return self.log_psi, self.drift
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and numbers for a checkpoint."""
+        return dict(vars(self))
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any], device: torch.device) -> Walkers:
+        """The walkers that gave this `state_dict`."""
+        moved: dict[str, Any] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()}
+        return cls(**moved)
+
+    def weights(self) -> Tensor:
+        """ψ^(2 − 2 power) (B,), of mean 1: what turns an average over the walkers into one over ψ²."""
+        assert self.log_psi is not None
+        return even_weights(self.log_psi, self.power)
+
+
+def even_weights(log_psi: Tensor, power: float) -> Tensor:
+    """ψ^(2 − 2 power) (B,), of mean 1, from log ψ (B,)."""
+    return len(log_psi) * torch.softmax(2 * (1 - power) * log_psi, 0)
+
+
+def broad_power(coordinates: int, cost: float = BROAD_COST) -> float:
+    """The power at which weighted averages over a Gaussian in so many coordinates lose a factor `cost` of their samples.
+
+    For power a, ⟨w²⟩/⟨w⟩² = (a (2 − a))^(−d/2).
+    """
+    return 1 - math.sqrt(1 - cost ** (-2 / coordinates))
+
+
+def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Move the walkers in place by one Metropolis-adjusted Langevin step from their stored log ψ and drift.
+
+    Returns who moved (B,) bool and how far the noise alone threw each of them, |ξ|²τ (B,).
+    """
+    x, step, (value, v) = walkers.x, walkers.step, walkers.known
+    options: dict[str, Any] = {"generator": generator, "device": x.device, "dtype": x.dtype}
+    # normals of single precision take a fifth of the time; what is rounded is the noise, not where it leads
+    noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=torch.float32).to(x.dtype)
+    power = walkers.power
+    proposal = x + step * limited_drift(power * v, step) + step**0.5 * noise
+    new_value, new_v = value_and_drift(psi, proposal)
+    back = x - proposal - step * limited_drift(power * new_v, step)
+    thrown = noise.square().sum((1, 2))
+    log_ratio = 2 * power * (new_value - value) + 0.5 * (thrown - back.square().sum((1, 2)) / step)
+    # A NaN ratio compares false: such a proposal is rejected.
+    accept = torch.rand(len(x), **options).log() < log_ratio
+    mask = accept[:, None, None]
+    walkers.x = torch.where(mask, proposal, x)
+    walkers.log_psi = torch.where(accept, new_value, value)
+    walkers.drift = torch.where(mask, new_v, v)
+    return accept, step * thrown
+
+
+def metropolis(
+    psi: LogPsi,
+    walkers: Walkers,
+    generator: torch.Generator,
+    moves: int,
+    *,
+    adapt: bool = True,
+    frozen: bool = False,
+    judged: int | None = None,
+) -> None:
+    """Move the walkers in place by `moves` Metropolis-adjusted Langevin steps.
+
+    `frozen`: psi has not changed since these walkers last moved, so that their log ψ and drift still hold.
+
+    Sets walkers.acceptance to the mean over these moves, of the first `judged` walkers if given; with `adapt` the step size
+    then moves towards the target acceptance (not to be used while measuring: adaptation breaks detailed balance).
+    """
+    accepted = torch.zeros((), dtype=torch.float64, device=walkers.x.device)
+    if not frozen or walkers.log_psi is None:
+        walkers.refresh(psi)
+    for _ in range(moves):
+        accepted += langevin_move(psi, walkers, generator)[0][:judged].double().mean()
+    walkers.acceptance = float(accepted) / max(moves, 1)
+    if adapt and moves:
+        walkers.step *= min(max(2.0 ** (2 * (walkers.acceptance - TARGET_ACCEPTANCE)), 0.5), 2.0)
+
+
+def some_of(total: int, count: int, generator: torch.Generator) -> Tensor:
+    """Indices (count,) of walkers drawn from `total`: none comes again before all others were drawn as often."""
+    rounds = -(-count // total)
+    device = generator.device
+    return torch.cat([torch.randperm(total, generator=generator, device=device) for _ in range(rounds)])[:count]

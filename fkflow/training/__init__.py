@@ -1,0 +1,1 @@
+"""Training a drift: gradients, the natural gradient, its schedule and safeguards, the loop."""

@@ -1,0 +1,184 @@
+"""Estimators of the energy and of its gradient with respect to the network parameters.
+
+covariance: ∇E = 2 Cov(∂θU(x_0), A/T) over starts x_0 ~ ψ², from paths that are not differentiated.
+pathwise: backpropagation of the batch mean of A through the Euler–Maruyama steps.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.utils.checkpoint import checkpoint
+
+from fkflow.execution import ranks
+from fkflow.execution.chunks import each, fitting
+from fkflow.hamiltonian.system import System
+from fkflow.networks.choice import LogPsi, PairDrift
+from fkflow.networks.substitution import twin
+from fkflow.sampling.paths import brownian_frames, girsanov_action
+
+#: paths longer than this are recomputed, in segments of about √K steps, instead of kept for backpropagation
+KEEP_STEPS = 8
+#: and through a gradient of their own each, on a CPU: leaving its cache costs less than launching all operations again
+OF_THEIR_OWN = 4
+
+
+def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
+    """Per-walker gradients ∂θU(x_b), (B, P), parameters in the order of ``psi.parameters()``."""
+    # only what a class says of its own forward counts: that of a subclass may be written otherwise
+    method = _all_at_once if vars(type(psi)).get("walkerwise", False) else _one_by_one
+    sizes = [p.numel() for p in psi.parameters()]
+    # a walker's gradient is held beside its layers, but gone through only once or twice
+    share = psi.width / (psi.width + sum(sizes) / 4)
+
+    def fill(item: tuple[Tensor, Tensor]) -> None:
+        part, rows = item
+        # written in place: to put pieces together afterwards would take as long as finding them
+        for columns, gradient in zip(rows.split(sizes, 1), method(psi, part), strict=True):
+            with torch.no_grad():  # plain numbers from here on
+                columns.copy_(gradient.reshape(columns.shape))
+
+    def attempt(chunk: int) -> Tensor:
+        out = x.new_empty(len(x), sum(sizes))
+        # what a recipe allows, or what a device has room for, is no question of speed
+        size = max(1, int(share * chunk * (OF_THEIR_OWN if x.is_cpu and not psi.chunk else 1)))
+        each(fill, list(zip(x.split(size), out.split(size), strict=True)))
+        return out
+
+    return fitting(psi, attempt)
+
+
+def _all_at_once(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
+    """∂θU(x_b) (B, …) for each parameter, by one backward pass: every walker has its own copy of the parameters."""
+    copies = [p.detach().expand(len(x), *p.shape).requires_grad_() for p in psi.parameters()]
+    instead = {id(p): own for p, own in zip(psi.parameters(), copies, strict=True)}
+    with torch.enable_grad():
+        total = twin(psi, instead)(x).sum()
+    return torch.autograd.grad(total, copies, materialize_grads=True)
+
+
+def _one_by_one(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
+    """∂θU(x_b) (B, …) for each parameter of any network, which is shown one walker at a time.
+
+    Slower, and its first call imports the compiler of PyTorch, which takes a second.
+    """
+    # functional_call puts the values into the module for a while: two threads must not share one
+    own = copy.deepcopy(psi)
+    parameters = {name: p.detach() for name, p in own.named_parameters()}
+    buffers = dict(own.named_buffers())
+
+    def single(values: dict[str, Tensor], y: Tensor) -> Tensor:
+        value: Tensor = functional_call(own, (values, buffers), (y[None],))[0]
+        return value
+
+    gradients: dict[str, Tensor] = vmap(grad(single), in_dims=(None, 0))(parameters, x)
+    return gradients.values()
+
+
+def jacobian_and_slopes(psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float) -> Tensor:
+    """∂θU(x) (B, P) and, below it, of the first `count` walkers (∂θU(x + hξ) − ∂θU(x))/h along one Brownian direction ξ each.
+
+    Half the mean outer product of the slopes is K_ij = ½⟨∇∂_iU·∇∂_jU⟩, which is ⟨∂_iψ|H − E0|∂_jψ⟩ at the ground state: the
+    Hessian of the energy, from first derivatives alone.
+    """
+    xi = torch.randn(count, *x.shape[1:], generator=generator, device=x.device, dtype=x.dtype)
+    both = jacobian(psi, torch.cat([x, x[:count] + step * xi]))
+    both[len(x) :].sub_(both[:count]).div_(step)
+    return both
+
+
+def covariance_gradient(psi: LogPsi, x: Tensor, energies: Tensor, weights: Tensor | None = None) -> None:
+    """Put 2 Cov(∂θU(x), E) over walkers with `weights` (B,) into the parameters' .grad, by one backward pass.
+
+    With several ranks x are this rank's walkers, energies and weights those of all: the gradient is the sum of the ranks'.
+    """
+    psi.zero_grad(set_to_none=True)
+    share = torch.ones_like(energies) if weights is None else weights
+    share = share / share.sum()
+    weight = 2 * share * (energies - (share * energies).sum())
+    with torch.enable_grad():
+        (ranks.part(weight) * psi(x)).sum().backward()
+
+
+def pathwise_gradient(
+    net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator, *, steps: int, dt: float
+) -> tuple[Tensor, Tensor]:
+    """Put ∂θ mean(A)/T into .grad; returns A/T (B,) and the ends x_K (B, N, D), detached.
+
+    Goes by chunks of `train.chunk` walkers where that is set, or where memory runs out.
+    """
+    noise = brownian_frames(len(x), 1, steps, tuple(x.shape[1:]), generator, orthogonal=False)[:, 0].to(x.dtype)
+
+    def attempt(chunk: int) -> tuple[Tensor, Tensor]:
+        net.zero_grad(set_to_none=True)
+        size = chunk if net.chunk else len(x)
+        parts = zip(x.split(size), noise.split(size, 1), strict=True)
+        energies, ends = zip(*(_add_gradient(net, system, y, part, dt, len(x)) for y, part in parts), strict=True)
+        return torch.cat(energies), torch.cat(ends)
+
+    return fitting(net, attempt)
+
+
+def _add_gradient(
+    net: LogPsi | PairDrift, system: System, x: Tensor, noise: Tensor, dt: float, walkers: int
+) -> tuple[Tensor, Tensor]:
+    """Add ∂θ ΣA/(B T) over some of the B walkers to .grad; returns their A/T and ends.
+
+    A = Σ[v·dW + ½v²dt + V dt] − Û(x_K) with Û the network itself, its parameters detached: the value that later time would
+    add. x_0 is fixed. A `PairDrift` has no Û, but only ∇Û(x_K) enters a gradient: its own drift there, held fixed, takes
+    that place (without it, short paths teach v → 0). Long paths are recomputed segment by segment in the backward pass, so
+    memory grows as √K.
+    """
+    gradient_net = isinstance(net, LogPsi)
+    steps = len(noise)
+    frozen = {name: p.detach() for name, p in net.named_parameters()}
+
+    def drift(y: Tensor) -> Tensor:
+        if not gradient_net:
+            return net(y)
+        if not y.requires_grad:
+            y = y.requires_grad_(True)
+        return torch.autograd.grad(net(y).sum(), y, create_graph=True)[0]
+
+    def segment(y: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
+        end: list[Tensor] = []
+
+        def height(z: Tensor) -> Tensor:
+            end[:] = [z]
+            return system.potential(z)
+
+        return girsanov_action(None, drift, height, y, dt, part), end[0]
+
+    with torch.enable_grad():
+        y, action = x.detach().clone(), x.new_zeros(len(x))
+        length = steps if steps <= KEEP_STEPS else max(1, math.isqrt(steps))
+        for part in noise.split(length):
+            if steps <= KEEP_STEPS:
+                piece, y = segment(y, part)
+            else:
+                # the dummy requires_grad makes the first segment recompute too
+                piece, y = checkpoint(segment, y.requires_grad_(True) if y.is_leaf else y, part, use_reentrant=False)
+            action = action + piece
+        if gradient_net:
+            with torch.no_grad():
+                start_value = net(x)
+            end_value = functional_call(net, frozen, (y,))
+            action = action + start_value - end_value
+            loss = action
+        else:
+            loss = action - (net.drift(y) * y).sum((1, 2))
+        (loss.sum() / (walkers * steps * dt)).backward()
+    return action.detach() / (steps * dt), y.detach()
+
+
+def flat_step(net: nn.Module, change: Tensor) -> None:
+    """Add a flat change (P,) to the parameters."""
+    parameters = list(net.parameters())
+    with torch.no_grad():
+        for p, part in zip(parameters, change.split([p.numel() for p in parameters]), strict=True):
+            p.add_(part.view_as(p))

@@ -1,0 +1,113 @@
+"""How far a training has come: what is scheduled by that, when it is enough, and when it is to go on after all."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fkflow.execution import ranks
+from fkflow.networks.choice import LogPsi
+from fkflow.recipe.config import TrainConfig
+
+if TYPE_CHECKING:
+    from fkflow.training.state import TrainState
+
+#: iterations in a row below train.stop_spread that end the training
+QUIET = 10
+#: walkers that training never begins with fewer of
+FEWEST_WALKERS = 256
+#: training goes on while reaching train.target_error would cost more than this share of the iterations done; measuring and
+#: projecting cost about MEASURING iterations for each in which the walkers of one iteration would reach the target
+ENOUGH, MEASURING, FEWEST = 0.5, 2.0, 10
+#: iterations in a row that say so and end the training, where there is a target error
+HURRIED = 5
+#: a finished training goes on where measuring would cost more than this share of its iterations after all, so many times at
+#: most, each time for this share of its iterations at least
+LATE, RETURNS, AGAIN = 2.0, 2, 0.5
+#: iterations of the schedules of rate, damping and walkers that training from the weights of another run leaves out
+HEAD_START = 80
+
+
+def scheduled(config: TrainConfig, iteration: int) -> int:
+    """Where in the schedules of rate, damping and walkers an iteration stands; a warm start has a head start."""
+    return iteration + (HEAD_START if config.source is not None else 0)
+
+
+def walkers_at(config: TrainConfig, iteration: int) -> int:
+    """How many walkers this rank moves in an iteration: its share of all that the iteration uses.
+
+    The natural gradient begins with a quarter of the recipe's walkers, then takes a half, then all; Adam always takes all.
+    Early on the network is far off and the noise of few walkers does not matter; what they save goes into iterations.
+    """
+    if config.optimiser != "spring":
+        return config.walkers // ranks.world()
+    iteration = scheduled(config, iteration)
+    share = 4 if 2 * iteration < config.grow else 2 if iteration < config.grow else 1
+    return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share) // ranks.world()
+
+
+def grow(config: TrainConfig, state: TrainState) -> None:
+    """Copies of the walkers join them where more are wanted; the moves of this and later iterations part them."""
+    x = state.walkers.x
+    wanted = walkers_at(config, state.iteration)
+    if len(x) < wanted:
+        state.walkers.x = x.repeat(-(-wanted // len(x)), 1, 1)[:wanted]
+
+
+def finished(config: TrainConfig, state: TrainState) -> bool:
+    """Whether this rank finds nothing left to train; rank 0's answer counts."""
+    return _over(config, state) or state.quiet >= (QUIET if config.target_error is None else HURRIED)
+
+
+def _over(config: TrainConfig, state: TrainState) -> bool:
+    """Whether the recipe allows no further iteration."""
+    return state.iteration >= config.iterations or (config.seconds is not None and state.seconds >= config.seconds)
+
+
+def enough(config: TrainConfig, state: TrainState, spread: float, unit: float) -> bool:
+    """Whether the local energy spreads so little that more training would not pay.
+
+    Measuring costs c·spread², and the spread falls about as 1/iterations: c·spread² + iterations is least where the
+    measurement costs half of the training (a warm start counts what it was spared).
+    """
+    if spread * unit < config.stop_spread:
+        return True
+    if config.target_error is None or state.iteration < max(FEWEST, state.least):
+        return False
+    return _measuring_cost(config, state, spread) <= ENOUGH
+
+
+def _measuring_cost(config: TrainConfig, state: TrainState, spread: float) -> float:
+    """What reaching the target error costs after training, as a share of the training so far."""
+    assert config.target_error is not None
+    measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x) * ranks.world())
+    return measuring / scheduled(config, state.iteration)
+
+
+def goes_on(config: TrainConfig, state: TrainState, spread: float, x: Tensor) -> bool:
+    """Whether an ended training is to go on, as the measured `spread` of the local energy is far above what it had seen.
+
+    If so, `state` is ready for it, with walkers from among those of the measurement x (B, N, D): they have been where the
+    network is poor. All ranks must ask together.
+    """
+    if (
+        config.target_error is None
+        or not isinstance(state.net, LogPsi)
+        or not state.iteration
+        or state.returns >= RETURNS
+    ):
+        return False
+    # the clock is rank 0's
+    if ranks.share(_over(config, state) or _measuring_cost(config, state, spread) <= LATE):
+        return False
+    state.returns += 1
+    state.least = math.ceil((1 + AGAIN) * state.iteration)
+    walkers = state.walkers
+    pick = torch.randint(len(x), (len(walkers.x),), generator=state.generator, device=x.device)
+    walkers.x = x[pick]
+    # what was seen with other walkers is no measure for these
+    state.quiet, state.scouts, state.best, state.snapshot = 0, None, (0.0, math.inf), None
+    return True

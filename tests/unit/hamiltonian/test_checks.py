@@ -1,0 +1,158 @@
+"""What is wrong with a potential is told before training, in one sentence; what is right passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fkflow.errors import PotentialError
+from fkflow.hamiltonian.checks import check, check_device
+from fkflow.hamiltonian.registry import systems
+from fkflow.hamiltonian.system import Nuclei, System
+
+Potential = Callable[[Tensor], Any]
+
+
+def made(potential: Potential, particles: int = 1, dimensions: int = 1, **more: Any) -> System:
+    """A system of that potential."""
+    own = {key: (lambda self, *a, f=f: f(*a)) if callable(f) else f for key, f in more.items()}
+    body = {"__module__": __name__, "particles": particles, "dimensions": dimensions, **own}
+    return type("Made", (System,), {**body, "potential": lambda self, x: potential(x)})()
+
+
+def r2(x: Tensor) -> Tensor:
+    return x.square().sum((1, 2))
+
+
+def gap(x: Tensor) -> Tensor:
+    return (x[:, 0] - x[:, 1]).norm(dim=-1)
+
+
+def inplace(x: Tensor) -> Tensor:
+    return r2(x * 2 if x.requires_grad else x.mul_(2))
+
+
+def to_numpy(x: Tensor) -> Tensor:
+    return torch.from_numpy((x.numpy() ** 2).sum((1, 2)))
+
+
+def helium(x: Tensor, charge: float = 2.0, repulsion: float = 1.0) -> Tensor:
+    return repulsion / gap(x) - charge / x.norm(dim=-1).prod(-1) * x.norm(dim=-1).sum(-1)
+
+
+NUCLEUS = Nuclei(((0.0, 0.0, 0.0),), (2.0,))
+
+WRONG: dict[str, tuple[System, str]] = {
+    "gives nothing": (made(lambda x: None), "gives NoneType: it must give a torch tensor"),
+    "a column": (made(lambda x: x.square().sum(-1)), r"shape \(7, 1\): it must be \(7,\)"),
+    "one number": (made(lambda x: x.square().sum()), r"shape \(\): it must be \(7,\)"),
+    "float32": (made(lambda x: r2(x.float())), "is float32: it must be float64"),
+    "complex": (made(lambda x: r2(x) + 0j), "is complex128: it must be float64"),
+    "float32 inside": (made(lambda x: r2(x.float()).double()), "not computed in float64"),
+    "detached": (made(lambda x: r2(x.detach())), "has no gradient"),
+    "half detached": (made(lambda x: r2(x.detach()) + 0.1 * r2(x)), "does not belong to its values: part of it is cut"),
+    "numpy": (made(to_numpy), "raises RuntimeError in line .* numpy"),
+    "raises": (made(lambda x: x.nope), r"potential\(x\) of x \(7, 1, 1\) raises AttributeError in line \d+"),
+    "neighbours": (made(lambda x: r2(x) + 0.1 * x.mean()), "depends on the others in its batch"),
+    "size": (made(lambda x: r2(x) + 0.1 * (len(x) > 100)), "depends on the others in its batch"),
+    "random": (made(lambda x: r2(x) + torch.rand(len(x), dtype=x.dtype)), "other values for the same x"),
+    "in place": (made(inplace), "changes x"),
+    "nothing": (made(lambda x: 0 * r2(x)), "nothing holds the particle along direction 1 of 1"),
+    "free together": (made(lambda x: gap(x) ** 2, 2), "nothing holds the particles together"),
+    "free along z": (made(lambda x: r2(x[..., :2]), 2, 3), "along direction 3 of 3"),
+    "upside down": (made(lambda x: -r2(x)), "not bounded below"),
+    "saddle": (made(lambda x: r2(x[..., :1]) - r2(x[..., 1:]), 1, 2), "not bounded below"),
+    "a slope": (made(lambda x: x[:, 0, 0]), "not bounded below"),
+    "falls far out": (made(lambda x: r2(x) - 0.01 * r2(x) ** 2), "not bounded below"),
+    "attraction": (made(lambda x: r2(x) - 1 / gap(x), 2, 3), "where two particles meet"),
+    "a centre": (made(lambda x: -1 / x[:, 0].norm(dim=-1), 1, 3), r"a singularity but that of fixed charges"),
+    "half a space": (made(lambda x: r2(x) + torch.log(x[:, 0, 0])), "not finite at .* where walkers start"),
+    "not alike": (made(lambda x: x[:, 0, 0] ** 2 + 2 * x[:, 1, 0] ** 2, 2), "identical = False"),
+    "not round": (made(lambda x: r2(x) + x[:, 0, 0] ** 2, 1, 2, isotropic=True), "isotropic = True is not so"),
+    "not apart": (made(lambda x: r2(x) ** 2, 2, 2, separable=True), "separable = True is not so"),
+    "masses": (made(r2, 2, mass=[1.0, 2.0]), "identical particles have one mass"),
+    "length": (made(r2, length=0), "length = 0 is not allowed"),
+    "no curvature": (made(lambda x: r2(x) + gap(x) ** 4, 2, 2), "no finite curvature at its minima"),
+    "no particles": (made(r2, 0), "particles = 0 is not allowed"),
+    "half a dimension": (made(r2, 1, 0.5), "dimensions = 0.5 is not allowed"),  # type: ignore[arg-type]
+    "start": (made(r2, start=lambda n, g: torch.zeros(n, 2)), r"start\(256, generator\) has the shape \(256, 2\)"),
+    "start far": (made(r2, start=lambda n, g: torch.full((n, 1, 1), torch.inf)), "positions that are not finite"),
+    "start raises": (made(r2, start=lambda n, g: 1 / 0), "start.* raises ZeroDivisionError in line"),
+    "other charge": (made(helium, 2, 3, nuclei=lambda: Nuclei(NUCLEUS.positions, (1.0,))), r"as -2/r .* not as -1/r"),
+    "no repulsion": (
+        made(lambda x: helium(x, 2, 0), 2, 3, nuclei=lambda: NUCLEUS),
+        "where the two electrons meet: with nuclei",
+    ),
+    "plane": (made(r2, 2, 2, nuclei=lambda: NUCLEUS), "one or two identical particles in three dimensions"),
+    "muons": (made(helium, 2, 3, nuclei=lambda: NUCLEUS, mass=207.0), "particles of mass 1"),
+    "no nuclei": (made(helium, 2, 3, nuclei=lambda: 3), "must give fkflow.Nuclei"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_told(name: str) -> None:
+    system, words = WRONG[name]
+    with pytest.raises(PotentialError, match=words) as caught:
+        check(system)
+    message = str(caught.value)
+    assert message.startswith("the system Made: ") and "\n" not in message and len(message) < 300
+    assert caught.value.exit_code == 2
+
+
+RIGHT: dict[str, System] = {
+    "far away": made(lambda x: (x - 1000).square().sum((1, 2))),
+    "deep": made(lambda x: r2(x) - 1e6),
+    "stiff": made(lambda x: 1e16 * r2(x)),
+    "kinks": made(lambda x: x.abs().sum((1, 2)), 3),
+    "a well that binds": made(lambda x: -5 * torch.exp(-r2(x))),
+    "distinguishable": made(lambda x: x[:, 0, 0] ** 2 + 2 * x[:, 1, 0] ** 2, 2, identical=False),
+    "apart": made(lambda x: r2(x) + r2(x[:, :1] - x[:, 1:]) ** 2, 2, 2, separable=True),
+    "round": made(lambda x: r2(x) ** 2, 1, 3, isotropic=True),
+    "masses": made(r2, 2, identical=False, mass=[1, 200.0]),
+    "helium": made(helium, 2, 3, nuclei=lambda: NUCLEUS),
+    "own start": made(lambda x: (x - 9).square().sum((1, 2)), start=lambda n, g: 9 + torch.randn(n, 1, 1, generator=g)),
+}
+
+
+@pytest.mark.parametrize("name", [*RIGHT, *systems()])
+def test_what_is_right_passes(name: str) -> None:
+    system = RIGHT[name] if name in RIGHT else systems()[name]()
+    assert check(system).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("system", "words"),
+    [
+        (made(lambda x: -0.1 * torch.exp(-r2(x)), 1, 3), "nothing may be bound"),
+        (made(lambda x: r2(x) + 1 / gap(x), 2, 2), "grows without bound where two particles meet"),
+        (made(lambda x: r2(x) + gap(x) ** -12, 2, 3), "grows without bound where two particles meet"),
+    ],
+)
+def test_what_may_turn_out_badly_is_a_warning(system: System, words: str) -> None:
+    (warning,) = check(system).warnings
+    assert words in warning
+
+
+def test_tensors_on_another_device_are_told() -> None:
+    """The device "meta" stands in for a GPU."""
+    weights = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    with pytest.raises(PotentialError, match="cannot be computed on the device meta, it raises RuntimeError in line"):
+        check_device(made(lambda x: (weights * x.square()).sum((1, 2)), 2, 2), "meta")
+    check_device(made(lambda x: (x.new_tensor([1.0, 2.0]) * x.square()).sum((1, 2)), 2, 2), "meta")
+
+
+def test_own_length_and_start_replace_the_search() -> None:
+    """A well a thousand widths from the origin in a flat plain: the search about the origin sees nothing of it."""
+
+    def well(x: Tensor) -> Tensor:
+        return -8 * torch.exp(-(x - 1000).square().sum((1, 2)))
+
+    with pytest.raises(PotentialError):
+        check(made(well))
+    found = check(made(well, length=0.7, start=lambda n, g: 1000 + 0.3 * torch.randn(n, 1, 1, generator=g)))
+    assert found.landscape.length == 0.7
+    assert found.landscape.minima.flatten().tolist() == pytest.approx([1000.0], abs=1e-3)

@@ -1,0 +1,414 @@
+"""Potentials against expressions written another way, symmetries, reference energies against the tables."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from scipy.integrate import solve_ivp
+
+from fkflow.hamiltonian.registry import find, systems
+from fkflow.hamiltonian.system import System
+from fkflow.systems.bosons import Bosons, Bosons3D
+from fkflow.systems.harmonic import Chain, Harmonic, Moshinsky
+from fkflow.systems.helium import HBAR2_OVER_MASS, HOLD, Helium, lm2m2
+from fkflow.systems.molecules import H2, H2Plus, HeHPlus, Molecule
+from fkflow.systems.pairs import Calogero, Dipoles, Hooke, Ions
+from fkflow.systems.wells import DoubleWell, MexicanHat, Morse, PoschlTeller, Quartic
+
+DEFAULTS = [system() for system in systems().values()]
+KEYS = [system.key for system in DEFAULTS]
+
+
+def configurations(system: System, batch: int = 7, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, system.particles, system.dimensions, generator=generator, dtype=torch.float64)
+
+
+def harmonic(system: Harmonic, x: np.ndarray) -> float:
+    omega = system.omega if isinstance(system.omega, tuple) else [system.omega] * system.dimensions
+    return sum(0.5 * omega[d] ** 2 * x[i, d] ** 2 for i in range(len(x)) for d in range(system.dimensions))
+
+
+def chain(system: Chain, x: np.ndarray) -> float:
+    n = system.particles
+    matrix = np.diag(np.full(n, system.omega0**2))
+    for i in range(n - 1):
+        matrix[i : i + 2, i : i + 2] += system.k * np.array([[1, -1], [-1, 1]])
+    return 0.5 * x[:, 0] @ matrix @ x[:, 0]
+
+
+def bosons(system: Bosons, x: np.ndarray) -> float:
+    trap = 0.5 * system.omega**2 * np.sum(x**2)
+    strength = system.g / (math.sqrt(math.pi) * system.s) ** x.shape[1]
+    pairs = itertools.combinations(x, 2)
+    return trap + sum(strength * math.exp(-(math.dist(a, b) ** 2) / system.s**2) for a, b in pairs)
+
+
+def moshinsky(system: Moshinsky, x: np.ndarray) -> float:
+    springs = sum(0.5 * system.kappa * math.dist(a, b) ** 2 for a, b in itertools.combinations(x, 2))
+    return 0.5 * system.omega**2 * np.sum(x**2) + springs
+
+
+def repelling(system: System, x: np.ndarray, energy) -> float:
+    return 0.5 * system.omega**2 * np.sum(x**2) + sum(energy(math.dist(a, b)) for a, b in itertools.combinations(x, 2))
+
+
+def aziz_slaman(r: float) -> float:
+    """LM2M2 for one distance, line by line as printed."""
+    x = r / 2.9695
+    damping = math.exp(-((1.4088 / x - 1) ** 2)) if x < 1.4088 else 1.0
+    v = 189635.353 * math.exp(-10.70203539 * x - 1.90740649 * x * x)
+    v -= damping * (1.34687065 / x**6 + 0.41308398 / x**8 + 0.17060159 / x**10)
+    first, last = 1.003535949, 1.454790369
+    if first <= x <= last:
+        v += 0.0026 * (math.sin(2 * math.pi * (x - first) / (last - first) - math.pi / 2) + 1)
+    return 10.97 * v
+
+
+def helium(system: System, x: np.ndarray) -> float:
+    held = 0.5 * len(x) / 12.12 * 0.2**2 * np.sum(x.mean(0) ** 2) - 0.3
+    return held + sum(aziz_slaman(math.dist(a, b)) for a, b in itertools.combinations(x, 2))
+
+
+def coulomb(system: System, x: np.ndarray) -> float:
+    nuclei = system.nuclei()
+    charges = [*zip(nuclei.positions, nuclei.charges, strict=True), *((r, -1.0) for r in x)]
+    return sum(z * w / math.dist(p, q) for (p, z), (q, w) in itertools.combinations(charges, 2))
+
+
+THREE_CENTRES = Molecule(
+    electrons=2,
+    nuclei=[
+        {"position": [0, 0, 0], "charge": 1},
+        {"position": [1.5, 0.2, 0], "charge": 0.5},
+        {"position": [0, -1, 2.0], "charge": 2},
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        (Harmonic(), harmonic),
+        (Harmonic(particles=2, dimensions=3, omega=[0.5, 2.0, 3]), harmonic),
+        (Chain(), chain),
+        (Chain(particles=1), chain),
+        (Chain(particles=5, omega0=0.7, k=3.0), chain),
+        (Quartic(a=-2.0, b=0.5), lambda s, x: -(x[0, 0] ** 2) + 0.5 * x[0, 0] ** 4),
+        (DoubleWell(height=3.0, a=1.5), lambda s, x: 3 * ((x[0, 0] / 1.5) ** 2 - 1) ** 2),
+        (Morse(), lambda s, x: 10 * (1 - math.exp(-x[0, 0])) ** 2),
+        (PoschlTeller(), lambda s, x: -6 / math.cosh(x[0, 0]) ** 2),
+        (MexicanHat(), lambda s, x: 2 * ((x[0, 0] ** 2 + x[0, 1] ** 2) / 4 - 1) ** 2),
+        (Bosons(), bosons),
+        (Bosons(particles=3, g=2.0, s=1.3, omega=0.4), bosons),
+        (Bosons3D(particles=3, g=2.0, s=1.3, omega=0.4), bosons),
+        (Moshinsky(), moshinsky),
+        (Moshinsky(particles=3, dimensions=2, omega=0.7, kappa=-0.1), moshinsky),
+        (Hooke(omega=0.3), lambda s, x: repelling(s, x, lambda r: 1 / r)),
+        (Ions(charge=3.0), lambda s, x: repelling(s, x, lambda r: 9 / r)),
+        (Ions(particles=3, dimensions=3, omega=2.0), lambda s, x: repelling(s, x, lambda r: 100 / r)),
+        (Calogero(lambda_=1.5), lambda s, x: repelling(s, x, lambda r: 0.75 / r**2)),
+        (Dipoles(particles=4, dipole=3.0), lambda s, x: repelling(s, x, lambda r: 9 / r**3)),
+        (Helium(particles=4), helium),
+        (H2(), coulomb),
+        (H2Plus(), coulomb),
+        (HeHPlus(), coulomb),
+        (THREE_CENTRES, coulomb),
+    ],
+    ids=lambda value: value.key if isinstance(value, System) else "",
+)
+def test_potential(system: System, expected) -> None:
+    x = configurations(system)
+    values = system.potential(x)
+    assert values.shape == (7,)
+    np.testing.assert_allclose(values.numpy(), [expected(system, each) for each in x.numpy()], rtol=1e-12)
+
+
+@pytest.mark.parametrize("system", DEFAULTS, ids=KEYS)
+def test_potential_keeps_dtype_and_differentiates(system: System) -> None:
+    x = configurations(system).requires_grad_()
+    assert torch.autograd.gradcheck(system.potential, x, atol=1e-4, rtol=1e-4)
+    single = system.potential(x.detach().float())
+    assert single.dtype == torch.float32
+    assert torch.allclose(single.double(), system.potential(x.detach()), rtol=1e-4)
+
+
+@pytest.mark.parametrize("system", DEFAULTS, ids=KEYS)
+def test_potential_far_away_has_finite_gradients(system: System) -> None:
+    x = (100 * configurations(system).abs() + 10).requires_grad_()
+    (gradient,) = torch.autograd.grad(system.potential(x).sum(), x)
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("system", [s for s in DEFAULTS if s.particles > 1], ids=lambda s: s.key)
+def test_exchange_symmetry(system: System) -> None:
+    x = configurations(system)
+    order = [*range(1, system.particles), 0]
+    same = torch.allclose(system.potential(x), system.potential(x[:, order]), rtol=1e-12)
+    assert same is system.identical
+
+
+@pytest.mark.parametrize("system", [*DEFAULTS, Harmonic(omega=[1.0, 1.0, 2.0])])
+def test_isotropy(system: System) -> None:
+    x = configurations(system)
+    rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(system.dimensions, system.dimensions)))
+    turned = -x @ torch.as_tensor(rotation)
+    same = torch.allclose(system.potential(x), system.potential(turned), rtol=1e-12)
+    # the chain is even, which in one dimension is all a rotation can do, but its particles are not alike
+    assert (same and system.key != "chain") is system.isotropic
+
+
+@pytest.mark.parametrize("system", DEFAULTS, ids=KEYS)
+def test_separable_traps_have_a_harmonic_centre_of_mass(system: System) -> None:
+    if not system.separable:
+        plain = ("harmonic", "bosons", "bosons3d", "moshinsky", "hooke", "ions", "calogero", "dipoles", "helium")
+        assert system.key not in plain
+        return
+    x = configurations(system)
+    shift = torch.full((1, 1, system.dimensions), 0.3, dtype=x.dtype)
+    work = system.potential(x + shift) - system.potential(x)
+    if isinstance(system, Harmonic):
+        omega = np.array(system.frequencies())
+    elif isinstance(system, Helium):
+        omega = np.full(3, HOLD * system.mass**0.5)
+    else:
+        omega = np.full(system.dimensions, system.omega)
+    expected = ((x.numpy().sum(1) * 0.3 + 0.5 * system.particles * 0.09) * omega**2).sum(-1)
+    rounding = 1e-14 * float(system.potential(x).abs().max())
+    np.testing.assert_allclose(work.numpy(), expected, rtol=1e-10, atol=rounding)
+
+
+def test_the_curvature_at_the_poschl_teller_minimum() -> None:
+    hessian = torch.func.hessian(lambda x: PoschlTeller().potential(x.reshape(1, 1, 1))[0])
+    assert hessian(torch.zeros(1, dtype=torch.float64)).item() == pytest.approx(12.0)
+
+
+ATOM = {"position": [3.0, 1.0, 0.0], "charge": 2.0}
+
+
+def protons(*separation: float, charge: float = 1.0) -> list[dict]:
+    return [
+        {"position": [1.0, 1.0, 1.0], "charge": charge},
+        {"position": [1.0 + d for d in separation], "charge": charge},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("system", "energy", "error"),
+    [
+        (Harmonic(), 6.0, 0),
+        (Harmonic(particles=3, dimensions=2, omega=[1.0, 2.5]), 5.25, 0),
+        (Chain(), 6.401422881903136, 0),
+        (Chain(particles=64), 53.374502105215385, 0),
+        (Chain(particles=2, omega0=1.0, k=4.0), 2.0, 0),
+        (Quartic(a=0.0), 0.6679862591558, 1e-12),
+        (Quartic(), 0.8037706512343, 1e-12),
+        (Quartic(a=2.0, b=2.0**1.5), math.sqrt(2) * 0.8037706512343, 1e-11),
+        (DoubleWell(), 0.9004067473103, 1e-12),
+        (Morse(), 2.1110679774998, 1e-12),
+        (PoschlTeller(lambda_=3.0), -4.5, 0),
+        (MexicanHat(), 0.8694654093058, 1e-12),
+        (H2(), -1.17447593, 3e-9),
+        (H2(R=4), -1.0163902529, 1e-9),
+        (H2Plus(), -0.602634214495, 1e-11),
+        (HeHPlus(), -2.9787083, 3e-7),
+        (find("h")(), -0.5, 0),
+        (find("he")(), -2.903724377034, 1e-12),
+        (find("h_minus")(), -0.527751016544, 1e-12),
+        (Molecule(electrons=2, nuclei=[ATOM]), -2.903724377034, 1e-12),
+        (Molecule(electrons=1, nuclei=[ATOM]), -2.0, 0),
+        (Molecule(electrons=2, nuclei=protons(0, 1.4 * 0.6, 1.4 * 0.8)), -1.1744757142, 1e-9),
+        # H2+ with charges 2 at R = 1 is H2+ at R = 2: E_el(Z, R) = Z² E_el(1, ZR)
+        (Molecule(electrons=1, nuclei=protons(1, 0, 0, charge=2.0)), 4 * (-0.602634214495 - 0.5) + 4, 4e-11),
+        (Bosons(), 7.6272098, 1e-7),
+        (Bosons(particles=6), 14.170426, 2e-5),
+        (Bosons(particles=5, g=0), 5.0, 0),
+        (Bosons(particles=1, omega=3.0), 3.0, 0),
+        (Bosons(particles=2), 2.715321216, 1e-9),
+        (Bosons(particles=4, omega=4.0, s=0.25), 4 * 7.6272098, 4e-7),
+        (Bosons(particles=2, omega=0.25, s=1.0), 0.25 * 2.715321216, 1e-9),
+        # lengths double at a quarter of the frequency: g = 15 there is 30 here
+        (Bosons3D(particles=3, g=30.0, omega=0.25, s=1.0), 0.25 * 5.49847868, 3e-9),
+        (Bosons3D(), 7.8642716, 4e-7),
+        (Bosons3D(particles=5, g=0, omega=2.0), 15.0, 0),
+        (Bosons3D(particles=1), 1.5, 0),
+        (Moshinsky(particles=1, omega=3.0), 4.5, 0),
+        (Moshinsky(particles=5, dimensions=2, omega=2.0, kappa=1.0), 2.0 + 4 * 3.0, 0),
+        (Moshinsky(particles=3, omega=1.0, kappa=-0.25), 1.5 * (1 + 2 * 0.5), 0),
+        # two in one dimension: the relative motion has the force constant omega² + 2 kappa
+        (Moshinsky(particles=2, dimensions=1, kappa=4.0), 0.5 * (1.0 + 3.0), 0),
+        (Hooke(omega=0.5), 2.0, 1e-11),
+        (Hooke(omega=0.1), 0.5, 1e-11),
+        (Hooke(), 3.7301209543, 1e-10),
+        # Taut: ψ = (1 + r) e^(−…) in a plane
+        (Ions(particles=2, charge=1.0), 3.0, 1e-11),
+        (Ions(particles=1, dimensions=3, omega=2.0), 3.0, 0),
+        (Calogero(), 22.5, 0),
+        (Calogero(particles=3, lambda_=1.5, omega=2.0), 12.0, 0),
+        # impenetrable bosons: the fermions of Girardeau
+        (Calogero(particles=4, lambda_=1.0), 8.0, 0),
+        (Dipoles(dipole=2.0), 3.6092724251, 1e-9),
+        (Helium(), -0.1264, 1e-5),
+    ],
+)
+def test_reference(system: System, energy: float, error: float) -> None:
+    reference = system.reference()
+    assert reference is not None
+    assert reference.energy == pytest.approx(energy, abs=max(error, 1e-12 * abs(energy)))
+    assert reference.error <= max(error, 1e-12 * abs(energy))
+    assert len(reference.source) > 8 and "same" not in reference.source
+
+
+@pytest.mark.parametrize(
+    "system",
+    [H2(R=1.7), Bosons(particles=8), Bosons(g=15.1), Bosons3D(particles=8), Bosons3D(g=15.1), THREE_CENTRES],
+)
+def test_unknown_energies_have_no_reference(system: System) -> None:
+    assert system.reference() is None
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        Bosons(particles=2, g=7.3, s=0.31, omega=2.2),
+        Bosons3D(particles=2, g=7.3, s=0.31, omega=2.2),
+        Quartic(a=-3.0),
+        DoubleWell(height=5.0),
+        MexicanHat(height=0.3, a=3.0),
+    ],
+)
+def test_other_parameters_are_solved(system: System) -> None:
+    reference = system.reference()
+    assert reference is not None and reference.error < 1e-8 * abs(reference.energy)
+    assert "spectral grid" in reference.source
+
+
+def test_solved_pairs_scale() -> None:
+    """Off the table as on it: E(omega, g, s) = omega E(1, g, s √omega), solved twice at the same g."""
+    one = Bosons(particles=2, g=3.3, s=0.9, omega=1.0).reference()
+    two = Bosons(particles=2, g=3.3, s=0.9 / 2, omega=4.0).reference()
+    assert one is not None and two is not None
+    assert two.energy == pytest.approx(4 * one.energy, rel=1e-12)
+
+
+def test_weak_repulsion_in_space_is_perturbation_theory() -> None:
+    """E = N D/2 + g N(N−1)/2 (π (s² + 2))^(−3/2) + O(g²): two from the radial equation, three from correlated Gaussians."""
+    s = 0.5
+
+    def first_order(particles: int, g: float) -> float:
+        return 1.5 * particles + g * particles * (particles - 1) / 2 * (math.pi * (s**2 + 2)) ** -1.5
+
+    shifts = {}
+    for g in (1e-3, 1e-2):
+        reference = Bosons3D(particles=2, g=g, s=s).reference()
+        assert reference is not None
+        shifts[g] = reference.energy - first_order(2, g)
+    assert shifts[1e-3] < 0 and abs(shifts[1e-3]) < 1e-3 * (first_order(2, 1e-3) - 3)
+    # what is left is of second order
+    assert shifts[1e-2] == pytest.approx(100 * shifts[1e-3], rel=0.01)
+    three, two = (Bosons3D(particles=n, g=1.0, s=s).reference() for n in (3, 2))
+    assert three is not None and two is not None
+    assert two.energy < first_order(2, 1.0) and three.energy < first_order(3, 1.0)
+    # three pairs, each screened a little by the third
+    assert 3 * (two.energy - 3) > three.energy - 4.5 > 0.97 * 3 * (two.energy - 3)
+
+
+def test_two_ions_become_a_crystal() -> None:
+    """The table of crystals is made as these two lines: what the series leaves of the exact energy is its next term."""
+    left = []
+    for charge in (8.0, 16.0, 32.0):
+        scale = charge ** (4 / 3)
+        exact = Ions(particles=2, charge=charge).reference()
+        assert exact is not None
+        series = 1.190550789 * scale + (1 + math.sqrt(3) + 1) / 2 - 0.034997807 / scale
+        left.append((exact.energy - series) * scale**2)
+    np.testing.assert_allclose(left, [-0.019, -0.018, -0.018], atol=6e-4)
+
+
+def test_crystals_have_references() -> None:
+    found = Ions(particles=8, charge=10.0).reference()
+    assert found is not None and 501.9 + 9.8 < found.energy + 0.005 < 501.9 + 9.81 and 1e-3 < found.error < 1e-2
+    slow = Ions(particles=8, charge=10.0 * 0.25**0.25, omega=0.25).reference()
+    assert slow is not None and slow.energy == pytest.approx(0.25 * found.energy, rel=1e-12)
+    assert Ions(particles=8, charge=4.0).reference() is None and Ions(particles=20, charge=10.0).reference() is None
+
+
+def dimer(strength: float) -> float:
+    """log-derivative mismatch at 60 Å of two helium atoms bound by 1.30348 mK, when LM2M2 is this much stronger."""
+    kappa = math.sqrt(1.30348e-3 / HBAR2_OVER_MASS)
+
+    def riccati(r: float, u: np.ndarray) -> np.ndarray:
+        v = strength * float(lm2m2(torch.tensor(r, dtype=torch.float64)))
+        return np.array([v / HBAR2_OVER_MASS + kappa**2 - u[0] ** 2])
+
+    start = 1.6
+    steep = math.sqrt(strength * float(lm2m2(torch.tensor(start, dtype=torch.float64))) / HBAR2_OVER_MASS)
+    found = solve_ivp(riccati, (start, 60.0), [steep], method="Radau", rtol=1e-9, atol=1e-12)
+    return float(found.y[0, -1]) / kappa + 1
+
+
+def test_the_helium_dimer() -> None:
+    """Two atoms at −1.30348 mK, as in the literature: their wave function falls as e^(−κr) exactly then."""
+    assert abs(dimer(1.0)) < 2e-3
+    # the twin: a potential that is a thousandth too strong
+    assert abs(dimer(1.001)) > 0.02
+
+
+def test_molecules_have_nuclei_and_units() -> None:
+    nuclei = H2(R=2.0).nuclei()
+    assert nuclei.positions == ((0.0, 0.0, -1.0), (0.0, 0.0, 1.0)) and nuclei.charges == (1.0, 1.0)
+    assert (H2.energy_unit, H2.length_unit) == ("hartree", "bohr")
+    for system in DEFAULTS:
+        # Hooke's atom has a trap in place of its nucleus
+        assert (system.nuclei() is None) == (system.energy_unit != "hartree" or system.key == "hooke")
+
+
+@pytest.mark.parametrize("system", [*DEFAULTS, THREE_CENTRES, Harmonic(omega=[1.0, 2.0, 3.0])])
+def test_parameters_make_the_same_system(system: System) -> None:
+    assert type(system)(**system.parameters()) == system
+    assert hash(system) == hash(type(system)(**system.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("system", "parameters"),
+    [
+        (Harmonic, {"omega": [1.0, 2.0]}),
+        (Harmonic, {"omega": -1.0}),
+        (Harmonic, {"particles": 0}),
+        (Harmonic, {"omega": [1.0, 2.0, 0.0]}),
+        (Chain, {"k": -1.0}),
+        (Quartic, {"b": 0.0}),
+        (Morse, {"depth": 0.1, "a": 1.0}),
+        (Bosons, {"g": -1.0}),
+        (Bosons, {"s": 0.0}),
+        (Bosons3D, {"g": -1.0}),
+        (Moshinsky, {"kappa": -0.25}),
+        (Moshinsky, {"kappa": -0.0625, "particles": 16}),
+        (Moshinsky, {"kappa": -0.5, "omega": 1.0}),
+        (Moshinsky, {"kappa": 1e7}),
+        (Moshinsky, {"kappa": True}),
+        (Moshinsky, {"omega": [1.0, 1.0, 1.0]}),
+        (H2, {"R": 0.0}),
+        (Molecule, {"electrons": 3}),
+        (Molecule, {"nuclei": []}),
+        (Molecule, {"nuclei": [ATOM, ATOM]}),
+        (Molecule, {"nuclei": [{"position": [0, 0], "charge": 1.0}]}),
+        (Molecule, {"nuclei": [{"position": [0, 0, 0], "charge": -1.0}]}),
+        (H2, {"R": "1.4"}),
+        (Bosons, {"particles": 2.0}),
+        (Bosons, {"extra": 1}),
+        (Ions, {"dimensions": 1}),
+        (Ions, {"charge": -1.0}),
+        (Calogero, {"lambda": 0.5}),
+        (Dipoles, {"dipole": -1.0}),
+        (Helium, {"particles": 2}),
+    ],
+)
+def test_impossible_parameters(system: type[System], parameters: dict) -> None:
+    with pytest.raises(ValidationError):
+        system(**parameters)

@@ -1,0 +1,243 @@
+"""The factor of ψ for particles that meet: the two-particle equation, what it leaves of the local energy, its checks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import iv, ivp, k0, k1
+from torch import Tensor
+
+from fkflow.errors import NumericalError, PotentialError
+from fkflow.hamiltonian.checks import check
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.masses import inward, solved
+from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.system import System
+from fkflow.networks.choice import build
+from fkflow.networks.two_body_factor import HEALING, PairFactor, pair_factor
+from fkflow.sampling.local_energy import local_energy
+
+MEETING: dict[str, System] = {
+    "hooke": find("hooke")(),
+    "ions in a plane": find("ions")(particles=3, charge=1.5),
+    "calogero": find("calogero")(particles=3, lambda_=1.7),
+    "dipoles": find("dipoles")(particles=3),
+    "helium": find("helium")(),
+}
+
+
+def pairs(energy: Any, dimensions: int, particles: int = 2, **more: Any) -> System:
+    """Particles in a trap with this energy of a pair."""
+
+    def potential(self: System, x: Tensor) -> Tensor:
+        first, second = torch.triu_indices(particles, particles, 1)
+        apart = (x[:, first] - x[:, second]).norm(dim=-1)
+        return 0.5 * x.square().sum((1, 2)) + energy(apart).sum(-1)
+
+    body = {"__module__": __name__, "particles": particles, "dimensions": dimensions, **more}
+    own = {"potential": potential, "pair": lambda self, r: energy(r)}
+    return type("Pairs", (System,), own | body)()
+
+
+def derivatives(factor: PairFactor, dimensions: int, r: Tensor) -> tuple[Tensor, Tensor]:
+    """f' and f'' at distances r of two particles."""
+
+    def value(r: Tensor) -> Tensor:
+        x = torch.zeros(len(r), 2, dimensions, dtype=r.dtype)
+        return factor(torch.cat([x[:, :1], x[:, 1:] + r[:, None, None] * torch.eye(dimensions, dtype=r.dtype)[0]], 1))
+
+    r = r.clone().requires_grad_()
+    (first,) = torch.autograd.grad(value(r).sum(), r, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), r)
+    return first.detach(), second
+
+
+@pytest.mark.parametrize("name", MEETING)
+def test_slopes_against_automatic_differentiation(name: str) -> None:
+    """At distances below the table, on it and beyond it."""
+    factor = pair_factor(solved(MEETING[name]), 1.0)
+    assert factor is not None
+    square = torch.logspace(-20, 8, 400, dtype=torch.float64).reshape(2, 200).requires_grad_()
+    value = factor.total(square)
+    (slope,) = torch.autograd.grad(value.sum(), square)
+    written_value, written = factor.total_and_slope(square.detach())
+    assert torch.allclose(written_value, value.detach(), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(written, slope, rtol=1e-10, atol=1e-14)
+    assert (slope[0, :9] != 0).all() and (slope[1, -9:] == 0).all()
+
+
+def bessel(order: int, z: np.ndarray) -> np.ndarray:
+    """I'/I."""
+    return ivp(order, z) / iv(order, z)
+
+
+#: energy of a pair, dimensions, d log u/dr of the state of energy 0, written by hand
+EXACT = {
+    "charges in a plane": (lambda r: 3 / r, 2, lambda r: np.sqrt(3 / r) * bessel(0, 2 * np.sqrt(3 * r))),
+    "charges in space": (lambda r: 3 / r, 3, lambda r: np.sqrt(3 / r) * bessel(1, 2 * np.sqrt(3 * r)) - 0.5 / r),
+    "1/r² on a line": (lambda r: 1.7 * 0.7 / r**2, 1, lambda r: 1.7 / r),
+    "1/r² in space": (lambda r: 6 / r**2, 3, lambda r: 2 / r),
+    "dipoles": (lambda r: 4 / r**3, 2, lambda r: 2 * r**-1.5 * k1(4 / np.sqrt(r)) / k0(4 / np.sqrt(r))),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_equation_of_two(name: str) -> None:
+    """f' is that of the two-particle state times the healing, and f'' is what its equation says."""
+    energy, dimensions, exact = EXACT[name]
+    r = torch.logspace(-3, 0.5, 41, dtype=torch.float64)
+    factor = pair_factor(pairs(energy, dimensions), 1.0)
+    assert factor is not None
+    heal = torch.exp(-0.5 * (r / HEALING) ** 2)
+    first, second = derivatives(factor, dimensions, r)
+    slope = first / heal
+    bend = second / heal + slope * r / HEALING**2
+    np.testing.assert_allclose(slope.numpy(), exact(r.numpy()), rtol=1e-6)
+    scale = energy(r).abs() + slope.square()
+    assert ((bend + slope.square() + (dimensions - 1) / r * slope - energy(r)).abs() < 1e-5 * scale).all()
+    # the twin: another strength
+    assert (
+        (bend + slope.square() + (dimensions - 1) / r * slope - 1.1 * energy(r)).abs() > 0.02 * energy(r).abs()
+    ).all()
+
+
+def test_lengths_are_those_of_the_system() -> None:
+    """The same physics in another unit: e^f is the same number, whatever the natural length is called."""
+    small, large = pairs(lambda r: 3 / r, 3), pairs(lambda r: 3e-3 / r, 3)
+    x = torch.randn(5, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    one, two = pair_factor(small, 1.0), pair_factor(large, 1e3)
+    assert one is not None and two is not None
+    assert torch.allclose(one(x), two(1e3 * x), atol=1e-12)
+
+
+def test_pieces_join_twice_differentiably() -> None:
+    factor = pair_factor(MEETING["dipoles"], 1.0)
+    assert factor is not None
+    nodes = torch.exp(factor.start + factor.step * torch.arange(5, 1500, 97, dtype=torch.float64))
+    pair = pair_factor(find("dipoles")(), 1.0)
+    assert pair is not None
+    for below, above in zip(
+        derivatives(pair, 2, nodes * (1 - 1e-12)), derivatives(pair, 2, nodes * (1 + 1e-12)), strict=True
+    ):
+        assert torch.allclose(below, above, rtol=1e-7, atol=1e-12)
+
+
+def test_atoms_that_bind_each_other_have_no_node() -> None:
+    """Two helium atoms at energy 0 have a node near 100 Å: f has healed to a constant before."""
+    system = solved(MEETING["helium"])
+    factor = pair_factor(system, explore(system).length)
+    assert factor is not None
+
+    def at(*distances: float) -> Tensor:
+        """f where two atoms are so many Å apart and the third is far away."""
+        x = torch.zeros(len(distances), 3, 3, dtype=torch.float64)
+        x[:, 1, 0], x[:, 2, 1] = torch.tensor(distances, dtype=torch.float64), 1e9
+        value: Tensor = factor(inward(system, x))
+        return value
+
+    assert at(60.0, 99.0, 101.0, 1e6).abs().max() < 1e-4
+    near = at(1.0, 2.0, 4.0)
+    assert near[0] < -20 and near[1] < -1 and near[2] > 0.5
+
+
+@pytest.mark.parametrize(
+    "system", [find("bosons")(g=0.0), find("harmonic")(), find("chain")(), find("ions")(particles=1)]
+)
+def test_particles_that_meet_smoothly_have_no_factor(system: System) -> None:
+    assert pair_factor(system, 1.0) is None
+    assert not any("meeting" in name for name in build(system, explore(system), "auto", 4, 1, 0).state_dict())
+
+
+def test_energies_that_are_not_finite_are_told() -> None:
+    with pytest.raises(NumericalError, match=r"pair\(r\) is not finite at r = "):
+        pair_factor(pairs(lambda r: torch.log(r - 1.0), 2), 1.0)
+
+
+# -------------------------------------------------------------------------------------------- in networks
+
+
+def approach(system: System, r: float) -> Tensor:
+    """Configurations in which the first two particles are at r from each other, about a fixed place; the rest is apart."""
+    land = explore(system)
+    x = land.start(1, torch.Generator().manual_seed(4)).repeat(32, 1, 1)
+    direction = torch.randn(32, system.dimensions, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    half = 0.5 * r * direction / direction.norm(dim=1, keepdim=True)
+    middle = x[:, :2].mean(1)
+    others = x[:, 2:] - middle[:, None]
+    x[:, 0], x[:, 1] = middle - half, middle + half
+    x[:, 2:] = middle[:, None] + 2 * land.length * others / others.norm(dim=2, keepdim=True)
+    return x
+
+
+@pytest.mark.parametrize("name", ["hooke", "ions in a plane", "calogero", "dipoles"])
+def test_the_local_energy_stays_finite_where_particles_meet(name: str, perturbed: Any) -> None:
+    system = MEETING[name]
+    net = perturbed(build(system, explore(system), "auto", 12, 2, 0), 0.1)
+    r = 0.02 if name == "dipoles" else 1e-3  # V of dipoles loses its digits sooner
+
+    def change() -> Tensor:
+        """How E_L changes from 2r to r, in units of how V does."""
+        near, far = approach(system, r), approach(system, 2 * r)
+        rise = system.potential(near) - system.potential(far)
+        return (local_energy(net, system, near) - local_energy(net, system, far)) / rise
+
+    assert change().abs().max() < 2e-3
+    # the twin: a strength that is 5 % off
+    net.meeting.pieces *= 1.05
+    assert change().abs().min() > 0.02
+
+
+@pytest.mark.parametrize("name", ["hooke", "ions in a plane", "calogero", "dipoles"])
+def test_every_network_has_it(name: str) -> None:
+    """log ψ of any kind falls with the factor as two particles approach each other."""
+    system = MEETING[name]
+    land = explore(system)
+    for kind in ("symmetric", "generic"):
+        net = build(system, land, kind, 4, 1, 0)
+        near, far = approach(system, 0.2 * land.length), approach(system, 0.4 * land.length)
+        expected = net.meeting(near) - net.meeting(far)
+        rest = net(near) - net(far) - expected
+        assert (expected < -0.03).all() and rest.std() < 0.3
+
+
+def test_masses_count() -> None:
+    """Heavier particles bend more: the cusp is q m/(D − 1)."""
+    heavy = solved(pairs(lambda r: 1 / r, 3, mass=2.5))
+    factor = pair_factor(heavy, 1.0)
+    assert factor is not None
+    z = torch.tensor([1e-4], dtype=torch.float64)
+    # z = √m r
+    assert float(derivatives(factor, 3, z)[0]) == pytest.approx(0.5 * 2.5 / math.sqrt(2.5), rel=1e-3)
+
+
+# ------------------------------------------------------------------------------------------------ checks
+
+
+@pytest.mark.parametrize("name", MEETING)
+def test_systems_that_meet_pass(name: str) -> None:
+    assert not [warning for warning in check(MEETING[name]).warnings if "two particles meet" in warning]
+
+
+def told(pair: Any, energy: Any = lambda r: 1 / r, **more: Any) -> System:
+    """A system that tells another pair(r) than its V has."""
+    return pairs(energy, 3, **{"pair": lambda self, r: pair(r)} | more)
+
+
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [
+        (told(lambda r: 2 / r), r"V changes by .* not by .* as pair\(r\) says"),
+        (told(lambda r: 0 * r), r"V changes by .* not by 0 as pair"),
+        (told(lambda r: 1.0), r"pair\(r\) must give a torch tensor"),
+        (told(lambda r: 1 / r.sum()), r"pair\(r\) must give a torch tensor of the shape of r"),
+        (told(lambda r: r.nope), r"pair\(r\) of r \(2, 3\) raises AttributeError in line"),
+        (told(lambda r: 1 / r, mass=[1.0, 2.0], identical=False), "for particles of one mass"),
+    ],
+)
+def test_wrong_pairs_are_told(system: System, message: str) -> None:
+    with pytest.raises(PotentialError, match=message):
+        check(system)

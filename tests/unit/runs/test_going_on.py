@@ -1,0 +1,148 @@
+"""A measurement and a projection that are saved and gone on with give the same bits as those that never stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fkflow.hamiltonian.landscape import Landscape, explore
+from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.system import System
+from fkflow.measurement.variational import Measuring
+from fkflow.networks.choice import build
+from fkflow.projection.project import Projecting
+from fkflow.recipe.config import MeasureConfig, ProjectConfig
+from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
+
+
+def measuring(system: System, kind: str, perturbed, saved=None, seed: int = 3) -> Measuring:
+    landscape: Landscape = explore(system)
+    net = perturbed(build(system, landscape, kind, 6, 1, 0), 0.05)
+    x = landscape.start(100, torch.Generator().manual_seed(0))
+    config = MeasureConfig(walkers=128, target_error=1e-2)
+    return Measuring(net, system, landscape, config, x, seed, dt=0.01, saved=saved)
+
+
+def through_a_file(state: dict, path: Path) -> dict:
+    save_checkpoint(path, state)
+    return load_checkpoint(path)
+
+
+def same(first: object, second: object) -> bool:
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list):
+        return len(first) == len(second) and all(same(a, b) for a, b in zip(first, second, strict=True))
+    return first == second
+
+
+def work(state: dict) -> dict:
+    """A state without what the clock gave."""
+    return {key: value for key, value in state.items() if key not in ("seconds", "spent", "measured")}
+
+
+SYSTEMS = [
+    ("double_well", {}, "auto"),
+    ("bosons", {"particles": 2}, "auto"),
+    ("h2", {}, "auto"),
+    ("bosons", {"particles": 2}, "pair_drift"),
+]
+
+
+@pytest.mark.parametrize(("key", "parameters", "kind"), SYSTEMS)
+def test_a_measurement_goes_on(tmp_path: Path, perturbed, key: str, parameters: dict, kind: str) -> None:
+    system = find(key)(**parameters)
+    whole = measuring(system, kind, perturbed)
+    for _ in range(3):
+        whole.sweep()
+    state = through_a_file(whole.state_dict(), tmp_path / "c.pt")
+    # another seed: everything that matters is in the state
+    again = measuring(system, kind, perturbed, state, seed=4)
+    again.seed = 3
+    for each in (whole, again):
+        for _ in range(4):
+            each.sweep()
+    assert same(work(whole.state_dict()), work(again.state_dict()))
+    assert whole.estimate() == again.estimate()
+    first, second = whole.result(), again.result()
+    assert np.array_equal(first.samples, second.samples) and np.array_equal(
+        first.variational.blocks, second.variational.blocks
+    )
+    assert all(np.array_equal(a.values, b.values) for a, b in zip(first.histograms, second.histograms, strict=True))
+    # the twin: without its generator it goes another way
+    del state["generator"]
+    other = measuring(system, kind, perturbed, {**state, "generator": torch.Generator().get_state()})
+    for _ in range(4):
+        other.sweep()
+    assert other.estimate() != whole.estimate()
+
+
+@pytest.mark.parametrize("turns", [1, 9])
+@pytest.mark.parametrize(
+    ("key", "parameters", "kind", "target"),
+    [(*case, 1e-9) for case in SYSTEMS[:2] + SYSTEMS[3:]] + [(*SYSTEMS[0], 10.0)],
+)
+def test_a_projection_goes_on(
+    tmp_path: Path, perturbed, key: str, parameters: dict, kind: str, target: float, turns: int
+) -> None:
+    system = find(key)(**parameters)
+    config = ProjectConfig(
+        walkers=128, target_error=target, time=1.0, weights="girsanov" if kind != "auto" else "local_energy"
+    )
+    found = measuring(system, kind, perturbed)
+    for _ in range(3):
+        found.sweep()
+    whole = Projecting(found, config, 5)
+    for _ in range(turns):
+        whole.advance()
+        whole.combined()
+    state = through_a_file({"measure": found.state_dict(), "project": whole.state_dict()}, tmp_path / "c.pt")
+    before = measuring(system, kind, perturbed, state["measure"])
+    again = Projecting(before, config, 5, state["project"])
+    for each in (whole, again):
+        for _ in range(25):
+            each.advance()
+            each.combined()
+    assert whole.found is not None and whole.found == again.found
+    assert same(work(whole.state_dict()), work(again.state_dict()))
+    assert same(work(found.state_dict()), work(before.state_dict()))
+    for a, b in zip(whole.densities(), again.densities(), strict=True):
+        assert np.array_equal(a.values, b.values) and (a.projected is None) == (b.projected is None)
+        assert a.projected is None or np.array_equal(a.projected, b.projected)
+
+
+def test_a_projection_that_is_done_is_not_gone_on_with(perturbed) -> None:
+    found = measuring(find("double_well")(), "auto", perturbed)
+    for _ in range(3):
+        found.sweep()
+    config = ProjectConfig(walkers=128, target_error=10.0, time=1.0)
+    whole = Projecting(found, config, 5)
+    whole.run(lambda *_: None)
+    again = Projecting(found, config, 5, whole.state_dict())
+    calls: list[object] = []
+    projection, _ = again.run(lambda *seen: calls.append(seen))
+    assert not calls and projection is not None and again.turn == whole.turn
+
+
+@pytest.mark.parametrize(("target", "ratio", "share"), [(10.0, 2, 0.375), (1e-4, 4, 0.75)])
+def test_a_loose_target_takes_less_work(perturbed, target: float, ratio: float, share: float) -> None:
+    """Time steps closer to each other, and densities of a shorter window, all of it seen by the time they are read."""
+    found = measuring(find("double_well")(), "auto", perturbed)
+    for _ in range(3):
+        found.sweep()
+    run = Projecting(found, ProjectConfig(walkers=128, target_error=target, time=4.0), 5)
+    coarse, fine = run.populations
+    assert coarse.mover.dt / fine.mover.dt == pytest.approx(ratio)
+    assert run.hurried == (target == 10.0)
+    while not run.filled():
+        assert fine.count < share * fine.length
+        which = min(range(2), key=lambda i: run.populations[i].count / run.populations[i].length)
+        for _ in range(run.populations[which].length // 16):
+            run.populations[which].step()
+    assert fine.count == share * fine.length >= 1.5 * fine.middle
+    assert fine.histograms is not None and bool(fine.histograms.seen.sum() > 0)

@@ -1,0 +1,145 @@
+"""Single walkers that sit where a network is wrong: they neither stand for all others nor stay there."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.registry import find
+from fkflow.networks.choice import build
+from fkflow.recipe.config import TrainConfig
+from fkflow.sampling.clipping import Deviations
+from fkflow.sampling.metropolis import even_weights
+from fkflow.training import loop
+from fkflow.training.loop import MOST, _weights, begin, train
+from fkflow.training.safeguards import FAR, JUDGED_WILD, bring_back, objection
+from fkflow.training.state import TrainState
+
+WALKERS = 128
+CONFIG = TrainConfig(walkers=WALKERS, iterations=6)
+
+
+def fresh() -> tuple[TrainState, float]:
+    """Four bosons at the start of their training, and their unit of time."""
+    system = find("bosons")(particles=4)
+    land = explore(system)
+    return begin(build(system, land, "auto", 8, 2, 0), land, CONFIG, 0, "cpu", system), land.length**2
+
+
+def energies(*away: float) -> Deviations:
+    """Of WALKERS walkers that spread by 0.1 about 7, the first ones farther away."""
+    found = 7 + 0.1 * torch.randn(WALKERS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found[: len(away)] = 7 + torch.tensor(away, dtype=torch.float64)
+    return Deviations(found)
+
+
+def test_the_lost_go_where_others_are() -> None:
+    state, unit = fresh()
+    before = state.walkers.x
+    bring_back(energies(-80.0, math.nan, 300.0, math.inf), state, unit)
+    after = state.walkers.x
+    assert torch.equal(after[4:], before[4:])
+    for x in after[:4]:
+        assert (x == before[4:]).all((1, 2)).any()
+    assert not torch.equal(after[:4], before[:4])
+
+
+@pytest.mark.parametrize("away", [0.0, 9.0, -9.0], ids=["none", "above", "below"])
+def test_who_is_no_farther_away_than_tails_are_stays(away: float) -> None:
+    """Many deviations, but few natural energies: a network that is good elsewhere must still be learned there."""
+    state, unit = fresh()
+    seen = energies(away / unit)
+    assert abs(away) < FAR and (not away or abs(away / unit) > JUDGED_WILD * float(seen.typical))
+    x, random = state.walkers.x, state.generator.get_state()
+    bring_back(seen, state, unit)
+    assert state.walkers.x is x and torch.equal(state.generator.get_state(), random)
+
+
+def test_a_network_that_is_wrong_everywhere_is_no_matter_of_single_walkers() -> None:
+    state, unit = fresh()
+    x = state.walkers.x
+    # few deviations, many natural energies
+    bring_back(Deviations(1e3 * torch.randn(WALKERS, generator=torch.Generator().manual_seed(2)).double()), state, unit)
+    # nobody is left to go to
+    bring_back(Deviations(torch.full((WALKERS,), math.nan, dtype=torch.float64)), state, unit)
+    assert state.walkers.x is x
+
+
+def crowd(state: TrainState) -> Tensor:
+    """Put three walkers where all particles are in one place, and let nobody move."""
+    state.walkers.x = state.walkers.x.clone()
+    state.walkers.x[:3] *= 0.01
+    state.walkers.step = 1e-12
+    return state.walkers.x[:3]
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["", "twin"])
+def test_training_brings_them_back(wrong: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four bosons in one place have some five natural energies too much for a good network; the twin leaves them there."""
+    monkeypatch.setattr("fkflow.training.safeguards.FAR", 3.0)
+    monkeypatch.setattr("fkflow.training.safeguards.JUDGED_WILD", 10.0)
+    looked = []
+
+    def looking(seen: Deviations, state: TrainState, unit: float) -> None:
+        looked.append(seen)
+        if not wrong:
+            bring_back(seen, state, unit)
+
+    monkeypatch.setattr(loop, "bring_back", looking)
+    state, _ = fresh()
+    system = find("bosons")(particles=4)
+    steps = train(system, explore(system), CONFIG, state)
+    for _ in range(3):
+        next(steps)
+    crowded = crowd(state)
+    assert not next(steps).undone and float(looked[-1].away[:3].min()) > 4
+    stayed = (state.walkers.x[:3] - crowded).abs().amax((1, 2)) < 1e-3
+    assert stayed.all() if wrong else not stayed.any()
+
+
+def test_no_walker_stands_for_all_others() -> None:
+    log_psi = 0.5 * torch.randn(WALKERS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    usual = even_weights(log_psi, 0.75)
+    assert torch.equal(_weights(log_psi, 0.75), usual) and float(usual.max() / usual.median()) < MOST
+    log_psi[5] = 20.0
+    log_psi[6] = math.nan
+    found = _weights(log_psi, 0.75)
+    assert found.isfinite().all() and float(found.mean()) == pytest.approx(1.0)
+    assert float(found[5] / found.median()) == pytest.approx(MOST, rel=0.05) and found[6] == found.min()
+    # the twin: nearly all the weight is one walker's
+    assert float(even_weights(log_psi.nan_to_num(0.0), 0.75)[5]) > 0.9 * WALKERS
+    # walkers of |ψ|² itself have no weights
+    assert torch.equal(_weights(log_psi, 1.0), torch.ones_like(log_psi))
+
+
+def judged(state: TrainState, unit: float, seen: Deviations) -> str:
+    state.best, state.snapshot = (7.3, 0.15), {"the best": "so far"}
+    return objection(seen, state, unit)
+
+
+def test_energies_of_the_lost_make_no_network_the_best() -> None:
+    """Six of 128 walkers at −500: the mean without them decides; the twin, a network whose energy is lower, is the best."""
+    state, unit = fresh()
+    assert not judged(state, unit, energies(*[-500.0] * 6))
+    clean = state.best
+    assert not judged(state, unit, energies())
+    assert state.best[0] == pytest.approx(clean[0], abs=0.02)
+    lower = Deviations(energies().energies - 0.5)
+    assert not judged(state, unit, lower) and state.best[0] < clean[0] - 0.4
+
+
+def test_a_step_that_loses_much_of_the_weight_is_taken_back() -> None:
+    state, unit = fresh()
+    assert not judged(state, unit, energies(*[-500.0] * 6))
+    assert "9 % of the walkers, by weight, are lost" in judged(state, unit, energies(*[-500.0] * 11))
+    # few may have much of it
+    seen = energies(-500.0)
+    weights = torch.ones(WALKERS, dtype=torch.float64)
+    weights[0] = 20.0
+    assert "14 % of the walkers, by weight, are lost" in judged(state, unit, Deviations(seen.energies, weights))
+    # a wide spread alone loses nobody
+    assert not judged(state, unit, Deviations(7 + 3 * (energies().energies - 7)))

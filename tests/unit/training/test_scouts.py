@@ -1,0 +1,112 @@
+"""Scouts: where they go, how much they count, and that they find what walkers do not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.system import System
+from fkflow.networks.choice import LogPsi, build
+from fkflow.recipe.config import TrainConfig
+from fkflow.sampling.metropolis import Walkers
+from fkflow.training import scouts
+from fkflow.training.loop import begin, train
+
+BOSONS = find("bosons")(particles=3)
+
+
+@pytest.mark.parametrize(
+    ("system", "wanted"),
+    [
+        (BOSONS, True),
+        (find("bosons")(particles=2, g=0.0), True),
+        (find("harmonic")(particles=2), True),
+        (find("bosons")(particles=1), False),
+        (find("chain")(particles=4), False),
+        (find("ions")(), False),
+        (find("dipoles")(), False),
+        (find("helium")(), False),
+        (find("h2")(), False),
+        (find("quartic")(), False),
+    ],
+    ids=lambda value: value.key if isinstance(value, System) else None,
+)
+def test_who_sends_scouts(system: System, wanted: bool) -> None:
+    assert scouts.useful(system) is wanted
+
+
+@pytest.mark.parametrize("particles", [2, 4, 12])
+def test_particles_drawn_together(particles: int) -> None:
+    """Some follow one that stays, all by the same share of the way; the others stay."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4000, particles, 2, generator=generator, dtype=torch.float64)
+    drawn = scouts.drawn_together(x, generator)
+    moved = (drawn != x).any(-1)
+    share = min(0.75, 3 / particles) * (particles - 1) / particles
+    assert abs(float(moved.double().mean()) - share) < 0.01
+    for before, after, who in zip(x[:200], drawn[:200], moved[:200], strict=True):
+        if not who.any():
+            continue
+        left = [(after[who] - centre).norm(dim=1) / (before[who] - centre).norm(dim=1) for centre in before[~who]]
+        assert min(float(shares.max() - shares.min()) for shares in left) < 1e-12
+        assert min(float(shares.max()) for shares in left) < 1
+
+
+def test_weights_are_those_of_walkers_within_bounds() -> None:
+    land = explore(BOSONS)
+    net = build(BOSONS, land, "auto", 6, 1, 0)
+    x = land.start(400, torch.Generator().manual_seed(0))
+    walkers = Walkers(x, 0.1, 0.7)
+    walkers.refresh(net)
+    expected = walkers.weights()
+    assert expected.min() < scouts.LEAST < 1.2 < expected.max()
+    log_psi, _ = walkers.known
+    assert torch.allclose(scouts.weights(log_psi, log_psi, 0.7), expected.clamp(scouts.LEAST, scouts.MOST))
+    high_and_lost = torch.tensor([50.0, -torch.inf], dtype=torch.float64)
+    assert scouts.weights(high_and_lost, log_psi, 0.7).tolist() == [scouts.MOST, 0.0]
+
+
+class Peaked(LogPsi):
+    """A good network with a peak of learnable height where all particles are in one place."""
+
+    def __init__(self, base: LogPsi) -> None:
+        super().__init__()
+        self.base = base
+        self.height = nn.Parameter(torch.tensor(10.0, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        apart = (x - x.mean(1, keepdim=True)).square().sum((1, 2))
+        return self.base(x) + self.height * (-apart / 0.05).exp()
+
+
+@pytest.mark.parametrize(
+    ("share", "reach", "iterations", "lowest", "highest"),
+    [(0.125, scouts.REACH, 30, -5.0, 5.0), (0.125, 0.0, 30, 5.0, 9.5), (0.0, scouts.REACH, 15, 9.5, 10.5)],
+    ids=["as shipped", "no higher than walkers", "no scouts"],
+)
+def test_a_peak_that_no_walker_sees_goes(
+    share: float, reach: float, iterations: int, lowest: float, highest: float, monkeypatch
+) -> None:
+    """The twins: without scouts the peak stays, as walkers do not know of it, but for one of five seeds or so that stray
+    there; where the energies of scouts are within those of the walkers it goes slowly."""
+    monkeypatch.setattr(scouts, "REACH", reach)
+    land = explore(BOSONS)
+    config = TrainConfig(walkers=256, iterations=iterations, scouts=share, stop_spread=0.0)
+    heights = []
+    for seed in range(5):
+        net = Peaked(build(BOSONS, land, "auto", 4, 1, seed))
+        for _ in train(BOSONS, land, config, begin(net, land, config, seed, "cpu")):
+            pass
+        heights.append(float(net.height.detach()))
+    assert lowest < sorted(heights)[2] < highest, heights
+
+
+def test_how_far_the_energy_of_a_scout_reaches() -> None:
+    """As |psi|^2 compared with the walkers' middle, no further where it is larger, not at all where it is unknown."""
+    walkers = torch.tensor([-9.0, -2.0, 1.0], dtype=torch.float64)
+    places = torch.tensor([4.0, -2.0, -3.0, -20.0, -torch.inf, torch.nan], dtype=torch.float64)
+    found = (scouts.reach(places, walkers) / scouts.REACH).tolist()
+    assert found == pytest.approx([1.0, 1.0, 0.1353352832, 2.3195e-16, 0.0, 0.0], rel=1e-4, abs=1e-20)
