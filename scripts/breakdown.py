@@ -20,15 +20,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe import config
 from fkflow.runs.session import prepare
-from fkflow.sampling.local_energy import local_energy, measured_energy, written_out_energy
+from fkflow.sampling.local_energy import analytic_local_energy, fastest_local_energy, local_energy
 from fkflow.sampling.metropolis import metropolis
 from fkflow.sampling.path_energies import path_samples
-from fkflow.training.gradients import jacobian, jacobian_and_slopes
-from fkflow.training.loop import begin, train
+from fkflow.training.gradients import jacobian, jacobian_and_derivatives
+from fkflow.training.loop import initial_state, train
 
 RECIPES = ["h2", "bosons", "bosons system.particles=16 system.g=2.0 train.walkers=256 measure.walkers=256"]
 #: iterations before anything is timed
@@ -85,7 +85,7 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
     net, system, settings = ready.net, loaded.recipe.system, loaded.recipe.train
     assert isinstance(net, LogPsi)
     unit = ready.landscape.length**2
-    state = begin(net, ready.landscape, settings, 0, ready.device)
+    state = initial_state(net, ready.landscape, settings, 0, ready.device)
     steps = train(system, ready.landscape, settings, state)
     for _ in range(WARM):
         next(steps)
@@ -96,11 +96,11 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
     energies = torch.randn(len(x), dtype=torch.float64, device=x.device)
     parts: dict[str, Callable[[], object]] = {
         f"{settings.moves} moves": lambda: metropolis(net, walkers, generator, settings.moves),
-        "energies in the limit": lambda: written_out_energy(net, system, x),
+        "energies in the limit": lambda: analytic_local_energy(net, system, x),
         f"(actions of {paths} paths)": lambda: path_samples(
             net, system, x, generator, paths=paths, steps=settings.steps, dt=settings.dt * unit
         ),
-        "jacobian and its slopes": lambda: jacobian_and_slopes(net, x, len(x), generator, 1e-3),
+        "jacobian and its slopes": lambda: jacobian_and_derivatives(net, x, len(x), generator, 1e-3),
     }
     if state.spring is not None:
         # random energies must not leave their momentum to the training; an update uses its rows up
@@ -108,10 +108,10 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
         parts["natural gradient"] = lambda: spring.update(torch.cat([o, o]), energies, 0.1, 1e-3)
     parts["training iteration"] = lambda: next(steps)
     parts["(exact Laplacian)"] = lambda: local_energy(net, system, x)
-    measuring = Measuring(net, system, ready.landscape, loaded.recipe.measure, x, 0, dt=settings.dt * unit)
+    measuring = VariationalEstimator(net, system, ready.landscape, loaded.recipe.measure, x, 0, dt=settings.dt * unit)
     y = measuring.walkers.x
     parts["measuring: moves"] = lambda: metropolis(net, measuring.walkers, generator, 5, adapt=False)
-    parts["measuring: local energies"] = lambda: measured_energy(net, system, y, generator, unit)
+    parts["measuring: local energies"] = lambda: fastest_local_energy(net, system, y, generator, unit)
     parts["measurement sweep"] = measuring.sweep
     return [(name, seconds(work, ready.device), operations(work)) for name, work in parts.items()]
 

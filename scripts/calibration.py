@@ -19,13 +19,13 @@ import numpy as np
 import torch
 
 from fkflow.hamiltonian.landscape import Landscape, explore
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi, PairDrift, build
 from fkflow.projection.project import project
 from fkflow.recipe import config
 from fkflow.recipe.schema import MeasureConfig, ProjectConfig, Recipe
 from fkflow.statistics import z_score
-from fkflow.training.loop import begin, train
+from fkflow.training.loop import initial_state, train
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def trained(case: Case) -> tuple[LogPsi | PairDrift, Recipe, Landscape, torch.Te
         with torch.no_grad():
             for p in net.parameters():
                 p += 0.012 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
-    state = begin(net, landscape, recipe.train, 0, "cpu")
+    state = initial_state(net, landscape, recipe.train, 0, "cpu")
     for _ in train(recipe.system, landscape, recipe.train, state):
         pass
     return net, recipe, landscape, state.walkers.x
@@ -95,9 +95,9 @@ def main() -> None:
         assert exact is not None
         dt = recipe.train.dt * landscape.length**2
 
-        def measuring(target: float, seed: int) -> Measuring:
+        def measuring(target: float, seed: int) -> VariationalEstimator:
             settings = MeasureConfig(walkers=WALKERS, target_error=target, seconds=3600.0)
-            found = Measuring(net, recipe.system, landscape, settings, x, seed, dt=dt)  # noqa: B023
+            found = VariationalEstimator(net, recipe.system, landscape, settings, x, seed, dt=dt)  # noqa: B023
             found.run(target, 3600.0, lambda *_: None)
             return found
 

@@ -19,7 +19,7 @@ from fkflow.networks.choice import GenericNet, LogPsi, build
 from fkflow.recipe import config
 from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
-from fkflow.training.loop import begin, train
+from fkflow.training.loop import initial_state, train
 
 SYSTEMS = {"h2": "h2", "4 bosons": "bosons", "chain of 8 (disturbed)": "chain"}
 VARIANTS = {
@@ -90,7 +90,7 @@ def main() -> None:
             )
             assert isinstance(net, LogPsi)
             disturb(net, options.seed)
-            state = begin(net, landscape, recipe.train, options.seed, "cpu")
+            state = initial_state(net, landscape, recipe.train, options.seed, "cpu")
             kept: list[tuple[LogPsi, torch.Tensor]] = []
             for _ in train(system, landscape, recipe.train, state):
                 if len(kept) < len(marks) and state.seconds >= marks[len(kept)]:

@@ -37,7 +37,7 @@ def one(system: str, particles: int, kind: str, walkers: int) -> dict[str, float
 
     from fkflow.recipe import config
     from fkflow.runs.session import prepare
-    from fkflow.training.loop import begin, train
+    from fkflow.training.loop import initial_state, train
 
     coordinates = particles * (2 if system == "bosons" else 1)
     overrides = [
@@ -52,7 +52,7 @@ def one(system: str, particles: int, kind: str, walkers: int) -> dict[str, float
         overrides.append(f"train.paths={PART if coordinates > WHOLE else coordinates}")
     loaded = config.load(system, overrides)
     ready = prepare(loaded, seed=0, device="cpu", threads=1)
-    state = begin(ready.net, ready.landscape, loaded.recipe.train, 0, "cpu")
+    state = initial_state(ready.net, ready.landscape, loaded.recipe.train, 0, "cpu")
     steps = train(loaded.recipe.system, ready.landscape, loaded.recipe.train, state)
     next(steps)
     seconds = []

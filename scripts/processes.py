@@ -18,11 +18,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from fkflow.execution import launch, ranks
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe import config
 from fkflow.runs.session import prepare
-from fkflow.training.loop import begin, train
+from fkflow.training.loop import initial_state, train
 
 #: iterations and sweeps before the clock starts
 WARM = 5
@@ -41,7 +41,7 @@ def timed(case: str, processes: int, share: int, iterations: int, sweeps: int) -
         ready = prepare(loaded, seed=0, device="cpu", threads=1)
         net, system = ready.net, loaded.recipe.system
         assert isinstance(net, LogPsi)
-        state = begin(net, ready.landscape, settings, 0, ready.device, system)
+        state = initial_state(net, ready.landscape, settings, 0, ready.device, system)
         steps = train(system, ready.landscape, settings, state)
         for _ in range(WARM):
             next(steps)
@@ -50,7 +50,7 @@ def timed(case: str, processes: int, share: int, iterations: int, sweeps: int) -
             next(steps)
         trained = time.perf_counter() - begun
         dt = settings.dt * ready.landscape.length**2
-        measuring = Measuring(net, system, ready.landscape, loaded.recipe.measure, state.walkers.x, 0, dt=dt)
+        measuring = VariationalEstimator(net, system, ready.landscape, loaded.recipe.measure, state.walkers.x, 0, dt=dt)
         for _ in range(WARM):
             measuring.sweep()
         begun = time.perf_counter()

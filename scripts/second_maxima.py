@@ -3,7 +3,7 @@
     python scripts/second_maxima.py bosons --seconds 8 --seeds 12 "" "train.scouts=0" "train.scouts=0 train.damping=3e-3"
 
 Every quoted text is a set of overrides, trained for so many CPU seconds of one thread from each seed. The network is then
-frozen and looked at in two ways: its energy over 40 000 configurations (`Measuring`), and walkers that start with all their
+frozen and looked at in two ways: its energy over 40 000 configurations, and walkers that start with all their
 particles drawn together to a tenth to four tenths of their distances. A sane network throws them out; where it has a maximum
 of its own they stay. Prints a table in Markdown, one row for each set of overrides, and a line for each seed to stderr.
 """
@@ -20,7 +20,7 @@ import torch
 
 from fkflow.api.arguments import Quiet
 from fkflow.errors import NumericalError
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe import config
 from fkflow.runs.session import Session
@@ -58,7 +58,7 @@ def looked_at(session: Session, seed: int) -> Seen:
     net, system, landscape = session.ready.net, session.ready.system, session.ready.landscape
     assert isinstance(net, LogPsi)
     wanted = session.recipe.measure.model_copy(update={"walkers": WALKERS})
-    measuring = Measuring(net, system, landscape, wanted, session.state.walkers.x, seed, dt=1.0)
+    measuring = VariationalEstimator(net, system, landscape, wanted, session.state.walkers.x, seed, dt=1.0)
     for _ in range(SWEEPS):
         measuring.sweep()
     found, reference = measuring.estimate(), session.recipe.system.reference()

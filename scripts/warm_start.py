@@ -20,7 +20,7 @@ from fkflow.execution.device import keep_freed_memory
 from fkflow.hamiltonian.landscape import explore
 from fkflow.recipe import config
 from fkflow.runs import warm_start as warm
-from fkflow.training.loop import begin, train
+from fkflow.training.loop import initial_state, train
 
 #: recipe, overrides of the neighbour and of the run itself
 CASES = {
@@ -59,7 +59,7 @@ def trained(recipe: config.Recipe, seed: int, start: warm.Network | None) -> Tra
         settings = settings.model_copy(update={"source": "the neighbour"})
     begun = time.process_time()
     run = Trained(net, [], [])
-    for record in train(recipe.system, landscape, settings, begin(net, landscape, settings, seed, "cpu")):
+    for record in train(recipe.system, landscape, settings, initial_state(net, landscape, settings, seed, "cpu")):
         run.spreads.append(record.spread)
         run.seconds.append(time.process_time() - begun)
     return run

@@ -1,7 +1,7 @@
 """Measuring with the drift frozen: variational energy, densities, drift field. Never the training average.
 
 The walkers of a log ψ are drawn from ψ^(2a) with a power a below 1 and weighted back to ψ²: at a small price they see the
-tails, where a network is worst, often enough for error bars that are right (`sampling.broad_power`).
+tails, where a network is worst, often enough for error bars that are right (`sampling.sampling_power`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from fkflow.measurement.observables import Histograms, drift_fields, trajectorie
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.records import Energy, Histogram, Measurement, Projection
-from fkflow.sampling.clipping import clipped
-from fkflow.sampling.local_energy import measured_energy
-from fkflow.sampling.metropolis import Walkers, broad_power, some_of
+from fkflow.sampling.clipping import clip
+from fkflow.sampling.local_energy import fastest_local_energy
+from fkflow.sampling.metropolis import Walkers, draw_evenly, sampling_power
 from fkflow.sampling.samplers import Free, Langevin
 from fkflow.statistics import Estimate, autocorrelation_time, chains_estimate, halves_shift, split_rhat
 
@@ -56,7 +56,7 @@ NUMBERS = ("fewest", "squares", "acceptance", "count", "merged", "offset", "seco
 Report = Callable[[Estimate, float], None]
 
 
-class Measuring:
+class VariationalEstimator:
     """A measurement under way: `run` sweeps until an error or a time is reached, and may be called again for more.
 
     net is frozen; x (B, N, D) are its training walkers, of which config.walkers copies part ways. `dt` (absolute) is used
@@ -108,8 +108,8 @@ class Measuring:
             # that more of them only take longer to part from one another.
             wanted = max(wanted, min(SEEN // FEWEST_SWEEPS, IN_CACHE // (2 * net.width) // 512 * 512))
             self.fewest = max(FEWEST_SWEEPS, -(-SEEN // wanted))
-        pick = some_of(len(x), -(-wanted // ranks.world()), generator)
-        power = broad_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
+        pick = draw_evenly(len(x), -(-wanted // ranks.world()), generator)
+        power = sampling_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
         return Walkers(x[pick].clone(), 0.1 * self.landscape.length**2, power)
 
     def state_dict(self) -> dict[str, Any]:
@@ -280,8 +280,8 @@ def _seen_spread(
     """Standard deviation of the local energy at x, single outliers drawn in; infinite where there is no log ψ."""
     if not isinstance(net, LogPsi):
         return math.inf
-    energies = measured_energy(net, system, x, generator, landscape.length**2)
-    return float(clipped(energies, OUTLIERS).std())
+    energies = fastest_local_energy(net, system, x, generator, landscape.length**2)
+    return float(clip(energies, OUTLIERS).std())
 
 
 def _at_once() -> int:

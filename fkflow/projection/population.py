@@ -29,7 +29,7 @@ from fkflow.execution import ranks
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.observables import Histograms
 from fkflow.networks.choice import LogPsi, PairDrift
-from fkflow.sampling.local_energy import measured_energy
+from fkflow.sampling.local_energy import fastest_local_energy
 from fkflow.sampling.metropolis import Walkers, langevin_move, limited_drift
 
 #: windows over which weights are taken, as shares of the longest
@@ -208,7 +208,7 @@ class Population:
         mover = self.mover
         assert isinstance(mover.net, LogPsi)
         walkers, generator = self.walkers, mover.generator
-        return measured_energy(mover.net, mover.system, walkers.x, generator, mover.natural_time)
+        return fastest_local_energy(mover.net, mover.system, walkers.x, generator, mover.natural_time)
 
     def _girsanov(self) -> tuple[Tensor, Tensor]:
         """ΔA − E_ref dt of one free Euler–Maruyama step, and E_ref + (1 − e^(E_ref dt − ΔA))/dt, its rate of loss."""

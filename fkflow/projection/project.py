@@ -19,15 +19,15 @@ from torch import Tensor
 
 from fkflow.execution import ranks
 from fkflow.measurement.observables import Histograms
-from fkflow.measurement.variational import Measuring, walkers_for
+from fkflow.measurement.variational import VariationalEstimator, walkers_for
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.projection.extrapolation import Combined, averages, combine, longest_window
 from fkflow.projection.population import EVEN, LARGEST_CHANGE, MIDDLE, PLACES, SHORT_MIDDLE, Mover, Population
 from fkflow.projection.summary import ACCEPTANCE, projection_of
 from fkflow.recipe.config import ProjectConfig
 from fkflow.results.records import Histogram, Projection
-from fkflow.sampling.local_energy import measured_cost, measured_energy
-from fkflow.sampling.metropolis import Walkers, langevin_move, metropolis, some_of
+from fkflow.sampling.local_energy import fastest_local_energy, local_energy_cost
+from fkflow.sampling.metropolis import Walkers, draw_evenly, langevin_move, metropolis
 from fkflow.sampling.samplers import MOVES_PER_SWEEP
 from fkflow.statistics import Estimate
 
@@ -68,7 +68,7 @@ Report = Callable[[Estimate, float], None]
 
 
 def project(
-    measuring: Measuring, config: ProjectConfig, seed: int, report: Report
+    measuring: VariationalEstimator, config: ProjectConfig, seed: int, report: Report
 ) -> tuple[Projection | None, list[Histogram] | None]:
     """Project the frozen drift of a measurement to the exact ground state; None and None where `projectable` says no.
 
@@ -77,7 +77,7 @@ def project(
     return Projecting(measuring, config, seed).run(report) if projectable(measuring, config) else (None, None)
 
 
-def projectable(measuring: Measuring, config: ProjectConfig) -> bool:
+def projectable(measuring: VariationalEstimator, config: ProjectConfig) -> bool:
     """Whether there is a time budget, and weights of finite variance; a warning in the measurement says if not."""
     if config.seconds == 0:
         return False
@@ -98,7 +98,7 @@ class Projecting:
     """
 
     def __init__(
-        self, measuring: Measuring, config: ProjectConfig, seed: int, saved: Mapping[str, Any] | None = None
+        self, measuring: VariationalEstimator, config: ProjectConfig, seed: int, saved: Mapping[str, Any] | None = None
     ) -> None:
         self.begun, self.measured = time.perf_counter(), measuring.seconds
         self.measuring, self.config = measuring, config
@@ -201,7 +201,7 @@ class Projecting:
         wanted = walkers_for(config, lambda: noise, FEWEST_PROJECTED)
         size = -(-max(wanted, 2 * groups) // groups) * ranks.own_groups()
         x = measuring.samples()
-        walkers = Walkers(x[some_of(len(x), size, generator)].clone(), measuring.walkers.step)
+        walkers = Walkers(x[draw_evenly(len(x), size, generator)].clone(), measuring.walkers.step)
         if isinstance(net, LogPsi):
             # copies of the same walker part from one another
             metropolis(net, walkers, generator, PART, adapt=False, frozen=True)
@@ -211,7 +211,7 @@ class Projecting:
         self.hurried = ranks.share(self.ease >= 2 and needed <= FEW)
         interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
         if isinstance(net, LogPsi):
-            local = measured_energy(net, system, measuring.walkers.x, generator, natural)
+            local = fastest_local_energy(net, system, measuring.walkers.x, generator, natural)
             outlying = float((local - measuring.estimate().value).abs().quantile(1 - OUTLYING))
             interval = min(interval, LARGEST_CHANGE / outlying if outlying > 0 else math.inf)
         if not steps:
@@ -235,7 +235,7 @@ class Projecting:
             self.populations.append(population)
         # drift evaluations rather than seconds: the same seed then takes the same decisions
         d = x[0].numel()
-        energy = measured_cost(net, system)
+        energy = local_energy_cost(net, system)
         weighing, sweep = d if girsanov else energy, MOVES_PER_SWEEP * GRADIENT + energy
         self.work = [0.0] * len(steps) + [float(measuring.count * sweep)]
         self.costs = [size * (p.mover.stride * GRADIENT + weighing) * (p.length // PLACES) for p in self.populations]

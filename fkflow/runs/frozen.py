@@ -13,7 +13,7 @@ from fkflow.errors import Interrupted, NumericalError
 from fkflow.execution import ranks
 from fkflow.execution.progress import Progress
 from fkflow.execution.signals import Signals
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.projection.project import Projecting, projectable
 from fkflow.recipe.config import Recipe
 from fkflow.results.checkpoints import Clock
@@ -45,7 +45,7 @@ def measured(
     saved = saved or {}
     stage = "measure"
     #: the stages under way, by name
-    under_way: dict[str, Measuring | Projecting] = {}
+    under_way: dict[str, VariationalEstimator | Projecting] = {}
     clock = Clock()
 
     def reporter(name: str, target: float, budget: float) -> Callable[[Estimate, float], None]:
@@ -70,7 +70,7 @@ def measured(
 
     try:
         with signals.at_once():
-            measuring = Measuring(
+            measuring = VariationalEstimator(
                 model.net,
                 model.system,
                 model.landscape,

@@ -28,8 +28,8 @@ from fkflow.runs import warm_start
 from fkflow.runs.frozen import seconds_of
 from fkflow.runs.rerun import changed
 from fkflow.runs.restore import Model, fresh
-from fkflow.training.loop import begin, train
-from fkflow.training.schedule import goes_on
+from fkflow.training.loop import initial_state, train
+from fkflow.training.schedule import extend_training
 from fkflow.training.state import Record, TrainState
 
 
@@ -114,7 +114,9 @@ class Session:
             progress.log(f"starting from the weights of {source}")
         for warning in ready.model.warnings:
             progress.log(f"warning: {warning}")
-        self.state: TrainState = begin(ready.net, ready.landscape, recipe.train, seed, ready.device, ready.system)
+        self.state: TrainState = initial_state(
+            ready.net, ready.landscape, recipe.train, seed, ready.device, ready.system
+        )
         self.records: list[dict[str, Any]] = []
         self._steps = train(ready.system, ready.landscape, recipe.train, self.state)
 
@@ -144,8 +146,8 @@ class Session:
         self._steps = train(self.ready.system, self.ready.landscape, self.recipe.train, self.state)
 
     def goes_on(self, spread: float, x: Tensor) -> bool:
-        """Whether `step` goes on, as `schedule.goes_on` says of a network whose local energy spreads so much at walkers x."""
-        wanted = goes_on(self.recipe.train, self.state, spread, x)
+        """Whether `step` goes on, as `schedule.extend_training` decides for the measured `spread` and walkers x."""
+        wanted = extend_training(self.recipe.train, self.state, spread, x)
         if wanted:
             self._steps = train(self.ready.system, self.ready.landscape, self.recipe.train, self.state)
         return wanted

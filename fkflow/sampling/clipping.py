@@ -19,28 +19,28 @@ class Deviations:
 
     def __init__(self, energies: Tensor, weights: Tensor | None = None) -> None:
         self.energies, self.finite = energies, energies.isfinite()
-        self.share = (torch.ones_like(energies) if weights is None else weights).where(self.finite, 0.0)
-        self.centre = weighted_median(energies.where(self.finite, math.inf), self.share)
-        self.away = (energies - self.centre).abs().where(self.finite, math.inf)
-        self.typical = weighted_median(self.away, self.share)
+        self.weights = (torch.ones_like(energies) if weights is None else weights).where(self.finite, 0.0)
+        self.centre = weighted_median(energies.where(self.finite, math.inf), self.weights)
+        self.distance = (energies - self.centre).abs().where(self.finite, math.inf)
+        self.median_deviation = weighted_median(self.distance, self.weights)
 
-    def drawn_in(self, width: float, *, wild: float = WILD, least: float = 0.0) -> Tensor:
+    def clip(self, width: float, *, wild: float = WILD, least: float = 0.0) -> Tensor:
         """The energies drawn in to `width` mean deviations, but no less than `least`, about the centre.
 
         In that mean no walker counts for more than `wild` typical deviations: one that is lost does not stretch the bounds.
         Those that are not finite become the centre; if none is finite they stay what they are.
         """
-        near = self.away.clamp(max=wild * self.typical)
-        mean = (self.share * near.where(self.finite, 0.0)).sum() / self.share.sum()
+        near = self.distance.clamp(max=wild * self.median_deviation)
+        mean = (self.weights * near.where(self.finite, 0.0)).sum() / self.weights.sum()
         reach = (width * mean).clamp(min=least)
         # ±inf may come from a lost walker as well as from a bad network: neither says anything about the gradient
         known = self.energies.where(self.finite | self.centre.isinf(), self.centre)
         return known.clamp(self.centre - reach, self.centre + reach)
 
 
-def clipped(energies: Tensor, width: float) -> Tensor:
-    """Energies (B,) drawn in to `width` mean deviations about their median (`Deviations.drawn_in`)."""
-    return Deviations(energies).drawn_in(width)
+def clip(energies: Tensor, width: float) -> Tensor:
+    """Energies (B,) drawn in to `width` mean deviations about their median (`Deviations.clip`)."""
+    return Deviations(energies).clip(width)
 
 
 def weighted_median(values: Tensor, weights: Tensor) -> Tensor:

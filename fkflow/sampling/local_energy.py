@@ -44,7 +44,7 @@ def local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
     return fitting(psi, lambda chunk: torch.cat(each(energies, x.split(max(1, chunk // 2)))))
 
 
-def written_out_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
+def analytic_local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
     """E_L (B,) at x (B, N, D) of a network that `knows_laplacian`."""
 
     def energies(part: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def _energy(system: System, x: Tensor, v: Tensor, lap: Tensor) -> Tensor:
     return system.potential(x) - 0.5 * (lap + v.square().sum((1, 2)))
 
 
-def measured_energy(
+def fastest_local_energy(
     psi: LogPsi,
     system: System,
     x: Tensor,
@@ -67,12 +67,12 @@ def measured_energy(
 ) -> Tensor:
     """E_L (B,) at x (B, N, D) the fastest way there is: by the Laplacian that psi knows, or as `path_local_energy`."""
     if writes_out(psi, path_count(system)):
-        return written_out_energy(psi, system, x)
+        return analytic_local_energy(psi, system, x)
     return path_local_energy(psi, system, x, generator, natural_time)
 
 
-def measured_cost(psi: LogPsi | PairDrift, system: System) -> int:
-    """What `measured_energy` costs for a walker, in evaluations of log ψ."""
+def local_energy_cost(psi: LogPsi | PairDrift, system: System) -> int:
+    """What `fastest_local_energy` costs for a walker, in evaluations of log ψ."""
     paths = path_count(system)
     return WRITTEN_OUT if isinstance(psi, LogPsi) and writes_out(psi, paths) else paths
 

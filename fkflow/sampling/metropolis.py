@@ -22,7 +22,7 @@ from fkflow.networks.single_precision import value_and_drift
 #: acceptance at which Langevin proposals of a smooth density explore fastest (Roberts & Rosenthal 1998)
 TARGET_ACCEPTANCE = 0.6
 #: price in effective samples that is paid for seeing the tails
-BROAD_COST = 1.15
+TAIL_COST = 1.15
 
 
 def limited_drift(v: Tensor, step: float) -> Tensor:
@@ -84,15 +84,15 @@ class Walkers:
     def weights(self) -> Tensor:
         """ψ^(2 − 2 power) (B,), of mean 1: what turns an average over the walkers into one over ψ²."""
         assert self.log_psi is not None
-        return even_weights(self.log_psi, self.power)
+        return importance_weights(self.log_psi, self.power)
 
 
-def even_weights(log_psi: Tensor, power: float) -> Tensor:
+def importance_weights(log_psi: Tensor, power: float) -> Tensor:
     """ψ^(2 − 2 power) (B,), of mean 1, from log ψ (B,)."""
     return len(log_psi) * torch.softmax(2 * (1 - power) * log_psi, 0)
 
 
-def broad_power(coordinates: int, cost: float = BROAD_COST) -> float:
+def sampling_power(coordinates: int, cost: float = TAIL_COST) -> float:
     """The power at which weighted averages over a Gaussian in so many coordinates lose a factor `cost` of their samples.
 
     For power a, ⟨w²⟩/⟨w⟩² = (a (2 − a))^(−d/2).
@@ -151,7 +151,7 @@ def metropolis(
         walkers.step *= min(max(2.0 ** (2 * (walkers.acceptance - TARGET_ACCEPTANCE)), 0.5), 2.0)
 
 
-def some_of(total: int, count: int, generator: torch.Generator) -> Tensor:
+def draw_evenly(total: int, count: int, generator: torch.Generator) -> Tensor:
     """Indices (count,) of walkers drawn from `total`: none comes again before all others were drawn as often."""
     rounds = -(-count // total)
     device = generator.device

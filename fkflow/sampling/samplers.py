@@ -9,7 +9,7 @@ from torch.func import jacfwd, vmap
 from fkflow.execution import ranks
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
-from fkflow.sampling.local_energy import measured_energy
+from fkflow.sampling.local_energy import fastest_local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.sampling.paths import brownian_frames, girsanov_action
 
@@ -48,7 +48,7 @@ class Langevin:
         metropolis(self.net, walkers, self.generator, MOVES_PER_SWEEP, adapt=False, frozen=True)
         assert walkers.log_psi is not None
         weights = (2 * (1 - walkers.power) * (walkers.log_psi - self.level)).exp()
-        energies = measured_energy(self.net, self.system, walkers.x, self.generator, self.natural_time)
+        energies = fastest_local_energy(self.net, self.system, walkers.x, self.generator, self.natural_time)
         return energies, weights, walkers.acceptance
 
     def curl(self) -> float | None:

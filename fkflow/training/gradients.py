@@ -80,7 +80,7 @@ def _one_by_one(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
     return gradients.values()
 
 
-def jacobian_and_slopes(psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float) -> Tensor:
+def jacobian_and_derivatives(psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float) -> Tensor:
     """∂θU(x) (B, P) and, below it, of the first `count` walkers (∂θU(x + hξ) − ∂θU(x))/h along one Brownian direction ξ each.
 
     Half the mean outer product of the slopes is K_ij = ½⟨∇∂_iU·∇∂_jU⟩, which is ⟨∂_iψ|H − E0|∂_jψ⟩ at the ground state: the

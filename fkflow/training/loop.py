@@ -22,21 +22,27 @@ from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.recipe.config import SHORTEST, TrainConfig
 from fkflow.sampling.clipping import Deviations
-from fkflow.sampling.local_energy import local_energy, writes_out, written_out_energy
-from fkflow.sampling.metropolis import Walkers, broad_power, even_weights, metropolis
+from fkflow.sampling.local_energy import analytic_local_energy, local_energy, writes_out
+from fkflow.sampling.metropolis import Walkers, importance_weights, metropolis, sampling_power
 from fkflow.sampling.path_energies import path_samples
 from fkflow.training import scouts
-from fkflow.training.gradients import covariance_gradient, flat_step, jacobian, jacobian_and_slopes, pathwise_gradient
+from fkflow.training.gradients import (
+    covariance_gradient,
+    flat_step,
+    jacobian,
+    jacobian_and_derivatives,
+    pathwise_gradient,
+)
 from fkflow.training.natural_gradient import Spring
-from fkflow.training.safeguards import CLIP, bring_back, objection, take_back, weighted_moments
-from fkflow.training.schedule import enough, finished, grow, scheduled, walkers_at
+from fkflow.training.safeguards import CLIP, reason_to_reject, reject_step, respawn, weighted_moments
+from fkflow.training.schedule import add_walkers, is_finished, is_trained_enough, schedule_position, walker_count
 from fkflow.training.scouts import Scouts
 from fkflow.training.state import Record, TrainState, snapshot
 
 log = logging.getLogger("fkflow")
 
-#: price in effective samples for learning the rare places too (`sampling.broad_power`)
-TAILS_COST = 1.3
+#: price in effective samples for learning the rare places too (`sampling.sampling_power`)
+TRAINING_TAIL_COST = 1.3
 #: natural energies that are never clipped: where a network is good except in rare places, those must still be learned
 NEVER_CLIPPED = 0.2
 #: coordinates up to which a whole frame of paths leaves every walker; fewest paths beyond, and what an iteration costs besides
@@ -65,7 +71,7 @@ class Seen:
         return Deviations(self.energies, self.weights)
 
 
-def begin(
+def initial_state(
     net: LogPsi | PairDrift,
     landscape: Landscape,
     config: TrainConfig,
@@ -78,12 +84,12 @@ def begin(
     The walkers start as `system` says, else from the landscape's Gaussians.
     """
     generator = torch.Generator(device).manual_seed(ranks.seed(seed))
-    walkers = walkers_at(config, 0)
+    walkers = walker_count(config, 0)
     given = None if system is None else given_start(system, walkers, torch.Generator().manual_seed(ranks.seed(seed)))
     start = landscape.start(walkers, generator) if given is None else given.to(device)
     # pathwise gradients are those of an average over ψ² itself
     broad = isinstance(net, LogPsi) and not net.knows_tails and config.estimator != "pathwise"
-    power = broad_power(start[0].numel(), TAILS_COST) if broad else 1.0
+    power = sampling_power(start[0].numel(), TRAINING_TAIL_COST) if broad else 1.0
     moved = Walkers(start, 0.1 * landscape.length**2, power)
     size = sum(p.numel() for p in net.parameters())
     spring = adam = None
@@ -97,7 +103,7 @@ def begin(
 def train(system: System, landscape: Landscape, config: TrainConfig, state: TrainState) -> Iterator[Record]:
     """Train state.net; yields after every iteration with `state` complete, so that the caller may stop or save there.
 
-    Raises NumericalError when MOST_UNDONE steps in a row had to be taken back.
+    Raises NumericalError when MOST_REJECTED steps in a row had to be taken back.
     """
     unit = landscape.length**2
     net = state.net
@@ -106,30 +112,30 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
     if state.snapshot is None and isinstance(net, LogPsi):
         metropolis(net, state.walkers, state.generator, config.equilibrate)
     # the clock is rank 0's
-    while not ranks.share(finished(config, state)):
+    while not ranks.share(is_finished(config, state)):
         if state.snapshot is None:
             state.snapshot = snapshot(state)
-        grow(config, state)
-        along = scheduled(config, state.iteration)
+        add_walkers(config, state)
+        along = schedule_position(config, state.iteration)
         rate = config.rate * state.caution / (1 + along / config.decay)
         damping = config.damping + config.damping_start * math.exp(-along / config.damping_decay)
         # after trouble, smaller steps and a system that is further from singular
         damping = damping / state.caution
         seen = _look(system, config, state, unit, useful)
         energies, weights = seen.energies, seen.weights
-        trouble = objection(seen.about, state, unit)
+        trouble = reason_to_reject(seen.about, state, unit)
         if not trouble:
             trouble = _step(config, state, seen, unit, rate, damping)
         if trouble:
-            take_back(state, trouble)
+            reject_step(state, trouble)
         else:
             state.undone, state.caution = 0, min(1.0, state.caution * 1.05)
             if isinstance(net, LogPsi):
-                bring_back(seen.about, state, unit)
-        mean, error, _ = weighted_moments(seen.about.drawn_in(CLIP), weights)
+                respawn(seen.about, state, unit)
+        mean, error, _ = weighted_moments(seen.about.clip(CLIP), weights)
         spread = weighted_moments(energies, weights)[2]
         state.iteration += 1
-        state.quiet = state.quiet + 1 if not trouble and enough(config, state, spread, unit) else 0
+        state.quiet = state.quiet + 1 if not trouble and is_trained_enough(config, state, spread, unit) else 0
         state.seconds = time.perf_counter() - begun
         yield Record(
             state.iteration,
@@ -228,7 +234,7 @@ def _sampled(system: System, config: TrainConfig, state: TrainState, walkers: Wa
     if config.estimator == "local_energy":
         return local_energy(net, system, walkers.x)[None]
     if in_the_limit(config, net, d):
-        return written_out_energy(net, system, walkers.x)[None]
+        return analytic_local_energy(net, system, walkers.x)[None]
     return path_samples(
         net,
         system,
@@ -273,7 +279,7 @@ def _weights(log_psi: Tensor, power: float) -> Tensor:
     finite = log_psi.isfinite()
     least = log_psi.where(finite, math.inf).min()
     highest = log_psi.nanmedian() + math.log(MOST) / (2 * (1 - power))
-    return even_weights(log_psi.where(finite, least).clamp(max=highest), power)
+    return importance_weights(log_psi.where(finite, least).clamp(max=highest), power)
 
 
 def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate: float, damping: float) -> str:
@@ -282,11 +288,11 @@ def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate:
     Returns what went wrong, "" if nothing did.
     """
     net, x, weights = state.net, state.walkers.x, seen.weights
-    drawn_in = seen.about.drawn_in(config.clip, least=NEVER_CLIPPED / unit)
+    clipped = seen.about.clip(config.clip, least=NEVER_CLIPPED / unit)
     if state.adam is not None:
         if config.estimator != "pathwise":
             assert isinstance(net, LogPsi)
-            covariance_gradient(net, x, drawn_in, weights)
+            covariance_gradient(net, x, clipped, weights)
         _add_gradients(net, 1 / ranks.world() if config.estimator == "pathwise" else 1.0)
         if not _finite(p.grad for p in net.parameters() if p.grad is not None):
             return "the gradient is not finite"
@@ -300,19 +306,19 @@ def _step(config: TrainConfig, state: TrainState, seen: Seen, unit: float, rate:
     everyone = x if seen.scouts is None else torch.cat([x, seen.scouts.x])
     if config.curvature > 0:
         count = max(1, round(config.curvature * len(x)))
-        rows = jacobian_and_slopes(net, everyone, count, state.generator, 1e-3 * unit**0.5)
+        rows = jacobian_and_derivatives(net, everyone, count, state.generator, 1e-3 * unit**0.5)
     else:
         rows = jacobian(net, everyone)
     # each rank brings its own walkers to the update
-    own, weights = ranks.part(drawn_in), ranks.part(weights)
+    own, weights = ranks.part(clipped), ranks.part(weights)
     if seen.scouts is not None:
         counted = seen.scouts.weights
         rows[len(x) : len(everyone)].masked_fill_(~(counted[:, None] > 0), 0.0)
         # their energies are within those of the walkers, but for what presses a second maximum down
-        mean = drawn_in.mean()
-        highest = torch.maximum(drawn_in.max(), mean + seen.scouts.reach / unit)
+        mean = clipped.mean()
+        highest = torch.maximum(clipped.max(), mean + seen.scouts.reach / unit)
         bounded = seen.scouts.energies.nan_to_num(float(mean))
-        bounded = torch.minimum(bounded, highest).clamp(min=drawn_in.min())
+        bounded = torch.minimum(bounded, highest).clamp(min=clipped.min())
         own, weights = torch.cat([own, bounded]), torch.cat([weights, counted])
     change = state.spring.update(rows, own, rate * unit, damping, weights)
     if not _finite([change]):

@@ -19,7 +19,7 @@ log = logging.getLogger("fkflow")
 #: clip used to judge and show energies, in mean absolute deviations (gradients use the recipe's)
 CLIP = 5.0
 #: median deviations beyond which a walker is wild when a network is judged
-JUDGED_WILD = 100.0
+OUTLIER = 100.0
 #: natural energies by which a walker must be away as well to be lost, and the weight of all who are from which on a step is
 #: taken back
 FAR, MOST_LOST = 10.0, 0.05
@@ -27,11 +27,11 @@ FAR, MOST_LOST = 10.0, 0.05
 #: than SMALLEST natural energies, below which nothing is worth taking back
 JUMP, SMALLEST = 8.0, 0.02
 #: steps taken back in a row before training gives up, and what may then help
-MOST_UNDONE = 12
+MOST_REJECTED = 12
 ADVICE = "try a smaller train.rate or a larger train.damping"
 
 
-def objection(seen: Deviations, state: TrainState, unit: float) -> str:
+def reason_to_reject(seen: Deviations, state: TrainState, unit: float) -> str:
     """Why the network these energies were `seen` with is not kept, "" if it is; a snapshot is taken of the best so far.
 
     Judged by mean + spread of firmly clipped energies, the spread a median absolute deviation: single walkers caught in a
@@ -46,11 +46,11 @@ def objection(seen: Deviations, state: TrainState, unit: float) -> str:
         # free-running walkers are not ψ² distributed while the drift changes: their energies may rise before they fall
         state.snapshot = snapshot(state)
         return ""
-    spread = 1.4826 * float(seen.typical)
+    spread = 1.4826 * float(seen.median_deviation)
     gone = lost(seen, unit)
-    share = seen.share.where(~gone, 0.0)
-    away = 1 - float(share.sum() / seen.share.sum())
-    merit = weighted_moments(seen.drawn_in(CLIP, wild=JUDGED_WILD), share)[0] + spread
+    share = seen.weights.where(~gone, 0.0)
+    away = 1 - float(share.sum() / seen.weights.sum())
+    merit = weighted_moments(seen.clip(CLIP, wild=OUTLIER), share)[0] + spread
     # the last bits may differ where ranks compute on different processors; what follows from them may not
     merit, spread, away = ranks.share((merit, spread, away))
     best, best_spread = state.best
@@ -70,10 +70,10 @@ def objection(seen: Deviations, state: TrainState, unit: float) -> str:
 
 def lost(seen: Deviations, unit: float) -> Tensor:
     """Which walkers of all ranks (B,) have energies that no tail has."""
-    return seen.away > (JUDGED_WILD * seen.typical).clamp(min=FAR / unit)
+    return seen.distance > (OUTLIER * seen.median_deviation).clamp(min=FAR / unit)
 
 
-def bring_back(seen: Deviations, state: TrainState, unit: float) -> None:
+def respawn(seen: Deviations, state: TrainState, unit: float) -> None:
     """This rank's walkers that are `lost` go to where others are.
 
     One on the flank of a second maximum of ψ cannot leave it, and as its energy is far below the mean, training would make
@@ -98,15 +98,15 @@ def weighted_moments(values: Tensor, weights: Tensor) -> tuple[float, float, flo
     return mean_of_all, error, deviation
 
 
-def take_back(state: TrainState, trouble: str) -> None:
+def reject_step(state: TrainState, trouble: str) -> None:
     """Return to the snapshot with half the rate and no momentum; the walkers go on with fresh noise from there."""
     state.undone += 1
-    if state.undone > MOST_UNDONE:
+    if state.undone > MOST_REJECTED:
         # a network that was never any good did not get so by training
         never = state.best[1] == math.inf and isinstance(state.net, LogPsi)
         advice = "a potential that is finite where the walkers are is needed" if never else ADVICE
         raise NumericalError(
-            f"training failed at iteration {state.iteration}: {MOST_UNDONE} steps in a row were taken back, "
+            f"training failed at iteration {state.iteration}: {MOST_REJECTED} steps in a row were taken back, "
             f"at last because {trouble}; {advice}"
         )
     log.warning(

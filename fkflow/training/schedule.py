@@ -31,12 +31,12 @@ LATE, RETURNS, AGAIN = 2.0, 2, 0.5
 HEAD_START = 80
 
 
-def scheduled(config: TrainConfig, iteration: int) -> int:
+def schedule_position(config: TrainConfig, iteration: int) -> int:
     """Where in the schedules of rate, damping and walkers an iteration stands; a warm start has a head start."""
     return iteration + (HEAD_START if config.source is not None else 0)
 
 
-def walkers_at(config: TrainConfig, iteration: int) -> int:
+def walker_count(config: TrainConfig, iteration: int) -> int:
     """How many walkers this rank moves in an iteration: its share of all that the iteration uses.
 
     The natural gradient begins with a quarter of the recipe's walkers, then takes a half, then all; Adam always takes all.
@@ -44,20 +44,20 @@ def walkers_at(config: TrainConfig, iteration: int) -> int:
     """
     if config.optimiser != "spring":
         return config.walkers // ranks.world()
-    iteration = scheduled(config, iteration)
+    iteration = schedule_position(config, iteration)
     share = 4 if 2 * iteration < config.grow else 2 if iteration < config.grow else 1
     return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share) // ranks.world()
 
 
-def grow(config: TrainConfig, state: TrainState) -> None:
+def add_walkers(config: TrainConfig, state: TrainState) -> None:
     """Copies of the walkers join them where more are wanted; the moves of this and later iterations part them."""
     x = state.walkers.x
-    wanted = walkers_at(config, state.iteration)
+    wanted = walker_count(config, state.iteration)
     if len(x) < wanted:
         state.walkers.x = x.repeat(-(-wanted // len(x)), 1, 1)[:wanted]
 
 
-def finished(config: TrainConfig, state: TrainState) -> bool:
+def is_finished(config: TrainConfig, state: TrainState) -> bool:
     """Whether this rank finds nothing left to train; rank 0's answer counts."""
     return _over(config, state) or state.quiet >= (QUIET if config.target_error is None else HURRIED)
 
@@ -67,7 +67,7 @@ def _over(config: TrainConfig, state: TrainState) -> bool:
     return state.iteration >= config.iterations or (config.seconds is not None and state.seconds >= config.seconds)
 
 
-def enough(config: TrainConfig, state: TrainState, spread: float, unit: float) -> bool:
+def is_trained_enough(config: TrainConfig, state: TrainState, spread: float, unit: float) -> bool:
     """Whether the local energy spreads so little that more training would not pay.
 
     Measuring costs c·spread², and the spread falls about as 1/iterations: c·spread² + iterations is least where the
@@ -84,10 +84,10 @@ def _measuring_cost(config: TrainConfig, state: TrainState, spread: float) -> fl
     """What reaching the target error costs after training, as a share of the training so far."""
     assert config.target_error is not None
     measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x) * ranks.world())
-    return measuring / scheduled(config, state.iteration)
+    return measuring / schedule_position(config, state.iteration)
 
 
-def goes_on(config: TrainConfig, state: TrainState, spread: float, x: Tensor) -> bool:
+def extend_training(config: TrainConfig, state: TrainState, spread: float, x: Tensor) -> bool:
     """Whether an ended training is to go on, as the measured `spread` of the local energy is far above what it had seen.
 
     If so, `state` is ready for it, with walkers from among those of the measurement x (B, N, D): they have been where the

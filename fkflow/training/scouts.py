@@ -71,7 +71,7 @@ def drawn_together(x: Tensor, generator: torch.Generator) -> Tensor:
 def weights(log_psi: Tensor, of_walkers: Tensor, power: float) -> Tensor:
     """Weights (B',) of scouts with `log_psi` (B',) on the scale of those that walkers (B,) of all ranks have, within bounds.
 
-    Walkers of a `power` have the weights `sampling.even_weights`; 0 where log ψ is not finite.
+    Walkers of a `power` have the weights `sampling.importance_weights`; 0 where log ψ is not finite.
     """
     power = 2 * (1 - power)
     level = torch.logsumexp(power * of_walkers, 0) - math.log(len(of_walkers))

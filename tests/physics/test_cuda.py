@@ -10,15 +10,15 @@ import torch
 from fkflow.execution.chunks import chunk_size, value_and_drift
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks import single_precision
 from fkflow.networks.choice import build
 from fkflow.projection.project import project
 from fkflow.recipe.config import MeasureConfig, ProjectConfig, TrainConfig
-from fkflow.sampling.local_energy import local_energy, measured_energy
+from fkflow.sampling.local_energy import fastest_local_energy, local_energy
 from fkflow.sampling.path_energies import path_samples
 from fkflow.training.gradients import jacobian
-from fkflow.training.loop import begin, train
+from fkflow.training.loop import initial_state, train
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="there is no CUDA device here: nothing ran on a GPU"
@@ -45,7 +45,7 @@ def test_networks_give_the_same_numbers(name: str, perturbed) -> None:
         single_precision.value_and_drift(net, x), single_precision.value_and_drift(other, x.to("cuda")), strict=True
     ):
         assert torch.allclose(there.cpu(), here, rtol=2e-5, atol=2e-5)
-    measured = measured_energy(other, system, x.to("cuda"), torch.Generator("cuda").manual_seed(0), land.length**2)
+    measured = fastest_local_energy(other, system, x.to("cuda"), torch.Generator("cuda").manual_seed(0), land.length**2)
     assert torch.allclose(measured.cpu(), local_energy(net, system, x), rtol=1e-3, atol=1e-3)
     assert torch.allclose(jacobian(other, x.to("cuda")).cpu(), jacobian(net, x), rtol=1e-9, atol=1e-9)
     assert chunk_size(other) > chunk_size(net)
@@ -72,11 +72,11 @@ def test_the_same_energy_within_errors(name: str) -> None:
     found = []
     for device in ("cpu", "cuda"):
         config = TrainConfig(walkers=512, iterations=40)
-        state = begin(build(system, land, "auto", 16, 2, 0).to(device), land, config, 0, device)
+        state = initial_state(build(system, land, "auto", 16, 2, 0).to(device), land, config, 0, device)
         for _ in train(system, land, config, state):
             pass
         wanted = MeasureConfig(walkers=1024, target_error=1e-3)
-        measuring = Measuring(state.net, system, land, wanted, state.walkers.x, 0, dt=1e-8)
+        measuring = VariationalEstimator(state.net, system, land, wanted, state.walkers.x, 0, dt=1e-8)
         measuring.run(1e-3, 60, lambda estimate, spent: None)
         projection, _ = project(
             measuring, ProjectConfig(walkers=1024, target_error=1e-3), 0, lambda estimate, spent: None

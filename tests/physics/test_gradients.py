@@ -19,7 +19,13 @@ from fkflow.networks.layers import affine
 from fkflow.sampling.path_energies import path_samples
 from fkflow.sampling.paths import brownian_frames, girsanov_action
 from fkflow.training import gradients
-from fkflow.training.gradients import covariance_gradient, flat_step, jacobian, jacobian_and_slopes, pathwise_gradient
+from fkflow.training.gradients import (
+    covariance_gradient,
+    flat_step,
+    jacobian,
+    jacobian_and_derivatives,
+    pathwise_gradient,
+)
 
 SYSTEMS = {
     "bosons": find("bosons")(particles=3),
@@ -154,13 +160,13 @@ from fkflow.training.gradients import _one_by_one
 from fkflow.hamiltonian.landscape import explore
 from fkflow.networks.choice import build
 from fkflow.hamiltonian.registry import find
-from fkflow.training.loop import begin, train
+from fkflow.training.loop import initial_state, train
 
 system, config = find(sys.argv[1])(), TrainConfig(walkers=32, iterations=1, equilibrate=5)
 land = explore(system)
 net = build(system, land, "auto", 5, 2, 0)
 before = [p.clone() for p in net.parameters()]
-state = begin(net, land, config, 0, "cpu")
+state = initial_state(net, land, config, 0, "cpu")
 records = list(train(system, land, config, state))
 assert len(records) == 1 and any(bool((p != q).any()) for p, q in zip(net.parameters(), before))
 print(*("torch._dynamo" in sys.modules, "sympy" in sys.modules))
@@ -199,7 +205,7 @@ def test_slopes_against_finite_differences(case) -> None:
             columns.append((jacobian(net, x + shift) - jacobian(net, x - shift)) / (2 * h))
     mixed = torch.stack(columns, -1)  # ∂_x ∂_θ U, (B, P, d)
     here = jacobian(net, x)
-    beside, slope = jacobian_and_slopes(net, x, len(x), torch.Generator().manual_seed(3), step).split(len(x))
+    beside, slope = jacobian_and_derivatives(net, x, len(x), torch.Generator().manual_seed(3), step).split(len(x))
     assert torch.allclose(beside, here, rtol=1e-9, atol=1e-12)
     xi = torch.randn(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype).flatten(1)
     expected = torch.einsum("bpd,bd->bp", mixed, xi)
@@ -207,7 +213,7 @@ def test_slopes_against_finite_differences(case) -> None:
     # mean over directions, for one combination c of parameters at a time, in standard errors
     repeats = 200
     crowd = x.repeat(repeats, 1, 1)
-    many = jacobian_and_slopes(net, crowd, len(crowd), torch.Generator().manual_seed(4), step)[len(crowd) :]
+    many = jacobian_and_derivatives(net, crowd, len(crowd), torch.Generator().manual_seed(4), step)[len(crowd) :]
     for seed in range(3):
         c = torch.randn(here.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         exact = torch.einsum("bpd,p->bd", mixed, c).square().sum(1).mean()

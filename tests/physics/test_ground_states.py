@@ -10,7 +10,7 @@ import torch
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig, TrainConfig
 from fkflow.results.records import Measurement
@@ -18,7 +18,7 @@ from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.statistics import z_score
 from fkflow.systems.solvers import radial_ground_state
-from fkflow.training.loop import begin, train
+from fkflow.training.loop import initial_state, train
 
 
 def solved(
@@ -27,9 +27,9 @@ def solved(
     """Train and measure with one seed, as `fkflow run` does."""
     config = TrainConfig(**{"walkers": 512, "iterations": 60} | changes)
     land = explore(system)
-    state = begin(build(system, land, kind, hidden, layers, 0), land, config, seed, "cpu")
+    state = initial_state(build(system, land, kind, hidden, layers, 0), land, config, seed, "cpu")
     list(train(system, land, config, state))
-    measuring = Measuring(
+    measuring = VariationalEstimator(
         state.net,
         system,
         land,
@@ -95,7 +95,7 @@ def test_the_moshinsky_atom() -> None:
     with torch.no_grad():
         net.own_root *= 1.3
     config = TrainConfig(walkers=512, iterations=40)
-    state = begin(net, land, config, 0, "cpu")
+    state = initial_state(net, land, config, 0, "cpu")
     unit, exact = land.length**2, system.reference().energy
     before, error = true_energy(net, system, state.walkers.x, unit)
     assert before - 8 * error > exact
@@ -169,7 +169,7 @@ def test_every_way_of_training_lowers_the_energy(name: str, way: dict, perturbed
         net.own_root *= 1.5
     config = TrainConfig(**way)
     exact, unit = system.reference().energy, land.length**2
-    state = begin(net, land, config, 0, "cpu")
+    state = initial_state(net, land, config, 0, "cpu")
     before, error_before = true_energy(net, system, state.walkers.x, unit)
     assert before - 4 * error_before > exact * 1.02
     list(train(system, land, config, state))

@@ -14,7 +14,7 @@ from fkflow.errors import NumericalError
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.project import project
 from fkflow.recipe.schema import MeasureConfig, ProjectConfig
@@ -45,7 +45,7 @@ def projected(
     landscape = explore(system)
     start = psi.sample(2048, (system.particles, system.dimensions), seed)
     settings = MeasureConfig(walkers=walkers, target_error=measured, seconds=5.0, bins=40)
-    measuring = Measuring(psi, system, landscape, settings, start, seed, dt=1e-8)
+    measuring = VariationalEstimator(psi, system, landscape, settings, start, seed, dt=1e-8)
     measuring.run(measured, 5.0, lambda *_: None)
     config = ProjectConfig(**{"walkers": walkers, "seconds": 12.0} | changes)
     found, histograms = project(measuring, config, seed, lambda *_: None)

@@ -18,8 +18,8 @@ from fkflow.networks.layers import silu_bend, silu_slope
 from fkflow.networks.two_body_factor import pair_factor
 from fkflow.recipe.config import TrainConfig, load
 from fkflow.sampling import local_energy as energies
-from fkflow.sampling.local_energy import laplacian, local_energy, measured_energy, path_local_energy
-from fkflow.training.loop import begin, train
+from fkflow.sampling.local_energy import fastest_local_energy, laplacian, local_energy, path_local_energy
+from fkflow.training.loop import initial_state, train
 
 #: where networks compute bends
 BENT = ("symmetric_bends", "layers", "molecular", "molecular_bends", "generic")
@@ -174,7 +174,7 @@ def test_a_subclass_does_not_inherit_the_laplacian(perturbed) -> None:
         net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
     assert not net.knows_laplacian
     x, generator = land.start(9, torch.Generator().manual_seed(0)), torch.Generator().manual_seed(1)
-    found = measured_energy(net, system, x, generator, land.length**2)
+    found = fastest_local_energy(net, system, x, generator, land.length**2)
     assert torch.allclose(found, local_energy(net, system, x), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(found, local_energy(as_base(net), system, x), rtol=1e-2)
 
@@ -189,7 +189,7 @@ def test_paths_and_the_laplacian_agree(name: str, perturbed) -> None:
     if system.nuclei() is not None:
         x = 2 * x
     generator = torch.Generator().manual_seed(1)
-    written = measured_energy(net, system, x, generator, land.length**2)
+    written = fastest_local_energy(net, system, x, generator, land.length**2)
     assert torch.equal(generator.get_state(), torch.Generator().manual_seed(1).get_state())
     paths = path_local_energy(net, system, x, generator, land.length**2)
     assert (written - paths).abs().median() < 1e-4 * written.abs().median()
@@ -212,11 +212,11 @@ def counted(monkeypatch, system: System, **options) -> dict[str, int]:
 
         monkeypatch.setattr(whole, name, counting)
 
-    count("training.loop", "written_out_energy", "laplacian")
+    count("training.loop", "analytic_local_energy", "laplacian")
     count("training.loop", "path_samples", "paths")
     config = TrainConfig(iterations=1, walkers=32, scouts=0.0, equilibrate=2, **options)
     land = explore(system)
-    state = begin(build(system, land, "auto", 4, 1, 0), land, config, 0, "cpu")
+    state = initial_state(build(system, land, "auto", 4, 1, 0), land, config, 0, "cpu")
     (record,) = train(system, land, config, state)
     assert record.spread > 0
     return calls

@@ -19,7 +19,7 @@ from fkflow.execution import processes as forking
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.networks.log_psi import LogPsi
 from fkflow.projection.population import Population
@@ -103,7 +103,7 @@ def prepared(
         | changes
     )
     land = explore(system)
-    return config, train.begin(build(system, land, "auto", hidden, 1, seed), land, config, seed, "cpu")
+    return config, train.initial_state(build(system, land, "auto", hidden, 1, seed), land, config, seed, "cpu")
 
 
 def one_step(**way: object) -> Tensor:
@@ -124,14 +124,14 @@ def one_step(**way: object) -> Tensor:
 
 
 def along_ones(psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float) -> Tensor:
-    """`jacobian_and_slopes` without chance: all walkers go the same way."""
+    """`jacobian_and_derivatives` without chance: all walkers go the same way."""
     here = train.jacobian(psi, x)
     return torch.cat([here, (train.jacobian(psi, x[:count] + 0.01) - here[:count]) / 0.01])
 
 
 def steps() -> dict[str, object]:
     """One update each way, and once more where every rank takes its own rows for those of the others."""
-    train.jacobian_and_slopes = along_ones
+    train.jacobian_and_derivatives = along_ones
     found: dict[str, object] = {name: one_step(**way) for name, way in WAYS.items()}
     gather, total = ranks.gather, ranks.total
     ranks.gather = lambda tensor: torch.cat([tensor] * ranks.world())
@@ -172,10 +172,10 @@ def training() -> dict[str, object]:
     return found
 
 
-def measured(alpha: float) -> tuple[Measuring, Measurement]:
+def measured(alpha: float) -> tuple[VariationalEstimator, Measurement]:
     """A Gaussian in the quartic well."""
     psi, config = Gaussian(alpha), MeasureConfig(walkers=512, target_error=1e-2, seconds=60.0, bins=40)
-    found = Measuring(psi, QUARTIC, LAND, config, walkers(False), 1, dt=1e-8)
+    found = VariationalEstimator(psi, QUARTIC, LAND, config, walkers(False), 1, dt=1e-8)
     found.run(1e-2, 60.0, lambda *_: None)
     return found, found.result()
 

@@ -13,7 +13,7 @@ from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import Scaled, inward, outward, solved
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import masses
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig
 from fkflow.sampling.local_energy import local_energy
@@ -94,12 +94,12 @@ def test_energy_of_a_heavy_cloud() -> None:
     torch.testing.assert_close(energies, torch.full_like(energies, 0.5 * 0.5 * 6), rtol=1e-8, atol=0)
 
 
-def measured(own: System) -> Measuring:
+def measured(own: System) -> VariationalEstimator:
     system = solved(own)
     land = explore(system)
     config = MeasureConfig(walkers=2048, bins=30)
     net = build(system, land, "auto", 4, 1, 0)
-    measuring = Measuring(net, system, land, config, land.start(512, generator()), 3, dt=1e-8)
+    measuring = VariationalEstimator(net, system, land, config, land.start(512, generator()), 3, dt=1e-8)
     measuring.run(1e9, 0.0, lambda *_: None)
     return measuring
 

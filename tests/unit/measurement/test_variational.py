@@ -11,17 +11,17 @@ from fkflow.hamiltonian.landscape import Landscape, explore
 from fkflow.hamiltonian.masses import solved
 from fkflow.hamiltonian.registry import find
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig
-from fkflow.sampling.metropolis import some_of
+from fkflow.sampling.metropolis import draw_evenly
 
 
-def measured(system: System, landscape: Landscape) -> Measuring:
+def measured(system: System, landscape: Landscape) -> VariationalEstimator:
     net = build(system, landscape, "auto", 6, 1, 0)
     x = landscape.start(64, torch.Generator().manual_seed(0))
     config = MeasureConfig(walkers=64, target_error=1e9)
-    measuring = Measuring(net, system, landscape, config, x, 1, dt=0.01)
+    measuring = VariationalEstimator(net, system, landscape, config, x, 1, dt=0.01)
     for _ in range(4):
         measuring.sweep()
     return measuring
@@ -45,10 +45,10 @@ def test_a_cluster_that_parted_is_seen(shift: float, parted: bool) -> None:
 @pytest.mark.parametrize(("total", "count"), [(50, 7), (50, 50), (20, 50)])
 def test_walkers_are_drawn_without_repetition_as_long_as_there_are_others(total: int, count: int) -> None:
     """The twin draws each by itself, as an earlier version did: some come again while a third of the others never come."""
-    drawn = some_of(total, count, torch.Generator().manual_seed(1))
+    drawn = draw_evenly(total, count, torch.Generator().manual_seed(1))
     times = torch.bincount(drawn, minlength=total)
     assert len(drawn) == count and times.max() - times.min() <= 1 and times.max() == -(-count // total)
-    assert not torch.equal(drawn, some_of(total, count, torch.Generator().manual_seed(2)))
+    assert not torch.equal(drawn, draw_evenly(total, count, torch.Generator().manual_seed(2)))
     if count >= total:
         alone = torch.randint(total, (count,), generator=torch.Generator().manual_seed(1))
         assert torch.bincount(alone, minlength=total).min() == 0

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find, systems
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.projection.project import Projecting
 from fkflow.recipe.config import MeasureConfig, ProjectConfig, TrainConfig
@@ -20,7 +20,7 @@ from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, langevin_move
 from fkflow.sampling.path_energies import path_samples
 from fkflow.sampling.paths import brownian_frames, girsanov_action
-from fkflow.training.loop import begin, train
+from fkflow.training.loop import initial_state, train
 
 SYSTEMS = sorted(systems())
 TRAIN = {"walkers": 64, "iterations": 3}
@@ -55,8 +55,8 @@ def trial(name: str, network: str = "auto"):
     return system, land, build(system, land, network, 8, 2, 0)
 
 
-def measured(system, land, state) -> Measuring:
-    measuring = Measuring(state.net, system, land, MEASURE, state.walkers.x, 0, dt=1e-3)
+def measured(system, land, state) -> VariationalEstimator:
+    measuring = VariationalEstimator(state.net, system, land, MEASURE, state.walkers.x, 0, dt=1e-3)
     measuring.run(1e-2, 0.01, lambda estimate, spent: None)
     return measuring
 
@@ -66,7 +66,7 @@ def measured(system, land, state) -> Measuring:
 def test_training_stays_where_the_walkers_are(name: str, estimator: str) -> None:
     system, land, net = trial(name)
     config = TrainConfig(**TRAIN, estimator=estimator, optimiser="adam" if estimator == "pathwise" else "spring")
-    state = begin(net, land, config, 0, "cpu", system)
+    state = initial_state(net, land, config, 0, "cpu", system)
     with NOTHING_HERE:
         assert len(list(train(system, land, config, state))) == 3
     assert state.walkers.x.is_cpu and all(p.is_cpu and p.isfinite().all() for p in net.parameters())
@@ -76,7 +76,7 @@ def test_training_stays_where_the_walkers_are(name: str, estimator: str) -> None
 def test_every_system_trains_and_measures_where_the_walkers_are(name: str) -> None:
     system, land, net = trial(name)
     config = TrainConfig(**TRAIN)
-    state = begin(net, land, config, 0, "cpu", system)
+    state = initial_state(net, land, config, 0, "cpu", system)
     with NOTHING_HERE:
         assert len(list(train(system, land, config, state))) == 3
         measuring = measured(system, land, state)
@@ -90,7 +90,7 @@ def test_every_system_trains_and_measures_where_the_walkers_are(name: str) -> No
 def test_projecting_stays_where_the_walkers_are(name: str) -> None:
     system, land, net = trial(name)
     config = TrainConfig(walkers=128, iterations=25)
-    state = begin(net, land, config, 0, "cpu", system)
+    state = initial_state(net, land, config, 0, "cpu", system)
     for _ in train(system, land, config, state):
         pass
     with NOTHING_HERE:
@@ -103,7 +103,7 @@ def test_projecting_stays_where_the_walkers_are(name: str) -> None:
 def test_a_free_drift_stays_where_the_walkers_are() -> None:
     system, land, net = trial("bosons", "pair_drift")
     config = TrainConfig(**TRAIN, estimator="pathwise", optimiser="adam", steps=4)
-    state = begin(net, land, config, 0, "cpu", system)
+    state = initial_state(net, land, config, 0, "cpu", system)
     with NOTHING_HERE:
         assert len(list(train(system, land, config, state))) == 3
         measuring = measured(system, land, state)

@@ -11,19 +11,19 @@ import torch
 from fkflow.hamiltonian.landscape import Landscape, explore
 from fkflow.hamiltonian.registry import find
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.variational import Measuring
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.projection.project import Projecting
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
 
 
-def measuring(system: System, kind: str, perturbed, saved=None, seed: int = 3) -> Measuring:
+def measuring(system: System, kind: str, perturbed, saved=None, seed: int = 3) -> VariationalEstimator:
     landscape: Landscape = explore(system)
     net = perturbed(build(system, landscape, kind, 6, 1, 0), 0.05)
     x = landscape.start(100, torch.Generator().manual_seed(0))
     config = MeasureConfig(walkers=128, target_error=1e-2)
-    return Measuring(net, system, landscape, config, x, seed, dt=0.01, saved=saved)
+    return VariationalEstimator(net, system, landscape, config, x, seed, dt=0.01, saved=saved)
 
 
 def through_a_file(state: dict, path: Path) -> dict:

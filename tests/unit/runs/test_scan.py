@@ -25,8 +25,8 @@ from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, 
 from fkflow.results.scan_store import find_scan, read_scan, write_scan
 from fkflow.runs import warm_start
 from fkflow.runs.scan_grid import Over, folder_names, nearest, parse_over, parse_overs, plan, snake
-from fkflow.training.loop import begin
-from fkflow.training.schedule import HEAD_START, scheduled, walkers_at
+from fkflow.training.loop import initial_state
+from fkflow.training.schedule import HEAD_START, schedule_position, walker_count
 
 # ---------------------------------------------------------------------------------------------- what is scanned
 
@@ -398,10 +398,10 @@ def test_a_warm_start_has_a_head_start_in_all_schedules() -> None:
     from fkflow.hamiltonian.landscape import explore
 
     cold, started = (config.load("h2", sets).recipe for sets in ((), ("train.from=runs/h2",)))
-    assert scheduled(cold.train, 3) == 3 and scheduled(started.train, 3) == 3 + HEAD_START
-    assert walkers_at(cold.train, 0) < walkers_at(started.train, 0) == walkers_at(cold.train, HEAD_START)
-    state = begin(net("h2"), explore(cold.system), started.train, 0, "cpu")
-    assert len(state.walkers.x) == walkers_at(started.train, 0)
+    assert schedule_position(cold.train, 3) == 3 and schedule_position(started.train, 3) == 3 + HEAD_START
+    assert walker_count(cold.train, 0) < walker_count(started.train, 0) == walker_count(cold.train, HEAD_START)
+    state = initial_state(net("h2"), explore(cold.system), started.train, 0, "cpu")
+    assert len(state.walkers.x) == walker_count(started.train, 0)
 
 
 def test_over_is_plain_data() -> None:

@@ -11,13 +11,13 @@ from fkflow.measurement.variational import walkers_for
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe.config import MeasureConfig
 from fkflow.sampling.metropolis import (
-    BROAD_COST,
+    TAIL_COST,
     TARGET_ACCEPTANCE,
     Walkers,
-    broad_power,
     langevin_move,
     limited_drift,
     metropolis,
+    sampling_power,
 )
 from fkflow.statistics import chains_estimate
 
@@ -167,24 +167,24 @@ def test_weights_bring_back_psi_squared(power: float, gaussian) -> None:
 @pytest.mark.parametrize("coordinates", [1, 2, 6, 24, 90])
 def test_the_price_of_a_broad_power(coordinates: int, gaussian) -> None:
     """⟨w²⟩/⟨w⟩² is what it was asked to be: in closed form, and for walkers of a Gaussian."""
-    power = broad_power(coordinates)
-    assert 0.4 < power < 1 and (power * (2 - power)) ** (-coordinates / 2) == pytest.approx(BROAD_COST, rel=1e-12)
-    assert broad_power(coordinates, 1.02) > power > broad_power(coordinates, 3.0) > 0
+    power = sampling_power(coordinates)
+    assert 0.4 < power < 1 and (power * (2 - power)) ** (-coordinates / 2) == pytest.approx(TAIL_COST, rel=1e-12)
+    assert sampling_power(coordinates, 1.02) > power > sampling_power(coordinates, 3.0) > 0
     psi, count = gaussian(1.0), 60_000
     walkers = Walkers(psi.sample(count, (1, coordinates), 5) / power**0.5, 0.1, power)
     walkers.refresh(psi)
     squares = walkers.weights().square()
     error = float(squares.std()) / count**0.5
-    assert abs(float(squares.mean()) - BROAD_COST) < 4 * error
+    assert abs(float(squares.mean()) - TAIL_COST) < 4 * error
     # the twin: the power of twice as many coordinates costs the root of it only
-    other = broad_power(2 * coordinates)
-    assert abs((other * (2 - other)) ** (-coordinates / 2) - BROAD_COST) > 6 * error
+    other = sampling_power(2 * coordinates)
+    assert abs((other * (2 - other)) ** (-coordinates / 2) - TAIL_COST) > 6 * error
 
 
 def test_many_coordinates_leave_little_to_broaden() -> None:
-    powers = [broad_power(n) for n in (1, 3, 10, 100, 3000)]
+    powers = [sampling_power(n) for n in (1, 3, 10, 100, 3000)]
     assert powers == sorted(powers) and powers[-1] > 0.99
-    assert broad_power(5, 1.0) == 1.0
+    assert sampling_power(5, 1.0) == 1.0
 
 
 def test_weights_of_walkers_far_from_one_another(gaussian) -> None:

@@ -16,9 +16,19 @@ from fkflow.networks.choice import build
 from fkflow.recipe.config import TrainConfig
 from fkflow.results.store import load_checkpoint, save_checkpoint
 from fkflow.training import loop as training
-from fkflow.training.loop import OTHER, begin, paths_worth, train
-from fkflow.training.safeguards import MOST_UNDONE
-from fkflow.training.schedule import AGAIN, ENOUGH, FEWEST, HURRIED, LATE, MEASURING, RETURNS, goes_on, walkers_at
+from fkflow.training.loop import OTHER, initial_state, paths_worth, train
+from fkflow.training.safeguards import MOST_REJECTED
+from fkflow.training.schedule import (
+    AGAIN,
+    ENOUGH,
+    FEWEST,
+    HURRIED,
+    LATE,
+    MEASURING,
+    RETURNS,
+    extend_training,
+    walker_count,
+)
 from fkflow.training.state import Record, TrainState
 
 QUARTIC = find("quartic")()
@@ -32,7 +42,7 @@ def prepared(
         **{"walkers": 96, "iterations": 6, "equilibrate": 20, "moves": 3, "stop_spread": 0.0} | changes
     )
     land = explore(system)
-    return system, land, config, begin(build(system, land, kind, 6, 1, seed), land, config, seed, "cpu")
+    return system, land, config, initial_state(build(system, land, kind, 6, 1, seed), land, config, seed, "cpu")
 
 
 def flat(tree, path: str = "") -> dict[str, object]:
@@ -192,7 +202,7 @@ def test_walkers_grow_from_a_quarter() -> None:
     _, _, config, state = arguments = prepared(walkers=1030, iterations=13, grow=10)
     sizes = [len(state.walkers.x)] + [len(state.walkers.x) for _ in train(*arguments)]
     assert sizes == [257] * 6 + [515] * 5 + [1030] * 3
-    assert [walkers_at(config, i) for i in (0, 4, 5, 9, 10)] == [257, 257, 515, 515, 1030]
+    assert [walker_count(config, i) for i in (0, 4, 5, 9, 10)] == [257, 257, 515, 515, 1030]
     # copies part: after a few moves no two walkers stand in one place
     assert len(state.walkers.x.flatten(1).unique(dim=0)) == 1030
     for changes in ({"grow": 0}, {"walkers": 200}, {"optimiser": "adam"}):
@@ -212,20 +222,20 @@ def test_training_goes_on_after_a_poor_measurement() -> None:
     walkers = len(state.walkers.x)
     limit = config.target_error * math.sqrt(LATE * done * walkers / MEASURING)
     x = torch.full((7, *state.walkers.x.shape[1:]), 0.25, dtype=torch.float64)
-    assert not goes_on(config, state, 0.99 * limit, x)
+    assert not extend_training(config, state, 0.99 * limit, x)
     # not without a target, and not beyond what the recipe allows
     for change in ({"target_error": None}, {"iterations": done}, {"seconds": 0.0}):
         other = config.model_copy(update=change)
-        assert not goes_on(other, state, 1.01 * limit, x)
+        assert not extend_training(other, state, 1.01 * limit, x)
     assert state.returns == 0 and not (state.walkers.x == 0.25).all()
     for time in range(RETURNS):
         before = state.iteration
-        assert goes_on(config, state, 100 * limit, x)
+        assert extend_training(config, state, 100 * limit, x)
         assert (state.walkers.x == 0.25).all() and state.walkers.x.shape == (walkers, *x.shape[1:])
         again = list(train(system, land, config, state))
         assert [record.iteration for record in again] == list(range(before + 1, state.iteration + 1))
         assert state.returns == time + 1 and state.iteration >= math.ceil((1 + AGAIN) * before) + HURRIED - 1
-    assert not goes_on(config, state, 100 * limit, x)
+    assert not extend_training(config, state, 100 * limit, x)
     assert len(first) == done
 
 
@@ -309,10 +319,10 @@ def test_training_gives_up_after_so_many_steps(bad: float, monkeypatch) -> None:
 
     monkeypatch.setattr(training, "path_samples", energies)
     records = []
-    with pytest.raises(NumericalError, match=f"{MOST_UNDONE} steps in a row.*smaller train.rate"):
+    with pytest.raises(NumericalError, match=f"{MOST_REJECTED} steps in a row.*smaller train.rate"):
         for record in train(*prepared(iterations=100)):
             records.append(record)
-    assert all(r.undone for r in records[-MOST_UNDONE:]) and MOST_UNDONE < len(records) <= MOST_UNDONE + 4
+    assert all(r.undone for r in records[-MOST_REJECTED:]) and MOST_REJECTED < len(records) <= MOST_REJECTED + 4
 
 
 @pytest.mark.parametrize("at", ["once", "always"])

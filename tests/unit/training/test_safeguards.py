@@ -13,10 +13,10 @@ from fkflow.hamiltonian.registry import find
 from fkflow.networks.choice import build
 from fkflow.recipe.config import TrainConfig
 from fkflow.sampling.clipping import Deviations
-from fkflow.sampling.metropolis import even_weights
+from fkflow.sampling.metropolis import importance_weights
 from fkflow.training import loop
-from fkflow.training.loop import MOST, _weights, begin, train
-from fkflow.training.safeguards import FAR, JUDGED_WILD, bring_back, objection
+from fkflow.training.loop import MOST, _weights, initial_state, train
+from fkflow.training.safeguards import FAR, OUTLIER, reason_to_reject, respawn
 from fkflow.training.state import TrainState
 
 WALKERS = 128
@@ -27,7 +27,7 @@ def fresh() -> tuple[TrainState, float]:
     """Four bosons at the start of their training, and their unit of time."""
     system = find("bosons")(particles=4)
     land = explore(system)
-    return begin(build(system, land, "auto", 8, 2, 0), land, CONFIG, 0, "cpu", system), land.length**2
+    return initial_state(build(system, land, "auto", 8, 2, 0), land, CONFIG, 0, "cpu", system), land.length**2
 
 
 def energies(*away: float) -> Deviations:
@@ -40,7 +40,7 @@ def energies(*away: float) -> Deviations:
 def test_the_lost_go_where_others_are() -> None:
     state, unit = fresh()
     before = state.walkers.x
-    bring_back(energies(-80.0, math.nan, 300.0, math.inf), state, unit)
+    respawn(energies(-80.0, math.nan, 300.0, math.inf), state, unit)
     after = state.walkers.x
     assert torch.equal(after[4:], before[4:])
     for x in after[:4]:
@@ -53,9 +53,9 @@ def test_who_is_no_farther_away_than_tails_are_stays(away: float) -> None:
     """Many deviations, but few natural energies: a network that is good elsewhere must still be learned there."""
     state, unit = fresh()
     seen = energies(away / unit)
-    assert abs(away) < FAR and (not away or abs(away / unit) > JUDGED_WILD * float(seen.typical))
+    assert abs(away) < FAR and (not away or abs(away / unit) > OUTLIER * float(seen.median_deviation))
     x, random = state.walkers.x, state.generator.get_state()
-    bring_back(seen, state, unit)
+    respawn(seen, state, unit)
     assert state.walkers.x is x and torch.equal(state.generator.get_state(), random)
 
 
@@ -63,9 +63,9 @@ def test_a_network_that_is_wrong_everywhere_is_no_matter_of_single_walkers() -> 
     state, unit = fresh()
     x = state.walkers.x
     # few deviations, many natural energies
-    bring_back(Deviations(1e3 * torch.randn(WALKERS, generator=torch.Generator().manual_seed(2)).double()), state, unit)
+    respawn(Deviations(1e3 * torch.randn(WALKERS, generator=torch.Generator().manual_seed(2)).double()), state, unit)
     # nobody is left to go to
-    bring_back(Deviations(torch.full((WALKERS,), math.nan, dtype=torch.float64)), state, unit)
+    respawn(Deviations(torch.full((WALKERS,), math.nan, dtype=torch.float64)), state, unit)
     assert state.walkers.x is x
 
 
@@ -81,29 +81,29 @@ def crowd(state: TrainState) -> Tensor:
 def test_training_brings_them_back(wrong: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four bosons in one place have some five natural energies too much for a good network; the twin leaves them there."""
     monkeypatch.setattr("fkflow.training.safeguards.FAR", 3.0)
-    monkeypatch.setattr("fkflow.training.safeguards.JUDGED_WILD", 10.0)
+    monkeypatch.setattr("fkflow.training.safeguards.OUTLIER", 10.0)
     looked = []
 
     def looking(seen: Deviations, state: TrainState, unit: float) -> None:
         looked.append(seen)
         if not wrong:
-            bring_back(seen, state, unit)
+            respawn(seen, state, unit)
 
-    monkeypatch.setattr(loop, "bring_back", looking)
+    monkeypatch.setattr(loop, "respawn", looking)
     state, _ = fresh()
     system = find("bosons")(particles=4)
     steps = train(system, explore(system), CONFIG, state)
     for _ in range(3):
         next(steps)
     crowded = crowd(state)
-    assert not next(steps).undone and float(looked[-1].away[:3].min()) > 4
+    assert not next(steps).undone and float(looked[-1].distance[:3].min()) > 4
     stayed = (state.walkers.x[:3] - crowded).abs().amax((1, 2)) < 1e-3
     assert stayed.all() if wrong else not stayed.any()
 
 
 def test_no_walker_stands_for_all_others() -> None:
     log_psi = 0.5 * torch.randn(WALKERS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    usual = even_weights(log_psi, 0.75)
+    usual = importance_weights(log_psi, 0.75)
     assert torch.equal(_weights(log_psi, 0.75), usual) and float(usual.max() / usual.median()) < MOST
     log_psi[5] = 20.0
     log_psi[6] = math.nan
@@ -111,14 +111,14 @@ def test_no_walker_stands_for_all_others() -> None:
     assert found.isfinite().all() and float(found.mean()) == pytest.approx(1.0)
     assert float(found[5] / found.median()) == pytest.approx(MOST, rel=0.05) and found[6] == found.min()
     # the twin: nearly all the weight is one walker's
-    assert float(even_weights(log_psi.nan_to_num(0.0), 0.75)[5]) > 0.9 * WALKERS
+    assert float(importance_weights(log_psi.nan_to_num(0.0), 0.75)[5]) > 0.9 * WALKERS
     # walkers of |ψ|² itself have no weights
     assert torch.equal(_weights(log_psi, 1.0), torch.ones_like(log_psi))
 
 
 def judged(state: TrainState, unit: float, seen: Deviations) -> str:
     state.best, state.snapshot = (7.3, 0.15), {"the best": "so far"}
-    return objection(seen, state, unit)
+    return reason_to_reject(seen, state, unit)
 
 
 def test_energies_of_the_lost_make_no_network_the_best() -> None:

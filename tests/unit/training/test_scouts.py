@@ -13,7 +13,7 @@ from fkflow.networks.choice import LogPsi, build
 from fkflow.recipe.config import TrainConfig
 from fkflow.sampling.metropolis import Walkers
 from fkflow.training import scouts
-from fkflow.training.loop import begin, train
+from fkflow.training.loop import initial_state, train
 
 BOSONS = find("bosons")(particles=3)
 
@@ -98,7 +98,7 @@ def test_a_peak_that_no_walker_sees_goes(
     heights = []
     for seed in range(5):
         net = Peaked(build(BOSONS, land, "auto", 4, 1, seed))
-        for _ in train(BOSONS, land, config, begin(net, land, config, seed, "cpu")):
+        for _ in train(BOSONS, land, config, initial_state(net, land, config, seed, "cpu")):
             pass
         heights.append(float(net.height.detach()))
     assert lowest < sorted(heights)[2] < highest, heights

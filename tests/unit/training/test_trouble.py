@@ -21,8 +21,8 @@ from fkflow.results import checkpoints
 from fkflow.results.store import load_checkpoint
 from fkflow.systems.wells import DoubleWell
 from fkflow.training import loop, natural_gradient
-from fkflow.training.loop import begin, train
-from fkflow.training.safeguards import MOST_UNDONE
+from fkflow.training.loop import initial_state, train
+from fkflow.training.safeguards import MOST_REJECTED
 from fkflow.training.state import Record, TrainState
 
 RUN = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7"]
@@ -46,7 +46,7 @@ def trained(caplog: pytest.LogCaptureFixture) -> Callable[..., tuple[TrainState,
         )
         system, records = DoubleWell(), []
         land = explore(system)
-        state = begin(build(system, land, "auto", 6, 1, 0), land, config, 0, "cpu")
+        state = initial_state(build(system, land, "auto", 6, 1, 0), land, config, 0, "cpu")
         with caplog.at_level(logging.WARNING, "fkflow"):
             try:
                 for record in train(system, land, config, state):
@@ -84,9 +84,14 @@ FAULTS = {
     "energies": ("path_samples", {}, lambda x: x * math.nan, "256 of 256 energies are not finite"),
     "infinite energies": ("path_samples", {}, lambda x: x + math.inf, "256 of 256 energies are not finite"),
     "wild energies": ("path_samples", {}, lambda x: x + 1e6, "the energy went from"),
-    "jacobian": ("jacobian_and_slopes", {}, lambda rows: spoilt(rows, slice(0, 256), math.nan), NO_SOLUTION),
-    "its slopes": ("jacobian_and_slopes", {}, lambda rows: spoilt(rows, slice(256, None), math.inf), NO_SOLUTION),
-    "one infinite gradient": ("jacobian_and_slopes", {}, lambda rows: spoilt(rows, slice(3, 4), math.inf), NO_SOLUTION),
+    "jacobian": ("jacobian_and_derivatives", {}, lambda rows: spoilt(rows, slice(0, 256), math.nan), NO_SOLUTION),
+    "its slopes": ("jacobian_and_derivatives", {}, lambda rows: spoilt(rows, slice(256, None), math.inf), NO_SOLUTION),
+    "one infinite gradient": (
+        "jacobian_and_derivatives",
+        {},
+        lambda rows: spoilt(rows, slice(3, 4), math.inf),
+        NO_SOLUTION,
+    ),
     "jacobian alone": ("jacobian", {"curvature": 0.0, "rate": 0.02}, lambda x: x * math.nan, NO_SOLUTION),
     "weights": ("_weights", {}, lambda x: x * math.nan, NO_SOLUTION),
     "gradient": ("covariance_gradient", {"optimiser": "adam"}, None, "the gradient is not finite"),
@@ -129,9 +134,9 @@ def test_a_fault_that_stays_ends_the_training(name: str, trained, monkeypatch: p
         pytest.skip("energies that are wild for ever are a new measure of the network, not a fault")
     monkeypatch.setattr(loop, place, failing(getattr(loop, place), set(range(8, 200)), spoil))
     state, records, said = trained(100, **way)
-    assert len(records) == 7 + MOST_UNDONE and all(r.undone for r in records[7:])
+    assert len(records) == 7 + MOST_REJECTED and all(r.undone for r in records[7:])
     assert said[-1] == (
-        f"training failed at iteration {7 + MOST_UNDONE}: {MOST_UNDONE} steps in a row were taken back, at last because "
+        f"training failed at iteration {7 + MOST_REJECTED}: {MOST_REJECTED} steps in a row were taken back, at last because "
         f"{said[0].split(': ')[1].split(';')[0]}; try a smaller train.rate or a larger train.damping"
     )
     dampings = [r.damping for r in records[8:]]
@@ -172,7 +177,7 @@ def test_a_potential_with_a_hole(share: str, trained, monkeypatch: pytest.Monkey
         assert not any(r.undone for r in records) and records[-1].energy == pytest.approx(0.9004, rel=0.03)
     else:
         assert "energies are not finite; a potential that is finite where the walkers are is needed" in said[-1]
-        assert len(said) == MOST_UNDONE + 1
+        assert len(said) == MOST_REJECTED + 1
 
 
 def test_a_walker_where_psi_is_not_finite_has_the_least_weight() -> None:
