@@ -292,7 +292,7 @@ def untrained_run(made_up, write_run, perturbed):
     def write(folder, *lines, walkers=64, **changes):
         import torch
 
-        from fkflow.measurement.observables import Histograms
+        from fkflow.measurement.histograms import Histograms
         from fkflow.recipe import config
         from fkflow.runs.restore import fresh
 

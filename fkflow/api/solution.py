@@ -35,7 +35,7 @@ from fkflow.runs.run import again
 from fkflow.statistics import Estimate
 
 if TYPE_CHECKING:
-    from fkflow.plot.accessor import Plots
+    from fkflow.plot.solution_plots import Plots
 
 
 class Solution:
@@ -174,7 +174,7 @@ class Solution:
     @property
     def plot(self) -> Plots:
         """The pictures: ``plot.density()``, ``plot.convergence()`` and so on return matplotlib's Axes."""
-        from fkflow.plot.accessor import Plots
+        from fkflow.plot.solution_plots import Plots
 
         return Plots(self.result)
 

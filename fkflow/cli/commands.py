@@ -284,11 +284,11 @@ def plot(
         typer.echo(written)
         return
     result = read_result(run)
-    from fkflow.plot import absent, save_all, select
+    from fkflow.plot import missing_reasons, save_all, select
 
     if only_list:
         typer.echo("\n".join(select(result, names)))
-        for reason in () if names else absent(result):
+        for reason in () if names else missing_reasons(result):
             typer.echo(f"not there: {reason}", err=True)
         return
     folder = find_result(run).parent / "plots" if out is None else out

@@ -21,7 +21,8 @@ from fkflow.execution.chunks import IN_CACHE
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import outward
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.observables import Histograms, drift_fields, trajectories
+from fkflow.measurement.drift_field import drift_fields, sample_trajectories
+from fkflow.measurement.histograms import Histograms
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.records import Energy, Histogram, Measurement, Projection
@@ -254,7 +255,7 @@ class VariationalEstimator:
             self.sampler.curl(),
             warnings,
             projection,
-            trajectories(self.net, self.system, samples, self.landscape.length**2, pictures),
+            sample_trajectories(self.net, self.system, samples, self.landscape.length**2, pictures),
         )
 
 

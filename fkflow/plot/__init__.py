@@ -5,7 +5,7 @@ UsageError that names the command that makes it. Figures are made without pyplot
 and no display needed. Colours tell apart under the common colour-vision deficiencies.
 """
 
-from fkflow.plot.catalogue import FORMATS, absent, plots, save, save_all, select
+from fkflow.plot.catalogue import FORMATS, missing_reasons, plots, save, save_all, select
 from fkflow.plot.densities import density, density_map, pair
 from fkflow.plot.energies import convergence, projection
 from fkflow.plot.fields import conditional, drift
@@ -13,6 +13,6 @@ from fkflow.plot.paths import trajectories
 from fkflow.plot.scans import save_scan, scan
 
 __all__ = [
-    "FORMATS", "absent", "conditional", "convergence", "density", "density_map", "drift", "pair", "plots", "projection",
-    "save", "save_all", "save_scan", "scan", "select", "trajectories",
+    "FORMATS", "conditional", "convergence", "density", "density_map", "drift", "missing_reasons", "pair", "plots",
+    "projection", "save", "save_all", "save_scan", "scan", "select", "trajectories",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from matplotlib.colors import ListedColormap, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fkflow.plot.backdrop import ground, line, smoothed
+from fkflow.plot.background import background, density_line, smooth
 from fkflow.plot.style import BLUE, MAP, label, mark_nuclei, plane
 from fkflow.results.records import Result
 from fkflow.text import shown_unit
@@ -61,7 +61,7 @@ class Pace:
         return POINTS * max(1, round(seconds * self.fps)) + 1
 
 
-def pictures(
+def frames(
     result: Result, positions: Iterator[np.ndarray], pace: Pace, pixels: int, *, chained: bool
 ) -> Iterator[np.ndarray]:
     """pace.count pictures (height, width, 3) uint8, `pixels` wide, of walkers whose `positions` (W, N, D) come every pace.step.
@@ -76,13 +76,13 @@ def pictures(
     length = pace.points(scene.memory)
     history = deque(itertools.chain([first], itertools.islice(positions, length - 1)), maxlen=length)
     for number in range(pace.count):
-        yield scene.picture(np.stack(history), number * pace.interval)
+        yield scene.frame(np.stack(history), number * pace.interval)
         if number + 1 < pace.count:
             history.extend(itertools.islice(positions, POINTS))
 
 
 class Scene:
-    """A figure of which a few artists move. Subclasses fill it, put what moves into `moving`, and then `settle`."""
+    """A figure of which a few artists move. Subclasses fill it, put what moves into `moving`, and then `draw_static`."""
 
     #: seconds of film that are seen at once
     memory = 1.2
@@ -99,7 +99,7 @@ class Scene:
         self.unit = f"ħ/{result.energy_unit}" if shown_unit(result.energy_unit) else ""
         self.decimals = max(0, -math.floor(math.log10(pace.interval)))
 
-    def settle(self, ax: Axes) -> None:
+    def draw_static(self, ax: Axes) -> None:
         """Draw what stands still. The clock is in a corner of `ax`."""
         box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "boxstyle": "round,pad=0.3"}
         self.clock = ax.text(
@@ -115,7 +115,7 @@ class Scene:
         """Move the artists to the walkers' `history` (P, W, N, D), latest last."""
         raise NotImplementedError
 
-    def picture(self, history: np.ndarray, time: float) -> np.ndarray:
+    def frame(self, history: np.ndarray, time: float) -> np.ndarray:
         """One picture (height, width, 3) uint8, `time` on its clock."""
         self.show(history)
         self.clock.set_text(f"imaginary time {time:.{self.decimals}f} {self.unit}".rstrip())
@@ -149,7 +149,7 @@ class Plane(Scene):
     """Every particle in a plane, over the density there."""
 
     def __init__(self, result: Result, walkers: int, pace: Pace, pixels: int) -> None:
-        seen = ground(result)
+        seen = background(result)
         self.columns = seen.columns
         first, second = seen.axes
         across, up = seen.high - seen.low
@@ -165,7 +165,7 @@ class Plane(Scene):
         ax.set_title(f"{WORDS}; shading: {seen.words}", fontsize="small")
         self.trails = Trails(ax, walkers * result.particles)
         self.moving = [self.trails.lines, self.trails.dots]
-        self.settle(ax)
+        self.draw_static(ax)
 
     def show(self, history: np.ndarray) -> None:
         points = history[..., self.columns]
@@ -180,9 +180,9 @@ class Strip(Scene):
     def __init__(self, result: Result, walkers: int, pace: Pace, pixels: int) -> None:
         super().__init__(result, pace, pixels, shape=0.66)
         above, below = self.figure.subplots(2, sharex=True, height_ratios=(2, 3))
-        density = line(result)
+        density = density_line(result)
         (axis,) = density.axes
-        self.places, self.heights = axis.centres, smoothed(np.nan_to_num(density.values), 3)
+        self.places, self.heights = axis.centres, smooth(np.nan_to_num(density.values), 3)
         above.fill_between(self.places, self.heights, color=BLUE, alpha=0.25, linewidth=0)
         above.plot(self.places, self.heights, color=BLUE, linewidth=1.2)
         above.set_xlim(axis.edges[0], axis.edges[-1])
@@ -197,7 +197,7 @@ class Strip(Scene):
         tracks = walkers * result.particles
         self.trails, self.riders = Trails(below, tracks), Trails(above, tracks)
         self.moving = [self.trails.lines, self.trails.dots, self.riders.dots]
-        self.settle(above)
+        self.draw_static(above)
 
     def show(self, history: np.ndarray) -> None:
         places = history.reshape(len(history), -1).T
@@ -235,7 +235,7 @@ class Row(Scene):
         ax.add_collection(self.strings, autolim=False)
         self.dots = _dots(ax, np.repeat(_colours(walkers), len(self.numbers), axis=0))
         self.moving = [self.strings, self.dots]
-        self.settle(ax)
+        self.draw_static(ax)
 
     def show(self, history: np.ndarray) -> None:
         seen = history[np.linspace(0, len(history) - 1, SHADES).round().astype(int), ..., 0]

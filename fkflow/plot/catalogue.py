@@ -14,9 +14,9 @@ from fkflow.errors import UsageError
 from fkflow.plot.densities import density, density_map, pair
 from fkflow.plot.energies import convergence, projection
 from fkflow.plot.fields import conditional, drift
-from fkflow.plot.missing import KINDS, lacking
 from fkflow.plot.paths import trajectories
-from fkflow.plot.style import LOOK, written
+from fkflow.plot.requirements import KINDS, missing_reason
+from fkflow.plot.style import LOOK, save_figure
 from fkflow.results.records import Result
 from fkflow.results.store import make_folder
 
@@ -30,7 +30,7 @@ def plots(result: Result) -> dict[str, Callable[[Axes], None]]:
     histograms = result.measurement.histograms
     found: dict[str, Callable[[Axes], None]] = {}
     for kind in KINDS:
-        if lacking(result, kind):
+        if missing_reason(result, kind):
             continue
         if kind in ("density", "pair"):
             for histogram in histograms:
@@ -47,9 +47,9 @@ def plots(result: Result) -> dict[str, Callable[[Axes], None]]:
     return found
 
 
-def absent(result: Result) -> list[str]:
+def missing_reasons(result: Result) -> list[str]:
     """For each kind of picture that `result` cannot have one sentence saying why, and which command makes it."""
-    return [reason for kind in KINDS if (reason := lacking(result, kind))]
+    return [reason for kind in KINDS if (reason := missing_reason(result, kind))]
 
 
 def select(result: Result, names: Iterable[str] | None) -> dict[str, Callable[[Axes], None]]:
@@ -61,7 +61,7 @@ def select(result: Result, names: Iterable[str] | None) -> dict[str, Callable[[A
     for name in names:
         matching = {key: draw for key, draw in found.items() if key == name or key.startswith(f"{name}_")}
         if not matching:
-            reason = lacking(result, name.split("_")[0])
+            reason = missing_reason(result, name.split("_")[0])
             if reason:
                 raise UsageError(reason)
             raise UsageError(f"{result.run} has no plot called {name!r}: it has {', '.join(found) or 'none'}")
@@ -76,12 +76,12 @@ def save_all(
     format: str = "png",
     dpi: int = 150,
 ) -> list[Path]:
-    """Draw the plots called `names` (default: all) into `folder` and return the files written.
+    """Draw the plots called `names` (default: all) into `folder` and return the files save_figure.
 
-    Raises UsageError for an unknown name or format, or a folder that cannot be written.
+    Raises UsageError for an unknown name or format, or a folder that cannot be save_figure.
     """
     if format not in FORMATS:
-        raise UsageError(f"plots cannot be written as {format!r}: choose {', '.join(FORMATS)}")
+        raise UsageError(f"plots cannot be save_figure as {format!r}: choose {', '.join(FORMATS)}")
     chosen = select(result, names)
     folder = make_folder(Path(folder))
     return [save(draw, folder / f"{name}.{format}", dpi) for name, draw in chosen.items()]
@@ -92,4 +92,4 @@ def save(draw: Callable[[Axes], None], path: Path, dpi: int = 150) -> Path:
     with rc_context(LOOK):
         figure = Figure(figsize=SIZE)
         draw(figure.add_subplot())
-        return written(figure, path, dpi)
+        return save_figure(figure, path, dpi)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
-from fkflow.plot.missing import histogram_of
+from fkflow.plot.requirements import require_histogram
 from fkflow.plot.style import (
     BLUE,
     GREEN,
@@ -45,12 +45,12 @@ def density(result: Result, ax: Axes, name: str | None = None) -> None:
     `name` is that of the axis, such as "r"; left out, the first there is. The lower panel shows the differences from the
     exact density or, where none is known, from the projected one. Raises UsageError if the run has no such density.
     """
-    _draw_line(result, ax, histogram_of(result, "density", name, axes=1), BLUE)
+    _draw_line(result, ax, require_histogram(result, "density", name, axes=1), BLUE)
 
 
 def pair(result: Result, ax: Axes, name: str | None = None) -> None:
     """The distribution of the distance of two particles, drawn as `density` is."""
-    _draw_line(result, ax, histogram_of(result, "pair", name, axes=1), GREEN)
+    _draw_line(result, ax, require_histogram(result, "pair", name, axes=1), GREEN)
 
 
 def density_map(result: Result, ax: Axes, name: str | None = None) -> None:
@@ -58,7 +58,7 @@ def density_map(result: Result, ax: Axes, name: str | None = None) -> None:
 
     `name` is such as "xy" or "zrho"; left out, the first there is. Raises UsageError if the run has no such density.
     """
-    histogram = histogram_of(result, "density", name, axes=2)
+    histogram = require_histogram(result, "density", name, axes=2)
     _draw_map(ax, histogram)
     mark_nuclei(result, ax, histogram.axes)
     legend_on_map(ax)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from fkflow.plot.missing import demand_training, projection_of
+from fkflow.plot.requirements import require_projection, require_training
 from fkflow.plot.style import BLUE, GREEN, ORANGE, headline, label, points
 from fkflow.results.records import Projection, Result
 
@@ -23,7 +23,7 @@ def convergence(result: Result, ax: Axes) -> None:
     The inset shows the second half of training about the measured energy, where it is flat in the main panel.
     Raises UsageError if nothing was trained.
     """
-    demand_training(result)
+    require_training(result)
     iteration, energy = (np.asarray(result.training[name], dtype=float) for name in ("iteration", "energy"))
     error = np.asarray(result.training.get("error", np.zeros_like(energy)), dtype=float)
     error = np.where(np.isfinite(error), error, 0.0)
@@ -116,7 +116,7 @@ def projection(result: Result, ax: Axes) -> None:
     It starts from the variational energy at time 0; the band is the energy extrapolated to time step 0 with both errors.
     Raises UsageError if the run was not projected.
     """
-    projection = projection_of(result)
+    projection = require_projection(result)
     levels = _energy_levels(result, ax)
     start = result.measurement.variational.estimate
     points(ax, np.zeros(1), np.array([start.value]), np.array([start.error]), BLUE, "s", f"variational {start}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from fkflow.plot.missing import drift_of
+from fkflow.plot.requirements import require_drift
 from fkflow.plot.style import (
     BLUE,
     DARK_MAP,
@@ -36,7 +36,7 @@ def drift(result: Result, ax: Axes, name: str | None = None) -> None:
 
     `name` is that of the plane, such as "xy"; left out, the first there is. Raises UsageError if there is no drift field.
     """
-    field = drift_of(result, name)
+    field = require_drift(result, name)
     if len(field.axes) == 1:
         _draw_drift_line(result, ax, field)
     else:
@@ -49,7 +49,7 @@ def conditional(result: Result, ax: Axes, name: str | None = None) -> None:
 
     `name` as for `drift`. Raises UsageError for a single particle or a drift without a log ψ.
     """
-    field = drift_of(result, name, "conditional")
+    field = require_drift(result, name, "conditional")
     relative = np.exp(2 * (np.nan_to_num(field.log_psi, nan=-np.inf) - np.nanmax(field.log_psi)))
     words = "conditional density, 1 at its maximum"
     if len(field.axes) == 1:

@@ -27,7 +27,7 @@ SHADES = 118
 NEAR = 10
 
 
-def chosen_format(out: Path | None, asked: str) -> str:
+def choose_format(out: Path | None, asked: str) -> str:
     """The format of a film: the one asked for or, for "auto", that of the file's ending or the best there is.
 
     Raises UsageError if the two do not fit, the ending is unknown, or an MP4 is wanted and there is no ffmpeg.
@@ -44,7 +44,7 @@ def chosen_format(out: Path | None, asked: str) -> str:
     return wanted
 
 
-def film_file(folder: Path, out: Path | None, format: str) -> Path:
+def film_path(folder: Path, out: Path | None, format: str) -> Path:
     """Where a film of that format goes: `out`, or a file in `folder`, which may have to be made.
 
     Raises UsageError if it cannot be written there; writes nothing yet.
@@ -62,7 +62,7 @@ def film_file(folder: Path, out: Path | None, format: str) -> Path:
     return path
 
 
-def encoded(pictures: Iterator[np.ndarray], count: int, fps: int, format: str) -> bytes:
+def encode(pictures: Iterator[np.ndarray], count: int, fps: int, format: str) -> bytes:
     """The film of `count` pictures (height, width, 3) uint8 of even height and width, as the bytes of a file.
 
     Raises StoreError if ffmpeg fails.

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from fkflow.plot.style import COLOURS, LOOK, label, written
+from fkflow.plot.style import COLOURS, LOOK, label, save_figure
 from fkflow.results.scan_records import FAILED, FINISHED, Point, Scan, shown
 from fkflow.results.store import make_folder
 from fkflow.text import shown_unit
@@ -106,7 +106,7 @@ def differences(result: Scan, ax: Axes) -> None:
 def save_scan(result: Scan, folder: str | Path, format: str = "png", dpi: int = 150) -> Path:
     """Draw both into `folder`/scan.`format`, one above the other, and return the file.
 
-    Raises UsageError if the folder cannot be written.
+    Raises UsageError if the folder cannot be save_figure.
     """
     with rc_context(LOOK):
         compared = any(point.comparison for point in result.points)
@@ -119,7 +119,7 @@ def save_scan(result: Scan, folder: str | Path, format: str = "png", dpi: int = 
         scan(result, upper)
         if compared:
             upper.set_xlabel("")
-        return written(figure, make_folder(Path(folder)) / f"scan.{format}", dpi)
+        return save_figure(figure, make_folder(Path(folder)) / f"scan.{format}", dpi)
 
 
 def _curves(scan: Scan) -> list[tuple[str | None, list[Point]]]:

@@ -28,7 +28,7 @@ MAP = "cividis"
 DARK_MAP = ListedColormap(colormaps[MAP](np.linspace(0.0, 0.75, 256)))
 #: lines of equal density, as parts of the largest
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
-#: how a figure that is written looks: thin frames, ticks inside, text that stays text in vector formats
+#: how a figure that is save_figure looks: thin frames, ticks inside, text that stays text in vector formats
 #: inches about a picture
 ROOM = 0.1
 LOOK: dict[Any, Any] = {
@@ -122,7 +122,7 @@ def label(name: str, unit: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def fit(figure: Figure, ax: Axes) -> None:
+def fit_figure(figure: Figure, ax: Axes) -> None:
     """Give a figure of one picture the size that all of it needs, also what is beside its axes: no layout engine knows that."""
     room, place = figure.get_tightbbox().padded(ROOM), ax.get_position(original=True)
     left, bottom, width, height = place.bounds * np.tile(figure.get_size_inches(), 2)
@@ -132,7 +132,7 @@ def fit(figure: Figure, ax: Axes) -> None:
     )
 
 
-def written(figure: Figure, path: Path, dpi: int) -> Path:
+def save_figure(figure: Figure, path: Path, dpi: int) -> Path:
     """Save a figure in the format that the ending says, atomically; the same picture gives the same bytes."""
     format = path.suffix.removeprefix(".")
     buffer = io.BytesIO()

@@ -27,7 +27,7 @@ from torch import Tensor
 from fkflow.errors import NumericalError
 from fkflow.execution import ranks
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.observables import Histograms
+from fkflow.measurement.histograms import Histograms
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.sampling.local_energy import fastest_local_energy
 from fkflow.sampling.metropolis import Walkers, langevin_move, limited_drift

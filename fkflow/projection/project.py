@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
-from fkflow.measurement.observables import Histograms
+from fkflow.measurement.histograms import Histograms
 from fkflow.measurement.variational import VariationalEstimator, walkers_for
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.projection.extrapolation import Combined, averages, combine, longest_window
@@ -298,7 +298,7 @@ class Projecting:
         measured = self.measuring.histograms.results()
         finest = self.populations[-1].histograms
         assert finest is not None
-        if not finest.seen.sum() > 0:  # on every rank or on none
+        if not finest.weights.sum() > 0:  # on every rank or on none
             return measured
         return [h.with_projected(*pure) for h, pure in zip(measured, finest.densities(), strict=True)]
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from fkflow.errors import UsageError
-from fkflow.plot.animation import LINES, Pace, pictures
-from fkflow.plot.film import chosen_format, encoded, film_file
+from fkflow.plot.animation import LINES, Pace, frames
+from fkflow.plot.film import choose_format, encode, film_path
 from fkflow.results.folders import atomic_write, make_folder
 from fkflow.results.records import Result
 from fkflow.runs.restore import restored
@@ -67,8 +67,8 @@ def animate(
     for a run that cannot be restored, NumericalError for walkers that go to infinity.
     """
     count = film.count
-    format = chosen_format(out, format)
-    path = film_file(result.folder / "plots", out, format)
+    format = choose_format(out, format)
+    path = film_path(result.folder / "plots", out, format)
     if format == "gif" and count * film.size**2 > MOST_PIXELS:
         widest = math.isqrt(MOST_PIXELS // count)
         raise UsageError(f"--size {film.size}: a GIF of {count} pictures may be {widest} wide, for more make an MP4")
@@ -92,8 +92,8 @@ def animate(
             progress.update(number, None, None)
 
     progress.stage("animate", count)
-    drawn = pictures(result, positions, pace, film.size, chained=chained)
-    content = encoded(counted(drawn), count, film.fps, format)
+    drawn = frames(result, positions, pace, film.size, chained=chained)
+    content = encode(counted(drawn), count, film.fps, format)
     make_folder(path.parent)
     atomic_write(path, content)
     return path

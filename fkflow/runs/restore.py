@@ -15,7 +15,7 @@ from fkflow.hamiltonian.landscape import Landscape, explore
 from fkflow.hamiltonian.masses import solved
 from fkflow.hamiltonian.registry import built_in
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.observables import STEPS_IN_TIME
+from fkflow.measurement.drift_field import STEPS_IN_TIME
 from fkflow.networks.choice import LogPsi, PairDrift, build
 from fkflow.networks.state import kept_numbers
 from fkflow.recipe import config

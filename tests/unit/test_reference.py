@@ -52,7 +52,7 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
 
 
 def public_classes() -> list[type]:
-    from fkflow.plot.accessor import Plots
+    from fkflow.plot.solution_plots import Plots
     from fkflow.results import records
 
     found = [getattr(fkflow, name) for name in PUBLIC if isinstance(getattr(fkflow, name), type)]

@@ -10,7 +10,7 @@ from scipy.linalg import eigh_tridiagonal
 
 from fkflow.hamiltonian.registry import find
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.observables import View, exact_density, views
+from fkflow.measurement.views import View, exact_density, views
 
 KNOWN = [
     ("harmonic", {}),

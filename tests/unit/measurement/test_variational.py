@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fkflow.hamiltonian.landscape import Landscape, explore
+from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import solved
 from fkflow.hamiltonian.registry import find
 from fkflow.hamiltonian.system import System
@@ -15,6 +15,8 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig
 from fkflow.sampling.metropolis import draw_evenly
+
+HELIUM, BOSONS = solved(find("helium")()), find("bosons")(particles=2)
 
 
 def measured(system: System, landscape: Landscape) -> VariationalEstimator:
@@ -28,18 +30,17 @@ def measured(system: System, landscape: Landscape) -> VariationalEstimator:
 
 
 @pytest.mark.parametrize(("shift", "parted"), [(-1.0, True), (1.0, False)])
-def test_a_cluster_that_parted_is_seen(shift: float, parted: bool) -> None:
+def test_a_cluster_that_parted_is_seen(shift: float, parted: bool, landscape) -> None:
     """An energy above that of free particles, here one that is moved to either side of the energy measured."""
-    system = solved(find("helium")())
-    landscape = explore(system)
-    assert landscape.free is not None
-    energy = measured(system, landscape).estimate().value
-    warnings = measured(system, replace(landscape, free=energy + shift)).result().warnings
+    system = HELIUM
+    land = landscape(system)
+    assert land.free is not None
+    energy = measured(system, land).estimate().value
+    warnings = measured(system, replace(land, free=energy + shift)).result().warnings
     assert any("that of free particles" in warning for warning in warnings) == parted
     # particles in a trap cannot part
-    bosons = find("bosons")(particles=2)
-    trapped = explore(bosons)
-    assert trapped.free is None and not measured(bosons, trapped).result().warnings
+    trapped = landscape(BOSONS)
+    assert trapped.free is None and not measured(BOSONS, trapped).result().warnings
 
 
 @pytest.mark.parametrize(("total", "count"), [(50, 7), (50, 50), (20, 50)])

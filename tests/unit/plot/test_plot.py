@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 
 from fkflow.errors import UsageError
 from fkflow.plot import (
-    absent,
     conditional,
     convergence,
     density,
     density_map,
     drift,
+    missing_reasons,
     pair,
     plots,
     projection,
@@ -326,8 +326,8 @@ def test_what_is_not_there_says_what_makes_it(result):
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=words):
             select(run, [kind])
-        assert any(words in reason for reason in absent(run))
-    assert len(absent(result)) == 1
+        assert any(words in reason for reason in missing_reasons(run))
+    assert len(missing_reasons(result)) == 1
     for draw in (density, pair, density_map, drift, conditional, trajectories, projection):
         with pytest.raises(UsageError):
             draw(dataclasses.replace(result, measurement=bare), Figure().add_subplot())

@@ -145,4 +145,4 @@ def test_a_loose_target_takes_less_work(perturbed, target: float, ratio: float, 
         for _ in range(run.populations[which].length // 16):
             run.populations[which].step()
     assert fine.count == share * fine.length >= 1.5 * fine.middle
-    assert fine.histograms is not None and bool(fine.histograms.seen.sum() > 0)
+    assert fine.histograms is not None and bool(fine.histograms.weights.sum() > 0)

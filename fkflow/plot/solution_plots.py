@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from fkflow.plot import densities, energies, fields, paths
 from fkflow.plot.catalogue import SIZE, plots, save_all, select
-from fkflow.plot.style import LOOK, fit
+from fkflow.plot.style import LOOK, fit_figure
 from fkflow.results.records import Result
 
 
@@ -30,34 +30,34 @@ class Plots:
 
     def convergence(self, *, ax: Axes | None = None) -> Axes:
         """Training energy ± error against iteration and seconds, with the measured energy and the reference."""
-        return self._drawn(lambda on: energies.convergence(self._result, on), ax)
+        return self._draw(lambda on: energies.convergence(self._result, on), ax)
 
     def projection(self, *, ax: Axes | None = None) -> Axes:
         """Energy against imaginary time and, beside it, against the time step down to 0."""
-        return self._drawn(lambda on: energies.projection(self._result, on), ax)
+        return self._draw(lambda on: energies.projection(self._result, on), ax)
 
     def density(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
         """A one-body density: |ψ|², beside it the exact |φ0|² if the run was projected.
 
         `name` is that of its axes, such as "r", "z" or, for a map, "xy"; left out, the first along a line.
         """
-        return self._named("density", densities.density, name, ax)
+        return self._draw_named("density", densities.density, name, ax)
 
     def pair(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
         """The distribution of the distance of two particles."""
-        return self._named("pair", densities.pair, name, ax)
+        return self._draw_named("pair", densities.pair, name, ax)
 
     def conditional(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
         """|ψ|² of one particle while the others are held; `name` is that of the plane, such as "xy"."""
-        return self._named("conditional", fields.conditional, name, ax)
+        return self._draw_named("conditional", fields.conditional, name, ax)
 
     def drift(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
         """The drift of one particle among others at rest: a line, or streamlines; `name` as for `conditional`."""
-        return self._named("drift", fields.drift, name, ax)
+        return self._draw_named("drift", fields.drift, name, ax)
 
     def trajectories(self, *, ax: Axes | None = None) -> Axes:
         """Paths of particles under dX = ∇ log ψ dt + dW."""
-        return self._drawn(lambda on: paths.trajectories(self._result, on), ax)
+        return self._draw(lambda on: paths.trajectories(self._result, on), ax)
 
     def save(
         self, folder: str | Path, names: Iterable[str] | None = None, *, format: str = "png", dpi: int = 150
@@ -69,14 +69,14 @@ class Plots:
         """
         return save_all(self._result, folder, names, format, dpi)
 
-    def _named(self, kind: str, first: Callable[[Result, Axes], None], name: str | None, ax: Axes | None) -> Axes:
+    def _draw_named(self, kind: str, first: Callable[[Result, Axes], None], name: str | None, ax: Axes | None) -> Axes:
         """The picture KIND_NAME of the catalogue or, without a name, the first of its kind."""
         if name is None:
-            return self._drawn(lambda on: first(self._result, on), ax)
+            return self._draw(lambda on: first(self._result, on), ax)
         (draw,) = select(self._result, [f"{kind}_{name}"]).values()
-        return self._drawn(draw, ax)
+        return self._draw(draw, ax)
 
-    def _drawn(self, draw: Callable[[Axes], None], ax: Axes | None) -> Axes:
+    def _draw(self, draw: Callable[[Axes], None], ax: Axes | None) -> Axes:
         with rc_context(LOOK):
             if ax is not None:
                 draw(ax)
@@ -87,5 +87,5 @@ class Plots:
             figure = pyplot.figure(figsize=SIZE)
             ax = figure.add_subplot()
             draw(ax)
-            fit(figure, ax)
+            fit_figure(figure, ax)
         return ax

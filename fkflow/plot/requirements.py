@@ -9,7 +9,7 @@ from fkflow.results.records import DriftField, Histogram, Projection, Result, Tr
 KINDS = ("convergence", "projection", "density", "pair", "conditional", "drift", "trajectories")
 
 
-def lacking(result: Result, kind: str) -> str | None:
+def missing_reason(result: Result, kind: str) -> str | None:
     """Why `result` has no picture of that kind and what to do about it; None if it has one."""
     run, measured = result.run, result.measurement
     again = f"fkflow measure {run} makes it"
@@ -34,9 +34,9 @@ def lacking(result: Result, kind: str) -> str | None:
     return None
 
 
-def histogram_of(result: Result, group: str, name: str | None, axes: int) -> Histogram:
+def require_histogram(result: Result, group: str, name: str | None, axes: int) -> Histogram:
     """The histogram `group`/`name`, or the first of `group` with so many axes; UsageError if there is none."""
-    _demand(result, group)
+    _require(result, group)
     found = [h for h in result.measurement.histograms if h.group == group and len(h.axes) == axes]
     for histogram in found:
         if name in (None, histogram.name):
@@ -47,9 +47,9 @@ def histogram_of(result: Result, group: str, name: str | None, axes: int) -> His
     raise UsageError(f"{result.run} has {asked} with {dimensions}: it has {there}")
 
 
-def drift_of(result: Result, name: str | None, kind: str = "drift") -> DriftField:
+def require_drift(result: Result, name: str | None, kind: str = "drift") -> DriftField:
     """The drift field called `name`, or the first; UsageError if there is none or its log psi is wanted and not there."""
-    _demand(result, kind)
+    _require(result, kind)
     for field in result.measurement.drift:
         if name in (None, field.name):
             return field
@@ -57,26 +57,26 @@ def drift_of(result: Result, name: str | None, kind: str = "drift") -> DriftFiel
     raise UsageError(f"{result.run} has no drift field called {name!r}: it has {there}")
 
 
-def projection_of(result: Result) -> Projection:
+def require_projection(result: Result) -> Projection:
     """The projection; UsageError if the run was not projected."""
-    _demand(result, "projection")
+    _require(result, "projection")
     assert result.measurement.projection is not None
     return result.measurement.projection
 
 
-def trajectories_of(result: Result) -> Trajectories:
+def require_trajectories(result: Result) -> Trajectories:
     """The trajectories; UsageError if the file is too old to hold any."""
-    _demand(result, "trajectories")
+    _require(result, "trajectories")
     assert result.measurement.trajectories is not None
     return result.measurement.trajectories
 
 
-def demand_training(result: Result) -> None:
+def require_training(result: Result) -> None:
     """UsageError if nothing was trained."""
-    _demand(result, "convergence")
+    _require(result, "convergence")
 
 
-def _demand(result: Result, kind: str) -> None:
-    reason = lacking(result, kind)
+def _require(result: Result, kind: str) -> None:
+    reason = missing_reason(result, kind)
     if reason:
         raise UsageError(reason)

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from fkflow.api.solution import Solution
 from fkflow.errors import UsageError
-from fkflow.plot.accessor import Plots
-from fkflow.plot.missing import KINDS
+from fkflow.plot.requirements import KINDS
+from fkflow.plot.solution_plots import Plots
 
 
 @pytest.fixture

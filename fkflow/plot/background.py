@@ -16,7 +16,7 @@ BEYOND, MARGIN = 5e-3, 0.12
 
 
 @dataclass(frozen=True)
-class Ground:
+class Background:
     """A plane through configuration space: which two `columns` of a particle's place it shows, and the density there.
 
     `values` (n, m) belong to the bins of the two `axes`; `words` say what they are. The picture goes from `low` to `high`
@@ -31,7 +31,7 @@ class Ground:
     high: np.ndarray
 
 
-def ground(result: Result) -> Ground:
+def background(result: Result) -> Background:
     """The plane in which a system of two or more dimensions is shown: xy, or that of the nuclei.
 
     Its density is the measured one in two dimensions, and made of the measured one where that depends on a radius alone, or
@@ -53,22 +53,22 @@ def ground(result: Result) -> Ground:
     ]
     if result.dimensions == 2 and "xy" in measured:
         axes, words = list(measured["xy"].axes), "density"
-        values = smoothed(np.nan_to_num(measured["xy"].values), 3)
+        values = smooth(np.nan_to_num(measured["xy"].values), 3)
     elif "zrho" in measured:
         axes, values = _mirrored(measured["zrho"])
         words = "density in the plane of the nuclei"
     elif "r" in measured:
-        values, words = _turned(measured["r"], axes, result.dimensions), "density in the plane through the centre"
+        values, words = _rotated(measured["r"], axes, result.dimensions), "density in the plane through the centre"
     else:
         values, _ = np.histogramdd(points, bins=[axis.edges for axis in axes], density=True)
-        values, words = smoothed(values, PASSES), "density over all other coordinates"
+        values, words = smooth(values, PASSES), "density over all other coordinates"
     if result.nuclei is not None:
         # beside the peaks at the nuclei the rest would not be seen
         values, words = np.sqrt(values), f"root of the {words}"
-    return Ground(columns, (axes[0], axes[1]), values, words, low, high)
+    return Background(columns, (axes[0], axes[1]), values, words, low, high)
 
 
-def line(result: Result) -> Histogram:
+def density_line(result: Result) -> Histogram:
     """The measured density of one coordinate; StoreError if the run has none."""
     for histogram in result.measurement.histograms:
         if histogram.group == "density" and len(histogram.axes) == 1:
@@ -76,7 +76,7 @@ def line(result: Result) -> Histogram:
     raise StoreError(f"{result.file} is not a complete result: it has no density to draw")
 
 
-def smoothed(values: np.ndarray, passes: int = 1) -> np.ndarray:
+def smooth(values: np.ndarray, passes: int = 1) -> np.ndarray:
     """A density (n[, m]) whose bins are averaged with their neighbours as 1 : 2 : 1 along each axis, so many times."""
     for _ in range(passes):
         for axis in range(values.ndim):
@@ -100,14 +100,14 @@ def _mirrored(histogram: Histogram) -> tuple[list[Axis], np.ndarray]:
     values = np.nan_to_num(histogram.values)
     # what is smoothed are the samples in each ring: those next to the axis hold few
     rings = np.broadcast_to(np.diff(second.edges**2), values.shape)
-    samples, volume = (smoothed(np.concatenate([h[:, ::-1], h], 1), 2) for h in (values * rings, rings))
+    samples, volume = (smooth(np.concatenate([h[:, ::-1], h], 1), 2) for h in (values * rings, rings))
     return [first, Axis("x", second.unit, "coordinate x", edges)], samples / volume
 
 
-def _turned(histogram: Histogram, axes: list[Axis], dimensions: int) -> np.ndarray:
+def _rotated(histogram: Histogram, axes: list[Axis], dimensions: int) -> np.ndarray:
     """A density of the distance from the origin, in a plane through it."""
     (radius,) = histogram.axes
     shells = np.diff(radius.edges**dimensions)
-    samples, volume = (smoothed(s, 3) for s in (np.nan_to_num(histogram.values) * shells, shells))
+    samples, volume = (smooth(s, 3) for s in (np.nan_to_num(histogram.values) * shells, shells))
     distance = np.hypot(*np.meshgrid(*(axis.centres for axis in axes), indexing="ij"))
     return np.asarray(np.interp(distance, radius.centres, samples / volume, right=0.0))

@@ -17,10 +17,10 @@ from PIL import Image
 from fkflow.errors import NumericalError, StoreError, UsageError
 from fkflow.execution.progress import Silent
 from fkflow.hamiltonian.landscape import explore
-from fkflow.measurement.observables import STEPS_IN_TIME
-from fkflow.plot.animation import LINES, POINTS, Pace, Plane, Row, Strip, pictures
-from fkflow.plot.backdrop import ground, smoothed
-from fkflow.plot.film import encoded
+from fkflow.measurement.drift_field import STEPS_IN_TIME
+from fkflow.plot.animation import LINES, POINTS, Pace, Plane, Row, Strip, frames
+from fkflow.plot.background import background, smooth
+from fkflow.plot.film import encode
 from fkflow.results.records import Axis, Histogram, Trajectories
 from fkflow.runs.animate import MOST_PICTURES, Film, animate
 from fkflow.runs.restore import Model, restored
@@ -174,7 +174,7 @@ def test_what_a_picture_shows(tmp_path, untrained_run, recipe, kind, words, walk
     result = untrained_run(tmp_path, *recipe)
     history = walked(result, walkers, PACE.points(kind.memory))
     scene = kind(result, walkers, PACE, 200)
-    picture = scene.picture(history, 1.25)
+    picture = scene.frame(history, 1.25)
     (ax,) = scene.figure.axes
     assert (ax.get_xlabel(), ax.get_ylabel()) == words and result.system in scene.figure.get_suptitle()
     now = history[-1].reshape(-1, result.dimensions)
@@ -211,8 +211,8 @@ def test_only_what_moves_is_drawn_again(tmp_path, untrained_run):
     result = untrained_run(tmp_path, *BOSONS)
     scene = Plane(result, 1, PACE, 200)
     points = PACE.points(Plane.memory)
-    scene.picture(0.1 * walked(result, 1, points, seed=1), 0.0)
-    quick = scene.picture(0.5 * walked(result, 1, points), 1.0)
+    scene.frame(0.1 * walked(result, 1, points, seed=1), 0.0)
+    quick = scene.frame(0.5 * walked(result, 1, points), 1.0)
     still = np.asarray(scene.canvas.buffer_rgba())[..., :3].copy()
     assert np.array_equal(quick, still)
     scene.canvas.restore_region(scene.still)
@@ -227,20 +227,20 @@ def test_only_what_moves_is_drawn_again(tmp_path, untrained_run):
 
 @pytest.mark.parametrize("pixels", [160, 333, 640, 1027, 1920])
 def test_sizes_are_even(tmp_path, untrained_run, pixels):
-    height, width, _ = next(pictures_of(untrained_run(tmp_path, *WELL), PACE, pixels)).shape
+    height, width, _ = next(frames_of(untrained_run(tmp_path, *WELL), PACE, pixels)).shape
     assert abs(width - pixels) <= 1 and width % 2 == height % 2 == 0
 
 
-def pictures_of(result, pace, pixels=160, walkers=1):
+def frames_of(result, pace, pixels=160, walkers=1):
     positions = iter(walked(result, walkers, 500))
-    return pictures(result, positions, pace, pixels, chained=result.system == "chain")
+    return frames(result, positions, pace, pixels, chained=result.system == "chain")
 
 
 def test_walkers_move_from_picture_to_picture(tmp_path, untrained_run):
     result = untrained_run(tmp_path, *BOSONS)
     taken = []
     positions = (taken.append(p) or p for p in walked(result, 1, 500))
-    drawn = list(pictures(result, positions, PACE, 160, chained=False))
+    drawn = list(frames(result, positions, PACE, 160, chained=False))
     assert len(drawn) == PACE.count and all((a != b).any() for a, b in itertools.pairwise(drawn))
     # no position is computed that is not shown
     assert len(taken) == PACE.points(Plane.memory) + POINTS * (PACE.count - 1)
@@ -251,7 +251,7 @@ def cells(seen):
 
 
 def test_the_ground_is_the_measured_density(tmp_path, untrained_run):
-    seen = ground(untrained_run(tmp_path, *BOSONS, walkers=4000))
+    seen = background(untrained_run(tmp_path, *BOSONS, walkers=4000))
     assert seen.columns == [0, 1] and [axis.name for axis in seen.axes] == ["x", "y"] and seen.words == "density"
     assert (seen.values * cells(seen)).sum() == pytest.approx(1.0, abs=0.02)
 
@@ -259,7 +259,7 @@ def test_the_ground_is_the_measured_density(tmp_path, untrained_run):
 def test_a_ground_from_samples_has_their_width(tmp_path, untrained_run):
     """Where no density of a plane was measured and no direction is like another."""
     result = untrained_run(tmp_path, *TRAP, "omega = [1.0, 2.0, 3.0]", walkers=4000)
-    seen = ground(result)
+    seen = background(result)
     weights = seen.values * cells(seen)
     assert weights.sum() == pytest.approx(1.0, abs=0.02) and "other coordinates" in seen.words
     for axis, along in zip(seen.axes, (weights.sum(1), weights.sum(0)), strict=True):
@@ -274,7 +274,7 @@ def test_a_ground_turned_about_the_centre(tmp_path, untrained_run):
         radius = Axis("r", "a", "r", np.linspace(0, 30, 3001))
         gaussian = np.exp(-(radius.centres**2))
         known = Histogram("density", "r", (radius,), "4 pi r^2 dr", gaussian, 0 * gaussian, "1/a^3", "density")
-        seen = ground(
+        seen = background(
             dataclasses.replace(result, measurement=dataclasses.replace(result.measurement, histograms=[known]))
         )
         distance = np.hypot(*np.meshgrid(*(axis.centres for axis in seen.axes), indexing="ij"))
@@ -287,7 +287,9 @@ def test_the_ground_of_a_molecule_is_the_root_of_the_mirrored_density(tmp_path, 
     values = np.exp(-0.1 * z.centres[:, None] ** 2 - 0.1 * rho.centres**2)
     both = Histogram("density", "zrho", (z, rho), "2 pi rho dz drho", values, 0 * values, "1/bohr^3", "density")
     result = untrained_run(tmp_path, *H2)
-    seen = ground(dataclasses.replace(result, measurement=dataclasses.replace(result.measurement, histograms=[both])))
+    seen = background(
+        dataclasses.replace(result, measurement=dataclasses.replace(result.measurement, histograms=[both]))
+    )
     assert seen.columns == [2, 0] and seen.words.startswith("root of the density")
     assert seen.values.shape == (60, 120) and np.allclose(seen.values, seen.values[:, ::-1])
     assert np.allclose(seen.values[5:-5, 60:-5], np.sqrt(values)[5:-5, :-5], rtol=0.05, atol=1e-4)
@@ -297,15 +299,15 @@ def test_the_ground_of_a_molecule_is_the_root_of_the_mirrored_density(tmp_path, 
 def test_the_plane_holds_the_nuclei(tmp_path, untrained_run, away, second):
     nuclei = f"nuclei = [{{position = [{away}, 0.5], charge = 1.0}}, {{position = [0.0, 0.0, -0.6], charge = 1.0}}]"
     result = untrained_run(tmp_path, 'name = "molecule"', nuclei)
-    assert ground(result).columns == [2, second]
+    assert background(result).columns == [2, second]
 
 
 def test_smoothing_keeps_the_sum_and_flattens():
     spike = np.zeros((9, 9))
     spike[4, 4] = 1.0
-    flat = smoothed(spike, 3)
+    flat = smooth(spike, 3)
     assert flat.sum() == pytest.approx(1.0) and flat.max() < 0.2 and np.allclose(flat, flat.T)
-    assert np.array_equal(smoothed(np.ones((3, 4)), 5), np.ones((3, 4)))
+    assert np.array_equal(smooth(np.ones((3, 4)), 5), np.ones((3, 4)))
 
 
 def test_a_run_without_densities_is_told(tmp_path, untrained_run):
@@ -321,7 +323,7 @@ def test_a_run_without_densities_is_told(tmp_path, untrained_run):
 @pytest.mark.parametrize("fps", [7, 10, 30, 50])
 def test_a_gif_runs_as_long_as_it_should(tmp_path, untrained_run, fps):
     pace = dataclasses.replace(PACE, fps=fps, count=8)
-    content = encoded(pictures_of(untrained_run(tmp_path, *BOSONS), pace), pace.count, fps, "gif")
+    content = encode(frames_of(untrained_run(tmp_path, *BOSONS), pace), pace.count, fps, "gif")
     with Image.open(io.BytesIO(content)) as film:
         assert film.n_frames == pace.count and film.info["loop"] == 0
         durations = []
@@ -334,8 +336,8 @@ def test_a_gif_runs_as_long_as_it_should(tmp_path, untrained_run, fps):
 
 def test_a_gif_shows_the_pictures(tmp_path, untrained_run):
     result = untrained_run(tmp_path, *BOSONS)
-    drawn = list(pictures_of(result, PACE, 240))
-    with Image.open(io.BytesIO(encoded(iter(drawn), PACE.count, PACE.fps, "gif"))) as film:
+    drawn = list(frames_of(result, PACE, 240))
+    with Image.open(io.BytesIO(encode(iter(drawn), PACE.count, PACE.fps, "gif"))) as film:
         for number, picture in enumerate(drawn):
             film.seek(number)
             shown = np.asarray(film.convert("RGB"), dtype=float)
@@ -346,9 +348,9 @@ def test_a_gif_shows_the_pictures(tmp_path, untrained_run):
 @pytest.mark.skipif(not FFMpegWriter.isAvailable(), reason="no ffmpeg on this machine: MP4 is not tested")
 def test_an_mp4_can_be_decoded(tmp_path, untrained_run):
     pace = dataclasses.replace(PACE, count=6)
-    drawn = list(pictures_of(untrained_run(tmp_path, *BOSONS), pace, 241))
+    drawn = list(frames_of(untrained_run(tmp_path, *BOSONS), pace, 241))
     film = tmp_path / "film.mp4"
-    film.write_bytes(encoded(iter(drawn), pace.count, pace.fps, "mp4"))
+    film.write_bytes(encode(iter(drawn), pace.count, pace.fps, "mp4"))
     assert b"avc1" in film.read_bytes()
     command = [FFMpegWriter.bin_path(), "-loglevel", "error", "-i", film, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout

@@ -1,0 +1,119 @@
+"""The frozen drift for pictures: its field on a line or plane, and paths that follow it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fkflow.execution import chunks
+from fkflow.hamiltonian.masses import inward, outward
+from fkflow.hamiltonian.system import System
+from fkflow.networks.choice import LogPsi, PairDrift
+from fkflow.results.records import Axis, DriftField, Trajectories
+from fkflow.sampling.paths import integrate
+
+#: points per axis of drift fields in one dimension and in two
+LINE_POINTS, FIELD_POINTS = 200, 60
+#: the search for the most likely place: rounds of so many trials each; a round without success makes the steps shorter. It
+#: ends when they are FINE times as long as at first, which is checked every LOOK rounds: each check waits for the device
+ROUNDS, TRIALS, FINE, LOOK = 120, 64, 1e-3, 10
+#: part of a typical distance from the origin beyond which the most likely places are apart
+APART = 0.01
+#: trajectories show so many particles at least, over so many natural times of so many steps each
+SHOWN_PARTICLES, LASTING, STEPS_IN_TIME = 8, 1.5, 64
+
+
+def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator) -> list[DriftField]:
+    """Drift of particle 0 on a line (1D) or plane, the others at their most likely places near the walkers x (B, N, D).
+
+    The plane is xy for traps and xz (y = 0) where there are nuclei. In an isotropic trap in space it goes through the origin,
+    particle 0 and its nearest neighbour. The walkers are the solver's; places and drift are those of the user's coordinates.
+    """
+    place = outward(system, find_most_likely(net, system, x, generator))
+    x = outward(system, x)
+    nuclei, dim = system.nuclei(), system.dimensions
+    # particles that all sit at the origin have no plane
+    apart = system.particles > 1 and bool(place.norm(dim=1).max() > APART * x.std())
+    if nuclei is None and system.isotropic and dim > 2 and apart:
+        place = rotate_into_plane(place)
+    # for nuclei z comes first: the axis of the molecule lies flat in a figure
+    plane = [0] if dim == 1 else [2, 0] if nuclei is not None else [0, 1]
+    axes = [_axis(system, x, a) for a in plane]
+    grid = torch.cartesian_prod(*(torch.as_tensor(axis.centres, device=x.device) for axis in axes)).view(-1, len(plane))
+    moved = place.repeat(len(grid), 1, 1)
+    if nuclei is not None:
+        moved[:, 0, 1] = 0.0
+    moved[:, 0, plane] = grid.to(moved)
+    moved = inward(system, moved)
+    if isinstance(net, LogPsi):
+        value, v = chunks.value_and_drift(net, moved)
+    else:
+        v = torch.cat([net.drift(part) for part in moved.split(chunks.chunk_size(net))])
+        value = v.new_full((len(moved),), math.nan)
+    shape = tuple(len(axis.centres) for axis in axes)
+    vectors = outward(system, v)[:, 0, plane].cpu().numpy().reshape(*shape, len(plane))
+    name = "".join(axis.name for axis in axes)
+    return [DriftField(name, tuple(axes), vectors, value.cpu().numpy().reshape(shape), 0, place.cpu().numpy())]
+
+
+def _axis(system: System, x: Tensor, column: int) -> Axis:
+    """The axis of one Cartesian component, which holds nearly all particles of the walkers x (B, N, D)."""
+    name = "xyz"[column] if system.dimensions <= 3 else f"x{column + 1}"
+    low, high = np.quantile(x[..., column].cpu().numpy(), [0.002, 0.998])
+    pad = 0.1 * (high - low)
+    points = LINE_POINTS if system.dimensions == 1 else FIELD_POINTS
+    edges = np.linspace(low - pad, high + pad, points + 1)
+    return Axis(name, system.length_unit, f"coordinate {name} of the moved particle", edges)
+
+
+def rotate_into_plane(place: Tensor) -> Tensor:
+    """A configuration (N, D) rotated about the origin: particle 0 on the axis x, its nearest neighbour in the plane xy."""
+    nearest = 1 + int((place[1:] - place[0]).norm(dim=1).argmin())
+    frame, corner = torch.linalg.qr(place[[0, nearest]].mT, mode="complete")
+    signs = torch.ones(place.shape[1], dtype=place.dtype, device=place.device)
+    signs[:2] = torch.where(corner.diagonal() < 0, -1.0, 1.0)
+    return torch.matmul(place, frame * signs)
+
+
+def find_most_likely(net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator) -> Tensor:
+    """The configuration (N, D) at which log ψ is largest, near the best of the walkers x (B, N, D).
+
+    A random search moves one particle at a time. It needs no gradient, so that it finds cusps too. A vector drift has no
+    log ψ: its best place is the one of lowest potential.
+    """
+    height = net.value if isinstance(net, LogPsi) else lambda y: -system.potential(y)
+    n, dim = x.shape[1:]
+    with torch.no_grad():
+        values = torch.cat([height(part) for part in x.split(chunks.chunk_size(net))])
+        place, value = x[values.argmax()], values.max()
+        step = x.std(0).mean()
+        fine = FINE * step
+        for turn in range(ROUNDS):
+            if turn % LOOK == 0 and bool(step < fine):
+                break
+            trials = place.repeat(TRIALS, 1, 1)
+            which = torch.randint(n, (TRIALS,), generator=generator, device=x.device)
+            moves = torch.randn(TRIALS, dim, generator=generator, device=x.device, dtype=x.dtype)
+            trials[torch.arange(TRIALS, device=x.device), which] += step * moves
+            found = height(trials)
+            uphill = found.max() > value
+            place, value = torch.where(uphill, trials[found.argmax()], place), torch.maximum(value, found.max())
+            step = torch.where(uphill, step, 0.7 * step)
+    return place
+
+
+def sample_trajectories(
+    net: LogPsi | PairDrift, system: System, x: Tensor, natural_time: float, generator: torch.Generator
+) -> Trajectories:
+    """Euler–Maruyama paths of the first of the walkers x (B, N, D) under the frozen drift, a few natural times long.
+
+    The walkers are the solver's; the paths are those of the user's coordinates.
+    """
+    start = x[: -(-SHOWN_PARTICLES // x.shape[1])]
+    steps, dt = round(LASTING * STEPS_IN_TIME), natural_time / STEPS_IN_TIME
+    noise = torch.randn(steps, *start.shape, generator=generator, device=x.device, dtype=x.dtype)
+    places = torch.stack([place for place, _, _ in integrate(net.drift, start, dt, noise)], 1)
+    return Trajectories(dt * np.arange(places.shape[1]), outward(system, places).cpu().numpy())
