@@ -25,6 +25,7 @@ from fkflow.hamiltonian.registry import built_in, by_name, did_you_mean, find, r
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.messages import Problem, told_together, validated
+from fkflow.recipe.old_keys import current_key, current_keys
 from fkflow.recipe.schema import (
     PAIR_DRIFT_DEFAULTS,
     SECTIONS,
@@ -102,6 +103,7 @@ def composed(system: System, sections: Mapping[str, Any]) -> Loaded:
     Raises RecipeError.
     """
     problems: list[Problem] = []
+    sections = current_keys(sections)
     recipe = _build({**sections, "system": system}, problems)
     if recipe is None:
         raise RecipeError(told_together(problems))
@@ -143,7 +145,7 @@ def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> t
     A system.file in the text starts from `folder`, one among the overrides from the working directory.
     """
     try:
-        tables = _parsed(text)
+        tables = current_keys(_parsed(text))
     except ValueError as exc:
         raise RecipeError(f"{source} is not valid TOML: {exc}") from None
     system = tables.get("system")
@@ -155,7 +157,7 @@ def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> t
         table = tables.setdefault(section, {})
         if isinstance(table, dict):
             _put(table, section, key, value)
-        texts[f"{section}.{key}"] = override
+        texts[f"{section}.{current_key(section, key)}"] = override
     return tables, texts
 
 
@@ -163,7 +165,8 @@ def _put(table: dict[str, Any], section: str, key: str, value: Any) -> None:
     """Set a key of a recipe's section; a system has a name or a file, and what is set last takes the place of the other."""
     if section == "system":
         table.pop({"name": "file", "file": "name"}.get(key, ""), None)
-    table[key] = value
+    if (name := current_key(section, key)) is not None:
+        table[name] = value
 
 
 def _read(name: str) -> tuple[str, bytes, Path]:

@@ -12,6 +12,7 @@ import numpy as np
 from fkflow.errors import StoreError
 from fkflow.hamiltonian.system import Reference
 from fkflow.hamiltonian.user_systems import Definition
+from fkflow.recipe.old_keys import current_keys
 from fkflow.results import hdf5
 from fkflow.results.folders import find_result
 from fkflow.results.records import Axis, DriftField, Energy, Histogram, Measurement, Projection, Result, Trajectories
@@ -80,7 +81,7 @@ def _read(file: h5py.File, path: Path) -> Result:
         reference=_read_reference(file, path),
         recipe_text=hdf5.part(file, "config/recipe", path).asstr()[()],
         recipe_source=attribute("source"),
-        resolved=json.loads(hdf5.part(file, "config/resolved", path).asstr()[()]),
+        resolved=current_keys(json.loads(hdf5.part(file, "config/resolved", path).asstr()[()]), quiet=True),
         provenance=provenance,
         training={name: training[name][()] for name in names},
         measurement=_read_measurement(file, path),

@@ -13,6 +13,7 @@ import numpy as np
 
 from fkflow.errors import StoreError
 from fkflow.hamiltonian.system import Reference
+from fkflow.recipe.old_keys import current_keys
 from fkflow.results import hdf5
 from fkflow.results.checksum import sealed
 from fkflow.results.folders import SCAN, atomic_write, reason
@@ -152,7 +153,7 @@ def _read(file: h5py.File, path: Path) -> Scan:
         energy_unit=hdf5.attributes(file, path)("energy_unit"),
         recipe_text=hdf5.part(config, "recipe", path).asstr()[()],
         recipe_source=attribute("source"),
-        resolved=json.loads(hdf5.part(config, "resolved", path).asstr()[()]),
+        resolved=current_keys(json.loads(hdf5.part(config, "resolved", path).asstr()[()]), quiet=True),
         over=tuple(str(text) for text in attribute("over")),
         axes=tuple(axes),
         unit=float(attribute("unit")),

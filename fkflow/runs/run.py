@@ -18,6 +18,7 @@ from fkflow.execution.signals import Signals
 from fkflow.hamiltonian.masses import inward
 from fkflow.hamiltonian.user_systems import placeless
 from fkflow.recipe import config
+from fkflow.recipe.old_keys import current_text
 from fkflow.results import store
 from fkflow.results.checkpoints import Clock
 from fkflow.results.records import Measurement, Result
@@ -254,7 +255,7 @@ def _show(progress: Progress, records: list[dict[str, Any]], record: Record) -> 
 
 def _same_recipe(saved: dict[str, Any], loaded: config.Loaded, path: Path, seed: int | None) -> None:
     try:
-        before, saved_seed = saved["recipe"], int(saved["seed"])
+        before, saved_seed = current_text(saved["recipe"]), int(saved["seed"])
     except (KeyError, TypeError, ValueError):
         raise StoreError(f"{path} is not the checkpoint of a run") from None
     now = config.to_toml(placeless(loaded.recipe.resolved()))
