@@ -23,6 +23,7 @@ from torch.utils.flop_counter import flop_registry
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe import config
+from fkflow.runs.context import RunContext
 from fkflow.runs.session import prepare
 from fkflow.sampling.local_energy import analytic_local_energy, fastest_local_energy, local_energy
 from fkflow.sampling.metropolis import metropolis
@@ -81,11 +82,12 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
     """(part, seconds, operations) of a recipe with overrides."""
     recipe, *overrides = case.split()
     loaded = config.load(recipe, [*overrides, "train.grow=0", "train.stop_spread=0"])
-    ready = prepare(loaded, seed=0, device=device, threads=threads)
+    context = RunContext(loaded, seed=0, device=device, threads=threads)
+    ready = prepare(context)
     net, system, settings = ready.net, loaded.recipe.system, loaded.recipe.train
     assert isinstance(net, LogPsi)
     unit = ready.landscape.length**2
-    state = initial_state(net, ready.landscape, settings, 0, ready.device)
+    state = initial_state(net, ready.landscape, settings, 0, context.device)
     steps = train(system, ready.landscape, settings, state)
     for _ in range(WARM):
         next(steps)
@@ -113,7 +115,7 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
     parts["measuring: moves"] = lambda: metropolis(net, measuring.walkers, generator, 5, adapt=False)
     parts["measuring: local energies"] = lambda: fastest_local_energy(net, system, y, generator, unit)
     parts["measurement sweep"] = measuring.sweep
-    return [(name, seconds(work, ready.device), operations(work)) for name, work in parts.items()]
+    return [(name, seconds(work, context.device), operations(work)) for name, work in parts.items()]
 
 
 def main() -> None:

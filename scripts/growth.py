@@ -36,6 +36,7 @@ def one(system: str, particles: int, kind: str, walkers: int) -> dict[str, float
     import time
 
     from fkflow.recipe import config
+    from fkflow.runs.context import RunContext
     from fkflow.runs.session import prepare
     from fkflow.training.loop import initial_state, train
 
@@ -51,7 +52,7 @@ def one(system: str, particles: int, kind: str, walkers: int) -> dict[str, float
     if kind == "paths":
         overrides.append(f"train.paths={PART if coordinates > WHOLE else coordinates}")
     loaded = config.load(system, overrides)
-    ready = prepare(loaded, seed=0, device="cpu", threads=1)
+    ready = prepare(RunContext(loaded, seed=0, device="cpu", threads=1))
     state = initial_state(ready.net, ready.landscape, loaded.recipe.train, 0, "cpu")
     steps = train(loaded.recipe.system, ready.landscape, loaded.recipe.train, state)
     next(steps)

@@ -21,6 +21,7 @@ from fkflow.execution import launch, ranks
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe import config
+from fkflow.runs.context import RunContext
 from fkflow.runs.session import prepare
 from fkflow.training.loop import initial_state, train
 
@@ -38,10 +39,10 @@ def timed(case: str, processes: int, share: int, iterations: int, sweeps: int) -
     loaded = config.load(recipe, [*overrides, *walkers])
     settings = loaded.recipe.train
     with launch.joined(processes):
-        ready = prepare(loaded, seed=0, device="cpu", threads=1)
+        ready = prepare(RunContext(loaded, seed=0, device="cpu", threads=1))
         net, system = ready.net, loaded.recipe.system
         assert isinstance(net, LogPsi)
-        state = initial_state(net, ready.landscape, settings, 0, ready.device, system)
+        state = initial_state(net, ready.landscape, settings, 0, "cpu", system)
         steps = train(system, ready.landscape, settings, state)
         for _ in range(WARM):
             next(steps)

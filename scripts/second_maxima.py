@@ -23,6 +23,7 @@ from fkflow.errors import NumericalError
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe import config
+from fkflow.runs.context import RunContext
 from fkflow.runs.session import Session
 from fkflow.sampling.metropolis import Walkers, metropolis
 
@@ -46,7 +47,7 @@ class Seen:
 def trained(recipe: str, overrides: list[str], seed: int, seconds: float) -> Session:
     """Train for so many CPU seconds."""
     loaded = config.load(recipe, [*overrides, "train.iterations=1000000", "train.stop_spread=0"])
-    session = Session(loaded, seed=seed, device="cpu", threads=1, progress=Quiet())
+    session = Session(RunContext(loaded, Quiet(), seed=seed, device="cpu", threads=1))
     end = time.process_time() + seconds
     while time.process_time() < end:
         session.step()
@@ -55,7 +56,7 @@ def trained(recipe: str, overrides: list[str], seed: int, seconds: float) -> Ses
 
 def looked_at(session: Session, seed: int) -> Seen:
     """Measure the network of a session, and look for walkers that stay where particles crowd."""
-    net, system, landscape = session.ready.net, session.ready.system, session.ready.landscape
+    net, system, landscape = session.model.net, session.model.system, session.model.landscape
     assert isinstance(net, LogPsi)
     wanted = session.recipe.measure.model_copy(update={"walkers": WALKERS})
     measuring = VariationalEstimator(net, system, landscape, wanted, session.state.walkers.x, seed, dt=1.0)

@@ -51,7 +51,7 @@ class Trained:
 
 def trained(recipe: config.Recipe, seed: int, start: warm.Network | None) -> Trained:
     """Train as `fkflow run` does, from scratch or from the weights of `start`."""
-    landscape, net = explore(recipe.system), warm.network(recipe, seed)
+    landscape, net = explore(recipe.system), warm.build_network(recipe, seed)
     settings = recipe.train
     if start is not None:
         assert warm.difference(warm.layout(net), warm.layout(start)) is None

@@ -294,11 +294,11 @@ def untrained_run(made_up, write_run, perturbed):
 
         from fkflow.measurement.histograms import Histograms
         from fkflow.recipe import config
-        from fkflow.runs.restore import fresh
+        from fkflow.runs.model import build_model
 
         loaded = config.parse("\n".join(["[system]", *lines]), "recipe.toml")
         system = loaded.recipe.system
-        model = fresh(loaded.recipe, seed=3)
+        model = build_model(loaded.recipe, seed=3)
         x = model.landscape.start(walkers, torch.Generator().manual_seed(4))
         histograms = Histograms(system, x, 40)
         histograms.add(x)

@@ -1,4 +1,4 @@
-"""What a call from Python needs and a command does not: its values made plain, errors in its words, PyTorch left as it was."""
+"""Arguments of calls from Python: plain values, checks, errors in the words of a call, PyTorch left as it was."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,14 @@ from fkflow.hamiltonian.registry import systems
 from fkflow.hamiltonian.system import System
 from fkflow.recipe import config
 from fkflow.recipe.schema import targets
-from fkflow.runs.rerun import recipe_or_result, single
+from fkflow.runs.context import RunContext
+from fkflow.runs.rerun import load_recipe
 
 DEVICES = ("auto", "cpu", "cuda")
 LARGEST_SEED, MOST_THREADS = 2**32 - 1, 1024
-#: what lines of the progress begin with that tell of something that may be wrong
+#: beginning of the lines of the progress that are warnings
 WARNING = "warning: "
-#: options of the command line and what they are called here
+#: options of the command line and the arguments of a call, in messages
 OPTIONS = (
     (r"--set system\.file=FILE\.py:(\w+)", r"system=\1"),
     (r" and --set\b", ""),
@@ -40,20 +40,20 @@ OPTIONS = (
 
 
 @contextmanager
-def python_words() -> Iterator[None]:
-    """Errors name the arguments of a call, not the options of a command; a run that was stopped is a KeyboardInterrupt."""
+def python_errors() -> Iterator[None]:
+    """Errors name the arguments of a call, not the options of a command; Interrupted becomes KeyboardInterrupt."""
     try:
         yield
     except Interrupted as error:
         again = ": go on with resume=True" if error.resumable else ""
-        raise KeyboardInterrupt(f"{_told(error)}{again}") from None
+        raise KeyboardInterrupt(f"{_reword(error)}{again}") from None
     except FkflowError as error:
-        error.args = (_told(error),)
+        error.args = (_reword(error),)
         raise
 
 
-def _told(error: FkflowError) -> str:
-    # what it tells to do with a command stays as it is
+def _reword(error: FkflowError) -> str:
+    # advice to use a command stays as it is
     text, command, rest = str(error).partition("fkflow ")
     for option, argument in OPTIONS:
         text = re.sub(option, argument, text)
@@ -61,8 +61,8 @@ def _told(error: FkflowError) -> str:
 
 
 @contextmanager
-def kept_threads(count: int | None = None) -> Iterator[None]:
-    """Within, PyTorch works with so many threads (None: with what is chosen there); afterwards with as many as before."""
+def torch_threads(count: int | None = None) -> Iterator[None]:
+    """Let PyTorch use so many threads (None: as many as are chosen inside), and afterwards as many as before."""
     before = torch.get_num_threads()
     try:
         if count is not None:
@@ -73,7 +73,7 @@ def kept_threads(count: int | None = None) -> Iterator[None]:
 
 
 class Quiet(Silent):
-    """No progress; what may be wrong is a warning of Python all the same."""
+    """No progress; warnings are those of Python."""
 
     def log(self, line: str) -> None:
         if line.startswith(WARNING):
@@ -81,8 +81,8 @@ class Quiet(Silent):
 
 
 @contextmanager
-def shown(progress: bool | Progress) -> Iterator[Progress]:
-    """The progress a caller asked for, closed at the end: True is what suits the place, False none."""
+def open_progress(progress: bool | Progress) -> Iterator[Progress]:
+    """The progress that a caller asks for, closed at the end: True is a bar or lines, as the terminal allows, False none."""
     watcher = (suited() if progress else Quiet()) if isinstance(progress, bool) else progress
     try:
         yield watcher
@@ -90,8 +90,8 @@ def shown(progress: bool | Progress) -> Iterator[Progress]:
         watcher.close()
 
 
-def given(sections: Mapping[str, Any], target_error: float | None) -> dict[str, dict[str, Any]]:
-    """The sections of a recipe that a caller gave, in plain values; what `target_error` sets comes first.
+def plain_sections(sections: Mapping[str, Any], target_error: float | None) -> dict[str, dict[str, Any]]:
+    """The sections of a recipe that a caller gives, in plain values; they override what `target_error` sets.
 
     Raises UsageError for a section that is no dictionary.
     """
@@ -112,7 +112,7 @@ def given(sections: Mapping[str, Any], target_error: float | None) -> dict[str, 
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of numpy and PyTorch, arrays, tuples and paths as a recipe has them."""
+    """A value as a recipe has it, from numbers of numpy and PyTorch, arrays, tuples and paths."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
@@ -122,25 +122,19 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-@dataclass(frozen=True)
-class Order:
-    """What is to be computed and how; a seed or number of threads that is None is up to the run."""
-
-    loaded: config.Loaded
-    seed: int | None
-    threads: int | None
-    device: str
-
-
-def order(
+def run_context(
     system: object,
     sections: Mapping[str, Any],
+    progress: Progress,
+    *,
     target_error: float | None,
     seed: int | None,
     threads: int | None,
     device: str,
-) -> Order:
-    """The order of a caller: `system` is an instance, or the name of a recipe or of a run, whose seed and threads then count.
+    out: Path | None = None,
+    resume: bool = False,
+) -> RunContext:
+    """The context of a call. `system` is an instance, or the name of a recipe or of a run with its seed and threads.
 
     Raises UsageError, RecipeError for keys and values, StoreError for a run that cannot be read.
     """
@@ -148,17 +142,20 @@ def order(
         raise UsageError(
             "a call from Python works in one process: start it without torchrun, or use torchrun -m fkflow run"
         )
-    seed, threads = whole("seed", seed, 0, LARGEST_SEED), whole("threads", threads, 1, MOST_THREADS)
-    loaded, earlier_seed, earlier_threads = _loaded(system, given(sections, target_error))
-    return Order(
+    seed, threads = whole_number("seed", seed, 0, LARGEST_SEED), whole_number("threads", threads, 1, MOST_THREADS)
+    loaded, earlier_seed, earlier_threads = _load_system(system, plain_sections(sections, target_error))
+    return RunContext(
         loaded,
-        earlier_seed if seed is None else seed,
-        earlier_threads if threads is None else threads,
-        known_device(device),
+        progress,
+        seed=earlier_seed if seed is None else seed,
+        threads=earlier_threads if threads is None else threads,
+        device=device_name(device),
+        out=out,
+        resume=resume,
     )
 
 
-def whole(name: str, value: Any, least: int, most: int) -> int | None:
+def whole_number(name: str, value: Any, least: int, most: int) -> int | None:
     """The value of an argument that is a whole number in a range, or None; UsageError otherwise."""
     if value is None:
         return None
@@ -168,7 +165,7 @@ def whole(name: str, value: Any, least: int, most: int) -> int | None:
     return int(value)
 
 
-def known_device(name: str) -> str:
+def device_name(name: str) -> str:
     """The same name; UsageError if there is no such kind of device."""
     if name not in DEVICES:
         shown = config.shortened(repr(name))
@@ -176,8 +173,10 @@ def known_device(name: str) -> str:
     return name
 
 
-def _loaded(system: object, sections: Mapping[str, Mapping[str, Any]]) -> tuple[config.Loaded, int | None, int | None]:
-    """The recipe of a system, or the one of that name, with other values of keys; seed and threads if it is that of a run."""
+def _load_system(
+    system: object, sections: Mapping[str, Mapping[str, Any]]
+) -> tuple[config.Loaded, int | None, int | None]:
+    """The recipe of a system, or the recipe or run of that name, with these sections; seed and threads if it is a run."""
     if isinstance(system, System):
         return config.composed(system, sections), None, None
     if not isinstance(system, str | Path):
@@ -186,11 +185,11 @@ def _loaded(system: object, sections: Mapping[str, Mapping[str, Any]]) -> tuple[
         raise UsageError(f"{what}: give an instance of fkflow.System, such as MyTrap(), or the name of a recipe")
     name = os.fspath(system)
     try:
-        recipe, seed, count = recipe_or_result(name)
+        loaded, seed, threads = load_recipe(name)
     except RecipeError as error:
         if name in systems():
             raise error.leaving(f"{name} is a system: fkflow.make_system({name!r}) gives it") from None
         raise
     values = {f"{section}.{key}": (value, RecipeError)
               for section, table in sections.items() for key, value in table.items()}  # fmt: skip
-    return (config.with_values(single(recipe), values) if values else single(recipe)), seed, count
+    return (config.with_values(loaded, values) if values else loaded), seed, threads

@@ -1,4 +1,4 @@
-"""fkflow from Python: solve a system, load a run, train in a loop of one's own.
+"""The functions of the package: solve a system, load a run, train in your own loop.
 
 import fkflow
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fkflow.api import arguments
-from fkflow.api.solution import Solution, warn_of_lost_class
+from fkflow.api.solution import Solution, warn_of_missing_file
 from fkflow.api.training_loop import Training
 from fkflow.errors import RecipeError, UsageError
 from fkflow.execution.progress import Progress
@@ -28,7 +28,7 @@ from fkflow.runs.run import execute
 
 
 def make_system(name: str, **parameters: Any) -> System:
-    """The system of that name, which `fkflow list` shows, or FILE.py:CLASS, with some parameters other than their defaults.
+    """The system of that name (see ``fkflow list``) or FILE.py:CLASS, with the given parameters.
 
     >>> import fkflow
     >>> chain = fkflow.make_system("chain", particles=3, k=2.0)
@@ -44,7 +44,7 @@ def make_system(name: str, **parameters: Any) -> System:
         model = user_systems.load(name)[0] if ":" in name else find(name)
     except (KeyError, ValueError) as error:
         raise RecipeError(f"{config.shortened(repr(name))} is not allowed: {error.args[0]}") from None
-    return config.system_of(model, arguments.given({"system": parameters}, None)["system"])
+    return config.system_of(model, arguments.plain_sections({"system": parameters}, None)["system"])
 
 
 def solve(
@@ -62,7 +62,7 @@ def solve(
     device: str = "auto",
     progress: bool | Progress = True,
 ) -> Solution:
-    """Find the ground state of a system: train, then measure and project. What ``fkflow run`` does, to the same bits.
+    """Find the ground state of a system: train, measure, project. The same as ``fkflow run``, with the same numbers.
 
     >>> import fkflow
     >>> trap = fkflow.make_system("harmonic", particles=2, dimensions=1)
@@ -82,13 +82,13 @@ def solve(
         train: the same of [train], such as ``{"iterations": 200}``; ``fkflow init`` lists all keys.
         measure: the same of [measure].
         project: the same of [project]; ``{"seconds": 0}`` leaves the projection out.
-        target_error: error of the energy to reach, with no more work than it takes.
-        out: run folder; if it is given, the result is written there, and a checkpoint now and then.
-        resume: go on from the checkpoint in `out`.
+        target_error: error of the energy to reach; the work is chosen to suit it.
+        out: run folder for the result and for checkpoints; left out, nothing is written.
+        resume: whether to continue from the checkpoint in `out`.
         seed: seed of all random numbers; the same seed and threads give the same numbers.
         threads: CPU threads; left out, as many as suit.
         device: "auto", "cpu" or "cuda".
-        progress: whether to show a bar (in notebooks and logs: lines), or an object that does.
+        progress: whether to show a bar (in notebooks and logs: lines), or a `Progress` object.
 
     Raises:
         UsageError: wrong input, in one sentence: RecipeError for keys and values, PotentialError for the potential.
@@ -96,31 +96,32 @@ def solve(
         KeyboardInterrupt: Ctrl-C; with `out`, the checkpoint of the last finished iteration is there.
     """
     with (
-        arguments.python_words(),
-        arguments.kept_threads(),
-        arguments.shown(progress) as watcher,
+        arguments.python_errors(),
+        arguments.torch_threads(),
+        arguments.open_progress(progress) as watcher,
         contextlib.ExitStack() as stack,
     ):
-        tables = {"network": network, "train": train, "measure": measure, "project": project}
-        order = arguments.order(system, tables, target_error, seed, threads, device)
         folder = None if out is None else Path(out).expanduser()
-        if folder is None and resume:
-            raise UsageError("resume=True goes on from the checkpoint of a folder: give it as out")
+        context = arguments.run_context(
+            system,
+            {"network": network, "train": train, "measure": measure, "project": project},
+            watcher,
+            target_error=target_error,
+            seed=seed,
+            threads=threads,
+            device=device,
+            out=folder,
+            resume=resume,
+        )
         if folder is not None:
             stack.enter_context(folders.claimed(folder, resume))
-        result = execute(
-            order.loaded,
-            folder,
-            seed=order.seed,
-            device=order.device,
-            threads=order.threads,
-            resume=resume,
-            progress=watcher,
-        )
+        elif resume:
+            raise UsageError("resume=True goes on from the checkpoint of a folder: give it as out")
+        result = execute(context)
     assert result is not None, "there is one process"
     if out is not None:
-        warn_of_lost_class(result)
-    return Solution(result, order.loaded.recipe)
+        warn_of_missing_file(result)
+    return Solution(result, context.recipe)
 
 
 def train(
@@ -135,7 +136,7 @@ def train(
     threads: int | None = None,
     device: str = "auto",
 ) -> Training:
-    """Train in a loop of your own: an iterator with one Record an iteration, which also gives the drift as it is by then.
+    """Train in your own loop: an iterator with one Record an iteration, which also gives the current drift.
 
     >>> import fkflow
     >>> well = fkflow.make_system("quartic")
@@ -148,26 +149,35 @@ def train(
 
     ``training.solution()`` then measures as `solve` does. Arguments and errors are those of `solve`.
     """
-    with arguments.python_words():
-        tables = {"network": network, "train": train, "measure": measure, "project": project}
-        return Training(arguments.order(system, tables, target_error, seed, threads, device))
+    with arguments.python_errors():
+        return Training(
+            arguments.run_context(
+                system,
+                {"network": network, "train": train, "measure": measure, "project": project},
+                arguments.Quiet(),
+                target_error=target_error,
+                seed=seed,
+                threads=threads,
+                device=device,
+            )
+        )
 
 
 def load(run: str | Path, *, system: System | type[System] | None = None) -> Solution:
-    """Read a finished run, a run folder or its result.h5. Nothing is computed before `drift` or `log_psi` is asked for.
+    """Read a finished run, a run folder or its result.h5. The network is rebuilt when `drift` or `log_psi` is first called.
 
     Args:
-        run: what ``fkflow run`` or `solve` wrote.
-        system: the system of the run, or its class, where that is in no file or not where it was.
+        run: a folder or file that ``fkflow run`` or `solve` wrote.
+        system: the system of the run, or its class, if that is in no file or its file has moved.
 
     Raises:
         StoreError: there is no such run, or it is damaged.
-        UsageError: `system` is another than that of the run.
+        UsageError: `system` is not that of the run.
     """
-    with arguments.python_words():
+    with arguments.python_errors():
         result = read_result(Path(run).expanduser())
         solution = Solution(result, system=system)
         if system is not None:
-            # what does not fit is said now
+            # raises now if it does not fit
             solution.system  # noqa: B018
         return solution

@@ -1,25 +1,19 @@
-"""What was found of a system, for Python: energies, densities, pictures, and the drift as a function of positions."""
+"""The solution of a system: energies, densities, pictures, and the drift as a function of positions."""
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from torch import Tensor
 
-from fkflow.api.arguments import (
-    LARGEST_SEED,
-    MOST_THREADS,
-    given,
-    kept_threads,
-    known_device,
-    python_words,
-    shown,
-    whole,
-)
+from fkflow.api import arguments
+from fkflow.api.arguments import python_errors
 from fkflow.errors import UsageError
 from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.system import Reference, System
@@ -28,10 +22,11 @@ from fkflow.results import folders, store
 from fkflow.results.records import Histogram, Result
 from fkflow.results.summary import summary_html, summary_text
 from fkflow.runs import evaluation
+from fkflow.runs.context import RunContext
 from fkflow.runs.evaluation import Array
+from fkflow.runs.model import Model, load_model
+from fkflow.runs.remeasure import remeasure
 from fkflow.runs.rerun import recipe_of
-from fkflow.runs.restore import Model, trained
-from fkflow.runs.run import again
 from fkflow.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -39,13 +34,13 @@ if TYPE_CHECKING:
 
 
 class Solution:
-    """What was found of a system: `fkflow.solve`, `fkflow.load` and `Training.solution` return it.
+    """The solution of a system, as `fkflow.solve`, `fkflow.load` and `Training.solution` return it.
 
-    Numbers and arrays are there at once; the network, which `drift` and `log_psi` need, is rebuilt when it is first asked
-    for. Lengths and energies are in the units of the system. Printed, it is the summary of the run.
+    The network, which `drift` and `log_psi` need, is rebuilt when it is first used. Lengths and energies are in the units of
+    the system. Printed, it is the summary of the run.
     """
 
-    #: all that was measured, trained and recorded, as plain data
+    #: all records of the run, as plain data
     result: Result
 
     def __init__(
@@ -56,17 +51,17 @@ class Solution:
 
     @property
     def energy(self) -> Estimate:
-        """The best energy there is: projected to the ground state, with its time-step error in the error, else variational."""
+        """The best energy: the projected one, with its time-step error in the error, else the variational one."""
         return self.result.energy
 
     @property
     def variational(self) -> Estimate:
-        """The energy of the trained ψ: an upper bound (but for its error) unless the drift is no gradient."""
+        """The energy of the trained ψ: an upper bound within its error, except for a vector drift."""
         return self.result.measurement.variational.estimate
 
     @property
     def projected(self) -> Estimate | None:
-        """The energy projected to the ground state, statistical and time-step error combined; None if it was not."""
+        """The energy projected to the ground state, statistical and time-step error combined; None without a projection."""
         projection = self.result.measurement.projection
         return None if projection is None else projection.total
 
@@ -77,7 +72,7 @@ class Solution:
 
     @property
     def density(self) -> Histogram:
-        """The one-body density along a line; `densities` has all."""
+        """The first one-body density along a line; `densities` has all."""
         return self._first("density")
 
     @property
@@ -110,7 +105,7 @@ class Solution:
 
     @property
     def warnings(self) -> list[str]:
-        """What the run has to warn of, a sentence each."""
+        """The warnings of the run, a sentence each."""
         return self.result.warnings
 
     @property
@@ -129,21 +124,21 @@ class Solution:
         return self._known_recipe.system
 
     def summary(self) -> dict[str, Any]:
-        """The numbers of the summary as plain values: what ``fkflow show --json`` prints."""
+        """The numbers of the summary as plain values, as ``fkflow show --json`` prints them."""
         return self.result.summary()
 
     @cached_property
     def _known_recipe(self) -> Recipe:
         if self._recipe is not None:
             return self._recipe
-        with python_words():
+        with python_errors():
             return recipe_of(self.result, (), system=self._given).recipe
 
     @cached_property
     def _model(self) -> Model:
         recipe = self._known_recipe
-        with python_words():
-            return trained(recipe, self.result)
+        with python_errors():
+            return load_model(recipe, self.result)
 
     @overload
     def drift(self, x: Tensor) -> Tensor: ...
@@ -152,10 +147,10 @@ class Solution:
     def drift(self, x: Tensor | Array) -> Tensor | Array:
         """The drift v_i = ∇_i log ψ / m_i at positions x (B, N, D) or (N, D), in the same shape, without gradients.
 
-        Arrays give arrays, tensors tensors. The paths dX = v dt + dW/√m are distributed as |ψ|² in the end.
+        Arrays give arrays, tensors give tensors. The stationary distribution of dX = v dt + dW/√m is |ψ|².
 
         Raises:
-            UsageError: x has another shape; or the class of the system is not found again: `fkflow.load` takes it as `system`.
+            UsageError: x has another shape; or the class of the system is in no file: give it to `fkflow.load` as `system`.
         """
         return evaluation.drift(self._model, x)
 
@@ -167,7 +162,7 @@ class Solution:
         """log ψ (B,) or () at positions x (B, N, D) or (N, D), up to one constant, without gradients.
 
         Raises:
-            UsageError: as `drift`; or the network is a vector drift, which has no log ψ.
+            UsageError: as for `drift`; or the network is a vector drift, which has no log ψ.
         """
         return evaluation.log_psi(self._model, x)
 
@@ -191,46 +186,44 @@ class Solution:
     ) -> Solution:
         """Measure and project the same drift once more, with other keys of [measure] and [project].
 
-        The solution it returns is in no file; this one stays what it is. Arguments and errors as in `fkflow.solve`.
+        Returns a new solution, in no file yet. Arguments and errors are those of `fkflow.solve`.
         """
-        with python_words(), kept_threads(), shown(progress) as watcher:
-            tables = given({"measure": measure, "project": project}, target_error)
-            # how it was trained stays what it was
+        with python_errors(), arguments.torch_threads(), arguments.open_progress(progress) as watcher:
+            tables = arguments.plain_sections({"measure": measure, "project": project}, target_error)
+            # the section of the finished training does not change
             tables.pop("train", None)
             resolved = self._known_recipe.resolved()
             sections = {name: {**table, **tables.get(name, {})} for name, table in resolved.items() if name != "system"}
-            recipe = composed(self.system, sections).recipe
-            recipe = recipe.model_copy(update={"definition": self._known_recipe.definition})
-            result = again(
-                self.result,
-                recipe,
-                seed=whole("seed", seed, 0, LARGEST_SEED),
-                threads=whole("threads", threads, 1, MOST_THREADS),
-                device=known_device(device),
-                progress=watcher,
+            loaded = composed(self.system, sections)
+            recipe = loaded.recipe.model_copy(update={"definition": self._known_recipe.definition})
+            context = RunContext(
+                replace(loaded, recipe=recipe),
+                watcher,
+                seed=arguments.whole_number("seed", seed, 0, arguments.LARGEST_SEED),
+                threads=arguments.whole_number("threads", threads, 1, arguments.MOST_THREADS),
+                device=arguments.device_name(device),
             )
-        return Solution(result, recipe)
+            return Solution(remeasure(self.result, context), recipe)
 
     def save(self, path: str | Path) -> Path:
-        """Write it to a run folder, or to a file whose name ends in .h5, and return the file.
+        """Write a run folder, or a file whose name ends in .h5, and return the file.
 
-        What `fkflow show`, `plot`, `compare` and `fkflow.load` take. Nothing is overwritten.
+        `fkflow show`, `plot`, `compare` and `fkflow.load` read it. Nothing is overwritten.
 
         Raises:
             UsageError: there is a file already, or the folder cannot be written.
         """
         path = Path(path).expanduser()
-        with python_words():
+        with python_errors(), contextlib.ExitStack() as stack:
             if path.suffix == ".h5":
                 if path.exists():
                     raise UsageError(f"{path} exists already: choose another file, or remove it first")
                 folders.make_folder(path.parent)
-                self.result = store.save_result(self.result, path)
             else:
-                with folders.claimed(path, False):
-                    path = path / folders.RESULT
-                    self.result = store.save_result(self.result, path)
-        warn_of_lost_class(self.result)
+                stack.enter_context(folders.claimed(path, False))
+                path = path / folders.RESULT
+            self.result = store.save_result(self.result, path)
+        warn_of_missing_file(self.result)
         return path
 
     def __str__(self) -> str:
@@ -242,8 +235,8 @@ class Solution:
         return summary_html(self.result)
 
 
-def warn_of_lost_class(result: Result) -> None:
-    """Say what cannot be had back from a file if the class of its system is in no file."""
+def warn_of_missing_file(result: Result) -> None:
+    """Warn if the class of the system is in no file: the drift cannot be restored from the result alone."""
     definition = result.definition
     if definition is not None and definition.path is None:
         name = definition.name

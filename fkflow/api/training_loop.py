@@ -1,4 +1,4 @@
-"""Training iteration by iteration, for loops of one's own."""
+"""Training one iteration at a time, for your own loops."""
 
 from __future__ import annotations
 
@@ -7,44 +7,41 @@ from typing import Any, overload
 
 from torch import Tensor
 
-from fkflow.api.arguments import Order, Quiet, kept_threads, python_words, shown
+from fkflow.api.arguments import open_progress, python_errors, torch_threads
 from fkflow.api.solution import Solution
 from fkflow.errors import Interrupted, RankError
-from fkflow.execution.progress import Progress, notices
-from fkflow.execution.signals import Signals
+from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.runs import evaluation
+from fkflow.runs.context import RunContext
 from fkflow.runs.evaluation import Array
-from fkflow.runs.frozen import measured
-from fkflow.runs.session import Session, drawn_seed
+from fkflow.runs.frozen import measure_and_project
+from fkflow.runs.session import Session
 from fkflow.training.state import Record
 
 
 class Training(Iterator[Record]):
-    """A training under way, which `fkflow.train` returns: iterate over it, look at the drift, stop when you like.
+    """A training in progress, which `fkflow.train` returns: iterate over it, look at the drift, stop when you like.
 
     Each item is one iteration's Record: `iteration`, `energy`, `error`, `spread` (of the local energy over the walkers, 0
-    for an exact drift), `seconds`, `rate`, `damping`, `acceptance`, `undone`. A loop that is left, also by Ctrl-C, can be
-    taken up again: the training is as it was after its last finished iteration.
+    for an exact drift), `seconds`, `rate`, `damping`, `acceptance`, `undone` (step rejected). After a loop is left, also by
+    Ctrl-C, another one continues after the last finished iteration.
     """
 
-    def __init__(self, order: Order) -> None:
-        seed = drawn_seed() if order.seed is None else order.seed
-        with kept_threads():
-            self._session = Session(
-                order.loaded, seed=seed, device=order.device, threads=order.threads, progress=Quiet()
-            )
+    def __init__(self, context: RunContext) -> None:
+        with torch_threads():
+            self._session = Session(context)
         self._last: dict[str, Any] = self._session.state.state_dict()
 
     def __next__(self) -> Record:
-        """One iteration. Raises NumericalError if the steps of many iterations in a row had to be taken back."""
+        """One iteration. Raises NumericalError if the steps of many iterations in a row were rejected."""
         session = self._session
         try:
-            with kept_threads(session.ready.threads):
+            with torch_threads(session.context.threads):
                 record = session.step()
         except BaseException:
-            session.back(self._last)
+            session.rewind(self._last)
             raise
         if record is None:
             raise StopIteration
@@ -63,52 +60,51 @@ class Training(Iterator[Record]):
 
     @property
     def seed(self) -> int:
-        """The seed of all random numbers: given to `fkflow.train`, it gives the same training."""
-        return self._session.ready.seed
+        """The seed of all random numbers: the same seed gives the same training."""
+        return self._session.context.seed
 
     @property
     def system(self) -> System:
-        """What is solved."""
+        """The system."""
         return self._session.recipe.system
 
     @property
     def net(self) -> LogPsi | PairDrift:
-        """The network itself, a PyTorch module; where masses are not 1, it counts in the coordinates √m x."""
-        return self._session.ready.net
+        """The network, a PyTorch module; for masses other than 1 it takes the coordinates √m x."""
+        return self._session.model.net
 
     @overload
     def drift(self, x: Tensor) -> Tensor: ...
     @overload
     def drift(self, x: Array) -> Array: ...
     def drift(self, x: Tensor | Array) -> Tensor | Array:
-        """The drift as it is now, as `Solution.drift`."""
-        return evaluation.drift(self._session.ready.model, x)
+        """The current drift; see `Solution.drift`."""
+        return evaluation.drift(self._session.model, x)
 
     @overload
     def log_psi(self, x: Tensor) -> Tensor: ...
     @overload
     def log_psi(self, x: Array) -> Array: ...
     def log_psi(self, x: Tensor | Array) -> Tensor | Array:
-        """log ψ as it is now, as `Solution.log_psi`."""
-        return evaluation.log_psi(self._session.ready.model, x)
+        """The current log ψ; see `Solution.log_psi`."""
+        return evaluation.log_psi(self._session.model, x)
 
     def solution(self, *, progress: bool | Progress = True) -> Solution:
-        """Measure and project the network as it is now, as the recipe says; training can go on afterwards.
+        """Measure and project the current network, as the recipe says; training can go on afterwards.
 
         Raises:
             KeyboardInterrupt: Ctrl-C.
             NumericalError: the energy or the weights are not finite.
         """
         session = self._session
-        ready = session.ready
-        with python_words(), kept_threads(ready.threads), shown(progress) as watcher, notices(watcher):
-            with Signals() as signals:
+        with python_errors(), torch_threads(session.context.threads), open_progress(progress) as watcher:
+            context = RunContext(session.context.loaded, watcher, seed=self.seed)
+            with context.listen():
                 try:
-                    x = session.state.walkers.x
-                    measurement = measured(session.recipe, ready.model, x, ready.seed, watcher, signals)
-                    assert measurement is not None
+                    measurement = measure_and_project(context, session.model, session.state.walkers.x)
                 except (Interrupted, RankError) as error:
                     raise error.leaving("the training is unchanged") from None
+            assert measurement is not None, "training does not go on by itself"
             return Solution(session.result(measurement), session.recipe)
 
     def __repr__(self) -> str:

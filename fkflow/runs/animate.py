@@ -1,4 +1,4 @@
-"""From a finished run to a film of its walkers: check what is asked, let them move, draw, encode, write."""
+"""A film of the walkers of a finished run: check the request, follow the walkers, draw, encode, write."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from fkflow.plot.animation import LINES, Pace, frames
 from fkflow.plot.film import choose_format, encode, film_path
 from fkflow.results.folders import atomic_write, make_folder
 from fkflow.results.records import Result
-from fkflow.runs.restore import restored
-from fkflow.runs.trajectories import follow, starts
+from fkflow.runs.model import restore_model
+from fkflow.runs.trajectories import draw_starts, follow
 
 if TYPE_CHECKING:
     from fkflow.execution.progress import Progress
 
 #: pictures of the longest film
 MOST_PICTURES = 1000
-#: pictures times the square of the width of the largest GIF, which is held in memory as a whole
+#: pictures times squared width of the largest GIF, which is held in memory as a whole
 MOST_PIXELS = 1000 * 640**2
 #: natural times a second of the fastest film
 FASTEST = 10.0
-#: walkers that are shown where nobody says how many: of one particle, of several
+#: default number of walkers: of one particle, of several
 ALONE, TOGETHER = 12, 1
 
 
 @dataclass(frozen=True)
 class Film:
-    """What is asked for: length, pictures a second, natural times a second, walkers (None: a good number), pixels, seed."""
+    """The request: seconds, pictures and natural times a second, walkers (None: a good number), width in pixels, seed."""
 
     seconds: float = 10.0
     fps: int = 20
@@ -45,7 +45,7 @@ class Film:
 
     @property
     def count(self) -> int:
-        """The number of pictures; UsageError if there are none or too many, or time is to stand still or fly."""
+        """The number of pictures; UsageError if there are none or too many, or `speed` is out of range."""
         count = round(self.seconds * self.fps) if 0 < self.seconds <= MOST_PICTURES else 0
         if not 1 <= count <= MOST_PICTURES:
             raise UsageError(
@@ -62,9 +62,9 @@ def animate(
 ) -> Path:
     """Write the film of a run to `out` (left out: walkers.mp4 or .gif among its plots) and return where it is.
 
-    `format` is "mp4", "gif" or "auto"; `overrides` may say where the file of the system is now (system.file). The film
-    appears whole or not at all, and one that fails leaves nothing behind. Raises UsageError for what cannot be done, StoreError
-    for a run that cannot be restored, NumericalError for walkers that go to infinity.
+    `format` is "mp4", "gif" or "auto"; `overrides` may say where the file of the system is now (system.file). The file is
+    written as a whole or not at all. Raises UsageError for a request that is not possible, StoreError for a run that cannot be
+    restored, NumericalError for walkers that go to infinity.
     """
     count = film.count
     format = choose_format(out, format)
@@ -78,22 +78,21 @@ def animate(
         raise UsageError(
             f"--walkers {walkers} of {result.particles} particles each: at most {LINES} in all can be shown"
         )
-    x = starts(result, walkers, film.seed)
-    # so few walkers are slower on several threads
+    x = draw_starts(result, walkers, film.seed)
+    # several threads would be slower for so few walkers
     torch.set_num_threads(1)
-    model = restored(result, overrides)
+    model = restore_model(result, overrides)
     pace = Pace(film.speed * model.landscape.length**2 / film.fps, film.fps, count)
     positions = follow(model, x, interval=pace.step, seed=film.seed)
     chained = not model.system.identical
 
-    def counted(drawn: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        for number, picture in enumerate(drawn, 1):
+    def draw() -> Iterator[np.ndarray]:
+        for number, picture in enumerate(frames(result, positions, pace, film.size, chained=chained), 1):
             yield picture
             progress.update(number, None, None)
 
     progress.stage("animate", count)
-    drawn = frames(result, positions, pace, film.size, chained=chained)
-    content = encode(counted(drawn), count, film.fps, format)
+    content = encode(draw(), count, film.fps, format)
     make_folder(path.parent)
     atomic_write(path, content)
     return path

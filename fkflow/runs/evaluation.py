@@ -1,4 +1,4 @@
-"""A network as a function of positions in the user's own coordinates: the drift, and log ψ; arrays in, arrays out."""
+"""Drift and log ψ of a model as functions of positions in the user's coordinates; arrays or tensors in, the same kind out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fkflow.errors import UsageError
 from fkflow.execution import chunks
 from fkflow.hamiltonian.masses import inward, outward
 from fkflow.networks.choice import LogPsi
-from fkflow.runs.restore import Model
+from fkflow.runs.model import Model
 
 Array = NDArray[Any]
 
@@ -25,16 +25,17 @@ def drift(model: Model, x: Array) -> Array: ...
 def drift(model: Model, x: Tensor | Array) -> Tensor | Array:
     """The drift v_i = ∇_i log ψ / m_i (…, N, D) at positions x (…, N, D), detached; in 1/length (times 1/mass).
 
-    Arrays give float64 arrays, tensors give tensors of their own type where they are. Raises UsageError if x has another shape.
+    Arrays give float64 arrays. Tensors give tensors of their own type on their own device. Raises UsageError if x has another
+    shape.
     """
-    # the drift is a gradient, whatever mode the caller is in
+    # the drift is a gradient also if the caller is in inference mode
     with torch.inference_mode(False):
-        z = _seen(model, x)
+        z = _solver_coordinates(model, x)
         if isinstance(model.net, LogPsi):
             v = chunks.value_and_drift(model.net, z)[1]
         else:
             v = torch.cat([model.net.drift(part) for part in z.split(chunks.chunk_size(model.net))])
-        return _given_back(outward(model.system, v).reshape(x.shape), x)
+        return _as_given(outward(model.system, v).reshape(x.shape), x)
 
 
 @overload
@@ -49,14 +50,14 @@ def log_psi(model: Model, x: Tensor | Array) -> Tensor | Array:
     net = model.net
     if not isinstance(net, LogPsi):
         raise UsageError("a vector drift has no log ψ: train with another network.kind")
-    z = _seen(model, x)
+    z = _solver_coordinates(model, x)
     with torch.no_grad():
         value = torch.cat([net(part) for part in z.split(chunks.chunk_size(net))])
-    return _given_back(value.reshape(x.shape[:-2]), x)
+    return _as_given(value.reshape(x.shape[:-2]), x)
 
 
-def _seen(model: Model, x: Tensor | Array) -> Tensor:
-    """Positions as the solver sees them (B, N, D), where its network is."""
+def _solver_coordinates(model: Model, x: Tensor | Array) -> Tensor:
+    """Positions (B, N, D) in the solver's coordinates, on the network's device."""
     shape = model.system.particles, model.system.dimensions
     if not isinstance(x, Tensor | np.ndarray) or tuple(x.shape[-2:]) != shape:
         given = f"the shape {tuple(x.shape)}" if isinstance(x, Tensor | np.ndarray) else f"the type {type(x).__name__}"
@@ -65,12 +66,13 @@ def _seen(model: Model, x: Tensor | Array) -> Tensor:
             f"x has {given}: it must be an array or tensor (B, {n}, {dim}) or ({n}, {dim}), for B configurations of "
             f"{n} particle{'s' if n > 1 else ''} in {dim} dimension{'s' if dim > 1 else ''}"
         )
-    place = next(iter(model.net.parameters())).device
-    positions = torch.as_tensor(x).detach().to(place, torch.float64, copy=True)
+    device = next(iter(model.net.parameters())).device
+    positions = torch.as_tensor(x).detach().to(device, torch.float64, copy=True)
     return inward(model.system, positions.reshape(-1, *shape))
 
 
-def _given_back(value: Tensor, like: Tensor | Array) -> Tensor | Array:
-    if isinstance(like, Tensor):
-        return value.to(like.device, like.dtype if like.is_floating_point() else value.dtype)
+def _as_given(value: Tensor, x: Tensor | Array) -> Tensor | Array:
+    """An array if x is one, else a tensor of the type and on the device of x."""
+    if isinstance(x, Tensor):
+        return value.to(x.device, x.dtype if x.is_floating_point() else value.dtype)
     return np.asarray(value.cpu().numpy())

@@ -1,106 +1,102 @@
-"""What is done with the drift frozen: measuring, then projecting; watched, interruptible, saved on the way."""
+"""The stages after training, in which the drift is frozen: measure, then project."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from fkflow.errors import Interrupted, NumericalError
 from fkflow.execution import ranks
-from fkflow.execution.progress import Progress
-from fkflow.execution.signals import Signals
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.projection.project import Projecting, projectable
-from fkflow.recipe.config import Recipe
+from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.checkpoints import Clock
 from fkflow.results.records import Measurement
-from fkflow.runs.restore import Model
+from fkflow.runs.context import RunContext
+from fkflow.runs.model import Model
+from fkflow.runs.session import Session
 from fkflow.statistics import Estimate
 
-#: what a stage is called while it runs
+#: what messages call a stage under way
 WORDS = {"measure": "measuring", "project": "projecting"}
 
 
-def measured(
-    recipe: Recipe,
-    model: Model,
-    x: Tensor,
-    seed: int,
-    progress: Progress,
-    signals: Signals,
-    saved: Mapping[str, Any] | None = None,
-    save: Callable[[dict[str, Any]], None] | None = None,
-    train_on: Callable[[float, Tensor], bool] | None = None,
+def measure_and_project(
+    context: RunContext, model: Model, x: Tensor, session: Session | None = None
 ) -> Measurement | None:
-    """Measure the frozen network, then project it. Raises Interrupted as soon as there is a signal.
+    """Measure the frozen network of a model from this rank's walkers x (B, N, D), then project it.
 
-    `save` gets what this rank needs to go on, now and then, on all ranks together; `saved` is what it got last before the run
-    ended. `train_on` is told the spread of the local energy after the first sweeps and this rank's walkers (B, N, D); where it
-    answers yes, nothing more is measured, and None is returned.
+    With the `session` that trained it, checkpoints are written, and training may go on: None is returned if it must, after the
+    first sweeps. Raises Interrupted as soon as there is a signal.
     """
-    saved = saved or {}
-    stage = "measure"
-    #: the stages under way, by name
-    under_way: dict[str, VariationalEstimator | Projecting] = {}
-    clock = Clock()
-
-    def reporter(name: str, target: float, budget: float) -> Callable[[Estimate, float], None]:
-        nonlocal stage
-        stage = name
-        progress.stage(name, 1.0)
-
-        def report(estimate: Estimate, spent: float) -> None:
-            stopped, due = ranks.either(bool(signals), save is not None and clock.due())
-            if stopped:
-                raise KeyboardInterrupt
-            # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
-            by_error = min(1.0, (target / estimate.error) ** 2) if estimate.error > 0 else 1.0
-            progress.update(max(by_error, min(1.0, spent / budget)), estimate.value, estimate.error)
-            if save is not None and due:
-                # what is written must not change meanwhile
-                with signals.noted():
-                    save({name: what.state_dict() for name, what in under_way.items()})
-                clock.saved()
-
-        return report
-
+    recipe, saved = context.recipe, context.saved_stages()
+    watch = _Watch(context, session)
     try:
-        with signals.at_once():
+        with context.signals.at_once():
             measuring = VariationalEstimator(
                 model.net,
                 model.system,
                 model.landscape,
                 recipe.measure,
                 x,
-                seed,
+                context.seed,
                 dt=recipe.train.dt * model.landscape.length**2,
                 saved=saved.get("measure"),
             )
-            under_way["measure"] = measuring
-            wanted = recipe.measure
-            report = reporter("measure", wanted.target_error, wanted.seconds)
+            watch.stages["measure"] = measuring
+            report = watch.begin("measure", recipe.measure)
             if "project" not in saved:
-                measuring.run(math.inf, wanted.seconds, report)
-                if train_on and measuring.young() and train_on(measuring.spread(), measuring.walkers.x):
+                measuring.run(math.inf, recipe.measure.seconds, report)
+                if session and measuring.young() and session.extend(measuring.spread(), measuring.walkers.x):
                     return None
-                measuring.run(wanted.target_error, wanted.seconds, report)
+                measuring.run(recipe.measure.target_error, recipe.measure.seconds, report)
             if not projectable(measuring, recipe.project):
                 return measuring.result()
-            report = reporter("project", recipe.project.target_error, recipe.project.seconds)
-            projecting = Projecting(measuring, recipe.project, seed, saved.get("project"))
-            under_way["project"] = projecting
+            report = watch.begin("project", recipe.project)
+            projecting = Projecting(measuring, recipe.project, context.seed, saved.get("project"))
+            watch.stages["project"] = projecting
             return measuring.result(*projecting.run(report))
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"measuring failed: {error}") from None
     except KeyboardInterrupt:
-        raise Interrupted(f"stopped while {WORDS[stage]}") from None
+        raise Interrupted(f"stopped while {WORDS[watch.stage]}") from None
 
 
-def seconds_of(measurement: Measurement) -> dict[str, float]:
-    """Wall-clock seconds of the stages after training."""
-    projection = measurement.projection
-    return {"measure": measurement.seconds} | ({"project": projection.seconds} if projection else {})
+class _Watch:
+    """Progress, signals and checkpoints of the stages under way."""
+
+    def __init__(self, context: RunContext, session: Session | None) -> None:
+        self.context = context
+        self.session = None if context.out is None else session
+        self.stage = "measure"
+        self.stages: dict[str, VariationalEstimator | Projecting] = {}
+        self.clock = Clock()
+
+    def begin(self, stage: str, wanted: MeasureConfig | ProjectConfig) -> Callable[[Estimate, float], None]:
+        """Begin a stage; returns the function to which it reports its estimate and the seconds spent."""
+        self.stage = stage
+        self.context.progress.stage(stage, 1.0)
+
+        def report(estimate: Estimate, spent: float) -> None:
+            stopped, due = ranks.either(bool(self.context.signals), self.session is not None and self.clock.due())
+            if stopped:
+                raise KeyboardInterrupt
+            # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
+            by_error = min(1.0, (wanted.target_error / estimate.error) ** 2) if estimate.error > 0 else 1.0
+            done = max(by_error, min(1.0, spent / wanted.seconds))
+            self.context.progress.update(done, estimate.value, estimate.error)
+            if self.session is not None and due:
+                self.save(self.session)
+
+        return report
+
+    def save(self, session: Session) -> None:
+        """Write a checkpoint of the session and all ranks' stages."""
+        # what is written must not change meanwhile
+        with self.context.signals.noted():
+            stages = ranks.collect({name: stage.state_dict() for name, stage in self.stages.items()})
+            self.context.save({**session.checkpoint(), "frozen": stages}, session.state.iteration)
+        self.clock.saved()

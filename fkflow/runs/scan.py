@@ -1,7 +1,7 @@
-"""A scan: one run a point of a grid, each started from the weights of its nearest finished neighbour.
+"""A scan: one run for each point of a grid, each started from the weights of its nearest finished neighbour.
 
-Every point is an ordinary run in a folder of its own; scan.h5, scan.csv and scan.png beside them are brought up to date
-after every point, so that a scan which ended, however it ended, can go on.
+Every point is an ordinary run in a folder of its own. scan.h5, scan.csv and scan.png beside these folders are updated after
+every point, so that a scan can go on however it ended.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import numpy as np
 import fkflow
 from fkflow.errors import Interrupted, NumericalError, PotentialError, StoreError, UsageError
 from fkflow.execution.device import choose_device
-from fkflow.execution.progress import Numbered, Progress
-from fkflow.execution.signals import Signals
+from fkflow.execution.progress import Numbered
 from fkflow.hamiltonian.user_systems import placeless
 from fkflow.plot import save_scan
 from fkflow.recipe.config import Loaded, ScanConfig
@@ -29,30 +28,26 @@ from fkflow.results.records import Result
 from fkflow.results.scan_records import FAILED, FINISHED, Axis, Point, Scan, csv_text
 from fkflow.results.scan_store import read_scan, write_scan
 from fkflow.runs import run, warm_start
-from fkflow.runs.rerun import changed
+from fkflow.runs.context import RunContext
+from fkflow.runs.rerun import definition_warning
 from fkflow.runs.scan_grid import Over, Place, Planned, nearest
-from fkflow.runs.session import drawn_seed
 from fkflow.text import strict_json
 
 log = logging.getLogger("fkflow")
 
-#: the table and the picture beside scan.h5
+#: the table beside scan.h5
 TABLE = "scan.csv"
-#: sections that make a point what it is; it may have been measured again with other keys of the others
+#: sections in which a point must agree with its plan; it may have been measured again with other keys of the others
 TRAINED = ("system", "network", "train")
 
 
 @dataclass
 class _Work:
-    """A scan under way: where it is written, how it is computed, and what its networks look like."""
+    """A scan under way. Its context has the base recipe, and `out` is the folder of the scan."""
 
+    context: RunContext
     scan: Scan
     planned: dict[str, Planned]
-    base: Loaded
-    device: str
-    threads: int | None
-    progress: Progress
-    signals: Signals
     layouts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -60,37 +55,27 @@ class _Work:
         return self.scan.path.parent
 
 
-def execute(
-    base: Loaded,
-    overs: Sequence[Over],
-    planned: Sequence[Planned],
-    out: Path,
-    *,
-    seed: int | None,
-    device: str,
-    threads: int | None,
-    resume: bool,
-    progress: Progress,
-) -> Scan:
-    """Compute all points, or with `resume` those of the scan in `out` that have no result yet.
+def execute(context: RunContext, overs: Sequence[Over], planned: Sequence[Planned]) -> Scan:
+    """Compute all points, or with `context.resume` those of the scan in `context.out` that have no result yet.
 
-    A point that fails numerically, or whose potential is not fit, is recorded, and the scan goes on. Raises Interrupted,
-    StoreError if the disk refuses, UsageError if `out` holds another scan or there is no such device.
+    A point that fails numerically, or whose potential fails the checks, is recorded, and the scan goes on. Raises Interrupted,
+    StoreError if the disk refuses, UsageError if the folder holds another scan or there is no such device.
     """
-    choose_device(device)
-    scan = _started(base, overs, planned, out / SCAN, seed)
-    if base.recipe.train.source is not None:
-        warm_start.finished_network(base.recipe.train.source)
-    if resume:
-        scan = _resumed(scan, planned, read_scan(scan.path), seed)
-    with Signals() as signals:
-        work = _Work(scan, {p.name: p for p in planned}, base, device, threads, progress, signals)
+    assert context.out is not None, "a scan has a folder"
+    choose_device(context.device)
+    scan = _plan_scan(context, overs, planned, context.out / SCAN)
+    if (source := context.recipe.train.source) is not None:
+        warm_start.read_network(source)
+    if context.resume:
+        scan = _resume(context, scan, planned)
+    with context.signals:
+        work = _Work(context, scan, {p.name: p for p in planned})
         _write(work)
         total = len(planned)
         for number, point in enumerate(scan.points, 1):
             if point.status == FINISHED:
                 continue
-            if signals:
+            if context.signals:
                 break
             prefix = f"{number}/{total} {point.run}"
             try:
@@ -99,20 +84,18 @@ def execute(
                 break
             work.scan = work.scan.with_point(done)
             _write(work)
-            progress.log(f"{prefix}  {_told(done)}")
-        if signals and (left := work.scan.unfinished):
-            finished = total - len(left)
-            stopped = Interrupted(f"stopped with {finished} of {total} points finished")
+            context.progress.log(f"{prefix}  {_describe(done)}")
+        if context.signals and (left := work.scan.unfinished):
+            stopped = Interrupted(f"stopped with {total - len(left)} of {total} points finished")
             raise stopped.leaving(f"{scan.path} holds what they gave", resumable=True)
     return work.scan
 
 
-def _started(base: Loaded, overs: Sequence[Over], planned: Sequence[Planned], path: Path, seed: int | None) -> Scan:
+def _plan_scan(context: RunContext, overs: Sequence[Over], planned: Sequence[Planned], path: Path) -> Scan:
     """The scan before its first point."""
-    seed = drawn_seed() if seed is None else seed
-    system = base.recipe.system
+    base, system = context.loaded, context.recipe.system
     options = base.scan or ScanConfig.model_validate({})
-    # --over in place of the recipe's own takes its unit with it
+    # the recipe's unit belongs to its own key: --over with another one has the unit 1
     named = [text.partition("=")[0].strip() for text in options.over[:1]]
     return Scan(
         path=path,
@@ -127,9 +110,9 @@ def _started(base: Loaded, overs: Sequence[Over], planned: Sequence[Planned], pa
         axes=tuple(_axis(planned[0].loaded, over.key) for over in overs),
         unit=options.unit if named in ([], [overs[0].key]) else 1.0,
         warm=options.warm,
-        seed=seed,
+        seed=context.seed,
         version=fkflow.__version__,
-        points=tuple(_waiting(p, seed, number, 0) for number, p in enumerate(planned)),
+        points=tuple(_plan_point(p, context.seed, number, 0) for number, p in enumerate(planned)),
     )
 
 
@@ -142,8 +125,8 @@ def _axis(loaded: Loaded, key: str) -> Axis:
     return Axis(key, (found.description if found else None) or name, str(unit))
 
 
-def _waiting(planned: Planned, seed: int, number: int, attempts: int) -> Point:
-    """A point without a result; its seed follows from the scan's, its number and how often it failed."""
+def _plan_point(planned: Planned, seed: int, number: int, attempts: int) -> Point:
+    """A point without a result; its seed follows from the seed of the scan, its number and how often it failed."""
     own = np.random.SeedSequence(seed, spawn_key=(number, attempts)).generate_state(1)[0]
     system = planned.loaded.recipe.system
     return Point(
@@ -156,23 +139,24 @@ def _waiting(planned: Planned, seed: int, number: int, attempts: int) -> Point:
     )
 
 
-def _resumed(scan: Scan, planned: Sequence[Planned], old: Scan, seed: int | None) -> Scan:
-    """The scan with what an earlier one in the same folder has finished. Raises UsageError if that is another scan."""
-    if seed is not None and seed != old.seed:
-        raise UsageError(f"--seed {seed}: the scan to resume has seed {old.seed}; leave --seed out")
-    if (changed := _changed(old, scan)) is not None:
+def _resume(context: RunContext, scan: Scan, planned: Sequence[Planned]) -> Scan:
+    """The scan with the finished points of an earlier one in the same folder. Raises UsageError if that is another scan."""
+    old = read_scan(scan.path)
+    if context.given_seed not in (None, old.seed):
+        raise UsageError(f"--seed {context.given_seed}: the scan to resume has seed {old.seed}; leave --seed out")
+    if (changed := _difference(old, scan)) is not None:
         raise UsageError(
             f"{scan.path} belongs to another scan (there: {changed}): resume with the same recipe, --over and --set, "
             "or choose another --out"
         )
     points = []
     for number, (before, plan) in enumerate(zip(old.points, planned, strict=True)):
-        # what failed is tried again with other random numbers: the same ones would fail again
-        point = _waiting(plan, old.seed, number, before.attempts)
+        # a failed point is tried again with other random numbers: the same ones would fail again
+        point = _plan_point(plan, old.seed, number, before.attempts)
         result = scan.path.parent / point.run / RESULT
         if result.exists():
             found = store.read_result(result)
-            _same_point(found, plan)
+            _check_point(found, plan)
             point = point.finished(found)
         elif before.status == FAILED:
             store.Keeper(scan.path.parent / point.run / CHECKPOINT).done()
@@ -180,8 +164,8 @@ def _resumed(scan: Scan, planned: Sequence[Planned], old: Scan, seed: int | None
     return replace(scan, seed=old.seed, points=tuple(points))
 
 
-def _changed(old: Scan, new: Scan) -> str | None:
-    """The first thing in which two scans differ, as the old one has it; None if they are the same."""
+def _difference(old: Scan, new: Scan) -> str | None:
+    """The first difference of two scans, as the old one has it; None if they are the same."""
     before, now = placeless(old.resolved), placeless(new.resolved)
     for section, table in before.items():
         for key, value in table.items():
@@ -194,25 +178,27 @@ def _changed(old: Scan, new: Scan) -> str | None:
     return None
 
 
-def _same_point(found: Result, plan: Planned) -> None:
-    """Raise UsageError unless a finished run has the recipe of this point; a file with other content is a warning."""
+def _check_point(found: Result, plan: Planned) -> None:
+    """Raise UsageError unless a finished run has the recipe of this point; warn of a changed file of its system."""
     wanted = placeless(store.impersonal(strict_json(plan.loaded.recipe.resolved())))
     there = placeless(found.resolved)
     scanned = [key.split(".") for key in plan.values]
     for section, table in wanted.items():
         for key, value in table.items():
-            told = section in TRAINED or [section, key] in scanned
-            if told and (section, key) != ("train", "from") and there.get(section, {}).get(key) != value:
+            compared = section in TRAINED or [section, key] in scanned
+            if compared and (section, key) != ("train", "from") and there.get(section, {}).get(key) != value:
                 raise UsageError(
                     f"{found.path} belongs to another recipe (there: {section}.{key} = {there[section].get(key)}, "
                     f"here {value}): choose another --out, or remove it first"
                 )
-    if found.definition is not None and (warning := changed(found.definition, plan.loaded.recipe.definition)):
+    if found.definition is not None and (
+        warning := definition_warning(found.definition, plan.loaded.recipe.definition)
+    ):
         log.warning("warning: %s: %s", found.run, warning)
 
 
 def _compute(work: _Work, point: Point, prefix: str) -> Point:
-    """Run one point, or go on with it from its checkpoint; what it found, or why it failed."""
+    """Run one point, from its checkpoint if there is one; the point with its result, or with the reason of its failure."""
     folder = make_folder(work.out / point.run)
     planned = work.planned[point.run]
     resume = (folder / CHECKPOINT).exists()
@@ -220,15 +206,18 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
         start = _saved_start(folder / CHECKPOINT) if resume else _start(work, planned)
         recipe = planned.loaded.recipe
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"source": start})})
+        context = work.context
         result = run.execute(
-            replace(planned.loaded, recipe=recipe),
-            folder,
-            seed=point.seed,
-            device=work.device,
-            threads=work.threads,
-            resume=resume,
-            progress=Numbered(work.progress, prefix),
-            signals=work.signals,
+            RunContext(
+                replace(planned.loaded, recipe=recipe),
+                Numbered(context.progress, prefix),
+                seed=point.seed,
+                device=context.device,
+                threads=context.threads,
+                out=folder,
+                resume=resume,
+                signals=context.signals,
+            )
         )
     except (NumericalError, PotentialError) as error:
         return replace(point, status=FAILED, attempts=point.attempts + 1, reason=str(error))
@@ -237,7 +226,7 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
 
 
 def _saved_start(checkpoint: Path) -> str | None:
-    """Which weights an unfinished run began with: what its checkpoint says."""
+    """The run whose weights an unfinished run started with, from its checkpoint."""
     try:
         found = tomllib.loads(store.Keeper(checkpoint).load()["recipe"])["train"].get("from")
     except (KeyError, TypeError, ValueError):
@@ -246,8 +235,8 @@ def _saved_start(checkpoint: Path) -> str | None:
 
 
 def _start(work: _Work, planned: Planned) -> str | None:
-    """The nearest finished point whose network fits, else what the recipe says where that fits, else None."""
-    source = work.base.recipe.train.source
+    """The nearest finished point whose network fits, else the recipe's train.from if that fits, else None."""
+    source = work.context.recipe.train.source
     done = [point.run for point in work.scan.points if point.status == FINISHED] if work.scan.warm else []
     if not done and source is None:
         return None
@@ -256,29 +245,26 @@ def _start(work: _Work, planned: Planned) -> str | None:
     for place in nearest(planned.place, places):
         if warm_start.difference(here, _layout(work, work.planned[places[place]])) is None:
             return (work.out / places[place]).as_posix()
-    if (
-        source is not None
-        and warm_start.difference(here, warm_start.layout(warm_start.finished_network(source))) is None
-    ):
+    if source and warm_start.difference(here, warm_start.layout(warm_start.read_network(source))) is None:
         return source
     return None
 
 
 def _layout(work: _Work, planned: Planned) -> dict[str, Any]:
     if planned.name not in work.layouts:
-        work.layouts[planned.name] = warm_start.layout(warm_start.network(planned.loaded.recipe, 0))
+        work.layouts[planned.name] = warm_start.layout(warm_start.build_network(planned.loaded.recipe, 0))
     return work.layouts[planned.name]
 
 
 def _write(work: _Work) -> None:
-    """Bring scan.h5, the table and the picture up to date."""
+    """Update scan.h5, the table and the picture."""
     write_scan(work.scan)
     atomic_write(work.out / TABLE, csv_text(work.scan).encode())
     save_scan(work.scan, work.out)
 
 
-def _told(point: Point) -> str:
-    """What became of a point, in one line."""
+def _describe(point: Point) -> str:
+    """The outcome of a point, in one line."""
     if point.status == FAILED:
         return f"failed: {point.reason}"
     against = point.comparison

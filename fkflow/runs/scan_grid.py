@@ -1,7 +1,7 @@
-"""The grid of a scan: which values are taken (``--over``), in which order, what each point is called.
+"""The grid of a scan: the scanned values (``--over``), the order of the points and their names.
 
-A point is told by its place, one index a scanned key. The order is that of a snake: the first key runs to and fro, so
-that every point is a neighbour of the last.
+The place of a point is one index a scanned key. The first key runs to and fro like a snake, so that every point is a
+neighbour of the point before it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Place = tuple[int, ...]
 
 #: most points of a scan
 MOST_POINTS = 10_000
-#: how far beyond the last value of a range its end may lie and still count, in steps: what rounding makes of 1/3
+#: distance, in steps, of the end of a range from its last value that still counts as none: rounding of 1/3, say
 ROUNDING = 1e-6
-#: what is allowed, for messages
+#: allowed forms, for messages
 FORM = "section.key=start:stop:step or section.key=[a, list], for example system.R=0.8:4:0.2"
-#: characters of a value that its folder keeps
+#: characters of a value in the name of its folder
 LONGEST = 40
 
 
 @dataclass(frozen=True)
 class Over:
-    """One scanned key, ``section.key``, with its values; `text` as it was given, `option` where."""
+    """One scanned key, ``section.key``, with its values; `text` is what was given, `option` where."""
 
     key: str
     values: tuple[Any, ...]
@@ -46,14 +46,14 @@ class Over:
         """The key without its section."""
         return self.key.split(".")[1]
 
-    def wrong(self, what: str) -> RecipeError:
+    def error(self, what: str) -> RecipeError:
         """The error that names this key as it was given."""
-        return _wrong(self.option, self.text, what)
+        return _error(self.option, self.text, what)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One point before it is computed: its place, the values of the scanned keys, its folder's name, its recipe."""
+    """One point before it is computed: its place, the values of the scanned keys, the name of its folder, its recipe."""
 
     place: Place
     values: dict[str, Any]
@@ -62,27 +62,27 @@ class Planned:
 
 
 def parse_over(text: str, option: str = "--over") -> Over:
-    """Read ``section.key=start:stop:step`` (stop included where the steps meet it) or ``section.key=[a, list]``.
+    """Read ``section.key=start:stop:step`` (stop included if the steps reach it) or ``section.key=[a, list]``.
 
     Raises RecipeError.
     """
     left, equals, right = (part.strip() for part in text.partition("="))
     path = [part.strip() for part in left.split(".")]
     if not equals or len(path) != 2 or not all(path) or not right:
-        raise _wrong(option, text, f"it must have the form {FORM}")
+        raise _error(option, text, f"it must have the form {FORM}")
     if path[0] not in ("system", *SECTIONS):
-        raise _wrong(option, text, f"{path[0]} is no section of a run: {', '.join(('system', *SECTIONS))} are allowed")
+        raise _error(option, text, f"{path[0]} is no section of a run: {', '.join(('system', *SECTIONS))} are allowed")
     key = ".".join(path)
     if key == "train.from":
-        raise _wrong(option, text, "a scan chooses itself which point starts from which; any other key is allowed")
+        raise _error(option, text, "a scan chooses itself which point starts from which; any other key is allowed")
     if right.startswith("["):
         values = config.read_value(right, f"{option} {config.shortened(text)}")
         if not values:
-            raise _wrong(option, text, "the list is empty: at least one value is needed")
+            raise _error(option, text, "the list is empty: at least one value is needed")
     elif ":" in right:
         values = _range(right, option, text)
     else:
-        raise _wrong(option, text, f"{config.shortened(right)} is neither a range nor a list: give {FORM}")
+        raise _error(option, text, f"{config.shortened(right)} is neither a range nor a list: give {FORM}")
     return Over(key, tuple(values), text, option)
 
 
@@ -92,11 +92,11 @@ def parse_overs(texts: Sequence[str], option: str = "--over") -> list[Over]:
     for text in texts:
         over = parse_over(text, option)
         if over.key in found:
-            raise over.wrong(f"{over.key} is scanned already, by {found[over.key].text}: give each key once")
+            raise over.error(f"{over.key} is scanned already, by {found[over.key].text}: give each key once")
         found[over.key] = over
         points = math.prod(len(each.values) for each in found.values())
         if points > MOST_POINTS:
-            raise over.wrong(f"{points} points are too many: at most {MOST_POINTS} are allowed")
+            raise over.error(f"{points} points are too many: at most {MOST_POINTS} are allowed")
     return list(found.values())
 
 
@@ -108,29 +108,29 @@ def plan(base: Loaded, overs: Sequence[Over]) -> list[Planned]:
     given = {text.partition("=")[0].replace(" ", "") for text in base.overrides}
     for over in overs:
         if over.key in given:
-            raise over.wrong(f"{over.key} is also given by --set: leave out one of the two")
+            raise over.error(f"{over.key} is also given by --set: leave out one of the two")
     points = []
     for place in snake([len(over.values) for over in overs]):
-        chosen = {over.key: (over.values[i], over.wrong) for over, i in zip(overs, place, strict=True)}
+        chosen = {over.key: (over.values[i], over.error) for over, i in zip(overs, place, strict=True)}
         loaded = config.with_values(base, chosen)
         resolved = loaded.recipe.resolved()
-        values = {over.key: _looked_up(resolved, over.key) for over in overs}
+        values = {over.key: _value(resolved, over.key) for over in overs}
         points.append((place, values, loaded))
     for number, over in enumerate(overs):
-        seen: dict[str, int] = {}
+        places: dict[str, int] = {}
         for place, values, _ in points:
             shown = json.dumps(values[over.key])
-            if seen.setdefault(shown, place[number]) != place[number]:
-                raise over.wrong(f"the value {shown} is there twice: give each value once")
+            if places.setdefault(shown, place[number]) != place[number]:
+                raise over.error(f"the value {shown} is there twice: give each value once")
     units = {loaded.recipe.system.energy_unit for _, _, loaded in points}
     if len(units) > 1:
-        raise overs[0].wrong(f"the energies of its points have different units ({', '.join(sorted(units))})")
+        raise overs[0].error(f"the energies of its points have different units ({', '.join(sorted(units))})")
     names = folder_names(overs, [values for _, values, _ in points])
     return [Planned(place, values, name, loaded) for (place, values, loaded), name in zip(points, names, strict=True)]
 
 
 def snake(sizes: Sequence[int]) -> list[Place]:
-    """All places of a grid of so many values a key, the first key to and fro fastest; neighbours are one step apart."""
+    """All places of a grid with so many values a key; the first key runs to and fro, so that neighbours are one step apart."""
     if not sizes:
         return [()]
     places: list[Place] = []
@@ -141,7 +141,7 @@ def snake(sizes: Sequence[int]) -> list[Place]:
 
 
 def nearest(place: Place, others: Iterable[Place]) -> list[Place]:
-    """`others` by their distance from `place` in steps of the grid, the nearest first; of equals the last one first."""
+    """`others` by their distance from `place` in steps of the grid, the nearest first; of equals the last first."""
     ordered = list(others)[::-1]
     return sorted(ordered, key=lambda other: sum(abs(a - b) for a, b in zip(place, other, strict=True)))
 
@@ -155,7 +155,7 @@ def folder_names(overs: Sequence[Over], values: Sequence[Mapping[str, Any]]) -> 
     for point in values:
         parts = [f"{label}={_safe(point[over.key])}" for label, over in zip(labels, overs, strict=True)]
         name = ",".join(parts)
-        # some disks do not tell capital letters apart
+        # some disks ignore the case of letters
         count = used[name.lower()] = used.get(name.lower(), 0) + 1
         names.append(name if count == 1 else f"{name}~{count}")
     return names
@@ -166,24 +166,24 @@ def _safe(value: Any) -> str:
 
 
 def _range(right: str, option: str, text: str) -> list[int] | list[float]:
-    """The values start, start + step, … up to stop, each rounded as decimal numbers are."""
+    """The values start, start + step, … up to stop, computed in decimal numbers."""
     tokens = [token.strip() for token in right.split(":")]
     try:
         start, stop, step = (_decimal(token) for token in tokens)
         if step <= 0:
-            raise _wrong(option, text, f"the step {tokens[2]} is not allowed: it must be above 0")
+            raise _error(option, text, f"the step {tokens[2]} is not allowed: it must be above 0")
         if stop < start:
-            raise _wrong(
+            raise _error(
                 option,
                 text,
                 f"the range is empty, it ends at {tokens[1]} before it starts at {tokens[0]}: turn it round",
             )
         steps = (stop - start) / step
         if steps >= MOST_POINTS:
-            raise _wrong(option, text, f"{steps + 1:.6g} points are too many: at most {MOST_POINTS} are allowed")
+            raise _error(option, text, f"{steps + 1:.6g} points are too many: at most {MOST_POINTS} are allowed")
         values = [start + i * step for i in range(int(steps + Decimal(ROUNDING)) + 1)]
     except (ValueError, DecimalException):
-        raise _wrong(
+        raise _error(
             option, text, f"a range has three numbers, start:stop:step, not {config.shortened(right)}"
         ) from None
     if all(re.fullmatch(r"[+-]?\d+", token) for token in tokens):
@@ -197,10 +197,10 @@ def _decimal(token: str) -> Decimal:
     return Decimal(token)
 
 
-def _looked_up(resolved: Mapping[str, Mapping[str, Any]], key: str) -> Any:
+def _value(resolved: Mapping[str, Mapping[str, Any]], key: str) -> Any:
     section, name = key.split(".")
     return resolved[section][name]
 
 
-def _wrong(option: str, text: str, what: str) -> RecipeError:
+def _error(option: str, text: str, what: str) -> RecipeError:
     return RecipeError(f"{option} {config.shortened(text)}: {what}")

@@ -1,181 +1,154 @@
-"""A recipe at work: made ready, trained iteration by iteration, turned into a result; it touches no file and no signal."""
+"""The training of a run: a session has the model and its training state. It writes no file and handles no signal."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_device, choose_threads, keep_freed_memory, keep_single_precision
-from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.checks import check_device
-from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.registry import built_in
-from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.user_systems import Definition, placeless
-from fkflow.networks.choice import LogPsi, PairDrift
-from fkflow.recipe import config
+from fkflow.hamiltonian.user_systems import Definition
+from fkflow.recipe.config import Loaded, Recipe
 from fkflow.results import store
 from fkflow.results.provenance import provenance
 from fkflow.results.records import Measurement, Result
 from fkflow.runs import warm_start
-from fkflow.runs.frozen import seconds_of
-from fkflow.runs.rerun import changed
-from fkflow.runs.restore import Model, fresh
+from fkflow.runs.context import RunContext
+from fkflow.runs.model import Model, build_model
+from fkflow.runs.rerun import definition_warning
 from fkflow.training.loop import initial_state, train
 from fkflow.training.schedule import extend_training
 from fkflow.training.state import Record, TrainState
 
 
-@dataclass
-class Prepared:
-    """A recipe made ready to compute: system, landscape, network, on a device."""
+def prepare(context: RunContext) -> Model:
+    """Build the model of a run on its device; `context` gets the device and the number of threads that are used.
 
-    loaded: config.Loaded
-    model: Model
-    seed: int
-    device: str
-    threads: int
-
-    @property
-    def system(self) -> System:
-        """What the solver sees of the recipe's system."""
-        return self.model.system
-
-    @property
-    def landscape(self) -> Landscape:
-        """The natural scale of its potential."""
-        return self.model.landscape
-
-    @property
-    def net(self) -> LogPsi | PairDrift:
-        """The network, on the device."""
-        return self.model.net
-
-    def provenance(self, started: float) -> dict[str, Any]:
-        """Where a result of it comes from; `started` is when its computation began, in seconds since 1970."""
-        return provenance(seed=self.seed, device=self.device, threads=self.threads, started=started)
-
-
-def prepare(loaded: config.Loaded, *, seed: int, device: str, threads: int | None) -> Prepared:
-    """Choose device and threads, explore the potential and build the network.
-
-    Raises UsageError if there is no such device, or the walkers cannot be shared evenly by the ranks.
+    Raises UsageError if there is no such device, or the ranks cannot share the walkers evenly.
     """
-    recipe = loaded.recipe
+    recipe = context.recipe
     ranks.check_share("measure.walkers", recipe.measure.walkers)
     if recipe.project.seconds > 0:
         ranks.check_share("project.walkers", recipe.project.walkers)
-    device = choose_device(device)
-    chosen = choose_threads(threads)
-    torch.set_num_threads(chosen)
+    context.device = choose_device(context.device)
+    context.threads = choose_threads(context.threads)
+    torch.set_num_threads(context.threads)
     keep_freed_memory()
     keep_single_precision()
-    model = fresh(recipe, seed)
-    if device != "cpu" and not built_in(type(recipe.system)):
-        check_device(recipe.system, device)
-    net = model.net.to(device)
+    model = build_model(recipe, context.seed)
+    if context.device != "cpu" and not built_in(type(recipe.system)):
+        check_device(recipe.system, context.device)
+    net = model.net.to(context.device)
     ranks.alike([*net.parameters(), *net.buffers()])
-    return Prepared(loaded, model, seed, device, chosen)
+    return model
 
 
 class Session:
     """The training of one run: `step` is one iteration, after which `state` and `records` (one dictionary each) are complete.
 
-    The network begins with the weights of train.from, if the recipe names a run, unless the session is to go on from a
-    checkpoint (`resuming`). Raises as `prepare` does, and UsageError if those weights do not fit.
+    The network starts with the weights of train.from, if the recipe names a run and no checkpoint replaces them. Raises as
+    `prepare` does, and UsageError if those weights do not fit.
     """
 
-    def __init__(
-        self,
-        loaded: config.Loaded,
-        *,
-        seed: int,
-        device: str,
-        threads: int | None,
-        progress: Progress,
-        resuming: bool = False,
-    ) -> None:
-        self.began = time.time()
-        recipe = loaded.recipe
-        ranks.check_share("train.walkers", recipe.train.walkers)
-        self.ready = ready = prepare(loaded, seed=seed, device=device, threads=threads)
-        if not resuming and (source := recipe.train.source) is not None:
-            fitting = warm_start.layout(ready.net)
-            warm_start.copy_weights(
-                ready.net, ranks.share(warm_start.read_weights(source, fitting) if not ranks.rank() else {})
-            )
-            progress.log(f"starting from the weights of {source}")
-        for warning in ready.model.warnings:
-            progress.log(f"warning: {warning}")
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        wanted = self.recipe.train
+        ranks.check_share("train.walkers", wanted.walkers)
+        self.model = prepare(context)
+        if context.saved is None and wanted.source is not None:
+            warm_start.load_weights(self.model.net, wanted.source)
+            context.progress.log(f"starting from the weights of {wanted.source}")
+        for warning in self.model.warnings:
+            context.progress.log(f"warning: {warning}")
         self.state: TrainState = initial_state(
-            ready.net, ready.landscape, recipe.train, seed, ready.device, ready.system
+            self.model.net, self.model.landscape, wanted, context.seed, context.device, self.model.system
         )
         self.records: list[dict[str, Any]] = []
-        self._steps = train(ready.system, ready.landscape, recipe.train, self.state)
-
-    def restore(self, saved: Mapping[str, Any], progress: Progress) -> None:
-        """Go on where a `checkpoint` was made. Raises KeyError, RuntimeError, TypeError or ValueError if it does not fit."""
-        if (file := saved.get("definition")) and (notice := changed(Definition(**file), self.recipe.definition)):
-            progress.log(f"warning: {notice}")
-        self.state.load_state_dict(saved["state"])
-        self.records += [dict(record) for record in saved["records"]]
+        self._start_iterations()
 
     @property
-    def recipe(self) -> config.Recipe:
+    def recipe(self) -> Recipe:
         """What is computed, and how."""
-        return self.ready.loaded.recipe
+        return self.context.recipe
+
+    def _start_iterations(self) -> None:
+        self._iterations = train(self.model.system, self.model.landscape, self.recipe.train, self.state)
 
     def step(self) -> Record | None:
-        """One iteration; None once there is nothing left to train. Raises NumericalError as `train` does."""
-        record = next(self._steps, None)
+        """One iteration; None once training has ended. Raises NumericalError as `train` does."""
+        record = next(self._iterations, None)
         if record is not None:
             self.records.append(asdict(record))
         return record
 
-    def back(self, state: dict[str, Any]) -> None:
-        """Go back to an earlier state_dict of `state`, from which `step` then goes on, whatever ended it."""
+    def rewind(self, state: dict[str, Any]) -> None:
+        """Return to an earlier state_dict of `state`, also after an iteration that was broken off."""
         self.state.load_state_dict(state)
         del self.records[self.state.iteration :]
-        self._steps = train(self.ready.system, self.ready.landscape, self.recipe.train, self.state)
+        self._start_iterations()
 
-    def goes_on(self, spread: float, x: Tensor) -> bool:
-        """Whether `step` goes on, as `schedule.extend_training` decides for the measured `spread` and walkers x."""
+    def extend(self, spread: float, x: Tensor) -> bool:
+        """Whether training goes on after a measurement of that spread at walkers x (`schedule.extend_training`)."""
         wanted = extend_training(self.recipe.train, self.state, spread, x)
         if wanted:
-            self._steps = train(self.ready.system, self.ready.landscape, self.recipe.train, self.state)
+            self._start_iterations()
+            # what was saved of a measurement is that of another network from now on
+            self.context.saved = None
+            self.context.progress.log("the measured energy spreads far more than training had shown: training goes on")
         return wanted
 
     def checkpoint(self) -> dict[str, Any]:
-        """What the session goes on from; all ranks must ask for it together."""
+        """What `restore` needs; all ranks must ask for it together."""
         definition = self.recipe.definition
         return {
-            "seed": self.ready.seed,
-            "recipe": config.to_toml(placeless(self.recipe.resolved())),
+            "seed": self.context.seed,
+            "recipe": self.context.plain_recipe(),
             "definition": definition and asdict(definition),
             "records": self.records,
             "ranks": ranks.world(),
             "state": self.state.state_dict(),
         }
 
-    def result(self, measurement: Measurement, loaded: config.Loaded | None = None) -> Result:
-        """What was trained and measured, in no file yet; `loaded` if another recipe than the session's was measured with."""
-        return store.collected(
-            loaded=loaded or self.ready.loaded,
-            provenance=self.ready.provenance(self.began),
-            records=self.records,
-            measurement=measurement,
-            model_state=self.ready.net.state_dict(),
-            seconds={"train": self.state.seconds, **seconds_of(measurement)},
-        )
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Continue from a `checkpoint`. Raises KeyError, RuntimeError, TypeError or ValueError if it does not fit."""
+        if (file := saved.get("definition")) and (
+            warning := definition_warning(Definition(**file), self.recipe.definition)
+        ):
+            self.context.progress.log(f"warning: {warning}")
+        self.state.load_state_dict(saved["state"])
+        self.records += [dict(record) for record in saved["records"]]
+
+    def result(self, measurement: Measurement) -> Result:
+        """The trained network and its measurement, in no file yet."""
+        return collect_result(self.context, self.model, measurement, self.records, self.state.seconds)
 
 
-def drawn_seed() -> int:
-    """A seed nobody asked for; it is recorded all the same."""
-    return int(np.random.SeedSequence().generate_state(1)[0])
+def collect_result(
+    context: RunContext,
+    model: Model,
+    measurement: Measurement,
+    records: Sequence[Mapping[str, Any]],
+    train_seconds: float,
+    loaded: Loaded | None = None,
+    **changes: Any,
+) -> Result:
+    """The result of a run, in no file yet; `loaded` replaces the context's recipe, `changes` entries of the provenance."""
+    assert context.threads is not None, "`prepare` has chosen them"
+    came_from = provenance(seed=context.seed, device=context.device, threads=context.threads, started=context.began)
+    seconds = {"train": train_seconds, "measure": measurement.seconds}
+    if measurement.projection is not None:
+        seconds["project"] = measurement.projection.seconds
+    return store.collected(
+        loaded=loaded or context.loaded,
+        provenance=came_from | changes,
+        records=records,
+        measurement=measurement,
+        model_state=model.net.state_dict(),
+        seconds=seconds,
+    )

@@ -1,4 +1,4 @@
-"""Walkers that move freely under the learned drift, dX = ∇ log ψ dt + dW, seen at even times: what an animation shows."""
+"""Trajectories of walkers under the trained drift, dX = ∇ log ψ dt + dW, for films."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from fkflow.errors import NumericalError, StoreError, UsageError
 from fkflow.hamiltonian.masses import inward, outward
 from fkflow.results.records import Result
-from fkflow.runs.restore import Model
+from fkflow.runs.model import Model
 from fkflow.sampling.paths import integrate
 
-#: longest Euler–Maruyama step in natural times: well inside the cusps of ψ and the range of a repulsion
+#: longest Euler–Maruyama step in natural times: far below the scale of cusps of ψ and of the range of a repulsion
 STEP = 2.5e-3
 
 
-def starts(result: Result, walkers: int, seed: int) -> torch.Tensor:
-    """So many of a run's stored walkers (W, N, D), drawn without repetition; they are distributed as |ψ|².
+def draw_starts(result: Result, walkers: int, seed: int) -> torch.Tensor:
+    """Some of a run's stored walkers (W, N, D), drawn without repetition; they are distributed as |ψ|².
 
     Raises UsageError if the run has fewer, StoreError if it has none or they are not finite configurations of its system.
     """
@@ -35,12 +35,10 @@ def starts(result: Result, walkers: int, seed: int) -> torch.Tensor:
 
 
 def follow(model: Model, x: torch.Tensor, *, interval: float, seed: int) -> Iterator[np.ndarray]:
-    """Positions (W, N, D) of walkers that start at x, now and after every `interval` of imaginary time, without end.
+    """Positions (W, N, D) of walkers that start at x, at the start and after every `interval` of imaginary time, endlessly.
 
-    All are in the user's coordinates.
-
-    Euler–Maruyama steps of at most STEP natural times lead from one to the next. Raises NumericalError if a walker
-    leaves all bounds.
+    All positions are in the user's coordinates. The steps are Euler–Maruyama steps of at most STEP natural times. Raises
+    NumericalError if a walker goes to infinity.
     """
     generator = torch.Generator().manual_seed(seed)
     steps = max(1, math.ceil(interval / (STEP * model.landscape.length**2) - 1e-9))
@@ -50,5 +48,5 @@ def follow(model: Model, x: torch.Tensor, *, interval: float, seed: int) -> Iter
             raise NumericalError("a walker went to infinity: the drift of this run cannot be followed; train it longer")
         yield outward(model.system, x).numpy().copy()
         noise = torch.randn(steps, *x.shape, generator=generator, dtype=x.dtype)
-        for reached, _, _ in integrate(model.net.drift, x, interval / steps, noise):
-            x = reached
+        for position, _, _ in integrate(model.net.drift, x, interval / steps, noise):
+            x = position

@@ -1,7 +1,7 @@
-"""Warm starts: training begins with the weights of another finished run whose network fits.
+"""Warm starts: training starts with the weights of another finished run whose network fits.
 
-What is learned is copied, nothing else: the buffers of a network hold the geometry of its own potential (where the nuclei
-stand, the whitening, tables of indices), which the new one has from its own landscape.
+Only parameters are copied. The buffers of a network (positions of nuclei, whitening, index tables) follow from its own
+landscape.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import FkflowError, UsageError
+from fkflow.execution import ranks
 from fkflow.hamiltonian.masses import solved
 from fkflow.networks.choice import LogPsi, PairDrift, build
-from fkflow.recipe import config
+from fkflow.recipe.config import Recipe
 from fkflow.results.reader import read_result
+from fkflow.runs.model import find_landscape
 from fkflow.runs.rerun import recipe_of
-from fkflow.runs.restore import explored
 
 Network = LogPsi | PairDrift
 
 
 def layout(net: Network) -> dict[str, Any]:
-    """What two networks must agree in so that the weights of one mean the same in the other, by name.
+    """What two networks must have in common for the weights of one to mean the same in the other, by name.
 
-    Its kind, the length it counts in (where it has one) and the shape of every parameter.
+    Its kind, its natural length (if it has one) and the shape of every parameter.
     """
     found: dict[str, Any] = {"network": type(net).__name__}
     if isinstance(length := getattr(net, "length", None), float):
@@ -36,7 +37,7 @@ def layout(net: Network) -> dict[str, Any]:
 
 
 def difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
-    """The first thing in which two layouts differ, in words; None if the weights fit."""
+    """The first difference of two layouts in words; None if the weights fit."""
     for name in [*here, *there]:
         ours, theirs = (_words(found, name) for found in (here, there))
         if ours != theirs:
@@ -53,18 +54,18 @@ def _words(found: Mapping[str, Any], name: str) -> str:
     return str(value)
 
 
-def network(recipe: config.Recipe, seed: int) -> Network:
-    """The untrained network of a recipe, on the CPU."""
+def build_network(recipe: Recipe, seed: int) -> Network:
+    """The untrained network of a recipe, on the CPU. This rank alone needs it."""
     wanted = recipe.network
-    landscape = explored(recipe.system).landscape
+    landscape = find_landscape(recipe.system).landscape
     return build(solved(recipe.system), landscape, wanted.kind, wanted.hidden, wanted.layers, seed)
 
 
-def finished_network(source: str) -> Network:
-    """The network of the finished run `source`, trained. Raises UsageError naming train.from, the run and what is wrong."""
+def read_network(source: str) -> Network:
+    """The trained network of the finished run `source`. Raises UsageError naming train.from, the run and what is wrong."""
     try:
         result = read_result(Path(source))
-        net = network(recipe_of(result).recipe, 0)
+        net = build_network(recipe_of(result).recipe, 0)
         net.load_state_dict(result.model_state())
     except FkflowError as error:
         raise UsageError(f"train.from = {source}: {error}") from None
@@ -78,14 +79,19 @@ def read_weights(source: str, here: Mapping[str, Any]) -> dict[str, Tensor]:
 
     Raises UsageError naming train.from, the run and the first difference.
     """
-    net = finished_network(source)
+    net = read_network(source)
     if (found := difference(here, layout(net))) is not None:
         raise UsageError(f"train.from = {source}: its network does not fit, its {found}")
     return {name: p.detach() for name, p in net.named_parameters()}
 
 
 def copy_weights(net: Network, weights: Mapping[str, Tensor]) -> None:
-    """Give `net` the parameters that `read_weights` found for its layout."""
+    """Set the parameters of `net` to those that `read_weights` found."""
     with torch.no_grad():
         for name, p in net.named_parameters():
             p.copy_(weights[name])
+
+
+def load_weights(net: Network, source: str) -> None:
+    """Give `net` the weights of the finished run `source`, on all ranks together. Raises UsageError if they do not fit."""
+    copy_weights(net, ranks.share(read_weights(source, layout(net)) if ranks.rank() == 0 else {}))

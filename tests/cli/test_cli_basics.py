@@ -38,26 +38,29 @@ def cli(capsys):
 
 @pytest.fixture
 def fake_run(monkeypatch, write_run):
-    """Replaces fkflow.runs.run: records the call, drives the progress, writes a made-up result."""
+    """Replaces fkflow.runs.run and fkflow.runs.remeasure: records the call, drives the progress, writes a made-up result."""
     calls = {}
 
-    def execute(loaded, out, **given):
-        calls.update(given, loaded=loaded, out=out)
+    def execute(context):
+        calls.update(
+            {name: getattr(context, name) for name in ("loaded", "out", "seed", "threads", "device", "resume")}
+        )
         print("a library's chatter")
-        given["progress"].stage("train", 10)
+        context.progress.stage("train", 10)
         for done in range(11):
-            given["progress"].update(done, -1.17, 0.01, note="rate 0.1")
-        given["progress"].log("checkpoint written")
-        return write_run(out / "result.h5")
+            context.progress.update(done, -1.17, 0.01, note="rate 0.1")
+        context.progress.log("checkpoint written")
+        return write_run(context.out / "result.h5")
 
     def measure_again(path, **given):
         calls.update(given, path=path)
         given["progress"].stage("measure", 1.0)
         return write_run(path)
 
-    module = ModuleType("fkflow.runs.run")
+    module = ModuleType("made_up")
     module.execute, module.measure_again = execute, measure_again
-    monkeypatch.setitem(sys.modules, "fkflow.runs.run", module)
+    for name in ("run", "remeasure"):
+        monkeypatch.setitem(sys.modules, f"fkflow.runs.{name}", module)
     return module, calls
 
 

@@ -10,15 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fkflow.cli.entry import main
 from fkflow.errors import Interrupted
-from fkflow.execution.progress import Progress
 from fkflow.results.store import load_checkpoint, read_result
 from fkflow.runs import frozen, run
+from fkflow.runs.session import Session
 from fkflow.training import schedule
 from fkflow.training.state import Record
 
@@ -136,17 +135,17 @@ def test_a_training_that_goes_on_after_a_measurement(
     whole = read_result(tmp_path / "whole")
     first, second, _ = (int(line.split()[2]) for line in told.splitlines() if line.startswith("fkflow: trained"))
     at = (first + second) // 2
-    real = run._show
+    real = run.show
 
-    def stopping(progress: Progress, records: list[dict[str, Any]], record: Record) -> None:
-        real(progress, records, record)
-        if len(records) == at:
+    def stopping(session: Session, record: Record) -> None:
+        real(session, record)
+        if len(session.records) == at:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(run, "_show", stopping)
+    monkeypatch.setattr(run, "show", stopping)
     assert main([*command, "--out", "parts"]) == 130
     assert f"stopped at iteration {at}" in capsys.readouterr().err
-    monkeypatch.setattr(run, "_show", real)
+    monkeypatch.setattr(run, "show", real)
     assert main([*command, "--out", "parts", "--resume"]) == 0
     parts = read_result(tmp_path / "parts")
     assert list(parts.training["energy"]) == list(whole.training["energy"])

@@ -149,7 +149,7 @@ def test_a_run_goes_on_wherever_the_file_lies(here: Path, monkeypatch, capsys: p
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(fkflow.runs.run, "measured", stop)
+        patched.setattr(fkflow.runs.run, "measure_and_project", stop)
         assert main(["run", "pair.toml", "--out", "runs/new", "--seed", "1"]) == 130
     capsys.readouterr()
     (here / "sub").mkdir()

@@ -293,10 +293,10 @@ import sys
 import fkflow.runs.run
 from fkflow.errors import NumericalError
 real = fkflow.runs.run.execute
-def execute(loaded, out, **given):
-    if loaded.recipe.system.height == 2.0:
+def execute(context):
+    if context.recipe.system.height == 2.0:
         raise NumericalError("training failed at iteration 1")
-    return real(loaded, out, **given)
+    return real(context)
 fkflow.runs.run.execute = execute
 from fkflow.cli.entry import main
 sys.exit(main(sys.argv[1:]))

@@ -386,7 +386,7 @@ def test_a_loop_of_ones_own() -> None:
         if step.iteration == 3:
             break
     assert training.iteration == 3 == len(training.records) and not np.array_equal(training.drift(x), before)
-    assert training.net is training._session.ready.net
+    assert training.net is training._session.model.net
     early = training.solution(progress=False)
     # measuring took nothing from it: the loop goes on to the same end
     rest = [step.iteration for step in training]

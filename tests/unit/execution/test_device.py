@@ -14,6 +14,7 @@ from fkflow.errors import UsageError
 from fkflow.execution import device
 from fkflow.execution.device import busy_processors, choose_device, choose_threads
 from fkflow.recipe.config import load
+from fkflow.runs.context import RunContext
 from fkflow.runs.session import prepare
 
 
@@ -88,7 +89,7 @@ def test_single_precision_keeps_its_digits() -> None:
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        prepare(load("double_well"), seed=0, device="cpu", threads=1)
+        prepare(RunContext(load("double_well"), seed=0, device="cpu", threads=1))
         assert torch.get_float32_matmul_precision() == "highest"
     finally:
         torch.set_float32_matmul_precision(before)

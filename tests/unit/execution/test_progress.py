@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fkflow.api.arguments import shown
+from fkflow.api.arguments import open_progress
 from fkflow.execution.progress import Bar, Lines, Rewritten, Silent, suited
 
 
@@ -58,7 +58,7 @@ def test_a_line_that_is_written_over(capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_what_a_caller_asks_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with shown(False) as silent:
+    with open_progress(False) as silent:
         silent.stage("train", 3.0)
         silent.log("resumed at iteration 3")
         with pytest.warns(UserWarning, match="^the potential has steps$"):
@@ -71,11 +71,11 @@ def test_what_a_caller_asks_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
             closed.append(self)
 
     own = Own()
-    with pytest.raises(ZeroDivisionError), shown(own) as given:
+    with pytest.raises(ZeroDivisionError), open_progress(own) as given:
         assert given is own
         raise ZeroDivisionError
     assert closed == [own]
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=1)))
-    with shown(True) as notebook:
+    with open_progress(True) as notebook:
         notebook.stage("train", None)
     assert capsys.readouterr().out == "\rtrain\n"

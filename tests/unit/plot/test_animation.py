@@ -23,8 +23,8 @@ from fkflow.plot.background import background, smooth
 from fkflow.plot.film import encode
 from fkflow.results.records import Axis, Histogram, Trajectories
 from fkflow.runs.animate import MOST_PICTURES, Film, animate
-from fkflow.runs.restore import Model, restored
-from fkflow.runs.trajectories import STEP, follow, starts
+from fkflow.runs.model import Model, restore_model
+from fkflow.runs.trajectories import STEP, draw_starts, follow
 
 BOSONS = ('name = "bosons"', "particles = 2")
 H2 = ('name = "h2"',)
@@ -42,7 +42,7 @@ VECTOR = (*BOSONS, "[network]", 'kind = "pair_drift"')
 @pytest.mark.parametrize("recipe", [BOSONS, H2, WELL, CHAIN, VECTOR])
 def test_the_network_comes_back(tmp_path, untrained_run, recipe):
     result = untrained_run(tmp_path, *recipe)
-    model = restored(result)
+    model = restore_model(result)
     assert model.system.key == result.system and len(model.landscape.centre) == result.particles
     state = model.net.state_dict()
     assert list(state) == list(result.model)
@@ -53,7 +53,7 @@ def test_the_network_comes_back(tmp_path, untrained_run, recipe):
 def test_the_network_is_the_same_where_the_potential_looks_another(tmp_path, monkeypatch, untrained_run, recipe):
     """Another machine may find another natural length, even another width: the numbers of the run count."""
     result = untrained_run(tmp_path, *recipe)
-    model = restored(result)
+    model = restore_model(result)
     x = torch.as_tensor(result.measurement.samples, dtype=torch.float64)
     expected = model.net.drift(x)
 
@@ -61,8 +61,8 @@ def test_the_network_is_the_same_where_the_potential_looks_another(tmp_path, mon
         land = explore(system)
         return dataclasses.replace(land, length=2**0.5 * land.length, covariance=1.1 * land.covariance)
 
-    monkeypatch.setattr("fkflow.runs.restore.explore", wider)
-    there = restored(result)
+    monkeypatch.setattr("fkflow.runs.model.explore", wider)
+    there = restore_model(result)
     assert there.landscape.length > model.landscape.length
     assert torch.equal(there.net.drift(x), expected)
     # a run of before these numbers were kept: the same only where the natural length is, as its trajectories tell
@@ -73,16 +73,16 @@ def test_the_network_is_the_same_where_the_potential_looks_another(tmp_path, mon
     shown = dataclasses.replace(result.measurement, trajectories=Trajectories(times, np.zeros((1, 3, *x.shape[1:]))))
     older = dataclasses.replace(result, model=before, measurement=shown)
     with pytest.raises(StoreError, match=r"result.h5 is of an earlier version.*natural length.*run it again"):
-        restored(older)
+        restore_model(older)
     monkeypatch.undo()
-    assert torch.equal(restored(older).net.drift(x), expected)
+    assert torch.equal(restore_model(older).net.drift(x), expected)
 
 
 def test_weights_of_another_network_are_refused(tmp_path, untrained_run):
     result = untrained_run(tmp_path, *BOSONS)
     for model in ({}, result.model | {"more": np.zeros(2)}, {n: np.zeros((1, 1)) for n in result.model}):
         with pytest.raises(StoreError, match="result.h5 holds a network this version cannot load"):
-            restored(dataclasses.replace(result, model=model))
+            restore_model(dataclasses.replace(result, model=model))
 
 
 # ------------------------------------------------------------------------------------------------ the walkers
@@ -135,17 +135,17 @@ def test_a_walker_that_leaves_is_told():
 def test_starts_are_stored_walkers(tmp_path, untrained_run):
     result = untrained_run(tmp_path, *BOSONS, walkers=20)
     samples = result.measurement.samples
-    x = starts(result, 20, seed=1).numpy()
+    x = draw_starts(result, 20, seed=1).numpy()
     assert np.array_equal(np.sort(x, 0), np.sort(samples, 0)) and not np.array_equal(x, samples)
     with pytest.raises(UsageError, match="20 samples"):
-        starts(result, 21, seed=1)
+        draw_starts(result, 21, seed=1)
     none = dataclasses.replace(result.measurement, samples=samples[:0])
     with pytest.raises(StoreError, match="no samples"):
-        starts(dataclasses.replace(result, measurement=none), 1, seed=1)
+        draw_starts(dataclasses.replace(result, measurement=none), 1, seed=1)
     for broken in (samples[..., :1], np.full_like(samples, np.nan)):
         measurement = dataclasses.replace(result.measurement, samples=broken)
         with pytest.raises(StoreError, match="samples"):
-            starts(dataclasses.replace(result, measurement=measurement), 1, seed=1)
+            draw_starts(dataclasses.replace(result, measurement=measurement), 1, seed=1)
 
 
 # ----------------------------------------------------------------------------------------------- the pictures

@@ -352,7 +352,7 @@ def test_the_picture(tmp_path: Path) -> None:
 
 
 def net(name: str, *sets: str) -> Any:
-    return warm_start.network(config.load(name, sets).recipe, 0)
+    return warm_start.build_network(config.load(name, sets).recipe, 0)
 
 
 def test_which_weights_fit() -> None:
@@ -407,4 +407,4 @@ def test_a_warm_start_has_a_head_start_in_all_schedules() -> None:
 def test_over_is_plain_data() -> None:
     over = parse_over("system.R=1:2:1", "a.toml: scan.over")
     assert over == Over("system.R", (1, 2), "system.R=1:2:1", "a.toml: scan.over") and over.short == "R"
-    assert str(over.wrong("no")) == "a.toml: scan.over system.R=1:2:1: no"
+    assert str(over.error("no")) == "a.toml: scan.over system.R=1:2:1: no"

@@ -1,4 +1,4 @@
-"""From a recipe to what computes it, system, landscape and network; and the same of a finished run with its weights."""
+"""The model of a run: system, landscape and network, built from a recipe or restored from a finished run."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ from fkflow.hamiltonian.system import System
 from fkflow.measurement.drift_field import STEPS_IN_TIME
 from fkflow.networks.choice import LogPsi, PairDrift, build
 from fkflow.networks.state import kept_numbers
-from fkflow.recipe import config
+from fkflow.recipe.config import Recipe
 from fkflow.results.records import Result
 from fkflow.runs.rerun import recipe_of
 
 
 @dataclass(frozen=True)
 class Model:
-    """What the solver sees of a system (`masses.solved`), the natural scale of its potential, and a network whose drift is (to
-    be) that of its ground state.
-    """
+    """A system in the solver's coordinates (`masses.solved`), the natural scale of its potential, and the network."""
 
     system: System
     landscape: Landscape
@@ -36,14 +34,14 @@ class Model:
     warnings: tuple[str, ...] = ()
 
 
-def fresh(recipe: config.Recipe, seed: int) -> Model:
-    """The model of a recipe before training, on the CPU; every rank gets the same landscape. NumericalError without one.
+def build_model(recipe: Recipe, seed: int) -> Model:
+    """The untrained model of a recipe, on the CPU; all ranks get the same landscape.
 
-    A system that is not fkflow's own is checked first: PotentialError.
+    Raises NumericalError if the potential has no natural scale, PotentialError for a system of a user that fails the checks.
     """
     system, network = solved(recipe.system), recipe.network
     try:
-        found = explored(recipe.system)
+        found = find_landscape(recipe.system)
         # the same bits on all ranks
         landscape = ranks.share(found.landscape)
     except torch.linalg.LinAlgError as error:
@@ -53,32 +51,32 @@ def fresh(recipe: config.Recipe, seed: int) -> Model:
     return Model(system, landscape, net, found.warnings)
 
 
-def explored(system: System) -> Checked:
-    """The landscape of what the solver sees of a system; of one that is not fkflow's own once it has been checked."""
+def find_landscape(system: System) -> Checked:
+    """The landscape of a system in the solver's coordinates; a system that is not built in is checked first."""
     return Checked(explore(solved(system)), ()) if built_in(type(system)) else check(system)
 
 
-def restored(result: Result, overrides: Sequence[str] = ()) -> Model:
-    """The model of a finished run with its trained weights, on the CPU; `overrides` may say where its system.file is now.
+def restore_model(result: Result, overrides: Sequence[str] = ()) -> Model:
+    """The trained model of a finished run, on the CPU; `overrides` may say where its system.file is now.
 
     Raises RecipeError if this version does not know its recipe, StoreError if the weights do not fit the network or the file
-    that defines the system is not there.
+    that defines the system is missing.
     """
-    return trained(recipe_of(result, overrides).recipe, result)
+    return load_model(recipe_of(result, overrides).recipe, result)
 
 
-def trained(recipe: config.Recipe, result: Result) -> Model:
-    """The model of a recipe, on the CPU, with the weights of a finished run of it; StoreError if they do not fit."""
-    # any seed: the weights replace all that it drew
-    model = fresh(recipe, seed=0)
+def load_model(recipe: Recipe, result: Result) -> Model:
+    """The model of a recipe, on the CPU, with the weights of a finished run; StoreError if they do not fit."""
+    # the weights replace all that depends on the seed
+    model = build_model(recipe, seed=0)
     load_weights(model.net, result)
     return model
 
 
 def load_weights(net: LogPsi | PairDrift, result: Result) -> None:
-    """Put the trained weights of a run into a network of its recipe, wherever that is; StoreError if they do not fit."""
+    """Load the trained weights of a run into a network of its recipe, on any device; StoreError if they do not fit."""
     state = result.model_state()
-    # written before they were part of a state: they are ours if this machine sees the potential as that one did
+    # older files lack numbers that follow from the landscape: those of this network are right if the landscapes agree
     missing = {key: value for key, value in kept_numbers(net).items() if key not in state}
     try:
         net.load_state_dict(state | missing)
@@ -95,6 +93,6 @@ def load_weights(net: LogPsi | PairDrift, result: Result) -> None:
 
 
 def natural_length(result: Result) -> float | None:
-    """The natural length that a run took its potential to have, by the times of its trajectories; None if it has none."""
+    """The natural length of a run's potential, from the times of its trajectories; None without trajectories."""
     shown = result.measurement.trajectories
     return None if shown is None else math.sqrt(float(shown.times[1] - shown.times[0]) * STEPS_IN_TIME)

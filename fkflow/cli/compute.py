@@ -1,0 +1,186 @@
+"""The commands that compute: run, scan, measure."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fkflow.cli import reports
+from fkflow.cli.options import Device, Json, On, Overrides, Processes, RunFolder, Seed, Target, Threads
+from fkflow.errors import NumericalError, UsageError
+from fkflow.execution import launch, ranks
+from fkflow.execution.startup import heavy_imports
+
+if TYPE_CHECKING:
+    from fkflow.recipe.config import Loaded
+    from fkflow.runs.scan_grid import Planned
+
+
+def run(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A TOML file, a shipped recipe, or a finished run to repeat.")
+    ],
+    overrides: Overrides = None,
+    target_error: Target = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; left out: runs/<recipe>.")] = None,
+    seed: Seed = None,
+    device: On = Device.auto,
+    processes: Processes = None,
+    threads: Threads = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the full recipe and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train on a recipe, then measure and project, and write the run folder."""
+    from fkflow.runs.rerun import earlier_processes, load_recipe
+
+    settings = _settings(overrides, target_error, "train", "measure", "project")
+    if dry_run:
+        from fkflow.recipe.config import to_toml
+        from fkflow.results.report import to_json
+
+        resolved = load_recipe(recipe, settings)[0].recipe.resolved()
+        typer.echo(to_json(resolved) if as_json else to_toml(resolved).rstrip())
+        return
+    from fkflow.execution import progress
+    from fkflow.results import folders
+
+    if processes is None and launch.launched()[1] == 1:
+        processes = earlier_processes(recipe)
+    with launch.joined(processes):
+        loaded, earlier_seed, earlier_threads = load_recipe(recipe, settings)
+        out = Path("runs") / loaded.name if out is None else out
+        with contextlib.nullcontext() if ranks.rank() else folders.claimed(out, resume):
+            with heavy_imports():
+                from fkflow.runs.context import RunContext
+                from fkflow.runs.run import execute
+
+            with progress.watch(as_json) as watcher:
+                context = RunContext(
+                    loaded,
+                    watcher,
+                    seed=earlier_seed if seed is None else seed,
+                    device=str(device),
+                    threads=earlier_threads if threads is None else threads,
+                    out=out,
+                    resume=resume,
+                )
+                result = execute(context)
+    reports.print_result(result, as_json)
+
+
+def scan(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe.")],
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--over",
+            metavar="KEY=A:B:STEP",
+            help="What to vary, or KEY=[A, LIST]; several make a grid. Left out: what the recipe's section scan says.",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    target_error: Target = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the scan; left out: runs/<recipe>.")] = None,
+    seed: Seed = None,
+    device: On = Device.auto,
+    threads: Threads = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the folder's scan.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the recipe and the points and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe at many values of its parameters, each point started from its neighbour; a table and a plot."""
+    from fkflow.execution import progress
+    from fkflow.recipe import config
+    from fkflow.results import folders
+    from fkflow.runs import scan_grid
+
+    if launch.launched()[1] > 1:
+        raise UsageError(
+            "a scan works in one process: start it without torchrun, or its points one by one with fkflow run"
+        )
+    base = config.load(recipe, _settings(overrides, target_error, "train", "measure", "project"))
+    given = over or (base.scan.over if base.scan else ())
+    if not given:
+        raise UsageError(f"{base.source} does not say what to scan: give --over {scan_grid.FORM}")
+    overs = scan_grid.parse_overs(given, "--over" if over else f"{base.source}: scan.over")
+    planned = scan_grid.plan(base, overs)
+    if dry_run:
+        _print_plan(base, given, planned, as_json)
+        return
+    out = Path("runs") / base.name if out is None else out
+    with folders.claimed(out, resume, folders.prepare_scan):
+        with heavy_imports():
+            from fkflow.runs.context import RunContext
+            from fkflow.runs.scan import execute
+
+        with progress.watch(as_json) as watcher:
+            context = RunContext(base, watcher, seed=seed, device=str(device), threads=threads, out=out, resume=resume)
+            result = execute(context, overs, planned)
+    reports.print_scan(result, as_json)
+    if result.failed:
+        names = ", ".join(point.run for point in result.failed)
+        raise NumericalError(
+            f"{len(result.failed)} of {len(result.points)} points failed: {names}; --resume tries again"
+        )
+
+
+def measure(
+    run: RunFolder,
+    overrides: Overrides = None,
+    target_error: Target = None,
+    seed: Seed = None,
+    device: On = Device.auto,
+    processes: Processes = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Measure and project a finished run again, its drift frozen: other samples, a smaller error."""
+    from fkflow.execution import progress
+    from fkflow.results import folders
+
+    with launch.joined(processes):
+        path = folders.find_result(run)
+        with contextlib.nullcontext() if ranks.rank() else folders.locked(path.parent):
+            with heavy_imports():
+                from fkflow.runs.remeasure import measure_again
+
+            with progress.watch(as_json) as watcher:
+                result = measure_again(
+                    path,
+                    overrides=_settings(overrides, target_error, "measure", "project"),
+                    seed=seed,
+                    threads=threads,
+                    device=str(device),
+                    progress=watcher,
+                )
+    reports.print_result(result, as_json)
+
+
+def _settings(overrides: Sequence[str] | None, target_error: float | None, *sections: str) -> list[str]:
+    """The overrides of a command: --target-error in each of these sections, then --set, which wins."""
+    if target_error is None:
+        return list(overrides or ())
+    from fkflow.recipe.schema import targets
+
+    tables = targets(target_error)
+    settings = [f"{section}.{key}={value!r}" for section in sections for key, value in tables[section].items()]
+    return [*settings, *(overrides or ())]
+
+
+def _print_plan(base: Loaded, over: Sequence[str], planned: Sequence[Planned], as_json: bool) -> None:
+    """Print the base recipe and the points of a scan that is not run."""
+    from fkflow.recipe import config
+    from fkflow.results.report import to_json
+
+    resolved = base.recipe.resolved()
+    if as_json:
+        points = [{"run": point.name, "values": point.values} for point in planned]
+        typer.echo(to_json({"recipe": resolved, "over": list(over), "points": points}))
+    else:
+        lines = [config.to_toml(resolved), f"# {len(planned)} points, in this order"]
+        typer.echo("\n".join([*lines, *(f"#   {point.name}" for point in planned)]))

@@ -1,0 +1,123 @@
+"""The context of a run: recipe, seed, device, folder, progress, signals and checkpoints, one object for all stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fkflow.errors import StoreError, UsageError
+from fkflow.execution import ranks
+from fkflow.execution.progress import Progress, Silent, notices
+from fkflow.execution.signals import Signals
+from fkflow.hamiltonian.user_systems import placeless
+from fkflow.recipe.config import Loaded, Recipe
+from fkflow.recipe.old_keys import current_text
+from fkflow.recipe.toml import to_toml
+from fkflow.results.checkpoints import Keeper
+from fkflow.results.folders import CHECKPOINT
+
+
+def draw_seed() -> int:
+    """A random seed."""
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+class RunContext:
+    """What all stages of a run share. All ranks must make it together.
+
+    Args:
+        loaded: the recipe.
+        progress: what shows how far the run is; left out, nothing.
+        seed: seed of all random numbers; left out, a random one.
+        device: "auto", "cpu" or "cuda"; `session.prepare` replaces "auto" by its choice.
+        threads: CPU threads; left out, `session.prepare` chooses.
+        out: run folder; left out, nothing is written.
+        resume: whether to continue from the checkpoint in `out`.
+        signals: those of a caller that handles signals already because it has more to do than this run.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        progress: Progress | None = None,
+        *,
+        seed: int | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        out: Path | None = None,
+        resume: bool = False,
+        signals: Signals | None = None,
+    ) -> None:
+        self.began = time.time()
+        self.loaded = loaded
+        self.progress: Progress = Silent() if progress is None else progress
+        self.given_seed = seed
+        self.seed = ranks.share(draw_seed() if seed is None else seed)
+        self.device, self.threads = device, threads
+        self.out, self.resume = out, resume
+        self.checkpoints = Keeper(None if out is None else out / CHECKPOINT)
+        #: the checkpoint from which the run continues
+        self.saved: dict[str, Any] | None = None
+        self.signals = Signals() if signals is None else signals
+        self._handlers = self.signals if signals is None else nullcontext()
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is computed, and how."""
+        return self.loaded.recipe
+
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        """Handle signals, and show the warnings that the package logs."""
+        with self._handlers, notices(self.progress):
+            yield
+
+    def load_checkpoint(self) -> None:
+        """Read the checkpoint in `out` into `saved`; the run takes its seed.
+
+        Raises StoreError if it cannot be read, UsageError if it belongs to another recipe, seed or number of ranks.
+        """
+        path = self.checkpoints.path
+        assert path is not None, "a run without a folder has no checkpoint"
+        saved = ranks.share(self.checkpoints.load() if ranks.rank() == 0 else {})
+        try:
+            before, seed = current_text(saved["recipe"]), int(saved["seed"])
+        except (KeyError, TypeError, ValueError):
+            raise StoreError(f"{path} is not the checkpoint of a run") from None
+        now = self.plain_recipe()
+        if before != now:
+            lines = zip(before.splitlines(), now.splitlines(), strict=False)
+            changed = next((old for old, new in lines if old != new), "its length")
+            raise UsageError(
+                f"{path} belongs to another recipe (there: {changed}): resume with the same recipe and --set, "
+                "or choose another --out"
+            )
+        if self.given_seed not in (None, seed):
+            raise UsageError(f"--seed {self.given_seed}: the run to resume has seed {seed}; leave --seed out")
+        if (world := saved.get("ranks", 1)) != ranks.world():
+            raise UsageError(
+                f"{path} was written by {world} ranks: resume with as many (--processes {world}), not {ranks.world()}"
+            )
+        self.saved, self.seed = saved, seed
+        if self.checkpoints.damaged:
+            self.progress.log(f"warning: {self.checkpoints.damaged}")
+
+    def saved_stages(self) -> dict[str, Any]:
+        """This rank's part of the saved measurement and projection, by the names of the stages; empty without any."""
+        stages = self.saved and self.saved.get("frozen")
+        return stages[ranks.rank()] if stages else {}
+
+    def save(self, state: dict[str, Any], iteration: int) -> None:
+        """Write a checkpoint. A disk that refuses it is a warning: it may have room for the next one, or for the result."""
+        self.checkpoints.note(state, iteration)
+        if problem := self.checkpoints.save():
+            self.progress.log(f"warning: {problem}; the run goes on and tries again later")
+
+    def plain_recipe(self) -> str:
+        """The recipe with every default, by which a checkpoint is recognised wherever the file of its system lies."""
+        return to_toml(placeless(self.recipe.resolved()))
