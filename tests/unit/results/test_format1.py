@@ -20,7 +20,7 @@ import torch
 from fkflow.cli.entry import main
 from fkflow.results.store import load_checkpoint, read_result
 from fkflow.runs import evaluation
-from fkflow.runs.restore import restored
+from fkflow.runs.model import restore_model
 from fkflow.sampling.local_energy import local_energy
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "format1"
@@ -43,7 +43,7 @@ def assert_same(found: np.ndarray, known: list[Any]) -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_network_computes_the_same(name: str) -> None:
     result, known = read_result(DATA / name), expected(name)
-    model = restored(result)
+    model = restore_model(result)
     x = torch.from_numpy(result.measurement.samples[:8]).double()
     assert_same(evaluation.drift(model, x).numpy(), known["drift"])
     if name != "pair_drift":
@@ -56,7 +56,7 @@ def test_parameters_have_the_same_order(name: str) -> None:
     """The momentum in a checkpoint is one vector over all of them."""
     result = read_result(DATA / name)
     stored = np.concatenate([result.model[key].ravel() for key in expected(name)["parameters"]])
-    net = restored(result).net
+    net = restore_model(result).net
     assert np.array_equal(torch.cat([p.detach().flatten() for p in net.parameters()]).numpy(), stored)
 
 
