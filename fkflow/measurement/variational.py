@@ -29,7 +29,7 @@ from fkflow.results.records import Energy, Histogram, Measurement, Projection
 from fkflow.sampling.clipping import clip
 from fkflow.sampling.local_energy import fastest_local_energy
 from fkflow.sampling.metropolis import Walkers, draw_evenly, sampling_power
-from fkflow.sampling.samplers import Free, Langevin
+from fkflow.sampling.samplers import LangevinSampler, PathSampler
 from fkflow.statistics import Estimate, autocorrelation_time, chains_estimate, halves_shift, split_rhat
 
 #: sweeps before the error bar may end the measurement
@@ -83,12 +83,12 @@ class VariationalEstimator:
         self.net, self.system, self.landscape, self.config, self.seed = net, system, landscape, config, seed
         self.generator = generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
         self.fewest = FEWEST_SWEEPS
-        self.walkers = self._copies(x) if saved is None else Walkers.restored(saved["walkers"], x.device)
-        self.sampler: Langevin | Free
+        self.walkers = self._copies(x) if saved is None else Walkers.from_state_dict(saved["walkers"], x.device)
+        self.sampler: LangevinSampler | PathSampler
         if isinstance(net, LogPsi):
-            self.sampler = Langevin(net, system, self.walkers, generator, landscape.length**2)
+            self.sampler = LangevinSampler(net, system, self.walkers, generator, landscape.length**2)
         else:
-            self.sampler = Free(net, system, self.walkers, generator, dt)
+            self.sampler = PathSampler(net, system, self.walkers, generator, dt)
         if saved is None:
             self.sampler.equilibrate()
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)

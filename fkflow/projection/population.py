@@ -132,7 +132,7 @@ class Population:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was asked for."""
         device = self.log_weight.device
-        self.walkers = Walkers.restored(state["walkers"], device)
+        self.walkers = Walkers.from_state_dict(state["walkers"], device)
         if self.histograms is not None:
             self.histograms.load_state_dict(state["histograms"])
         self.sums, self.plain = ([row.numpy() for row in state[name]] for name in ("sums", "plain"))

@@ -1,4 +1,4 @@
-"""Energies about their median, which single lost walkers do not move."""
+"""Energies about their median, clipped so that single lost walkers do not matter."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-#: median deviations beyond which an energy is called wild
-WILD = 1000.0
+#: median deviations beyond which an energy is an outlier
+OUTLIER = 1000.0
 
 
 class Deviations:
-    """Energies (B,) of walkers with `weights` (B,), which turn averages into those over ψ², about their weighted median.
+    """Energies (B,) of walkers about their weighted median; `weights` (B,) turn averages into those over ψ².
 
-    `typical` is the median of |E − centre|. Both count finite energies only, and are infinite where there is none.
+    `median_deviation` is the median of |E − centre|. It and `centre` count finite energies only, and are infinite where
+    there is none.
     """
 
     def __init__(self, energies: Tensor, weights: Tensor | None = None) -> None:
@@ -24,13 +25,13 @@ class Deviations:
         self.distance = (energies - self.centre).abs().where(self.finite, math.inf)
         self.median_deviation = weighted_median(self.distance, self.weights)
 
-    def clip(self, width: float, *, wild: float = WILD, least: float = 0.0) -> Tensor:
-        """The energies drawn in to `width` mean deviations, but no less than `least`, about the centre.
+    def clip(self, width: float, *, outlier: float = OUTLIER, least: float = 0.0) -> Tensor:
+        """The energies clipped at `width` mean deviations, but no less than `least`, on both sides of the centre.
 
-        In that mean no walker counts for more than `wild` typical deviations: one that is lost does not stretch the bounds.
-        Those that are not finite become the centre; if none is finite they stay what they are.
+        In that mean no walker counts for more than `outlier` median deviations: a lost one does not stretch the bounds.
+        Energies that are not finite become the centre; if none is finite they stay as they are.
         """
-        near = self.distance.clamp(max=wild * self.median_deviation)
+        near = self.distance.clamp(max=outlier * self.median_deviation)
         mean = (self.weights * near.where(self.finite, 0.0)).sum() / self.weights.sum()
         reach = (width * mean).clamp(min=least)
         # ±inf may come from a lost walker as well as from a bad network: neither says anything about the gradient
@@ -39,7 +40,7 @@ class Deviations:
 
 
 def clip(energies: Tensor, width: float) -> Tensor:
-    """Energies (B,) drawn in to `width` mean deviations about their median (`Deviations.clip`)."""
+    """Energies (B,) clipped at `width` mean deviations about their median (`Deviations.clip`)."""
     return Deviations(energies).clip(width)
 
 

@@ -1,7 +1,7 @@
-"""The local energy E_L = −½(ΔU + |∇U|²) + V of ψ = e^U: exact by second derivatives, or the limit of short paths.
+"""The local energy E_L = −½(ΔU + |∇U|²) + V of ψ = e^U: by second derivatives, or as the limit of short paths.
 
-It is also what A/T of a whole frame of one-step Girsanov paths from one place tends to, on average, as dt → 0: their noise
-ξᵀ∇v ξ adds up to the trace of ∇v, which is ΔU. A network that knows its Laplacian gives it for the price of a few drifts.
+It is also the limit dt → 0 of the mean A/T over a whole frame of one-step Girsanov paths: their noise ξᵀ∇v ξ adds up to the
+trace of ∇v, which is ΔU. A network that knows its Laplacian gives E_L for the price of a few drifts.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.sampling.path_energies import path_samples
 
-#: time step of the paths that stand for the local energy, in natural times
+#: time step of the paths that replace second derivatives, in natural times
 SHORT = 1e-9
-#: evaluations of log ψ that one takes as long as with its gradient and its Laplacian
-WRITTEN_OUT = 4
+#: price of log ψ with its gradient and its Laplacian, in evaluations of log ψ
+LAPLACIAN_COST = 4
 
 
 def laplacian(psi: LogPsi, x: Tensor) -> tuple[Tensor, Tensor]:
-    """ΔU (B,) and ∇U (B, N, D) at x (B, N, D), detached: the diagonal of the Hessian by d backward passes."""
+    """ΔU (B,) and ∇U (B, N, D) at x (B, N, D), detached, by d backward passes through the gradient."""
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
         (v,) = torch.autograd.grad(psi(x).sum(), x, create_graph=True)
@@ -65,8 +65,8 @@ def fastest_local_energy(
     generator: torch.Generator,
     natural_time: float,
 ) -> Tensor:
-    """E_L (B,) at x (B, N, D) the fastest way there is: by the Laplacian that psi knows, or as `path_local_energy`."""
-    if writes_out(psi, path_count(system)):
+    """E_L (B,) at x (B, N, D) the fastest way: by the Laplacian that psi knows, or as `path_local_energy`."""
+    if laplacian_is_faster(psi, path_count(system)):
         return analytic_local_energy(psi, system, x)
     return path_local_energy(psi, system, x, generator, natural_time)
 
@@ -74,12 +74,12 @@ def fastest_local_energy(
 def local_energy_cost(psi: LogPsi | PairDrift, system: System) -> int:
     """What `fastest_local_energy` costs for a walker, in evaluations of log ψ."""
     paths = path_count(system)
-    return WRITTEN_OUT if isinstance(psi, LogPsi) and writes_out(psi, paths) else paths
+    return LAPLACIAN_COST if isinstance(psi, LogPsi) and laplacian_is_faster(psi, paths) else paths
 
 
-def writes_out(psi: LogPsi, paths: int) -> bool:
-    """Whether psi knows its Laplacian and that takes less time than to send so many paths."""
-    return psi.knows_laplacian and paths > WRITTEN_OUT
+def laplacian_is_faster(psi: LogPsi, paths: int) -> bool:
+    """Whether psi knows its Laplacian and that takes less time than so many paths."""
+    return psi.knows_laplacian and paths > LAPLACIAN_COST
 
 
 def path_count(system: System) -> int:
@@ -96,8 +96,8 @@ def path_local_energy(
 ) -> Tensor:
     """E_L (B,) at x (B, N, D) as A/T of one-step Girsanov paths in a whole orthogonal frame, dt → 0: no second derivative.
 
-    A whole frame leaves no trace noise; what is left is of order √dt, random in sign, hence pairs of opposite paths where
-    nuclei make the third derivatives large. 1.2 to 5 times as fast as `local_energy`, with a bias of order dt = 1e-9.
+    A whole frame has no trace noise. What is left is of order √dt and random in sign; opposite paths cancel it where nuclei
+    make the third derivatives large. 1.2 to 5 times as fast as `local_energy`, with a bias of order dt = 1e-9.
     """
     pairs = system.nuclei() is not None
     return path_samples(

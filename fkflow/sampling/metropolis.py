@@ -21,7 +21,7 @@ from fkflow.networks.single_precision import value_and_drift
 
 #: acceptance at which Langevin proposals of a smooth density explore fastest (Roberts & Rosenthal 1998)
 TARGET_ACCEPTANCE = 0.6
-#: price in effective samples that is paid for seeing the tails
+#: price in effective samples that measurements pay for visiting the tails
 TAIL_COST = 1.15
 
 
@@ -35,9 +35,8 @@ def limited_drift(v: Tensor, step: float) -> Tensor:
 class Walkers:
     """Positions x (B, N, D) with log ψ (B,) and drift (B, N, D) there, and the Langevin step τ they move by.
 
-    Positions have double precision, what is known of log ψ there single precision (`single.value_and_drift`).
-
-    They are distributed as ψ^(2 power): with a power below 1 they visit the tails more often than ψ² does, and averages
+    Positions have double precision, log ψ and drift are computed in single precision (`single_precision.value_and_drift`).
+    Walkers are distributed as ψ^(2 power): with a power below 1 they visit the tails more often than ψ² does, and averages
     over ψ² take `weights`.
     """
 
@@ -53,13 +52,13 @@ class Walkers:
         self.log_psi, self.drift = value_and_drift(psi, self.x)
 
     def follow(self, everyone: Walkers) -> None:
-        """Go where the first of `everyone`, who were these and others behind them, are now, with their step."""
+        """Take over places and step of the first of `everyone`, which are these walkers with others behind them."""
         count = len(self.x)
         self.x, self.log_psi, self.drift = (tensor[:count] for tensor in (everyone.x, *everyone.known))
         self.step, self.acceptance = everyone.step, everyone.acceptance
 
     def joined(self, everyone: Walkers) -> Walkers:
-        """These walkers, who have moved on, and the others behind them where `everyone` is."""
+        """These walkers, which have moved since, with the others of `everyone` behind them."""
         count = len(self.x)
         both = zip((self.x, *self.known), (everyone.x, *everyone.known), strict=True)
         x, log_psi, drift = (torch.cat([own, of_all[count:]]) for own, of_all in both)
@@ -76,24 +75,24 @@ class Walkers:
         return dict(vars(self))
 
     @classmethod
-    def restored(cls, state: Mapping[str, Any], device: torch.device) -> Walkers:
+    def from_state_dict(cls, state: Mapping[str, Any], device: torch.device) -> Walkers:
         """The walkers that gave this `state_dict`."""
         moved: dict[str, Any] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()}
         return cls(**moved)
 
     def weights(self) -> Tensor:
-        """ψ^(2 − 2 power) (B,), of mean 1: what turns an average over the walkers into one over ψ²."""
+        """Importance weights (B,), of mean 1, that turn averages over the walkers into averages over ψ²."""
         assert self.log_psi is not None
         return importance_weights(self.log_psi, self.power)
 
 
 def importance_weights(log_psi: Tensor, power: float) -> Tensor:
-    """ψ^(2 − 2 power) (B,), of mean 1, from log ψ (B,)."""
+    """ψ^(2 − 2 power) (B,), of mean 1, from log ψ (B,) of walkers distributed as ψ^(2 power)."""
     return len(log_psi) * torch.softmax(2 * (1 - power) * log_psi, 0)
 
 
 def sampling_power(coordinates: int, cost: float = TAIL_COST) -> float:
-    """The power at which weighted averages over a Gaussian in so many coordinates lose a factor `cost` of their samples.
+    """The power at which importance weights cost a factor `cost` of the samples, for a Gaussian in so many coordinates.
 
     For power a, ⟨w²⟩/⟨w⟩² = (a (2 − a))^(−d/2).
     """
@@ -103,7 +102,7 @@ def sampling_power(coordinates: int, cost: float = TAIL_COST) -> float:
 def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Move the walkers in place by one Metropolis-adjusted Langevin step from their stored log ψ and drift.
 
-    Returns who moved (B,) bool and how far the noise alone threw each of them, |ξ|²τ (B,).
+    Returns which walkers moved (B,) bool, and the squared length of the noise of each, |ξ|²τ (B,).
     """
     x, step, (value, v) = walkers.x, walkers.step, walkers.known
     options: dict[str, Any] = {"generator": generator, "device": x.device, "dtype": x.dtype}
@@ -136,10 +135,9 @@ def metropolis(
 ) -> None:
     """Move the walkers in place by `moves` Metropolis-adjusted Langevin steps.
 
-    `frozen`: psi has not changed since these walkers last moved, so that their log ψ and drift still hold.
-
-    Sets walkers.acceptance to the mean over these moves, of the first `judged` walkers if given; with `adapt` the step size
-    then moves towards the target acceptance (not to be used while measuring: adaptation breaks detailed balance).
+    Sets walkers.acceptance to the mean over these moves, of the first `judged` walkers if given. With `adapt` the step size
+    then moves towards the target acceptance; not to be used while measuring, for adaptation breaks detailed balance. With
+    `frozen` psi has not changed since these walkers last moved, so that their log ψ and drift still hold.
     """
     accepted = torch.zeros((), dtype=torch.float64, device=walkers.x.device)
     if not frozen or walkers.log_psi is None:
@@ -152,7 +150,7 @@ def metropolis(
 
 
 def draw_evenly(total: int, count: int, generator: torch.Generator) -> Tensor:
-    """Indices (count,) of walkers drawn from `total`: none comes again before all others were drawn as often."""
+    """Indices (count,) of walkers drawn at random from `total`, each as often as any other or once more."""
     rounds = -(-count // total)
     device = generator.device
     return torch.cat([torch.randperm(total, generator=generator, device=device) for _ in range(rounds)])[:count]

@@ -27,7 +27,7 @@ def path_samples(
 ) -> Tensor:
     """A/T (M, B) of each of the M paths that leave each walker x (B, N, D); dt in absolute time.
 
-    Walkers go in chunks of path points that fit (`parallel.chunk_size`). A chunk has its own seed: the result does not
+    Walkers go in chunks of path points that fit (`chunks.chunk_size`). A chunk has its own seed: the result does not
     depend on the number of threads.
     """
 

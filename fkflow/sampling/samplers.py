@@ -1,4 +1,4 @@
-"""How the walkers of a measurement move, and what each says of the energy: with a log ψ, and with a drift that has none."""
+"""Samplers of a measurement: how walkers move and what energies they give, with a log ψ and with a vector drift."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from fkflow.sampling.paths import brownian_frames, girsanov_action
 MOVES_PER_SWEEP = 3
 #: moves before measuring begins, once the step size is set. To stop as soon as log ψ is forgotten (a correlation below 0.1,
 #: some 15 moves) saves a twentieth of a short run, but its error bars were too small (h2 to 0.1 mHa: rms z 1.2 instead of 0.9)
-FORGET = 50
+BURN_IN = 50
 
 
-class Langevin:
+class LangevinSampler:
     """Local energies on Metropolis-adjusted samples: an upper bound without time-step error."""
 
     def __init__(
@@ -33,11 +33,11 @@ class Langevin:
         self.warnings: list[str] = []
 
     def equilibrate(self) -> None:
-        """The step size settles, then stays; walkers forget the network's training, and copies part from one another."""
+        """The step size settles, then stays; walkers forget their start, and copies part from one another."""
         walkers = self.walkers
         for _ in range(10):
             metropolis(self.net, walkers, self.generator, 3, frozen=True)
-        metropolis(self.net, walkers, self.generator, FORGET, adapt=False, frozen=True)
+        metropolis(self.net, walkers, self.generator, BURN_IN, adapt=False, frozen=True)
         assert walkers.log_psi is not None
         # one scale for the weights of all ranks
         self.level = ranks.share(float(walkers.log_psi.mean()))
@@ -52,11 +52,11 @@ class Langevin:
         return energies, weights, walkers.acceptance
 
     def curl(self) -> float | None:
-        """A gradient has none."""
+        """None: a gradient has no curl."""
         return None
 
 
-class Free:
+class PathSampler:
     """Free-running paths of a vector drift: E[A]/T ≥ E0 holds for its own stationary density, as dt → 0."""
 
     STEPS = 20

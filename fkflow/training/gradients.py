@@ -31,7 +31,7 @@ OF_THEIR_OWN = 4
 def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
     """Per-walker gradients ∂θU(x_b), (B, P), parameters in the order of ``psi.parameters()``."""
     # only what a class says of its own forward counts: that of a subclass may be written otherwise
-    method = _all_at_once if vars(type(psi)).get("walkerwise", False) else _one_by_one
+    method = _batched_gradients if vars(type(psi)).get("walkerwise", False) else _vmapped_gradients
     sizes = [p.numel() for p in psi.parameters()]
     # a walker's gradient is held beside its layers, but gone through only once or twice
     share = psi.width / (psi.width + sum(sizes) / 4)
@@ -53,7 +53,7 @@ def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
     return fitting(psi, attempt)
 
 
-def _all_at_once(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
+def _batched_gradients(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
     """∂θU(x_b) (B, …) for each parameter, by one backward pass: every walker has its own copy of the parameters."""
     copies = [p.detach().expand(len(x), *p.shape).requires_grad_() for p in psi.parameters()]
     instead = {id(p): own for p, own in zip(psi.parameters(), copies, strict=True)}
@@ -62,7 +62,7 @@ def _all_at_once(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
     return torch.autograd.grad(total, copies, materialize_grads=True)
 
 
-def _one_by_one(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
+def _vmapped_gradients(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
     """∂θU(x_b) (B, …) for each parameter of any network, which is shown one walker at a time.
 
     Slower, and its first call imports the compiler of PyTorch, which takes a second.
@@ -176,7 +176,7 @@ def _add_gradient(
     return action.detach() / (steps * dt), y.detach()
 
 
-def flat_step(net: nn.Module, change: Tensor) -> None:
+def add_to_parameters(net: nn.Module, change: Tensor) -> None:
     """Add a flat change (P,) to the parameters."""
     parameters = list(net.parameters())
     with torch.no_grad():

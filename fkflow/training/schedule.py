@@ -1,9 +1,9 @@
-"""How far a training has come: what is scheduled by that, when it is enough, and when it is to go on after all."""
+"""The schedule of a training: step sizes, numbers of walkers, when it ends, and when it is extended after all."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,24 +11,35 @@ from torch import Tensor
 from fkflow.execution import ranks
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe.config import TrainConfig
+from fkflow.training.state import TrainState
 
-if TYPE_CHECKING:
-    from fkflow.training.state import TrainState
-
-#: iterations in a row below train.stop_spread that end the training
-QUIET = 10
+#: iterations in a row below train.stop_spread that end the training, and those that are good enough for a target error
+QUIET, HURRIED = 10, 5
 #: walkers that training never begins with fewer of
 FEWEST_WALKERS = 256
-#: training goes on while reaching train.target_error would cost more than this share of the iterations done; measuring and
+#: training continues while reaching train.target_error would cost more than this share of the iterations done; measuring and
 #: projecting cost about MEASURING iterations for each in which the walkers of one iteration would reach the target
 ENOUGH, MEASURING, FEWEST = 0.5, 2.0, 10
-#: iterations in a row that say so and end the training, where there is a target error
-HURRIED = 5
-#: a finished training goes on where measuring would cost more than this share of its iterations after all, so many times at
-#: most, each time for this share of its iterations at least
+#: an ended training is extended where measuring would cost more than this share of its iterations after all, so many times at
+#: most, each time by this share of its iterations at least
 LATE, RETURNS, AGAIN = 2.0, 2, 0.5
 #: iterations of the schedules of rate, damping and walkers that training from the weights of another run leaves out
 HEAD_START = 80
+
+
+class StepSize(NamedTuple):
+    """Rate (imaginary time in natural times; for Adam its own) and damping of one update."""
+
+    rate: float
+    damping: float
+
+
+def step_size(config: TrainConfig, state: TrainState) -> StepSize:
+    """Rate and damping of this iteration; after a rejected step smaller steps, and a system that is further from singular."""
+    position = schedule_position(config, state.iteration)
+    rate = config.rate * state.caution / (1 + position / config.decay)
+    damping = config.damping + config.damping_start * math.exp(-position / config.damping_decay)
+    return StepSize(rate, damping / state.caution)
 
 
 def schedule_position(config: TrainConfig, iteration: int) -> int:
@@ -44,13 +55,13 @@ def walker_count(config: TrainConfig, iteration: int) -> int:
     """
     if config.optimiser != "spring":
         return config.walkers // ranks.world()
-    iteration = schedule_position(config, iteration)
-    share = 4 if 2 * iteration < config.grow else 2 if iteration < config.grow else 1
+    position = schedule_position(config, iteration)
+    share = 4 if 2 * position < config.grow else 2 if position < config.grow else 1
     return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share) // ranks.world()
 
 
 def add_walkers(config: TrainConfig, state: TrainState) -> None:
-    """Copies of the walkers join them where more are wanted; the moves of this and later iterations part them."""
+    """Copy walkers where the schedule wants more of them; the next moves part the copies."""
     x = state.walkers.x
     wanted = walker_count(config, state.iteration)
     if len(x) < wanted:
@@ -59,23 +70,23 @@ def add_walkers(config: TrainConfig, state: TrainState) -> None:
 
 def is_finished(config: TrainConfig, state: TrainState) -> bool:
     """Whether this rank finds nothing left to train; rank 0's answer counts."""
-    return _over(config, state) or state.quiet >= (QUIET if config.target_error is None else HURRIED)
+    return _is_over(config, state) or state.good_iterations >= (QUIET if config.target_error is None else HURRIED)
 
 
-def _over(config: TrainConfig, state: TrainState) -> bool:
+def _is_over(config: TrainConfig, state: TrainState) -> bool:
     """Whether the recipe allows no further iteration."""
     return state.iteration >= config.iterations or (config.seconds is not None and state.seconds >= config.seconds)
 
 
-def is_trained_enough(config: TrainConfig, state: TrainState, spread: float, unit: float) -> bool:
+def is_trained_enough(config: TrainConfig, state: TrainState, spread: float, natural_time: float) -> bool:
     """Whether the local energy spreads so little that more training would not pay.
 
     Measuring costs c·spread², and the spread falls about as 1/iterations: c·spread² + iterations is least where the
     measurement costs half of the training (a warm start counts what it was spared).
     """
-    if spread * unit < config.stop_spread:
+    if spread * natural_time < config.stop_spread:
         return True
-    if config.target_error is None or state.iteration < max(FEWEST, state.least):
+    if config.target_error is None or state.iteration < max(FEWEST, state.min_iterations):
         return False
     return _measuring_cost(config, state, spread) <= ENOUGH
 
@@ -88,26 +99,23 @@ def _measuring_cost(config: TrainConfig, state: TrainState, spread: float) -> fl
 
 
 def extend_training(config: TrainConfig, state: TrainState, spread: float, x: Tensor) -> bool:
-    """Whether an ended training is to go on, as the measured `spread` of the local energy is far above what it had seen.
+    """Whether an ended training continues, as the measured `spread` of the local energy is far above the one in training.
 
     If so, `state` is ready for it, with walkers from among those of the measurement x (B, N, D): they have been where the
     network is poor. All ranks must ask together.
     """
-    if (
-        config.target_error is None
-        or not isinstance(state.net, LogPsi)
-        or not state.iteration
-        or state.returns >= RETURNS
-    ):
+    if config.target_error is None or not isinstance(state.net, LogPsi):
+        return False
+    if not state.iteration or state.extensions >= RETURNS:
         return False
     # the clock is rank 0's
-    if ranks.share(_over(config, state) or _measuring_cost(config, state, spread) <= LATE):
+    if ranks.share(_is_over(config, state) or _measuring_cost(config, state, spread) <= LATE):
         return False
-    state.returns += 1
-    state.least = math.ceil((1 + AGAIN) * state.iteration)
+    state.extensions += 1
+    state.min_iterations = math.ceil((1 + AGAIN) * state.iteration)
     walkers = state.walkers
     pick = torch.randint(len(x), (len(walkers.x),), generator=state.generator, device=x.device)
     walkers.x = x[pick]
-    # what was seen with other walkers is no measure for these
-    state.quiet, state.scouts, state.best, state.snapshot = 0, None, (0.0, math.inf), None
+    # what other walkers showed is no measure for these
+    state.good_iterations, state.scouts, state.best, state.snapshot = 0, None, (0.0, math.inf), None
     return True

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.system import System
+from fkflow.sampling.metropolis import Walkers
 
 #: moves after particles were drawn together, and the share of the scouts that begin anew in each iteration
 MOVES, RENEWED = 3, 0.5
@@ -46,6 +47,19 @@ class Scouts:
     energies: Tensor
     weights: Tensor
     reach: Tensor
+
+    def bounded_energies(self, of_walkers: Tensor, natural_time: float) -> Tensor:
+        """Their energies (B',) within those of the walkers (B,), but for what presses a second maximum down."""
+        mean = of_walkers.mean()
+        highest = torch.maximum(of_walkers.max(), mean + self.reach / natural_time)
+        return torch.minimum(self.energies.nan_to_num(float(mean)), highest).clamp(min=of_walkers.min())
+
+
+def evaluate(everyone: Walkers, energies: Tensor, of_walkers: Tensor, count: int) -> Scouts:
+    """The scouts behind the first `count` of `everyone` with their A/T, beside walkers of all ranks with log ψ (B,)."""
+    log_psi, energies = everyone.known[0][count:], energies[count:]
+    counted = torch.where(energies.isfinite(), weights(log_psi, of_walkers, everyone.power), 0.0)
+    return Scouts(everyone.x[count:], energies, counted, reach(log_psi, of_walkers))
 
 
 def begin(x: Tensor, before: Tensor | None, count: int, generator: torch.Generator) -> Tensor:

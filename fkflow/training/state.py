@@ -1,4 +1,4 @@
-"""Everything that training changes, what it says after each iteration, and what it can be taken back to."""
+"""Everything that training changes, its record of each iteration, and the snapshot a rejected step returns to."""
 
 from __future__ import annotations
 
@@ -15,10 +15,25 @@ from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.sampling.metropolis import Walkers
 from fkflow.training.natural_gradient import Spring
 
+#: numbers of the state by the names that checkpoints store them under
+NUMBERS = {
+    "iteration": "iteration",
+    "seconds": "seconds",
+    "caution": "caution",
+    "undone": "rejections",
+    "quiet": "good_iterations",
+    "returns": "extensions",
+    "least": "min_iterations",
+    "paths": "paths",
+}
+
 
 @dataclass(frozen=True)
 class Record:
-    """One training iteration. Energies are A/T over the walkers, in the system's unit; rate and damping as used."""
+    """One training iteration. Energies are A/T over the walkers, in the system's unit; rate and damping as used.
+
+    The fields have the names that result files store. `undone`: the step was rejected.
+    """
 
     iteration: int
     energy: float
@@ -33,7 +48,7 @@ class Record:
 
 @dataclass
 class TrainState:
-    """Everything that training changes; `state_dict` makes it a checkpoint that goes on to the same bits.
+    """Everything that training changes; a checkpoint made of `state_dict` continues to the same bits.
 
     `walkers` and `generator` are this rank's; a checkpoint has those of all ranks.
     """
@@ -45,38 +60,33 @@ class TrainState:
     adam: torch.optim.Adam | None
     iteration: int = 0
     seconds: float = 0.0
+    #: factor of the rate, below 1 after rejected steps
     caution: float = 1.0
-    undone: int = 0
-    quiet: int = 0
-    #: how often the training went on after it had ended, and the iterations before which it does not end again
-    returns: int = 0
-    least: int = 0
+    #: steps rejected in a row, and iterations in a row after which training might have ended
+    rejections: int = 0
+    good_iterations: int = 0
+    #: how often the training was extended, and the iterations before which it does not end again
+    extensions: int = 0
+    min_iterations: int = 0
     #: paths from each walker where a whole frame is many; 0: a whole frame, which shows a drift that is exact from the start
     paths: int = 0
-    #: of the last iteration, where there are any (B', N, D)
+    #: exploring walkers of the last iteration, where there are any (B', N, D)
     scouts: Tensor | None = None
-    #: energy plus spread, and spread, of the best iteration so far; the network and walkers it was seen with
+    #: energy plus spread, and spread, of the best iteration so far; the network and walkers that gave them
     best: tuple[float, float] = (0.0, math.inf)
     snapshot: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Plain nested dict of tensors, numbers and lists; all ranks must ask for it together."""
         return {
-            **of_all_ranks(snapshot(self)),
+            **_of_all_ranks(snapshot(self)),
             "generator": ranks.gather(self.generator.get_state()),
             "momentum": self.spring.last.clone() if self.spring else None,
             "adam": copy.deepcopy(self.adam.state_dict()) if self.adam else None,
-            "iteration": self.iteration,
-            "seconds": self.seconds,
-            "caution": self.caution,
-            "undone": self.undone,
-            "quiet": self.quiet,
-            "returns": self.returns,
-            "least": self.least,
-            "paths": self.paths,
+            **{stored: getattr(self, name) for stored, name in NUMBERS.items()},
             "scouts": None if self.scouts is None else ranks.gather(self.scouts),
             "best": list(self.best),
-            "snapshot": self.snapshot and of_all_ranks(self.snapshot),
+            "snapshot": self.snapshot and _of_all_ranks(self.snapshot),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -89,10 +99,8 @@ class TrainState:
             self.spring.last = state["momentum"].clone()
         if self.adam:
             self.adam.load_state_dict(copy.deepcopy(state["adam"]))
-        self.iteration, self.seconds = state["iteration"], state["seconds"]
-        self.caution, self.undone, self.quiet = state["caution"], state["undone"], state["quiet"]
-        self.returns, self.least = state["returns"], state["least"]
-        self.paths = state["paths"]
+        for stored, name in NUMBERS.items():
+            setattr(self, name, state[stored])
         self.scouts = None if state["scouts"] is None else ranks.part(state["scouts"]).clone().to(device)
         self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
         if self.snapshot is not None:
@@ -100,7 +108,7 @@ class TrainState:
 
 
 def snapshot(state: TrainState) -> dict[str, Any]:
-    """What a step that is taken back returns to: the network and this rank's walkers."""
+    """What a rejected step returns to: the network and this rank's walkers."""
     return {
         "net": {k: v.clone() for k, v in state.net.state_dict().items()},
         "x": state.walkers.x.clone(),
@@ -108,6 +116,6 @@ def snapshot(state: TrainState) -> dict[str, Any]:
     }
 
 
-def of_all_ranks(snapshot: dict[str, Any]) -> dict[str, Any]:
-    """A snapshot with the walkers of all ranks; together."""
+def _of_all_ranks(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot with the walkers of all ranks, which must ask for it together."""
     return {**snapshot, "x": ranks.gather(snapshot["x"])}

@@ -20,8 +20,8 @@ from fkflow.sampling.path_energies import path_samples
 from fkflow.sampling.paths import brownian_frames, girsanov_action
 from fkflow.training import gradients
 from fkflow.training.gradients import (
+    add_to_parameters,
     covariance_gradient,
-    flat_step,
     jacobian,
     jacobian_and_derivatives,
     pathwise_gradient,
@@ -68,7 +68,7 @@ def test_jacobian_against_autograd(case) -> None:
 
 def one_by_one(net: LogPsi, x: Tensor) -> Tensor:
     """The Jacobian of any network."""
-    return torch.cat([g.reshape(len(x), -1) for g in gradients._one_by_one(net, x)], 1)
+    return torch.cat([g.reshape(len(x), -1) for g in gradients._vmapped_gradients(net, x)], 1)
 
 
 def same(found: Tensor, expected: Tensor) -> bool:
@@ -156,7 +156,7 @@ def test_layers_of_walkers(middle: tuple[int, ...], biased: bool) -> None:
 FIRST_ITERATION = """
 import sys
 from fkflow.recipe.config import TrainConfig
-from fkflow.training.gradients import _one_by_one
+from fkflow.training.gradients import _vmapped_gradients
 from fkflow.hamiltonian.landscape import explore
 from fkflow.networks.choice import build
 from fkflow.hamiltonian.registry import find
@@ -170,7 +170,7 @@ state = initial_state(net, land, config, 0, "cpu")
 records = list(train(system, land, config, state))
 assert len(records) == 1 and any(bool((p != q).any()) for p, q in zip(net.parameters(), before))
 print(*("torch._dynamo" in sys.modules, "sympy" in sys.modules))
-_one_by_one(net, state.walkers.x[:2])
+_vmapped_gradients(net, state.walkers.x[:2])
 print("torch._dynamo" in sys.modules)
 """
 
@@ -185,11 +185,11 @@ def test_training_does_not_wait_for_the_compiler(name: str) -> None:
 
 
 def test_a_flat_step_follows_the_order_of_the_jacobian(case) -> None:
-    """U(θ + h δ) − U(θ) = h O δ: the columns of O are the parameters in the order that flat_step takes."""
+    """U(θ + h δ) − U(θ) = h O δ: the columns of O are the parameters in the order that `add_to_parameters` takes."""
     _, net, x, _ = case
     o, before, h = jacobian(net, x), net(x).detach(), 1e-6
     direction = torch.randn(o.shape[1], generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    flat_step(net, h * direction)
+    add_to_parameters(net, h * direction)
     assert torch.allclose((net(x).detach() - before) / h, o @ direction, rtol=1e-4, atol=1e-4)
 
 

@@ -212,8 +212,8 @@ def counted(monkeypatch, system: System, **options) -> dict[str, int]:
 
         monkeypatch.setattr(whole, name, counting)
 
-    count("training.loop", "analytic_local_energy", "laplacian")
-    count("training.loop", "path_samples", "paths")
+    count("training.observation", "analytic_local_energy", "laplacian")
+    count("training.observation", "path_samples", "paths")
     config = TrainConfig(iterations=1, walkers=32, scouts=0.0, equilibrate=2, **options)
     land = explore(system)
     state = initial_state(build(system, land, "auto", 4, 1, 0), land, config, 0, "cpu")
@@ -238,4 +238,4 @@ def test_training_takes_the_limit_of_short_paths_where_it_is_cheaper(
 ) -> None:
     found = counted(monkeypatch, find("bosons")(particles=particles))
     assert found == {"laplacian": laplacian, "paths": paths}
-    assert energies.WRITTEN_OUT == 4
+    assert energies.LAPLACIAN_COST == 4

@@ -405,7 +405,7 @@ def test_a_loop_goes_on_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> N
 
     training, whole = (fkflow.train(fkflow.make_system("quartic"), **SLOW) for _ in range(2))
     next(training)
-    step, calls = module._step, []
+    step, calls = module.update_network, []
 
     def broken_off(*given: Any) -> Any:
         told = step(*given)
@@ -414,12 +414,12 @@ def test_a_loop_goes_on_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> N
             raise KeyboardInterrupt
         return told
 
-    monkeypatch.setattr(module, "_step", broken_off)
+    monkeypatch.setattr(module, "update_network", broken_off)
     with pytest.raises(KeyboardInterrupt):
         list(training)
-    # an iteration that is taken back makes no step
-    taken_back = sum(record["undone"] for record in training.records)
-    assert training.iteration == 2 + taken_back == len(training.records)
+    # a rejected iteration makes no step
+    rejected = sum(record["undone"] for record in training.records)
+    assert training.iteration == 2 + rejected == len(training.records)
     monkeypatch.undo()
     list(training), list(whole)
     assert same(training.solution(progress=False), whole.solution(progress=False))

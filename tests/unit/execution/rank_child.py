@@ -29,6 +29,9 @@ from fkflow.results.records import Measurement
 from fkflow.sampling.local_energy import local_energy
 from fkflow.training import loop as train
 from fkflow.training import state as train_state
+from fkflow.training import update
+from fkflow.training.observation import Observation, Problem, bounded_weights
+from fkflow.training.schedule import StepSize
 
 QUARTIC = find("quartic")(a=1.0, b=1.0)
 LAND = explore(QUARTIC)
@@ -117,21 +120,21 @@ def one_step(**way: object) -> Tensor:
         net(state.walkers.x).mean().backward()
     energies = ranks.gather(local_energy(net, QUARTIC, state.walkers.x))
     log_psi = ranks.gather(state.walkers.known[0])
-    seen = train.Seen(energies, train._weights(log_psi, state.walkers.power))
-    train._step(config, state, seen, unit, 0.1, 1e-3)
+    seen = Observation(energies, bounded_weights(log_psi, state.walkers.power))
+    update.update_network(Problem(QUARTIC, config, unit), state, seen, StepSize(0.1, 1e-3))
     gradients = [p.grad.flatten() for p in net.parameters()] if state.adam else []
     return torch.cat([*(p.detach().flatten() for p in net.parameters()), *gradients])
 
 
 def along_ones(psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float) -> Tensor:
     """`jacobian_and_derivatives` without chance: all walkers go the same way."""
-    here = train.jacobian(psi, x)
-    return torch.cat([here, (train.jacobian(psi, x[:count] + 0.01) - here[:count]) / 0.01])
+    here = update.jacobian(psi, x)
+    return torch.cat([here, (update.jacobian(psi, x[:count] + 0.01) - here[:count]) / 0.01])
 
 
 def steps() -> dict[str, object]:
     """One update each way, and once more where every rank takes its own rows for those of the others."""
-    train.jacobian_and_derivatives = along_ones
+    update.jacobian_and_derivatives = along_ones
     found: dict[str, object] = {name: one_step(**way) for name, way in WAYS.items()}
     gather, total = ranks.gather, ranks.total
     ranks.gather = lambda tensor: torch.cat([tensor] * ranks.world())

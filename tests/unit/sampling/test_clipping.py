@@ -1,4 +1,4 @@
-"""Energies drawn in about their median: good walkers keep theirs, lost ones neither count nor stretch the bounds."""
+"""Energies clipped about their median: good walkers keep theirs, lost ones neither count nor stretch the bounds."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_weights_stand_for_walkers() -> None:
     for found in ("centre", "median_deviation"):
         assert float(getattr(weighted, found)) == pytest.approx(float(getattr(expected, found)), rel=1e-12)
         assert abs(float(getattr(alone, found)) / float(getattr(expected, found)) - 1) > 0.02
-    drawn = weighted.clip(1.5, wild=3.0).repeat_interleave(counts)
-    assert torch.allclose(drawn, expected.clip(1.5, wild=3.0), rtol=1e-12)
-    assert not torch.allclose(alone.clip(1.5, wild=3.0).repeat_interleave(counts), drawn, rtol=1e-3)
+    drawn = weighted.clip(1.5, outlier=3.0).repeat_interleave(counts)
+    assert torch.allclose(drawn, expected.clip(1.5, outlier=3.0), rtol=1e-12)
+    assert not torch.allclose(alone.clip(1.5, outlier=3.0).repeat_interleave(counts), drawn, rtol=1e-3)
 
 
 def test_lost_walkers_have_no_weight() -> None:

@@ -1,4 +1,4 @@
-"""The training loop: records, bits that repeat, checkpoints that go on, steps that are taken back."""
+"""The training loop: records, bits that repeat, checkpoints that go on, steps that are rejected."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import build
 from fkflow.recipe.config import TrainConfig
 from fkflow.results.store import load_checkpoint, save_checkpoint
-from fkflow.training import loop as training
-from fkflow.training.loop import OTHER, initial_state, paths_worth, train
+from fkflow.training import observation, update
+from fkflow.training.loop import initial_state, train
+from fkflow.training.observation import OTHER, best_path_count
 from fkflow.training.safeguards import MOST_REJECTED
 from fkflow.training.schedule import (
     AGAIN,
@@ -210,7 +211,7 @@ def test_walkers_grow_from_a_quarter() -> None:
         assert len(state.walkers.x) == config.walkers
 
 
-# ------------------------------------------------------------------------------------- steps taken back
+# ------------------------------------------------------------------------------------- rejected steps
 
 
 def test_training_goes_on_after_a_poor_measurement() -> None:
@@ -227,21 +228,21 @@ def test_training_goes_on_after_a_poor_measurement() -> None:
     for change in ({"target_error": None}, {"iterations": done}, {"seconds": 0.0}):
         other = config.model_copy(update=change)
         assert not extend_training(other, state, 1.01 * limit, x)
-    assert state.returns == 0 and not (state.walkers.x == 0.25).all()
+    assert state.extensions == 0 and not (state.walkers.x == 0.25).all()
     for time in range(RETURNS):
         before = state.iteration
         assert extend_training(config, state, 100 * limit, x)
         assert (state.walkers.x == 0.25).all() and state.walkers.x.shape == (walkers, *x.shape[1:])
         again = list(train(system, land, config, state))
         assert [record.iteration for record in again] == list(range(before + 1, state.iteration + 1))
-        assert state.returns == time + 1 and state.iteration >= math.ceil((1 + AGAIN) * before) + HURRIED - 1
+        assert state.extensions == time + 1 and state.iteration >= math.ceil((1 + AGAIN) * before) + HURRIED - 1
     assert not extend_training(config, state, 100 * limit, x)
     assert len(first) == done
 
 
 def poison_once(monkeypatch, at: int, spoil) -> None:
     """Spoil the parameters after the step of iteration `at`."""
-    calls, real = [], training.flat_step
+    calls, real = [], update.add_to_parameters
 
     def step(net, change):
         calls.append(1)
@@ -251,7 +252,7 @@ def poison_once(monkeypatch, at: int, spoil) -> None:
                 for p in net.parameters():
                     spoil(p)
 
-    monkeypatch.setattr(training, "flat_step", step)
+    monkeypatch.setattr(update, "add_to_parameters", step)
 
 
 @pytest.mark.parametrize(
@@ -260,33 +261,33 @@ def poison_once(monkeypatch, at: int, spoil) -> None:
     ids=["nan", "inf", "shifted", "magnified"],
 )
 @pytest.mark.parametrize("name", ["quartic", "he"])
-def test_a_poisoned_step_is_taken_back(name: str, spoil, monkeypatch) -> None:
+def test_a_poisoned_step_is_rejected(name: str, spoil, monkeypatch) -> None:
     poison_once(monkeypatch, 8, spoil)
     system = find(name)()
     system, land, config, state = prepared(system, walkers=256, iterations=30)
     records = list(train(system, land, config, state))
-    undone = [r.iteration for r in records if r.undone]
+    rejected = [r.iteration for r in records if r.undone]
     # numbers that are not finite are seen at once, others by the energies they give
     broken = not spoil(torch.ones(1)).isfinite().all()
-    assert undone and undone[0] == (8 if broken else 9) and len(undone) <= 3
+    assert rejected and rejected[0] == (8 if broken else 9) and len(rejected) <= 3
     assert all(p.isfinite().all() for p in state.net.parameters()) and state.walkers.x.isfinite().all()
     last = records[-5:]
     energy = sum(r.energy for r in last) / 5
     assert energy == pytest.approx(system.reference().energy, rel=0.03)
-    # caution: half the rate after each step taken back
-    after = next(r for r in records if r.iteration > undone[-1])
+    # caution: half the rate after each rejected step
+    after = next(r for r in records if r.iteration > rejected[-1])
     plain = config.rate / (1 + (after.iteration - 1) / config.decay)
-    assert after.rate == pytest.approx(plain * 0.5 ** len(undone), rel=0.2)
+    assert after.rate == pytest.approx(plain * 0.5 ** len(rejected), rel=0.2)
 
 
-def test_a_run_that_is_not_poisoned_takes_nothing_back() -> None:
+def test_a_run_that_is_not_poisoned_rejects_nothing() -> None:
     for name in ("quartic", "he"):
         assert not any(r.undone for r in train(*prepared(find(name)(), walkers=256, iterations=30)))
 
 
 @each_way
 def test_the_snapshot_is_the_network_that_was_measured(way: dict) -> None:
-    """Taking back returns to parameters whose energies were seen, never to a step not judged yet."""
+    """A rejected step returns to parameters whose energies were seen, never to a step not judged yet."""
     system, land, config, state = prepared(**way)
     before = {k: v.clone() for k, v in state.net.state_dict().items()}
     next(train(system, land, config, state))
@@ -295,14 +296,14 @@ def test_the_snapshot_is_the_network_that_was_measured(way: dict) -> None:
         assert torch.equal(value, before[name]), name
 
 
-def test_momentum_is_forgotten_when_a_step_is_taken_back(monkeypatch) -> None:
+def test_momentum_is_forgotten_when_a_step_is_rejected(monkeypatch) -> None:
     poison_once(monkeypatch, 3, lambda p: p.add_(4.0))
     system, land, config, state = prepared()
     for record in train(system, land, config, state):
         if record.iteration == 3:
             assert state.spring.last.abs().max() > 0
         if record.undone:
-            assert torch.equal(state.spring.last, torch.zeros_like(state.spring.last)) and state.undone == 1
+            assert torch.equal(state.spring.last, torch.zeros_like(state.spring.last)) and state.rejections == 1
             break
     else:
         pytest.fail("the poisoned step was kept")
@@ -310,14 +311,14 @@ def test_momentum_is_forgotten_when_a_step_is_taken_back(monkeypatch) -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_training_gives_up_after_so_many_steps(bad: float, monkeypatch) -> None:
-    real, calls = training.path_samples, []
+    real, calls = observation.path_samples, []
 
     def energies(net, system, x, *rest, **options):
         calls.append(1)
         found = real(net, system, x, *rest, **options)
         return found if len(calls) <= 4 else torch.full_like(found, bad)
 
-    monkeypatch.setattr(training, "path_samples", energies)
+    monkeypatch.setattr(observation, "path_samples", energies)
     records = []
     with pytest.raises(NumericalError, match=f"{MOST_REJECTED} steps in a row.*smaller train.rate"):
         for record in train(*prepared(iterations=100)):
@@ -329,7 +330,7 @@ def test_training_gives_up_after_so_many_steps(bad: float, monkeypatch) -> None:
 @pytest.mark.parametrize("wild", [(math.nan, math.inf, -math.inf), (1e4,), (-1e4,), (-1e12,)], ids=str)
 def test_a_few_lost_walkers_do_not_stop_training(wild: tuple[float, ...], at: str, monkeypatch) -> None:
     """Energies of single walkers that are not finite, or wild, neither count nor spoil the training."""
-    real, calls = training.path_samples, []
+    real, calls = observation.path_samples, []
 
     def energies(net, system, x, *rest, **options):
         calls.append(1)
@@ -338,7 +339,7 @@ def test_a_few_lost_walkers_do_not_stop_training(wild: tuple[float, ...], at: st
             found[:, : len(wild)] = torch.tensor(wild, dtype=found.dtype)
         return found
 
-    monkeypatch.setattr(training, "path_samples", energies)
+    monkeypatch.setattr(observation, "path_samples", energies)
     system, land, config, state = prepared(walkers=256, iterations=30)
     records = list(train(system, land, config, state))
     # a walker wild at every single iteration pulls at each gradient: that costs some steps, but bounded ones
@@ -360,15 +361,15 @@ def test_paths_that_are_worth_their_cost() -> None:
     found = 24
     for _ in range(4):
         samples = places + noise * torch.randn(found, 4000, generator=generator, dtype=torch.float64)
-        found = paths_worth(samples, d)
+        found = best_path_count(samples, d)
     costs = {m: (OTHER + m) * (spread**2 + noise**2 / m) for m in range(2, d)}
     assert costs[found] < 1.02 * min(costs.values()) and found == pytest.approx(20, abs=4)
     # a drift that is nearly exact: twice as many each time, then all; a useless one: half as many, but never fewer than 8
     frame = noise * torch.randn(d, 4000, generator=generator, dtype=torch.float64)
     frame = frame - frame.mean(0)  # the sum over a frame has no noise
-    assert paths_worth(frame[:24], d) == 48 and paths_worth(frame[:120], d) == d
-    assert paths_worth(100 * places + torch.randn(24, 4000, generator=generator, dtype=torch.float64), d) == 12
-    assert paths_worth(samples[:3] * math.nan, d) == 3
+    assert best_path_count(frame[:24], d) == 48 and best_path_count(frame[:120], d) == d
+    assert best_path_count(100 * places + torch.randn(24, 4000, generator=generator, dtype=torch.float64), d) == 12
+    assert best_path_count(samples[:3] * math.nan, d) == 3
 
 
 def test_many_exact_oscillators_take_whole_frames_and_stop() -> None:

@@ -14,8 +14,8 @@ from fkflow.networks.choice import build
 from fkflow.recipe.config import TrainConfig
 from fkflow.sampling.clipping import Deviations
 from fkflow.sampling.metropolis import importance_weights
-from fkflow.training import loop
-from fkflow.training.loop import MOST, _weights, initial_state, train
+from fkflow.training.loop import initial_state, train
+from fkflow.training.observation import MOST_WEIGHT, bounded_weights
 from fkflow.training.safeguards import FAR, OUTLIER, reason_to_reject, respawn
 from fkflow.training.state import TrainState
 
@@ -89,7 +89,7 @@ def test_training_brings_them_back(wrong: bool, monkeypatch: pytest.MonkeyPatch)
         if not wrong:
             respawn(seen, state, unit)
 
-    monkeypatch.setattr(loop, "respawn", looking)
+    monkeypatch.setattr("fkflow.training.safeguards.respawn", looking)
     state, _ = fresh()
     system = find("bosons")(particles=4)
     steps = train(system, explore(system), CONFIG, state)
@@ -104,16 +104,16 @@ def test_training_brings_them_back(wrong: bool, monkeypatch: pytest.MonkeyPatch)
 def test_no_walker_stands_for_all_others() -> None:
     log_psi = 0.5 * torch.randn(WALKERS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     usual = importance_weights(log_psi, 0.75)
-    assert torch.equal(_weights(log_psi, 0.75), usual) and float(usual.max() / usual.median()) < MOST
+    assert torch.equal(bounded_weights(log_psi, 0.75), usual) and float(usual.max() / usual.median()) < MOST_WEIGHT
     log_psi[5] = 20.0
     log_psi[6] = math.nan
-    found = _weights(log_psi, 0.75)
+    found = bounded_weights(log_psi, 0.75)
     assert found.isfinite().all() and float(found.mean()) == pytest.approx(1.0)
-    assert float(found[5] / found.median()) == pytest.approx(MOST, rel=0.05) and found[6] == found.min()
+    assert float(found[5] / found.median()) == pytest.approx(MOST_WEIGHT, rel=0.05) and found[6] == found.min()
     # the twin: nearly all the weight is one walker's
     assert float(importance_weights(log_psi.nan_to_num(0.0), 0.75)[5]) > 0.9 * WALKERS
     # walkers of |ψ|² itself have no weights
-    assert torch.equal(_weights(log_psi, 1.0), torch.ones_like(log_psi))
+    assert torch.equal(bounded_weights(log_psi, 1.0), torch.ones_like(log_psi))
 
 
 def judged(state: TrainState, unit: float, seen: Deviations) -> str:

@@ -1,4 +1,4 @@
-"""Numerical trouble: the step is undone, the damping raised and that noted; after a bounded number of tries a clean end."""
+"""Numerical trouble: the step is rejected, the damping raised and that noted; after so many tries a clean end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fkflow.recipe.config import TrainConfig
 from fkflow.results import checkpoints
 from fkflow.results.store import load_checkpoint
 from fkflow.systems.wells import DoubleWell
-from fkflow.training import loop, natural_gradient
+from fkflow.training import natural_gradient, observation, update
 from fkflow.training.loop import initial_state, train
 from fkflow.training.safeguards import MOST_REJECTED
 from fkflow.training.state import Record, TrainState
@@ -81,27 +81,46 @@ def spoilt(rows: torch.Tensor, which: slice, value: float) -> torch.Tensor:
 NO_SOLUTION = "the natural gradient has no solution"
 #: what fails, in which way to train, how it is spoilt, and what is said of it
 FAULTS = {
-    "energies": ("path_samples", {}, lambda x: x * math.nan, "256 of 256 energies are not finite"),
-    "infinite energies": ("path_samples", {}, lambda x: x + math.inf, "256 of 256 energies are not finite"),
-    "wild energies": ("path_samples", {}, lambda x: x + 1e6, "the energy went from"),
-    "jacobian": ("jacobian_and_derivatives", {}, lambda rows: spoilt(rows, slice(0, 256), math.nan), NO_SOLUTION),
-    "its slopes": ("jacobian_and_derivatives", {}, lambda rows: spoilt(rows, slice(256, None), math.inf), NO_SOLUTION),
+    "energies": (observation, "path_samples", {}, lambda x: x * math.nan, "256 of 256 energies are not finite"),
+    "infinite energies": (
+        observation,
+        "path_samples",
+        {},
+        lambda x: x + math.inf,
+        "256 of 256 energies are not finite",
+    ),
+    "wild energies": (observation, "path_samples", {}, lambda x: x + 1e6, "the energy went from"),
+    "jacobian": (
+        update,
+        "jacobian_and_derivatives",
+        {},
+        lambda rows: spoilt(rows, slice(0, 256), math.nan),
+        NO_SOLUTION,
+    ),
+    "its slopes": (
+        update,
+        "jacobian_and_derivatives",
+        {},
+        lambda rows: spoilt(rows, slice(256, None), math.inf),
+        NO_SOLUTION,
+    ),
     "one infinite gradient": (
+        update,
         "jacobian_and_derivatives",
         {},
         lambda rows: spoilt(rows, slice(3, 4), math.inf),
         NO_SOLUTION,
     ),
-    "jacobian alone": ("jacobian", {"curvature": 0.0, "rate": 0.02}, lambda x: x * math.nan, NO_SOLUTION),
-    "weights": ("_weights", {}, lambda x: x * math.nan, NO_SOLUTION),
-    "gradient": ("covariance_gradient", {"optimiser": "adam"}, None, "the gradient is not finite"),
+    "jacobian alone": (update, "jacobian", {"curvature": 0.0, "rate": 0.02}, lambda x: x * math.nan, NO_SOLUTION),
+    "weights": (observation, "bounded_weights", {}, lambda x: x * math.nan, NO_SOLUTION),
+    "gradient": (update, "covariance_gradient", {"optimiser": "adam"}, None, "the gradient is not finite"),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_one_fault_costs_one_step(name: str, trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    place, way, spoil, words = FAULTS[name]
-    real = getattr(loop, place)
+    module, place, way, spoil, words = FAULTS[name]
+    real = getattr(module, place)
     if spoil is None:
 
         def real(net: Any, *given: Any, real: Any = real) -> Any:
@@ -111,10 +130,10 @@ def test_one_fault_costs_one_step(name: str, trained, monkeypatch: pytest.Monkey
         def spoil(net: Any) -> None:
             next(net.parameters()).grad.fill_(math.nan)
 
-    monkeypatch.setattr(loop, place, failing(real, {8}, spoil))
+    monkeypatch.setattr(module, place, failing(real, {8}, spoil))
     state, records, said = trained(50, **way)
     assert [r.iteration for r in records if r.undone] == [8] and len(records) == 50
-    assert len(said) == 1 and said[0].startswith("iteration 7 is taken back: ") and words in said[0]
+    assert len(said) == 1 and said[0].startswith("the step of iteration 7 is rejected: ") and words in said[0]
     assert "half the rate and twice the damping" in said[0]
     before, after = records[6], records[8]
     plain = TrainConfig(**way)
@@ -129,14 +148,14 @@ def test_one_fault_costs_one_step(name: str, trained, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_that_stays_ends_the_training(name: str, trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    place, way, spoil, words = FAULTS[name]
+    module, place, way, spoil, words = FAULTS[name]
     if spoil is None or name == "wild energies":
         pytest.skip("energies that are wild for ever are a new measure of the network, not a fault")
-    monkeypatch.setattr(loop, place, failing(getattr(loop, place), set(range(8, 200)), spoil))
+    monkeypatch.setattr(module, place, failing(getattr(module, place), set(range(8, 200)), spoil))
     state, records, said = trained(100, **way)
     assert len(records) == 7 + MOST_REJECTED and all(r.undone for r in records[7:])
     assert said[-1] == (
-        f"training failed at iteration {7 + MOST_REJECTED}: {MOST_REJECTED} steps in a row were taken back, at last because "
+        f"training failed at iteration {7 + MOST_REJECTED}: {MOST_REJECTED} steps in a row were rejected, the last one because "
         f"{said[0].split(': ')[1].split(';')[0]}; try a smaller train.rate or a larger train.damping"
     )
     dampings = [r.damping for r in records[8:]]
@@ -144,7 +163,7 @@ def test_a_fault_that_stays_ends_the_training(name: str, trained, monkeypatch: p
 
 
 def test_a_singular_system_is_solved_with_more_damping(trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cholesky fails a few times: λ is raised within the step, and nothing is undone; it fails for ever: the step is."""
+    """Cholesky fails a few times: λ is raised within the step, and no step is rejected; it fails for ever: the step is."""
     real, calls = torch.linalg.cholesky_ex, []
 
     def cholesky(matrix: torch.Tensor) -> Any:
@@ -181,7 +200,7 @@ def test_a_potential_with_a_hole(share: str, trained, monkeypatch: pytest.Monkey
 
 
 def test_a_walker_where_psi_is_not_finite_has_the_least_weight() -> None:
-    weights = loop._weights(torch.tensor([0.0, math.nan, -2.0, math.inf]).double(), 0.9)
+    weights = observation.bounded_weights(torch.tensor([0.0, math.nan, -2.0, math.inf]).double(), 0.9)
     assert weights.isfinite().all() and float(weights.sum()) == pytest.approx(4)
     assert float(weights[1]) == float(weights[3]) == float(weights[2]) < float(weights[0])
 
