@@ -16,7 +16,7 @@ import torch
 from fkflow.errors import FkflowError, Interrupted, RecipeError, UsageError
 from fkflow.execution import launch
 from fkflow.execution.progress import Progress, Silent, suited
-from fkflow.hamiltonian.registry import systems
+from fkflow.hamiltonian.registry import built_in_systems
 from fkflow.hamiltonian.system import System
 from fkflow.recipe import config
 from fkflow.recipe.schema import targets
@@ -187,7 +187,7 @@ def _load_system(
     try:
         loaded, seed, threads = load_recipe(name)
     except RecipeError as error:
-        if name in systems():
+        if name in built_in_systems():
             raise error.leaving(f"{name} is a system: fkflow.make_system({name!r}) gives it") from None
         raise
     values = {f"{section}.{key}": (value, RecipeError)

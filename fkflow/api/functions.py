@@ -19,7 +19,7 @@ from fkflow.api.training_loop import Training
 from fkflow.errors import RecipeError, UsageError
 from fkflow.execution.progress import Progress
 from fkflow.hamiltonian import user_systems
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.recipe import config
 from fkflow.results import folders
@@ -41,7 +41,7 @@ def make_system(name: str, **parameters: Any) -> System:
         RecipeError: there is no such system or parameter, or a value is not allowed.
     """
     try:
-        model = user_systems.load(name)[0] if ":" in name else find(name)
+        model = user_systems.load(name)[0] if ":" in name else find_system(name)
     except (KeyError, ValueError) as error:
         raise RecipeError(f"{config.shortened(repr(name))} is not allowed: {error.args[0]}") from None
     return config.system_of(model, arguments.plain_sections({"system": parameters}, None)["system"])

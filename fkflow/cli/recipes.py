@@ -32,16 +32,16 @@ def list_(as_json: Json = False) -> None:
     from fkflow.recipe import config
     from fkflow.results import report
 
-    models: list[Any] = list(registry.systems().values())
+    models: list[Any] = list(registry.built_in_systems().values())
     systems = [report.about(model()) | {"origin": "built in"} for model in models]
-    for plugin in plugins.found(registry.systems()).values():
+    for plugin in plugins.find_plugins(registry.built_in_systems()).values():
         try:
             systems.append(report.about_class(plugin.load()) | {"origin": plugin.origin})
         except Exception as error:  # a plug-in may raise anything: print one line
             ours = isinstance(error, UsageError)
             line = str(error) if ours else f"the plug-in {plugin.name} of {plugin.origin} raises {error!r}"
             print("fkflow: warning:", " ".join(line.split()), file=sys.stderr)
-    loaded = [(name, config.load(name)) for name in registry.recipes()]
+    loaded = [(name, config.load(name)) for name in registry.shipped_recipes()]
     recipes = [
         {"recipe": name, "over": list(one.scan.over) if one.scan else None} | report.about(one.recipe.system)
         for name, one in loaded

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError, PotentialError
 from fkflow.hamiltonian import user_systems
-from fkflow.hamiltonian.landscape import Landscape, balance_length, explore, given_start
-from fkflow.hamiltonian.masses import outward, solved
+from fkflow.hamiltonian.landscape import Landscape, balance_length, explore, user_start
+from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.system import Nuclei, System
 
 #: relative difference that rounding explains, and how far a gradient may be from the differences of V
@@ -35,22 +35,22 @@ UNHELD = 63.0
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedSystem:
     """A system that passed: the landscape of what the solver sees of it, and what may yet turn out badly, a sentence each."""
 
     landscape: Landscape
     warnings: tuple[str, ...]
 
 
-def name_of(system: System) -> str:
+def display_name(system: System) -> str:
     """How messages call a system: the class and, of a user's own, its file."""
     kind = type(system)
     if kind.__module__.startswith(user_systems.PREFIX):
-        return f"{kind.__name__} in {(user_systems.place_of(kind) or '').replace(chr(92), '/').rpartition('/')[2]}"
+        return f"{kind.__name__} in {(user_systems.source_file(kind) or '').replace(chr(92), '/').rpartition('/')[2]}"
     return f"the system {system.key}"
 
 
-def check(system: System, seed: int = 0) -> Checked:
+def check(system: System, seed: int = 0) -> CheckedSystem:
     """Check a system (in the user's coordinates) on the CPU, in float64. Raises PotentialError with one sentence."""
     return _Check(system, seed).run()
 
@@ -60,21 +60,21 @@ def check_device(system: System, device: str) -> None:
     try:
         system.potential(torch.ones(2, system.particles, system.dimensions, dtype=torch.float64, device=device))
     except Exception as error:
-        told = user_systems.told(error, user_systems.place_of(type(system)))
+        told = user_systems.describe_error(error, user_systems.source_file(type(system)))
         raise PotentialError(
-            f"{name_of(system)}: its potential cannot be computed on the device {device}, it raises {told}; tensors that it "
-            "makes must be on the device of x, as x.new_tensor(...) is"
+            f"{display_name(system)}: its potential cannot be computed on the device {device}, it raises {told}; tensors "
+            "that it makes must be on the device of x, as x.new_tensor(...) is"
         ) from None
 
 
 class _Check:
     def __init__(self, system: System, seed: int) -> None:
-        self.system, self.name = system, name_of(system)
+        self.system, self.name = system, display_name(system)
         self.generator = torch.Generator().manual_seed(seed)
         self.warnings: list[str] = []
 
-    def run(self) -> Checked:
-        if wrong := user_systems.complaint(self.system):
+    def run(self) -> CheckedSystem:
+        if wrong := user_systems.find_fault(self.system):
             raise self.wrong(wrong)
         system = self.system
         #: V must be finite where walkers start, not elsewhere
@@ -84,7 +84,9 @@ class _Check:
         self.pair()
         self.held(near)
         landscape = self.explored()
-        self.walkers = outward(solved(system), landscape.start(STARTED, self.generator)) if x is None else x
+        self.walkers = (
+            to_user_coordinates(to_unit_masses(system), landscape.start(STARTED, self.generator)) if x is None else x
+        )
         self.finite_start()
         self.slope()
         self.symmetries()
@@ -93,7 +95,7 @@ class _Check:
             self.bounded(landscape)
         else:
             self.charges(nuclei)
-        return Checked(landscape, tuple(self.warnings))
+        return CheckedSystem(landscape, tuple(self.warnings))
 
     def wrong(self, what: str) -> PotentialError:
         return PotentialError(f"{self.name}: {what}")
@@ -107,7 +109,7 @@ class _Check:
         try:
             value = self.system.potential(x)
         except Exception as error:
-            told = user_systems.told(error, user_systems.place_of(type(self.system)))
+            told = user_systems.describe_error(error, user_systems.source_file(type(self.system)))
             raise self.wrong(f"potential(x) of x {tuple(x.shape)} raises {told}") from None
         if not isinstance(value, Tensor):
             raise self.wrong(f"potential(x) gives {type(value).__name__}: it must give a torch tensor (B,)")
@@ -154,13 +156,13 @@ class _Check:
         try:
             energy = self.system.pair(r)
         except Exception as error:
-            told = user_systems.told(error, user_systems.place_of(type(self.system)))
+            told = user_systems.describe_error(error, user_systems.source_file(type(self.system)))
             raise self.wrong(f"pair(r) of r {tuple(r.shape)} raises {told}") from None
         if energy is None:
             return
         if not isinstance(energy, Tensor) or energy.shape != r.shape:
             raise self.wrong("pair(r) must give a torch tensor of the shape of r, the energies of two particles")
-        if self.system.nuclei() is not None or len(set(user_systems.masses(self.system))) > 1:
+        if self.system.nuclei() is not None or len(set(user_systems.particle_masses(self.system))) > 1:
             raise self.wrong(
                 "pair(r) is for particles of one mass without nuclei(), whose electrons have their cusp already"
             )
@@ -176,9 +178,9 @@ class _Check:
     def own_start(self) -> Tensor | None:
         """Walkers from the system's own start, if it gives one."""
         try:
-            x = given_start(self.system, STARTED, self.generator)
+            x = user_start(self.system, STARTED, self.generator)
         except Exception as error:
-            told = user_systems.told(error, user_systems.place_of(type(self.system)))
+            told = user_systems.describe_error(error, user_systems.source_file(type(self.system)))
             raise self.wrong(f"start(walkers, generator) raises {told}") from None
         wanted = STARTED, self.system.particles, self.system.dimensions
         if x is not None and tuple(x.shape) != wanted:
@@ -207,7 +209,7 @@ class _Check:
 
     def explored(self) -> Landscape:
         try:
-            return explore(solved(self.system))
+            return explore(to_unit_masses(self.system))
         except torch.linalg.LinAlgError:
             self.outwards(math.nan, 1.0)
             raise self.wrong("V has no finite curvature at its minima: a norm at 0, or a root?") from None
@@ -286,7 +288,7 @@ class _Check:
 
     def bounded(self, landscape: Landscape) -> None:
         """V has a lowest place, and rises far enough from it in every direction to hold the ground state there."""
-        system = solved(self.system)
+        system = to_unit_masses(self.system)
         lowest = float(system.potential(landscape.minima[:1])[0])
         unit = 0.5 / landscape.length**2
         self.meeting(landscape.length)
@@ -339,7 +341,7 @@ class _Check:
         """What V does where two particles meet."""
         n = self.system.particles
         # in the user's coordinates
-        length = length / math.sqrt(user_systems.masses(self.system)[0])
+        length = length / math.sqrt(user_systems.particle_masses(self.system)[0])
         distances = length * 0.5 ** torch.arange(4, HALVINGS, dtype=torch.float64)
         known = self.system.pair(distances)
         for i, j in itertools.islice(_pairs(n), 3):

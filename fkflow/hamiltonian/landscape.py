@@ -89,7 +89,7 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     generator = torch.Generator().manual_seed(seed)
     n, dim = system.particles, system.dimensions
     own = getattr(system, "length", None)
-    x = given_start(system, starts, generator)
+    x = user_start(system, starts, generator)
     origin = torch.zeros(n, dim, dtype=torch.float64) if x is None else x[0]
     length = own or balance_length(system, origin, generator)
     if x is None:
@@ -106,7 +106,7 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     # Minima far above the lowest hold no density; the zero-point energy per mode sets what far means.
     keep = energies < energies.min() + 0.5 / length**2
     most = max(1, min(64, KEPT // (n * dim)))
-    minima = distinct(x[keep], energies[keep], 1e-2 * length, most)
+    minima = distinct_minima(x[keep], energies[keep], 1e-2 * length, most)
     hessians = potential_hessians(system, minima)
     widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
     centre = minima.mean(0)
@@ -142,7 +142,7 @@ def free_energy(
     return float(far.mean()) + 0.5 * float(centre_of_mass.trace())
 
 
-def given_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:
+def user_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:
     """The system's own start (walkers, N, D) in float64, if it gives one; `generator` is on the CPU."""
     x = system.start(walkers, generator)
     return x if x is None else x.detach().to(torch.float64)
@@ -280,7 +280,7 @@ def potential_hessians(system: System, x: Tensor) -> Tensor:
     return 0.5 * (hessians + hessians.mT)
 
 
-def distinct(x: Tensor, energies: Tensor, tolerance: float, most: int = 64) -> Tensor:
+def distinct_minima(x: Tensor, energies: Tensor, tolerance: float, most: int = 64) -> Tensor:
     """The configurations that differ by more than `tolerance` from all lower ones, lowest first."""
     kept: list[Tensor] = []
     for i in energies.argsort():

@@ -14,13 +14,13 @@ import numpy as np
 from pydantic import InstanceOf, PrivateAttr
 
 from fkflow.hamiltonian.system import Nuclei, Reference, System
-from fkflow.hamiltonian.user_systems import masses
+from fkflow.hamiltonian.user_systems import particle_masses
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
-class Scaled(System):
+class UnitMassSystem(System):
     """A system of other masses in the coordinates z_i = √m_i x_i. Densities and reference are those of the system itself."""
 
     own: InstanceOf[System]
@@ -65,7 +65,7 @@ class Scaled(System):
     def length(self) -> float | None:
         """The system's own in these coordinates, by the geometric mean of the masses."""
         own = getattr(self.own, "length", None)
-        return own and float(own * math.exp(0.5 * np.mean(np.log(masses(self.own)))))
+        return own and float(own * math.exp(0.5 * np.mean(np.log(particle_masses(self.own)))))
 
     def potential(self, x: Tensor) -> Tensor:
         """V of z (B, N, D) → (B,)."""
@@ -94,7 +94,7 @@ class Scaled(System):
 
     def root(self, like: Tensor) -> Any:
         """√m: one number where all are equal, else a tensor (N, 1) where `like` is, kept there."""
-        given = masses(self.own)
+        given = particle_masses(self.own)
         if len(set(given)) == 1:
             return math.sqrt(given[0])
         kept = like.device, like.dtype
@@ -103,16 +103,16 @@ class Scaled(System):
         return self._roots[kept]
 
 
-def solved(system: System) -> System:
+def to_unit_masses(system: System) -> System:
     """What the solver sees of a system: itself where all masses are 1, else its scaled form. ValueError for wrong masses."""
-    return system if set(masses(system)) == {1.0} else Scaled(own=system)
+    return system if set(particle_masses(system)) == {1.0} else UnitMassSystem(own=system)
 
 
-def outward(system: System, z: Tensor) -> Tensor:
+def to_user_coordinates(system: System, z: Tensor) -> Tensor:
     """Positions, or a drift, (…, N, D) of what the solver sees, in the user's coordinates."""
-    return z / system.root(z) if isinstance(system, Scaled) else z
+    return z / system.root(z) if isinstance(system, UnitMassSystem) else z
 
 
-def inward(system: System, x: Tensor) -> Tensor:
+def to_solver_coordinates(system: System, x: Tensor) -> Tensor:
     """Positions (…, N, D) in the user's coordinates as the solver sees them."""
-    return x * system.root(x) if isinstance(system, Scaled) else x
+    return x * system.root(x) if isinstance(system, UnitMassSystem) else x

@@ -53,7 +53,7 @@ class Plugin:
         return system
 
 
-def found(built_in: Collection[str]) -> dict[str, Plugin]:
+def find_plugins(built_in: Collection[str]) -> dict[str, Plugin]:
     """All plug-ins by their name; those whose name is `built_in` cannot be loaded."""
     named: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=GROUP):

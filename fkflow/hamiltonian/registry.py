@@ -25,22 +25,22 @@ def _built_in() -> dict[str, type[System]]:
     return found
 
 
-def systems() -> dict[str, type[System]]:
+def built_in_systems() -> dict[str, type[System]]:
     """All built-in systems by the name recipes use."""
     return dict(_built_in())
 
 
-def built_in(system: type[System]) -> bool:
+def is_built_in(system: type[System]) -> bool:
     """Whether a class is one of fkflow's own."""
     return system in _built_in().values()
 
 
-def find(key: str) -> type[System]:
+def find_system(key: str) -> type[System]:
     """The system of that name, built in or a plug-in's; KeyError, whose argument says what is allowed, where there is none."""
-    known = systems()
+    known = built_in_systems()
     if key in known:
         return known[key]
-    others = plugins.found(known)
+    others = plugins.find_plugins(known)
     if key not in others:
         allowed = [*known, *(name for name in others if name not in known)]
         raise KeyError(f"it must be one of {', '.join(allowed)}{did_you_mean(key, allowed)}")
@@ -50,11 +50,11 @@ def find(key: str) -> type[System]:
         raise KeyError(str(error)) from error
 
 
-def by_name(system: type[System]) -> bool:
+def has_name(system: type[System]) -> bool:
     """Whether a recipe finds this class by its name: one of fkflow's own, or a plug-in's."""
-    plugin = None if built_in(system) else plugins.found(systems()).get(system.key)
+    plugin = None if is_built_in(system) else plugins.find_plugins(built_in_systems()).get(system.key)
     try:
-        return built_in(system) or (plugin is not None and plugin.load() is system)
+        return is_built_in(system) or (plugin is not None and plugin.load() is system)
     except plugins.PluginError:
         return False
 
@@ -67,7 +67,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 @cache
-def recipes() -> dict[str, Traversable]:
+def shipped_recipes() -> dict[str, Traversable]:
     """The shipped recipes by file name."""
     found = (entry for entry in files("fkflow.recipes").iterdir() if entry.name.endswith(".toml"))
     return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.name)}

@@ -54,7 +54,7 @@ class Definition:
         return self.file.rpartition(":")[2]
 
 
-def split(file: str) -> tuple[str, str]:
+def split_file(file: str) -> tuple[str, str]:
     """FILE.py:CLASS in its two parts; ValueError if it has another form."""
     path, colon, name = file.rpartition(":")
     if not colon or not path or not name.isidentifier() or "\0" in path:
@@ -62,7 +62,7 @@ def split(file: str) -> tuple[str, str]:
     return path, name
 
 
-def seen_from(folder: Path, file: str) -> str:
+def relative_file(folder: Path, file: str) -> str:
     """FILE.py:CLASS, as it is seen from the working directory, as it is seen from a folder; absolute ones stay as they are.
 
     So does a class without a file.
@@ -75,13 +75,13 @@ def seen_from(folder: Path, file: str) -> str:
     return f"{Path(path).as_posix()}:{name}"
 
 
-def placed(folder: Path, file: str) -> str:
+def absolute_file(folder: Path, file: str) -> str:
     """FILE.py:CLASS, as it is seen from a folder, as it is seen from the working directory; a class without a file stays."""
     fixed = ":" not in file or file.startswith("~") or os.path.isabs(file)
     return file if fixed else os.path.normpath(os.path.join(folder, file))
 
 
-def placeless(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def without_folders(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The sections of a resolved recipe with the file of its system by its name, wherever it lies."""
     plain = {section: dict(table) for section, table in sections.items()}
     if "file" in (system := plain.get("system", {})):
@@ -95,7 +95,7 @@ def load(file: str) -> tuple[type[System], Definition]:
 
     The same content at the same place gives the same class. Raises ValueError with one sentence.
     """
-    path, name = split(file)
+    path, name = split_file(file)
     content = _read(path)
     digest = hashlib.sha256(content)
     definition = Definition(file, digest.hexdigest(), content.decode("utf-8-sig", errors="replace"))
@@ -136,7 +136,7 @@ def _run(name: str, place: str, path: str, content: bytes) -> None:
             line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
             raise ValueError(f"{path} is not Python: {reason}{line}") from None
-        raise ValueError(f"{path} raises {told(error, place)}") from None
+        raise ValueError(f"{path} raises {describe_error(error, place)}") from None
     except BaseException:
         del sys.modules[name]
         raise
@@ -158,12 +158,12 @@ def _class(module: ModuleType, name: str, path: str) -> type[System]:
     return found
 
 
-def defined(system: type[System]) -> Definition:
+def definition_of(system: type[System]) -> Definition:
     """Where a class of the running program comes from: a file that `load` can read again, else this program alone.
 
     A program's own file is none: to read it again would be to run the program again.
     """
-    name, place, module = system.__name__, place_of(system), sys.modules.get(system.__module__)
+    name, place, module = system.__name__, source_file(system), sys.modules.get(system.__module__)
     alone = module is None or module.__name__ == "__main__" or bool(module.__package__)
     if place and not alone and getattr(module, name, None) is system:
         near = os.path.relpath(place)
@@ -184,7 +184,7 @@ def _source(system: type[System]) -> str:
     return ""
 
 
-def told(error: BaseException, place: str | None) -> str:
+def describe_error(error: BaseException, place: str | None) -> str:
     """An exception in one phrase, with the line of the file at `place` that it came from, if any."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == place]
     where = f" in line {lines[-1]}" if lines else ""
@@ -192,12 +192,12 @@ def told(error: BaseException, place: str | None) -> str:
     return type(error).__name__ + where + (f": {what[0]}" if what else "")
 
 
-def place_of(system: type[System]) -> str | None:
+def source_file(system: type[System]) -> str | None:
     """The file that defines a class, if it has one."""
     return getattr(sys.modules.get(system.__module__), "__file__", None)
 
 
-def complaint(system: System) -> str | None:
+def find_fault(system: System) -> str | None:
     """What a system says of itself that cannot be, in one sentence that follows its name; None if all is well."""
     if type(system).potential is System.potential:
         return "it has no potential: def potential(self, x) must give the energies (B,) of configurations x (B, N, D)"
@@ -208,7 +208,7 @@ def complaint(system: System) -> str | None:
         if type(value) is not int or value < 1:
             return f"{name} = {value!r} is not allowed: it must be a whole number of at least 1"
     try:
-        given = masses(system)
+        given = particle_masses(system)
     except ValueError as error:
         return str(error)
     length = getattr(system, "length", None)
@@ -217,11 +217,11 @@ def complaint(system: System) -> str | None:
     try:
         charges = system.nuclei()
     except Exception as error:
-        return f"nuclei() raises {told(error, place_of(type(system)))}"
+        return f"nuclei() raises {describe_error(error, source_file(type(system)))}"
     return None if charges is None else _about_nuclei(system, charges, given)
 
 
-def masses(system: System) -> tuple[float, ...]:
+def particle_masses(system: System) -> tuple[float, ...]:
     """The mass of each particle; ValueError, in one sentence, where what the system gives cannot be masses."""
     given = getattr(system, "mass", 1.0)
     listed = list(given) if isinstance(given, list | tuple) else [given] * system.particles

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import chunks
-from fkflow.hamiltonian.masses import inward, outward
+from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.results.records import Axis, DriftField, Trajectories
@@ -32,8 +32,8 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: 
     The plane is xy for traps and xz (y = 0) where there are nuclei. In an isotropic trap in space it goes through the origin,
     particle 0 and its nearest neighbour. The walkers are the solver's; places and drift are those of the user's coordinates.
     """
-    place = outward(system, find_most_likely(net, system, x, generator))
-    x = outward(system, x)
+    place = to_user_coordinates(system, find_most_likely(net, system, x, generator))
+    x = to_user_coordinates(system, x)
     nuclei, dim = system.nuclei(), system.dimensions
     # particles that all sit at the origin have no plane
     apart = system.particles > 1 and bool(place.norm(dim=1).max() > APART * x.std())
@@ -47,14 +47,14 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: 
     if nuclei is not None:
         moved[:, 0, 1] = 0.0
     moved[:, 0, plane] = grid.to(moved)
-    moved = inward(system, moved)
+    moved = to_solver_coordinates(system, moved)
     if isinstance(net, LogPsi):
         value, v = chunks.value_and_drift(net, moved)
     else:
         v = torch.cat([net.drift(part) for part in moved.split(chunks.chunk_size(net))])
         value = v.new_full((len(moved),), math.nan)
     shape = tuple(len(axis.centres) for axis in axes)
-    vectors = outward(system, v)[:, 0, plane].cpu().numpy().reshape(*shape, len(plane))
+    vectors = to_user_coordinates(system, v)[:, 0, plane].cpu().numpy().reshape(*shape, len(plane))
     name = "".join(axis.name for axis in axes)
     return [DriftField(name, tuple(axes), vectors, value.cpu().numpy().reshape(shape), 0, place.cpu().numpy())]
 
@@ -116,4 +116,4 @@ def sample_trajectories(
     steps, dt = round(LASTING * STEPS_IN_TIME), natural_time / STEPS_IN_TIME
     noise = torch.randn(steps, *start.shape, generator=generator, device=x.device, dtype=x.dtype)
     places = torch.stack([place for place, _, _ in integrate(net.drift, start, dt, noise)], 1)
-    return Trajectories(dt * np.arange(places.shape[1]), outward(system, places).cpu().numpy())
+    return Trajectories(dt * np.arange(places.shape[1]), to_user_coordinates(system, places).cpu().numpy())

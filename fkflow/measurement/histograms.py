@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
-from fkflow.hamiltonian.masses import outward
+from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.views import View, exact_density, views
 from fkflow.results.records import Axis, Histogram
@@ -31,7 +31,7 @@ class Histograms:
 
     def __init__(self, system: System, x: Tensor, bins: int, like: Histograms | None = None) -> None:
         self.system, self.views = system, views(system)
-        x = outward(system, x)
+        x = to_user_coordinates(system, x)
         self.edges: list[list[np.ndarray]] = (
             [_bounds(view, x, bins) for view in self.views] if like is None else like.edges
         )
@@ -45,7 +45,7 @@ class Histograms:
         groups = len(self.weights)
         w = np.ones(len(x)) if weights is None else weights.cpu().numpy()
         group = np.arange(len(x)) % groups
-        x = outward(self.system, x)
+        x = to_user_coordinates(self.system, x)
         for view, edges, counts in zip(self.views, self.edges, self.counts, strict=True):
             points = view.coordinates(x).cpu().numpy()
             # every particle or pair of a walker has its group and weight; groups are bins of an axis of their own

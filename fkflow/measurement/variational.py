@@ -19,7 +19,7 @@ from fkflow.errors import NumericalError
 from fkflow.execution import ranks
 from fkflow.execution.chunks import IN_CACHE
 from fkflow.hamiltonian.landscape import Landscape
-from fkflow.hamiltonian.masses import outward
+from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.drift_field import drift_fields, sample_trajectories
 from fkflow.measurement.histograms import Histograms
@@ -246,7 +246,7 @@ class VariationalEstimator:
             energy,
             self.histograms.results() if histograms is None else histograms,
             drift_fields(self.net, self.system, samples, pictures),
-            outward(
+            to_user_coordinates(
                 self.system, samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)]
             )[:STORED_SAMPLES]
             .cpu()

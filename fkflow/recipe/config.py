@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from fkflow.errors import RecipeError
 from fkflow.hamiltonian import user_systems
-from fkflow.hamiltonian.registry import built_in, by_name, did_you_mean, find, recipes
+from fkflow.hamiltonian.registry import did_you_mean, find_system, has_name, is_built_in, shipped_recipes
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.messages import Problem, told_together, validated
@@ -150,7 +150,7 @@ def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> t
         raise RecipeError(f"{source} is not valid TOML: {exc}") from None
     system = tables.get("system")
     if isinstance(system, dict) and isinstance(file := system.get("file"), str):
-        system["file"] = user_systems.placed(folder, file)
+        system["file"] = user_systems.absolute_file(folder, file)
     texts: dict[str, str] = {}
     for override in overrides:
         section, key, value = _split(override)
@@ -171,7 +171,7 @@ def _put(table: dict[str, Any], section: str, key: str, value: Any) -> None:
 
 def _read(name: str) -> tuple[str, bytes, Path]:
     """What messages call the recipe of that name, its content, a file's, else a shipped recipe's, and its folder."""
-    path, shipped, folder = Path(name), recipes(), False
+    path, shipped, folder = Path(name), shipped_recipes(), False
     candidates = [name] if path.suffix == ".toml" else [name, f"{name}.toml"]
     for candidate in candidates:
         try:
@@ -299,9 +299,9 @@ def _system(table: Any, problems: list[Problem]) -> tuple[System | None, Definit
     """The system of a recipe's section, and the file that defines it if one does; or one that is there already."""
     if isinstance(table, System):
         model = type(table)
-        if not built_in(model) and (wrong := user_systems.complaint(table)):
+        if not is_built_in(model) and (wrong := user_systems.find_fault(table)):
             problems.append(Problem((), f"{model.__name__}: {wrong}"))
-        return table, None if by_name(model) else user_systems.defined(model)
+        return table, None if has_name(model) else user_systems.definition_of(model)
     if not isinstance(table, dict):
         return None, None
     key = "file" if "file" in table else "name"
@@ -322,13 +322,13 @@ def _system(table: Any, problems: list[Problem]) -> tuple[System | None, Definit
         if key == "file":
             model, definition = user_systems.load(text)
         else:
-            model = find(text)
+            model = find_system(text)
     except (KeyError, ValueError) as exc:
         problems.append(Problem((f"system.{key}",), f"system.{key} = {shown(given)} is not allowed: {exc.args[0]}"))
         return None, None
     parameters = {name: value for name, value in table.items() if name != key}
     system = validated(model, "system", parameters, problems, first=(key,))
-    if system is not None and not built_in(model) and (wrong := user_systems.complaint(system)):
+    if system is not None and not is_built_in(model) and (wrong := user_systems.find_fault(system)):
         # it begins with the parameter that is wrong, if that is one
         about = (f"system.{wrong.split()[0]}", f"system.{key}")
         problems.append(Problem(about, f"system.{key} = {shown(given)}: {wrong}"))

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from fkflow.hamiltonian.checks import check, name_of
-from fkflow.hamiltonian.masses import outward, solved
-from fkflow.hamiltonian.user_systems import masses
+from fkflow.hamiltonian.checks import check, display_name
+from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
+from fkflow.hamiltonian.user_systems import particle_masses
 from fkflow.recipe.config import Recipe
 
 #: walkers whose potential is timed, and how often
@@ -21,8 +21,8 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
     """Check the system of a recipe and describe it in plain numbers and texts; PotentialError if it does not pass."""
     system = recipe.system
     checked = check(system)
-    land, seen, mass = checked.landscape, solved(system), masses(system)
-    x = outward(seen, land.start(TIMED, torch.Generator().manual_seed(0)))
+    land, seen, mass = checked.landscape, to_unit_masses(system), particle_masses(system)
+    x = to_user_coordinates(seen, land.start(TIMED, torch.Generator().manual_seed(0)))
     took = []
     for _ in range(TIMES):
         begun = time.perf_counter()
@@ -31,7 +31,7 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
     reference, nuclei = system.reference(), system.nuclei()
     length = land.length / math.exp(0.5 * math.fsum(map(math.log, mass)) / len(mass))
     return {
-        "system": name_of(system),
+        "system": display_name(system),
         "parameters": system.parameters(),
         "particles": system.particles,
         "dimensions": system.dimensions,

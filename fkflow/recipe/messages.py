@@ -62,7 +62,7 @@ def validated(
             problems.append(Problem((f"{section}.{loc[0]}",), _sentence(model, path, error)))
         return None
     except Exception as exc:  # of a class that is not ours
-        told = user_systems.told(exc, user_systems.place_of(model) if issubclass(model, System) else None)
+        told = user_systems.describe_error(exc, user_systems.source_file(model) if issubclass(model, System) else None)
         problems.append(Problem((f"{section}.{first[0]}",) if first else (), f"[{section}] is not allowed: {told}"))
         return None
 

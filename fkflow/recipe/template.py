@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from fkflow.errors import RecipeError
 from fkflow.hamiltonian import user_systems
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.recipe.messages import field_of
 from fkflow.recipe.schema import SECTIONS, Recipe
 from fkflow.recipe.toml import shown, toml_key, toml_value
@@ -22,7 +22,7 @@ def commented(system: str) -> str:
         if ":" in system:
             model, definition = user_systems.load(system)
         else:
-            model = find(system)
+            model = find_system(system)
     except (KeyError, ValueError) as exc:
         key = "file" if ":" in system else "name"
         raise RecipeError(f"system.{key} = {shown(system)} is not allowed: {exc.args[0]}") from None

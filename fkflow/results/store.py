@@ -87,8 +87,8 @@ def save_result(result: Result, path: str | Path) -> Result:
     path = Path(path)
     if (definition := result.definition) is not None:
         # the result is found again from its own folder
-        file = user_systems.placed(result.folder, definition.file)
-        definition = replace(definition, file=impersonal(user_systems.seen_from(path.parent, file)))
+        file = user_systems.absolute_file(result.folder, definition.file)
+        definition = replace(definition, file=impersonal(user_systems.relative_file(path.parent, file)))
         resolved = {**result.resolved, "system": {**result.resolved["system"], "file": definition.file}}
         result = replace(result, definition=definition, resolved=resolved)
     result = replace(result, path=path)

@@ -14,7 +14,7 @@ from fkflow.errors import StoreError, UsageError
 from fkflow.execution import ranks
 from fkflow.execution.progress import Progress, Silent, notices
 from fkflow.execution.signals import Signals
-from fkflow.hamiltonian.user_systems import placeless
+from fkflow.hamiltonian.user_systems import without_folders
 from fkflow.recipe.config import Loaded, Recipe
 from fkflow.recipe.old_keys import current_text
 from fkflow.recipe.toml import to_toml
@@ -120,4 +120,4 @@ class RunContext:
 
     def plain_recipe(self) -> str:
         """The recipe with every default, by which a checkpoint is recognised wherever the file of its system lies."""
-        return to_toml(placeless(self.recipe.resolved()))
+        return to_toml(without_folders(self.recipe.resolved()))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fkflow.errors import UsageError
 from fkflow.execution import chunks
-from fkflow.hamiltonian.masses import inward, outward
+from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates
 from fkflow.networks.choice import LogPsi
 from fkflow.runs.model import Model
 
@@ -35,7 +35,7 @@ def drift(model: Model, x: Tensor | Array) -> Tensor | Array:
             v = chunks.value_and_drift(model.net, z)[1]
         else:
             v = torch.cat([model.net.drift(part) for part in z.split(chunks.chunk_size(model.net))])
-        return _as_given(outward(model.system, v).reshape(x.shape), x)
+        return _as_given(to_user_coordinates(model.system, v).reshape(x.shape), x)
 
 
 @overload
@@ -68,7 +68,7 @@ def _solver_coordinates(model: Model, x: Tensor | Array) -> Tensor:
         )
     device = next(iter(model.net.parameters())).device
     positions = torch.as_tensor(x).detach().to(device, torch.float64, copy=True)
-    return inward(model.system, positions.reshape(-1, *shape))
+    return to_solver_coordinates(model.system, positions.reshape(-1, *shape))
 
 
 def _as_given(value: Tensor, x: Tensor | Array) -> Tensor | Array:

@@ -10,10 +10,10 @@ import torch
 
 from fkflow.errors import NumericalError, StoreError
 from fkflow.execution import ranks
-from fkflow.hamiltonian.checks import Checked, check
+from fkflow.hamiltonian.checks import CheckedSystem, check
 from fkflow.hamiltonian.landscape import Landscape, explore
-from fkflow.hamiltonian.masses import solved
-from fkflow.hamiltonian.registry import built_in
+from fkflow.hamiltonian.masses import to_unit_masses
+from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.drift_field import STEPS_IN_TIME
 from fkflow.networks.choice import LogPsi, PairDrift, build
@@ -25,7 +25,7 @@ from fkflow.runs.rerun import recipe_of
 
 @dataclass(frozen=True)
 class Model:
-    """A system in the solver's coordinates (`masses.solved`), the natural scale of its potential, and the network."""
+    """A system in the solver's coordinates (`masses.to_unit_masses`), the natural scale of its potential, and the network."""
 
     system: System
     landscape: Landscape
@@ -39,7 +39,7 @@ def build_model(recipe: Recipe, seed: int) -> Model:
 
     Raises NumericalError if the potential has no natural scale, PotentialError for a system of a user that fails the checks.
     """
-    system, network = solved(recipe.system), recipe.network
+    system, network = to_unit_masses(recipe.system), recipe.network
     try:
         found = find_landscape(recipe.system)
         # the same bits on all ranks
@@ -51,9 +51,9 @@ def build_model(recipe: Recipe, seed: int) -> Model:
     return Model(system, landscape, net, found.warnings)
 
 
-def find_landscape(system: System) -> Checked:
+def find_landscape(system: System) -> CheckedSystem:
     """The landscape of a system in the solver's coordinates; a system that is not built in is checked first."""
-    return Checked(explore(solved(system)), ()) if built_in(type(system)) else check(system)
+    return CheckedSystem(explore(to_unit_masses(system)), ()) if is_built_in(type(system)) else check(system)
 
 
 def restore_model(result: Result, overrides: Sequence[str] = ()) -> Model:

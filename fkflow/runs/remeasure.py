@@ -10,7 +10,7 @@ import torch
 from fkflow.errors import Interrupted, RankError, StoreError, UsageError
 from fkflow.execution import ranks
 from fkflow.execution.progress import Progress, notices
-from fkflow.hamiltonian.masses import inward
+from fkflow.hamiltonian.masses import to_solver_coordinates
 from fkflow.recipe.config import Loaded
 from fkflow.results import store
 from fkflow.results.records import Result
@@ -63,7 +63,7 @@ def remeasure(old: Result, context: RunContext) -> Result:
     load_weights(model.net, old)
     x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=context.device)
     with context.listen():
-        measurement = measure_and_project(context, model, inward(model.system, x))
+        measurement = measure_and_project(context, model, to_solver_coordinates(model.system, x))
     assert measurement is not None, "there is no training to go on"
     return collect_result(
         context,

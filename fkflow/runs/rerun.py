@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fkflow.errors import FkflowError, StoreError, UsageError
-from fkflow.hamiltonian.registry import recipes
+from fkflow.hamiltonian.registry import shipped_recipes
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.config import Loaded, composed, load, parse, system_of, to_toml
@@ -124,7 +124,7 @@ def definition_warning(before: Definition, now: Definition | None) -> str | None
 def _is_result(path: Path) -> bool:
     try:
         if path.is_dir():
-            a_recipe = path.with_name(f"{path.name}.toml").is_file() or f"{path}.toml" in recipes()
+            a_recipe = path.with_name(f"{path.name}.toml").is_file() or f"{path}.toml" in shipped_recipes()
             return not a_recipe and any((path / file).exists() for file in (RESULT, CHECKPOINT))
         return path.is_file() and path.suffix == Path(RESULT).suffix
     except (OSError, ValueError):

@@ -19,7 +19,7 @@ import fkflow
 from fkflow.errors import Interrupted, NumericalError, PotentialError, StoreError, UsageError
 from fkflow.execution.device import choose_device
 from fkflow.execution.progress import Numbered
-from fkflow.hamiltonian.user_systems import placeless
+from fkflow.hamiltonian.user_systems import without_folders
 from fkflow.plot import save_scan
 from fkflow.recipe.config import Loaded, ScanConfig
 from fkflow.results import store
@@ -166,7 +166,7 @@ def _resume(context: RunContext, scan: Scan, planned: Sequence[Planned]) -> Scan
 
 def _difference(old: Scan, new: Scan) -> str | None:
     """The first difference of two scans, as the old one has it; None if they are the same."""
-    before, now = placeless(old.resolved), placeless(new.resolved)
+    before, now = without_folders(old.resolved), without_folders(new.resolved)
     for section, table in before.items():
         for key, value in table.items():
             if now.get(section, {}).get(key) != value:
@@ -180,8 +180,8 @@ def _difference(old: Scan, new: Scan) -> str | None:
 
 def _check_point(found: Result, plan: Planned) -> None:
     """Raise UsageError unless a finished run has the recipe of this point; warn of a changed file of its system."""
-    wanted = placeless(store.impersonal(strict_json(plan.loaded.recipe.resolved())))
-    there = placeless(found.resolved)
+    wanted = without_folders(store.impersonal(strict_json(plan.loaded.recipe.resolved())))
+    there = without_folders(found.resolved)
     scanned = [key.split(".") for key in plan.values]
     for section, table in wanted.items():
         for key, value in table.items():

@@ -12,7 +12,7 @@ from torch import Tensor
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_device, choose_threads, keep_freed_memory, keep_single_precision
 from fkflow.hamiltonian.checks import check_device
-from fkflow.hamiltonian.registry import built_in
+from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.config import Loaded, Recipe
 from fkflow.results import store
@@ -42,7 +42,7 @@ def prepare(context: RunContext) -> Model:
     keep_freed_memory()
     keep_single_precision()
     model = build_model(recipe, context.seed)
-    if context.device != "cpu" and not built_in(type(recipe.system)):
+    if context.device != "cpu" and not is_built_in(type(recipe.system)):
         check_device(recipe.system, context.device)
     net = model.net.to(context.device)
     ranks.alike([*net.parameters(), *net.buffers()])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fkflow.errors import NumericalError, StoreError, UsageError
-from fkflow.hamiltonian.masses import inward, outward
+from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates
 from fkflow.results.records import Result
 from fkflow.runs.model import Model
 from fkflow.sampling.paths import integrate
@@ -42,11 +42,11 @@ def follow(model: Model, x: torch.Tensor, *, interval: float, seed: int) -> Iter
     """
     generator = torch.Generator().manual_seed(seed)
     steps = max(1, math.ceil(interval / (STEP * model.landscape.length**2) - 1e-9))
-    x = inward(model.system, x)
+    x = to_solver_coordinates(model.system, x)
     while True:
         if not bool(x.isfinite().all()):
             raise NumericalError("a walker went to infinity: the drift of this run cannot be followed; train it longer")
-        yield outward(model.system, x).numpy().copy()
+        yield to_user_coordinates(model.system, x).numpy().copy()
         noise = torch.randn(steps, *x.shape, generator=generator, dtype=x.dtype)
         for position, _, _ in integrate(model.net.drift, x, interval / steps, noise):
             x = position

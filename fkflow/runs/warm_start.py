@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fkflow.errors import FkflowError, UsageError
 from fkflow.execution import ranks
-from fkflow.hamiltonian.masses import solved
+from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.networks.choice import LogPsi, PairDrift, build
 from fkflow.recipe.config import Recipe
 from fkflow.results.reader import read_result
@@ -58,7 +58,7 @@ def build_network(recipe: Recipe, seed: int) -> Network:
     """The untrained network of a recipe, on the CPU. This rank alone needs it."""
     wanted = recipe.network
     landscape = find_landscape(recipe.system).landscape
-    return build(solved(recipe.system), landscape, wanted.kind, wanted.hidden, wanted.layers, seed)
+    return build(to_unit_masses(recipe.system), landscape, wanted.kind, wanted.hidden, wanted.layers, seed)
 
 
 def read_network(source: str) -> Network:

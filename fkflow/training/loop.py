@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from fkflow.execution import ranks
-from fkflow.hamiltonian.landscape import Landscape, given_start
+from fkflow.hamiltonian.landscape import Landscape, user_start
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.recipe.config import TrainConfig
@@ -42,7 +42,7 @@ def initial_state(
     """
     generator = torch.Generator(device).manual_seed(ranks.seed(seed))
     count = walker_count(config, 0)
-    given = None if system is None else given_start(system, count, torch.Generator().manual_seed(ranks.seed(seed)))
+    given = None if system is None else user_start(system, count, torch.Generator().manual_seed(ranks.seed(seed)))
     x = landscape.start(count, generator) if given is None else given.to(device)
     # pathwise gradients are those of an average over ψ² itself
     broad = isinstance(net, LogPsi) and not net.knows_tails and config.estimator != "pathwise"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import GenericNet, LogPsi, MolecularNet, SymmetricNet, build, default_float64
 
 
@@ -19,7 +19,7 @@ def molecule(electrons: int, *charges: float) -> MolecularNet:
 
 
 def symmetric(particles: int, omega: float | list[float], separable: bool, name: str = "harmonic", layers: int = 2):
-    system = find(name)(particles=particles, **({"dimensions": 2, "omega": omega} if name == "harmonic" else {}))
+    system = find_system(name)(particles=particles, **({"dimensions": 2, "omega": omega} if name == "harmonic" else {}))
     with default_float64():
         return SymmetricNet(explore(system), 5, layers, isotropic=not isinstance(omega, list), separable=separable)
 
@@ -38,15 +38,17 @@ NETWORKS = {
     "two electrons, three nuclei": lambda: molecule(2, 1.0, 2.0, 3.0),
     "one in a round trap": lambda: symmetric(1, 1.0, False),
     "one in an oval trap": lambda: symmetric(1, [1.0, 2.0], False),
-    "one on a ring": lambda: build(find("mexican_hat")(), explore(find("mexican_hat")()), "symmetric", 5, 2, 0),
+    "one on a ring": lambda: build(
+        find_system("mexican_hat")(), explore(find_system("mexican_hat")()), "symmetric", 5, 2, 0
+    ),
     "two, round, separable": lambda: symmetric(2, 1.0, True),
     "four, round, separable": lambda: symmetric(4, 1.0, True, layers=1),
     "four, round, not separable": lambda: symmetric(4, 1.0, False),
     "four, oval, separable": lambda: symmetric(4, [1.0, 2.0], True),
     "three, oval, not separable": lambda: symmetric(3, [1.0, 2.0], False, layers=3),
     "three, soft": lambda: symmetric(3, 1.0, False, name="bosons"),
-    "generic, soft": lambda: generic(find("quartic")()),
-    "generic, hard": lambda: generic(find("chain")(particles=4)),
+    "generic, soft": lambda: generic(find_system("quartic")()),
+    "generic, hard": lambda: generic(find_system("chain")(particles=4)),
 }
 
 

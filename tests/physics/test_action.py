@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import build
 from fkflow.sampling.local_energy import laplacian, local_energy
 from fkflow.sampling.path_energies import path_samples
@@ -36,26 +36,26 @@ ANISOTROPIC = torch.tensor([1.0, 3.0], dtype=torch.float64)
 #: ground states in closed form: system, log φ0, its gradient
 GROUND_STATES = {
     "harmonic": (
-        find("harmonic")(particles=2, dimensions=2, omega=2.0),
+        find_system("harmonic")(particles=2, dimensions=2, omega=2.0),
         lambda x: -x.square().sum((1, 2)),
         lambda x: -2 * x,
     ),
     "anisotropic": (
-        find("harmonic")(particles=2, dimensions=2, omega=[1.0, 3.0]),
+        find_system("harmonic")(particles=2, dimensions=2, omega=[1.0, 3.0]),
         lambda x: -0.5 * (ANISOTROPIC * x.square()).sum((1, 2)),
         lambda x: -ANISOTROPIC * x,
     ),
     "poschl_teller": (
-        find("poschl_teller")(**{"lambda": 3.0}),
+        find_system("poschl_teller")(**{"lambda": 3.0}),
         lambda x: -3 * x.cosh().log().sum((1, 2)),
         lambda x: -3 * x.tanh(),
     ),
     "moshinsky": (
-        find("moshinsky")(particles=3, dimensions=2, omega=1.0, kappa=1.0),
+        find_system("moshinsky")(particles=3, dimensions=2, omega=1.0, kappa=1.0),
         lambda x: -x.square().sum((1, 2)) + 1.5 * x.mean(1).square().sum(1),
         lambda x: -2 * x + x.mean(1, keepdim=True),
     ),
-    "hydrogen": (find("h")(), lambda x: -x.norm(dim=-1).sum(1), lambda x: -x / x.norm(dim=-1, keepdim=True)),
+    "hydrogen": (find_system("h")(), lambda x: -x.norm(dim=-1).sum(1), lambda x: -x / x.norm(dim=-1, keepdim=True)),
 }
 
 
@@ -118,7 +118,7 @@ def test_dropping_the_ito_term_keeps_the_mean_and_ruins_the_variance(name: str, 
 def test_the_mean_action_is_the_variational_energy(alpha: list[float], gaussian, sigmas) -> None:
     """Wrong Gaussians in an anisotropic trap: E = ¼ N Σ (α + ω²/α), from paths of several steps."""
     psi, shape, dt, steps, walkers = gaussian(alpha), (2, 2), 5e-4, 8, 30_000
-    system = find("harmonic")(particles=2, dimensions=2, omega=[1.0, 2.0])
+    system = find_system("harmonic")(particles=2, dimensions=2, omega=[1.0, 2.0])
     exact = sum(2 * 0.25 * (a + w**2 / a) for a, w in zip(alpha, (1.0, 2.0), strict=True))
     assert exact > system.reference().energy + 0.05
     x = psi.sample(walkers, shape, 1)
@@ -129,7 +129,7 @@ def test_the_mean_action_is_the_variational_energy(alpha: list[float], gaussian,
     elsewhere = gaussian([1.3 * a for a in alpha]).sample(walkers, shape, 1)
     biased = girsanov_action(psi, psi.drift, system.potential, elsewhere, dt, noise).detach() / (steps * dt)
     assert abs(sigmas(biased, exact)) > 8
-    other = find("harmonic")(particles=2, dimensions=2, omega=[1.4, 2.0])
+    other = find_system("harmonic")(particles=2, dimensions=2, omega=[1.4, 2.0])
     assert (
         abs(sigmas(girsanov_action(psi, psi.drift, other.potential, x, dt, noise).detach() / (steps * dt), exact)) > 8
     )
@@ -139,11 +139,13 @@ def test_the_energy_of_hydrogen_with_a_wrong_charge(hydrogenic, sigmas) -> None:
     """⟨e^(−ζr)|H|e^(−ζr)⟩ = ζ²/2 − ζ, through the cusp."""
     psi = hydrogenic(0.8)
     x = psi.sample(40_000, 5)
-    energies = path_samples(psi, find("h")(), x, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5).mean(0)
+    energies = path_samples(
+        psi, find_system("h")(), x, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5
+    ).mean(0)
     assert abs(sigmas(energies, 0.32 - 0.8)) < 4
     elsewhere = hydrogenic(0.9).sample(40_000, 5)
     biased = path_samples(
-        psi, find("h")(), elsewhere, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5
+        psi, find_system("h")(), elsewhere, torch.Generator().manual_seed(6), paths=3, steps=1, dt=1e-5
     ).mean(0)
     assert abs(sigmas(biased, 0.32 - 0.8)) > 8
 
@@ -154,7 +156,7 @@ def test_the_energy_of_hydrogen_with_a_wrong_charge(hydrogenic, sigmas) -> None:
 def test_the_scatter_of_walkers_is_the_error_of_their_mean(shape, paths: int, steps: int, dt: float, gaussian) -> None:
     """Over 200 seeds of the noise, walkers fixed: the mean errs by what the scatter says."""
     psi = gaussian(torch.linspace(0.5, 2.0, shape[0]).double()[:, None])
-    system = find("quartic")() if shape == (1, 1) else find("chain")(particles=8)
+    system = find_system("quartic")() if shape == (1, 1) else find_system("chain")(particles=8)
     walkers, seeds = 128, 200
     x = psi.sample(walkers, shape, 1)
     exact = local_energy(psi, system, x)
@@ -188,7 +190,7 @@ def test_the_closed_form_of_the_semigroup() -> None:
 def test_weights_make_the_semigroup_whatever_the_drift(beta: float, gaussian, sigmas) -> None:
     """E[e^(−A)] of paths with a drift −βx that belongs to no ψ in sight, up to Trotter's dt²."""
     psi, shape, dt, walkers = gaussian(0.7), (2, 1), 0.02, 40_000
-    system = find("harmonic")(particles=2, dimensions=1, omega=1.0)
+    system = find_system("harmonic")(particles=2, dimensions=1, omega=1.0)
     x = psi.sample(walkers, shape, 4)
     means = {}
     for time in (0.5, 1.5, 2.5):
@@ -214,7 +216,7 @@ def test_weights_make_the_semigroup_whatever_the_drift(beta: float, gaussian, si
 @pytest.mark.parametrize("paths", [1, 4])
 @pytest.mark.parametrize("name", ["bosons", "he", "chain"])
 def test_branches_and_single_paths_agree(name: str, paths: int, steps: int, perturbed) -> None:
-    system = find(name)(particles=3) if name != "he" else find("he")()
+    system = find_system(name)(particles=3) if name != "he" else find_system("he")()
     land = explore(system)
     net = perturbed(build(system, land, "auto", 8, 2, 0), 0.1)
     x, dt = land.start(20, torch.Generator().manual_seed(0)), 1e-3
@@ -236,7 +238,7 @@ def test_branches_and_single_paths_agree(name: str, paths: int, steps: int, pert
 
 def test_a_free_drift_has_no_end_terms(gaussian) -> None:
     psi, shape, dt = gaussian([1.3, 0.6]), (2, 2), 0.01
-    system = find("harmonic")(particles=2, dimensions=2)
+    system = find_system("harmonic")(particles=2, dimensions=2)
     x, noise = psi.sample(10, shape, 1), normal(10, 7, shape, 2)
     *_, end = (y for y in trajectory(psi.drift, x, dt, noise))
     whole = girsanov_action(psi, psi.drift, system.potential, x, dt, noise)
@@ -253,7 +255,7 @@ def trajectory(drift, x: Tensor, dt: float, noise: Tensor):
 @pytest.mark.parametrize("stiffness", [1.0, 1.6])
 def test_a_free_drift_bounds_the_energy(stiffness: float, gaussian, sigmas) -> None:
     """A `PairDrift` of −αx whose paths run on in its own stationary density: E[A]/T = d/4 (α + 1/α)."""
-    system = find("harmonic")(particles=2, dimensions=2)
+    system = find_system("harmonic")(particles=2, dimensions=2)
     net = build(system, explore(system), "pair_drift", 4, 1, 0)
     with torch.no_grad():
         for part in (net.pair[-1], net.single[-1]):
@@ -266,7 +268,7 @@ def test_a_free_drift_bounds_the_energy(stiffness: float, gaussian, sigmas) -> N
     energies = girsanov_action(None, net.drift, system.potential, x, dt, noise) / (steps * dt)
     assert abs(sigmas(energies, stiffness + 1 / stiffness)) < 4
     # the twin: the same walkers in a trap that is a little stiffer
-    other = find("harmonic")(particles=2, dimensions=2, omega=1.3)
+    other = find_system("harmonic")(particles=2, dimensions=2, omega=1.3)
     assert (
         abs(
             sigmas(
@@ -296,14 +298,14 @@ def differences(psi, system, x: Tensor, h: float) -> Tensor:
 
 
 SYSTEMS = {
-    "bosons": find("bosons")(particles=3),
-    "oval": find("harmonic")(particles=2, dimensions=2, omega=[1.0, 2.0]),
-    "chain": find("chain")(particles=4),
-    "morse": find("morse")(),
-    "mexican_hat": find("mexican_hat")(),
-    "h": find("h")(),
-    "he": find("he")(),
-    "h2": find("h2")(),
+    "bosons": find_system("bosons")(particles=3),
+    "oval": find_system("harmonic")(particles=2, dimensions=2, omega=[1.0, 2.0]),
+    "chain": find_system("chain")(particles=4),
+    "morse": find_system("morse")(),
+    "mexican_hat": find_system("mexican_hat")(),
+    "h": find_system("h")(),
+    "he": find_system("he")(),
+    "h2": find_system("h2")(),
 }
 
 
@@ -364,12 +366,12 @@ def test_short_paths_give_the_local_energy(case) -> None:
 def test_local_energy_of_closed_forms(hydrogenic, gaussian) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(100, 1, 3, generator=generator, dtype=torch.float64)
-    assert (local_energy(hydrogenic(), find("h")(), x) + 0.5).abs().max() < 1e-12
+    assert (local_energy(hydrogenic(), find_system("h")(), x) + 0.5).abs().max() < 1e-12
     # a wrong charge: −ζ²/2 + (ζ − 1)/r
-    wrong = local_energy(hydrogenic(1.2), find("h")(), x)
+    wrong = local_energy(hydrogenic(1.2), find_system("h")(), x)
     assert torch.allclose(wrong, -0.72 + 0.2 / x.norm(dim=-1)[:, 0], rtol=1e-10)
     # a Gaussian: ½dα + ½(ω² − α²)x²
-    system = find("harmonic")(particles=1, dimensions=3, omega=2.0)
+    system = find_system("harmonic")(particles=1, dimensions=3, omega=2.0)
     assert (local_energy(gaussian(2.0), system, x) - 3.0).abs().max() < 1e-12
     wider = local_energy(gaussian(1.5), system, x)
     assert torch.allclose(wider, 2.25 + 0.5 * (4 - 2.25) * x.square().sum((1, 2)), rtol=1e-12)
@@ -377,7 +379,7 @@ def test_local_energy_of_closed_forms(hydrogenic, gaussian) -> None:
 
 def test_noise_of_independent_increments() -> None:
     """The spread of A/T about the local energy is ‖∇v‖_F/√(2K), whatever dt (method.md §1)."""
-    system = find("harmonic")(particles=2, dimensions=2, omega=3.0)
+    system = find_system("harmonic")(particles=2, dimensions=2, omega=3.0)
     x = torch.zeros(20_000, 2, 2, dtype=torch.float64)
     for steps, dt in ((4, 1e-4), (4, 1e-6), (16, 1e-5)):
         noise = normal(20_000, steps, (2, 2), 3)

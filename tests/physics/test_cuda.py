@@ -9,7 +9,7 @@ import torch
 
 from fkflow.execution.chunks import chunk_size, value_and_drift
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks import single_precision
 from fkflow.networks.choice import build
@@ -30,7 +30,7 @@ SYSTEMS = ["h2", "bosons", "chain", "quartic"]
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_networks_give_the_same_numbers(name: str, perturbed) -> None:
     """log ψ, drift, local energy and jacobian of the same walkers: equal to rounding, in double and in single precision."""
-    system = find(name)()
+    system = find_system(name)()
     land = explore(system)
     net = perturbed(build(system, land, "auto", 8, 2, 0), 0.1)
     other = copy.deepcopy(net).to("cuda")
@@ -53,7 +53,7 @@ def test_networks_give_the_same_numbers(name: str, perturbed) -> None:
 
 def test_noise_is_drawn_on_the_device(perturbed) -> None:
     """Short paths of a whole frame give the exact local energy there too; the twin with other walkers does not."""
-    system = find("bosons")()
+    system = find_system("bosons")()
     land = explore(system)
     net = perturbed(build(system, land, "auto", 8, 2, 0), 0.1).to("cuda")
     generator = torch.Generator("cuda").manual_seed(2)
@@ -67,7 +67,7 @@ def test_noise_is_drawn_on_the_device(perturbed) -> None:
 @pytest.mark.parametrize("name", ["h2", "bosons"])
 def test_the_same_energy_within_errors(name: str) -> None:
     """Trained, measured and projected on both devices: the projected energies agree with the reference and each other."""
-    system = find(name)(particles=2) if name == "bosons" else find(name)()
+    system = find_system(name)(particles=2) if name == "bosons" else find_system(name)()
     land = explore(system)
     found = []
     for device in ("cpu", "cuda"):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import LogPsi, PairDrift, SymmetricNet, build, default_float64
 from fkflow.networks.layers import affine
 from fkflow.sampling.path_energies import path_samples
@@ -28,11 +28,11 @@ from fkflow.training.gradients import (
 )
 
 SYSTEMS = {
-    "bosons": find("bosons")(particles=3),
-    "chain": find("chain")(particles=4),
-    "quartic": find("quartic")(),
-    "h": find("h")(),
-    "h2": find("h2")(),
+    "bosons": find_system("bosons")(particles=3),
+    "chain": find_system("chain")(particles=4),
+    "quartic": find_system("quartic")(),
+    "h": find_system("h")(),
+    "h2": find_system("h2")(),
 }
 
 
@@ -159,7 +159,7 @@ from fkflow.recipe.config import TrainConfig
 from fkflow.training.gradients import _vmapped_gradients
 from fkflow.hamiltonian.landscape import explore
 from fkflow.networks.choice import build
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.training.loop import initial_state, train
 
 system, config = find(sys.argv[1])(), TrainConfig(walkers=32, iterations=1, equilibrate=5)
@@ -241,7 +241,7 @@ def test_backward_and_jacobian_form_agree(case) -> None:
 @pytest.mark.parametrize("steps", [1, 4])
 def test_the_covariance_gradient_of_a_gaussian(alpha: float, steps: int, gaussian, sigmas) -> None:
     """dE/dα = d/4 (1 − ω²/α²) for E = d/4 (α + ω²/α)."""
-    system, psi, walkers = find("harmonic")(particles=2, dimensions=1), gaussian(alpha), 400
+    system, psi, walkers = find_system("harmonic")(particles=2, dimensions=1), gaussian(alpha), 400
     exact = 0.5 * (1 - 1 / alpha**2)
 
     def gradients_of(density: LogPsi, blocks: int = 60) -> list[float]:
@@ -345,7 +345,7 @@ def moments_loss(alpha: Tensor, start: float, steps: int, dt: float, terminal: f
 @pytest.mark.parametrize("alpha", [0.6, 1.7])
 def test_the_pathwise_gradient_of_a_gaussian(alpha: float, gaussian, sigmas) -> None:
     """Within σ of the derivative of the moments, which obey a closed recursion; it has the sign of dE/dα."""
-    system, psi, steps, dt = find("harmonic")(particles=2, dimensions=1), gaussian(alpha), 10, 0.02
+    system, psi, steps, dt = find_system("harmonic")(particles=2, dimensions=1), gaussian(alpha), 10, 0.02
 
     def exact(terminal: float) -> float:
         a = torch.tensor(alpha, dtype=torch.float64, requires_grad=True)

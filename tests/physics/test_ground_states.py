@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
@@ -52,20 +52,20 @@ def double_well_level() -> float:
 
 #: system, energy from elsewhere, excess that so short a training may leave, error to measure to
 CASES = {
-    "quartic": (find("quartic")(), quartic_level, 2e-4, 1e-4),
-    "double_well": (find("double_well")(), double_well_level, 5e-4, 1e-4),
-    "mexican_hat": (find("mexican_hat")(), lambda: find("mexican_hat")().reference().energy, 1e-3, 3e-4),
-    "morse": (find("morse")(), lambda: find("morse")().reference().energy, 1e-3, 3e-4),
-    "two bosons": (find("bosons")(particles=2, g=15.0, s=0.5), lambda: 2.715321216, 3e-3, 1e-3),
-    "two bosons in space": (find("bosons3d")(particles=2), lambda: 3.3617230295, 3e-3, 1e-3),
-    "three bosons in space": (find("bosons3d")(particles=3, g=5.0), lambda: 5.03908181, 5e-3, 2e-3),
-    "hydrogen": (find("h")(), lambda: -0.5, 3e-4, 1e-4),
-    "helium": (find("he")(), lambda: -2.903724377, 3e-3, 1e-3),
-    "h2+": (find("h2plus")(R=2.0), lambda: -0.602634214, 1e-3, 3e-4),
-    "Hooke's atom": (find("hooke")(omega=0.5), lambda: 2.0, 1e-3, 3e-4),
-    "calogero": (find("calogero")(particles=3, lambda_=1.5), lambda: 6.0, 3e-3, 1e-3),
-    "dipoles": (find("dipoles")(dipole=2.0), lambda: 3.6092724251, 1e-3, 3e-4),
-    "two ions": (find("ions")(particles=2, charge=1.0), lambda: 3.0, 1e-3, 3e-4),
+    "quartic": (find_system("quartic")(), quartic_level, 2e-4, 1e-4),
+    "double_well": (find_system("double_well")(), double_well_level, 5e-4, 1e-4),
+    "mexican_hat": (find_system("mexican_hat")(), lambda: find_system("mexican_hat")().reference().energy, 1e-3, 3e-4),
+    "morse": (find_system("morse")(), lambda: find_system("morse")().reference().energy, 1e-3, 3e-4),
+    "two bosons": (find_system("bosons")(particles=2, g=15.0, s=0.5), lambda: 2.715321216, 3e-3, 1e-3),
+    "two bosons in space": (find_system("bosons3d")(particles=2), lambda: 3.3617230295, 3e-3, 1e-3),
+    "three bosons in space": (find_system("bosons3d")(particles=3, g=5.0), lambda: 5.03908181, 5e-3, 2e-3),
+    "hydrogen": (find_system("h")(), lambda: -0.5, 3e-4, 1e-4),
+    "helium": (find_system("he")(), lambda: -2.903724377, 3e-3, 1e-3),
+    "h2+": (find_system("h2plus")(R=2.0), lambda: -0.602634214, 1e-3, 3e-4),
+    "Hooke's atom": (find_system("hooke")(omega=0.5), lambda: 2.0, 1e-3, 3e-4),
+    "calogero": (find_system("calogero")(particles=3, lambda_=1.5), lambda: 6.0, 3e-3, 1e-3),
+    "dipoles": (find_system("dipoles")(dipole=2.0), lambda: 3.6092724251, 1e-3, 3e-4),
+    "two ions": (find_system("ions")(particles=2, charge=1.0), lambda: 3.0, 1e-3, 3e-4),
 }
 
 
@@ -89,7 +89,7 @@ def test_ground_state_energies(name: str) -> None:
 
 def test_the_moshinsky_atom() -> None:
     """It starts exact; here from a network that is wrong, back to the closed form; the twin: a spring a tenth weaker."""
-    system, other = (find("moshinsky")(particles=4, kappa=kappa) for kappa in (-0.15, -0.135))
+    system, other = (find_system("moshinsky")(particles=4, kappa=kappa) for kappa in (-0.15, -0.135))
     land = explore(system)
     net = build(system, land, "auto", 8, 1, 0)
     with torch.no_grad():
@@ -107,7 +107,7 @@ def test_the_moshinsky_atom() -> None:
 
 def test_without_its_cusp_a_network_does_worse(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same training of Hooke's atom, with the factor that cancels 1/r and without it; medians of three seeds."""
-    system = find("hooke")(omega=0.5)
+    system = find_system("hooke")(omega=0.5)
 
     def spread() -> float:
         runs = (solved(system, 1e-3, seed=seed, iterations=40) for seed in range(3))
@@ -121,7 +121,7 @@ def test_without_its_cusp_a_network_does_worse(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("omega", [0.2, 5.0])
 def test_units_do_not_matter(omega: float) -> None:
     """The same defaults in a trap of another frequency: E = ω E(g, s √ω)."""
-    system = find("bosons")(particles=2, g=15.0, s=0.5 / omega**0.5, omega=omega)
+    system = find_system("bosons")(particles=2, g=15.0, s=0.5 / omega**0.5, omega=omega)
     estimate = solved(system, 2e-3 * omega).variational.estimate
     assert estimate.value / omega == pytest.approx(2.715321216, abs=4e-3 + 3 * estimate.error / omega)
 
@@ -162,7 +162,7 @@ WAYS = {
 @pytest.mark.parametrize("name", ["harmonic", "quartic"])
 def test_every_way_of_training_lowers_the_energy(name: str, way: dict, perturbed) -> None:
     """From a network whose parameters are wrong, all ways lead to the ground state."""
-    system = find("harmonic")(particles=2, dimensions=2) if name == "harmonic" else find("quartic")()
+    system = find_system("harmonic")(particles=2, dimensions=2) if name == "harmonic" else find_system("quartic")()
     land = explore(system)
     net = build(system, land, "auto", 8, 1, 0)
     with torch.no_grad():
@@ -180,7 +180,7 @@ def test_every_way_of_training_lowers_the_energy(name: str, way: dict, perturbed
 
 def test_the_vector_drift_of_the_paper() -> None:
     """`PairDrift` with pathwise gradients: an upper bound from its own paths, a curl that is measured."""
-    system = find("bosons")(particles=2, g=1.0)
+    system = find_system("bosons")(particles=2, g=1.0)
     measurement = solved(
         system,
         5e-3,

@@ -12,7 +12,7 @@ import torch
 
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
@@ -26,8 +26,8 @@ from fkflow.systems.solvers import radial_ground_state
 #: seconds that pass at each look at the clock; a turn of a projection looks at it twice, a sweep of a measurement too
 TICKS = {"fkflow.projection.project": 0.12, "fkflow.measurement.variational": 0.02}
 
-QUARTIC = find("quartic")(a=1.0, b=1.0)
-TWO = find("bosons")(particles=2, g=15.0, s=0.5)
+QUARTIC = find_system("quartic")(a=1.0, b=1.0)
+TWO = find_system("bosons")(particles=2, g=15.0, s=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +127,7 @@ def test_pure_density_of_the_quartic_well(gaussian) -> None:
 
 def test_pure_density_of_the_double_well(gaussian) -> None:
     """One broad Gaussian becomes two peaks: the broader the more walkers carry the weights, a tenth here."""
-    system = find("double_well")()
+    system = find_system("double_well")()
 
     def exact(edges: np.ndarray) -> np.ndarray:
         return line_density(lambda x: system.potential(torch.from_numpy(x)[:, None, None]).numpy(), edges)
@@ -194,7 +194,7 @@ def pair_distribution(edges: np.ndarray) -> np.ndarray:
 def test_girsanov_weights_have_the_energy_of_the_trotter_product(gaussian) -> None:
     """One step size, exact drift: cosh(2 E dt) = 1 + dt²/2 for the oscillator, at any dt."""
     dt = 0.25
-    system = find("harmonic")(particles=1, dimensions=1)
+    system = find_system("harmonic")(particles=1, dimensions=1)
     natural = explore(system).length ** 2
     found, _, _ = projected(
         gaussian(1.0), system, weights="girsanov", time_steps=(dt / natural,), target_error=4e-4, seconds=80.0
@@ -209,7 +209,7 @@ def test_girsanov_weights_have_the_energy_of_the_trotter_product(gaussian) -> No
 
 def test_error_bars_are_calibrated(gaussian) -> None:
     """Over seeds the deviation from the exact energy has the size of its error bar, not that of a third of it."""
-    system = find("harmonic")(particles=2, dimensions=1)
+    system = find_system("harmonic")(particles=2, dimensions=1)
     z, excess = [], []
     for seed in range(32):
         found, variational, _ = projected(
@@ -242,6 +242,6 @@ def test_too_large_a_time_step_is_said(gaussian) -> None:
 
 def test_collapsing_weights_are_refused(gaussian) -> None:
     """Twenty oscillators with a drift of half their width: no weights can mend that."""
-    system = find("harmonic")(particles=20, dimensions=3)
+    system = find_system("harmonic")(particles=20, dimensions=3)
     with pytest.raises(NumericalError, match="weights collapsed on"):
         projected(gaussian(6.0), system, walkers=256, time=0.5, seconds=8.0, measured=1.0)

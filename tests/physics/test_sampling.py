@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import build
 from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
@@ -105,7 +105,7 @@ def test_hydrogen_without_rejection(hydrogenic, sigmas) -> None:
 @pytest.mark.parametrize("name", ["bosons", "he"])
 def test_the_mean_local_energy_does_not_depend_on_the_step(name: str, perturbed) -> None:
     """A network without closed form: steps that differ by a factor of six give one energy."""
-    system = find(name)(particles=2) if name == "bosons" else find(name)()
+    system = find_system(name)(particles=2) if name == "bosons" else find_system(name)()
     land = explore(system)
     net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
     start = land.start(3000, torch.Generator().manual_seed(0))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.masses import solved
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.masses import to_unit_masses
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks import symmetric_bends
 from fkflow.networks.choice import LogPsi, SymmetricNet, build, default_float64
@@ -49,7 +49,7 @@ def test_the_drift_written_out(random_case, monkeypatch) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_drift_written_out_for_the_shipped_recipes(name: str, perturbed) -> None:
     """Soft tails, tables of two particles, three dimensions; also where two particles are close, or all far out."""
-    system = solved(load(name).recipe.system)
+    system = to_unit_masses(load(name).recipe.system)
     land = explore(system)
     net = perturbed(build(system, land, "auto", 5, 2, 0), 0.1)
     x = land.start(20, torch.Generator().manual_seed(0))
@@ -66,7 +66,7 @@ def test_a_subclass_does_not_inherit_the_drift_written_out(perturbed) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) - 0.1 * x.square().sum((1, 2))
 
-    land = explore(find("bosons")(particles=3))
+    land = explore(find_system("bosons")(particles=3))
     with default_float64():
         net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
     x = land.start(9, torch.Generator().manual_seed(0))
@@ -112,7 +112,7 @@ def test_the_laplacian_written_out(random_case, monkeypatch) -> None:
 @pytest.mark.parametrize("name", [*RECIPES, "he", "h2", "hooke", "double_well"])
 def test_the_laplacian_written_out_for_the_shipped_recipes(name: str, perturbed, exactly) -> None:
     """Soft tails, tables of two particles, three dimensions; also where two particles are close, or all far out."""
-    system = solved(load(name).recipe.system)
+    system = to_unit_masses(load(name).recipe.system)
     land = explore(system)
     net = perturbed(build(system, land, "auto", 5, 2, 0), 0.1)
     x = land.start(20, torch.Generator().manual_seed(0))
@@ -129,7 +129,7 @@ def test_the_laplacian_written_out_for_the_shipped_recipes(name: str, perturbed,
 @pytest.mark.parametrize("separable", [True, False])
 def test_the_laplacian_of_many_particles(particles: int, separable: bool, perturbed, exactly, monkeypatch) -> None:
     """From nine particles on products of matrices take the place of the tangents of all pairs."""
-    land = explore(find("bosons")(particles=particles, g=1.0))
+    land = explore(find_system("bosons")(particles=particles, g=1.0))
     with torch.random.fork_rng(devices=[]), default_float64():
         torch.manual_seed(0)
         net = perturbed(SymmetricNet(land, 6, 2, isotropic=True, separable=separable), 0.2)
@@ -143,7 +143,9 @@ def test_the_laplacian_of_many_particles(particles: int, separable: bool, pertur
 
 def test_the_laplacian_of_a_long_chain(perturbed, exactly) -> None:
     """With more coordinates than the first layer is wide only scalar products of its rows are kept."""
-    net = perturbed(build(find("chain")(particles=40), explore(find("chain")(particles=40)), "auto", 7, 3, 0), 0.1)
+    net = perturbed(
+        build(find_system("chain")(particles=40), explore(find_system("chain")(particles=40)), "auto", 7, 3, 0), 0.1
+    )
     x = torch.randn(6, 40, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert torch.allclose(net.value_drift_and_laplacian(x)[2], laplacian(net, x)[0], rtol=1e-10, atol=1e-10)
 
@@ -151,7 +153,7 @@ def test_the_laplacian_of_a_long_chain(perturbed, exactly) -> None:
 @pytest.mark.parametrize("name", ["calogero", "dipoles", "helium"])
 def test_the_factor_of_pairs_bends(name: str) -> None:
     """Its second derivative by the squared distance, from below the table to beyond it."""
-    system = solved(load(name).recipe.system)
+    system = to_unit_masses(load(name).recipe.system)
     factor = pair_factor(system, explore(system).length)
     assert factor is not None
     square = torch.logspace(-14, 8, 300, dtype=torch.float64).repeat(len(factor.first), 1).requires_grad_()
@@ -168,7 +170,7 @@ def test_a_subclass_does_not_inherit_the_laplacian(perturbed) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) - 0.1 * x.square().sum((1, 2))
 
-    system = find("bosons")(particles=3)
+    system = find_system("bosons")(particles=3)
     land = explore(system)
     with default_float64():
         net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
@@ -182,7 +184,7 @@ def test_a_subclass_does_not_inherit_the_laplacian(perturbed) -> None:
 @pytest.mark.parametrize("name", ["bosons", "h2", "chain"])
 def test_paths_and_the_laplacian_agree(name: str, perturbed) -> None:
     """E_L with the Laplacian that a network knows, and A/T of whole frames of short paths, whose noise goes as √dt = 3e-5."""
-    system = find(name)()
+    system = find_system(name)()
     land = explore(system)
     net = perturbed(build(system, land, "auto", 6, 2, 0), 0.1)
     x = land.start(40, torch.Generator().manual_seed(0))
@@ -228,7 +230,7 @@ def counted(monkeypatch, system: System, **options) -> dict[str, int]:
     ids=["dt", "paths", "steps", "antithetic"],
 )
 def test_training_sends_paths_where_the_recipe_says_which(options: dict[str, object], monkeypatch) -> None:
-    system = find("bosons")(particles=3)
+    system = find_system("bosons")(particles=3)
     assert counted(monkeypatch, system, **options) == {"laplacian": 0, "paths": 1}
 
 
@@ -236,6 +238,6 @@ def test_training_sends_paths_where_the_recipe_says_which(options: dict[str, obj
 def test_training_takes_the_limit_of_short_paths_where_it_is_cheaper(
     particles: int, laplacian: int, paths: int, monkeypatch
 ) -> None:
-    found = counted(monkeypatch, find("bosons")(particles=particles))
+    found = counted(monkeypatch, find_system("bosons")(particles=particles))
     assert found == {"laplacian": laplacian, "paths": paths}
     assert energies.LAPLACIAN_COST == 4

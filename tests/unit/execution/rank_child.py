@@ -17,7 +17,7 @@ from fkflow.errors import NumericalError
 from fkflow.execution import launch, ranks
 from fkflow.execution import processes as forking
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
@@ -33,10 +33,10 @@ from fkflow.training import update
 from fkflow.training.observation import Observation, Problem, bounded_weights
 from fkflow.training.schedule import StepSize
 
-QUARTIC = find("quartic")(a=1.0, b=1.0)
+QUARTIC = find_system("quartic")(a=1.0, b=1.0)
 LAND = explore(QUARTIC)
 #: whose training sends scouts
-CROWD = find("bosons")(particles=2)
+CROWD = find_system("bosons")(particles=2)
 WALKERS = 64
 #: share of the walkers with a slope that is a whole number on each rank
 SOME = 0.25

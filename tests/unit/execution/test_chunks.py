@@ -14,7 +14,7 @@ import torch
 from fkflow.errors import NumericalError
 from fkflow.execution.chunks import chunk_size, device_memory, each, value_and_drift
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import build
 from fkflow.sampling.local_energy import path_local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
@@ -78,7 +78,7 @@ def test_what_goes_wrong_is_told(threads, count: int) -> None:
 @pytest.mark.parametrize("name", ["bosons", "he"])
 def test_the_numbers_do_not_depend_on_the_threads(threads, name: str, perturbed) -> None:
     """Energies, drifts, gradients and walks: the same bits on one, two and three threads."""
-    system = find(name)()
+    system = find_system(name)()
     land = explore(system)
     net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
     x = land.start(700, torch.Generator().manual_seed(1))
@@ -111,7 +111,7 @@ def test_the_numbers_do_not_depend_on_the_threads(threads, name: str, perturbed)
 
 
 def test_chunks_are_put_together_again(perturbed) -> None:
-    system = find("bosons")(particles=3)
+    system = find_system("bosons")(particles=3)
     land = explore(system)
     net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
     x = land.start(50, torch.Generator().manual_seed(1))
@@ -152,7 +152,7 @@ OUT_OF_MEMORY = [
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["gpu", "cpu"])
 def test_out_of_memory_halves_the_chunk_with_a_notice(error, perturbed, monkeypatch, caplog) -> None:
-    system = find("bosons")(particles=3)
+    system = find_system("bosons")(particles=3)
     land = explore(system)
     net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
     x = land.start(100, torch.Generator().manual_seed(1))
@@ -170,7 +170,7 @@ def test_out_of_memory_halves_the_chunk_with_a_notice(error, perturbed, monkeypa
 
 
 def test_memory_that_never_suffices_is_an_error_and_other_errors_pass(perturbed, monkeypatch) -> None:
-    system = find("bosons")(particles=3)
+    system = find_system("bosons")(particles=3)
     land = explore(system)
     net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
     x = land.start(8, torch.Generator().manual_seed(1))
@@ -185,7 +185,7 @@ def test_memory_that_never_suffices_is_an_error_and_other_errors_pass(perturbed,
 
 
 def test_a_pathwise_gradient_by_chunks_is_the_whole_one(perturbed) -> None:
-    system = find("quartic")()
+    system = find_system("quartic")()
     land = explore(system)
     net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
     x = land.start(40, torch.Generator().manual_seed(1))
@@ -202,7 +202,7 @@ def test_a_pathwise_gradient_by_chunks_is_the_whole_one(perturbed) -> None:
 def test_chunks_follow_the_width_of_the_network() -> None:
     sizes = []
     for particles in (2, 8, 32):
-        system = find("bosons")(particles=particles)
+        system = find_system("bosons")(particles=particles)
         sizes.append(chunk_size(build(system, explore(system), "auto", 16, 2, 0)))
     assert sizes[0] > 10 * sizes[1] > 100 * sizes[2] > 0
 
@@ -216,7 +216,7 @@ def test_chunks_on_a_gpu_follow_from_its_size(monkeypatch) -> None:
         return SimpleNamespace(total_memory=80 * 2**30)
 
     monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
-    system = find("bosons")(particles=32)
+    system = find_system("bosons")(particles=32)
     net = build(system, explore(system), "auto", 16, 2, 0)
     there = SimpleNamespace(is_cuda=True, device=torch.device("cuda", 0), element_size=lambda: 8)
     device_memory.cache_clear()

@@ -14,7 +14,7 @@ import pytest
 
 from fkflow.errors import UsageError
 from fkflow.execution import launch, ranks
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.results.store import read_result
 from fkflow.statistics import z_score
 
@@ -150,7 +150,7 @@ def test_training_keeps_two_alike_and_goes_on_to_the_same_bits(way: str, both: l
 
 def test_two_measure_and_project_together(both: list[dict]) -> None:
     exact = 1.6 / 4 + 1 / (4 * 1.6) + 3 / (4 * 1.6**2)
-    ground = find("quartic")(a=1.0, b=1.0).reference().energy
+    ground = find_system("quartic")(a=1.0, b=1.0).reference().energy
     first, second = both
     for name in ("energy", "spread", "acceptance", "sweeps", "density", "edges", "sums", "projected"):
         assert np.array_equal(first[f"measured {name}"], second[f"measured {name}"]), name

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fkflow.errors import PotentialError
 from fkflow.hamiltonian.checks import check, check_device
-from fkflow.hamiltonian.registry import systems
+from fkflow.hamiltonian.registry import built_in_systems
 from fkflow.hamiltonian.system import Nuclei, System
 
 Potential = Callable[[Tensor], Any]
@@ -118,9 +118,9 @@ RIGHT: dict[str, System] = {
 }
 
 
-@pytest.mark.parametrize("name", [*RIGHT, *systems()])
+@pytest.mark.parametrize("name", [*RIGHT, *built_in_systems()])
 def test_what_is_right_passes(name: str) -> None:
-    system = RIGHT[name] if name in RIGHT else systems()[name]()
+    system = RIGHT[name] if name in RIGHT else built_in_systems()[name]()
     assert check(system).warnings == ()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh_tridiagonal
 
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.views import View, exact_density, views
 
@@ -37,7 +37,7 @@ KNOWN = [
 
 
 def system_of(key: str, parameters: dict) -> System:
-    return find(key)(**parameters)
+    return find_system(key)(**parameters)
 
 
 def grid(view: View, reach: float, cells: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -69,7 +69,7 @@ def test_they_are_normalised_in_the_bins_of_a_run(key: str, parameters: dict) ->
 
 @pytest.mark.parametrize("key", ["he", "h2", "h2plus", "bosons", "bosons3d"])
 def test_what_is_not_known_is_not_made_up(key: str) -> None:
-    system = find(key)()
+    system = find_system(key)()
     assert all(system.exact_density(v.group, v.name, *[np.ones(3)] * len(v.axes)) is None for v in views(system))
 
 
@@ -79,7 +79,7 @@ def on_a_grid(key: str, parameters: dict, reach: float = 8.0, points: int = 6001
 
     x = np.linspace(-reach, reach, points)
     h = x[1] - x[0]
-    heights = find(key)(**parameters).potential(torch.from_numpy(x)[:, None, None]).numpy()
+    heights = find_system(key)(**parameters).potential(torch.from_numpy(x)[:, None, None]).numpy()
     _, vectors = eigh_tridiagonal(heights + 1 / h**2, np.full(points - 1, -0.5 / h**2), select="i", select_range=(0, 0))
     return x, vectors[:, 0] ** 2 / h
 
@@ -91,16 +91,16 @@ def on_a_grid(key: str, parameters: dict, reach: float = 8.0, points: int = 6001
 )  # fmt: skip
 def test_wells_against_finite_differences(key: str, parameters: dict) -> None:
     x, expected = on_a_grid(key, parameters)
-    found = find(key)(**parameters).exact_density("density", "x", x)
+    found = find_system(key)(**parameters).exact_density("density", "x", x)
     assert np.abs(found - expected).max() < 2e-5
     # the twin: a well a little wider has another density
     other = {**parameters, {"morse": "a", "poschl_teller": "lambda", "harmonic": "omega"}.get(key, "b"): 2.7}
     if key != "double_well":
-        assert np.abs(find(key)(**other).exact_density("density", "x", x) - expected).max() > 1e-2
+        assert np.abs(find_system(key)(**other).exact_density("density", "x", x) - expected).max() > 1e-2
 
 
 def test_the_chain_against_its_matrix() -> None:
-    chain = find("chain")(particles=6, omega0=0.7, k=1.3)
+    chain = find_system("chain")(particles=6, omega0=0.7, k=1.3)
     stiffness = 0.49 * np.eye(6) + 1.3 * (np.diag([1.0, 2, 2, 2, 2, 1]) - np.eye(6, k=1) - np.eye(6, k=-1))
     values, vectors = np.linalg.eigh(stiffness)
     covariance = vectors @ np.diag(0.5 / np.sqrt(values)) @ vectors.T
@@ -127,7 +127,7 @@ def test_two_bosons_against_finite_differences() -> None:
         diagonal, -0.5 * edges[1:-1] / (h**2 * np.sqrt(rho[1:] * rho[:-1])), select="i", select_range=(0, 0)
     )
     share = vectors[:, 0] ** 2
-    bosons = find("bosons")(particles=2)
+    bosons = find_system("bosons")(particles=2)
     pair = bosons.exact_density("pair", "r", math.sqrt(2) * rho)
     # ρ = r/√2: the same share in 2π r dr = 4π ρ dρ
     assert np.abs(4 * math.pi * rho * h * pair - share).max() < 1e-5 * share.max()
@@ -151,7 +151,7 @@ def test_two_bosons_in_space_against_finite_differences() -> None:
     height = 0.5 * rho**2 + 15 / (math.pi * 0.25) ** 1.5 * np.exp(-2 * (rho / 0.5) ** 2)
     _, vectors = eigh_tridiagonal(height + 1 / h**2, np.full(points - 2, -0.5 / h**2), select="i", select_range=(0, 0))
     share = vectors[:, 0] ** 2
-    bosons = find("bosons3d")(particles=2)
+    bosons = find_system("bosons3d")(particles=2)
     pair = bosons.exact_density("pair", "r", math.sqrt(2) * rho)
     # ρ = r/√2: the same share in 4π r² dr = 4π 2^(3/2) ρ² dρ
     assert np.abs(4 * math.pi * 2**1.5 * rho**2 * h * pair - share).max() < 1e-5 * share.max()
@@ -176,7 +176,7 @@ def test_the_moshinsky_atom_against_its_matrix() -> None:
     shells = 4 * math.pi * r**2 * (r[1] - r[0])
 
     def variances(stiffer: float) -> list[float]:
-        atom = find("moshinsky")(particles=n, omega=omega, kappa=stiffer * kappa)
+        atom = find_system("moshinsky")(particles=n, omega=omega, kappa=stiffer * kappa)
         densities = (atom.exact_density(group, "r", r) for group in ("density", "pair"))
         return [float(shells @ (density * r**2)) / 3 for density in densities]
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.masses import Scaled, inward, outward, solved
+from fkflow.hamiltonian.masses import UnitMassSystem, to_solver_coordinates, to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.user_systems import masses
+from fkflow.hamiltonian.user_systems import particle_masses
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig
@@ -80,7 +80,7 @@ def test_the_closed_form_is_that_of_the_reduced_mass() -> None:
 @pytest.mark.parametrize("pair", [Pair(), Pair(mass=[1.0, 3.0], k=20.0), Pair(mass=[1e-3, 1e3]), Pair(mass=[2.0, 2.0])])
 def test_energy_of_two_masses(pair: Pair) -> None:
     """The network of a coupled oscillator is exact from the start: its local energy is E0 everywhere."""
-    system = solved(pair)
+    system = to_unit_masses(pair)
     land = explore(system)
     energies = local_energy(build(system, land, "auto", 4, 1, 0), system, land.start(50, generator()))
     torch.testing.assert_close(energies, torch.full_like(energies, exact(pair).energy), rtol=1e-8, atol=0)
@@ -88,14 +88,14 @@ def test_energy_of_two_masses(pair: Pair) -> None:
 
 def test_energy_of_a_heavy_cloud() -> None:
     """½ω a coordinate, whatever the mass."""
-    system = solved(Cloud())
+    system = to_unit_masses(Cloud())
     land = explore(system)
     energies = local_energy(build(system, land, "auto", 4, 1, 0), system, land.start(50, generator()))
     torch.testing.assert_close(energies, torch.full_like(energies, 0.5 * 0.5 * 6), rtol=1e-8, atol=0)
 
 
 def measured(own: System) -> VariationalEstimator:
-    system = solved(own)
+    system = to_unit_masses(own)
     land = explore(system)
     config = MeasureConfig(walkers=2048, bins=30)
     net = build(system, land, "auto", 4, 1, 0)
@@ -155,11 +155,11 @@ def test_paths_diffuse_by_their_masses() -> None:
 
 def test_coordinates_there_and_back() -> None:
     x = torch.randn(5, 2, 1, generator=generator(), dtype=torch.float64)
-    system = solved(Pair())
-    assert isinstance(system, Scaled)
-    z = inward(system, x)
+    system = to_unit_masses(Pair())
+    assert isinstance(system, UnitMassSystem)
+    z = to_solver_coordinates(system, x)
     torch.testing.assert_close(z[:, 1], math.sqrt(3) * x[:, 1])
-    torch.testing.assert_close(outward(system, z), x)
+    torch.testing.assert_close(to_user_coordinates(system, z), x)
     torch.testing.assert_close(system.potential(z), Pair().potential(x))
 
 
@@ -168,22 +168,22 @@ def test_the_mass_1_is_left_alone() -> None:
         mass: float = 1.0
 
     light = Light()
-    assert solved(light) is light
+    assert to_unit_masses(light) is light
     x = torch.ones(2, 3, 2)
-    assert inward(light, x) is x and outward(light, x) is x
+    assert to_solver_coordinates(light, x) is x and to_user_coordinates(light, x) is x
 
 
 @pytest.mark.parametrize("mass", [[1.0], [1.0, 2.0, 3.0], [1.0, 0.0], [1.0, -1.0], [1.0, math.inf], "heavy", True])
 def test_what_cannot_be_masses(mass: object) -> None:
     pair = Pair.model_construct(mass=mass, k=1.0)
     with pytest.raises(ValueError, match="one for each of the 2 particles"):
-        masses(pair)
+        particle_masses(pair)
 
 
 def test_identical_particles_have_one_mass() -> None:
     class Bosons(Pair):
         identical = True
 
-    assert masses(Bosons(mass=[2.0, 2.0])) == (2.0, 2.0)
+    assert particle_masses(Bosons(mass=[2.0, 2.0])) == (2.0, 2.0)
     with pytest.raises(ValueError, match="identical particles have one mass"):
-        masses(Bosons())
+        particle_masses(Bosons())

@@ -10,7 +10,7 @@ import pytest
 import fkflow.hamiltonian.plugins
 from fkflow.cli.entry import main
 from fkflow.errors import RecipeError
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.recipe.config import load, parse
 
 MODULE = """import fkflow
@@ -68,7 +68,7 @@ def test_a_plugin_is_found_by_name(installed) -> None:
     recipe = parse('[system]\nname = "ring"\nradius = 3.0', "my.toml").recipe
     assert recipe.resolved()["system"] == {"name": "ring", "radius": 3.0} and recipe.definition is None
     with pytest.raises(KeyError, match="one of harmonic, .*, ring .did you mean ring"):
-        find("rings")
+        find_system("rings")
 
 
 def test_plugins_are_listed_with_their_origin(installed, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +117,7 @@ def test_two_packages_with_one_name(installed) -> None:
     installed("ring-traps", "ring_traps_d", MODULE, {"ring": "ring_traps_d:Ring"})
     installed("more-rings", "ring_traps_e", MODULE, {"ring": "ring_traps_e:Ring"})
     with pytest.raises(KeyError, match="only one package may bring a system of that name") as caught:
-        find("ring")
+        find_system("ring")
     assert "ring-traps 0.3" in str(caught.value) and "more-rings 0.3" in str(caught.value)
 
 
@@ -130,4 +130,4 @@ def test_built_in_names_look_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(fkflow.hamiltonian.plugins, "entry_points", looked_up)
     assert load("h2").recipe.system.key == "h2"
     with pytest.raises(AssertionError, match="entry points were read"):
-        find("unknown")
+        find_system("unknown")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh_tridiagonal
 
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.systems.references import _BOSONS, _BOSONS_3D
 from fkflow.systems.solvers import radial_ground_state
 
@@ -117,7 +117,7 @@ def correlated_gaussians():
     ("particles", "dimensions", "energy", "functions", "above"),
     [
         (2, 2, _BOSONS[2, 15.0, 0.5][0], 24, 2e-8),
-        (2, 3, find("bosons3d")(particles=2).reference().energy, 24, 2e-8),
+        (2, 3, find_system("bosons3d")(particles=2).reference().energy, 24, 2e-8),
         # exact diagonalisation, another method
         (3, 2, _BOSONS[3, 15.0, 0.5][0], 60, 2e-4),
         (3, 3, _BOSONS_3D[3, 15.0, 0.5][0], 60, 1e-5),

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from scipy.integrate import solve_ivp
 
-from fkflow.hamiltonian.registry import find, systems
+from fkflow.hamiltonian.registry import built_in_systems, find_system
 from fkflow.hamiltonian.system import System
 from fkflow.systems.bosons import Bosons, Bosons3D
 from fkflow.systems.harmonic import Chain, Harmonic, Moshinsky
@@ -20,7 +20,7 @@ from fkflow.systems.molecules import H2, H2Plus, HeHPlus, Molecule
 from fkflow.systems.pairs import Calogero, Dipoles, Hooke, Ions
 from fkflow.systems.wells import DoubleWell, MexicanHat, Morse, PoschlTeller, Quartic
 
-DEFAULTS = [system() for system in systems().values()]
+DEFAULTS = [system() for system in built_in_systems().values()]
 KEYS = [system.key for system in DEFAULTS]
 
 
@@ -217,9 +217,9 @@ def protons(*separation: float, charge: float = 1.0) -> list[dict]:
         (H2(R=4), -1.0163902529, 1e-9),
         (H2Plus(), -0.602634214495, 1e-11),
         (HeHPlus(), -2.9787083, 3e-7),
-        (find("h")(), -0.5, 0),
-        (find("he")(), -2.903724377034, 1e-12),
-        (find("h_minus")(), -0.527751016544, 1e-12),
+        (find_system("h")(), -0.5, 0),
+        (find_system("he")(), -2.903724377034, 1e-12),
+        (find_system("h_minus")(), -0.527751016544, 1e-12),
         (Molecule(electrons=2, nuclei=[ATOM]), -2.903724377034, 1e-12),
         (Molecule(electrons=1, nuclei=[ATOM]), -2.0, 0),
         (Molecule(electrons=2, nuclei=protons(0, 1.4 * 0.6, 1.4 * 0.8)), -1.1744757142, 1e-9),

@@ -15,7 +15,14 @@ from torch import Tensor
 from fkflow.errors import RecipeError
 from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.user_systems import PREFIX, defined, placed, placeless, seen_from, split
+from fkflow.hamiltonian.user_systems import (
+    PREFIX,
+    absolute_file,
+    definition_of,
+    relative_file,
+    split_file,
+    without_folders,
+)
 from fkflow.recipe.config import load, parse, to_toml, with_values
 from fkflow.recipe.template import commented
 
@@ -204,14 +211,16 @@ def test_a_recipe_to_start_from(folder: Path) -> None:
 
 
 def test_names_of_files() -> None:
-    assert split("a/b.py:C") == ("a/b.py", "C")
-    assert seen_from(Path("runs/x"), "a/b.py:C") == "../../a/b.py:C"
-    assert seen_from(Path("runs/x"), "/a/b.py:C") == "/a/b.py:C" and seen_from(Path("x"), "~/b.py:C") == "~/b.py:C"
-    assert placeless({"system": {"file": "a/b.py:C", "k": 1}, "train": {}}) == {
+    assert split_file("a/b.py:C") == ("a/b.py", "C")
+    assert relative_file(Path("runs/x"), "a/b.py:C") == "../../a/b.py:C"
+    assert (
+        relative_file(Path("runs/x"), "/a/b.py:C") == "/a/b.py:C" and relative_file(Path("x"), "~/b.py:C") == "~/b.py:C"
+    )
+    assert without_folders({"system": {"file": "a/b.py:C", "k": 1}, "train": {}}) == {
         "system": {"file": "b.py:C", "k": 1},
         "train": {},
     }
-    assert placeless({"system": {"name": "h2"}}) == {"system": {"name": "h2"}}
+    assert without_folders({"system": {"name": "h2"}}) == {"system": {"name": "h2"}}
 
 
 def test_the_public_names_cost_nothing() -> None:
@@ -230,14 +239,14 @@ def test_where_a_class_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.syspath_prepend(tmp_path)
     Path("own_module.py").write_text(TRAP)
     module = importlib.import_module("own_module")
-    found = defined(module.Trap)
+    found = definition_of(module.Trap)
     assert (
         found == user_systems.load("own_module.py:Trap")[1] and found.path == "own_module.py" and found.name == "Trap"
     )
-    assert defined(user_systems.load("own_module.py:Trap")[0]) == found
+    assert definition_of(user_systems.load("own_module.py:Trap")[0]) == found
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
-    assert Path(str(defined(module.Trap).path)) == tmp_path / "own_module.py"
+    assert Path(str(definition_of(module.Trap).path)) == tmp_path / "own_module.py"
 
     class Local(System):
         particles, dimensions = 1, 1
@@ -245,10 +254,10 @@ def test_where_a_class_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         def potential(self, x: Tensor) -> Tensor:
             return x.square().sum((1, 2))
 
-    alone = defined(Local)
+    alone = definition_of(Local)
     assert (alone.file, alone.path, alone.name) == ("Local", None, "Local")
     assert alone.text.startswith("class Local(System):") and alone.sha256 != found.sha256
     monkeypatch.setattr(module.Trap, "__module__", "__main__")
-    assert defined(module.Trap).path is None
-    assert placed(Path("a"), "Local") == seen_from(Path("a"), "Local") == "Local"
-    assert placeless({"system": {"file": "Local"}}) == {"system": {"file": "Local"}}
+    assert definition_of(module.Trap).path is None
+    assert absolute_file(Path("a"), "Local") == relative_file(Path("a"), "Local") == "Local"
+    assert without_folders({"system": {"file": "Local"}}) == {"system": {"file": "Local"}}

@@ -8,20 +8,20 @@ import pytest
 import torch
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 
 SYSTEMS = {
-    "line": find("double_well")(),
-    "chain": find("chain")(particles=3),
-    "round 2D": find("bosons")(particles=3),
-    "oval 2D": find("harmonic")(particles=2, dimensions=2, omega=[1.0, 2.0]),
-    "round 3D": find("harmonic")(particles=2, dimensions=3, omega=2.0),
-    "oval 3D": find("harmonic")(particles=2, dimensions=3, omega=[1.0, 2.0, 3.0]),
-    "round 5D": find("harmonic")(particles=2, dimensions=5),
-    "oval 4D": find("harmonic")(particles=1, dimensions=4, omega=[1.0, 2.0, 3.0, 4.0]),
-    "atom": find("he")(),
-    "axis": find("h2")(),
-    "triangle": find("molecule")(
+    "line": find_system("double_well")(),
+    "chain": find_system("chain")(particles=3),
+    "round 2D": find_system("bosons")(particles=3),
+    "oval 2D": find_system("harmonic")(particles=2, dimensions=2, omega=[1.0, 2.0]),
+    "round 3D": find_system("harmonic")(particles=2, dimensions=3, omega=2.0),
+    "oval 3D": find_system("harmonic")(particles=2, dimensions=3, omega=[1.0, 2.0, 3.0]),
+    "round 5D": find_system("harmonic")(particles=2, dimensions=5),
+    "oval 4D": find_system("harmonic")(particles=1, dimensions=4, omega=[1.0, 2.0, 3.0, 4.0]),
+    "atom": find_system("he")(),
+    "axis": find_system("h2")(),
+    "triangle": find_system("molecule")(
         electrons=1,
         nuclei=[{"position": p, "charge": 1.0} for p in ((0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (1.0, 2.0, 0.0))],
     ),

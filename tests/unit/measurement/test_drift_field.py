@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.measurement.drift_field import (
     FIELD_POINTS,
     LINE_POINTS,
@@ -68,7 +68,7 @@ def test_the_field_is_the_slope_of_log_psi(systems, walkers, landscape) -> None:
 
 def test_a_round_trap_in_space_is_cut_through_two_neighbours(systems, walkers, landscape) -> None:
     """The turned configuration is as likely, its distances are the same, and two of it are in the plane of the picture."""
-    system = find("bosons3d")(particles=5)
+    system = find_system("bosons3d")(particles=5)
     place = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = rotate_into_plane(place)
     assert torch.allclose(torch.cdist(found, found), torch.cdist(place, place))
@@ -76,7 +76,7 @@ def test_a_round_trap_in_space_is_cut_through_two_neighbours(systems, walkers, l
     nearest = 1 + int(torch.cdist(place, place)[0, 1:].argmin())
     assert torch.allclose(found[[0, 0, nearest], [1, 2, 2]], torch.zeros(3, dtype=torch.float64), atol=1e-12)
     assert found[0, 0] > 0 and found[nearest, 1] > 0
-    ideal = find("bosons3d")(particles=5, g=0.0)
+    ideal = find_system("bosons3d")(particles=5, g=0.0)
     net = build(ideal, landscape(ideal), "auto", 6, 1, 0)
     # at its start a Gaussian, whose most likely place is the origin for all: nothing to turn
     (field,) = drift_fields(net, system, walkers(system, 300), torch.Generator().manual_seed(0))
@@ -100,7 +100,7 @@ def test_the_most_likely_place(hydrogenic, gaussian, systems) -> None:
     x = net.sample(200, (3, 1), 0)
     assert find_most_likely(net, chain, x, torch.Generator().manual_seed(0)).abs().max() < 1e-3
     assert x.abs().amax((1, 2)).min() > 1e-2
-    atom = find("h")()
+    atom = find_system("h")()
     x = hydrogenic().sample(200, 0)
     place = find_most_likely(hydrogenic(), atom, x, torch.Generator().manual_seed(0))
     assert place.norm() < 1e-3 < x.norm(dim=-1).min()

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import chi
 
 from fkflow.execution.ranks import GROUPS
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.histograms import MAP_BINS, Histograms
 from fkflow.measurement.views import views
@@ -120,7 +120,7 @@ def test_a_harmonic_trap_in_closed_form(systems, walkers) -> None:
 
 def test_errors_of_bins_are_calibrated(walkers) -> None:
     """Over 40 repetitions: the scatter of the bins is their stated error."""
-    system = find("harmonic")(particles=1, dimensions=1, omega=1.0)
+    system = find_system("harmonic")(particles=1, dimensions=1, omega=1.0)
     edges = [walkers(system, 4000, seed=999)]
     repeated = []
     for seed in range(40):
@@ -204,7 +204,7 @@ def test_errors_of_weighted_bins_are_those_of_a_ratio(walkers) -> None:
     The twin takes the sum of the weights for exact, which makes the errors of well-filled bins too large: counts and sum
     rise and fall together.
     """
-    system = find("harmonic")(particles=1, dimensions=1, omega=1.0)
+    system = find_system("harmonic")(particles=1, dimensions=1, omega=1.0)
     first = walkers(system, 4000, seed=999)
     values, errors, naive = [], [], []
     for seed in range(60):
@@ -232,7 +232,7 @@ def test_a_group_with_much_of_the_weight_counts_as_one(walkers) -> None:
 
     The twin, the plain scatter about the common mean, is too small: the heavy groups are the mean.
     """
-    system = find("harmonic")(particles=1, dimensions=1, omega=1.0)
+    system = find_system("harmonic")(particles=1, dimensions=1, omega=1.0)
     first = walkers(system, 4000, seed=999)
     exact = math.erf(1.0) / 2  # of ψ² between 0 and 1
     z, twin = [], []
@@ -259,7 +259,7 @@ def test_errors_of_nearly_empty_bins(walkers) -> None:
 
     The twin, the scatter of the groups alone, gives such bins no error at all.
     """
-    system = find("harmonic")(particles=1, dimensions=1, omega=1.0)
+    system = find_system("harmonic")(particles=1, dimensions=1, omega=1.0)
     first = walkers(system, 4000, seed=999)
     edges = np.linspace(-4.0, 4.0, 41)
     exact = np.diff([math.erf(e) / 2 for e in edges]) / np.diff(edges)

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from fkflow.hamiltonian.landscape import Landscape
-from fkflow.hamiltonian.masses import solved
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.masses import to_unit_masses
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig
 from fkflow.sampling.metropolis import draw_evenly
 
-HELIUM, BOSONS = solved(find("helium")()), find("bosons")(particles=2)
+HELIUM, BOSONS = to_unit_masses(find_system("helium")()), find_system("bosons")(particles=2)
 
 
 def measured(system: System, landscape: Landscape) -> VariationalEstimator:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, MolecularNet, PairDrift, build
 from fkflow.sampling.local_energy import local_energy
@@ -17,33 +17,33 @@ from fkflow.sampling.local_energy import local_energy
 
 def molecule(electrons: int, *sites: tuple[float, float, float, float]) -> System:
     """Electrons about nuclei given as (x, y, z, charge)."""
-    return find("molecule")(electrons=electrons, nuclei=[{"position": s[:3], "charge": s[3]} for s in sites])
+    return find_system("molecule")(electrons=electrons, nuclei=[{"position": s[:3], "charge": s[3]} for s in sites])
 
 
 TRIANGLE = ((0.0, 0.0, 0.0, 1.0), (1.65, 0.0, 0.0, 1.0), (0.825, 1.429, 0.0, 2.0))
 MOLECULES = {
-    "h": find("h")(),
+    "h": find_system("h")(),
     "he+": molecule(1, (0.0, 0.0, 0.0, 2.0)),
-    "h2+": find("h2plus")(),
+    "h2+": find_system("h2plus")(),
     "heh2+": molecule(1, (0.0, 0.0, -0.7, 2.0), (0.0, 0.0, 0.7, 1.0)),
     "three nuclei, one electron": molecule(1, *TRIANGLE),
-    "he": find("he")(),
-    "h-": find("h_minus")(),
-    "h2": find("h2")(),
-    "heh+": find("heh_plus")(),
+    "he": find_system("he")(),
+    "h-": find_system("h_minus")(),
+    "h2": find_system("h2")(),
+    "heh+": find_system("heh_plus")(),
     "three nuclei, two electrons": molecule(2, *TRIANGLE),
 }
 SMOOTH = {
-    "round": find("harmonic")(particles=3, dimensions=2),
-    "oval": find("harmonic")(particles=3, dimensions=2, omega=[1.0, 2.0]),
-    "one in a trap": find("harmonic")(particles=1, dimensions=3),
-    "chain": find("chain")(particles=4),
-    "quartic": find("quartic")(),
-    "double_well": find("double_well")(),
-    "mexican_hat": find("mexican_hat")(),
-    "morse": find("morse")(),
-    "poschl_teller": find("poschl_teller")(),
-    "bosons": find("bosons")(particles=3),
+    "round": find_system("harmonic")(particles=3, dimensions=2),
+    "oval": find_system("harmonic")(particles=3, dimensions=2, omega=[1.0, 2.0]),
+    "one in a trap": find_system("harmonic")(particles=1, dimensions=3),
+    "chain": find_system("chain")(particles=4),
+    "quartic": find_system("quartic")(),
+    "double_well": find_system("double_well")(),
+    "mexican_hat": find_system("mexican_hat")(),
+    "morse": find_system("morse")(),
+    "poschl_teller": find_system("poschl_teller")(),
+    "bosons": find_system("bosons")(particles=3),
 }
 SYSTEMS = MOLECULES | SMOOTH
 each_molecule = pytest.mark.parametrize("system", MOLECULES.values(), ids=MOLECULES)
@@ -214,15 +214,15 @@ def test_psi_vanishes_far_away(system: System, perturbed) -> None:
 @pytest.mark.parametrize(
     "system",
     [
-        find("harmonic")(particles=4, dimensions=3),
-        find("harmonic")(particles=2, dimensions=2, omega=0.2),
-        find("harmonic")(particles=1, dimensions=3, omega=5.0),
-        find("harmonic")(particles=3, dimensions=3, omega=[1.0, 2.0, 0.3]),
-        find("harmonic")(particles=1, dimensions=2, omega=[1.0, 3.0]),
-        find("chain")(particles=8),
-        find("chain")(particles=5, omega0=0.2, k=7.0),
-        find("chain")(particles=2),
-        find("bosons")(particles=3, g=0.0, omega=2.0),
+        find_system("harmonic")(particles=4, dimensions=3),
+        find_system("harmonic")(particles=2, dimensions=2, omega=0.2),
+        find_system("harmonic")(particles=1, dimensions=3, omega=5.0),
+        find_system("harmonic")(particles=3, dimensions=3, omega=[1.0, 2.0, 0.3]),
+        find_system("harmonic")(particles=1, dimensions=2, omega=[1.0, 3.0]),
+        find_system("chain")(particles=8),
+        find_system("chain")(particles=5, omega0=0.2, k=7.0),
+        find_system("chain")(particles=2),
+        find_system("bosons")(particles=3, g=0.0, omega=2.0),
     ],
     ids=lambda s: f"{s.key}-{s.particles}-{s.dimensions}",
 )
@@ -234,7 +234,7 @@ def test_oscillators_are_exact_before_training(system: System) -> None:
 
 def test_a_wrong_frequency_is_not_exact() -> None:
     """The twin of the above."""
-    system, other = find("chain")(particles=8), find("chain")(particles=8, k=1.1)
+    system, other = find_system("chain")(particles=8), find_system("chain")(particles=8, k=1.1)
     assert local_energy(network(other), system, configurations(system, 64)).std() > 1e-2
 
 
@@ -303,7 +303,9 @@ def test_batches_are_independent(system: System, perturbed) -> None:
 
 def test_unit_systems_give_the_same_network(perturbed) -> None:
     """Lengths times 2, energies by 4: the same ψ, stretched."""
-    small, large = (perturbed(network(find("bosons")(particles=3, s=s, omega=w))) for s, w in ((0.5, 1.0), (1.0, 0.25)))
+    small, large = (
+        perturbed(network(find_system("bosons")(particles=3, s=s, omega=w))) for s, w in ((0.5, 1.0), (1.0, 0.25))
+    )
     x = configurations(SMOOTH["bosons"])
     assert torch.allclose(large(2 * x), small(x), rtol=1e-10, atol=1e-10)
 
@@ -322,7 +324,7 @@ def test_kinds() -> None:
 
 def test_pair_drift_starts_at_the_gaussian_drift() -> None:
     """Its perceptrons begin at a hundredth: v = −ωx up to a few percent."""
-    system = find("harmonic")(particles=3, dimensions=2, omega=2.0)
+    system = find_system("harmonic")(particles=3, dimensions=2, omega=2.0)
     x = configurations(system, 64)
     error = (network(system, "pair_drift")(x) + 2 * x).norm() / (2 * x).norm()
     assert error < 0.1

@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find, systems
+from fkflow.hamiltonian.registry import built_in_systems, find_system
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.projection.project import Projecting
@@ -22,7 +22,7 @@ from fkflow.sampling.path_energies import path_samples
 from fkflow.sampling.paths import brownian_frames, girsanov_action
 from fkflow.training.loop import initial_state, train
 
-SYSTEMS = sorted(systems())
+SYSTEMS = sorted(built_in_systems())
 TRAIN = {"walkers": 64, "iterations": 3}
 MEASURE = MeasureConfig(walkers=64, target_error=1e-2, seconds=0.01)
 
@@ -50,7 +50,7 @@ class Looks(TorchDispatchMode):
 
 
 def trial(name: str, network: str = "auto"):
-    system = find(name)()
+    system = find_system(name)()
     land = explore(system)
     return system, land, build(system, land, network, 8, 2, 0)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks import recorded_graph
 from fkflow.networks.choice import LogPsi, MolecularNet, SymmetricNet, build
@@ -21,21 +21,21 @@ from fkflow.networks.recorded_graph import WORTH, Recording
 
 #: every kind of network, few and many particles, with and without singular pairs
 SYSTEMS: dict[str, System] = {
-    "h2": find("h2")(),
-    "he": find("he")(),
-    "h2+": find("h2plus")(),
-    "4 bosons": find("bosons")(particles=4),
-    "6 bosons": find("bosons")(particles=6),
-    "8 bosons": find("bosons")(particles=8),
-    "dipoles": find("dipoles")(),
-    "moshinsky": find("moshinsky")(),
-    "10 bosons": find("bosons")(particles=10, g=2.0),
-    "calogero": find("calogero")(particles=3),
-    "oval": find("harmonic")(particles=3, dimensions=2, omega=[1.0, 2.0]),
-    "chain": find("chain")(particles=4),
-    "morse": find("morse")(),
-    "double well": find("double_well")(),
-    "one in a round trap": find("harmonic")(particles=1, dimensions=3),
+    "h2": find_system("h2")(),
+    "he": find_system("he")(),
+    "h2+": find_system("h2plus")(),
+    "4 bosons": find_system("bosons")(particles=4),
+    "6 bosons": find_system("bosons")(particles=6),
+    "8 bosons": find_system("bosons")(particles=8),
+    "dipoles": find_system("dipoles")(),
+    "moshinsky": find_system("moshinsky")(),
+    "10 bosons": find_system("bosons")(particles=10, g=2.0),
+    "calogero": find_system("calogero")(particles=3),
+    "oval": find_system("harmonic")(particles=3, dimensions=2, omega=[1.0, 2.0]),
+    "chain": find_system("chain")(particles=4),
+    "morse": find_system("morse")(),
+    "double well": find_system("double_well")(),
+    "one in a round trap": find_system("harmonic")(particles=1, dimensions=3),
 }
 each_system = pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 

@@ -9,7 +9,7 @@ import torch
 
 from fkflow.execution import chunks
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.masses import solved
+from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.networks import single_precision
 from fkflow.networks.choice import LogPsi, build
 from fkflow.networks.single_precision import value_and_drift
@@ -18,7 +18,7 @@ from fkflow.sampling.metropolis import Walkers, metropolis
 
 
 def case(name: str, perturbed, count: int = 50):
-    system = solved(load(name).recipe.system)
+    system = to_unit_masses(load(name).recipe.system)
     land = explore(system)
     net = perturbed(build(system, land, "auto", 6, 2, 0), 0.1)
     return system, net, land.start(count, torch.Generator().manual_seed(0))

@@ -14,19 +14,19 @@ from torch import Tensor
 from fkflow.errors import NumericalError, PotentialError
 from fkflow.hamiltonian.checks import check
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.masses import inward, solved
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import build
 from fkflow.networks.two_body_factor import HEALING, PairFactor, pair_factor
 from fkflow.sampling.local_energy import local_energy
 
 MEETING: dict[str, System] = {
-    "hooke": find("hooke")(),
-    "ions in a plane": find("ions")(particles=3, charge=1.5),
-    "calogero": find("calogero")(particles=3, lambda_=1.7),
-    "dipoles": find("dipoles")(particles=3),
-    "helium": find("helium")(),
+    "hooke": find_system("hooke")(),
+    "ions in a plane": find_system("ions")(particles=3, charge=1.5),
+    "calogero": find_system("calogero")(particles=3, lambda_=1.7),
+    "dipoles": find_system("dipoles")(particles=3),
+    "helium": find_system("helium")(),
 }
 
 
@@ -59,7 +59,7 @@ def derivatives(factor: PairFactor, dimensions: int, r: Tensor) -> tuple[Tensor,
 @pytest.mark.parametrize("name", MEETING)
 def test_slopes_against_automatic_differentiation(name: str) -> None:
     """At distances below the table, on it and beyond it."""
-    factor = pair_factor(solved(MEETING[name]), 1.0)
+    factor = pair_factor(to_unit_masses(MEETING[name]), 1.0)
     assert factor is not None
     square = torch.logspace(-20, 8, 400, dtype=torch.float64).reshape(2, 200).requires_grad_()
     value = factor.total(square)
@@ -118,7 +118,7 @@ def test_pieces_join_twice_differentiably() -> None:
     factor = pair_factor(MEETING["dipoles"], 1.0)
     assert factor is not None
     nodes = torch.exp(factor.start + factor.step * torch.arange(5, 1500, 97, dtype=torch.float64))
-    pair = pair_factor(find("dipoles")(), 1.0)
+    pair = pair_factor(find_system("dipoles")(), 1.0)
     assert pair is not None
     for below, above in zip(
         derivatives(pair, 2, nodes * (1 - 1e-12)), derivatives(pair, 2, nodes * (1 + 1e-12)), strict=True
@@ -128,7 +128,7 @@ def test_pieces_join_twice_differentiably() -> None:
 
 def test_atoms_that_bind_each_other_have_no_node() -> None:
     """Two helium atoms at energy 0 have a node near 100 Å: f has healed to a constant before."""
-    system = solved(MEETING["helium"])
+    system = to_unit_masses(MEETING["helium"])
     factor = pair_factor(system, explore(system).length)
     assert factor is not None
 
@@ -136,7 +136,7 @@ def test_atoms_that_bind_each_other_have_no_node() -> None:
         """f where two atoms are so many Å apart and the third is far away."""
         x = torch.zeros(len(distances), 3, 3, dtype=torch.float64)
         x[:, 1, 0], x[:, 2, 1] = torch.tensor(distances, dtype=torch.float64), 1e9
-        value: Tensor = factor(inward(system, x))
+        value: Tensor = factor(to_solver_coordinates(system, x))
         return value
 
     assert at(60.0, 99.0, 101.0, 1e6).abs().max() < 1e-4
@@ -145,7 +145,8 @@ def test_atoms_that_bind_each_other_have_no_node() -> None:
 
 
 @pytest.mark.parametrize(
-    "system", [find("bosons")(g=0.0), find("harmonic")(), find("chain")(), find("ions")(particles=1)]
+    "system",
+    [find_system("bosons")(g=0.0), find_system("harmonic")(), find_system("chain")(), find_system("ions")(particles=1)],
 )
 def test_particles_that_meet_smoothly_have_no_factor(system: System) -> None:
     assert pair_factor(system, 1.0) is None
@@ -206,7 +207,7 @@ def test_every_network_has_it(name: str) -> None:
 
 def test_masses_count() -> None:
     """Heavier particles bend more: the cusp is q m/(D − 1)."""
-    heavy = solved(pairs(lambda r: 1 / r, 3, mass=2.5))
+    heavy = to_unit_masses(pairs(lambda r: 1 / r, 3, mass=2.5))
     factor = pair_factor(heavy, 1.0)
     assert factor is not None
     z = torch.tensor([1e-4], dtype=torch.float64)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fkflow.errors import RecipeError
-from fkflow.hamiltonian.registry import recipes, systems
+from fkflow.hamiltonian.registry import built_in_systems, shipped_recipes
 from fkflow.recipe.config import Loaded, ProjectConfig, Recipe, load, parse, to_toml
 from fkflow.recipe.template import commented
 
@@ -261,12 +261,12 @@ def test_overrides() -> None:
 
 def test_sections_are_frozen_and_defaults_those_of_the_schema() -> None:
     recipe = parse(H2, "my.toml").recipe
-    assert recipe == Recipe(system=systems()["h2"]())
+    assert recipe == Recipe(system=built_in_systems()["h2"]())
     with pytest.raises(ValueError):
         recipe.train.dt = 0.5
 
 
-@pytest.mark.parametrize("name", sorted(recipes()))
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
 def test_shipped_recipes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     loaded = load(name)
@@ -277,7 +277,7 @@ def test_shipped_recipes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_recipes_that_must_be_shipped() -> None:
     shipped = {"h2", "he", "bosons", "bosons8", "harmonic", "chain", "double_well"}
-    assert {f"{name}.toml" for name in shipped} <= set(recipes())
+    assert {f"{name}.toml" for name in shipped} <= set(shipped_recipes())
 
 
 def test_files_come_before_shipped_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +294,7 @@ def test_missing_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(RecipeError) as caught:
         load(name)
     message = str(caught.value)
-    assert ", ".join(sorted(Path(file).stem for file in recipes())) in message and "\n" not in message
+    assert ", ".join(sorted(Path(file).stem for file in shipped_recipes())) in message and "\n" not in message
     if "nope" in name:
         assert str(tmp_path) in message and name in message
 
@@ -317,12 +317,12 @@ def test_unreadable_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         load(str(binary))
 
 
-@pytest.mark.parametrize("key", sorted(systems()))
+@pytest.mark.parametrize("key", sorted(built_in_systems()))
 def test_init_prints_every_key_with_its_default(key: str) -> None:
     text = commented(key)
     lines = text.splitlines()
     recipe = parse(text, "new.toml").recipe
-    assert recipe == Recipe(system=systems()[key]())
+    assert recipe == Recipe(system=built_in_systems()[key]())
     written = tomllib.loads(text)
     for section, table in recipe.resolved().items():
         for name, value in table.items():

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from fkflow.errors import RecipeError
-from fkflow.hamiltonian.registry import recipes, systems
+from fkflow.hamiltonian.registry import built_in_systems, shipped_recipes
 from fkflow.recipe.config import Loaded, parse, to_toml
 from fkflow.recipe.schema import SECTIONS
 
@@ -49,7 +49,7 @@ def planned(text: str, overrides: list[str] | None = None) -> Loaded | str:
 
 
 words = st.text(string.ascii_letters + string.digits + "_-. =[]{}\"'\\#\n\t\0\x7fäψ\u202e\U0001f600", max_size=12)
-names = [key for model in (*systems().values(), *SECTIONS.values()) for key in model.model_fields]
+names = [key for model in (*built_in_systems().values(), *SECTIONS.values()) for key in model.model_fields]
 numbers = st.one_of(
     st.integers(-3, 70),
     st.integers(),
@@ -87,8 +87,8 @@ def fitting(model: type) -> st.SearchStrategy[dict[str, Any]]:
 @st.composite
 def near_recipes(draw: st.DrawFn) -> dict[str, Any]:
     """Tables close to those of a recipe: known systems and keys, with values right and wrong."""
-    name = draw(st.sampled_from(list(systems())))
-    made: dict[str, Any] = {"system": {"name": name, **draw(fitting(systems()[name]))}}
+    name = draw(st.sampled_from(list(built_in_systems())))
+    made: dict[str, Any] = {"system": {"name": name, **draw(fitting(built_in_systems()[name]))}}
     for section in draw(st.lists(st.sampled_from(list(SECTIONS)), max_size=3)):
         made[section] = draw(fitting(SECTIONS[section]))
     return made
@@ -124,7 +124,7 @@ def test_tables_near_a_recipe(made: dict[str, Any]) -> None:
     if isinstance(said, str):
         named = {f"{section}.{key}" for section, table in made.items() for key in table}
         # a default may not go with what was given
-        named |= {f"system.{key}" for key in systems()[made["system"]["name"]].model_fields}
+        named |= {f"system.{key}" for key in built_in_systems()[made["system"]["name"]].model_fields}
         assert any(name in said for name in named), said
 
 
@@ -134,7 +134,7 @@ def test_any_tables(made: dict[str, Any]) -> None:
     planned(document(made))
 
 
-SHIPPED = [path.read_text(encoding="utf-8") for path in recipes().values()]
+SHIPPED = [path.read_text(encoding="utf-8") for path in shipped_recipes().values()]
 
 
 @fuzz(400)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fkflow.errors import RecipeError
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.recipe import old_keys
 from fkflow.recipe.config import Loaded, composed, parse
 from fkflow.recipe.schema import SECTIONS
@@ -36,7 +36,7 @@ def toml(keys: str, *overrides: str) -> Loaded:
     [
         lambda: toml("epochs = 7\nwarp = 2"),
         lambda: toml("", "train.epochs=7", "train.warp=2"),
-        lambda: composed(find("h2")(), {"train": {"epochs": 7, "warp": 2}}),
+        lambda: composed(find_system("h2")(), {"train": {"epochs": 7, "warp": 2}}),
     ],
     ids=["toml", "set", "python"],
 )

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fkflow.hamiltonian.landscape import Landscape, explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
@@ -56,7 +56,7 @@ SYSTEMS = [
 
 @pytest.mark.parametrize(("key", "parameters", "kind"), SYSTEMS)
 def test_a_measurement_goes_on(tmp_path: Path, perturbed, key: str, parameters: dict, kind: str) -> None:
-    system = find(key)(**parameters)
+    system = find_system(key)(**parameters)
     whole = measuring(system, kind, perturbed)
     for _ in range(3):
         whole.sweep()
@@ -90,7 +90,7 @@ def test_a_measurement_goes_on(tmp_path: Path, perturbed, key: str, parameters: 
 def test_a_projection_goes_on(
     tmp_path: Path, perturbed, key: str, parameters: dict, kind: str, target: float, turns: int
 ) -> None:
-    system = find(key)(**parameters)
+    system = find_system(key)(**parameters)
     config = ProjectConfig(
         walkers=128, target_error=target, time=1.0, weights="girsanov" if kind != "auto" else "local_energy"
     )
@@ -117,7 +117,7 @@ def test_a_projection_goes_on(
 
 
 def test_a_projection_that_is_done_is_not_gone_on_with(perturbed) -> None:
-    found = measuring(find("double_well")(), "auto", perturbed)
+    found = measuring(find_system("double_well")(), "auto", perturbed)
     for _ in range(3):
         found.sweep()
     config = ProjectConfig(walkers=128, target_error=10.0, time=1.0)
@@ -132,7 +132,7 @@ def test_a_projection_that_is_done_is_not_gone_on_with(perturbed) -> None:
 @pytest.mark.parametrize(("target", "ratio", "share"), [(10.0, 2, 0.375), (1e-4, 4, 0.75)])
 def test_a_loose_target_takes_less_work(perturbed, target: float, ratio: float, share: float) -> None:
     """Time steps closer to each other, and densities of a shorter window, all of it seen by the time they are read."""
-    found = measuring(find("double_well")(), "auto", perturbed)
+    found = measuring(find_system("double_well")(), "auto", perturbed)
     for _ in range(3):
         found.sweep()
     run = Projecting(found, ProjectConfig(walkers=128, target_error=target, time=4.0), 5)

@@ -16,7 +16,7 @@ import torch
 from matplotlib.figure import Figure
 
 from fkflow.errors import RecipeError, StoreError, UsageError
-from fkflow.hamiltonian.registry import systems
+from fkflow.hamiltonian.registry import built_in_systems
 from fkflow.hamiltonian.system import Reference
 from fkflow.plot import save_scan, scan
 from fkflow.plot.scans import differences
@@ -175,14 +175,14 @@ def test_the_shipped_scans() -> None:
 
 
 def test_published_energies_are_those_of_the_paper_and_scale() -> None:
-    bosons = systems()["bosons"]
+    bosons = built_in_systems()["bosons"]
     (found,) = bosons(particles=4, g=16.0, s=0.5).published()
     assert found.energy == 7.72579281 and "Mujal" in found.source and "upper bound" in found.source
     # E(ω, g, s) = ω E(1, g, s √ω)
     (scaled,) = bosons(particles=4, g=16.0, s=0.25, omega=4.0).published()
     assert scaled.energy == pytest.approx(4 * 7.72579281)
     assert bosons(particles=4, g=16.5, s=0.5).published() == () == bosons(particles=5, g=16.0, s=0.5).published()
-    assert systems()["h2"]().published() == ()
+    assert built_in_systems()["h2"]().published() == ()
     # upper bounds: none lies below the exact energy
     for n in (2, 3, 4):
         for g in (1.0, 10.0):

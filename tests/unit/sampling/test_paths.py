@@ -10,7 +10,7 @@ import torchsde
 from torch import Tensor
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import build
 from fkflow.sampling.paths import brownian_frames, integrate
 
@@ -44,7 +44,7 @@ class Diffusion:
 
 @pytest.mark.parametrize("kind", ["symmetric", "pair_drift"])
 def test_torchsde_takes_the_same_steps(kind: str, perturbed) -> None:
-    system = find("bosons")(particles=3)
+    system = find_system("bosons")(particles=3)
     net = perturbed(build(system, explore(system), kind, 8, 1, seed=0))
     generator = torch.Generator().manual_seed(0)
     x0 = torch.randn(7, 3, 2, generator=generator, dtype=torch.float64)

@@ -10,7 +10,7 @@ import torch
 
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian.landscape import Landscape, explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import build
 from fkflow.recipe.config import TrainConfig
@@ -32,7 +32,7 @@ from fkflow.training.schedule import (
 )
 from fkflow.training.state import Record, TrainState
 
-QUARTIC = find("quartic")()
+QUARTIC = find_system("quartic")()
 
 
 def prepared(
@@ -140,14 +140,14 @@ def test_a_state_dict_is_a_copy(way: dict) -> None:
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:
     state = prepared()[-1].state_dict()
-    other = prepared(find("chain")(particles=3))[-1]
+    other = prepared(find_system("chain")(particles=3))[-1]
     with pytest.raises((KeyError, RuntimeError)):
         other.load_state_dict(state)
 
 
 def test_a_vector_drift_runs_on_from_where_its_paths_ended() -> None:
     system, land, config, state = prepared(
-        find("bosons")(particles=2),
+        find_system("bosons")(particles=2),
         "pair_drift",
         estimator="pathwise",
         optimiser="adam",
@@ -175,7 +175,7 @@ def test_no_iterations() -> None:
 
 def test_an_exact_network_stops_training() -> None:
     """Nothing is left to learn where the energy has no spread."""
-    arguments = prepared(find("harmonic")(particles=2, dimensions=2), iterations=1000, stop_spread=1e-3)
+    arguments = prepared(find_system("harmonic")(particles=2, dimensions=2), iterations=1000, stop_spread=1e-3)
     records = list(train(*arguments))
     assert len(records) < 50
     assert records[-1].energy == pytest.approx(2.0, abs=1e-4)
@@ -263,7 +263,7 @@ def poison_once(monkeypatch, at: int, spoil) -> None:
 @pytest.mark.parametrize("name", ["quartic", "he"])
 def test_a_poisoned_step_is_rejected(name: str, spoil, monkeypatch) -> None:
     poison_once(monkeypatch, 8, spoil)
-    system = find(name)()
+    system = find_system(name)()
     system, land, config, state = prepared(system, walkers=256, iterations=30)
     records = list(train(system, land, config, state))
     rejected = [r.iteration for r in records if r.undone]
@@ -282,7 +282,7 @@ def test_a_poisoned_step_is_rejected(name: str, spoil, monkeypatch) -> None:
 
 def test_a_run_that_is_not_poisoned_rejects_nothing() -> None:
     for name in ("quartic", "he"):
-        assert not any(r.undone for r in train(*prepared(find(name)(), walkers=256, iterations=30)))
+        assert not any(r.undone for r in train(*prepared(find_system(name)(), walkers=256, iterations=30)))
 
 
 @each_way
@@ -374,7 +374,7 @@ def test_paths_that_are_worth_their_cost() -> None:
 
 def test_many_exact_oscillators_take_whole_frames_and_stop() -> None:
     """40 coupled oscillators start exact; a part of a frame would hide that behind its noise, and drive them off."""
-    system = find("chain")(particles=40)
+    system = find_system("chain")(particles=40)
     arguments = prepared(system, walkers=64, iterations=40, stop_spread=1e-3, dt=1e-7)
     records = list(train(*arguments))
     assert len(records) == 10 and arguments[3].paths == 40

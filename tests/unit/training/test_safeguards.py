@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import build
 from fkflow.recipe.config import TrainConfig
 from fkflow.sampling.clipping import Deviations
@@ -25,7 +25,7 @@ CONFIG = TrainConfig(walkers=WALKERS, iterations=6)
 
 def fresh() -> tuple[TrainState, float]:
     """Four bosons at the start of their training, and their unit of time."""
-    system = find("bosons")(particles=4)
+    system = find_system("bosons")(particles=4)
     land = explore(system)
     return initial_state(build(system, land, "auto", 8, 2, 0), land, CONFIG, 0, "cpu", system), land.length**2
 
@@ -91,7 +91,7 @@ def test_training_brings_them_back(wrong: bool, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("fkflow.training.safeguards.respawn", looking)
     state, _ = fresh()
-    system = find("bosons")(particles=4)
+    system = find_system("bosons")(particles=4)
     steps = train(system, explore(system), CONFIG, state)
     for _ in range(3):
         next(steps)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.registry import find
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, build
 from fkflow.recipe.config import TrainConfig
@@ -15,22 +15,22 @@ from fkflow.sampling.metropolis import Walkers
 from fkflow.training import scouts
 from fkflow.training.loop import initial_state, train
 
-BOSONS = find("bosons")(particles=3)
+BOSONS = find_system("bosons")(particles=3)
 
 
 @pytest.mark.parametrize(
     ("system", "wanted"),
     [
         (BOSONS, True),
-        (find("bosons")(particles=2, g=0.0), True),
-        (find("harmonic")(particles=2), True),
-        (find("bosons")(particles=1), False),
-        (find("chain")(particles=4), False),
-        (find("ions")(), False),
-        (find("dipoles")(), False),
-        (find("helium")(), False),
-        (find("h2")(), False),
-        (find("quartic")(), False),
+        (find_system("bosons")(particles=2, g=0.0), True),
+        (find_system("harmonic")(particles=2), True),
+        (find_system("bosons")(particles=1), False),
+        (find_system("chain")(particles=4), False),
+        (find_system("ions")(), False),
+        (find_system("dipoles")(), False),
+        (find_system("helium")(), False),
+        (find_system("h2")(), False),
+        (find_system("quartic")(), False),
     ],
     ids=lambda value: value.key if isinstance(value, System) else None,
 )
