@@ -15,9 +15,9 @@ class FkflowError(Exception):
 
     exit_code = 1
     resumable = False
-    told = False
+    reported = False
 
-    def leaving(self, kept: str, resumable: bool = False) -> Self:
+    def with_hint(self, kept: str, resumable: bool = False) -> Self:
         """The same, saying what is left of the run too."""
         self.args = (f"{self}; {kept}",)
         self.resumable = resumable

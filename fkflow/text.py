@@ -32,18 +32,18 @@ def title(system: str, parameters: Mapping[str, Any]) -> str:
     return "  ".join([system, *(f"{key} = {_short(value)}" for key, value in parameters.items())])
 
 
-def shown_unit(unit: str) -> str:
+def display_unit(unit: str) -> str:
     """The unit as people see it: "" for the natural units a and E of a trap, which are those of its parameters."""
     return "" if re.fullmatch(r"(1/)?[1aE](\^\d+)?", unit) else unit
 
 
 def with_unit(number: object, unit: str, bare: str | None = None) -> str:
     """`number` and its unit, if it has one to show; else `bare` (left out: the number alone)."""
-    shown = shown_unit(unit)
+    shown = display_unit(unit)
     return f"{number} {shown}" if shown else str(number) if bare is None else bare
 
 
-def known_energy(energy: float, error: float) -> str:
+def format_energy(energy: float, error: float) -> str:
     """A reference energy to its own precision, or, if it is exact or nearly, to ten digits."""
     return str(Estimate(energy, error)) if error >= 1e-9 else f"{energy:.10g}"
 

@@ -160,7 +160,7 @@ def write_run():
     """A function that writes a made-up finished run to a path and returns what `save_result` returned."""
     import torch
 
-    from fkflow.results.store import collected, save_result
+    from fkflow.results.store import make_result, save_result
 
     def write(path, R=1.401, records=None, measurement=None, **changes):
         given = {
@@ -185,7 +185,7 @@ def write_run():
             "seconds": {"train": 40.1, "measure": 30.2},
         } | changes
         path.parent.mkdir(parents=True, exist_ok=True)
-        return save_result(collected(**given), path)
+        return save_result(make_result(**given), path)
 
     return write
 

@@ -19,7 +19,7 @@ from fkflow.execution.progress import Progress, Silent, suited
 from fkflow.hamiltonian.registry import built_in_systems
 from fkflow.hamiltonian.system import System
 from fkflow.recipe import config
-from fkflow.recipe.schema import targets
+from fkflow.recipe.schema import target_sections
 from fkflow.runs.context import RunContext
 from fkflow.runs.rerun import load_recipe
 
@@ -97,16 +97,14 @@ def plain_sections(sections: Mapping[str, Any], target_error: float | None) -> d
     """
     if target_error is not None and not isinstance(target_error, Real):
         raise UsageError(
-            f"target_error={config.shortened(repr(target_error))} is not allowed: it must be a number above 0"
+            f"target_error={config.shorten(repr(target_error))} is not allowed: it must be a number above 0"
         )
-    found: dict[str, dict[str, Any]] = {} if target_error is None else targets(float(target_error))
+    found: dict[str, dict[str, Any]] = {} if target_error is None else target_sections(float(target_error))
     for name, table in sections.items():
         if table is None:
             continue
         if not isinstance(table, Mapping):
-            raise UsageError(
-                f"{name} = {config.shortened(repr(table))} is not allowed: it must be a dictionary of keys"
-            )
+            raise UsageError(f"{name} = {config.shorten(repr(table))} is not allowed: it must be a dictionary of keys")
         found[name] = {**found.get(name, {}), **{str(key): _plain(value) for key, value in table.items()}}
     return found
 
@@ -160,7 +158,7 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
-        shown = config.shortened(repr(value))
+        shown = config.shorten(repr(value))
         raise UsageError(f"{name}={shown} is not allowed: it must be a whole number from {least} to {most}")
     return int(value)
 
@@ -168,7 +166,7 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int | None:
 def device_name(name: str) -> str:
     """The same name; UsageError if there is no such kind of device."""
     if name not in DEVICES:
-        shown = config.shortened(repr(name))
+        shown = config.shorten(repr(name))
         raise UsageError(f"device={shown} is not allowed: it must be one of {', '.join(DEVICES)}")
     return name
 
@@ -178,17 +176,17 @@ def _load_system(
 ) -> tuple[config.Loaded, int | None, int | None]:
     """The recipe of a system, or the recipe or run of that name, with these sections; seed and threads if it is a run."""
     if isinstance(system, System):
-        return config.composed(system, sections), None, None
+        return config.compose(system, sections), None, None
     if not isinstance(system, str | Path):
         a_class = isinstance(system, type) and issubclass(system, System)
-        what = f"{config.shortened(repr(system))} is {'a class' if a_class else 'no system'}"
+        what = f"{config.shorten(repr(system))} is {'a class' if a_class else 'no system'}"
         raise UsageError(f"{what}: give an instance of fkflow.System, such as MyTrap(), or the name of a recipe")
     name = os.fspath(system)
     try:
         loaded, seed, threads = load_recipe(name)
     except RecipeError as error:
         if name in built_in_systems():
-            raise error.leaving(f"{name} is a system: fkflow.make_system({name!r}) gives it") from None
+            raise error.with_hint(f"{name} is a system: fkflow.make_system({name!r}) gives it") from None
         raise
     values = {f"{section}.{key}": (value, RecipeError)
               for section, table in sections.items() for key, value in table.items()}  # fmt: skip

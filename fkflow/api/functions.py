@@ -43,8 +43,8 @@ def make_system(name: str, **parameters: Any) -> System:
     try:
         model = user_systems.load(name)[0] if ":" in name else find_system(name)
     except (KeyError, ValueError) as error:
-        raise RecipeError(f"{config.shortened(repr(name))} is not allowed: {error.args[0]}") from None
-    return config.system_of(model, arguments.plain_sections({"system": parameters}, None)["system"])
+        raise RecipeError(f"{config.shorten(repr(name))} is not allowed: {error.args[0]}") from None
+    return config.make_system(model, arguments.plain_sections({"system": parameters}, None)["system"])
 
 
 def solve(
@@ -114,7 +114,7 @@ def solve(
             resume=resume,
         )
         if folder is not None:
-            stack.enter_context(folders.claimed(folder, resume))
+            stack.enter_context(folders.claim_folder(folder, resume))
         elif resume:
             raise UsageError("resume=True goes on from the checkpoint of a folder: give it as out")
         result = execute(context)

@@ -17,7 +17,7 @@ from fkflow.api.arguments import python_errors
 from fkflow.errors import UsageError
 from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.system import Reference, System
-from fkflow.recipe.config import Recipe, composed
+from fkflow.recipe.config import Recipe, compose
 from fkflow.results import folders, store
 from fkflow.results.records import Histogram, Result
 from fkflow.results.summary import summary_html, summary_text
@@ -194,7 +194,7 @@ class Solution:
             tables.pop("train", None)
             resolved = self._known_recipe.resolved()
             sections = {name: {**table, **tables.get(name, {})} for name, table in resolved.items() if name != "system"}
-            loaded = composed(self.system, sections)
+            loaded = compose(self.system, sections)
             recipe = loaded.recipe.model_copy(update={"definition": self._known_recipe.definition})
             context = RunContext(
                 replace(loaded, recipe=recipe),
@@ -220,7 +220,7 @@ class Solution:
                     raise UsageError(f"{path} exists already: choose another file, or remove it first")
                 folders.make_folder(path.parent)
             else:
-                stack.enter_context(folders.claimed(path, False))
+                stack.enter_context(folders.claim_folder(path, False))
                 path = path / folders.RESULT
             self.result = store.save_result(self.result, path)
         warn_of_missing_file(self.result)

@@ -103,7 +103,7 @@ class Training(Iterator[Record]):
                 try:
                     measurement = measure_and_project(context, session.model, session.state.walkers.x)
                 except (Interrupted, RankError) as error:
-                    raise error.leaving("the training is unchanged") from None
+                    raise error.with_hint("the training is unchanged") from None
             assert measurement is not None, "training does not go on by itself"
             return Solution(session.result(measurement), session.recipe)
 

@@ -54,7 +54,7 @@ def run(
     with launch.joined(processes):
         loaded, earlier_seed, earlier_threads = load_recipe(recipe, settings)
         out = Path("runs") / loaded.name if out is None else out
-        with contextlib.nullcontext() if ranks.rank() else folders.claimed(out, resume):
+        with contextlib.nullcontext() if ranks.rank() else folders.claim_folder(out, resume):
             with heavy_imports():
                 from fkflow.runs.context import RunContext
                 from fkflow.runs.run import execute
@@ -113,7 +113,7 @@ def scan(
         _print_plan(base, given, planned, as_json)
         return
     out = Path("runs") / base.name if out is None else out
-    with folders.claimed(out, resume, folders.prepare_scan):
+    with folders.claim_folder(out, resume, folders.prepare_scan):
         with heavy_imports():
             from fkflow.runs.context import RunContext
             from fkflow.runs.scan import execute
@@ -145,7 +145,7 @@ def measure(
 
     with launch.joined(processes):
         path = folders.find_result(run)
-        with contextlib.nullcontext() if ranks.rank() else folders.locked(path.parent):
+        with contextlib.nullcontext() if ranks.rank() else folders.lock_folder(path.parent):
             with heavy_imports():
                 from fkflow.runs.remeasure import measure_again
 
@@ -165,9 +165,9 @@ def _settings(overrides: Sequence[str] | None, target_error: float | None, *sect
     """The overrides of a command: --target-error in each of these sections, then --set, which wins."""
     if target_error is None:
         return list(overrides or ())
-    from fkflow.recipe.schema import targets
+    from fkflow.recipe.schema import target_sections
 
-    tables = targets(target_error)
+    tables = target_sections(target_error)
     settings = [f"{section}.{key}={value!r}" for section in sections for key, value in tables[section].items()]
     return [*settings, *(overrides or ())]
 

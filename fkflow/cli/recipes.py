@@ -33,17 +33,17 @@ def list_(as_json: Json = False) -> None:
     from fkflow.results import report
 
     models: list[Any] = list(registry.built_in_systems().values())
-    systems = [report.about(model()) | {"origin": "built in"} for model in models]
+    systems = [report.system_entry(model()) | {"origin": "built in"} for model in models]
     for plugin in plugins.find_plugins(registry.built_in_systems()).values():
         try:
-            systems.append(report.about_class(plugin.load()) | {"origin": plugin.origin})
+            systems.append(report.class_entry(plugin.load()) | {"origin": plugin.origin})
         except Exception as error:  # a plug-in may raise anything: print one line
             ours = isinstance(error, UsageError)
             line = str(error) if ours else f"the plug-in {plugin.name} of {plugin.origin} raises {error!r}"
             print("fkflow: warning:", " ".join(line.split()), file=sys.stderr)
     loaded = [(name, config.load(name)) for name in registry.shipped_recipes()]
     recipes = [
-        {"recipe": name, "over": list(one.scan.over) if one.scan else None} | report.about(one.recipe.system)
+        {"recipe": name, "over": list(one.scan.over) if one.scan else None} | report.system_entry(one.recipe.system)
         for name, one in loaded
     ]
     if as_json:
@@ -57,9 +57,9 @@ def init(
     out: Annotated[Path | None, typer.Option("--out", help="Write this file (never over another).")] = None,
 ) -> None:
     """Print a recipe for a system, every key with its default and a comment."""
-    from fkflow.recipe.template import commented
+    from fkflow.recipe.template import recipe_template
 
-    text = commented(system)
+    text = recipe_template(system)
     if out is None:
         typer.echo(text.rstrip())
         return

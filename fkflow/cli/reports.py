@@ -49,7 +49,7 @@ def compare(
     from fkflow.results import report
     from fkflow.results.store import read_result
 
-    rows = report.compared([read_result(run) for run in runs], sigma, tolerance)
+    rows = report.compare_results([read_result(run) for run in runs], sigma, tolerance)
     failed = [row for row in rows if row["within"] is False]
     if as_json:
         typer.echo(report.to_json({"sigma": sigma, "tolerance": tolerance, "ok": not failed, "runs": rows}))

@@ -101,7 +101,7 @@ class _Meeting:
 
     def tell(self, error: BaseException) -> None:
         """Leave word of the error that ends this rank, unless it comes from another one."""
-        if isinstance(error, RankError) or getattr(error, "told", False):
+        if isinstance(error, RankError) or getattr(error, "reported", False):
             return
         kind, text = type(error).__name__, str(error)
         if not isinstance(error, FkflowError):
@@ -122,7 +122,7 @@ class _Meeting:
                     if word := self.store.get(f"word/{other}"):
                         kind, text = json.loads(word)
                         found: FkflowError = getattr(errors, kind, RankError)(text)
-                        found.told = True
+                        found.reported = True
                         return found
         except RuntimeError:
             silent = [0] if self.rank else others  # rank 0 kept the store

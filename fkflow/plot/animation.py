@@ -25,7 +25,7 @@ from matplotlib.ticker import MaxNLocator
 from fkflow.plot.background import background, density_line, smooth
 from fkflow.plot.style import BLUE, MAP, label, mark_nuclei, plane
 from fkflow.results.records import Result
-from fkflow.text import shown_unit
+from fkflow.text import display_unit
 
 # colours of Okabe and Ito (2008) that are seen on a dark ground, and white
 COLOURS = ("#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#D55E00", "#FFFFFF", "#009E73")
@@ -96,7 +96,7 @@ class Scene:
         self.canvas = FigureCanvasAgg(self.figure)
         self.figure.suptitle(textwrap.fill(result.title(), 72), fontsize="medium")
         self.moving: list[Artist] = []
-        self.unit = f"ħ/{result.energy_unit}" if shown_unit(result.energy_unit) else ""
+        self.unit = f"ħ/{result.energy_unit}" if display_unit(result.energy_unit) else ""
         self.decimals = max(0, -math.floor(math.log10(pace.interval)))
 
     def draw_static(self, ax: Axes) -> None:

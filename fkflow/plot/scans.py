@@ -14,9 +14,9 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from fkflow.plot.style import COLOURS, LOOK, label, save_figure
-from fkflow.results.scan_records import FAILED, FINISHED, Point, Scan, shown
+from fkflow.results.scan_records import FAILED, FINISHED, Point, Scan, format_value
 from fkflow.results.store import make_folder
-from fkflow.text import shown_unit
+from fkflow.text import display_unit
 
 #: one colour and marker a curve
 CURVES = tuple(zip(COLOURS, "os^DvP", strict=False))
@@ -99,7 +99,7 @@ def differences(result: Scan, ax: Axes) -> None:
         )  # fmt: skip
     _along(result, ax)
     ax.margins(y=0.12)
-    unit = " ".join(part for part in (f"$10^{{{power}}}$" if power else "", shown_unit(result.energy_unit)) if part)
+    unit = " ".join(part for part in (f"$10^{{{power}}}$" if power else "", display_unit(result.energy_unit)) if part)
     ax.set_ylabel("minus reference" + (f"\n({unit})" if unit else ""))
 
 
@@ -128,7 +128,7 @@ def _curves(scan: Scan) -> list[tuple[str | None, list[Point]]]:
     groups: dict[str, list[Point]] = {}
     names: dict[str, str | None] = {}
     for point in scan.points:
-        words = ", ".join(f"{axis.short} = {shown(point.values[axis.key])}" for axis in others)
+        words = ", ".join(f"{axis.short} = {format_value(point.values[axis.key])}" for axis in others)
         groups.setdefault(words, []).append(point)
         names[words] = words or None
     order = _order(scan, first)
@@ -175,7 +175,7 @@ def _along(scan: Scan, ax: Axes) -> None:
         ax.set_xlabel(axis.short)
         return
     name = axis.long_name.split(";")[0]
-    sign = axis.short if scan.unit == 1 else f"{axis.short} / {shown(scan.unit)}"
+    sign = axis.short if scan.unit == 1 else f"{axis.short} / {format_value(scan.unit)}"
     # a unit in brackets stays at the end
     words, bracket, unit = name.partition(" (")
     ax.set_xlabel(f"{words}, {sign}{bracket}{unit}")

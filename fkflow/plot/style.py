@@ -17,7 +17,7 @@ from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 from fkflow.results.records import Axis, Result
 from fkflow.results.store import atomic_write
-from fkflow.text import shown_unit
+from fkflow.text import display_unit
 
 # colours of Okabe and Ito (2008), and a map that grows monotonically in lightness
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -118,7 +118,7 @@ def column(axis: Axis, index: int, dimensions: int) -> int:
 
 def label(name: str, unit: str) -> str:
     """`name` with its unit, such as "density (1/bohr³)", natural units left out."""
-    unit = re.sub(r"\^(\d+)", r"$^\1$", shown_unit(unit))
+    unit = re.sub(r"\^(\d+)", r"$^\1$", display_unit(unit))
     return f"{name} ({unit})" if unit else name
 
 

@@ -24,7 +24,7 @@ from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.registry import did_you_mean, find_system, has_name, is_built_in, shipped_recipes
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import Definition
-from fkflow.recipe.messages import Problem, told_together, validated
+from fkflow.recipe.messages import Problem, summarise, validate
 from fkflow.recipe.old_keys import current_key, current_keys
 from fkflow.recipe.schema import (
     PAIR_DRIFT_DEFAULTS,
@@ -38,11 +38,11 @@ from fkflow.recipe.schema import (
     ScanConfig,
     TrainConfig,
 )
-from fkflow.recipe.toml import shortened, shown, to_toml, toml_key
+from fkflow.recipe.toml import format_value, shorten, to_toml, toml_key
 
 __all__ = [
-    "SHORTEST", "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "ScanConfig", "TrainConfig", "composed",
-    "load", "parse", "read_value", "shortened", "system_of", "to_toml", "with_values",
+    "SHORTEST", "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "ScanConfig", "TrainConfig", "compose",
+    "load", "parse", "read_value", "shorten", "make_system", "to_toml", "with_values",
 ]  # fmt: skip
 
 
@@ -88,16 +88,16 @@ def parse(text: str, source: str, overrides: Sequence[str] = (), folder: Path = 
     scan: ScanConfig | None = None
     problems: list[Problem] = []
     if isinstance(tables.get("scan"), dict):
-        scan = validated(ScanConfig, "scan", tables.pop("scan"), problems)
+        scan = validate(ScanConfig, "scan", tables.pop("scan"), problems)
     recipe = _build(tables, problems)
     if recipe is None:
         given = [texts[key] for key in problems[0].keys if key in texts]
-        where = f"--set {shortened(given[0])}" if given else source
-        raise RecipeError(f"{where}: {told_together(problems)}")
+        where = f"--set {shorten(given[0])}" if given else source
+        raise RecipeError(f"{where}: {summarise(problems)}")
     return Loaded(recipe, Path(source).stem, text, source, tuple(overrides), scan, folder)
 
 
-def composed(system: System, sections: Mapping[str, Any]) -> Loaded:
+def compose(system: System, sections: Mapping[str, Any]) -> Loaded:
     """The recipe of a system and of values for the keys of its other sections, which were read from no file.
 
     Raises RecipeError.
@@ -106,18 +106,18 @@ def composed(system: System, sections: Mapping[str, Any]) -> Loaded:
     sections = current_keys(sections)
     recipe = _build({**sections, "system": system}, problems)
     if recipe is None:
-        raise RecipeError(told_together(problems))
+        raise RecipeError(summarise(problems))
     given = {name: dict(table) for name, table in sections.items()}
     text = to_toml({"system": recipe.resolved()["system"], **given})
     return Loaded(recipe, system.key, text, "Python")
 
 
-def system_of(model: type[System], parameters: Mapping[str, Any]) -> System:
+def make_system(model: type[System], parameters: Mapping[str, Any]) -> System:
     """A system of that class; RecipeError if it does not take these parameters."""
     problems: list[Problem] = []
-    system = validated(model, "system", dict(parameters), problems)
+    system = validate(model, "system", dict(parameters), problems)
     if problems or not isinstance(system, System):
-        raise RecipeError(told_together(problems))
+        raise RecipeError(summarise(problems))
     return system
 
 
@@ -191,7 +191,7 @@ def _read(name: str) -> tuple[str, bytes, Path]:
     stems = [Path(file).stem for file in shipped]
     what = "is a folder, not a file" if folder else f"is no file (looked for in {path.absolute().parent})"
     raise RecipeError(
-        f"{shown(name)} {what}, nor a shipped recipe{did_you_mean(path.stem, stems)}; "
+        f"{format_value(name)} {what}, nor a shipped recipe{did_you_mean(path.stem, stems)}; "
         f"give a TOML file or one of {', '.join(stems)}"
     )
 
@@ -225,9 +225,9 @@ def _split(override: str) -> tuple[str, str, Any]:
     path = [part.strip() for part in left.split(".")]
     if not equals or len(path) != 2 or not all(path):
         raise RecipeError(
-            f"--set {shortened(override)}: it must have the form section.key=value, for example train.iterations=100"
+            f"--set {shorten(override)}: it must have the form section.key=value, for example train.iterations=100"
         )
-    return path[0], path[1], read_value(right.strip(), f"--set {shortened(override)}", bare=True)
+    return path[0], path[1], read_value(right.strip(), f"--set {shorten(override)}", bare=True)
 
 
 def read_value(text: str, given: str, bare: bool = False) -> Any:
@@ -241,7 +241,7 @@ def read_value(text: str, given: str, bare: bool = False) -> Any:
         # the folders of a scan's points have = and , in their names
         if not bare or not re.fullmatch(r"""[A-Za-z_/~.][^\s"'\[\]{}=#,]*(/[^\s"'\[\]{}#]+)?""", text):
             raise RecipeError(
-                f"{given}: {shortened(text) or 'nothing'} is not a TOML "
+                f"{given}: {shorten(text) or 'nothing'} is not a TOML "
                 'value; a number, true, "text" or [a, list] is allowed'
             ) from exc
         table = {"value": text}
@@ -256,9 +256,9 @@ def _build(tables: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:
     for name, table in tables.items():
         if name not in sections:
             what = (
-                f"[{shortened(toml_key(name))}]"
+                f"[{shorten(toml_key(name))}]"
                 if isinstance(table, dict)
-                else f"the key {shown(name)} outside any section"
+                else f"the key {format_value(name)} outside any section"
             )
             keys = tuple(f"{name}.{key}" for key in table) if isinstance(table, dict) else ()
             problems.append(
@@ -269,7 +269,7 @@ def _build(tables: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:
                 )
             )
         elif not (isinstance(table, dict) or (name == "system" and isinstance(table, System))):
-            problems.append(Problem((), f"{name} = {shown(table)} is not allowed: it must be a section"))
+            problems.append(Problem((), f"{name} = {format_value(table)} is not allowed: it must be a section"))
     system, definition = _system(tables.get("system", {}), problems)
     parts: dict[str, Any] = {"system": system, "definition": definition}
     network = tables.get("network")
@@ -280,7 +280,7 @@ def _build(tables: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:
             if isinstance(given, dict):
                 tables = {**tables, name: {**defaults, **given}}
     for name, model in SECTIONS.items():
-        parts[name] = validated(model, name, tables.get(name, {}), problems)
+        parts[name] = validate(model, name, tables.get(name, {}), problems)
     if problems:
         return None
     try:
@@ -290,7 +290,7 @@ def _build(tables: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:
         if not isinstance(conflict, Conflict):
             raise
         section, key = conflict.keys[0].split(".")
-        given = shown(getattr(parts[section], key))
+        given = format_value(getattr(parts[section], key))
         problems.append(Problem(conflict.keys, f"{section}.{key} = {given} is not allowed: {conflict}"))
         return None
 
@@ -324,12 +324,14 @@ def _system(table: Any, problems: list[Problem]) -> tuple[System | None, Definit
         else:
             model = find_system(text)
     except (KeyError, ValueError) as exc:
-        problems.append(Problem((f"system.{key}",), f"system.{key} = {shown(given)} is not allowed: {exc.args[0]}"))
+        problems.append(
+            Problem((f"system.{key}",), f"system.{key} = {format_value(given)} is not allowed: {exc.args[0]}")
+        )
         return None, None
     parameters = {name: value for name, value in table.items() if name != key}
-    system = validated(model, "system", parameters, problems, first=(key,))
+    system = validate(model, "system", parameters, problems, first=(key,))
     if system is not None and not is_built_in(model) and (wrong := user_systems.find_fault(system)):
         # it begins with the parameter that is wrong, if that is one
         about = (f"system.{wrong.split()[0]}", f"system.{key}")
-        problems.append(Problem(about, f"system.{key} = {shown(given)}: {wrong}"))
+        problems.append(Problem(about, f"system.{key} = {format_value(given)}: {wrong}"))
     return system, definition

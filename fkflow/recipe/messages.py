@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.registry import did_you_mean
 from fkflow.hamiltonian.system import System
-from fkflow.recipe.toml import shortened, shown, toml_key
+from fkflow.recipe.toml import format_value, shorten, toml_key
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Problem:
     text: str
 
 
-def told_together(problems: Sequence[Problem]) -> str:
+def summarise(problems: Sequence[Problem]) -> str:
     """The first problem, and how many more there are."""
     others = len(problems) - 1
     return problems[0].text + (f" (and {others} more problem{'s' if others > 1 else ''})" if others else "")
 
 
-def validated(
+def validate(
     model: type[BaseModel], section: str, table: Any, problems: list[Problem], first: tuple[str, ...] = ()
 ) -> Any:
     """The model of one section's keys; None with its problems appended if they do not fit.
@@ -48,7 +48,7 @@ def validated(
         problems.append(
             Problem(
                 (f"{section}.{key}",),
-                f"{section}.{shortened(toml_key(key))} is not a key of {owner}{did_you_mean(key, allowed)}; "
+                f"{section}.{shorten(toml_key(key))} is not a key of {owner}{did_you_mean(key, allowed)}; "
                 f"allowed {'are' if len(allowed) > 1 else 'is'} {', '.join(allowed)}",
             )
         )
@@ -58,7 +58,7 @@ def validated(
         for error in exc.errors():
             loc = error["loc"] or ("",)  # what a class says of all its parameters together
             path = section + "".join(f"[{k}]" if isinstance(k, int) else f".{toml_key(k)}" for k in error["loc"])
-            path = shortened(path)
+            path = shorten(path)
             problems.append(Problem((f"{section}.{loc[0]}",), _sentence(model, path, error)))
         return None
     except Exception as exc:  # of a class that is not ours
@@ -73,7 +73,7 @@ def _sentence(model: type[BaseModel], path: str, error: Any) -> str:
     if not error["loc"] or not _known(model, error["loc"][:-1] if told else error["loc"]):
         # a class of the user's own has any types it likes
         reason = str(error.get("ctx", {}).get("error") or error["msg"])
-        return f"{path} is not allowed: {shortened(reason)}"
+        return f"{path} is not allowed: {shorten(reason)}"
     *outer, key = error["loc"]
     for name in outer:
         if isinstance(name, str):
@@ -89,7 +89,7 @@ def _sentence(model: type[BaseModel], path: str, error: Any) -> str:
         reason = f"it must be a table of {', '.join(model.model_fields)}"
     if error["type"] == "missing":
         return f"{path} is missing: {reason}"
-    return f"{path} = {shown(error['input'])} is not allowed: {reason}"
+    return f"{path} = {format_value(error['input'])} is not allowed: {reason}"
 
 
 def _known(model: type[BaseModel], loc: Sequence[int | str]) -> bool:

@@ -253,7 +253,7 @@ class Recipe(Section):
         return plain
 
 
-def targets(error: float) -> dict[str, dict[str, Any]]:
+def target_sections(error: float) -> dict[str, dict[str, Any]]:
     """What --target-error sets in each section: the error, and as many walkers as it calls for. UsageError for a wrong one."""
     if not 0 < error <= 1e9:
         raise UsageError(f"--target-error {error:g}: an energy above 0 and at most 1e9 is needed")

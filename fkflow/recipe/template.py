@@ -9,10 +9,10 @@ from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.registry import find_system
 from fkflow.recipe.messages import field_of
 from fkflow.recipe.schema import SECTIONS, Recipe
-from fkflow.recipe.toml import shown, toml_key, toml_value
+from fkflow.recipe.toml import format_value, toml_key, toml_value
 
 
-def commented(system: str) -> str:
+def recipe_template(system: str) -> str:
     """A recipe to start from, for the name of a system or FILE.py:CLASS: every key with its default and a comment.
 
     Raises RecipeError, also where a parameter has no default.
@@ -25,7 +25,7 @@ def commented(system: str) -> str:
             model = find_system(system)
     except (KeyError, ValueError) as exc:
         key = "file" if ":" in system else "name"
-        raise RecipeError(f"system.{key} = {shown(system)} is not allowed: {exc.args[0]}") from None
+        raise RecipeError(f"system.{key} = {format_value(system)} is not allowed: {exc.args[0]}") from None
     if asked := [field.alias or name for name, field in model.model_fields.items() if field.is_required()]:
         raise RecipeError(f"{system} has no default for {', '.join(asked)}: write [system] with it by hand")
     recipe = Recipe(system=model(), definition=definition)

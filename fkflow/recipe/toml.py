@@ -36,15 +36,15 @@ def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as it would stand in a recipe, cut to a length that suits a sentence."""
     try:
-        return shortened(toml_value(value))
+        return shorten(toml_value(value))
     except ValueError:  # Python refuses to print integers of thousands of digits
         return "a value too long to print"
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """The text on one line, without what a terminal would obey rather than show, cut to a length that suits a sentence."""
     text = " ".join(text[:1000].split())
     text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from fkflow.errors import DamagedError, FkflowError, StoreError
 from fkflow.execution import ranks
-from fkflow.results.checksum import checked, sealed
+from fkflow.results.checksum import add_checksum, strip_checksum
 from fkflow.results.folders import PREVIOUS, atomic_write, reason
 
 FORMAT = "fkflow-checkpoint"
@@ -35,10 +35,10 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any], kept: Path | Non
     _check_plain(state, "checkpoint")
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, "state": dict(state)}, buffer)
-    atomic_write(Path(path), sealed(buffer.getbuffer()), kept)
+    atomic_write(Path(path), add_checksum(buffer.getbuffer()), kept)
 
 
-class Keeper:
+class CheckpointWriter:
     """The checkpoint of a run at `path`: what to go on from is noted after each iteration, and written now and then.
 
     The one before it is kept beside it, should the newest be damaged. `iteration` is that of the file, None without one. Where
@@ -68,7 +68,7 @@ class Keeper:
             self.damaged = f"{error}; going on from the one before it, {self.previous.name}"
             return state
 
-    def note(self, state: Mapping[str, Any], iteration: int) -> None:
+    def update(self, state: Mapping[str, Any], iteration: int) -> None:
         """What to write next time; nothing in it may change until then."""
         self._noted = state, iteration
 
@@ -91,20 +91,20 @@ class Keeper:
             self.iteration = iteration
         return problem
 
-    def done(self) -> None:
+    def remove(self) -> None:
         """Remove the checkpoints: the result is on the disk."""
         with suppress(OSError):
             for path in filter(None, (self.previous, self.path)):
                 path.unlink(missing_ok=True)
 
-    def left(self, error: Error) -> Error:
+    def with_hint(self, error: Error) -> Error:
         """`error`, which ends the run, saying what there is to go on from."""
         if self.path is None:
-            return error.leaving("nothing is kept of a run without a folder")
+            return error.with_hint("nothing is kept of a run without a folder")
         if not self.path.exists():
-            return error.leaving("there is no checkpoint to go on from")
+            return error.with_hint("there is no checkpoint to go on from")
         holds = "is as it was" if self.iteration is None else f"holds iteration {self.iteration}"
-        return error.leaving(f"{self.path} {holds}", resumable=True)
+        return error.with_hint(f"{self.path} {holds}", resumable=True)
 
 
 class Clock:
@@ -118,7 +118,7 @@ class Clock:
         self._asked = time.perf_counter()
         return self._asked - self._last > max(EVERY, PATIENCE * self._took)
 
-    def saved(self) -> None:
+    def restart(self) -> None:
         """It is written."""
         self._last = time.perf_counter()
         self._took = self._last - self._asked
@@ -132,7 +132,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise StoreError(f"{path} does not exist")
     try:
-        content = io.BytesIO(checked(path.read_bytes(), path))
+        content = io.BytesIO(strip_checksum(path.read_bytes(), path))
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {reason(error)}") from error
     try:

@@ -16,12 +16,12 @@ MARK = b"\nfkflow sha256 "
 LENGTH = len(MARK) + 64 + 1
 
 
-def sealed(content: bytes | memoryview) -> bytes:
+def add_checksum(content: bytes | memoryview) -> bytes:
     """`content` with its seal."""
     return b"".join((content, MARK, _digest(content), b"\n"))
 
 
-def checked(content: bytes, path: Path) -> bytes:
+def strip_checksum(content: bytes, path: Path) -> bytes:
     """The content without its seal, if it has one: files that were edited or that older versions wrote have none.
 
     Raises DamagedError, naming `path`, if it is not what was sealed.

@@ -39,16 +39,16 @@ _held: dict[Path, int] = {}
 
 
 @contextmanager
-def claimed(out: Path, resume: bool, prepare: Callable[[Path, bool], object] | None = None) -> Iterator[None]:
+def claim_folder(out: Path, resume: bool, prepare: Callable[[Path, bool], object] | None = None) -> Iterator[None]:
     """`out` made ready for a run and locked; a run that ends before it wrote anything leaves nothing.
 
-    `prepare` is `prepare_folder` unless it is given. Raises UsageError as that and `locked` do.
+    `prepare` is `prepare_folder` unless it is given. Raises UsageError as that and `lock_folder` do.
     """
-    created = missing(out)
+    created = missing_folders(out)
     try:
         make_folder(out)
         # first: what is in there may belong to a run that is still going on
-        with locked(out):
+        with lock_folder(out):
             (prepare or prepare_folder)(out, resume)
             yield
     except BaseException:
@@ -60,7 +60,7 @@ def claimed(out: Path, resume: bool, prepare: Callable[[Path, bool], object] | N
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Keep other processes from running or measuring in `folder`; the lock ends with this process, however that ends.
 
     Raises UsageError, naming the folder, if another process has it. Where the file system knows no locks, says so and goes on.
@@ -171,7 +171,7 @@ def prepare_scan(out: Path, resume: bool) -> Path:
     return make_folder(out)
 
 
-def missing(folder: Path) -> list[Path]:
+def missing_folders(folder: Path) -> list[Path]:
     """`folder` and those above it that do not exist yet, innermost first."""
     try:
         return [path for path in (folder, *folder.parents) if not path.exists()]

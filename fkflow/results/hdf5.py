@@ -13,14 +13,14 @@ import h5py
 import numpy as np
 
 from fkflow.errors import StoreError
-from fkflow.results.checksum import checked
+from fkflow.results.checksum import strip_checksum
 from fkflow.results.folders import reason
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @contextmanager
-def opened(path: Path, format: str, newest: int) -> Iterator[h5py.File]:
+def open_file(path: Path, format: str, newest: int) -> Iterator[h5py.File]:
     """Open a file of fkflow of that format, whose versions are read up to `newest`; raises StoreError."""
     try:
         with open(path, "rb") as stream:
@@ -37,7 +37,7 @@ def opened(path: Path, format: str, newest: int) -> Iterator[h5py.File]:
         )
     try:
         # from memory: a file that another program has open, and locked, can be read all the same
-        file = h5py.File(io.BytesIO(checked(content, path)), "r")
+        file = h5py.File(io.BytesIO(strip_checksum(content, path)), "r")
     except StoreError:
         raise
     except Exception as error:
@@ -56,7 +56,7 @@ def opened(path: Path, format: str, newest: int) -> Iterator[h5py.File]:
         yield file
 
 
-def part(group: h5py.Group, name: str, path: Path) -> Any:
+def get_part(group: h5py.Group, name: str, path: Path) -> Any:
     """The part of that name; raises StoreError if it is missing."""
     if name not in group:
         full = f"{group.name.rstrip('/')}/{name}"
@@ -64,7 +64,7 @@ def part(group: h5py.Group, name: str, path: Path) -> Any:
     return group[name]
 
 
-def attributes(item: Any, path: Path) -> Any:
+def attribute_reader(item: Any, path: Path) -> Any:
     """A function of a name that gives this attribute of `item`; it raises StoreError if it is missing."""
 
     def attribute(name: str) -> Any:
@@ -75,13 +75,13 @@ def attributes(item: Any, path: Path) -> Any:
     return attribute
 
 
-def label(dataset: h5py.Dataset, *labels: str) -> None:
+def label_axes(dataset: h5py.Dataset, *labels: str) -> None:
     """Name the dimensions."""
-    for dimension, label in enumerate(labels):
-        dataset.dims[dimension].label = label
+    for dimension, name in enumerate(labels):
+        dataset.dims[dimension].label = name
 
 
-def array(group: h5py.Group, name: str, values: Any, unit: str, long_name: str) -> h5py.Dataset:
+def write_array(group: h5py.Group, name: str, values: Any, unit: str, long_name: str) -> h5py.Dataset:
     """A dataset of numbers with a checksum."""
     values = np.asarray(values)
     if values.dtype.kind not in "biuf":
@@ -93,17 +93,17 @@ def array(group: h5py.Group, name: str, values: Any, unit: str, long_name: str) 
     return dataset
 
 
-def text(group: h5py.Group, name: str, text: str | list[str], long_name: str) -> None:
+def write_text(group: h5py.Group, name: str, text: str | list[str], long_name: str) -> None:
     """One text, or a list of texts."""
     dataset = group.create_dataset(name, data=text, dtype=h5py.string_dtype("utf-8"))
     dataset.attrs.update(units="", long_name=long_name)
 
 
-def mapping(group: h5py.Group, values: Mapping[str, Any]) -> None:
+def write_mapping(group: h5py.Group, values: Mapping[str, Any]) -> None:
     """Plain values as attributes, nested mappings as groups, None as an empty attribute."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            mapping(group.create_group(key), value)
+            write_mapping(group.create_group(key), value)
         elif value is None:
             group.attrs[key] = h5py.Empty("f8")
         elif isinstance(value, str | bool | int | float):

@@ -16,7 +16,7 @@ import fkflow
 from fkflow.execution import ranks
 
 
-def provenance(*, seed: int, device: str, threads: int, started: float) -> dict[str, Any]:
+def collect_provenance(*, seed: int, device: str, threads: int, started: float) -> dict[str, Any]:
     """Versions, device, threads, commit, seed, arguments and times; nothing that names a person or a machine."""
     commit, dirty = _commit()
     return {

@@ -49,7 +49,7 @@ def read_result(run: str | Path) -> Result:
     written by fkflow, of a newer format, or lacks a part.
     """
     path = find_result(run)
-    with hdf5.opened(path, FORMAT, FORMAT_VERSION) as file:
+    with hdf5.open_file(path, FORMAT, FORMAT_VERSION) as file:
         try:
             return _read(file, path)
         except StoreError:
@@ -59,15 +59,15 @@ def read_result(run: str | Path) -> Result:
 
 
 def _read(file: h5py.File, path: Path) -> Result:
-    config = hdf5.part(file, "config", path)
-    attribute = hdf5.attributes(config, path)
-    provenance = _read_mapping(hdf5.part(file, "provenance", path))
+    config = hdf5.get_part(file, "config", path)
+    attribute = hdf5.attribute_reader(config, path)
+    provenance = _read_mapping(hdf5.get_part(file, "provenance", path))
     seconds = provenance.pop("seconds", {})
     stages = [stage for stage in STAGES if stage in seconds] + [s for s in seconds if s not in STAGES]
-    training = hdf5.part(file, "training", path)
+    training = hdf5.get_part(file, "training", path)
     # HDF5 lists by name; the columns come back in their own order
     names = sorted(training, key=lambda name: (list(COLUMNS).index(name) if name in COLUMNS else len(COLUMNS), name))
-    model = hdf5.part(file, "model", path)
+    model = hdf5.get_part(file, "model", path)
     return Result(
         path=path,
         name=attribute("name"),
@@ -75,13 +75,13 @@ def _read(file: h5py.File, path: Path) -> Result:
         parameters=json.loads(attribute("parameters")),
         particles=int(attribute("particles")),
         dimensions=int(attribute("dimensions")),
-        energy_unit=hdf5.attributes(file, path)("energy_unit"),
-        length_unit=hdf5.attributes(file, path)("length_unit"),
+        energy_unit=hdf5.attribute_reader(file, path)("energy_unit"),
+        length_unit=hdf5.attribute_reader(file, path)("length_unit"),
         nuclei=config["nuclei"][()] if "nuclei" in config else None,
         reference=_read_reference(file, path),
-        recipe_text=hdf5.part(file, "config/recipe", path).asstr()[()],
+        recipe_text=hdf5.get_part(file, "config/recipe", path).asstr()[()],
         recipe_source=attribute("source"),
-        resolved=current_keys(json.loads(hdf5.part(file, "config/resolved", path).asstr()[()]), quiet=True),
+        resolved=current_keys(json.loads(hdf5.get_part(file, "config/resolved", path).asstr()[()]), quiet=True),
         provenance=provenance,
         training={name: training[name][()] for name in names},
         measurement=_read_measurement(file, path),
@@ -94,38 +94,38 @@ def _read(file: h5py.File, path: Path) -> Result:
 def _read_definition(config: h5py.Group, path: Path) -> Definition | None:
     if "system_file" not in config:
         return None
-    attribute = hdf5.attributes(config["system_file"], path)
+    attribute = hdf5.attribute_reader(config["system_file"], path)
     return Definition(str(attribute("file")), str(attribute("sha256")), config["system_file"].asstr()[()])
 
 
 def _read_reference(file: h5py.File, path: Path) -> Reference | None:
     if "energy/reference" not in file:
         return None
-    attribute = hdf5.attributes(file["energy/reference"], path)
+    attribute = hdf5.attribute_reader(file["energy/reference"], path)
     return Reference(float(attribute("value")), float(attribute("error")), attribute("source"))
 
 
 def _read_measurement(file: h5py.File, path: Path) -> Measurement:
-    group = hdf5.part(file, "energy/variational", path)
-    attribute = hdf5.attributes(group, path)
+    group = hdf5.get_part(file, "energy/variational", path)
+    attribute = hdf5.attribute_reader(group, path)
     estimate = Estimate(*(float(attribute(name)) for name in ("value", "error", "n_effective")))
-    drift = hdf5.part(file, "drift", path)
+    drift = hdf5.get_part(file, "drift", path)
     return Measurement(
         variational=Energy(
             estimate=estimate,
             local_energy_std=float(attribute("local_energy_std")),
-            blocks=hdf5.part(group, "blocks", path)[()],
+            blocks=hdf5.get_part(group, "blocks", path)[()],
             autocorrelation=float(attribute("autocorrelation")),
             acceptance=float(attribute("acceptance")),
             rhat=float(attribute("rhat")),
         ),
         histograms=[
-            _read_histogram(hdf5.part(file, f"{kind}/{name}", path), kind, name, path)
+            _read_histogram(hdf5.get_part(file, f"{kind}/{name}", path), kind, name, path)
             for kind in ("density", "pair")
-            for name in sorted(hdf5.part(file, kind, path), key=_place)
+            for name in sorted(hdf5.get_part(file, kind, path), key=_place)
         ],
         drift=[_read_drift(drift[name], name, path) for name in drift],
-        samples=hdf5.part(file, "samples", path)[()],
+        samples=hdf5.get_part(file, "samples", path)[()],
         seconds=float(attribute("seconds")),
         curl=float(drift.attrs["curl"]) if "curl" in drift.attrs else None,
         warnings=[str(warning) for warning in attribute("warnings")],
@@ -143,10 +143,10 @@ def _read_projection(file: h5py.File, path: Path) -> Projection | None:
     if "energy/projected" not in file:
         return None
     group = file["energy/projected"]
-    attribute = hdf5.attributes(group, path)
+    attribute = hdf5.attribute_reader(group, path)
 
     def part(name: str) -> np.ndarray:
-        return np.asarray(hdf5.part(group, name, path)[()])
+        return np.asarray(hdf5.get_part(group, name, path)[()])
 
     return Projection(
         estimate=Estimate(*(float(attribute(name)) for name in ("value", "error", "n_effective"))),
@@ -173,20 +173,20 @@ def _read_projection(file: h5py.File, path: Path) -> Projection | None:
 
 
 def _read_histogram(group: h5py.Group, kind: str, name: str, path: Path) -> Histogram:
-    attribute = hdf5.attributes(group, path)
-    values = hdf5.part(group, "variational", path)
+    attribute = hdf5.attribute_reader(group, path)
+    values = hdf5.get_part(group, "variational", path)
     return Histogram(
         group=kind,
         name=name,
         axes=_read_axes(group, path),
         measure=attribute("measure"),
         values=values[()],
-        errors=hdf5.part(group, "variational_error", path)[()],
-        unit=hdf5.attributes(values, path)("units"),
+        errors=hdf5.get_part(group, "variational_error", path)[()],
+        unit=hdf5.attribute_reader(values, path)("units"),
         long_name=attribute("long_name"),
         exact=group["exact"][()] if "exact" in group else None,
         projected=group["projected"][()] if "projected" in group else None,
-        projected_errors=hdf5.part(group, "projected_error", path)[()] if "projected" in group else None,
+        projected_errors=hdf5.get_part(group, "projected_error", path)[()] if "projected" in group else None,
     )
 
 
@@ -194,10 +194,10 @@ def _read_drift(group: h5py.Group, name: str, path: Path) -> DriftField:
     return DriftField(
         name=name,
         axes=_read_axes(group, path),
-        vectors=hdf5.part(group, "vectors", path)[()],
-        log_psi=hdf5.part(group, "log_psi", path)[()],
-        moved=int(hdf5.attributes(group, path)("moved")),
-        positions=hdf5.part(group, "positions", path)[()],
+        vectors=hdf5.get_part(group, "vectors", path)[()],
+        log_psi=hdf5.get_part(group, "log_psi", path)[()],
+        moved=int(hdf5.attribute_reader(group, path)("moved")),
+        positions=hdf5.get_part(group, "positions", path)[()],
     )
 
 
@@ -205,14 +205,14 @@ def _read_trajectories(file: h5py.File, path: Path) -> Trajectories | None:
     if "trajectories" not in file:  # a file of an older version
         return None
     group = file["trajectories"]
-    return Trajectories(hdf5.part(group, "imaginary_time", path)[()], hdf5.part(group, "positions", path)[()])
+    return Trajectories(hdf5.get_part(group, "imaginary_time", path)[()], hdf5.get_part(group, "positions", path)[()])
 
 
 def _read_axes(group: h5py.Group, path: Path) -> tuple[Axis, ...]:
     axes = []
-    for name in hdf5.attributes(group, path)("axes"):
-        attribute = hdf5.attributes(hdf5.part(group, name, path), path)
-        edges = hdf5.part(group, f"{name}_edges", path)[()]
+    for name in hdf5.attribute_reader(group, path)("axes"):
+        attribute = hdf5.attribute_reader(hdf5.get_part(group, name, path), path)
+        edges = hdf5.get_part(group, f"{name}_edges", path)[()]
         axes.append(Axis(str(name), attribute("units"), attribute("long_name"), edges))
     return tuple(axes)
 

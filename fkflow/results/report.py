@@ -16,7 +16,7 @@ from fkflow.results.records import Comparison, Result
 from fkflow.results.scan_records import Scan
 from fkflow.results.summary import BLOCKS, summary_text
 from fkflow.statistics import Estimate
-from fkflow.text import known_energy, strict_json, title, with_unit
+from fkflow.text import format_energy, strict_json, title, with_unit
 
 #: widest text: lines much longer than this are hard to read
 WIDEST = 110
@@ -38,10 +38,10 @@ def result_text(result: Result) -> str:
 
 def scan_text(scan: Scan) -> str:
     """A scan as a table, as wide as the terminal allows."""
-    return scan_records.text(scan, _width())
+    return scan_records.table_text(scan, _width())
 
 
-def about(system: System) -> dict[str, Any]:
+def system_entry(system: System) -> dict[str, Any]:
     """What ``fkflow list --json`` says of a system: name, parameters, reference energy and unit."""
     reference = system.reference()
     return {
@@ -52,10 +52,10 @@ def about(system: System) -> dict[str, Any]:
     }
 
 
-def about_class(kind: type[System]) -> dict[str, Any]:
+def class_entry(kind: type[System]) -> dict[str, Any]:
     """The same of a class, with the defaults of its parameters; those without a default are None."""
     if not any(field.is_required() for field in kind.model_fields.values()):
-        return about(kind())
+        return system_entry(kind())
     parameters = {
         field.alias or name: None if field.is_required() else field.get_default(call_default_factory=True)
         for name, field in kind.model_fields.items()
@@ -85,7 +85,7 @@ def inspection_text(found: Mapping[str, Any]) -> str:
         rows.append(("potential", f"{kept} found, the lowest at {lowest}"))
     rows.append(("cost", f"{1e3 * found['potential_seconds']:.2g} ms for V of {found['potential_walkers']} walkers"))
     if reference := found["reference"]:
-        energy = with_unit(known_energy(reference["energy"], reference["error"]), found["unit"])
+        energy = with_unit(format_energy(reference["energy"], reference["error"]), found["unit"])
         rows.append(("reference", f"{energy}  ({reference['source']})"))
     rows += [("warning", warning) for warning in found["warnings"]]
     lines = [title(found["system"], found["parameters"])]
@@ -95,7 +95,7 @@ def inspection_text(found: Mapping[str, Any]) -> str:
 
 
 def list_text(systems: Sequence[Mapping[str, Any]], recipes: Sequence[Mapping[str, Any]]) -> str:
-    """The systems and the shipped recipes (items of `about`, the latter with "recipe" and "over") for people."""
+    """The systems and the shipped recipes (items of `system_entry`, the latter with "recipe" and "over") for people."""
     lines = ["Systems, with the defaults of their parameters (fkflow init SYSTEM writes a recipe):"]
     origin = "built in"
     for item in systems:
@@ -118,12 +118,12 @@ def _listed(name: str, what: str, item: Mapping[str, Any]) -> list[str]:
     reference = item["reference"]
     known = "no reference energy"
     if reference:
-        energy = with_unit(known_energy(reference["energy"], reference["error"]), item["unit"])
+        energy = with_unit(format_energy(reference["energy"], reference["error"]), item["unit"])
         known = f"E0 = {energy}  ({reference['source']})"
     return _wrapped(f"  {name:<18} {what}", 21) + _wrapped(f"{'':<21}{known}", 21)
 
 
-def compared(results: Sequence[Result], sigma: float, tolerance: float) -> list[dict[str, Any]]:
+def compare_results(results: Sequence[Result], sigma: float, tolerance: float) -> list[dict[str, Any]]:
     """One row a run: its best energy, the difference from the reference and from the lowest run of the same system.
 
     `error` is the statistical error, `time_step_error` that of the time step (None for a variational energy, which has
@@ -173,7 +173,7 @@ def _solved(result: Result) -> tuple[Any, ...]:
 
 
 def comparison_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of `compared` as one table for each system and parameters."""
+    """The rows of `compare_results` as one table for each system and parameters."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(title(row["system"], row["parameters"]), []).append(row)
@@ -183,7 +183,7 @@ def comparison_text(rows: Sequence[Mapping[str, Any]]) -> str:
         lines.append(name + with_unit("   energies in", unit, bare=""))
         lines += _table(members)
         if reference:
-            energy = known_energy(reference["energy"], reference["error"])
+            energy = format_energy(reference["energy"], reference["error"])
             lines += _wrapped(f"  reference {energy}: {reference['source']}", 4)
         lines.append("")
     if any(row["kind"] == "variational" for row in rows):

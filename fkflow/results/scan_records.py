@@ -17,7 +17,7 @@ from typing import Any
 from fkflow.hamiltonian.system import Reference
 from fkflow.results.records import Comparison, Result
 from fkflow.statistics import Estimate
-from fkflow.text import known_energy, strict_json, title, with_unit
+from fkflow.text import format_energy, strict_json, title, with_unit
 
 NAN = float("nan")
 #: what became of a point
@@ -53,7 +53,7 @@ class Point:
     published: tuple[Reference, ...] = ()
     seconds: float = NAN
 
-    def finished(self, result: Result) -> Point:
+    def with_result(self, result: Result) -> Point:
         """The same with what its run found."""
         measured, projection = result.measurement.variational.estimate, result.measurement.projection
         start = result.resolved["train"].get("from") or ""
@@ -211,7 +211,7 @@ def csv_text(scan: Scan) -> str:
     return buffer.getvalue()
 
 
-def text(scan: Scan, width: int = 100) -> str:
+def table_text(scan: Scan, width: int = 100) -> str:
     """The table for people: energy(error), reference, difference, σ and seconds of every point; words end at `width`."""
     kinds = {point.kind for point in scan.points if point.kind}
     one_kind = f"{kinds.pop()} energies" if len(kinds) == 1 else "energies"
@@ -237,9 +237,9 @@ def _cells(scan: Scan) -> Iterator[list[str]]:
         against, reference = point.comparison, point.reference
         energy = point.status if point.status != FINISHED else str(point.best)
         yield [
-            *(shown(point.values[axis.key]) for axis in scan.axes),
+            *(format_value(point.values[axis.key]) for axis in scan.axes),
             energy,
-            known_energy(reference.energy, reference.error) if reference else "-",
+            format_energy(reference.energy, reference.error) if reference else "-",
             f"{against.difference:+.1e}" if against else "-",
             f"{against.z:+.1f}" if against else "-",
             f"{point.seconds:.0f}" if math.isfinite(point.seconds) else "-",
@@ -251,12 +251,12 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)) for cells in table]
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value of a scanned key as people write it: 1 rather than 1.0."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {shown(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key} = {format_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(shown, value))}]"
+        return f"[{', '.join(map(format_value, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -15,10 +15,10 @@ from fkflow.errors import StoreError
 from fkflow.hamiltonian.system import Reference
 from fkflow.recipe.old_keys import current_keys
 from fkflow.results import hdf5
-from fkflow.results.checksum import sealed
+from fkflow.results.checksum import add_checksum
 from fkflow.results.folders import SCAN, atomic_write, reason
 from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan
-from fkflow.results.store import impersonal
+from fkflow.results.store import hide_home
 
 FORMAT = "fkflow-scan"
 FORMAT_VERSION = 1
@@ -63,7 +63,7 @@ def write_scan(scan: Scan) -> None:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
         _write(file, scan)
-    atomic_write(scan.path, sealed(buffer.getbuffer()))
+    atomic_write(scan.path, add_checksum(buffer.getbuffer()))
 
 
 def _write(file: h5py.File, scan: Scan) -> None:
@@ -79,29 +79,31 @@ def _write(file: h5py.File, scan: Scan) -> None:
         seed=scan.seed,
         version=scan.version,
     )
-    hdf5.mapping(config, {"over": list(scan.over), "keys": [axis.key for axis in scan.axes]})
-    hdf5.text(config, "recipe", impersonal(scan.recipe_text), "base recipe as written (TOML)")
-    hdf5.text(config, "resolved", json.dumps(impersonal(scan.resolved)), "base recipe with all defaults (JSON)")
+    hdf5.write_mapping(config, {"over": list(scan.over), "keys": [axis.key for axis in scan.axes]})
+    hdf5.write_text(config, "recipe", hide_home(scan.recipe_text), "base recipe as written (TOML)")
+    hdf5.write_text(config, "resolved", json.dumps(hide_home(scan.resolved)), "base recipe with all defaults (JSON)")
 
     parameters = file.create_group("parameters")
     for axis in scan.axes:
         values = [point.values[axis.key] for point in scan.points]
         if all(type(value) in (int, float) for value in values):
-            dataset = hdf5.array(parameters, axis.key, values, axis.unit, axis.long_name)
+            dataset = hdf5.write_array(parameters, axis.key, values, axis.unit, axis.long_name)
         else:
             # words, lists and the like
-            hdf5.text(parameters, axis.key, [json.dumps(value) for value in values], axis.long_name)
+            hdf5.write_text(parameters, axis.key, [json.dumps(value) for value in values], axis.long_name)
             dataset = parameters[axis.key]
             dataset.attrs.update(units=axis.unit, json=True)
-        hdf5.label(dataset, "point")
+        hdf5.label_axes(dataset, "point")
 
     points = file.create_group("points")
     for name, (unit, words) in NUMBERS.items():
         column = [getattr(point, name) for point in scan.points]
-        hdf5.label(hdf5.array(points, name, column, scan.energy_unit if unit == "energy" else unit, words), "point")
+        hdf5.label_axes(
+            hdf5.write_array(points, name, column, scan.energy_unit if unit == "energy" else unit, words), "point"
+        )
     for name, words in TEXTS.items():
-        hdf5.text(points, name, [impersonal(getattr(point, name)) for point in scan.points], words)
-        hdf5.label(points[name], "point")
+        hdf5.write_text(points, name, [hide_home(getattr(point, name)) for point in scan.points], words)
+        hdf5.label_axes(points[name], "point")
     known = [(i, point.reference) for i, point in enumerate(scan.points) if point.reference]
     _references(file.create_group("reference"), known, scan.energy_unit, "ground-state energy known from elsewhere")
     known = [(i, bound) for i, point in enumerate(scan.points) for bound in point.published]
@@ -115,8 +117,8 @@ def _references(group: h5py.Group, known: list[tuple[int, Reference]], unit: str
         ("energy", np.array([reference.energy for _, reference in known]), unit, words),
         ("error", np.array([reference.error for _, reference in known]), unit, "its error"),
     ):
-        hdf5.array(group, name, column, units, long_name)
-    hdf5.text(group, "source", [reference.source for _, reference in known], "where it comes from")
+        hdf5.write_array(group, name, column, units, long_name)
+    hdf5.write_text(group, "source", [reference.source for _, reference in known], "where it comes from")
 
 
 def read_scan(path: Path) -> Scan:
@@ -125,7 +127,7 @@ def read_scan(path: Path) -> Scan:
     Raises StoreError, in one sentence naming the file, if it is not HDF5, truncated or damaged, not a scan of fkflow, of
     a newer format, or lacks a part.
     """
-    with hdf5.opened(path, FORMAT, FORMAT_VERSION) as file:
+    with hdf5.open_file(path, FORMAT, FORMAT_VERSION) as file:
         try:
             return _read(file, path)
         except StoreError:
@@ -135,13 +137,13 @@ def read_scan(path: Path) -> Scan:
 
 
 def _read(file: h5py.File, path: Path) -> Scan:
-    config = hdf5.part(file, "config", path)
-    attribute = hdf5.attributes(config, path)
-    parameters = hdf5.part(file, "parameters", path)
+    config = hdf5.get_part(file, "config", path)
+    attribute = hdf5.attribute_reader(config, path)
+    parameters = hdf5.get_part(file, "parameters", path)
     axes, columns = [], {}
     for key in attribute("keys"):
-        dataset = hdf5.part(parameters, str(key), path)
-        of_axis = hdf5.attributes(dataset, path)
+        dataset = hdf5.get_part(parameters, str(key), path)
+        of_axis = hdf5.attribute_reader(dataset, path)
         axes.append(Axis(str(key), of_axis("long_name"), of_axis("units")))
         coded = "json" in dataset.attrs
         columns[str(key)] = [json.loads(v) for v in dataset.asstr()[()]] if coded else dataset[()].tolist()
@@ -150,10 +152,10 @@ def _read(file: h5py.File, path: Path) -> Scan:
         name=attribute("name"),
         system=attribute("system"),
         parameters=json.loads(attribute("parameters")),
-        energy_unit=hdf5.attributes(file, path)("energy_unit"),
-        recipe_text=hdf5.part(config, "recipe", path).asstr()[()],
+        energy_unit=hdf5.attribute_reader(file, path)("energy_unit"),
+        recipe_text=hdf5.get_part(config, "recipe", path).asstr()[()],
         recipe_source=attribute("source"),
-        resolved=current_keys(json.loads(hdf5.part(config, "resolved", path).asstr()[()]), quiet=True),
+        resolved=current_keys(json.loads(hdf5.get_part(config, "resolved", path).asstr()[()]), quiet=True),
         over=tuple(str(text) for text in attribute("over")),
         axes=tuple(axes),
         unit=float(attribute("unit")),
@@ -165,13 +167,13 @@ def _read(file: h5py.File, path: Path) -> Scan:
 
 
 def _read_points(file: h5py.File, parameters: dict[str, list[Any]], path: Path) -> tuple[Point, ...]:
-    group = hdf5.part(file, "points", path)
+    group = hdf5.get_part(file, "points", path)
     columns: dict[str, list[Any]] = {}
     for name in NUMBERS:
         convert: Callable[[Any], Any] = int if name in WHOLE else float
-        columns[name] = [convert(value) for value in hdf5.part(group, name, path)[()]]
+        columns[name] = [convert(value) for value in hdf5.get_part(group, name, path)[()]]
     for name in TEXTS:
-        columns[name] = [str(value) for value in hdf5.part(group, name, path).asstr()[()]]
+        columns[name] = [str(value) for value in hdf5.get_part(group, name, path).asstr()[()]]
     count = len(columns["run"])
     lengths = {len(column) for column in [*columns.values(), *parameters.values()]}
     if lengths != {count} or not count or not set(columns["status"]) <= {WAITING, FINISHED, FAILED}:
@@ -190,9 +192,11 @@ def _read_points(file: h5py.File, parameters: dict[str, list[Any]], path: Path) 
 
 
 def _read_references(file: h5py.File, name: str, count: int, path: Path) -> list[tuple[int, Reference]]:
-    group = hdf5.part(file, name, path)
-    numbers, energies, errors = (hdf5.part(group, column, path)[()].tolist() for column in ("point", "energy", "error"))
-    sources = [str(source) for source in hdf5.part(group, "source", path).asstr()[()]]
+    group = hdf5.get_part(file, name, path)
+    numbers, energies, errors = (
+        hdf5.get_part(group, column, path)[()].tolist() for column in ("point", "energy", "error")
+    )
+    sources = [str(source) for source in hdf5.get_part(group, "source", path).asstr()[()]]
     if not len(numbers) == len(energies) == len(errors) == len(sources) or not set(numbers) <= set(range(count)):
         raise StoreError(f"{path} is damaged: its energies from elsewhere do not fit its points")
     return [(n, Reference(*rest)) for n, *rest in zip(numbers, energies, errors, sources, strict=True)]

@@ -21,8 +21,8 @@ import numpy as np
 
 from fkflow.hamiltonian import user_systems
 from fkflow.results import hdf5
-from fkflow.results.checkpoints import Keeper, load_checkpoint, save_checkpoint
-from fkflow.results.checksum import sealed
+from fkflow.results.checkpoints import CheckpointWriter, load_checkpoint, save_checkpoint
+from fkflow.results.checksum import add_checksum
 from fkflow.results.folders import CHECKPOINT, RESULT, atomic_write, find_result, make_folder, prepare_folder
 from fkflow.results.reader import COLUMNS, FORMAT, FORMAT_VERSION, read_result
 from fkflow.results.records import Axis, DriftField, Histogram, Measurement, Projection, Result, Trajectories
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from fkflow.recipe.config import Loaded
 
 __all__ = [
-    "CHECKPOINT", "Keeper", "RESULT", "atomic_write", "find_result", "load_checkpoint", "make_folder", "prepare_folder",
-    "collected", "read_result", "save_checkpoint", "save_result",
+    "CHECKPOINT", "CheckpointWriter", "RESULT", "atomic_write", "find_result", "load_checkpoint", "make_folder",
+    "make_result", "prepare_folder", "read_result", "save_checkpoint", "save_result",
 ]  # fmt: skip
 
 
-def collected(
+def make_result(
     *,
     loaded: Loaded,
     provenance: Mapping[str, Any],
@@ -60,25 +60,24 @@ def collected(
     definition = loaded.recipe.definition
     return Result(
         path=None,
-        name=impersonal(loaded.name),
+        name=hide_home(loaded.name),
         system=str(resolved["system"].get("name", system.key)),
-        parameters=impersonal(strict_json(system.parameters())),
+        parameters=hide_home(strict_json(system.parameters())),
         particles=int(system.particles),
         dimensions=int(system.dimensions),
         energy_unit=system.energy_unit,
         length_unit=system.length_unit,
         nuclei=None if charges is None else np.array(charges.positions, dtype=float).reshape(-1, 3),
         reference=system.reference(),
-        recipe_text=impersonal(loaded.text),
-        recipe_source=impersonal(Path(loaded.source).name),
-        resolved=impersonal(strict_json(resolved)),
-        provenance=impersonal(strict_json(provenance)),
+        recipe_text=hide_home(loaded.text),
+        recipe_source=hide_home(Path(loaded.source).name),
+        resolved=hide_home(strict_json(resolved)),
+        provenance=hide_home(strict_json(provenance)),
         training=_columns(records),
         measurement=measurement,
         model={name: tensor.detach().cpu().numpy().copy() for name, tensor in model_state.items()},
         seconds={stage: float(took) for stage, took in seconds.items()},
-        definition=definition
-        and replace(definition, file=impersonal(definition.file), text=impersonal(definition.text)),
+        definition=definition and replace(definition, file=hide_home(definition.file), text=hide_home(definition.text)),
     )
 
 
@@ -88,7 +87,7 @@ def save_result(result: Result, path: str | Path) -> Result:
     if (definition := result.definition) is not None:
         # the result is found again from its own folder
         file = user_systems.absolute_file(result.folder, definition.file)
-        definition = replace(definition, file=impersonal(user_systems.relative_file(path.parent, file)))
+        definition = replace(definition, file=hide_home(user_systems.relative_file(path.parent, file)))
         resolved = {**result.resolved, "system": {**result.resolved["system"], "file": definition.file}}
         result = replace(result, definition=definition, resolved=resolved)
     result = replace(result, path=path)
@@ -96,7 +95,7 @@ def save_result(result: Result, path: str | Path) -> Result:
     # v110: the oldest layout whose metadata carry checksums, readable by HDF5 1.10 and later
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
         _write(file, result)
-    atomic_write(path, sealed(buffer.getbuffer()))
+    atomic_write(path, add_checksum(buffer.getbuffer()))
     return result
 
 
@@ -115,28 +114,28 @@ def _write(file: h5py.File, result: Result) -> None:
         particles=result.particles,
         dimensions=result.dimensions,
     )
-    hdf5.text(config, "recipe", result.recipe_text, "recipe as written (TOML)")
-    hdf5.text(config, "resolved", json.dumps(result.resolved), "recipe with all defaults and overrides (JSON)")
+    hdf5.write_text(config, "recipe", result.recipe_text, "recipe as written (TOML)")
+    hdf5.write_text(config, "resolved", json.dumps(result.resolved), "recipe with all defaults and overrides (JSON)")
     if result.definition is not None:
         long_name = "file that defines the system (Python), to be read: it is never run from here"
-        hdf5.text(config, "system_file", result.definition.text, long_name)
+        hdf5.write_text(config, "system_file", result.definition.text, long_name)
         config["system_file"].attrs.update(file=result.definition.file, sha256=result.definition.sha256)
     if result.nuclei is not None:
-        nuclei = hdf5.array(config, "nuclei", result.nuclei, result.length_unit, "positions of the nuclei")
-        hdf5.label(nuclei, "nucleus", "component")
+        nuclei = hdf5.write_array(config, "nuclei", result.nuclei, result.length_unit, "positions of the nuclei")
+        hdf5.label_axes(nuclei, "nucleus", "component")
 
-    hdf5.mapping(file.create_group("provenance"), {**result.provenance, "seconds": result.seconds})
+    hdf5.write_mapping(file.create_group("provenance"), {**result.provenance, "seconds": result.seconds})
 
     training = file.create_group("training")
     for name, column in result.training.items():
         unit, long_name = COLUMNS.get(name, ("", name.replace("_", " ")))
-        hdf5.array(training, name, column, result.energy_unit if unit == "energy" else unit, long_name)
+        hdf5.write_array(training, name, column, result.energy_unit if unit == "energy" else unit, long_name)
     if "iteration" in training:
         training["iteration"].make_scale("iteration")
         for name in result.training:
             if name != "iteration":
                 training[name].dims[0].attach_scale(training["iteration"])
-                hdf5.label(training[name], "iteration")
+                hdf5.label_axes(training[name], "iteration")
 
     _write_energy(file.create_group("energy"), result)
     for group in ("density", "pair"):
@@ -152,17 +151,17 @@ def _write(file: h5py.File, result: Result) -> None:
 
     if result.measurement.trajectories is not None:
         _write_trajectories(file.create_group("trajectories"), result.measurement.trajectories, result)
-    samples = hdf5.array(
+    samples = hdf5.write_array(
         file,
         "samples",
         result.measurement.samples,
         result.length_unit,
         "equilibrated walkers, distributed as psi^2",
     )
-    hdf5.label(samples, "walker", "particle", "component")
+    hdf5.label_axes(samples, "walker", "particle", "component")
     model = file.create_group("model")
     for name, weights in result.model.items():
-        hdf5.array(model, name, weights, "", f"network weights {name}")
+        hdf5.write_array(model, name, weights, "", f"network weights {name}")
 
 
 def _write_energy(group: h5py.Group, result: Result) -> None:
@@ -182,11 +181,13 @@ def _write_energy(group: h5py.Group, result: Result) -> None:
         units=result.energy_unit,
         long_name=bound if result.measurement.curl is None else path_average,
     )
-    hdf5.mapping(variational, {"warnings": list(result.measurement.warnings)})
+    hdf5.write_mapping(variational, {"warnings": list(result.measurement.warnings)})
     if result.measurement.projection is not None:
         _write_projection(group.create_group("projected"), result.measurement.projection, result)
-    blocks = hdf5.array(variational, "blocks", measured.blocks, result.energy_unit, "block means of the local energy")
-    hdf5.label(blocks, "block")
+    blocks = hdf5.write_array(
+        variational, "blocks", measured.blocks, result.energy_unit, "block means of the local energy"
+    )
+    hdf5.label_axes(blocks, "block")
     if result.reference is not None:
         reference = group.create_group("reference")
         reference.attrs.update(
@@ -214,9 +215,10 @@ def _write_projection(group: h5py.Group, projection: Projection, result: Result)
         units=energy,
         long_name="energy projected to the exact ground state, extrapolated to time step 0",
     )
-    hdf5.mapping(group, {"warnings": list(projection.warnings)})
-    hdf5.label(hdf5.array(group, "blocks", projection.blocks, energy, "block means at the smallest time step"), "block")
-    steps = hdf5.array(group, "time_step", projection.time_steps, time, "time step of the moves")
+    hdf5.write_mapping(group, {"warnings": list(projection.warnings)})
+    blocks = hdf5.write_array(group, "blocks", projection.blocks, energy, "block means at the smallest time step")
+    hdf5.label_axes(blocks, "block")
+    steps = hdf5.write_array(group, "time_step", projection.time_steps, time, "time step of the moves")
     steps.make_scale("time_step")
     for name, values, unit, words in (
         ("energy", projection.energies, energy, "projected energy at each time step"),
@@ -226,32 +228,34 @@ def _write_projection(group: h5py.Group, projection: Projection, result: Result)
         ("population_bias", projection.population_biases, energy, "bias that a population of fixed size would have"),
         ("resampled", projection.resampled, "", "walkers had to be resampled"),
     ):
-        _scaled(hdf5.array(group, name, values, unit, words), [steps])
+        _scaled(hdf5.write_array(group, name, values, unit, words), [steps])
     curve = projection.curve.reshape(-1, 4)
-    times = hdf5.array(group, "imaginary_time", curve[:, 0], time, "imaginary time of the projection")
+    times = hdf5.write_array(group, "imaginary_time", curve[:, 0], time, "imaginary time of the projection")
     times.make_scale("imaginary_time")
     for column, name, words in (
         (1, "energy_by_time", "energy at the smallest time step against imaginary time"),
         (2, "energy_by_time_error", "its statistical error"),
         (3, "fall_error", "statistical error of its distance from the variational energy"),
     ):
-        _scaled(hdf5.array(group, name, curve[:, column], energy, words), [times])
+        _scaled(hdf5.write_array(group, name, curve[:, column], energy, words), [times])
 
 
 def _write_histogram(group: h5py.Group, histogram: Histogram) -> None:
     group.attrs.update(measure=histogram.measure, long_name=histogram.long_name)
     scales = _write_axes(group, histogram.axes)
-    _scaled(hdf5.array(group, "variational", histogram.values, histogram.unit, histogram.long_name), scales)
-    errors = hdf5.array(group, "variational_error", histogram.errors, histogram.unit, f"error of {histogram.long_name}")
+    _scaled(hdf5.write_array(group, "variational", histogram.values, histogram.unit, histogram.long_name), scales)
+    errors = hdf5.write_array(
+        group, "variational_error", histogram.errors, histogram.unit, f"error of {histogram.long_name}"
+    )
     _scaled(errors, scales)
     if histogram.exact is not None:
         words = f"exact {histogram.long_name} of the ground state"
-        _scaled(hdf5.array(group, "exact", histogram.exact, histogram.unit, words), scales)
+        _scaled(hdf5.write_array(group, "exact", histogram.exact, histogram.unit, words), scales)
     if histogram.projected is not None and histogram.projected_errors is not None:
         words = f"{histogram.long_name}, of the exact ground state"
-        _scaled(hdf5.array(group, "projected", histogram.projected, histogram.unit, words), scales)
+        _scaled(hdf5.write_array(group, "projected", histogram.projected, histogram.unit, words), scales)
         _scaled(
-            hdf5.array(group, "projected_error", histogram.projected_errors, histogram.unit, f"error of {words}"),
+            hdf5.write_array(group, "projected_error", histogram.projected_errors, histogram.unit, f"error of {words}"),
             scales,
         )
 
@@ -259,21 +263,23 @@ def _write_histogram(group: h5py.Group, histogram: Histogram) -> None:
 def _write_drift(group: h5py.Group, field: DriftField, length: str) -> None:
     group.attrs["moved"] = field.moved
     scales = _write_axes(group, field.axes)
-    vectors = hdf5.array(group, "vectors", field.vectors, f"1/{length}", "drift grad log psi of the moved particle")
+    vectors = hdf5.write_array(
+        group, "vectors", field.vectors, f"1/{length}", "drift grad log psi of the moved particle"
+    )
     _scaled(vectors, scales)
     vectors.dims[len(scales)].label = "component"
-    _scaled(hdf5.array(group, "log_psi", field.log_psi, "", "log psi up to a constant"), scales)
-    positions = hdf5.array(group, "positions", field.positions, length, "where the particles stood")
-    hdf5.label(positions, "particle", "component")
+    _scaled(hdf5.write_array(group, "log_psi", field.log_psi, "", "log psi up to a constant"), scales)
+    positions = hdf5.write_array(group, "positions", field.positions, length, "where the particles stood")
+    hdf5.label_axes(positions, "particle", "component")
 
 
 def _write_trajectories(group: h5py.Group, trajectories: Trajectories, result: Result) -> None:
     words = "imaginary time of the trajectories"
-    times = hdf5.array(group, "imaginary_time", trajectories.times, f"1/{result.energy_unit}", words)
+    times = hdf5.write_array(group, "imaginary_time", trajectories.times, f"1/{result.energy_unit}", words)
     times.make_scale("imaginary_time")
     words = "walkers moving under the drift"
-    positions = hdf5.array(group, "positions", trajectories.positions, result.length_unit, words)
-    hdf5.label(positions, "walker", "imaginary_time", "particle", "component")
+    positions = hdf5.write_array(group, "positions", trajectories.positions, result.length_unit, words)
+    hdf5.label_axes(positions, "walker", "imaginary_time", "particle", "component")
     positions.dims[1].attach_scale(times)
 
 
@@ -281,9 +287,9 @@ def _write_axes(group: h5py.Group, axes: Sequence[Axis]) -> list[h5py.Dataset]:
     group.attrs["axes"] = [axis.name for axis in axes]
     scales = []
     for axis in axes:
-        scale = hdf5.array(group, axis.name, axis.centres, axis.unit, axis.long_name)
+        scale = hdf5.write_array(group, axis.name, axis.centres, axis.unit, axis.long_name)
         scale.make_scale(axis.name)
-        hdf5.array(group, f"{axis.name}_edges", axis.edges, axis.unit, f"bin edges of {axis.long_name}")
+        hdf5.write_array(group, f"{axis.name}_edges", axis.edges, axis.unit, f"bin edges of {axis.long_name}")
         scales.append(scale)
     return scales
 
@@ -303,7 +309,7 @@ def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     }
 
 
-def impersonal(value: Any) -> Any:
+def hide_home(value: Any) -> Any:
     """`value` with the home folder's path, which often holds a user name, written as ``~``; text made proper UTF-8."""
     if isinstance(value, str):
         # names of files need not be text, and HDF5 ends a text at a null character
@@ -311,7 +317,7 @@ def impersonal(value: Any) -> Any:
         home = os.path.expanduser("~").rstrip("/\\")
         return re.sub(re.escape(home) + r"(?![\w.-])", "~", value) if len(home) > 1 else value
     if isinstance(value, Mapping):
-        return {key: impersonal(item) for key, item in value.items()}
+        return {key: hide_home(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [impersonal(item) for item in value]
+        return [hide_home(item) for item in value]
     return value

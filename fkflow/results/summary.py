@@ -10,7 +10,7 @@ from itertools import zip_longest
 import numpy as np
 
 from fkflow.results.records import Comparison, Projection, Result
-from fkflow.text import known_energy, with_unit
+from fkflow.text import format_energy, with_unit
 
 #: heights of a bar from low to high; the second row for terminals that have no more than ASCII
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
@@ -61,7 +61,7 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
     if result.reference is None:
         rows.append(("reference", "none known for these parameters"))
     else:
-        energy = with_unit(known_energy(result.reference.energy, result.reference.error), unit)
+        energy = with_unit(format_energy(result.reference.energy, result.reference.error), unit)
         rows.append(("reference", f"{energy}: {Comparison.of(result).words()}"))
         rows.append(("", result.reference.source))
     rows += _training(result, room)

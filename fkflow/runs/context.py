@@ -18,7 +18,7 @@ from fkflow.hamiltonian.user_systems import without_folders
 from fkflow.recipe.config import Loaded, Recipe
 from fkflow.recipe.old_keys import current_text
 from fkflow.recipe.toml import to_toml
-from fkflow.results.checkpoints import Keeper
+from fkflow.results.checkpoints import CheckpointWriter
 from fkflow.results.folders import CHECKPOINT
 
 
@@ -60,7 +60,7 @@ class RunContext:
         self.seed = ranks.share(draw_seed() if seed is None else seed)
         self.device, self.threads = device, threads
         self.out, self.resume = out, resume
-        self.checkpoints = Keeper(None if out is None else out / CHECKPOINT)
+        self.checkpoints = CheckpointWriter(None if out is None else out / CHECKPOINT)
         #: the checkpoint from which the run continues
         self.saved: dict[str, Any] | None = None
         self.signals = Signals() if signals is None else signals
@@ -114,7 +114,7 @@ class RunContext:
 
     def save(self, state: dict[str, Any], iteration: int) -> None:
         """Write a checkpoint. A disk that refuses it is a warning: it may have room for the next one, or for the result."""
-        self.checkpoints.note(state, iteration)
+        self.checkpoints.update(state, iteration)
         if problem := self.checkpoints.save():
             self.progress.log(f"warning: {problem}; the run goes on and tries again later")
 

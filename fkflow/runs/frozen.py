@@ -99,4 +99,4 @@ class _Watch:
         with self.context.signals.noted():
             stages = ranks.collect({name: stage.state_dict() for name, stage in self.stages.items()})
             self.context.save({**session.checkpoint(), "frozen": stages}, session.state.iteration)
-        self.clock.saved()
+        self.clock.restart()

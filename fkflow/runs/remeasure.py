@@ -43,13 +43,13 @@ def measure_again(
     try:
         result = remeasure(old, RunContext(loaded, progress, seed=seed, threads=threads, device=device))
     except (Interrupted, RankError) as error:
-        raise error.leaving(UNCHANGED) from None
+        raise error.with_hint(UNCHANGED) from None
     saved = None
     if ranks.rank() == 0:
         try:
             saved = store.save_result(result, path)
         except StoreError as error:
-            raise error.leaving(f"what was measured is lost, {UNCHANGED}") from error
+            raise error.with_hint(f"what was measured is lost, {UNCHANGED}") from error
     ranks.share(None)  # the others end well only if this did
     return saved
 

@@ -16,7 +16,7 @@ from fkflow.errors import FkflowError, StoreError, UsageError
 from fkflow.hamiltonian.registry import shipped_recipes
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import Definition
-from fkflow.recipe.config import Loaded, composed, load, parse, system_of, to_toml
+from fkflow.recipe.config import Loaded, compose, load, make_system, parse, to_toml
 from fkflow.results.folders import CHECKPOINT, RESULT
 from fkflow.results.records import Result
 from fkflow.text import strict_json, title
@@ -107,11 +107,11 @@ def _check_definition(result: Result, overrides: Sequence[str] | None) -> None:
 
 def _recipe_with(result: Result, given: System | type[System]) -> Loaded:
     """The recipe of a finished run with its system, or the class of that, as the caller has it."""
-    system = given if isinstance(given, System) else system_of(given, result.parameters)
+    system = given if isinstance(given, System) else make_system(given, result.parameters)
     now = title(system.key, strict_json(system.parameters()))
     if now != result.title():
         raise UsageError(f"{result.file} is a run of {result.title()}, not of {now}: give the system it was made with")
-    return composed(system, {name: table for name, table in result.resolved.items() if name != "system"})
+    return compose(system, {name: table for name, table in result.resolved.items() if name != "system"})
 
 
 def definition_warning(before: Definition, now: Definition | None) -> str | None:

@@ -45,7 +45,7 @@ def execute(context: RunContext) -> Result | None:
                 raise
             raise _stop(context, session) from None
         except (Interrupted, RankError) as error:
-            raise context.checkpoints.left(error) from error
+            raise context.checkpoints.with_hint(error) from error
 
 
 def restore(session: Session) -> None:
@@ -76,9 +76,9 @@ def train(session: Session) -> None:
         stopped, due = ranks.either(bool(context.signals), clock.due())
         if due and not stopped:
             context.save(session.checkpoint(), state.iteration)
-            clock.saved()
+            clock.restart()
         elif stopped or ranks.world() == 1:  # a single process may break off the next iteration
-            context.checkpoints.note(session.checkpoint(), state.iteration)
+            context.checkpoints.update(session.checkpoint(), state.iteration)
         if stopped:
             raise KeyboardInterrupt
     if last is not None and last.iteration < wanted.iterations:
@@ -111,8 +111,8 @@ def write_result(session: Session, measurement: Measurement) -> Result | None:
             try:
                 result = store.save_result(result, context.out / store.RESULT)
             except StoreError as error:
-                raise context.checkpoints.left(error.leaving("what was measured is lost")) from error
-            context.checkpoints.done()
+                raise context.checkpoints.with_hint(error.with_hint("what was measured is lost")) from error
+            context.checkpoints.remove()
     ranks.share(None)  # the others end well only if this did
     return result
 
@@ -122,7 +122,7 @@ def _stop(context: RunContext, session: Session | None) -> FkflowError:
     try:
         problem = context.checkpoints.save()
     except RankError as error:
-        return context.checkpoints.left(error)
+        return context.checkpoints.with_hint(error)
     done = len(session.records) if session else 0
     words = f"stopped at iteration {done}" if done else "stopped before the first iteration"
-    return context.checkpoints.left(Interrupted(f"{words}; {problem}" if problem else words))
+    return context.checkpoints.with_hint(Interrupted(f"{words}; {problem}" if problem else words))

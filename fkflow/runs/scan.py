@@ -87,7 +87,7 @@ def execute(context: RunContext, overs: Sequence[Over], planned: Sequence[Planne
             context.progress.log(f"{prefix}  {_describe(done)}")
         if context.signals and (left := work.scan.unfinished):
             stopped = Interrupted(f"stopped with {total - len(left)} of {total} points finished")
-            raise stopped.leaving(f"{scan.path} holds what they gave", resumable=True)
+            raise stopped.with_hint(f"{scan.path} holds what they gave", resumable=True)
     return work.scan
 
 
@@ -105,7 +105,7 @@ def _plan_scan(context: RunContext, overs: Sequence[Over], planned: Sequence[Pla
         energy_unit=planned[0].loaded.recipe.system.energy_unit,
         recipe_text=base.text,
         recipe_source=Path(base.source).name,
-        resolved=store.impersonal(strict_json(base.recipe.resolved())),
+        resolved=store.hide_home(strict_json(base.recipe.resolved())),
         over=tuple(over.text for over in overs),
         axes=tuple(_axis(planned[0].loaded, over.key) for over in overs),
         unit=options.unit if named in ([], [overs[0].key]) else 1.0,
@@ -157,9 +157,9 @@ def _resume(context: RunContext, scan: Scan, planned: Sequence[Planned]) -> Scan
         if result.exists():
             found = store.read_result(result)
             _check_point(found, plan)
-            point = point.finished(found)
+            point = point.with_result(found)
         elif before.status == FAILED:
-            store.Keeper(scan.path.parent / point.run / CHECKPOINT).done()
+            store.CheckpointWriter(scan.path.parent / point.run / CHECKPOINT).remove()
         points.append(point)
     return replace(scan, seed=old.seed, points=tuple(points))
 
@@ -180,7 +180,7 @@ def _difference(old: Scan, new: Scan) -> str | None:
 
 def _check_point(found: Result, plan: Planned) -> None:
     """Raise UsageError unless a finished run has the recipe of this point; warn of a changed file of its system."""
-    wanted = without_folders(store.impersonal(strict_json(plan.loaded.recipe.resolved())))
+    wanted = without_folders(store.hide_home(strict_json(plan.loaded.recipe.resolved())))
     there = without_folders(found.resolved)
     scanned = [key.split(".") for key in plan.values]
     for section, table in wanted.items():
@@ -222,13 +222,13 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
     except (NumericalError, PotentialError) as error:
         return replace(point, status=FAILED, attempts=point.attempts + 1, reason=str(error))
     assert result is not None, "a scan has no ranks"
-    return point.finished(result)
+    return point.with_result(result)
 
 
 def _saved_start(checkpoint: Path) -> str | None:
     """The run whose weights an unfinished run started with, from its checkpoint."""
     try:
-        found = tomllib.loads(store.Keeper(checkpoint).load()["recipe"])["train"].get("from")
+        found = tomllib.loads(store.CheckpointWriter(checkpoint).load()["recipe"])["train"].get("from")
     except (KeyError, TypeError, ValueError):
         raise StoreError(f"{checkpoint} is not the checkpoint of a run") from None
     return found if found is None else str(found)

@@ -18,7 +18,7 @@ from fkflow.errors import RecipeError
 from fkflow.recipe import config
 from fkflow.recipe.config import Loaded
 from fkflow.recipe.schema import SECTIONS
-from fkflow.results.scan_records import shown
+from fkflow.results.scan_records import format_value
 
 Place = tuple[int, ...]
 
@@ -76,13 +76,13 @@ def parse_over(text: str, option: str = "--over") -> Over:
     if key == "train.from":
         raise _error(option, text, "a scan chooses itself which point starts from which; any other key is allowed")
     if right.startswith("["):
-        values = config.read_value(right, f"{option} {config.shortened(text)}")
+        values = config.read_value(right, f"{option} {config.shorten(text)}")
         if not values:
             raise _error(option, text, "the list is empty: at least one value is needed")
     elif ":" in right:
         values = _range(right, option, text)
     else:
-        raise _error(option, text, f"{config.shortened(right)} is neither a range nor a list: give {FORM}")
+        raise _error(option, text, f"{config.shorten(right)} is neither a range nor a list: give {FORM}")
     return Over(key, tuple(values), text, option)
 
 
@@ -162,7 +162,7 @@ def folder_names(overs: Sequence[Over], values: Sequence[Mapping[str, Any]]) -> 
 
 
 def _safe(value: Any) -> str:
-    return re.sub(r"[^A-Za-z0-9.+-]+", "_", shown(value))[:LONGEST]
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", format_value(value))[:LONGEST]
 
 
 def _range(right: str, option: str, text: str) -> list[int] | list[float]:
@@ -183,9 +183,7 @@ def _range(right: str, option: str, text: str) -> list[int] | list[float]:
             raise _error(option, text, f"{steps + 1:.6g} points are too many: at most {MOST_POINTS} are allowed")
         values = [start + i * step for i in range(int(steps + Decimal(ROUNDING)) + 1)]
     except (ValueError, DecimalException):
-        raise _error(
-            option, text, f"a range has three numbers, start:stop:step, not {config.shortened(right)}"
-        ) from None
+        raise _error(option, text, f"a range has three numbers, start:stop:step, not {config.shorten(right)}") from None
     if all(re.fullmatch(r"[+-]?\d+", token) for token in tokens):
         return [int(value) for value in values]
     return [float(value) for value in values]
@@ -203,4 +201,4 @@ def _value(resolved: Mapping[str, Mapping[str, Any]], key: str) -> Any:
 
 
 def _error(option: str, text: str, what: str) -> RecipeError:
-    return RecipeError(f"{option} {config.shortened(text)}: {what}")
+    return RecipeError(f"{option} {config.shorten(text)}: {what}")

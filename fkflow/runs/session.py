@@ -16,7 +16,7 @@ from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.config import Loaded, Recipe
 from fkflow.results import store
-from fkflow.results.provenance import provenance
+from fkflow.results.provenance import collect_provenance
 from fkflow.results.records import Measurement, Result
 from fkflow.runs import warm_start
 from fkflow.runs.context import RunContext
@@ -140,11 +140,13 @@ def collect_result(
 ) -> Result:
     """The result of a run, in no file yet; `loaded` replaces the context's recipe, `changes` entries of the provenance."""
     assert context.threads is not None, "`prepare` has chosen them"
-    came_from = provenance(seed=context.seed, device=context.device, threads=context.threads, started=context.began)
+    came_from = collect_provenance(
+        seed=context.seed, device=context.device, threads=context.threads, started=context.began
+    )
     seconds = {"train": train_seconds, "measure": measurement.seconds}
     if measurement.projection is not None:
         seconds["project"] = measurement.projection.seconds
-    return store.collected(
+    return store.make_result(
         loaded=loaded or context.loaded,
         provenance=came_from | changes,
         records=records,

@@ -187,7 +187,7 @@ def test_the_command_to_go_on_with(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def ends(*_: object, **__: object) -> None:
-        raise Interrupted("stopped").leaving("something is left", resumable=True)
+        raise Interrupted("stopped").with_hint("something is left", resumable=True)
 
     monkeypatch.chdir(tmp_path)
     recipe = '[system]\nname = "h2"\n'

@@ -15,7 +15,7 @@ import pytest
 import fkflow.runs.run  # noqa: F401  imported once, before the children are forked
 from fkflow.cli.entry import main
 from fkflow.results import checkpoints
-from fkflow.results.checkpoints import Keeper
+from fkflow.results.checkpoints import CheckpointWriter
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are forked, as only Linux does safely here")
 
@@ -70,7 +70,7 @@ def stage(checkpoint: Path) -> str:
     """What the run does that goes on from there."""
     if not checkpoint.exists():
         return "start"
-    saved = Keeper(checkpoint).load()
+    saved = CheckpointWriter(checkpoint).load()
     (frozen,) = saved.get("frozen", [{}])
     return "project" if "project" in frozen else "measure" if frozen else "train"
 

@@ -17,7 +17,7 @@ from fkflow.cli.commands import app
 from fkflow.recipe import config
 from fkflow.recipe.schema import ScanConfig
 from fkflow.results import scan_store
-from fkflow.results.provenance import provenance
+from fkflow.results.provenance import collect_provenance
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -141,7 +141,7 @@ def test_the_format_describes_all_that_is_written(tmp_path: Path, write_run, mad
     page = (ROOT / "docs" / "file-format.md").read_text(encoding="utf-8")
     described = sections(page.split("\n## scan.h5")[0])
     everywhere = described["Conventions"] | {"units", "long_name", "warnings"}
-    where = provenance(seed=1, device="cpu", threads=1, started=0.0)
+    where = collect_provenance(seed=1, device="cpu", threads=1, started=0.0)
     measured = dataclasses.replace(made_up.projected(), curl=0.1)
     write_run(tmp_path / "result.h5", measurement=measured, provenance=where | {"measure_seed": 2})
     seen = 0

@@ -24,7 +24,7 @@ from fkflow.hamiltonian.user_systems import (
     without_folders,
 )
 from fkflow.recipe.config import load, parse, to_toml, with_values
-from fkflow.recipe.template import commented
+from fkflow.recipe.template import recipe_template
 
 TRAP = """import fkflow
 
@@ -201,13 +201,13 @@ def test_parameters_of_any_type(line: str, words: str, folder: Path) -> None:
 
 
 def test_a_recipe_to_start_from(folder: Path) -> None:
-    text = commented("my_trap.py:Trap")
+    text = recipe_template("my_trap.py:Trap")
     assert parse(text, "my.toml").recipe == parse(RECIPE, "my.toml").recipe
     Path("asks.py").write_text(TRAP.replace("strength: float = 1.0", "strength: float"))
     with pytest.raises(RecipeError, match="asks.py:Trap has no default for strength"):
-        commented("asks.py:Trap")
+        recipe_template("asks.py:Trap")
     with pytest.raises(RecipeError, match="there is no file gone.py"):
-        commented("gone.py:Trap")
+        recipe_template("gone.py:Trap")
 
 
 def test_names_of_files() -> None:

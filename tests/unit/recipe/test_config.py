@@ -15,7 +15,7 @@ import pytest
 from fkflow.errors import RecipeError
 from fkflow.hamiltonian.registry import built_in_systems, shipped_recipes
 from fkflow.recipe.config import Loaded, ProjectConfig, Recipe, load, parse, to_toml
-from fkflow.recipe.template import commented
+from fkflow.recipe.template import recipe_template
 
 H2 = '[system]\nname = "h2"\n'
 KINDS = ("symmetric", "molecular", "pair_drift")
@@ -319,7 +319,7 @@ def test_unreadable_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("key", sorted(built_in_systems()))
 def test_init_prints_every_key_with_its_default(key: str) -> None:
-    text = commented(key)
+    text = recipe_template(key)
     lines = text.splitlines()
     recipe = parse(text, "new.toml").recipe
     assert recipe == Recipe(system=built_in_systems()[key]())
@@ -359,7 +359,7 @@ def test_a_checkout_that_is_not_installed(tmp_path: Path) -> None:
 
 def test_init_of_an_unknown_system() -> None:
     with pytest.raises(RecipeError, match="did you mean bosons"):
-        commented("boson")
+        recipe_template("boson")
 
 
 @pytest.mark.parametrize(

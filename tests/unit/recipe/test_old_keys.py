@@ -10,7 +10,7 @@ import pytest
 from fkflow.errors import RecipeError
 from fkflow.hamiltonian.registry import find_system
 from fkflow.recipe import old_keys
-from fkflow.recipe.config import Loaded, composed, parse
+from fkflow.recipe.config import Loaded, compose, parse
 from fkflow.recipe.schema import SECTIONS
 
 #: a key that was renamed, and one that was removed, in a version that only this test knows
@@ -36,7 +36,7 @@ def toml(keys: str, *overrides: str) -> Loaded:
     [
         lambda: toml("epochs = 7\nwarp = 2"),
         lambda: toml("", "train.epochs=7", "train.warp=2"),
-        lambda: composed(find_system("h2")(), {"train": {"epochs": 7, "warp": 2}}),
+        lambda: compose(find_system("h2")(), {"train": {"epochs": 7, "warp": 2}}),
     ],
     ids=["toml", "set", "python"],
 )

@@ -16,7 +16,7 @@ import torch
 
 from fkflow.errors import StoreError
 from fkflow.results.checkpoints import FORMAT_VERSION, load_checkpoint, save_checkpoint
-from fkflow.results.checksum import LENGTH, checked, sealed
+from fkflow.results.checksum import LENGTH, add_checksum, strip_checksum
 from fkflow.results.store import read_result
 
 CASES = 300
@@ -109,9 +109,11 @@ def test_text_that_was_changed_is_noticed(tmp_path: Path, write_run) -> None:
 def test_every_bit_of_a_seal_counts(tmp_path: Path) -> None:
     """Flipped in the mark it is no seal, flipped in the digest it does not fit: the content is never another one."""
     content = b"some content"
-    whole = sealed(content)
+    whole = add_checksum(content)
     assert (
-        checked(whole, tmp_path) == content and checked(content, tmp_path) == content and checked(b"", tmp_path) == b""
+        strip_checksum(whole, tmp_path) == content
+        and strip_checksum(content, tmp_path) == content
+        and strip_checksum(b"", tmp_path) == b""
     )
     refused = 0
     for place in range(len(whole)):
@@ -119,7 +121,7 @@ def test_every_bit_of_a_seal_counts(tmp_path: Path) -> None:
             flipped = bytearray(whole)
             flipped[place] ^= 1 << bit
             try:
-                assert checked(bytes(flipped), tmp_path)[: len(content)] == content
+                assert strip_checksum(bytes(flipped), tmp_path)[: len(content)] == content
             except StoreError:
                 refused += 1
     assert refused == 8 * (len(content) + 65)
@@ -166,5 +168,5 @@ def test_newer_and_foreign_checkpoints(tmp_path: Path) -> None:
 def test_sealing_costs_little() -> None:
     content = bytes(10**7)
     begun = time.perf_counter()
-    assert checked(sealed(content), Path("x")) == content
+    assert strip_checksum(add_checksum(content), Path("x")) == content
     assert time.perf_counter() - begun < 2

@@ -15,8 +15,8 @@ import torch
 
 from fkflow.errors import StoreError, UsageError
 from fkflow.results import folders
-from fkflow.results.checkpoints import FORMAT, FORMAT_VERSION, Keeper, load_checkpoint, save_checkpoint
-from fkflow.results.folders import CHECKPOINT, LOCK, PREVIOUS, atomic_write, claimed, locked
+from fkflow.results.checkpoints import FORMAT, FORMAT_VERSION, CheckpointWriter, load_checkpoint, save_checkpoint
+from fkflow.results.folders import CHECKPOINT, LOCK, PREVIOUS, atomic_write, claim_folder, lock_folder
 
 #: takes the lock of a folder and says so; ends, or dies, when it is told to
 HOLDER = """
@@ -42,13 +42,13 @@ def holder(tmp_path: Path):
 
 
 def test_a_folder_in_use_is_refused_until_its_process_ends(holder, tmp_path: Path) -> None:
-    for manager in (locked(tmp_path), claimed(tmp_path, False)):
+    for manager in (lock_folder(tmp_path), claim_folder(tmp_path, False)):
         with pytest.raises(UsageError, match=rf"{tmp_path} is in use") as caught, manager:
             pytest.fail("two processes hold one lock")
         assert "\n" not in str(caught.value)
     holder.communicate("end\n")
     assert os.listdir(tmp_path) == []
-    with locked(tmp_path):
+    with lock_folder(tmp_path):
         assert os.listdir(tmp_path) == [LOCK]
     assert os.listdir(tmp_path) == []
 
@@ -58,7 +58,7 @@ def test_the_lock_of_a_killed_process_blocks_nobody(holder, tmp_path: Path) -> N
     holder.kill()
     holder.wait()
     assert LOCK in os.listdir(tmp_path)
-    with claimed(tmp_path, False):
+    with claim_folder(tmp_path, False):
         assert os.listdir(tmp_path) == [LOCK]
     assert os.listdir(tmp_path) == []
 
@@ -74,7 +74,7 @@ def test_a_lock_released_and_removed_meanwhile_is_taken_anew(tmp_path: Path, mon
         real(descriptor, how)
 
     monkeypatch.setattr(folders.fcntl, "flock", flock)
-    with locked(tmp_path):
+    with lock_folder(tmp_path):
         assert len(calls) == 2 and os.listdir(tmp_path) == [LOCK]
 
 
@@ -86,7 +86,7 @@ def test_where_there_are_no_locks_the_run_goes_on_and_says_so(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(folders.fcntl, "flock", flock)
-    with caplog.at_level(logging.WARNING, "fkflow"), claimed(tmp_path, False):
+    with caplog.at_level(logging.WARNING, "fkflow"), claim_folder(tmp_path, False):
         pass
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path} cannot be locked on this file system: start nothing else in it"
@@ -96,11 +96,11 @@ def test_where_there_are_no_locks_the_run_goes_on_and_says_so(
 
 def test_what_failed_before_it_wrote_leaves_no_folder(tmp_path: Path) -> None:
     out = tmp_path / "runs" / "h2"
-    with pytest.raises(ZeroDivisionError), claimed(out, False):
+    with pytest.raises(ZeroDivisionError), claim_folder(out, False):
         assert out.is_dir()
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == []
-    with pytest.raises(ZeroDivisionError), claimed(out, False):
+    with pytest.raises(ZeroDivisionError), claim_folder(out, False):
         (out / "checkpoint.pt").touch()
         raise ZeroDivisionError
     assert os.listdir(out) == ["checkpoint.pt"]
@@ -114,14 +114,14 @@ def test_what_is_stopped_while_folders_are_made_leaves_none(tmp_path: Path, monk
         raise KeyboardInterrupt
 
     monkeypatch.setattr(folders, "make_folder", stopped)
-    with pytest.raises(KeyboardInterrupt), claimed(tmp_path / "runs" / "h2", False):
+    with pytest.raises(KeyboardInterrupt), claim_folder(tmp_path / "runs" / "h2", False):
         pass
     assert os.listdir(tmp_path) == []
 
 
 def test_a_removed_folder_is_made_again(tmp_path: Path) -> None:
     out = tmp_path / "runs" / "h2"
-    with claimed(out, False):
+    with claim_folder(out, False):
         atomic_write(out / "result.h5", b"first")
         shutil.rmtree(tmp_path / "runs")
         atomic_write(out / "result.h5", b"second")
@@ -137,7 +137,7 @@ def test_a_removed_folder_is_made_again(tmp_path: Path) -> None:
 def test_a_folder_that_another_run_made_anew_is_not_touched(tmp_path: Path) -> None:
     """Removed while its run went on, then used by a new run: the old one has nothing to write there any more."""
     out = tmp_path / "h2"
-    with claimed(out, False):
+    with claim_folder(out, False):
         shutil.rmtree(out)
         other = subprocess.Popen(
             [sys.executable, "-c", f"import os; os.mkdir({str(out)!r})\n{HOLDER}", str(out)],
@@ -162,32 +162,32 @@ def full_disk(*_: object) -> None:
 def test_the_last_checkpoint_stays_where_a_new_one_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeper = Keeper(tmp_path / "checkpoint.pt")
+    writer = CheckpointWriter(tmp_path / "checkpoint.pt")
 
     def save(iteration: int, full: bool = False) -> str:
-        keeper.note({"iteration": iteration}, iteration)
+        writer.update({"iteration": iteration}, iteration)
         with monkeypatch.context() as disk:
             if full:
                 disk.setattr(os, "fsync", full_disk)
-            return keeper.save()
+            return writer.save()
 
     def left() -> tuple[str, bool]:
-        error = keeper.left(StoreError("stopped"))
+        error = writer.with_hint(StoreError("stopped"))
         return str(error), error.resumable
 
     nothing = ("stopped; there is no checkpoint to go on from", False)
-    assert keeper.save() == "" and left() == nothing and os.listdir(tmp_path) == []
+    assert writer.save() == "" and left() == nothing and os.listdir(tmp_path) == []
     assert "checkpoint.pt cannot be written: no space left" in save(1, full=True)
     assert left() == nothing and os.listdir(tmp_path) == []
-    assert save(2) == "" and left() == (f"stopped; {keeper.path} holds iteration 2", True)
+    assert save(2) == "" and left() == (f"stopped; {writer.path} holds iteration 2", True)
     assert "no space left" in save(3, full=True)
-    assert load_checkpoint(keeper.path) == {"iteration": 2} and left() == (
-        f"stopped; {keeper.path} holds iteration 2",
+    assert load_checkpoint(writer.path) == {"iteration": 2} and left() == (
+        f"stopped; {writer.path} holds iteration 2",
         True,
     )
     # what was noted last is written as soon as that is possible
-    assert keeper.save() == "" and load_checkpoint(keeper.path) == {"iteration": 3}
-    keeper.path.unlink()
+    assert writer.save() == "" and load_checkpoint(writer.path) == {"iteration": 3}
+    writer.path.unlink()
     assert left() == nothing
 
 
@@ -200,28 +200,28 @@ def test_the_last_two_checkpoints_are_kept(tmp_path: Path, monkeypatch: pytest.M
     # of a run whose checkpoint was removed: nothing to fall back on
     save_checkpoint(before, {"iteration": -1})
 
-    def save(keeper: Keeper, iteration: int) -> None:
-        keeper.note({"iteration": iteration}, iteration)
-        assert keeper.save() == ""
+    def save(writer: CheckpointWriter, iteration: int) -> None:
+        writer.update({"iteration": iteration}, iteration)
+        assert writer.save() == ""
 
     def there() -> list[int]:
         return [load_checkpoint(path)["iteration"] for path in (newest, before)]
 
-    keeper = Keeper(newest)
-    save(keeper, 1)
+    writer = CheckpointWriter(newest)
+    save(writer, 1)
     assert os.listdir(tmp_path) == [CHECKPOINT]
-    save(keeper, 2)
+    save(writer, 2)
     assert there() == [2, 1]
     with monkeypatch.context() as disk:
         disk.setattr(os, "fsync", full_disk)
-        keeper.note({"iteration": 3}, 3)
-        assert "no space left" in keeper.save()
+        writer.update({"iteration": 3}, 3)
+        assert "no space left" in writer.save()
     assert there() == [2, 1]
-    save(keeper, 4)
-    assert there() == [4, 2] and Keeper(newest).load() == {"iteration": 4}
+    save(writer, 4)
+    assert there() == [4, 2] and CheckpointWriter(newest).load() == {"iteration": 4}
 
     newest.write_bytes(newest.read_bytes()[:-500])
-    resumed = Keeper(newest)
+    resumed = CheckpointWriter(newest)
     assert resumed.load() == {"iteration": 2}
     assert f"{newest} is " in resumed.damaged and "going on from the one before it" in resumed.damaged
     save(resumed, 5)
@@ -232,8 +232,8 @@ def test_the_last_two_checkpoints_are_kept(tmp_path: Path, monkeypatch: pytest.M
     for path in (newest, before):
         path.write_bytes(b"\0" * 100)
     with pytest.raises(StoreError, match=f"{CHECKPOINT} is truncated"):
-        Keeper(newest).load()
-    resumed.done()
+        CheckpointWriter(newest).load()
+    resumed.remove()
     assert os.listdir(tmp_path) == []
 
 
@@ -256,4 +256,4 @@ def test_no_earlier_checkpoint_replaces_one_of_a_newer_version(tmp_path: Path) -
     save_checkpoint(tmp_path / PREVIOUS, {"iteration": 1})
     torch.save({"format": FORMAT, "format_version": FORMAT_VERSION + 1, "state": {}}, tmp_path / CHECKPOINT)
     with pytest.raises(StoreError, match="newer fkflow"):
-        Keeper(tmp_path / CHECKPOINT).load()
+        CheckpointWriter(tmp_path / CHECKPOINT).load()

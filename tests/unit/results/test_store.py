@@ -17,7 +17,7 @@ from fkflow.results.checksum import LENGTH
 from fkflow.results.records import Comparison
 from fkflow.results.store import load_checkpoint, prepare_folder, read_result, save_checkpoint
 from fkflow.statistics import Estimate
-from fkflow.text import shown_unit, strict_json, with_unit
+from fkflow.text import display_unit, strict_json, with_unit
 
 
 def same(a, b):
@@ -234,8 +234,8 @@ def test_strict_json():
 
 
 def test_units_of_traps_are_not_shown():
-    assert [shown_unit(unit) for unit in ("E", "a", "1/a", "1/a^3", "1", "")] == [""] * 6
-    assert [shown_unit(unit) for unit in ("hartree", "1/bohr^2")] == ["hartree", "1/bohr^2"]
+    assert [display_unit(unit) for unit in ("E", "a", "1/a", "1/a^3", "1", "")] == [""] * 6
+    assert [display_unit(unit) for unit in ("hartree", "1/bohr^2")] == ["hartree", "1/bohr^2"]
     assert (with_unit("0.5", "E"), with_unit("0.5", "hartree")) == ("0.5", "0.5 hartree")
 
 

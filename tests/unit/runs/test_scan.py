@@ -21,7 +21,7 @@ from fkflow.hamiltonian.system import Reference
 from fkflow.plot import save_scan, scan
 from fkflow.plot.scans import differences
 from fkflow.recipe import config
-from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan, csv_text, text
+from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan, csv_text, table_text
 from fkflow.results.scan_store import find_scan, read_scan, write_scan
 from fkflow.runs import warm_start
 from fkflow.runs.scan_grid import Over, folder_names, nearest, parse_over, parse_overs, plan, snake
@@ -313,7 +313,7 @@ def test_foreign_newer_and_incomplete_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_table_for_people(tmp_path: Path) -> None:
-    lines = text(made_up_scan(Path("runs/scan/scan.h5"))).splitlines()
+    lines = table_text(made_up_scan(Path("runs/scan/scan.h5"))).splitlines()
     assert lines[0] == "h2  s = 0.5   projected energies in hartree" and max(map(len, lines)) <= 80
     assert lines[1].split() == ["R", "particles", "energy", "reference", "difference", "z", "seconds"]
     assert lines[2].split() == ["0.8", "2", "-0.99999(2)", "-1.0000000000(10)", "+1.0e-05", "+0.5", "12"]
