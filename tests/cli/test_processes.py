@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lo
 
 RECIPE = ["run", "double_well", "--device", "cpu", "--seed", "7", "--out", "out"]
 for setting in (
-    "train.walkers=128", "train.iterations=400", "train.stop_spread=0", "measure.walkers=256",
+    "train.walkers=128", "train.iterations=120", "train.stop_spread=0", "measure.walkers=256",
     "measure.target_error=0.002", "project.walkers=256", "project.time=2", "project.target_error=0.004",
 ):  # fmt: skip
     RECIPE += ["--set", setting]
@@ -39,7 +39,7 @@ def copies(process: subprocess.Popen[str]) -> list[int]:
     for line in process.stderr:
         if line.startswith("fkflow: train ..."):
             break
-    time.sleep(0.3)
+    time.sleep(0.1)
     found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(pid) for pid in found]
 
