@@ -228,6 +228,9 @@ def gaussian():
     from fkflow.networks.choice import LogPsi
 
     class Gaussian(LogPsi):
+        #: it holds few numbers for a configuration: many fit in the cache, in one chunk
+        width = 8
+
         def __init__(self, alpha):
             super().__init__()
             self.alpha = torch.nn.Parameter(torch.as_tensor(alpha, dtype=torch.float64))
@@ -252,6 +255,8 @@ def hydrogenic():
     from fkflow.networks.choice import LogPsi
 
     class Hydrogenic(LogPsi):
+        width = 8
+
         def __init__(self, zeta=1.0):
             super().__init__()
             self.zeta = torch.nn.Parameter(torch.tensor(float(zeta), dtype=torch.float64))

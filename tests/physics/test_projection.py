@@ -160,6 +160,8 @@ def correlated():
     """A function of the depth c that gives log ψ = −½ Σ r_i² − c exp(−2 r_12²)."""
 
     class Correlated(LogPsi):
+        width = 16
+
         def __init__(self, depth: float) -> None:
             super().__init__()
             self.depth = depth
