@@ -1,4 +1,4 @@
-"""A/T of Girsanov paths that leave walkers, in chunks that fit."""
+"""A/T of the Girsanov paths that leave walkers, computed in chunks that fit in the cache or device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.networks.log_psi import LogPsi
 from fkflow.sampling.paths import branched_energy, brownian_frames
 
-#: configurations that go through a forward pass at once, for each that goes through a gradient
+#: size of a chunk for forward passes, in that for gradients: a forward pass holds a third of what a gradient holds
 FORWARD = 2
 
 
@@ -27,8 +27,7 @@ def path_samples(
 ) -> Tensor:
     """A/T (M, B) of each of the M paths that leave each walker x (B, N, D); dt in absolute time.
 
-    Walkers go in chunks of path points that fit (`chunks.chunk_size`). A chunk has its own seed: the result does not
-    depend on the number of threads.
+    Each chunk of walkers has its own seed: the result does not depend on the number of threads.
     """
 
     def energies(item: tuple[Tensor, int]) -> Tensor:
@@ -38,7 +37,6 @@ def path_samples(
         return branched_energy(psi.value, psi.value_and_drift, system.potential, part, dt, noise.to(part.dtype))
 
     def attempt(chunk: int) -> Tensor:
-        # a path ends with a forward pass, which holds a third of what a gradient holds
         parts = x.split(max(1, FORWARD * chunk // paths))
         seeds = torch.randint(2**62, (len(parts),), generator=generator, device=generator.device).tolist()
         return torch.cat(each(energies, list(zip(parts, seeds, strict=True))), 1)

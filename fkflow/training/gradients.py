@@ -22,31 +22,31 @@ from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.networks.substitution import twin
 from fkflow.sampling.paths import brownian_frames, girsanov_action
 
-#: paths longer than this are recomputed, in segments of about √K steps, instead of kept for backpropagation
+#: paths longer than this are recomputed for backpropagation, in segments of about √K steps
 KEEP_STEPS = 8
-#: and through a gradient of their own each, on a CPU: leaving its cache costs less than launching all operations again
-OF_THEIR_OWN = 4
+#: size of a chunk for Jacobians on a CPU, in that for gradients: leaving the cache costs less than launching more operations
+JACOBIAN_CHUNK = 4
 
 
 def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
     """Per-walker gradients ∂θU(x_b), (B, P), parameters in the order of ``psi.parameters()``."""
-    # only what a class says of its own forward counts: that of a subclass may be written otherwise
+    # a class declares this for its own forward; that of a subclass may be written otherwise
     method = _batched_gradients if vars(type(psi)).get("walkerwise", False) else _vmapped_gradients
     sizes = [p.numel() for p in psi.parameters()]
-    # a walker's gradient is held beside its layers, but gone through only once or twice
+    # a walker's gradient takes memory beside its layers, but is read only once or twice
     share = psi.width / (psi.width + sum(sizes) / 4)
 
     def fill(item: tuple[Tensor, Tensor]) -> None:
         part, rows = item
-        # written in place: to put pieces together afterwards would take as long as finding them
+        # written in place: concatenating pieces would take as long as computing them
         for columns, gradient in zip(rows.split(sizes, 1), method(psi, part), strict=True):
-            with torch.no_grad():  # plain numbers from here on
+            with torch.no_grad():
                 columns.copy_(gradient.reshape(columns.shape))
 
     def attempt(chunk: int) -> Tensor:
         out = x.new_empty(len(x), sum(sizes))
-        # what a recipe allows, or what a device has room for, is no question of speed
-        size = max(1, int(share * chunk * (OF_THEIR_OWN if x.is_cpu and not psi.chunk else 1)))
+        # a chunk that the recipe or the memory of a device limits is not enlarged
+        size = max(1, int(share * chunk * (JACOBIAN_CHUNK if x.is_cpu and not psi.chunk else 1)))
         each(fill, list(zip(x.split(size), out.split(size), strict=True)))
         return out
 
@@ -54,7 +54,7 @@ def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
 
 
 def _batched_gradients(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
-    """∂θU(x_b) (B, …) for each parameter, by one backward pass: every walker has its own copy of the parameters."""
+    """∂θU(x_b) (B, …) for each parameter, by one backward pass through a copy of the parameters for each walker."""
     copies = [p.detach().expand(len(x), *p.shape).requires_grad_() for p in psi.parameters()]
     instead = {id(p): own for p, own in zip(psi.parameters(), copies, strict=True)}
     with torch.enable_grad():
@@ -63,11 +63,11 @@ def _batched_gradients(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
 
 
 def _vmapped_gradients(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
-    """∂θU(x_b) (B, …) for each parameter of any network, which is shown one walker at a time.
+    """∂θU(x_b) (B, …) for each parameter of any network, by vmap over walkers.
 
     Slower, and its first call imports the compiler of PyTorch, which takes a second.
     """
-    # functional_call puts the values into the module for a while: two threads must not share one
+    # functional_call changes the module for a while: two threads must not share one
     own = copy.deepcopy(psi)
     parameters = {name: p.detach() for name, p in own.named_parameters()}
     buffers = dict(own.named_buffers())
@@ -81,10 +81,10 @@ def _vmapped_gradients(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
 
 
 def jacobian_and_derivatives(psi: LogPsi, x: Tensor, count: int, generator: torch.Generator, step: float) -> Tensor:
-    """∂θU(x) (B, P) and, below it, of the first `count` walkers (∂θU(x + hξ) − ∂θU(x))/h along one Brownian direction ξ each.
+    """∂θU(x) (B, P) and below it, for the first `count` walkers, its derivative (∂θU(x + hξ) − ∂θU(x))/h along a Gaussian ξ.
 
-    Half the mean outer product of the slopes is K_ij = ½⟨∇∂_iU·∇∂_jU⟩, which is ⟨∂_iψ|H − E0|∂_jψ⟩ at the ground state: the
-    Hessian of the energy, from first derivatives alone.
+    Half the mean outer product of these derivatives is K_ij = ½⟨∇∂_iU·∇∂_jU⟩. At the ground state K is the Hessian of the
+    energy, ⟨∂_iψ|H − E0|∂_jψ⟩.
     """
     xi = torch.randn(count, *x.shape[1:], generator=generator, device=x.device, dtype=x.dtype)
     both = jacobian(psi, torch.cat([x, x[:count] + step * xi]))
@@ -110,7 +110,7 @@ def pathwise_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Put ∂θ mean(A)/T into .grad; returns A/T (B,) and the ends x_K (B, N, D), detached.
 
-    Goes by chunks of `train.chunk` walkers where that is set, or where memory runs out.
+    Walkers go in chunks where `train.chunk` is set, or where memory runs out.
     """
     noise = brownian_frames(len(x), 1, steps, tuple(x.shape[1:]), generator, orthogonal=False)[:, 0].to(x.dtype)
 
@@ -129,10 +129,9 @@ def _add_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Add ∂θ ΣA/(B T) over some of the B walkers to .grad; returns their A/T and ends.
 
-    A = Σ[v·dW + ½v²dt + V dt] − Û(x_K) with Û the network itself, its parameters detached: the value that later time would
-    add. x_0 is fixed. A `PairDrift` has no Û, but only ∇Û(x_K) enters a gradient: its own drift there, held fixed, takes
-    that place (without it, short paths teach v → 0). Long paths are recomputed segment by segment in the backward pass, so
-    memory grows as √K.
+    A = Σ[v·dW + ½v²dt + V dt] + U(x_0) − Û(x_K), where Û is U with its parameters detached and x_0 is fixed. A `PairDrift` has
+    no Û; as only ∇Û(x_K) enters a gradient, its own drift there, held fixed, takes that place (without it, short paths teach
+    v → 0). Long paths are recomputed segment by segment in the backward pass, so that memory grows as √K.
     """
     gradient_net = isinstance(net, LogPsi)
     steps = len(noise)

@@ -4,10 +4,10 @@ One update is one step η of imaginary time, projected on the network: with O_b 
 
     (S + ηK) φ = Oᵀr/B,   S = OᵀO/B,   K_ij = ½⟨∇∂_iU·∇∂_jU⟩,   θ ← θ − ηφ.
 
-K = 0 is the usual explicit step (stochastic reconfiguration), stable only while η times the stiffest excitation is below
-2. K is the energy's Hessian at the ground state, so the implicit step is stable for stiff modes and tends to Newton's for
-large η. Both are solved as one damped least-squares problem with the momentum of SPRING (Goldshlager, Abrahamsen, Lin,
-2024): the K rows are stacked under the O rows with a zero right-hand side.
+K = 0 is the usual explicit step (stochastic reconfiguration), stable only while η times the stiffest excitation is below 2. At
+the ground state K is the Hessian of the energy, so that the implicit step is stable for stiff modes and tends to Newton's for
+large η. Either is one damped least-squares problem with the momentum of SPRING (Goldshlager, Abrahamsen, Lin, 2024): the
+K rows are stacked under the O rows with a zero right-hand side.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from torch import Tensor
 
 from fkflow.execution import ranks
 
-#: damping from which on, and unknowns from which on, products for the natural gradient are taken in single precision: at
-#: 1e-3 that changes the solution by 1e-3 to 1e-2, each refinement leaves 1/30 of it
+#: damping and number of unknowns from which on products are taken in single precision, and refinements after that: at a
+#: damping of 1e-3 single precision changes the solution by 1e-3 to 1e-2, each refinement leaves 1/30 of that
 SINGLE, SMALL, REFINEMENTS = 5e-4, 128, 3
 
 
 class Spring:
-    """State and update for a flat parameter vector of length P (float64).
+    """The optimiser SPRING for a flat parameter vector of length P (float64).
 
     momentum μ carries the last solution into the next problem; max_change bounds the root mean square change of log ψ
     over the walkers in one step, a trust region that does not depend on how the network is parametrised.
@@ -41,45 +41,46 @@ class Spring:
     def update(
         self, rows: Tensor, energies: Tensor, rate: float, damping: float, weights: Tensor | None = None
     ) -> Tensor:
-        """Parameter change (P,) from ∂θU of B walkers and, below them, its slopes along random directions, (B + B', P), and
-        A/T (B,). The rows are used up.
+        """The change (P,) of the parameters, NaN if the system has no solution.
 
-        `weights` (B,) turn averages over the walkers into averages over ψ²; slopes belong to the first B' of these. All are of
-        this rank's walkers, as many on every rank; the change is that of all of them, and all ranks must ask for it together.
+        `rows` (B + B', P) are ∂θU of B walkers and below them the derivatives of the first B' of these along random directions
+        (`gradients.jacobian_and_derivatives`); they are overwritten. `energies` (B,) are A/T. `weights` (B,) turn averages over
+        the walkers into averages over ψ². `rate` η is in inverse energy; `damping` λ is relative to the mean diagonal of OOᵀ/B.
 
-        It is NaN if the system has no solution. rate η in inverse energy; damping λ is relative to the mean diagonal of OOᵀ/B.
+        Each rank gives its own walkers, as many on every rank; the change is that of all of them, and all ranks must ask for it
+        together.
         """
         walkers = len(energies) * ranks.world()
-        o, slope = rows[: len(energies)], rows[len(energies) :]
+        o, derivatives = rows[: len(energies)], rows[len(energies) :]
         weights = torch.ones_like(energies) if weights is None else weights
-        counted = weights[: len(slope)]
-        # the plain mean goes first: what is the same for all walkers cancels exactly, not but for rounding
+        counted = weights[: len(derivatives)]
+        # the plain mean is subtracted first: what is the same for all walkers then cancels without rounding
         sums = ranks.total(torch.cat([o.sum(0), torch.stack([energies.sum(), weights.sum(), counted.sum()])]))
         of_counted = sums[-1]
         o.sub_(sums[:-3] / walkers)
         r, share = energies - sums[-3] / walkers, weights / sums[-2]
-        # averages over ψ², then what is left of all products once they are taken off: one message for both
-        pulls = torch.stack([share, share * r]) @ o
+        # averages over ψ², and products that follow once these are subtracted: one message for both
+        products = torch.stack([share, share * r]) @ o
         norm = share @ torch.linalg.vector_norm(o, dim=1).square()
-        sums = ranks.total(torch.cat([pulls.flatten(), torch.stack([share @ r, norm])]))
+        sums = ranks.total(torch.cat([products.flatten(), torch.stack([share @ r, norm])]))
         mean, force = sums[:-2].view(2, -1)
         r, force = r - sums[-2], force - sums[-2] * mean
         scale = (sums[-1] - mean.square().sum()).clamp(min=0.0) / walkers
         o.sub_(mean).mul_(share.sqrt()[:, None])
-        if len(slope):
-            slope.mul_((0.5 * rate * counted / of_counted).sqrt()[:, None])
+        if len(derivatives):
+            derivatives.mul_((0.5 * rate * counted / of_counted).sqrt()[:, None])
         carried = self.momentum * self.last.to(o.device)
         if rows.shape[0] * ranks.world() <= rows.shape[1]:
-            residual = torch.cat([r * share.sqrt(), r.new_zeros(len(slope))]) - rows @ carried
+            residual = torch.cat([r * share.sqrt(), r.new_zeros(len(derivatives))]) - rows @ carried
             rows = ranks.gather(rows)
             phi = carried + rows.T @ least_squares(rows.T, scale, damping, ranks.gather(residual), shared_gram)
         else:
             # (AᵀA + λ)(φ − c) = Aᵀr − AᵀA c, without a product for the residual
             rhs = force + damping * scale * carried
             phi = least_squares(rows, scale, damping, rhs, lambda a: ranks.total(gram(a)), ranks.total)
-        # of all ranks the first one's solution: the last bits may differ where they compute on different processors
+        # the solution of the first rank: the last bits may differ where ranks compute on different processors
         found = ranks.gather(torch.cat([phi, (o @ phi).square().sum()[None]])).view(ranks.world(), -1)
-        # kept, and written to checkpoints: not a view of everybody's
+        # a copy, for it is stored in checkpoints
         phi = found[0, :-1].clone()
         self.change = rate * float(found[:, -1].sum().sqrt())
         # The bound shrinks the stored momentum too; shrinking only the step was a cause of divergence.
@@ -100,7 +101,7 @@ def least_squares(
     """(AᵀA + λ)⁻¹ b (n,) with λ = damping · `scale`, NaN if there is no solution; A (m, n) where `gram_of` finds AᵀA.
 
     AᵀA is most of the work. On CPUs it is formed and factorised in single precision, twice as fast, where its rounding is small
-    beside λ; the solution is then refined with A in double precision. `summed` adds up what each rank finds with its own rows.
+    beside λ; the solution is then refined with A in double precision. `summed` adds up what the ranks find with their own rows.
     """
     shift = damping * scale
     if not a.is_cpu or damping < SINGLE or a.shape[1] < SMALL or not float(scale) > 0:
@@ -130,9 +131,9 @@ def gram(a: Tensor, block: int = 128) -> Tensor:
 
 
 def solve(gram: Tensor, shift: Tensor, rhs: Tensor, product: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """(G + λ)⁻¹ b by Cholesky; λ is raised tenfold until the factorisation succeeds, NaN if it never does. G is used up.
+    """(G + λ)⁻¹ b by Cholesky; λ is raised tenfold until the factorisation succeeds, NaN if it never does. G is overwritten.
 
-    The solution is refined where `product`, u → Gu, is more exact than `gram`, which may be in single precision.
+    `product`, u → Gu, refines the solution where it is more exact than `gram`, which may be in single precision.
     """
     diagonal = gram.diagonal()
     own, shift = diagonal.clone(), shift + 1e-14 * diagonal.max()
@@ -144,27 +145,27 @@ def solve(gram: Tensor, shift: Tensor, rhs: Tensor, product: Callable[[Tensor], 
         diagonal.copy_(own + shift)
         factor, info = torch.linalg.cholesky_ex(gram)
         if int(info) == 0:
-            found = _solved(factor, rhs)
-            return found if product is None else _refined(factor, shift, rhs, found, product)
+            found = _substitute(factor, rhs)
+            return found if product is None else _refine(factor, shift, rhs, found, product)
         shift = shift * 10
     return torch.full_like(rhs, math.nan)
 
 
-def _solved(factor: Tensor, rhs: Tensor) -> Tensor:
+def _substitute(factor: Tensor, rhs: Tensor) -> Tensor:
     """(LLᵀ)⁻¹ b for a factor L (n, n) of any precision."""
     return torch.cholesky_solve(rhs.to(factor.dtype)[:, None], factor)[:, 0].to(rhs.dtype)
 
 
-def _refined(factor: Tensor, shift: Tensor, rhs: Tensor, found: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
+def _refine(factor: Tensor, shift: Tensor, rhs: Tensor, found: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
     """A better solution of (G + λ) φ = b than the one `found`, by conjugate gradients preconditioned with LLᵀ ≈ G + λ."""
-    left = rhs - product(found) - shift * found
-    along, before = torch.zeros_like(left), torch.ones_like(shift)
+    residual = rhs - product(found) - shift * found
+    direction, last_size = torch.zeros_like(residual), torch.ones_like(shift)
     for _ in range(REFINEMENTS):
-        towards = _solved(factor, left)
-        size = left @ towards
-        along = towards + size / before * along
-        image = product(along) + shift * along
-        # where nothing is left there is no way to go
-        length = (size / (along @ image)).nan_to_num(0.0) * (size > 0)
-        found, left, before = found + length * along, left - length * image, size
+        preconditioned = _substitute(factor, residual)
+        size = residual @ preconditioned
+        direction = preconditioned + size / last_size * direction
+        image = product(direction) + shift * direction
+        # a residual of 0 leaves the solution as it is
+        length = (size / (direction @ image)).nan_to_num(0.0) * (size > 0)
+        found, residual, last_size = found + length * direction, residual - length * image, size
     return found
