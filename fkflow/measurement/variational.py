@@ -1,7 +1,7 @@
-"""Measuring with the drift frozen: variational energy, densities, drift field. Never the training average.
+"""The variational energy of a frozen network, with densities and the drift field. Never the training average.
 
-The walkers of a log ψ are drawn from ψ^(2a) with a power a below 1 and weighted back to ψ²: at a small price they see the
-tails, where a network is worst, often enough for error bars that are right (`sampling.sampling_power`).
+The walkers of a log ψ are distributed as ψ^(2a) with a power a below 1 and weighted back to ψ²: at a small price they visit the
+tails, where a network is worst, often enough for error bars that are right (`metropolis.sampling_power`).
 """
 
 from __future__ import annotations
@@ -32,26 +32,24 @@ from fkflow.sampling.metropolis import Walkers, draw_evenly, sampling_power
 from fkflow.sampling.samplers import LangevinSampler, PathSampler
 from fkflow.statistics import Estimate, autocorrelation_time, chains_estimate, halves_shift, split_rhat
 
-#: sweeps before the error bar may end the measurement
-FEWEST_SWEEPS = 10
-#: sweeps that are done even where each takes longer than the time budget
-FEWEST_IN_TIME = 4
-#: sweeps after which several ranks tell one another what they found
+#: sweeps before the error bar may end the measurement, and before the time budget may
+FEWEST_SWEEPS, FEWEST_IN_TIME = 10, 4
+#: sweeps after which several ranks exchange their energies
 SWEEPS_APART = 4
 #: independent energies that each walker gives where their number is left to the target error, and bounds of that number
 SAMPLES, FEWEST_WALKERS, MOST_WALKERS = 20, 512, 4096
-#: energies that are taken at least then: with fewer, the rare places where a network is poor are often not seen, and the
-#: error bar is too small (5 000 gave 2 bosons a rms z of 1.55, 20 000 one of 0.99)
-SEEN = 20480
-#: mean absolute deviations beyond which an energy does not count for it
-OUTLIERS = 10.0
-#: sweeps that are kept apart: beyond twice as many, neighbours are added, so that memory does not grow with time
+#: energies that are taken at least then: with fewer, the rare places where a network is poor are often missed, and the error
+#: bar is too small (5 000 gave 2 bosons a rms z of 1.55, 20 000 one of 0.99)
+FEWEST_ENERGIES = 20480
+#: mean absolute deviations at which energies are clipped for it
+CLIP = 10.0
+#: sweeps that are stored apart: beyond twice as many, neighbours are added, so that memory does not grow with time
 MOST_SWEEPS = 256
 #: walkers whose final places are stored
 STORED_SAMPLES = 2048
 #: σ between the halves of the measurement above which the walkers had not forgotten where they began
 LARGE_DRIFT = 4.0
-#: the numbers among what a measurement has gathered
+#: the numbers in a checkpoint of a measurement
 NUMBERS = ("fewest", "squares", "acceptance", "count", "merged", "offset", "seconds")
 
 Report = Callable[[Estimate, float], None]
@@ -60,11 +58,11 @@ Report = Callable[[Estimate, float], None]
 class VariationalEstimator:
     """A measurement under way: `run` sweeps until an error or a time is reached, and may be called again for more.
 
-    net is frozen; x (B, N, D) are its training walkers, of which config.walkers copies part ways. `dt` (absolute) is used
-    for a `PairDrift` only: without a log ψ its energy is the average of A/T over its own free-running paths.
+    net is frozen; x (B, N, D) are its training walkers, at whose places config.walkers start. `dt` (absolute) is used for a
+    `PairDrift` only: without a log ψ its energy is the average of A/T over its own free-running paths.
 
-    Each rank sweeps its share of the walkers; estimates and results are those of all, and must be asked for together.
-    `saved` is what `state_dict` gave before: the measurement then goes on to the same bits.
+    Each rank sweeps its share of the walkers; estimates and results are those of all ranks, which must ask for them together.
+    `saved` is an earlier `state_dict`: the measurement then continues to the same bits.
     """
 
     def __init__(
@@ -79,11 +77,13 @@ class VariationalEstimator:
         dt: float,
         saved: Mapping[str, Any] | None = None,
     ) -> None:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         self.net, self.system, self.landscape, self.config, self.seed = net, system, landscape, config, seed
         self.generator = generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
         self.fewest = FEWEST_SWEEPS
-        self.walkers = self._copies(x) if saved is None else Walkers.from_state_dict(saved["walkers"], x.device)
+        self.walkers = (
+            self._starting_walkers(x) if saved is None else Walkers.from_state_dict(saved["walkers"], x.device)
+        )
         self.sampler: LangevinSampler | PathSampler
         if isinstance(net, LogPsi):
             self.sampler = LangevinSampler(net, system, self.walkers, generator, landscape.length**2)
@@ -92,29 +92,36 @@ class VariationalEstimator:
         if saved is None:
             self.sampler.equilibrate()
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
-        #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not know yet
+        #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not have yet
         self.sweeps: list[np.ndarray] = []
         self.pending: list[np.ndarray] = []
         self.squares, self.acceptance, self.count, self.merged, self.offset = 0.0, 0.0, 0, 1, 0.0
-        self.seconds = time.perf_counter() - begun
+        self.seconds = time.perf_counter() - started
         if saved is not None:
             self._load(saved)
 
-    def _copies(self, x: Tensor) -> Walkers:
+    def _starting_walkers(self, x: Tensor) -> Walkers:
         """The walkers of the measurement, as many as the recipe or its target error asks for, at places of x."""
         net, config, generator = self.net, self.config, self.generator
-        wanted = walkers_for(config, lambda: _seen_spread(net, self.system, x, generator, self.landscape))
+        wanted = choose_walker_count(config, lambda: self._clipped_spread(x))
         if config.walkers == 0 and not (isinstance(net, LogPsi) and net.knows_tails):
             # Few walkers of a small network take as long as many: most of their time goes into launching operations. Beyond
-            # that more of them only take longer to part from one another.
-            wanted = max(wanted, min(SEEN // FEWEST_SWEEPS, IN_CACHE // (2 * net.width) // 512 * 512))
-            self.fewest = max(FEWEST_SWEEPS, -(-SEEN // wanted))
+            # that, more of them only take longer to part from one another.
+            wanted = max(wanted, min(FEWEST_ENERGIES // FEWEST_SWEEPS, IN_CACHE // (2 * net.width) // 512 * 512))
+            self.fewest = max(FEWEST_SWEEPS, -(-FEWEST_ENERGIES // wanted))
         pick = draw_evenly(len(x), -(-wanted // ranks.world()), generator)
         power = sampling_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
         return Walkers(x[pick].clone(), 0.1 * self.landscape.length**2, power)
 
+    def _clipped_spread(self, x: Tensor) -> float:
+        """Standard deviation of the clipped local energy at x; infinite where there is no log ψ."""
+        if not isinstance(self.net, LogPsi):
+            return math.inf
+        energies = fastest_local_energy(self.net, self.system, x, self.generator, self.landscape.length**2)
+        return float(clip(energies, CLIP).std())
+
     def state_dict(self) -> dict[str, Any]:
-        """Everything of this rank that a measurement needs to go on, as tensors, numbers and texts."""
+        """Everything of this rank that a measurement needs to continue, as tensors, numbers and texts."""
         return {
             "walkers": self.walkers.state_dict(),
             "generator": self.generator.get_state(),
@@ -142,20 +149,20 @@ class VariationalEstimator:
             self.count < FEWEST_IN_TIME
             or (self.seconds < seconds and (self.count < self.fewest or self.estimate().error > target_error))
         ):
-            for _ in range(_at_once()):
+            for _ in range(_sweeps_per_round()):
                 self.sweep()
-            self.exchange()
+            self.gather_sweeps()
             if self.count >= 2:
                 report(self.estimate(), self.seconds)
         return self.estimate()
 
-    def young(self) -> bool:
-        """Whether no more sweeps are done than those that are always done."""
-        return self.count < self.fewest + _at_once()
+    def is_shortest(self) -> bool:
+        """Whether this is the shortest measurement there is: its first round of sweeps was enough."""
+        return self.count < self.fewest + _sweeps_per_round()
 
     def sweep(self) -> None:
         """Move the walkers, take their energies and count them in the densities."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         energies, weights, acceptance = self.sampler.sweep()
         if not bool(energies.isfinite().all()):
             bad = int((~energies.isfinite()).sum())
@@ -173,11 +180,11 @@ class VariationalEstimator:
         self.acceptance += acceptance
         self.count += 1
         if ranks.world() == 1:
-            self.exchange()
-        self.seconds += time.perf_counter() - begun
+            self.gather_sweeps()
+        self.seconds += time.perf_counter() - started
 
-    def exchange(self) -> None:
-        """Add the new sweeps of all ranks to what estimates are made of; all ranks must do it together."""
+    def gather_sweeps(self) -> None:
+        """Add the new sweeps of all ranks to those that estimates are made of; all ranks must do it together."""
         for sweep in ranks.side_by_side(self.pending):
             self.sweeps.append(sweep)
             if len(self.sweeps) == 2 * MOST_SWEEPS:
@@ -186,7 +193,7 @@ class VariationalEstimator:
         self.pending = []
 
     def estimate(self) -> Estimate:
-        """The energy so far, with the scatter of independent walkers for an error."""
+        """The energy so far; its error comes from the scatter of independent walkers."""
         found = chains_estimate(*np.stack(self.sweeps, 1))
         return Estimate(found.value + self.offset, found.error, found.n_effective)
 
@@ -198,7 +205,7 @@ class VariationalEstimator:
         return float(max(0.0, squares / self.count / weight - mean**2) ** 0.5)
 
     def samples(self) -> Tensor:
-        """This rank's walkers (B, N, D), distributed as ψ²: a comb of their weights takes some twice and leaves others out."""
+        """This rank's walkers (B, N, D) resampled to ψ²: a comb of their weights takes some twice and leaves others out."""
         x = self.walkers.x
         if self.walkers.power == 1:
             return x
@@ -212,24 +219,8 @@ class VariationalEstimator:
         weighted, weights = np.stack(self.sweeps, 1)
         # each walker's energies as they enter the mean: weighted residuals about it
         residuals = (weighted - (estimate.value - self.offset) * weights) / weights.mean()
-        warnings = list(self.sampler.warnings)
-        if estimate.error > self.config.target_error:
-            warnings.append(
-                f"the time budget of {self.config.seconds:g} s ended before the target error "
-                f"{self.config.target_error:g} was reached: fkflow measure RUN --set measure.seconds=... measures longer"
-            )
-        shift = halves_shift(residuals)
-        if abs(shift) > LARGE_DRIFT:
-            warnings.append(
-                f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
-                "not forgotten their start, the error bar is too small"
-            )
-        free, lowest = self.landscape.free, min(estimate.value, projection.estimate.value if projection else math.inf)
-        if free is not None and lowest > free:
-            warnings.append(
-                f"the energy is above {free:.4g}, that of free particles: they parted in training and are not the cluster; "
-                "train again with another --seed or a smaller train.rate"
-            )
+        lowest = min(estimate.value, projection.estimate.value if projection else math.inf)
+        warnings = self._warnings(estimate, lowest, halves_shift(residuals))
         (acceptance,) = ranks.mean(self.acceptance / self.count)
         energy = Energy(
             estimate,
@@ -240,17 +231,15 @@ class VariationalEstimator:
             split_rhat(residuals),
         )
         samples = ranks.gather(self.samples())
-        # pictures draw from a stream of their own: they change no number
+        # pictures have a generator of their own: they change no number
         pictures = torch.Generator(samples.device).manual_seed(self.seed)
+        drift = drift_fields(self.net, self.system, samples, pictures)
+        order = torch.randperm(len(samples), generator=self.generator, device=samples.device)
         return Measurement(
             energy,
             self.histograms.results() if histograms is None else histograms,
-            drift_fields(self.net, self.system, samples, pictures),
-            to_user_coordinates(
-                self.system, samples[torch.randperm(len(samples), generator=self.generator, device=samples.device)]
-            )[:STORED_SAMPLES]
-            .cpu()
-            .numpy(),
+            drift,
+            to_user_coordinates(self.system, samples[order])[:STORED_SAMPLES].cpu().numpy(),
             self.seconds,
             self.sampler.curl(),
             warnings,
@@ -258,33 +247,44 @@ class VariationalEstimator:
             sample_trajectories(self.net, self.system, samples, self.landscape.length**2, pictures),
         )
 
+    def _warnings(self, estimate: Estimate, lowest: float, shift: float) -> list[str]:
+        """What is doubtful, with the `lowest` energy found and the `shift` between the halves of the measurement in σ."""
+        warnings = list(self.sampler.warnings)
+        if estimate.error > self.config.target_error:
+            warnings.append(
+                f"the time budget of {self.config.seconds:g} s ended before the target error "
+                f"{self.config.target_error:g} was reached: fkflow measure RUN --set measure.seconds=... measures longer"
+            )
+        if abs(shift) > LARGE_DRIFT:
+            warnings.append(
+                f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
+                "not forgotten their start, the error bar is too small"
+            )
+        free = self.landscape.free
+        if free is not None and lowest > free:
+            warnings.append(
+                f"the energy is above {free:.4g}, that of free particles: they parted in training and are not the cluster; "
+                "train again with another --seed or a smaller train.rate"
+            )
+        return warnings
 
-def walkers_for(
+
+def choose_walker_count(
     config: MeasureConfig | ProjectConfig, spread: Callable[[], float], fewest: int = FEWEST_WALKERS
 ) -> int:
     """The recipe's number of walkers or, where it leaves that open, one that suits its target error: a power of two.
 
-    They then reach the error while each gives about SAMPLES energies of this `spread`, which all ranks must ask for together.
+    With so many walkers each gives about SAMPLES energies of this `spread`; all ranks must ask together.
     """
     if config.walkers:
         return config.walkers
     ratio = spread() / config.target_error
-    # a spread that is not known is infinite
+    # an unknown spread is infinite
     wanted = min(MOST_WALKERS, max(fewest, ratio * ratio / SAMPLES))
     walkers: int = 2 ** math.ceil(math.log2(wanted))
     return ranks.share(walkers)
 
 
-def _seen_spread(
-    net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator, landscape: Landscape
-) -> float:
-    """Standard deviation of the local energy at x, single outliers drawn in; infinite where there is no log ψ."""
-    if not isinstance(net, LogPsi):
-        return math.inf
-    energies = fastest_local_energy(net, system, x, generator, landscape.length**2)
-    return float(clip(energies, OUTLIERS).std())
-
-
-def _at_once() -> int:
-    """Sweeps after which it is asked whether they are enough."""
+def _sweeps_per_round() -> int:
+    """Sweeps after which the error is looked at."""
     return 1 if ranks.world() == 1 else SWEEPS_APART

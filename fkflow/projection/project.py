@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fkflow.execution import ranks
 from fkflow.measurement.histograms import Histograms
-from fkflow.measurement.variational import VariationalEstimator, walkers_for
+from fkflow.measurement.variational import VariationalEstimator, choose_walker_count
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.projection.extrapolation import Combined, averages, combine, longest_window
 from fkflow.projection.population import EVEN, LARGEST_CHANGE, MIDDLE, PLACES, SHORT_MIDDLE, Mover, Population
@@ -198,7 +198,7 @@ class Projecting:
         groups = ranks.own_groups() * ranks.world()
         spread = measuring.spread()
         noise = LESS_NOISE * spread if self.ease >= 2 else spread
-        wanted = walkers_for(config, lambda: noise, FEWEST_PROJECTED)
+        wanted = choose_walker_count(config, lambda: noise, FEWEST_PROJECTED)
         size = -(-max(wanted, 2 * groups) // groups) * ranks.own_groups()
         x = measuring.samples()
         walkers = Walkers(x[draw_evenly(len(x), size, generator)].clone(), measuring.walkers.step)
@@ -260,7 +260,7 @@ class Projecting:
         if which == len(populations):  # the measurement
             for _ in range(SWEEPS):
                 self.measuring.sweep()
-            self.measuring.exchange()
+            self.measuring.gather_sweeps()
             return
         population = populations[which]
         for _ in range(population.length // PLACES):

@@ -50,7 +50,7 @@ def measure_and_project(
             report = watch.begin("measure", recipe.measure)
             if "project" not in saved:
                 measuring.run(math.inf, recipe.measure.seconds, report)
-                if session and measuring.young() and session.extend(measuring.spread(), measuring.walkers.x):
+                if session and measuring.is_shortest() and session.extend(measuring.spread(), measuring.walkers.x):
                     return None
                 measuring.run(recipe.measure.target_error, recipe.measure.seconds, report)
             if not projectable(measuring, recipe.project):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.variational import VariationalEstimator
+from fkflow.measurement.variational import VariationalEstimator, choose_walker_count
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig
 from fkflow.sampling.metropolis import draw_evenly
@@ -53,3 +54,12 @@ def test_walkers_are_drawn_without_repetition_as_long_as_there_are_others(total:
     if count >= total:
         alone = torch.randint(total, (count,), generator=torch.Generator().manual_seed(1))
         assert torch.bincount(alone, minlength=total).min() == 0
+
+
+@pytest.mark.parametrize(
+    ("walkers", "spread", "wanted"),
+    [(100, math.nan, 100), (0, 1.0, 512), (0, 2.0, 2048), (0, 1e300, 4096), (0, math.inf, 4096), (0, math.nan, 512)],
+)
+def test_walkers_that_suit_a_target_error(walkers: int, spread: float, wanted: int) -> None:
+    """20 energies of each reach it: 2000 for a spread of 200 errors; bounded, whatever the spread."""
+    assert choose_walker_count(MeasureConfig(walkers=walkers, target_error=0.01), lambda: spread) == wanted

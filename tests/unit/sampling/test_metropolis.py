@@ -7,9 +7,7 @@ import math
 import pytest
 import torch
 
-from fkflow.measurement.variational import walkers_for
 from fkflow.networks.choice import LogPsi
-from fkflow.recipe.config import MeasureConfig
 from fkflow.sampling.metropolis import (
     TAIL_COST,
     TARGET_ACCEPTANCE,
@@ -209,12 +207,3 @@ def test_proposals_that_are_not_numbers_are_rejected() -> None:
     assert walkers.x.isfinite().all() and float(walkers.x.max()) <= 1
     assert walkers.log_psi.isfinite().all() and walkers.drift.isfinite().all()
     assert 0.1 < walkers.acceptance < 0.9
-
-
-@pytest.mark.parametrize(
-    ("walkers", "spread", "wanted"),
-    [(100, math.nan, 100), (0, 1.0, 512), (0, 2.0, 2048), (0, 1e300, 4096), (0, math.inf, 4096), (0, math.nan, 512)],
-)
-def test_walkers_that_suit_a_target_error(walkers: int, spread: float, wanted: int) -> None:
-    """20 energies of each reach it: 2000 for a spread of 200 errors; bounded, whatever the spread."""
-    assert walkers_for(MeasureConfig(walkers=walkers, target_error=0.01), lambda: spread) == wanted
