@@ -214,7 +214,7 @@ def test_a_system_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("given", "reported"),
+    ("given", "told"),
     [
         ({"train": {"iterations": "many"}}, 'train.iterations = "many" is not allowed: it must be a whole number'),
         ({"train": {"iters": 3}}, r"train.iters is not a key of \[train\] \(did you mean iterations\?\)"),
@@ -237,7 +237,7 @@ def test_wrong_arguments(given: dict[str, Any], told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "reported"),
+    ("system", "told"),
     [
         (Pair, r"Pair'> is a class: give an instance of fkflow.System, such as MyTrap\(\), or the name of a recipe"),
         (3, "3 is no system: give an instance of fkflow.System"),
