@@ -114,9 +114,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mechanism", choices=MECHANISMS)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--cases", nargs="+", default=CASES, help="a recipe with options of fkflow run, in one argument")
+    parser.add_argument(
+        "--cases", nargs="+", default=CASES, help="a recipe with options of fkflow run, in one argument"
+    )
     arguments = parser.parse_args()
-    print("| mechanism | run | wall s with | without / with: wall | CPU s with | without / with: CPU |\n|---|---|---|---|---|---|")
+    print(
+        "| mechanism | run | wall s with | without / with: wall | CPU s with | without / with: CPU |\n|---|---|---|---|---|---|"
+    )
     for case in arguments.cases:
         pairs = []
         for seed in range(arguments.pairs):

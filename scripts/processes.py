@@ -38,7 +38,7 @@ def timed(case: str, processes: int, share: int, iterations: int, sweeps: int) -
     walkers = [f"train.walkers={whole.train.walkers // share}", f"measure.walkers={whole.measure.walkers // share}"]
     loaded = config.load(recipe, [*overrides, *walkers])
     settings = loaded.recipe.train
-    with launch.joined(processes):
+    with launch.join_ranks(processes):
         ready = prepare(RunContext(loaded, seed=0, device="cpu", threads=1))
         net, system = ready.net, loaded.recipe.system
         assert isinstance(net, LogPsi)

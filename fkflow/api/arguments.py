@@ -15,7 +15,7 @@ import torch
 
 from fkflow.errors import FkflowError, Interrupted, RecipeError, UsageError
 from fkflow.execution import launch
-from fkflow.execution.progress import Progress, Silent, suited
+from fkflow.execution.progress import Progress, Silent, choose_progress
 from fkflow.hamiltonian.registry import built_in_systems
 from fkflow.hamiltonian.system import System
 from fkflow.recipe import config
@@ -83,7 +83,7 @@ class Quiet(Silent):
 @contextmanager
 def open_progress(progress: bool | Progress) -> Iterator[Progress]:
     """The progress that a caller asks for, closed at the end: True is a bar or lines, as the terminal allows, False none."""
-    watcher = (suited() if progress else Quiet()) if isinstance(progress, bool) else progress
+    watcher = (choose_progress() if progress else Quiet()) if isinstance(progress, bool) else progress
     try:
         yield watcher
     finally:
@@ -136,7 +136,7 @@ def run_context(
 
     Raises UsageError, RecipeError for keys and values, StoreError for a run that cannot be read.
     """
-    if launch.launched()[1] > 1:
+    if launch.read_environment()[1] > 1:
         raise UsageError(
             "a call from Python works in one process: start it without torchrun, or use torchrun -m fkflow run"
         )

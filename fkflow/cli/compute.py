@@ -49,9 +49,9 @@ def run(
     from fkflow.execution import progress
     from fkflow.results import folders
 
-    if processes is None and launch.launched()[1] == 1:
+    if processes is None and launch.read_environment()[1] == 1:
         processes = earlier_processes(recipe)
-    with launch.joined(processes):
+    with launch.join_ranks(processes):
         loaded, earlier_seed, earlier_threads = load_recipe(recipe, settings)
         out = Path("runs") / loaded.name if out is None else out
         with contextlib.nullcontext() if ranks.rank() else folders.claim_folder(out, resume):
@@ -59,7 +59,7 @@ def run(
                 from fkflow.runs.context import RunContext
                 from fkflow.runs.run import execute
 
-            with progress.watch(as_json) as watcher:
+            with progress.show_progress(as_json) as watcher:
                 context = RunContext(
                     loaded,
                     watcher,
@@ -99,7 +99,7 @@ def scan(
     from fkflow.results import folders
     from fkflow.runs import scan_grid
 
-    if launch.launched()[1] > 1:
+    if launch.read_environment()[1] > 1:
         raise UsageError(
             "a scan works in one process: start it without torchrun, or its points one by one with fkflow run"
         )
@@ -118,7 +118,7 @@ def scan(
             from fkflow.runs.context import RunContext
             from fkflow.runs.scan import execute
 
-        with progress.watch(as_json) as watcher:
+        with progress.show_progress(as_json) as watcher:
             context = RunContext(base, watcher, seed=seed, device=str(device), threads=threads, out=out, resume=resume)
             result = execute(context, overs, planned)
     reports.print_scan(result, as_json)
@@ -143,13 +143,13 @@ def measure(
     from fkflow.execution import progress
     from fkflow.results import folders
 
-    with launch.joined(processes):
+    with launch.join_ranks(processes):
         path = folders.find_result(run)
         with contextlib.nullcontext() if ranks.rank() else folders.lock_folder(path.parent):
             with heavy_imports():
                 from fkflow.runs.remeasure import measure_again
 
-            with progress.watch(as_json) as watcher:
+            with progress.show_progress(as_json) as watcher:
                 result = measure_again(
                     path,
                     overrides=_settings(overrides, target_error, "measure", "project"),

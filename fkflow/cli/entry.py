@@ -23,11 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _main(arguments)
     except BaseException:
-        if not processes.is_copy():
+        if not processes.is_child():
             raise
         traceback.print_exc()
         code = 1
-    if processes.is_copy():  # whatever called this is the business of the process it is a copy of
+    if processes.is_child():  # whatever called this is the business of the process it is a copy of
         sys.stderr.flush()
         os._exit(code)
     return code
@@ -45,12 +45,12 @@ def _main(arguments: Sequence[str] | None) -> int:
     try:
         if broken := [argument for argument in arguments if "\0" in argument]:
             raise UsageError(f"{broken[0]!r} has a null character, which no name and no value may have")
-        number, count = launch.launched()
+        number, count = launch.read_environment()
         with contextlib.ExitStack() as while_running:
             if number:
                 while_running.enter_context(_silence())
             if count == 1:  # a launcher also ends ranks that are about to say what went wrong
-                while_running.enter_context(signals.obeyed())
+                while_running.enter_context(signals.interrupt_on_termination())
             # the exit code of an early exit, else what the command returned: nothing
             code = app(arguments or ["--help"], prog_name="fkflow", standalone_mode=False) or 0
         sys.stdout.flush()
@@ -83,7 +83,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _number(launched: int) -> int:
     """The rank of this process, which may have been made since it was launched."""
-    return launch.launched()[0] if processes.is_copy() else launched
+    return launch.read_environment()[0] if processes.is_child() else launched
 
 
 def _close_stdout() -> None:
@@ -100,7 +100,7 @@ def _silence() -> Iterator[None]:
 
 def _again(arguments: Sequence[str]) -> str:
     """How to go on with what the command began."""
-    if launch.launched()[1] > 1:
+    if launch.read_environment()[1] > 1:
         return ": go on with the same command and --resume"
     program = [Path(sys.executable).name, "-m", "fkflow"] if Path(sys.argv[0]).name == "__main__.py" else ["fkflow"]
     command, *rest = arguments

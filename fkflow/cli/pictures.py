@@ -74,6 +74,6 @@ def animate(
     from fkflow.runs.animate import animate as write_film
 
     film = Film(seconds, fps, speed, walkers, size, seed)
-    with progress.watch(False) as watcher:
+    with progress.show_progress(False) as watcher:
         path = write_film(result, film, out, str(format), watcher, overrides or ())
     typer.echo(path.as_posix())

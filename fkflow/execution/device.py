@@ -21,18 +21,18 @@ def choose_device(name: str) -> str:
     Raises UsageError when GPUs are asked for and there are none, or too few.
     """
     if name == "auto":
-        enough = torch.cuda.is_available() and torch.cuda.device_count() >= ranks.local_world()
+        enough = torch.cuda.is_available() and torch.cuda.device_count() >= ranks.local_count()
         # all ranks compute on the same kind of device
-        name = "cuda" if ranks.lowest(float(enough)) else "cpu"
+        name = "cuda" if ranks.reduce_min(float(enough)) else "cpu"
     if name == "cuda":
         if not torch.cuda.is_available():
             raise UsageError("--device cuda: no CUDA device can be used here; auto and cpu are allowed")
-        if torch.cuda.device_count() < ranks.local_world():
+        if torch.cuda.device_count() < ranks.local_count():
             raise UsageError(
-                f"--device cuda: {ranks.local_world()} ranks on this machine need a CUDA device each, "
+                f"--device cuda: {ranks.local_count()} ranks on this machine need a CUDA device each, "
                 f"there are {torch.cuda.device_count()}"
             )
-        if ranks.world() > 1:
+        if ranks.count() > 1:
             # from now on "cuda" is this one
             torch.cuda.set_device(ranks.local_rank())
     return name
@@ -48,7 +48,7 @@ def choose_threads(asked: int | None) -> int:
     if asked is not None:
         return asked
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, (processors - round(busy_processors())) // ranks.local_world()))
+    return max(1, min(8, (processors - round(busy_processors())) // ranks.local_count()))
 
 
 def keep_freed_memory() -> None:

@@ -28,7 +28,7 @@ PATIENCE = 600.0
 LAST_WORDS, FAREWELL = 2.0, 10.0
 
 
-def launched() -> tuple[int, int]:
+def read_environment() -> tuple[int, int]:
     """Rank and number of ranks by the launcher's environment, (0, 1) without one; raises UsageError if it makes no sense."""
     if not all(os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")):
         return 0, 1
@@ -47,7 +47,7 @@ def _integer(name: str, least: int, default: int | None = None) -> int:
 
 
 @contextmanager
-def joined(processes: int | None = None) -> Iterator[None]:
+def join_ranks(processes: int | None = None) -> Iterator[None]:
     """Join the other ranks that a launcher started, and leave them at the end; an error here ends them all.
 
     Without a launcher so many `processes` are made here, copies of this one that go on from here as well.
@@ -55,19 +55,19 @@ def joined(processes: int | None = None) -> Iterator[None]:
     Raises UsageError if the launcher's environment makes no sense, or if there is one and `processes` is given too; RankError
     if the others cannot be reached.
     """
-    number, count = launched()
+    number, count = read_environment()
     if processes is not None and count > 1:
         raise UsageError(f"--processes {processes}: a launcher has started {count} processes already; leave it out")
     if processes is None or processes == 1:
-        with _joined(number, count):
+        with _join_group(number, count):
             yield
         return
-    with forking.family(processes), _joined(*launched()):
+    with forking.fork_ranks(processes), _join_group(*read_environment()):
         yield
 
 
 @contextmanager
-def _joined(number: int, count: int) -> Iterator[None]:
+def _join_group(number: int, count: int) -> Iterator[None]:
     if count == 1:
         yield
         return
@@ -82,7 +82,7 @@ def _joined(number: int, count: int) -> Iterator[None]:
     else:
         _leave()
     finally:
-        ranks.belong(None)
+        ranks.set_group(None)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class _Meeting:
 
     def wait(self, lost: Sequence[int]) -> None:
         """Before this rank ends with an error: until rank 0 has spoken or, where it keeps the store, the others have read."""
-        if forking.is_copy():  # nobody stops rank 0 for it
+        if forking.is_child():  # nobody stops rank 0 for it
             return
         keys, seconds = ([] if 0 in lost else ["ended"]), FAREWELL
         if self.rank == 0:
@@ -169,7 +169,7 @@ def _join(number: int, count: int) -> _Meeting:
         first = str(error).splitlines()[0]
         raise RankError(f"rank {number} of {count} could not join the others at {host}:{port}: {first}") from error
     meeting = _Meeting(number, count, store, keeps)
-    ranks.belong(ranks.Group(number, count, *local, meeting.why, forking.memory()))
+    ranks.set_group(ranks.Group(number, count, *local, meeting.why, forking.memory()))
     if number == 0:
         atexit.register(meeting.put, "ended")
     return meeting

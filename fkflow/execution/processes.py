@@ -25,8 +25,8 @@ _copy = False
 _memory: SharedMemory | None = None
 
 
-def is_copy() -> bool:
-    """Whether this process is a copy that `family` made: it must end where the command ends, and not return to a caller."""
+def is_child() -> bool:
+    """Whether this process is a copy that `fork_ranks` made: it must end where the command ends, and not return to a caller."""
     return _copy
 
 
@@ -36,7 +36,7 @@ def memory() -> SharedMemory | None:
 
 
 @contextmanager
-def family(processes: int) -> Iterator[None]:
+def fork_ranks(processes: int) -> Iterator[None]:
     """So many processes go on from here, with the environment of ranks on this machine; only the first goes on after it.
 
     Copies have no stdout. Those that are still there some time after the first has left are killed. Raises UsageError where

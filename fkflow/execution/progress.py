@@ -31,9 +31,9 @@ class Progress(Protocol):
 
 
 @contextlib.contextmanager
-def watch(as_json: bool) -> Iterator[Progress]:
+def show_progress(as_json: bool) -> Iterator[Progress]:
     """A bar on a terminal, else plain lines, both on stderr; with `as_json` stray prints go there too. Rank 0 shows it."""
-    progress = Silent() if ranks.rank() else suited()
+    progress = Silent() if ranks.rank() else choose_progress()
     keep_stdout = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     with keep_stdout:
         try:
@@ -42,17 +42,17 @@ def watch(as_json: bool) -> Iterator[Progress]:
             progress.close()
 
 
-def suited() -> Progress:
+def choose_progress() -> Progress:
     """What shows progress where the program runs: a bar on a terminal, a line written over in a notebook, else plain lines."""
     # asked for only where it is there: a shell with a kernel is a notebook's
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if hasattr(shell, "kernel"):
-        return Rewritten()
+        return NotebookLine()
     return Bar() if sys.stderr.isatty() else Lines()
 
 
 @contextlib.contextmanager
-def notices(progress: Progress) -> Iterator[None]:
+def show_warnings(progress: Progress) -> Iterator[None]:
     """Show what the package logs (memory that ran out, say) among the progress."""
 
     class Among(logging.Handler):
@@ -88,7 +88,7 @@ class Silent:
     def close(self) -> None: ...
 
 
-class Numbered:
+class PrefixedProgress:
     """The progress of one run of several: its stages carry the run's number and name."""
 
     def __init__(self, progress: Progress, prefix: str) -> None:
@@ -164,7 +164,7 @@ class Lines:
             print(f"fkflow: {line}", file=sys.stderr, flush=True)
 
 
-class Rewritten(Lines):
+class NotebookLine(Lines):
     """Progress as one line a stage on stdout, written over a few times a second: what every notebook can show."""
 
     every, columns = 0.25, 24

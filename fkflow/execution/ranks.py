@@ -54,7 +54,7 @@ def rank() -> int:
     return 0 if _group is None else _group.rank
 
 
-def world() -> int:
+def count() -> int:
     """How many processes work on the run."""
     return 1 if _group is None else _group.world
 
@@ -64,12 +64,12 @@ def local_rank() -> int:
     return 0 if _group is None else _group.local_rank
 
 
-def local_world() -> int:
+def local_count() -> int:
     """How many of them share this machine."""
     return 1 if _group is None else _group.local_world
 
 
-def belong(group: Group | None) -> None:
+def set_group(group: Group | None) -> None:
     """Work with others from now on, or alone."""
     global _group
     _group = group
@@ -87,23 +87,23 @@ def _collective() -> Iterator[None]:
         raise _group.why(str(error).splitlines()[0]) from error
 
 
-def seed(number: int) -> int:
+def own_seed(number: int) -> int:
     """A seed of this rank's own; rank 0 keeps the run's."""
     return number + rank() * SEED_STRIDE
 
 
-def check_share(key: str, total: int) -> None:
+def check_divisible(key: str, total: int) -> None:
     """Raise UsageError if so many walkers cannot be shared evenly; `key` is their name in the recipe."""
-    if total % world():
-        raise UsageError(f"{key} = {total} cannot be shared evenly by {world()} ranks: give a multiple of {world()}")
+    if total % count():
+        raise UsageError(f"{key} = {total} cannot be shared evenly by {count()} ranks: give a multiple of {count()}")
 
 
-def own_groups() -> int:
+def groups_per_rank() -> int:
     """Independent groups of walkers that live on this rank; walker b belongs to its group b mod own_groups()."""
-    return -(-GROUPS // world())
+    return -(-GROUPS // count())
 
 
-def part(tensor: Tensor) -> Tensor:
+def own_part(tensor: Tensor) -> Tensor:
     """This rank's part of a tensor that `gather` put together; of one that does not divide, first a larger one."""
     return tensor if _group is None else tensor.tensor_split(_group.world)[_group.rank]
 
@@ -124,7 +124,7 @@ def gather(tensor: Tensor) -> Tensor:
     return out.flatten(0, 1)
 
 
-def total(tensor: Tensor) -> Tensor:
+def reduce_sum(tensor: Tensor) -> Tensor:
     """The sum over the ranks, the same bits on each of them; together."""
     if _group is None:
         return tensor
@@ -140,7 +140,7 @@ def total(tensor: Tensor) -> Tensor:
     return out
 
 
-def alike(tensors: Iterable[Tensor]) -> None:
+def broadcast_tensors(tensors: Iterable[Tensor]) -> None:
     """Give every rank the values of rank 0's tensors (of one device), in place; together."""
     if _group is None:
         return
@@ -178,7 +178,7 @@ def _meet(tensor: Tensor) -> None:
         dist.all_reduce(torch.zeros(1))
 
 
-def share(value: T) -> T:
+def broadcast(value: T) -> T:
     """Rank 0's value, for all that depends on clocks, files or last bits; together."""
     if _group is None:
         return value
@@ -200,7 +200,7 @@ def share(value: T) -> T:
     return shared
 
 
-def collect(value: T) -> list[T]:
+def gather_values(value: T) -> list[T]:
     """The values of all ranks, on each of them, rank 0's first; together."""
     if _group is None:
         return [value]
@@ -212,25 +212,25 @@ def collect(value: T) -> list[T]:
     return values
 
 
-def either(*flags: bool) -> tuple[bool, ...]:
+def reduce_any(*flags: bool) -> tuple[bool, ...]:
     """Each flag true if it is on any rank; together."""
     if _group is None:
         return flags
     import torch
 
-    return tuple(bool(count) for count in total(torch.tensor(flags, dtype=torch.int64)))
+    return tuple(bool(count) for count in reduce_sum(torch.tensor(flags, dtype=torch.int64)))
 
 
-def mean(*numbers: float) -> tuple[float, ...]:
+def reduce_mean(*numbers: float) -> tuple[float, ...]:
     """Averages over the ranks; together."""
     if _group is None:
         return numbers
     import torch
 
-    return tuple((total(torch.tensor(numbers, dtype=torch.float64)) / _group.world).tolist())
+    return tuple((reduce_sum(torch.tensor(numbers, dtype=torch.float64)) / _group.world).tolist())
 
 
-def lowest(number: float) -> float:
+def reduce_min(number: float) -> float:
     """The least over the ranks; together."""
     if _group is None:
         return number
@@ -239,17 +239,17 @@ def lowest(number: float) -> float:
     return float(gather(torch.tensor([number], dtype=torch.float64)).min())
 
 
-def total_array(array: np.ndarray) -> np.ndarray:
+def reduce_sum_array(array: np.ndarray) -> np.ndarray:
     """The sum over the ranks of an array; together."""
     if _group is None:
         return array
     import torch
 
-    summed: np.ndarray = total(torch.from_numpy(array)).numpy()
+    summed: np.ndarray = reduce_sum(torch.from_numpy(array)).numpy()
     return summed
 
 
-def side_by_side(rows: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+def gather_columns(rows: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
     """Rows (..., B) of equal shape, each with those of the other ranks beside it: (..., ranks · B); together."""
     if _group is None or not rows:
         return rows

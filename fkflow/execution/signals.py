@@ -46,9 +46,9 @@ class Signals:
             raise KeyboardInterrupt
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def raise_at_once(self) -> Iterator[None]:
         """Raise KeyboardInterrupt here as soon as there is a signal. Not with several ranks: they must stop together."""
-        self._at_once = ranks.world() == 1
+        self._at_once = ranks.count() == 1
         try:
             if self._seen and self._at_once:
                 raise KeyboardInterrupt
@@ -57,8 +57,8 @@ class Signals:
             self._at_once = False
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Within `at_once`: signals wait until the end of this, then they are obeyed."""
+    def defer(self) -> Iterator[None]:
+        """Within `raise_at_once`: signals wait until the end of this, then they are obeyed."""
         before, self._at_once = self._at_once, False
         try:
             yield
@@ -69,7 +69,7 @@ class Signals:
 
 
 @contextmanager
-def obeyed() -> Iterator[None]:
+def interrupt_on_termination() -> Iterator[None]:
     """SIGTERM and SIGHUP are Ctrl-C: whatever cleans up after that does so after these."""
 
     def obey(number: int, frame: FrameType | None) -> None:

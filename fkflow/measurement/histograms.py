@@ -35,7 +35,7 @@ class Histograms:
         self.edges: list[list[np.ndarray]] = (
             [_bounds(view, x, bins) for view in self.views] if like is None else like.edges
         )
-        groups = ranks.own_groups()
+        groups = ranks.groups_per_rank()
         self.counts = [np.zeros((groups, *(len(e) - 1 for e in edges))) for edges in self.edges]
         #: weight of the walkers of each group
         self.weights = np.zeros(groups)
@@ -77,17 +77,17 @@ class Histograms:
         No error is smaller than that of a single visit: an empty bin is not known to have no density.
         """
         # few walkers leave some groups empty
-        total, groups = ranks.total_array(np.array([self.weights.sum(), (self.weights > 0).sum()]))
+        total, groups = ranks.reduce_sum_array(np.array([self.weights.sum(), (self.weights > 0).sum()]))
         out = []
         for view, edges, own in zip(self.views, self.edges, self.counts, strict=True):
             volume = view.volumes(edges)
             # normalised by all samples, not only by those inside the bounds
             scaled = own / (view.values_per_walker(self.system.particles) * volume * total)
-            density = ranks.total_array(scaled.sum(0))
+            density = ranks.reduce_sum_array(scaled.sum(0))
             share = (self.weights / total).reshape(-1, *[1] * len(edges))
             # a lone group has no distance from itself
             without = (scaled - density * share) / np.maximum(1 - share, 1e-9)
-            error = np.sqrt(ranks.total_array((without**2).sum(0)) * (groups - 1) / groups)
+            error = np.sqrt(ranks.reduce_sum_array((without**2).sum(0)) * (groups - 1) / groups)
             # walkers stay a while and have weights, so visits come in clumps, whose size is variance over mean
             clump = np.sum((volume * error) ** 2) / max(np.sum(volume * density), 1e-300)
             out.append((density, np.maximum(error, clump / volume)))

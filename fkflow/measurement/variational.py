@@ -79,7 +79,7 @@ class VariationalEstimator:
     ) -> None:
         started = time.perf_counter()
         self.net, self.system, self.landscape, self.config, self.seed = net, system, landscape, config, seed
-        self.generator = generator = torch.Generator(x.device).manual_seed(ranks.seed(seed + 0x5EED))
+        self.generator = generator = torch.Generator(x.device).manual_seed(ranks.own_seed(seed + 0x5EED))
         self.fewest = FEWEST_SWEEPS
         self.walkers = (
             self._starting_walkers(x) if saved is None else Walkers.from_state_dict(saved["walkers"], x.device)
@@ -109,7 +109,7 @@ class VariationalEstimator:
             # that, more of them only take longer to part from one another.
             wanted = max(wanted, min(FEWEST_ENERGIES // FEWEST_SWEEPS, IN_CACHE // (2 * net.width) // 512 * 512))
             self.fewest = max(FEWEST_SWEEPS, -(-FEWEST_ENERGIES // wanted))
-        pick = draw_evenly(len(x), -(-wanted // ranks.world()), generator)
+        pick = draw_evenly(len(x), -(-wanted // ranks.count()), generator)
         power = sampling_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
         return Walkers(x[pick].clone(), 0.1 * self.landscape.length**2, power)
 
@@ -145,7 +145,7 @@ class VariationalEstimator:
 
         `report` gets the estimate so far and the seconds spent. Raises NumericalError at a local energy that is not finite.
         """
-        while ranks.share(
+        while ranks.broadcast(
             self.count < FEWEST_IN_TIME
             or (self.seconds < seconds and (self.count < self.fewest or self.estimate().error > target_error))
         ):
@@ -172,20 +172,20 @@ class VariationalEstimator:
             )
         self.histograms.add(self.walkers.x, weights)
         if not self.count:
-            self.offset = ranks.share(float((weights * energies).sum() / weights.sum()))
+            self.offset = ranks.broadcast(float((weights * energies).sum() / weights.sum()))
         # as distances from the first mean: no digits are lost
         excess = energies - self.offset
         self.squares += float((weights * excess.square()).mean())
         self.pending.append(torch.stack([weights * excess, weights]).cpu().numpy())
         self.acceptance += acceptance
         self.count += 1
-        if ranks.world() == 1:
+        if ranks.count() == 1:
             self.gather_sweeps()
         self.seconds += time.perf_counter() - started
 
     def gather_sweeps(self) -> None:
         """Add the new sweeps of all ranks to those that estimates are made of; all ranks must do it together."""
-        for sweep in ranks.side_by_side(self.pending):
+        for sweep in ranks.gather_columns(self.pending):
             self.sweeps.append(sweep)
             if len(self.sweeps) == 2 * MOST_SWEEPS:
                 self.sweeps = [a + b for a, b in zip(self.sweeps[::2], self.sweeps[1::2], strict=True)]
@@ -201,7 +201,7 @@ class VariationalEstimator:
         """Standard deviation of the local energy over ψ²."""
         weight = float(np.mean([w.mean() for _, w in self.sweeps])) / self.merged
         mean = self.estimate().value - self.offset
-        (squares,) = ranks.mean(self.squares)
+        (squares,) = ranks.reduce_mean(self.squares)
         return float(max(0.0, squares / self.count / weight - mean**2) ** 0.5)
 
     def samples(self) -> Tensor:
@@ -221,7 +221,7 @@ class VariationalEstimator:
         residuals = (weighted - (estimate.value - self.offset) * weights) / weights.mean()
         lowest = min(estimate.value, projection.estimate.value if projection else math.inf)
         warnings = self._warnings(estimate, lowest, halves_shift(residuals))
-        (acceptance,) = ranks.mean(self.acceptance / self.count)
+        (acceptance,) = ranks.reduce_mean(self.acceptance / self.count)
         energy = Energy(
             estimate,
             self.spread(),
@@ -282,9 +282,9 @@ def choose_walker_count(
     # an unknown spread is infinite
     wanted = min(MOST_WALKERS, max(fewest, ratio * ratio / SAMPLES))
     walkers: int = 2 ** math.ceil(math.log2(wanted))
-    return ranks.share(walkers)
+    return ranks.broadcast(walkers)
 
 
 def _sweeps_per_round() -> int:
     """Sweeps after which the error is looked at."""
-    return 1 if ranks.world() == 1 else SWEEPS_APART
+    return 1 if ranks.count() == 1 else SWEEPS_APART

@@ -67,7 +67,7 @@ class Mover:
 def _shares(log_weight: Tensor) -> Tensor:
     """This rank's shares (B,) of the weight of the walkers of all ranks, from the logarithms (B,) of its own weights."""
     whole = ranks.gather(log_weight.logsumexp(0, keepdim=True))
-    return torch.softmax(log_weight, 0) * ranks.part(torch.softmax(whole, 0))
+    return torch.softmax(log_weight, 0) * ranks.own_part(torch.softmax(whole, 0))
 
 
 class Population:
@@ -83,9 +83,9 @@ class Population:
         middle: int = MIDDLE,
     ) -> None:
         self.mover, self.energy_reference, self.histograms = mover, energy, histograms
-        self.own_groups = ranks.own_groups()
+        self.own_groups = ranks.groups_per_rank()
         #: groups and walkers of all ranks
-        self.groups, self.size = self.own_groups * ranks.world(), len(x) * ranks.world()
+        self.groups, self.size = self.own_groups * ranks.count(), len(x) * ranks.count()
         self.walkers = Walkers(x.clone(), mover.dt)
         self.interval = mover.dt * mover.stride
         #: weighings in the longest window
@@ -158,7 +158,7 @@ class Population:
                 totals += torch.stack([(accept * far).sum(), far.sum(), accept.double().mean()])
             # read once: every look at a device waits for it
             kept, thrown, accepted = totals.tolist()
-            kept, thrown = ranks.mean(kept, thrown)
+            kept, thrown = ranks.reduce_mean(kept, thrown)
             self.effective = kept / thrown
             walkers.acceptance = accepted / moves
             self.local = self._local_energy()
@@ -276,12 +276,12 @@ class Population:
         rows[-1] = (residual / residual.sum(0) * sample.view(-1, self.own_groups)).sum(0)
         # read once: every look at a device waits for it
         self.pending.append(rows.cpu().numpy())
-        if ranks.world() == 1:
+        if ranks.count() == 1:
             self.exchange()
 
     def exchange(self) -> None:
         """Add the new sums of all ranks to what energies are made of; all ranks must do it together."""
-        for row in ranks.side_by_side(self.pending):
+        for row in ranks.gather_columns(self.pending):
             self.sums.append(row[:-1].reshape(len(self.lags), 3, self.groups))
             self.plain.append(row[-1])
             if len(self.sums) == 2 * MOST_SUMS:
@@ -292,7 +292,7 @@ class Population:
 
     def spread_weights(self) -> float:
         """Share of effective walkers by the weights since the last resampling."""
-        return float(1 / ranks.total(_shares(self.log_weight).square().sum())) / self.size
+        return float(1 / ranks.reduce_sum(_shares(self.log_weight).square().sum())) / self.size
 
     def _judge(self) -> None:
         """Count the effective families over a window, and begin another."""
@@ -305,7 +305,7 @@ class Population:
         weight = _shares(self.log_weight - self.ancestral_weight)
         # families do not span ranks
         shares = torch.zeros_like(weight).index_add(0, self.ancestor, weight)
-        return float(1 / ranks.total(shares.square().sum()))
+        return float(1 / ranks.reduce_sum(shares.square().sum()))
 
     def effective_walkers(self) -> float:
         """Share of the walkers that carry the weights over a window, all descendants of one walker counted as one."""

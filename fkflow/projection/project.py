@@ -104,7 +104,7 @@ class Projecting:
         self.measuring, self.config = measuring, config
         self.natural = measuring.landscape.length**2
         self.ease = min(2.0, max(1.0, config.target_error * self.natural / EASY))
-        self.generator = torch.Generator(measuring.walkers.x.device).manual_seed(ranks.seed(seed + 0xD1FF))
+        self.generator = torch.Generator(measuring.walkers.x.device).manual_seed(ranks.own_seed(seed + 0xD1FF))
         self.populations: list[Population] = []
         self.work: list[float] = []
         self.costs: list[float] = []
@@ -130,7 +130,7 @@ class Projecting:
             self.advance()
             found = self.combined()
             estimate = Estimate(found.value, found.total) if found else Estimate(math.nan, math.inf)
-            report(estimate, ranks.share(self.spent))
+            report(estimate, ranks.broadcast(self.spent))
         if self.found is None:
             self.measuring.sampler.warnings.append(
                 f"no projected energy: the time budget of {self.config.seconds:g} s ended before the walkers had gone through "
@@ -150,7 +150,7 @@ class Projecting:
         """Whether the target error is reached and the densities are filled, or the time is up; at least one turn is done."""
         found, config = self.found, self.config
         reached = found is not None and found.total <= config.target_error and self.settled(found) and self.filled()
-        return bool(ranks.share(self.turn > 0 and (reached or self.spent >= config.seconds)))
+        return bool(ranks.broadcast(self.turn > 0 and (reached or self.spent >= config.seconds)))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of this rank that a projection needs to go on but for the measurement."""
@@ -195,11 +195,11 @@ class Projecting:
         """Walkers that parted from the measured ones, time steps that suit them, and what each turn costs."""
         measuring, config, natural, generator = self.measuring, self.config, self.natural, self.generator
         net, system, girsanov = measuring.net, measuring.system, self.girsanov
-        groups = ranks.own_groups() * ranks.world()
+        groups = ranks.groups_per_rank() * ranks.count()
         spread = measuring.spread()
         noise = LESS_NOISE * spread if self.ease >= 2 else spread
         wanted = choose_walker_count(config, lambda: noise, FEWEST_PROJECTED)
-        size = -(-max(wanted, 2 * groups) // groups) * ranks.own_groups()
+        size = -(-max(wanted, 2 * groups) // groups) * ranks.groups_per_rank()
         x = measuring.samples()
         walkers = Walkers(x[draw_evenly(len(x), size, generator)].clone(), measuring.walkers.step)
         if isinstance(net, LogPsi):
@@ -207,8 +207,8 @@ class Projecting:
             metropolis(net, walkers, generator, PART, adapt=False, frozen=True)
         steps = sorted((natural * dt for dt in config.time_steps), reverse=True)
         #: energies of each walker that would reach the target error
-        needed = (spread / config.target_error) ** 2 / (size * ranks.world())
-        self.hurried = ranks.share(self.ease >= 2 and needed <= FEW)
+        needed = (spread / config.target_error) ** 2 / (size * ranks.count())
+        self.hurried = ranks.broadcast(self.ease >= 2 and needed <= FEW)
         interval = min(LARGEST_INTERVAL * natural, CHANGE / spread if spread > 0 else math.inf)
         if isinstance(net, LogPsi):
             local = fastest_local_energy(net, system, measuring.walkers.x, generator, natural)
@@ -225,7 +225,7 @@ class Projecting:
             steps = [min(largest, interval)]
             steps.append(steps[0] / ratio)
         # judged by rank 0's walkers
-        interval, steps = ranks.share((interval, steps))
+        interval, steps = ranks.broadcast((interval, steps))
         strides = 1 if girsanov else max(1, round(interval / steps[0]))
         for dt in steps:
             # the error of the moves goes as dt, that of the weighing as its interval squared: both fall in step
@@ -255,7 +255,7 @@ class Projecting:
             # errors fall as 1/√work: d(variance)/d(work) = −variance/work
             gain = [share / max(work, 1.0) for share, work in zip(found.shares, self.work, strict=True)]
             which = int(np.argmax(gain))
-        which = ranks.share(which)
+        which = ranks.broadcast(which)
         self.work[which] += self.costs[which]
         if which == len(populations):  # the measurement
             for _ in range(SWEEPS):

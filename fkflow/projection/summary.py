@@ -53,8 +53,8 @@ def projection_of(
     series = last.residuals
     merged = finest.merged * finest.interval
     evenness = [p.effective_walkers() for p in populations]
-    acceptances = ranks.mean(*(p.walkers.acceptance for p in populations))
-    (cut,) = ranks.mean(finest.cuts / max(1, finest.count))
+    acceptances = ranks.reduce_mean(*(p.walkers.acceptance for p in populations))
+    (cut,) = ranks.reduce_mean(finest.cuts / max(1, finest.count))
     at = np.array([at_time_step(a, p, variational) for a, p in zip(each, populations, strict=True)])
     biases = [
         float(np.mean(p.plain[len(p.plain) // 4 :])) - energy if p.branching else 0.0

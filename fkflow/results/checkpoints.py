@@ -86,7 +86,7 @@ class CheckpointWriter:
             except StoreError as error:
                 problem = str(error)
         # no rank goes on, or away, before it is on the disk
-        problem = ranks.share(problem)
+        problem = ranks.broadcast(problem)
         if not problem:
             self.iteration = iteration
         return problem

@@ -25,7 +25,7 @@ def collect_provenance(*, seed: int, device: str, threads: int, started: float) 
         "dirty": dirty,
         "seed": seed,
         "device": device,
-        "ranks": ranks.world(),
+        "ranks": ranks.count(),
         "threads": threads,
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -12,7 +12,7 @@ import numpy as np
 
 from fkflow.errors import StoreError, UsageError
 from fkflow.execution import ranks
-from fkflow.execution.progress import Progress, Silent, notices
+from fkflow.execution.progress import Progress, Silent, show_warnings
 from fkflow.execution.signals import Signals
 from fkflow.hamiltonian.user_systems import without_folders
 from fkflow.recipe.config import Loaded, Recipe
@@ -57,7 +57,7 @@ class RunContext:
         self.loaded = loaded
         self.progress: Progress = Silent() if progress is None else progress
         self.given_seed = seed
-        self.seed = ranks.share(draw_seed() if seed is None else seed)
+        self.seed = ranks.broadcast(draw_seed() if seed is None else seed)
         self.device, self.threads = device, threads
         self.out, self.resume = out, resume
         self.checkpoints = CheckpointWriter(None if out is None else out / CHECKPOINT)
@@ -74,7 +74,7 @@ class RunContext:
     @contextmanager
     def listen(self) -> Iterator[None]:
         """Handle signals, and show the warnings that the package logs."""
-        with self._handlers, notices(self.progress):
+        with self._handlers, show_warnings(self.progress):
             yield
 
     def load_checkpoint(self) -> None:
@@ -84,7 +84,7 @@ class RunContext:
         """
         path = self.checkpoints.path
         assert path is not None, "a run without a folder has no checkpoint"
-        saved = ranks.share(self.checkpoints.load() if ranks.rank() == 0 else {})
+        saved = ranks.broadcast(self.checkpoints.load() if ranks.rank() == 0 else {})
         try:
             before, seed = current_text(saved["recipe"]), int(saved["seed"])
         except (KeyError, TypeError, ValueError):
@@ -99,9 +99,9 @@ class RunContext:
             )
         if self.given_seed not in (None, seed):
             raise UsageError(f"--seed {self.given_seed}: the run to resume has seed {seed}; leave --seed out")
-        if (world := saved.get("ranks", 1)) != ranks.world():
+        if (world := saved.get("ranks", 1)) != ranks.count():
             raise UsageError(
-                f"{path} was written by {world} ranks: resume with as many (--processes {world}), not {ranks.world()}"
+                f"{path} was written by {world} ranks: resume with as many (--processes {world}), not {ranks.count()}"
             )
         self.saved, self.seed = saved, seed
         if self.checkpoints.damaged:

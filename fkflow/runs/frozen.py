@@ -35,7 +35,7 @@ def measure_and_project(
     recipe, saved = context.recipe, context.saved_stages()
     watch = _Watch(context, session)
     try:
-        with context.signals.at_once():
+        with context.signals.raise_at_once():
             measuring = VariationalEstimator(
                 model.net,
                 model.system,
@@ -81,7 +81,7 @@ class _Watch:
         self.context.progress.stage(stage, 1.0)
 
         def report(estimate: Estimate, spent: float) -> None:
-            stopped, due = ranks.either(bool(self.context.signals), self.session is not None and self.clock.due())
+            stopped, due = ranks.reduce_any(bool(self.context.signals), self.session is not None and self.clock.due())
             if stopped:
                 raise KeyboardInterrupt
             # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
@@ -96,7 +96,7 @@ class _Watch:
     def save(self, session: Session) -> None:
         """Write a checkpoint of the session and all ranks' stages."""
         # what is written must not change meanwhile
-        with self.context.signals.noted():
-            stages = ranks.collect({name: stage.state_dict() for name, stage in self.stages.items()})
+        with self.context.signals.defer():
+            stages = ranks.gather_values({name: stage.state_dict() for name, stage in self.stages.items()})
             self.context.save({**session.checkpoint(), "frozen": stages}, session.state.iteration)
         self.clock.restart()

@@ -43,7 +43,7 @@ def build_model(recipe: Recipe, seed: int) -> Model:
     try:
         found = find_landscape(recipe.system)
         # the same bits on all ranks
-        landscape = ranks.share(found.landscape)
+        landscape = ranks.broadcast(found.landscape)
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"the potential of {system.key} has no finite curvature at its minima: {error}") from None
     net = build(system, landscape, network.kind, network.hidden, network.layers, seed)

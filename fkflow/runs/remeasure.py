@@ -9,7 +9,7 @@ import torch
 
 from fkflow.errors import Interrupted, RankError, StoreError, UsageError
 from fkflow.execution import ranks
-from fkflow.execution.progress import Progress, notices
+from fkflow.execution.progress import Progress, show_warnings
 from fkflow.hamiltonian.masses import to_solver_coordinates
 from fkflow.recipe.config import Loaded
 from fkflow.results import store
@@ -38,7 +38,7 @@ def measure_again(
             raise UsageError(
                 f"--set {text}: only keys of [measure] and [project] can change when a finished run is measured again"
             )
-    with notices(progress):
+    with show_warnings(progress):
         loaded = recipe_of(old, overrides)
     try:
         result = remeasure(old, RunContext(loaded, progress, seed=seed, threads=threads, device=device))
@@ -50,7 +50,7 @@ def measure_again(
             saved = store.save_result(result, path)
         except StoreError as error:
             raise error.with_hint(f"what was measured is lost, {UNCHANGED}") from error
-    ranks.share(None)  # the others end well only if this did
+    ranks.broadcast(None)  # the others end well only if this did
     return saved
 
 

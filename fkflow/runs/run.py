@@ -30,7 +30,7 @@ def execute(context: RunContext) -> Result | None:
     session: Session | None = None
     with context.listen():
         try:
-            with context.signals.at_once():
+            with context.signals.raise_at_once():
                 session = Session(context)
             if context.saved is not None:
                 restore(session)
@@ -67,17 +67,17 @@ def train(session: Session) -> None:
     context.progress.stage("train", float(wanted.iterations))
     last: Record | None = None
     while True:
-        with context.signals.at_once():
+        with context.signals.raise_at_once():
             record = session.step()
         if record is None:
             break
         last = record
         show(session, record)
-        stopped, due = ranks.either(bool(context.signals), clock.due())
+        stopped, due = ranks.reduce_any(bool(context.signals), clock.due())
         if due and not stopped:
             context.save(session.checkpoint(), state.iteration)
             clock.restart()
-        elif stopped or ranks.world() == 1:  # a single process may break off the next iteration
+        elif stopped or ranks.count() == 1:  # a single process may break off the next iteration
             context.checkpoints.update(session.checkpoint(), state.iteration)
         if stopped:
             raise KeyboardInterrupt
@@ -113,7 +113,7 @@ def write_result(session: Session, measurement: Measurement) -> Result | None:
             except StoreError as error:
                 raise context.checkpoints.with_hint(error.with_hint("what was measured is lost")) from error
             context.checkpoints.remove()
-    ranks.share(None)  # the others end well only if this did
+    ranks.broadcast(None)  # the others end well only if this did
     return result
 
 

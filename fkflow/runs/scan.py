@@ -18,7 +18,7 @@ import numpy as np
 import fkflow
 from fkflow.errors import Interrupted, NumericalError, PotentialError, StoreError, UsageError
 from fkflow.execution.device import choose_device
-from fkflow.execution.progress import Numbered
+from fkflow.execution.progress import PrefixedProgress
 from fkflow.hamiltonian.user_systems import without_folders
 from fkflow.plot import save_scan
 from fkflow.recipe.config import Loaded, ScanConfig
@@ -210,7 +210,7 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
         result = run.execute(
             RunContext(
                 replace(planned.loaded, recipe=recipe),
-                Numbered(context.progress, prefix),
+                PrefixedProgress(context.progress, prefix),
                 seed=point.seed,
                 device=context.device,
                 threads=context.threads,

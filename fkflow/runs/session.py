@@ -33,9 +33,9 @@ def prepare(context: RunContext) -> Model:
     Raises UsageError if there is no such device, or the ranks cannot share the walkers evenly.
     """
     recipe = context.recipe
-    ranks.check_share("measure.walkers", recipe.measure.walkers)
+    ranks.check_divisible("measure.walkers", recipe.measure.walkers)
     if recipe.project.seconds > 0:
-        ranks.check_share("project.walkers", recipe.project.walkers)
+        ranks.check_divisible("project.walkers", recipe.project.walkers)
     context.device = choose_device(context.device)
     context.threads = choose_threads(context.threads)
     torch.set_num_threads(context.threads)
@@ -45,7 +45,7 @@ def prepare(context: RunContext) -> Model:
     if context.device != "cpu" and not is_built_in(type(recipe.system)):
         check_device(recipe.system, context.device)
     net = model.net.to(context.device)
-    ranks.alike([*net.parameters(), *net.buffers()])
+    ranks.broadcast_tensors([*net.parameters(), *net.buffers()])
     return model
 
 
@@ -59,7 +59,7 @@ class Session:
     def __init__(self, context: RunContext) -> None:
         self.context = context
         wanted = self.recipe.train
-        ranks.check_share("train.walkers", wanted.walkers)
+        ranks.check_divisible("train.walkers", wanted.walkers)
         self.model = prepare(context)
         if context.saved is None and wanted.source is not None:
             warm_start.load_weights(self.model.net, wanted.source)
@@ -111,7 +111,7 @@ class Session:
             "recipe": self.context.plain_recipe(),
             "definition": definition and asdict(definition),
             "records": self.records,
-            "ranks": ranks.world(),
+            "ranks": ranks.count(),
             "state": self.state.state_dict(),
         }
 

@@ -94,4 +94,4 @@ def copy_weights(net: Network, weights: Mapping[str, Tensor]) -> None:
 
 def load_weights(net: Network, source: str) -> None:
     """Give `net` the weights of the finished run `source`, on all ranks together. Raises UsageError if they do not fit."""
-    copy_weights(net, ranks.share(read_weights(source, layout(net)) if ranks.rank() == 0 else {}))
+    copy_weights(net, ranks.broadcast(read_weights(source, layout(net)) if ranks.rank() == 0 else {}))

@@ -40,7 +40,7 @@ class LangevinSampler:
         metropolis(self.net, walkers, self.generator, BURN_IN, adapt=False, frozen=True)
         assert walkers.log_psi is not None
         # one scale for the weights of all ranks
-        self.level = ranks.share(float(walkers.log_psi.mean()))
+        self.level = ranks.broadcast(float(walkers.log_psi.mean()))
 
     def sweep(self) -> tuple[Tensor, Tensor, float]:
         """Energies (B,) after a few moves, their weights (B,) on one scale for all sweeps, and the acceptance."""

@@ -102,7 +102,7 @@ def covariance_gradient(psi: LogPsi, x: Tensor, energies: Tensor, weights: Tenso
     share = share / share.sum()
     weight = 2 * share * (energies - (share * energies).sum())
     with torch.enable_grad():
-        (ranks.part(weight) * psi(x)).sum().backward()
+        (ranks.own_part(weight) * psi(x)).sum().backward()
 
 
 def pathwise_gradient(

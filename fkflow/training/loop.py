@@ -40,9 +40,9 @@ def initial_state(
 
     The walkers start as `system` says, else from the landscape's Gaussians.
     """
-    generator = torch.Generator(device).manual_seed(ranks.seed(seed))
+    generator = torch.Generator(device).manual_seed(ranks.own_seed(seed))
     count = walker_count(config, 0)
-    given = None if system is None else user_start(system, count, torch.Generator().manual_seed(ranks.seed(seed)))
+    given = None if system is None else user_start(system, count, torch.Generator().manual_seed(ranks.own_seed(seed)))
     x = landscape.start(count, generator) if given is None else given.to(device)
     # pathwise gradients are those of an average over ψ² itself
     broad = isinstance(net, LogPsi) and not net.knows_tails and config.estimator != "pathwise"
@@ -68,7 +68,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
     if state.snapshot is None and isinstance(state.net, LogPsi):
         metropolis(state.net, state.walkers, state.generator, config.equilibrate)
     # the clock is rank 0's
-    while not ranks.share(is_finished(config, state)):
+    while not ranks.broadcast(is_finished(config, state)):
         state.snapshot = state.snapshot or snapshot(state)
         add_walkers(config, state)
         size = step_size(config, state)

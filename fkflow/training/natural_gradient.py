@@ -50,19 +50,19 @@ class Spring:
         Each rank gives its own walkers, as many on every rank; the change is that of all of them, and all ranks must ask for it
         together.
         """
-        walkers = len(energies) * ranks.world()
+        walkers = len(energies) * ranks.count()
         o, derivatives = rows[: len(energies)], rows[len(energies) :]
         weights = torch.ones_like(energies) if weights is None else weights
         counted = weights[: len(derivatives)]
         # the plain mean is subtracted first: what is the same for all walkers then cancels without rounding
-        sums = ranks.total(torch.cat([o.sum(0), torch.stack([energies.sum(), weights.sum(), counted.sum()])]))
+        sums = ranks.reduce_sum(torch.cat([o.sum(0), torch.stack([energies.sum(), weights.sum(), counted.sum()])]))
         of_counted = sums[-1]
         o.sub_(sums[:-3] / walkers)
         r, share = energies - sums[-3] / walkers, weights / sums[-2]
         # averages over ψ², and products that follow once these are subtracted: one message for both
         products = torch.stack([share, share * r]) @ o
         norm = share @ torch.linalg.vector_norm(o, dim=1).square()
-        sums = ranks.total(torch.cat([products.flatten(), torch.stack([share @ r, norm])]))
+        sums = ranks.reduce_sum(torch.cat([products.flatten(), torch.stack([share @ r, norm])]))
         mean, force = sums[:-2].view(2, -1)
         r, force = r - sums[-2], force - sums[-2] * mean
         scale = (sums[-1] - mean.square().sum()).clamp(min=0.0) / walkers
@@ -70,16 +70,16 @@ class Spring:
         if len(derivatives):
             derivatives.mul_((0.5 * rate * counted / of_counted).sqrt()[:, None])
         carried = self.momentum * self.last.to(o.device)
-        if rows.shape[0] * ranks.world() <= rows.shape[1]:
+        if rows.shape[0] * ranks.count() <= rows.shape[1]:
             residual = torch.cat([r * share.sqrt(), r.new_zeros(len(derivatives))]) - rows @ carried
             rows = ranks.gather(rows)
             phi = carried + rows.T @ least_squares(rows.T, scale, damping, ranks.gather(residual), shared_gram)
         else:
             # (AᵀA + λ)(φ − c) = Aᵀr − AᵀA c, without a product for the residual
             rhs = force + damping * scale * carried
-            phi = least_squares(rows, scale, damping, rhs, lambda a: ranks.total(gram(a)), ranks.total)
+            phi = least_squares(rows, scale, damping, rhs, lambda a: ranks.reduce_sum(gram(a)), ranks.reduce_sum)
         # the solution of the first rank: the last bits may differ where ranks compute on different processors
-        found = ranks.gather(torch.cat([phi, (o @ phi).square().sum()[None]])).view(ranks.world(), -1)
+        found = ranks.gather(torch.cat([phi, (o @ phi).square().sum()[None]])).view(ranks.count(), -1)
         # a copy, for it is stored in checkpoints
         phi = found[0, :-1].clone()
         self.change = rate * float(found[:, -1].sum().sqrt())
@@ -113,7 +113,7 @@ def least_squares(
 
 def shared_gram(a: Tensor) -> Tensor:
     """AᵀA (n, n) of a matrix (m, n) that all ranks hold: each multiplies a part of its rows."""
-    return ranks.total(gram(ranks.part(a)))
+    return ranks.reduce_sum(gram(ranks.own_part(a)))
 
 
 def gram(a: Tensor, block: int = 128) -> Tensor:

@@ -73,7 +73,7 @@ def observe(problem: Problem, state: TrainState) -> Observation:
         samples = _sample_energies(problem, state, everyone)
         d = walkers.x[0].numel()
         if len(samples) > 1 and not _fixed_path_count(config, d):
-            state.paths = ranks.share(best_path_count(samples[:, :count], d))
+            state.paths = ranks.broadcast(best_path_count(samples[:, :count], d))
         energies = samples.mean(0)
     log_psi, gathered = _gather(walkers, energies[:count])
     found = None
@@ -102,11 +102,11 @@ def _move_with_scouts(problem: Problem, state: TrainState) -> Walkers:
 def _gather(walkers: Walkers, energies: Tensor) -> tuple[Tensor, Tensor]:
     """log ψ and A/T (B,) of the walkers of all ranks, whose Langevin steps become one, the mean."""
     log_psi, _ = walkers.known
-    if ranks.world() == 1:
+    if ranks.count() == 1:
         return log_psi, energies
     # one message: each costs time, whatever its length
     numbers = energies.new_tensor([walkers.step, walkers.acceptance])
-    found = ranks.gather(torch.cat([log_psi, energies, numbers])).view(ranks.world(), -1)
+    found = ranks.gather(torch.cat([log_psi, energies, numbers])).view(ranks.count(), -1)
     walkers.step, walkers.acceptance = found[:, -2:].mean(0).tolist()
     log_psi, energies = found[:, :-2].view(len(found), 2, -1).transpose(0, 1).flatten(1)
     return log_psi, energies

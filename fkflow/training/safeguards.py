@@ -52,7 +52,7 @@ def reason_to_reject(energies: Deviations, state: TrainState, natural_time: floa
     gone = 1 - float(share.sum() / energies.weights.sum())
     merit = weighted_moments(energies.clip(CLIP, outlier=OUTLIER), share)[0] + spread
     # the last bits may differ where ranks compute on different processors; what follows from them may not
-    merit, spread, gone = ranks.share((merit, spread, gone))
+    merit, spread, gone = ranks.broadcast((merit, spread, gone))
     best, best_spread = state.best
     if state.rejections:
         # This is the snapshot itself, and the walkers have moved: its measure is taken anew.
@@ -114,7 +114,7 @@ def respawn(energies: Deviations, state: TrainState, natural_time: float) -> Non
     make that maximum higher and higher. It has counted once; any walker that comes there later counts again.
     """
     walkers = state.walkers
-    gone = ranks.part(find_lost(energies, natural_time))
+    gone = ranks.own_part(find_lost(energies, natural_time))
     count = int(gone.sum())
     if 0 < count < len(gone):
         others = (~gone).nonzero()[:, 0]

@@ -54,10 +54,10 @@ def walker_count(config: TrainConfig, iteration: int) -> int:
     Early on the network is far off and the noise of few walkers does not matter; what they save goes into iterations.
     """
     if config.optimiser != "spring":
-        return config.walkers // ranks.world()
+        return config.walkers // ranks.count()
     position = schedule_position(config, iteration)
     share = 4 if 2 * position < config.grow else 2 if position < config.grow else 1
-    return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share) // ranks.world()
+    return max(min(config.walkers, FEWEST_WALKERS), config.walkers // share) // ranks.count()
 
 
 def add_walkers(config: TrainConfig, state: TrainState) -> None:
@@ -94,7 +94,7 @@ def is_trained_enough(config: TrainConfig, state: TrainState, spread: float, nat
 def _measuring_cost(config: TrainConfig, state: TrainState, spread: float) -> float:
     """What reaching the target error costs after training, as a share of the training so far."""
     assert config.target_error is not None
-    measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x) * ranks.world())
+    measuring = MEASURING * spread**2 / (config.target_error**2 * len(state.walkers.x) * ranks.count())
     return measuring / schedule_position(config, state.iteration)
 
 
@@ -109,7 +109,7 @@ def extend_training(config: TrainConfig, state: TrainState, spread: float, x: Te
     if not state.iteration or state.extensions >= RETURNS:
         return False
     # the clock is rank 0's
-    if ranks.share(_is_over(config, state) or _measuring_cost(config, state, spread) <= LATE):
+    if ranks.broadcast(_is_over(config, state) or _measuring_cost(config, state, spread) <= LATE):
         return False
     state.extensions += 1
     state.min_iterations = math.ceil((1 + AGAIN) * state.iteration)

@@ -93,18 +93,18 @@ class TrainState:
         """Restore what `state_dict` gave; raises KeyError or RuntimeError if it belongs to another run."""
         self.net.load_state_dict(state["net"])
         device = self.walkers.x.device
-        self.walkers.x, self.walkers.step = ranks.part(state["x"]).clone().to(device), state["step"]
-        self.generator.set_state(ranks.part(state["generator"]).clone())
+        self.walkers.x, self.walkers.step = ranks.own_part(state["x"]).clone().to(device), state["step"]
+        self.generator.set_state(ranks.own_part(state["generator"]).clone())
         if self.spring:
             self.spring.last = state["momentum"].clone()
         if self.adam:
             self.adam.load_state_dict(copy.deepcopy(state["adam"]))
         for stored, name in NUMBERS.items():
             setattr(self, name, state[stored])
-        self.scouts = None if state["scouts"] is None else ranks.part(state["scouts"]).clone().to(device)
+        self.scouts = None if state["scouts"] is None else ranks.own_part(state["scouts"]).clone().to(device)
         self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
         if self.snapshot is not None:
-            self.snapshot = {**self.snapshot, "x": ranks.part(self.snapshot["x"]).to(device)}
+            self.snapshot = {**self.snapshot, "x": ranks.own_part(self.snapshot["x"]).to(device)}
 
 
 def snapshot(state: TrainState) -> dict[str, Any]:

@@ -31,22 +31,22 @@ def update_network(problem: Problem, state: TrainState, seen: Observation, size:
 
 
 def _adam_step(problem: Problem, state: TrainState, seen: Observation, clipped: Tensor, size: StepSize) -> str:
-    net, adam, share = state.net, state.adam, 1 / ranks.world()
+    net, adam, share = state.net, state.adam, 1 / ranks.count()
     assert adam is not None
     if problem.config.estimator != "pathwise":
         assert isinstance(net, LogPsi)
         covariance_gradient(net, state.walkers.x, clipped, seen.weights)
         share = 1.0
-    if ranks.world() > 1:
+    if ranks.count() > 1:
         for p in net.parameters():
-            p.grad = None if p.grad is None else share * ranks.total(p.grad)
+            p.grad = None if p.grad is None else share * ranks.reduce_sum(p.grad)
     if not _finite(p.grad for p in net.parameters() if p.grad is not None):
         return "the gradient is not finite"
     torch.nn.utils.clip_grad_norm_(net.parameters(), MOST_GRADIENT)
     for group in adam.param_groups:
         group["lr"] = size.rate
     adam.step()
-    ranks.alike(net.parameters())
+    ranks.broadcast_tensors(net.parameters())
     return ""
 
 
@@ -61,7 +61,7 @@ def _spring_step(problem: Problem, state: TrainState, seen: Observation, clipped
     else:
         rows = jacobian(net, everyone)
     # each rank brings its own walkers to the update
-    energies, weights = ranks.part(clipped), ranks.part(seen.weights)
+    energies, weights = ranks.own_part(clipped), ranks.own_part(seen.weights)
     if scouts is not None:
         rows[len(x) : len(everyone)].masked_fill_(~(scouts.weights[:, None] > 0), 0.0)
         energies = torch.cat([energies, scouts.bounded_energies(clipped, problem.natural_time)])

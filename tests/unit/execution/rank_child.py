@@ -68,34 +68,34 @@ def collectives() -> dict[str, object]:
     number = ranks.rank()
     own = torch.arange(6.0).view(3, 2) + 10 * number
     values = own[0].clone()
-    ranks.alike([values])
-    either = ranks.either(number == 1, False, True)
-    rows = ranks.side_by_side([np.full((2, 3), number + 0.5), np.arange(6.0).reshape(2, 3) + 100 * number])
+    ranks.broadcast_tensors([values])
+    either = ranks.reduce_any(number == 1, False, True)
+    rows = ranks.gather_columns([np.full((2, 3), number + 0.5), np.arange(6.0).reshape(2, 3) + 100 * number])
     return {
-        "world": ranks.world(),
+        "world": ranks.count(),
         "gather": ranks.gather(own),
         "bytes": ranks.gather(torch.tensor([number, 7], dtype=torch.uint8)),
-        "part is own": torch.equal(ranks.part(ranks.gather(own)), own),
-        "total": ranks.total(own),
+        "part is own": torch.equal(ranks.own_part(ranks.gather(own)), own),
+        "total": ranks.reduce_sum(own),
         "own": own,  # unchanged by it
         "alike": values,
-        "share": ranks.share({"text": f"from {number}", "tensor": own})["tensor"],
+        "share": ranks.broadcast({"text": f"from {number}", "tensor": own})["tensor"],
         "either": np.array(either),
-        "mean": np.array(ranks.mean(float(number), 4.0)),
-        "lowest": ranks.lowest(5.0 - number),
-        "seed": ranks.seed(3),
+        "mean": np.array(ranks.reduce_mean(float(number), 4.0)),
+        "lowest": ranks.reduce_min(5.0 - number),
+        "seed": ranks.own_seed(3),
         "side by side": np.stack(rows),
-        "total array": ranks.total_array(np.array([1.0, number])),
+        "total array": ranks.reduce_sum_array(np.array([1.0, number])),
     }
 
 
 def walkers(some_first: bool) -> Tensor:
     """This rank's part of one set of walkers; alone, those that have slopes on two ranks come first."""
     x = LAND.start(WALKERS, torch.Generator().manual_seed(5))
-    if ranks.world() == 1 and some_first:
+    if ranks.count() == 1 and some_first:
         half, count = WALKERS // 2, round(SOME * WALKERS / 2)
         x = torch.cat([x[:count], x[half : half + count], x[count:half], x[half + count :]])
-    return ranks.part(x)
+    return ranks.own_part(x)
 
 
 def prepared(
@@ -136,12 +136,12 @@ def steps() -> dict[str, object]:
     """One update each way, and once more where every rank takes its own rows for those of the others."""
     update.jacobian_and_derivatives = along_ones
     found: dict[str, object] = {name: one_step(**way) for name, way in WAYS.items()}
-    gather, total = ranks.gather, ranks.total
-    ranks.gather = lambda tensor: torch.cat([tensor] * ranks.world())
+    gather, total = ranks.gather, ranks.reduce_sum
+    ranks.gather = lambda tensor: torch.cat([tensor] * ranks.count())
     found |= {f"{name}, not gathered": one_step(**WAYS[name]) for name in ("wide spring", "adam")}
-    ranks.gather, ranks.total = gather, lambda tensor: tensor
+    ranks.gather, ranks.reduce_sum = gather, lambda tensor: tensor
     found |= {f"{name}, not added": one_step(**WAYS[name]) for name in ("spring", "adam", "pathwise")}
-    ranks.total = total
+    ranks.reduce_sum = total
     return found
 
 
@@ -214,7 +214,7 @@ def measuring() -> dict[str, object]:
 
 def families() -> float:
     """Effective families of walkers that all have a past of their own."""
-    gained = ranks.part(torch.linspace(-1, 2, WALKERS, dtype=torch.float64).square())
+    gained = ranks.own_part(torch.linspace(-1, 2, WALKERS, dtype=torch.float64).square())
     ancestor = torch.arange(len(gained)) // 2
     return Population._effective_families(
         SimpleNamespace(log_weight=gained, ancestral_weight=0 * gained, ancestor=ancestor)  # type: ignore[arg-type]
@@ -223,13 +223,13 @@ def families() -> float:
 
 def work(processes: int | None = None) -> dict[str, object]:
     """Everything that goes well."""
-    with launch.joined(processes):
+    with launch.join_ranks(processes):
         found = collectives() | steps() | training() | {"families": families()}
         found |= {f"measured {name}": value for name, value in measuring().items()}
         # the twin: one rank samples another function
         mixed = measured(1.6 + 2.4 * ranks.rank())[1].variational.estimate
         # the last thing the first rank does with the others: copies end by themselves, in their own time
-        ranks.share(None)
+        ranks.broadcast(None)
         return found | {"mixed energy": [mixed.value, mixed.error], "in memory": forking.memory() is not None}
 
 
@@ -241,13 +241,13 @@ def fail(out: str) -> None:
     for attempt, (who, how) in enumerate(FAILURES):
         os.environ["MASTER_PORT"] = os.environ["PORTS"].split()[attempt]
         try:
-            with launch.joined():
-                ranks.share(None)
+            with launch.join_ranks():
+                ranks.broadcast(None)
                 if ranks.rank() == who:
                     if how == "dies":
                         os._exit(9)
                     raise NumericalError("no good") if how == "fails" else ZeroDivisionError("a bug")
-                ranks.total(torch.zeros(1))
+                ranks.reduce_sum(torch.zeros(1))
         except Exception as error:
             found[f"{who} {how}"] = f"{type(error).__name__}: {error}"
         np.savez(out, **found)
@@ -260,9 +260,9 @@ def main(out: str, task: str) -> None:
         return
     outs = out.split(",")
     found = work(len(outs) if task == "copies" else None)
-    place = int(os.environ["RANK"]) if forking.is_copy() else 0
+    place = int(os.environ["RANK"]) if forking.is_child() else 0
     np.savez(outs[place], **{name: np.asarray(value) for name, value in found.items()})
-    if forking.is_copy():
+    if forking.is_child():
         os._exit(0)
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from fkflow.api.arguments import open_progress
-from fkflow.execution.progress import Bar, Lines, Rewritten, Silent, suited
+from fkflow.execution.progress import Bar, Lines, NotebookLine, Silent, choose_progress
 
 
 @pytest.mark.parametrize(
@@ -17,24 +17,24 @@ from fkflow.execution.progress import Bar, Lines, Rewritten, Silent, suited
         (None, False, Lines),
         (None, True, Bar),
         (SimpleNamespace(), True, Bar),
-        (SimpleNamespace(kernel="a notebook's"), False, Rewritten),
-        (SimpleNamespace(kernel="a notebook's"), True, Rewritten),
+        (SimpleNamespace(kernel="a notebook's"), False, NotebookLine),
+        (SimpleNamespace(kernel="a notebook's"), True, NotebookLine),
     ],
 )
 def test_what_suits_the_place(monkeypatch: pytest.MonkeyPatch, shell: object, terminal: bool, kind: type) -> None:
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
-    assert type(suited()) is kind
+    assert type(choose_progress()) is kind
 
 
 def test_without_ipython(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
-    assert type(suited()) is Lines and "IPython" not in sys.modules
+    assert type(choose_progress()) is Lines and "IPython" not in sys.modules
 
 
 def test_a_line_that_is_written_over(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    progress = Rewritten()
+    progress = NotebookLine()
     monkeypatch.setattr(progress, "every", 0.0)
     progress.stage("train", 8.0)
     progress.update(2.0, -1.5, 0.01, "spread 0.2")

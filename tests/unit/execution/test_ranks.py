@@ -90,9 +90,7 @@ def test_alone_nothing_happens(alone: dict[str, np.ndarray]) -> None:
 
 
 def test_alone_nothing_is_imported() -> None:
-    code = (
-        "import sys; from fkflow.execution import launch\nwith launch.joined(): pass\nsys.exit('torch' in sys.modules)"
-    )
+    code = "import sys; from fkflow.execution import launch\nwith launch.join_ranks(): pass\nsys.exit('torch' in sys.modules)"
     environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 
@@ -212,10 +210,10 @@ def test_a_result_of_an_older_version_is_one_process(write_run, tmp_path: Path) 
 
 
 def test_walkers_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "world", lambda: 3)
-    ranks.check_share("train.walkers", 99)
+    monkeypatch.setattr(ranks, "count", lambda: 3)
+    ranks.check_divisible("train.walkers", 99)
     with pytest.raises(UsageError, match=r"^train.walkers = 100 .* 3 ranks"):
-        ranks.check_share("train.walkers", 100)
+        ranks.check_divisible("train.walkers", 100)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +229,6 @@ def test_an_environment_that_makes_no_sense(environment, word, monkeypatch: pyte
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "x", "MASTER_PORT": "1", **environment}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=word):
-        launch.launched()
+        launch.read_environment()
     monkeypatch.delenv("MASTER_ADDR")
-    assert launch.launched() == (0, 1)
+    assert launch.read_environment() == (0, 1)

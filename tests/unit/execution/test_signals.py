@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from fkflow.execution import ranks
-from fkflow.execution.signals import STOPPING, Signals, obeyed
+from fkflow.execution.signals import STOPPING, Signals, interrupt_on_termination
 
 each_signal = pytest.mark.parametrize("number", STOPPING, ids=lambda number: number.name)
 
@@ -37,10 +37,10 @@ def test_a_signal_is_noted_or_obeyed(number: int) -> None:
         send(number)
         assert signals and not signals.twice
         # what was noted before is obeyed where that is allowed
-        with pytest.raises(KeyboardInterrupt), signals.at_once():
+        with pytest.raises(KeyboardInterrupt), signals.raise_at_once():
             pytest.fail("the signal was forgotten")
     with Signals() as signals:
-        with pytest.raises(KeyboardInterrupt), signals.at_once():
+        with pytest.raises(KeyboardInterrupt), signals.raise_at_once():
             send(number)
             pytest.fail("the signal was only noted")
         assert signals
@@ -61,9 +61,9 @@ def test_only_a_second_ctrl_c_breaks_into_what_is_written(number: int) -> None:
 
 def test_handlers_come_back() -> None:
     before = [signal.getsignal(number) for number in STOPPING]
-    with obeyed():
+    with interrupt_on_termination():
         inside = [signal.getsignal(number) for number in STOPPING]
-        with pytest.raises(ZeroDivisionError), Signals() as signals, signals.at_once():
+        with pytest.raises(ZeroDivisionError), Signals() as signals, signals.raise_at_once():
             raise ZeroDivisionError
         assert [signal.getsignal(number) for number in STOPPING] == inside != before
     assert [signal.getsignal(number) for number in STOPPING] == before
@@ -71,7 +71,7 @@ def test_handlers_come_back() -> None:
 
 @each_signal
 def test_obeyed_is_ctrl_c(number: int) -> None:
-    with pytest.raises(KeyboardInterrupt), obeyed():
+    with pytest.raises(KeyboardInterrupt), interrupt_on_termination():
         send(number)
 
 
@@ -79,7 +79,7 @@ def test_an_ignored_hangup_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> Non
     """As under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with obeyed(), Signals() as signals, signals.at_once():
+        with interrupt_on_termination(), Signals() as signals, signals.raise_at_once():
             send(signal.SIGHUP)
             assert not signals
     finally:
@@ -88,8 +88,8 @@ def test_an_ignored_hangup_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_several_ranks_stop_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """None may leave the others waiting: the signal is noted, and they agree on it later."""
-    monkeypatch.setattr(ranks, "world", lambda: 2)
-    with Signals() as signals, signals.at_once():
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    with Signals() as signals, signals.raise_at_once():
         send(signal.SIGTERM)
         assert signals
 
@@ -98,7 +98,7 @@ def test_other_threads_leave_signals_alone() -> None:
     found = []
 
     def work() -> None:
-        with obeyed(), Signals() as signals, signals.at_once():
+        with interrupt_on_termination(), Signals() as signals, signals.raise_at_once():
             found.append(bool(signals))
 
     thread = threading.Thread(target=work)
