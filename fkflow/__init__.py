@@ -1,7 +1,7 @@
 """fkflow: quantum ground states by learning the drift of a Feynman–Kac diffusion.
 
 Units ħ = m = 1. ``fkflow.solve(system)`` finds the ground state of a system, ``fkflow.load(run)`` reads a finished run,
-``fkflow.train(system)`` trains in a loop of one's own; a Hamiltonian of one's own is a class that derives from `System`.
+``fkflow.train(system)`` trains in your own loop. Your own Hamiltonian is a class that derives from `System`.
 The command line is ``fkflow``; the physics of one path is in `fkflow.sampling.paths`.
 """
 
@@ -26,7 +26,7 @@ __all__ = [
     "UsageError", "load", "make_system", "pair_squares", "solve", "train",
 ]  # fmt: skip
 
-#: where each name comes from
+#: the module of each name
 _HOME = {
     **dict.fromkeys(("load", "make_system", "solve", "train"), "api.functions"),
     **dict.fromkeys(("FkflowError", "NumericalError", "UsageError"), "errors"),
@@ -40,7 +40,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Names of the public API, imported when they are first used: ``import fkflow`` alone is instant."""
+    """Import a name of the public API when it is first used, so that ``import fkflow`` is instant."""
     if name in _HOME:
         value = getattr(import_module(f"fkflow.{_HOME[name]}"), name)
         globals()[name] = value

@@ -1,1 +1,6 @@
-"""fkflow from Python: solve, train, load, and the Solution they return."""
+"""fkflow from Python.
+
+`functions` has `solve`, `train`, `load` and `make_system`; `solution` the `Solution` that they return; `training_loop` the
+`Training` for your own loops; `arguments` the checks of what a caller gives. `fkflow` itself re-exports these names and
+imports them when they are first used, so that ``import fkflow`` stays free of PyTorch.
+"""

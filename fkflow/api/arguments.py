@@ -140,20 +140,28 @@ def run_context(
         raise UsageError(
             "a call from Python works in one process: start it without torchrun, or use torchrun -m fkflow run"
         )
-    seed, threads = whole_number("seed", seed, 0, LARGEST_SEED), whole_number("threads", threads, 1, MOST_THREADS)
+    options = check_options(seed, threads, device)
     loaded, earlier_seed, earlier_threads = _load_system(system, plain_sections(sections, target_error))
-    return RunContext(
-        loaded,
-        progress,
-        seed=earlier_seed if seed is None else seed,
-        threads=earlier_threads if threads is None else threads,
-        device=device_name(device),
-        out=out,
-        resume=resume,
-    )
+    if seed is None:
+        options["seed"] = earlier_seed
+    if threads is None:
+        options["threads"] = earlier_threads
+    return RunContext(loaded, progress, out=out, resume=resume, **options)
 
 
-def whole_number(name: str, value: Any, least: int, most: int) -> int | None:
+def check_options(seed: int | None, threads: int | None, device: str) -> dict[str, Any]:
+    """Options of `RunContext` by their names; UsageError if one is not allowed."""
+    if device not in DEVICES:
+        shown = config.shorten(repr(device))
+        raise UsageError(f"device={shown} is not allowed: it must be one of {', '.join(DEVICES)}")
+    return {
+        "seed": _whole_number("seed", seed, 0, LARGEST_SEED),
+        "threads": _whole_number("threads", threads, 1, MOST_THREADS),
+        "device": device,
+    }
+
+
+def _whole_number(name: str, value: Any, least: int, most: int) -> int | None:
     """The value of an argument that is a whole number in a range, or None; UsageError otherwise."""
     if value is None:
         return None
@@ -161,14 +169,6 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int | None:
         shown = config.shorten(repr(value))
         raise UsageError(f"{name}={shown} is not allowed: it must be a whole number from {least} to {most}")
     return int(value)
-
-
-def device_name(name: str) -> str:
-    """The same name; UsageError if there is no such kind of device."""
-    if name not in DEVICES:
-        shown = config.shorten(repr(name))
-        raise UsageError(f"device={shown} is not allowed: it must be one of {', '.join(DEVICES)}")
-    return name
 
 
 def _load_system(

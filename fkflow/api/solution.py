@@ -196,13 +196,8 @@ class Solution:
             sections = {name: {**table, **tables.get(name, {})} for name, table in resolved.items() if name != "system"}
             loaded = compose(self.system, sections)
             recipe = loaded.recipe.model_copy(update={"definition": self._known_recipe.definition})
-            context = RunContext(
-                replace(loaded, recipe=recipe),
-                watcher,
-                seed=arguments.whole_number("seed", seed, 0, arguments.LARGEST_SEED),
-                threads=arguments.whole_number("threads", threads, 1, arguments.MOST_THREADS),
-                device=arguments.device_name(device),
-            )
+            options = arguments.check_options(seed, threads, device)
+            context = RunContext(replace(loaded, recipe=recipe), watcher, **options)
             return Solution(remeasure(self.result, context), recipe)
 
     def save(self, path: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""From the arguments of ``fkflow`` to an exit code: who speaks when something is wrong, and in which words."""
+"""Run the command line: its exit codes, and one line on stderr for an expected error."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         traceback.print_exc()
         code = 1
-    if processes.is_child():  # whatever called this is the business of the process it is a copy of
+    if processes.is_child():  # a copy of another process must not return to the caller of that
         sys.stderr.flush()
         os._exit(code)
     return code
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    # whoever started this may have closed them
+    # the parent process may have closed them
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
-        # an ASCII terminal shows ? for ± rather than a traceback
+        # an ASCII terminal shows ? for ±
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -49,68 +49,69 @@ def _main(arguments: Sequence[str] | None) -> int:
         with contextlib.ExitStack() as while_running:
             if number:
                 while_running.enter_context(_silence())
-            if count == 1:  # a launcher also ends ranks that are about to say what went wrong
+            if count == 1:  # a launcher also ends ranks that are about to print what went wrong
                 while_running.enter_context(signals.interrupt_on_termination())
-            # the exit code of an early exit, else what the command returned: nothing
+            # the exit code of an early exit; a command returns None
             code = app(arguments or ["--help"], prog_name="fkflow", standalone_mode=False) or 0
         sys.stdout.flush()
     except FkflowError as error:
-        # of several ranks the first that is left speaks
-        number = _number(number)
+        # the first remaining rank prints it
+        number = _rank(number)
         if not set(range(number)) <= set(getattr(error, "lost", ())):
             return error.exit_code
-        return _complain(str(error), error.exit_code, _again(arguments) if error.resumable else "")
+        return _fail(str(error), error.exit_code, _resume_hint(arguments) if error.resumable else "")
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
-        # the reader (head, less) went away: nothing more can be said
+        # the reader (head, less) has gone
         _close_stdout()
         return 1
     except OSError as error:
-        # all files but stdout are somebody else's concern
+        # errors of other files are raised elsewhere
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG) or error.filename is not None:
             raise
         _close_stdout()
-        return _complain(f"standard output cannot be written: {str(error.strerror).lower()}", 2)
+        return _fail(f"standard output cannot be written: {str(error.strerror).lower()}", 2)
     except Exception as error:
-        # usage errors: their class lives in click or inside typer, depending on the version
+        # usage errors: their class is that of click or of typer, depending on the version
         if not hasattr(error, "format_message"):
             raise
         code = getattr(error, "exit_code", 2)
-        return code if _number(number) else _complain(error.format_message(), code)
-    return _complain("interrupted", 130) if code == 130 and not _number(number) else code
+        return code if _rank(number) else _fail(error.format_message(), code)
+    return _fail("interrupted", 130) if code == 130 and not _rank(number) else code
 
 
-def _number(launched: int) -> int:
-    """The rank of this process, which may have been made since it was launched."""
+def _rank(launched: int) -> int:
+    """The rank of this process; a copy made after the launch has a rank of its own."""
     return launch.read_environment()[0] if processes.is_child() else launched
 
 
 def _close_stdout() -> None:
-    """So that the flush at exit says nothing."""
+    """Redirect stdout to nowhere, so that the flush at exit raises nothing."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing on stdout: rank 0 prints the same."""
+    """Print nothing on stdout: rank 0 prints the same."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
 
 
-def _again(arguments: Sequence[str]) -> str:
-    """How to go on with what the command began."""
+def _resume_hint(arguments: Sequence[str]) -> str:
+    """The command that continues an interrupted one."""
     if launch.read_environment()[1] > 1:
         return ": go on with the same command and --resume"
     program = [Path(sys.executable).name, "-m", "fkflow"] if Path(sys.argv[0]).name == "__main__.py" else ["fkflow"]
     command, *rest = arguments
-    # before the rest, which may hold the end of the options
+    # first: the rest may hold the end of the options
     rest = rest if "--resume" in rest else ["--resume", *rest]
     return f": go on with {shlex.join([*program, command, *rest])}"
 
 
-def _complain(message: str, code: int, hint: str = "") -> int:
-    # one line, and nothing in it (of a file's name, say) that a terminal would obey
+def _fail(message: str, code: int, hint: str = "") -> int:
+    """Print an error and return its exit code."""
+    # one line without control characters, which a file's name may have
     line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
     print("fkflow: error:", line + hint, file=sys.stderr)
     return code

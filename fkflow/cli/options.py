@@ -1,4 +1,4 @@
-"""Options and arguments that several commands of ``fkflow`` have, and what they may be."""
+"""Options and arguments that several commands of ``fkflow`` share, and their types."""
 
 from __future__ import annotations
 

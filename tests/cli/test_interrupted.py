@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: how soon they are obeyed, what is left, and that the command that is printed goes on from there."""
+"""Ctrl-C and SIGTERM: how soon a run stops, which files it leaves, and that the printed command continues it."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     [("before", signal.SIGINT), ("train", signal.SIGINT), ("measure", signal.SIGTERM), ("project", signal.SIGTERM)],
     ids=["exploring", "training", "measuring", "projecting"],
 )
-def test_what_takes_long_is_not_waited_for(stage: str, number: int, calls: dict[str, int], tmp_path: Path) -> None:
-    """In the middle of an evaluation that takes a minute; what is printed then finishes the run."""
+def test_a_long_evaluation_is_broken_off(stage: str, number: int, calls: dict[str, int], tmp_path: Path) -> None:
+    """In the middle of an evaluation that takes a minute; the printed command then finishes the run."""
     ends = {
         "before": 3,
         "train": calls["measure"] - 4,
@@ -121,10 +121,10 @@ def test_what_takes_long_is_not_waited_for(stage: str, number: int, calls: dict[
         assert list(read_result(tmp_path / "runs/double_well").training["iteration"]) == list(range(1, 9))
 
 
-def test_a_training_that_goes_on_after_a_measurement(
+def test_an_extended_training_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It ended as soon as it could; stopped when it has gone on, the run ends with the same bits as one that was not."""
+    """A run whose training is extended, interrupted after that and resumed, gives the bits of one without interruption."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(schedule, "ENOUGH", math.inf)
     command = ["run", "bosons", "--set", "system.particles=3", "--set", "train.walkers=128", "--target-error", "2e-3"]
@@ -154,7 +154,7 @@ def test_a_training_that_goes_on_after_a_measurement(
     assert parts.measurement.projection.estimate == whole.measurement.projection.estimate
 
 
-def test_before_anything_was_begun(tmp_path: Path) -> None:
+def test_interrupted_before_the_run_begins(tmp_path: Path) -> None:
     """While PyTorch is imported: no folder stays."""
     process = subprocess.Popen(
         [sys.executable, "-m", "fkflow", *RUN], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
@@ -179,7 +179,7 @@ def test_before_anything_was_begun(tmp_path: Path) -> None:
         (["run", "--out=x", "--", "-odd.toml"], "fkflow run --resume --out=x -- -odd.toml"),
     ],
 )
-def test_the_command_to_go_on_with(
+def test_the_command_that_resumes(
     arguments: list[str],
     again: str,
     tmp_path: Path,

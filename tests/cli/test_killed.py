@@ -1,4 +1,4 @@
-"""Runs that are killed again and again, in training, measuring and projecting, end in the bits of one that was not."""
+"""Runs that are killed again and again, in every stage, give the same bits as one that was not."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def start(folder: Path, *more: str) -> multiprocessing.Process:
 
 
 def content(path: Path) -> dict[str, object]:
-    """Every number and text of a result but what names times, the command line and the clock."""
+    """Every number and text of a result except times and the command line."""
     found: dict[str, object] = {}
 
     def collect(name: str, item: object) -> None:
@@ -67,7 +67,7 @@ def content(path: Path) -> dict[str, object]:
 
 
 def stage(checkpoint: Path) -> str:
-    """What the run does that goes on from there."""
+    """The stage at which a run resumes."""
     if not checkpoint.exists():
         return "start"
     saved = CheckpointWriter(checkpoint).load()

@@ -1,4 +1,4 @@
-"""fkflow from Python: solve, load and train give what the commands give, and say what is wrong in their words."""
+"""fkflow from Python: solve, load and train give the results of the commands; errors name the arguments of a call."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ EXACT = 0.5 + 0.5 * math.sqrt(1 + 1.5 / 0.75)
 
 @pytest.fixture(scope="module")
 def pair() -> fkflow.Solution:
-    """A finished run of a class that is in no file that could be read again."""
+    """A finished run of a class that is in no file."""
     return fkflow.solve(Pair(), **QUICK, progress=False)
 
 
@@ -81,7 +81,7 @@ def test_a_class_of_the_program_is_solved(pair: fkflow.Solution) -> None:
     assert len(pair.training["energy"]) == len(pair.training["iteration"]) <= 4
     assert pair.recipe["train"]["iterations"] == 4 and pair.recipe["system"] == {"file": "Pair", "k": 1.5}
     assert pair.system == Pair()
-    # nothing tells where it ran, and it has no folder to be shown
+    # it has no folder to show
     assert pair.summary()["run"] is None and "result" not in str(pair)
 
 
@@ -176,7 +176,7 @@ def test_a_run_is_saved_and_loaded(pair: fkflow.Solution, tmp_path: Path, monkey
     assert not list(Path("kept").glob(".*")), "nothing but the result is left"
 
 
-def test_the_command_says_what_it_lacks(
+def test_the_command_names_the_missing_class(
     pair: fkflow.Solution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -188,7 +188,7 @@ def test_the_command_says_what_it_lacks(
     assert "Pair, a class that is in no file: give it with --set system.file=FILE.py:Pair" in told
 
 
-def test_measured_again(pair: fkflow.Solution) -> None:
+def test_measuring_again(pair: fkflow.Solution) -> None:
     again = pair.measure(target_error=5e-4, seed=3, progress=False, project={"seconds": 0})
     assert abs(again.energy.value - EXACT) < 5 * again.energy.error + 1e-6
     assert again.energy != pair.energy and again.recipe["measure"]["target_error"] == 5e-4
@@ -198,7 +198,7 @@ def test_measured_again(pair: fkflow.Solution) -> None:
 
 
 def test_a_system_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A class of a file that can be read again is known by it, wherever its run lies."""
+    """The class is found again from the run's folder."""
     monkeypatch.chdir(tmp_path)
     Path("trap.py").write_text(
         "import fkflow\n\n\nclass Trap(fkflow.System):\n    particles = 1\n    dimensions = 2\n    w: float = 1.0\n\n"
@@ -246,7 +246,7 @@ def test_wrong_arguments(given: dict[str, Any], told: str) -> None:
         ("scan_h2", r"scan_h2.toml has a section \[scan\]"),
     ],
 )
-def test_what_is_no_system(system: Any, told: str) -> None:
+def test_wrong_systems(system: Any, told: str) -> None:
     for call in (fkflow.solve, fkflow.train):
         with pytest.raises(fkflow.UsageError, match=told):
             call(system)
@@ -280,7 +280,7 @@ def test_systems_by_name() -> None:
 
 
 class Touching(fkflow.System):
-    """1/r between particles on a plane: what check warns of."""
+    """1/r between particles on a plane, of which the checks warn."""
 
     particles = 2
     dimensions = 2
@@ -289,7 +289,7 @@ class Touching(fkflow.System):
         return 0.5 * x.square().sum((1, 2)) + 1 / (x[:, 0] - x[:, 1]).norm(dim=-1)
 
 
-def test_what_may_be_wrong_is_a_warning() -> None:
+def test_warnings_of_the_checks() -> None:
     with pytest.warns(UserWarning, match="V grows without bound where two particles meet"):
         fkflow.train(Touching(), **QUICK)
 
@@ -306,7 +306,7 @@ def test_a_vector_drift_has_no_log_psi() -> None:
         training.log_psi(x)
 
 
-class Pulling(Silent):
+class Interrupting(Silent):
     """Presses Ctrl-C at the n-th update of a stage."""
 
     def __init__(self, stage: str, after: int) -> None:
@@ -334,14 +334,14 @@ def test_ctrl_c_keeps_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(
         KeyboardInterrupt, match=r"iteration 5; .*checkpoint.pt holds iteration 5: go on with resume=True"
     ):
-        fkflow.solve(well, **SLOW, out=out, progress=Pulling("train", 5))
+        fkflow.solve(well, **SLOW, out=out, progress=Interrupting("train", 5))
     assert [path.name for path in out.iterdir()] == ["checkpoint.pt"]
     assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(fkflow.UsageError, match=r"unfinished run: continue it with resume=True, or choose another out"):
         fkflow.solve(well, **SLOW, out=out, progress=False)
     with pytest.raises(fkflow.UsageError, match="belongs to another recipe"):
         fkflow.solve(well, **QUICK, out=out, resume=True, progress=False)
-    watching = Pulling("never", 0)
+    watching = Interrupting("never", 0)
     finished = fkflow.solve(well, **SLOW, out=out, resume=True, progress=watching)
     assert watching.lines[0] == "resumed at iteration 5"
     assert same(finished, fkflow.solve(well, **SLOW, progress=False))
@@ -350,7 +350,7 @@ def test_ctrl_c_keeps_a_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stage", ["train", "measure"])
 def test_ctrl_c_without_a_folder(stage: str) -> None:
     with pytest.raises(KeyboardInterrupt, match="nothing is kept of a run without a folder"):
-        fkflow.solve(fkflow.make_system("quartic"), **SLOW, progress=Pulling(stage, 1))
+        fkflow.solve(fkflow.make_system("quartic"), **SLOW, progress=Interrupting(stage, 1))
 
 
 def test_another_thread_can_solve() -> None:
@@ -377,7 +377,7 @@ def test_pytorch_keeps_its_threads(pair: fkflow.Solution) -> None:
     assert torch.get_num_threads() == 1
 
 
-def test_a_loop_of_ones_own() -> None:
+def test_your_own_loop() -> None:
     training = fkflow.train(fkflow.make_system("quartic"), **SLOW)
     assert training.iteration == 0 and training.seed == 1
     x = np.array([[[0.5]], [[-0.5]]])
@@ -388,7 +388,7 @@ def test_a_loop_of_ones_own() -> None:
     assert training.iteration == 3 == len(training.records) and not np.array_equal(training.drift(x), before)
     assert training.net is training._session.model.net
     early = training.solution(progress=False)
-    # measuring took nothing from it: the loop goes on to the same end
+    # the measurement changed nothing: the loop goes on to the same end
     rest = [step.iteration for step in training]
     assert rest[0] == 4
     whole = fkflow.train(fkflow.make_system("quartic"), **SLOW)
@@ -400,24 +400,24 @@ def test_a_loop_of_ones_own() -> None:
 
 
 def test_a_loop_goes_on_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was broken off in the middle of an iteration is as it was before it."""
+    """An iteration that is broken off leaves the training as it was before it."""
     from fkflow.training import loop as module
 
     training, whole = (fkflow.train(fkflow.make_system("quartic"), **SLOW) for _ in range(2))
     next(training)
     step, calls = module.update_network, []
 
-    def broken_off(*given: Any) -> Any:
+    def interrupted(*given: Any) -> Any:
         told = step(*given)
         calls.append(told)
         if len(calls) == 2:
             raise KeyboardInterrupt
         return told
 
-    monkeypatch.setattr(module, "update_network", broken_off)
+    monkeypatch.setattr(module, "update_network", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(training)
-    # a rejected iteration makes no step
+    # an iteration whose step is rejected makes no step
     rejected = sum(record["undone"] for record in training.records)
     assert training.iteration == 2 + rejected == len(training.records)
     monkeypatch.undo()
@@ -425,7 +425,7 @@ def test_a_loop_goes_on_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> N
     assert same(training.solution(progress=False), whole.solution(progress=False))
 
 
-def test_what_is_shown(pair: fkflow.Solution) -> None:
+def test_texts(pair: fkflow.Solution) -> None:
     assert str(pair).startswith("Pair  k = 1.5\n") and repr(pair) == str(pair)
     table = pair._repr_html_()
     assert table.startswith("<table><caption>Pair  k = 1.5</caption>") and str(pair.energy) in table
@@ -442,7 +442,7 @@ def test_a_single_particle_has_no_pairs() -> None:
         solution.pair  # noqa: B018
 
 
-def test_the_names_are_there_and_only_they() -> None:
+def test_public_names() -> None:
     assert set(fkflow.__all__) <= set(dir(fkflow))
     assert all(getattr(fkflow, name) for name in fkflow.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'solv'"):

@@ -1,4 +1,4 @@
-"""A measurement and a projection that are saved and gone on with give the same bits as those that never stopped."""
+"""A measurement and a projection that continue from a saved state give the same bits as those that never stopped."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def same(first: object, second: object) -> bool:
 
 
 def work(state: dict) -> dict:
-    """A state without what the clock gave."""
+    """A state without times."""
     return {key: value for key, value in state.items() if key not in ("seconds", "spent", "measured")}
 
 
@@ -55,13 +55,13 @@ SYSTEMS = [
 
 
 @pytest.mark.parametrize(("key", "parameters", "kind"), SYSTEMS)
-def test_a_measurement_goes_on(tmp_path: Path, perturbed, key: str, parameters: dict, kind: str) -> None:
+def test_a_measurement_continues(tmp_path: Path, perturbed, key: str, parameters: dict, kind: str) -> None:
     system = find_system(key)(**parameters)
     whole = measuring(system, kind, perturbed)
     for _ in range(3):
         whole.sweep()
     state = through_a_file(whole.state_dict(), tmp_path / "c.pt")
-    # another seed: everything that matters is in the state
+    # another seed: the state replaces all that it gives
     again = measuring(system, kind, perturbed, state, seed=4)
     again.seed = 3
     for each in (whole, again):
@@ -74,7 +74,7 @@ def test_a_measurement_goes_on(tmp_path: Path, perturbed, key: str, parameters: 
         first.variational.blocks, second.variational.blocks
     )
     assert all(np.array_equal(a.values, b.values) for a, b in zip(first.histograms, second.histograms, strict=True))
-    # the twin: without its generator it goes another way
+    # a wrong state of the generator fails
     del state["generator"]
     other = measuring(system, kind, perturbed, {**state, "generator": torch.Generator().get_state()})
     for _ in range(4):
@@ -87,7 +87,7 @@ def test_a_measurement_goes_on(tmp_path: Path, perturbed, key: str, parameters: 
     ("key", "parameters", "kind", "target"),
     [(*case, 1e-9) for case in SYSTEMS[:2] + SYSTEMS[3:]] + [(*SYSTEMS[0], 10.0)],
 )
-def test_a_projection_goes_on(
+def test_a_projection_continues(
     tmp_path: Path, perturbed, key: str, parameters: dict, kind: str, target: float, turns: int
 ) -> None:
     system = find_system(key)(**parameters)
@@ -116,7 +116,7 @@ def test_a_projection_goes_on(
         assert a.projected is None or np.array_equal(a.projected, b.projected)
 
 
-def test_a_projection_that_is_done_is_not_gone_on_with(perturbed) -> None:
+def test_a_finished_projection_does_no_more_work(perturbed) -> None:
     found = measuring(find_system("double_well")(), "auto", perturbed)
     for _ in range(3):
         found.sweep()
@@ -125,13 +125,13 @@ def test_a_projection_that_is_done_is_not_gone_on_with(perturbed) -> None:
     whole.run(lambda *_: None)
     again = Projecting(found, config, 5, whole.state_dict())
     calls: list[object] = []
-    projection, _ = again.run(lambda *seen: calls.append(seen))
+    projection, _ = again.run(lambda *report: calls.append(report))
     assert not calls and projection is not None and again.turn == whole.turn
 
 
 @pytest.mark.parametrize(("target", "ratio", "share"), [(10.0, 2, 0.375), (1e-4, 4, 0.75)])
 def test_a_loose_target_takes_less_work(perturbed, target: float, ratio: float, share: float) -> None:
-    """Time steps closer to each other, and densities of a shorter window, all of it seen by the time they are read."""
+    """Time steps closer to each other, and densities of a shorter window, which has passed by the time they are read."""
     found = measuring(find_system("double_well")(), "auto", perturbed)
     for _ in range(3):
         found.sweep()
