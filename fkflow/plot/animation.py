@@ -22,7 +22,8 @@ from matplotlib.colors import ListedColormap, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fkflow.plot.background import background, density_line, smooth
+from fkflow.plot.background import background, density_line
+from fkflow.plot.grid import smooth
 from fkflow.plot.style import BLUE, MAP, label, mark_nuclei, plane
 from fkflow.results.records import Result
 from fkflow.text import display_unit

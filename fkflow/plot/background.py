@@ -1,4 +1,4 @@
-"""What lies behind moving walkers: the density in the plane, or on the line, that they are seen on."""
+"""What lies behind moving walkers: the density in the plane, or on the line, that they move in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fkflow.errors import StoreError
+from fkflow.plot.grid import grid_of, smooth
 from fkflow.results.records import Axis, Histogram, Result
 
 #: bins an axis of a density that was not measured on a plane, and how often one counted from samples is smoothed
@@ -34,38 +35,40 @@ class Background:
 def background(result: Result) -> Background:
     """The plane in which a system of two or more dimensions is shown: xy, or that of the nuclei.
 
-    Its density is the measured one in two dimensions, and made of the measured one where that depends on a radius alone, or
-    on the place along a line of nuclei and the distance from it; else it is counted from the stored samples.
+    The density is the measured one in two dimensions, of a radius alone, or of z and rho about a line of nuclei; otherwise
+    it is counted from the stored samples.
     """
     columns = _columns(result)
     measured = {h.name: h for h in result.measurement.histograms if h.group == "density"}
     points = result.measurement.samples.reshape(-1, result.dimensions)[:, columns]
     if "r" in measured:
-        # no direction is another
+        # the density is isotropic
         points = np.concatenate([points, -points])
     low, high = np.quantile(points, [BEYOND, 1 - BEYOND], axis=0)
     margin = MARGIN * (high - low)
     low, high = low - margin, high + margin
     names = ["xyz"[c] if result.dimensions <= 3 else f"x{c + 1}" for c in columns]
-    axes = [
+    first, second = (
         Axis(name, result.length_unit, f"coordinate {name}", np.linspace(start, end, BINS + 1))
         for name, start, end in zip(names, low, high, strict=True)
-    ]
+    )
+    axes = first, second
     if result.dimensions == 2 and "xy" in measured:
-        axes, words = list(measured["xy"].axes), "density"
-        values = smooth(np.nan_to_num(measured["xy"].values), 3)
+        grid = grid_of(measured["xy"])
+        axes, values, words = grid.axes, grid.smoothed(3), "density"
     elif "zrho" in measured:
-        axes, values = _mirrored(measured["zrho"])
-        words = "density in the plane of the nuclei"
+        grid = grid_of(measured["zrho"])
+        axes, values, words = grid.axes, grid.smoothed(2), "density in the plane of the nuclei"
     elif "r" in measured:
-        values, words = _rotated(measured["r"], axes, result.dimensions), "density in the plane through the centre"
+        values = _radial_density(measured["r"], axes, result.dimensions)
+        words = "density in the plane through the centre"
     else:
         values, _ = np.histogramdd(points, bins=[axis.edges for axis in axes], density=True)
         values, words = smooth(values, PASSES), "density over all other coordinates"
     if result.nuclei is not None:
-        # beside the peaks at the nuclei the rest would not be seen
+        # beside the peaks at the nuclei the rest would be invisible
         values, words = np.sqrt(values), f"root of the {words}"
-    return Background(columns, (axes[0], axes[1]), values, words, low, high)
+    return Background(columns, axes, values, words, low, high)
 
 
 def density_line(result: Result) -> Histogram:
@@ -76,16 +79,6 @@ def density_line(result: Result) -> Histogram:
     raise StoreError(f"{result.file} is not a complete result: it has no density to draw")
 
 
-def smooth(values: np.ndarray, passes: int = 1) -> np.ndarray:
-    """A density (n[, m]) whose bins are averaged with their neighbours as 1 : 2 : 1 along each axis, so many times."""
-    for _ in range(passes):
-        for axis in range(values.ndim):
-            width = [(1, 1) if a == axis else (0, 0) for a in range(values.ndim)]
-            padded = np.moveaxis(np.pad(values, width, mode="edge"), axis, 0)
-            values = np.moveaxis(0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:], 0, axis)
-    return values
-
-
 def _columns(result: Result) -> list[int]:
     if result.nuclei is None:
         return [0, 1]
@@ -93,18 +86,7 @@ def _columns(result: Result) -> list[int]:
     return [2, 1 if spread[1] > spread[0] else 0]
 
 
-def _mirrored(histogram: Histogram) -> tuple[list[Axis], np.ndarray]:
-    """A density of (z, rho) in the plane (z, x): the same on both sides of the axis."""
-    first, second = histogram.axes
-    edges = np.concatenate([-second.edges[:0:-1], second.edges])
-    values = np.nan_to_num(histogram.values)
-    # what is smoothed are the samples in each ring: those next to the axis hold few
-    rings = np.broadcast_to(np.diff(second.edges**2), values.shape)
-    samples, volume = (smooth(np.concatenate([h[:, ::-1], h], 1), 2) for h in (values * rings, rings))
-    return [first, Axis("x", second.unit, "coordinate x", edges)], samples / volume
-
-
-def _rotated(histogram: Histogram, axes: list[Axis], dimensions: int) -> np.ndarray:
+def _radial_density(histogram: Histogram, axes: tuple[Axis, Axis], dimensions: int) -> np.ndarray:
     """A density of the distance from the origin, in a plane through it."""
     (radius,) = histogram.axes
     shells = np.diff(radius.edges**dimensions)

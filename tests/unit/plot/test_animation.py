@@ -19,8 +19,9 @@ from fkflow.execution.progress import Silent
 from fkflow.hamiltonian.landscape import explore
 from fkflow.measurement.drift_field import STEPS_IN_TIME
 from fkflow.plot.animation import LINES, POINTS, Pace, Plane, Row, Strip, frames
-from fkflow.plot.background import background, smooth
+from fkflow.plot.background import background
 from fkflow.plot.film import encode
+from fkflow.plot.grid import smooth
 from fkflow.results.records import Axis, Histogram, Trajectories
 from fkflow.runs.animate import MOST_PICTURES, Film, animate
 from fkflow.runs.model import Model, restore_model
