@@ -1,6 +1,6 @@
-"""Walkers that move under the learned drift, with fading trails, over the density: the pictures of a film.
+"""Walkers that move under the learned drift, with fading trails, over the density: the frames of a film.
 
-What stands still is drawn once; of each picture only the walkers, their trails and the clock are new.
+The background is drawn once; in each frame only the walkers, their trails and the clock are new.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from fkflow.plot.style import BLUE, MAP, label, mark_nuclei, plane
 from fkflow.results.records import Result
 from fkflow.text import display_unit
 
-# colours of Okabe and Ito (2008) that are seen on a dark ground, and white
+# colours of Okabe and Ito (2008) that are visible on a dark ground, and white
 COLOURS = ("#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#D55E00", "#FFFFFF", "#009E73")
 #: the dark part of a map, in few steps: a GIF has few colours for everything
 GROUND = ListedColormap(colormaps[MAP](np.linspace(0.0, 0.62, 30)))
-#: points of a trail a picture, and steps in which trails fade
+#: points of a trail a frame, and steps in which trails fade
 POINTS, SHADES = 4, 10
 #: most trails, walkers times particles, that can be drawn in time
 LINES = 2048
-#: inches across a picture: its pixels change the resolution, not the sizes of letters
+#: inches across a frame: the number of pixels changes the resolution, not the size of letters
 WIDTH = 6.4
 WORDS = "walkers under the learned drift"
 
@@ -45,7 +45,7 @@ WORDS = "walkers under the learned drift"
 class Pace:
     """How the imaginary time of the walkers becomes that of the film.
 
-    `count` pictures, `fps` a second, with imaginary time `interval` from one to the next.
+    `count` frames, `fps` a second, with imaginary time `interval` from one to the next.
     """
 
     interval: float
@@ -65,10 +65,10 @@ class Pace:
 def frames(
     result: Result, positions: Iterator[np.ndarray], pace: Pace, pixels: int, *, chained: bool
 ) -> Iterator[np.ndarray]:
-    """pace.count pictures (height, width, 3) uint8, `pixels` wide, of walkers whose `positions` (W, N, D) come every pace.step.
+    """pace.count frames (height, width, 3) uint8, `pixels` wide, of walkers whose `positions` (W, N, D) come every pace.step.
 
-    The walkers have moved for the length of a trail before the first. `chained` particles stand in a row and are told
-    apart; others are seen where they are.
+    The walkers move for the length of a trail before the first frame. `chained` particles are drawn in a row, each with its
+    displacement.
     """
     first = next(positions)
     walkers, particles, dimensions = first.shape
@@ -83,9 +83,9 @@ def frames(
 
 
 class Scene:
-    """A figure of which a few artists move. Subclasses fill it, put what moves into `moving`, and then `draw_static`."""
+    """A figure in which a few artists move. Subclasses fill it, list these in `moving`, and then call `draw_static`."""
 
-    #: seconds of film that are seen at once
+    #: seconds of film that are visible at once
     memory = 1.2
 
     def __init__(self, result: Result, pace: Pace, pixels: int, shape: float) -> None:
@@ -101,7 +101,7 @@ class Scene:
         self.decimals = max(0, -math.floor(math.log10(pace.interval)))
 
     def draw_static(self, ax: Axes) -> None:
-        """Draw what stands still. The clock is in a corner of `ax`."""
+        """Draw what does not move. The clock is in a corner of `ax`."""
         box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "boxstyle": "round,pad=0.3"}
         self.clock = ax.text(
             0.02, 0.97, "", transform=ax.transAxes, va="top", color="white", fontsize="small", bbox=box, zorder=4
@@ -117,7 +117,7 @@ class Scene:
         raise NotImplementedError
 
     def frame(self, history: np.ndarray, time: float) -> np.ndarray:
-        """One picture (height, width, 3) uint8, `time` on its clock."""
+        """One frame (height, width, 3) uint8, `time` on its clock."""
         self.show(history)
         self.clock.set_text(f"imaginary time {time:.{self.decimals}f} {self.unit}".rstrip())
         self.canvas.restore_region(self.still)
@@ -150,20 +150,20 @@ class Plane(Scene):
     """Every particle in a plane, over the density there."""
 
     def __init__(self, result: Result, walkers: int, pace: Pace, pixels: int) -> None:
-        seen = background(result)
-        self.columns = seen.columns
-        first, second = seen.axes
-        across, up = seen.high - seen.low
+        ground = background(result)
+        self.columns = ground.columns
+        first, second = ground.axes
+        across, up = ground.high - ground.low
         super().__init__(result, pace, pixels, shape=min(1.2, max(0.5, 0.84 * up / across + 0.17)))
         ax = self.figure.add_subplot()
         box = (first.edges[0], first.edges[-1], second.edges[0], second.edges[-1])
         ax.set_facecolor(GROUND(0.0))
-        ax.imshow(seen.values.T, cmap=GROUND, vmin=0, origin="lower", extent=box, interpolation="bicubic")
-        mark_nuclei(result, ax, seen.axes)
+        ax.imshow(ground.values.T, cmap=GROUND, vmin=0, origin="lower", extent=box, interpolation="bicubic")
+        mark_nuclei(result, ax, ground.axes)
         plane(ax, first, second)
-        ax.set_xlim(seen.low[0], seen.high[0])
-        ax.set_ylim(seen.low[1], seen.high[1])
-        ax.set_title(f"{WORDS}; shading: {seen.words}", fontsize="small")
+        ax.set_xlim(ground.low[0], ground.high[0])
+        ax.set_ylim(ground.low[1], ground.high[1])
+        ax.set_title(f"{WORDS}; shading: {ground.words}", fontsize="small")
         self.trails = Trails(ax, walkers * result.particles)
         self.moving = [self.trails.lines, self.trails.dots]
         self.draw_static(ax)
@@ -239,15 +239,14 @@ class Row(Scene):
         self.draw_static(ax)
 
     def show(self, history: np.ndarray) -> None:
-        seen = history[np.linspace(0, len(history) - 1, SHADES).round().astype(int), ..., 0]
-        numbers = np.broadcast_to(self.numbers, seen.shape)
-        strings = np.stack([numbers, seen], -1)
+        places = history[np.linspace(0, len(history) - 1, SHADES).round().astype(int), ..., 0]
+        strings = np.stack([np.broadcast_to(self.numbers, places.shape), places], -1)
         self.strings.set_segments(list(strings.reshape(-1, len(self.numbers), 2)))
         self.dots.set_offsets(strings[-1].reshape(-1, 2))
 
 
 def _colours(count: int) -> np.ndarray:
-    """Colours (count, 4) that are told apart, over and over."""
+    """Colours (count, 4), which repeat where there are too few."""
     return to_rgba_array([COLOURS[number % len(COLOURS)] for number in range(count)])
 
 

@@ -11,9 +11,9 @@ from fkflow.results.records import Projection, Result
 
 #: first iterations that the main panel need not show, and the part of all that the inset shows
 EARLY, LATE = 2, 0.5
-#: percentiles of the energies that are seen: at the end noise falls out on both sides, at the beginning nothing does above
+#: percentiles of the energies that are shown, of the whole training and of its end, where noise is cut on both sides
 WHOLE, END = (2.0, 100.0), (4.0, 96.0)
-#: an inset is worth it where its energies take less than this part of the main panel's
+#: an inset is drawn where its energies take less than this part of the main panel's
 WORTH = 0.25
 
 
@@ -29,8 +29,8 @@ def convergence(result: Result, ax: Axes) -> None:
     error = np.where(np.isfinite(error), error, 0.0)
     levels = _draw_training(result, ax, iteration, energy, error)
     late = min(int(len(energy) * (1 - LATE)), len(energy) - 1)
-    begun = min(EARLY, late)
-    whole = _energy_range(energy[begun:], error[begun:], levels, WHOLE)
+    early = min(EARLY, late)
+    whole = _energy_range(energy[early:], error[early:], levels, WHOLE)
     end = _energy_range(energy[late:], error[late:], levels, END)
     if len(iteration) > 1:
         ax.set_xlim(iteration[0], iteration[-1])
@@ -55,7 +55,7 @@ def convergence(result: Result, ax: Axes) -> None:
 def _draw_training(
     result: Result, ax: Axes, iteration: np.ndarray, energy: np.ndarray, error: np.ndarray
 ) -> list[float]:
-    """The energies of training over the measured one and the reference; the energies that are to be seen."""
+    """Draw the energies of training, the measured one and the reference; returns the levels that the limits must include."""
     ax.fill_between(iteration, energy - error, energy + error, color=BLUE, alpha=0.3, linewidth=0)
     ax.plot(iteration, energy, color=BLUE, linewidth=1.2, marker="." if len(energy) < 3 else None, label="training")
     return _energy_levels(result, ax)
@@ -72,19 +72,19 @@ def _seconds_above(result: Result, ax: Axes, iteration: np.ndarray) -> None:
     seconds = np.asarray(result.training.get("seconds", ()), dtype=float)
     if len(seconds) != len(iteration) or not np.isfinite(seconds).all():
         return
-    # at the ticks of the iterations, whatever numbers they are: even seconds would crowd where iterations took long
+    # at the ticks of the iterations: even seconds would crowd where iterations took long
     above = ax.secondary_xaxis("top")
-    above.xaxis.set_major_formatter(lambda place, _: _rounded(np.interp(place, iteration, seconds)))
+    above.xaxis.set_major_formatter(lambda place, _: _format_seconds(np.interp(place, iteration, seconds)))
     above.set_xlabel("seconds")
     ax.tick_params(top=False)
 
 
-def _rounded(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"
 
 
 def _energy_levels(result: Result, ax: Axes) -> list[float]:
-    """Draw the best energy with its band and the reference; the energies that are to be seen."""
+    """Draw the best energy with its band and the reference; returns the levels that the limits must include."""
     best = result.energy
     kind = "variational" if result.measurement.projection is None else "projected"
     ax.axhline(best.value, color=ORANGE, linewidth=1.2, label=f"{kind} {best}")
@@ -97,14 +97,14 @@ def _energy_levels(result: Result, ax: Axes) -> list[float]:
 
 
 def _energy_range(
-    energy: np.ndarray, error: np.ndarray, levels: list[float], seen: tuple[float, float]
+    energy: np.ndarray, error: np.ndarray, levels: list[float], percentiles: tuple[float, float]
 ) -> tuple[float, float]:
-    """Limits that show the percentiles `seen` of energies (n,) with their errors, and all `levels`."""
+    """Limits that show the `percentiles` of energies (n,) with their errors, and all `levels`."""
     good = np.isfinite(energy)
     shown = np.array([*(energy - error)[good], *(energy + error)[good]])
     finite = [level for level in levels if np.isfinite(level)]
     if shown.size:
-        finite += list(np.percentile(shown, seen))
+        finite += list(np.percentile(shown, percentiles))
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     pad = max(0.12 * (high - low), 1e-9 * max(abs(low), abs(high)), 1e-12)
     return low - pad, high + pad
@@ -141,7 +141,7 @@ def projection(result: Result, ax: Axes) -> None:
 
 
 def _draw_time_steps(result: Result, ax: Axes, projection: Projection) -> None:
-    """The energies at all time steps and the line (for Girsanov weights the parabola) on which they fall to time step 0."""
+    """The energies at all time steps and the line (for Girsanov weights the parabola) that extrapolates to time step 0."""
     best = projection.total
     ax.axhspan(best.value - best.error, best.value + best.error, color=ORANGE, alpha=0.25, linewidth=0)
     if result.reference is not None:

@@ -5,29 +5,16 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from fkflow.plot import style
 from fkflow.plot.requirements import require_drift
-from fkflow.plot.style import (
-    BLUE,
-    DARK_MAP,
-    LEVELS,
-    MAP,
-    ORANGE,
-    colorbar,
-    column,
-    headline,
-    label,
-    legend_on_map,
-    mark_nuclei,
-    mark_particles,
-    plane,
-)
+from fkflow.plot.style import label
 from fkflow.results.records import DriftField, Result
 
 #: how far below its maximum log |psi|^2 is still shown
 DEPTH = 12.0
 #: part of the picture's width beyond which a particle does not count as in its plane
 OFF_PLANE = 0.02
-#: how often the third quartile of a drift's size must fit into its largest for that to be a pole, and what is shown of poles
+#: a drift has a pole if its largest value exceeds the third quartile by this factor; what is shown then, in third quartiles
 POLE, SHOWN = 8.0, 4.0
 
 
@@ -41,7 +28,7 @@ def drift(result: Result, ax: Axes, name: str | None = None) -> None:
         _draw_drift_line(result, ax, field)
     else:
         _draw_drift_plane(result, ax, field)
-    headline(result, ax, f"drift of particle {field.moved + 1}" + _held(result))
+    style.headline(result, ax, f"drift of particle {field.moved + 1}" + _held(result))
 
 
 def conditional(result: Result, ax: Axes, name: str | None = None) -> None:
@@ -54,9 +41,9 @@ def conditional(result: Result, ax: Axes, name: str | None = None) -> None:
     words = "conditional density, 1 at its maximum"
     if len(field.axes) == 1:
         axis = field.axes[0]
-        ax.plot(axis.centres, relative, color=BLUE, linewidth=1.2, label=f"particle {field.moved + 1}")
+        ax.plot(axis.centres, relative, color=style.BLUE, linewidth=1.2, label=f"particle {field.moved + 1}")
         _mark_on_line(ax, field)
-        mark_nuclei(result, ax, field.axes)
+        style.mark_nuclei(result, ax, field.axes)
         ax.set_ylim(0, 1.1)
         ax.set_xlim(axis.edges[0], axis.edges[-1])
         ax.set_xlabel(label(axis.long_name, axis.unit))
@@ -64,32 +51,33 @@ def conditional(result: Result, ax: Axes, name: str | None = None) -> None:
         ax.legend(frameon=False)
     else:
         first, second = field.axes
-        mesh = ax.pcolormesh(first.centres, second.centres, relative.T, cmap=MAP, shading="gouraud", rasterized=True)
-        ax.contour(first.centres, second.centres, relative.T, LEVELS, colors="white", linewidths=0.6)
-        colorbar(ax, mesh, words)
+        mesh = ax.pcolormesh(
+            first.centres, second.centres, relative.T, cmap=style.MAP, shading="gouraud", rasterized=True
+        )
+        ax.contour(first.centres, second.centres, relative.T, style.LEVELS, colors="white", linewidths=0.6)
+        style.colorbar(ax, mesh, words)
         _finish_plane(result, ax, field)
-    headline(result, ax, f"density of particle {field.moved + 1}" + _held(result))
+    style.headline(result, ax, f"density of particle {field.moved + 1}" + _held(result))
 
 
 def _held(result: Result) -> str:
-    """What the other particles do, in words."""
-    return {1: "", 2: ", the other held where it is marked"}.get(
-        result.particles, ", the others held at their most likely places"
-    )
+    """What the title says of the other particles."""
+    more = ", the others held at their most likely places"
+    return {1: "", 2: ", the other held where it is marked"}.get(result.particles, more)
 
 
 def _draw_drift_line(result: Result, ax: Axes, field: DriftField) -> None:
     axis = field.axes[0]
     values = field.vectors.reshape(len(axis.centres), -1)[:, 0]
     ax.axhline(0.0, color="0.6", linewidth=0.8)
-    usual = float(np.nanquantile(np.abs(values), 0.75))
-    if np.nanmax(np.abs(values)) > POLE * usual > 0:
-        # hard cores: the line is broken where the moved particle meets another
-        values = np.where(np.abs(values) > SHOWN * usual, np.nan, values)
-        ax.set_ylim(-SHOWN * usual, SHOWN * usual)
-    ax.plot(axis.centres, values, color=BLUE, linewidth=1.2)
+    quartile = float(np.nanquantile(np.abs(values), 0.75))
+    if np.nanmax(np.abs(values)) > POLE * quartile > 0:
+        # hard cores: the line is broken where the moved particle touches another
+        values = np.where(np.abs(values) > SHOWN * quartile, np.nan, values)
+        ax.set_ylim(-SHOWN * quartile, SHOWN * quartile)
+    ax.plot(axis.centres, values, color=style.BLUE, linewidth=1.2)
     _mark_on_line(ax, field)
-    mark_nuclei(result, ax, field.axes)
+    style.mark_nuclei(result, ax, field.axes)
     ax.set_xlim(axis.edges[0], axis.edges[-1])
     ax.set_xlabel(label(axis.long_name, axis.unit))
     ax.set_ylabel(label("drift", f"1/{axis.unit}"))
@@ -100,15 +88,19 @@ def _draw_drift_line(result: Result, ax: Axes, field: DriftField) -> None:
 def _mark_on_line(ax: Axes, field: DriftField) -> None:
     others = _others(field)
     if len(others):
-        along = others[:, column(field.axes[0], 0, others.shape[1])]
-        ax.plot(along, np.zeros(len(along)), "o", color=ORANGE, markersize=6, label="other particles", clip_on=False)
+        along = others[:, style.column(field.axes[0], 0, others.shape[1])]
+        ax.plot(
+            along, np.zeros(len(along)), "o", color=style.ORANGE, markersize=6, label="other particles", clip_on=False
+        )
 
 
 def _draw_drift_plane(result: Result, ax: Axes, field: DriftField) -> None:
     first, second = field.axes
     shades, words, extend = _background(field)
-    mesh = ax.pcolormesh(first.centres, second.centres, shades.T, cmap=DARK_MAP, shading="gouraud", rasterized=True)
-    colorbar(ax, mesh, words, extend)
+    mesh = ax.pcolormesh(
+        first.centres, second.centres, shades.T, cmap=style.DARK_MAP, shading="gouraud", rasterized=True
+    )
+    style.colorbar(ax, mesh, words, extend)
     u, v = (np.ma.masked_invalid(field.vectors[..., component].T) for component in (0, 1))
     even = all(np.allclose(np.diff(axis.centres), np.diff(axis.centres)[0], rtol=1e-6) for axis in field.axes)
     if even and min(len(first.centres), len(second.centres)) > 2:
@@ -123,26 +115,25 @@ def _finish_plane(result: Result, ax: Axes, field: DriftField) -> None:
     """Particles at rest, nuclei, labels and limits of a map of a plane."""
     first, second = field.axes
     others = _others(field)
-    columns = [column(axis, index, others.shape[1]) for index, axis in enumerate(field.axes)]
-    mark_nuclei(result, ax, field.axes)
+    columns = [style.column(axis, index, others.shape[1]) for index, axis in enumerate(field.axes)]
+    style.mark_nuclei(result, ax, field.axes)
     # the moved particle keeps its other coordinates, but for the plane y = 0 of nuclei
     height = np.delete(field.positions[field.moved], columns) if result.nuclei is None else 0.0
     away = np.linalg.norm(np.delete(others, columns, axis=1) - height, axis=1)
     off = away > OFF_PLANE * (first.edges[-1] - first.edges[0])
     inside, outside = others[~off][:, columns], others[off][:, columns]
-    mark_particles(ax, inside, "other particles" if len(inside) > 1 else "other particle")
-    mark_particles(
-        ax, outside, "particles off the plane" if len(outside) > 1 else "particle off the plane", hollow=True
-    )
-    plane(ax, first, second)
+    style.mark_particles(ax, inside, "other particles" if len(inside) > 1 else "other particle")
+    off_plane = "particles off the plane" if len(outside) > 1 else "particle off the plane"
+    style.mark_particles(ax, outside, off_plane, hollow=True)
+    style.plane(ax, first, second)
     # the map ends at the outermost points, not at the edges of their cells
     ax.set_xlim(first.centres[0], first.centres[-1])
     ax.set_ylim(second.centres[0], second.centres[-1])
-    legend_on_map(ax)
+    style.legend_on_map(ax)
 
 
 def _background(field: DriftField) -> tuple[np.ndarray, str, str]:
-    """What lies under the streamlines: the log density or, for a vector drift, which has none, its magnitude."""
+    """What lies under the streamlines: the log density or, for a vector drift, its magnitude."""
     known = np.isfinite(field.log_psi)
     if not known.any():
         magnitude = np.linalg.norm(field.vectors, axis=-1)

@@ -1,4 +1,4 @@
-"""Moving pictures as files: an MP4 by way of ffmpeg where there is one, else an animated GIF."""
+"""Films as files: an MP4 by way of ffmpeg where there is one, else an animated GIF."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from fkflow.results.folders import make_folder, reason
 
 #: a file's ending -> what it is called
 FORMATS = {".gif": "gif", ".mp4": "mp4"}
-#: first pictures of a GIF, from which its colours are chosen
-LOOKED_AT = 6
-#: colours of a GIF beside white and black: of the 256 that it may have these do, in half the bytes
+#: first frames of a GIF, from which its colours are chosen
+FIRST = 6
+#: colours of a GIF beside white and black: these suffice, in half the bytes of the 256 that it may have
 SHADES = 118
-#: how near a colour must come to white or black to be one of them (of 255)
+#: colours as near as this to white or black (of 255) become white or black
 NEAR = 10
 
 
@@ -62,23 +62,23 @@ def film_path(folder: Path, out: Path | None, format: str) -> Path:
     return path
 
 
-def encode(pictures: Iterator[np.ndarray], count: int, fps: int, format: str) -> bytes:
-    """The film of `count` pictures (height, width, 3) uint8 of even height and width, as the bytes of a file.
+def encode(frames: Iterator[np.ndarray], count: int, fps: int, format: str) -> bytes:
+    """The film of `count` frames (height, width, 3) uint8 of even height and width, as the bytes of a file.
 
     Raises StoreError if ffmpeg fails.
     """
-    return _mp4(pictures, fps) if format == "mp4" else _gif(pictures, count, fps)
+    return _mp4(frames, fps) if format == "mp4" else _gif(frames, count, fps)
 
 
-def _gif(pictures: Iterator[np.ndarray], count: int, fps: int) -> bytes:
-    """One set of colours for all pictures and no dithering: what does not move costs nothing."""
-    first = list(itertools.islice(pictures, LOOKED_AT))
+def _gif(frames: Iterator[np.ndarray], count: int, fps: int) -> bytes:
+    """One set of colours for all frames and no dithering: what does not move costs nothing."""
+    first = list(itertools.islice(frames, FIRST))
     palette = _palette(first)
     reduced = (
-        Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
-        for picture in itertools.chain(first, pictures)
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in itertools.chain(first, frames)
     )
-    # a GIF counts in hundredths of a second: picture after picture is shown at the nearest one
+    # a GIF counts in hundredths of a second: each frame is shown at the nearest one
     ends = np.round(100 * np.arange(count + 1) / fps).astype(int)
     buffer = io.BytesIO()
     durations = (10 * np.diff(ends)).tolist()
@@ -86,41 +86,41 @@ def _gif(pictures: Iterator[np.ndarray], count: int, fps: int) -> bytes:
     return buffer.getvalue()
 
 
-def _palette(pictures: Iterable[np.ndarray]) -> Image.Image:
-    """The colours for these pictures; a rare one counts for more than its share, or thin lines would lose theirs."""
-    colours, seen = np.unique(np.concatenate([p.reshape(-1, 3) for p in pictures]), axis=0, return_counts=True)
-    # paper and letters keep their white and black, and nothing beside them
+def _palette(frames: Iterable[np.ndarray]) -> Image.Image:
+    """The colours for these frames; a rare one counts for more than its share, or thin lines would lose theirs."""
+    colours, counts = np.unique(np.concatenate([p.reshape(-1, 3) for p in frames]), axis=0, return_counts=True)
+    # paper and letters keep their white and black
     grey = (colours.min(1) > 255 - NEAR) | (colours.max(1) < NEAR)
-    repeated = np.repeat(colours[~grey], np.ceil(seen[~grey] ** 0.4).astype(int), axis=0)
+    repeated = np.repeat(colours[~grey], np.ceil(counts[~grey] ** 0.4).astype(int), axis=0)
     chosen = Image.fromarray(repeated[None]).quantize(SHADES, method=Image.Quantize.MEDIANCUT).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette([255, 255, 255, 0, 0, 0, *chosen])
     return palette
 
 
-def _mp4(pictures: Iterator[np.ndarray], fps: int) -> bytes:
+def _mp4(frames: Iterator[np.ndarray], fps: int) -> bytes:
     """H.264 with the colours that every player knows, made by ffmpeg in a folder of its own."""
-    first = next(pictures)
+    first = next(frames)
     height, width = first.shape[:2]
     with tempfile.TemporaryDirectory(prefix="fkflow-") as folder:
-        film, complaint = Path(folder) / "film.mp4", Path(folder) / "complaint.txt"
+        film, errors = Path(folder) / "film.mp4", Path(folder) / "errors.txt"
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}", "-framerate", str(fps)]
         coded = ["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
         command = [FFMpegWriter.bin_path(), "-loglevel", "error", *raw, "-i", "-", *coded, str(film)]
         try:
-            with complaint.open("wb") as words:
+            with errors.open("wb") as words:
                 process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=words, stderr=words)
         except OSError as error:
             raise StoreError(f"ffmpeg cannot be started ({reason(error)}): use --format gif") from error
         try:
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
-                for picture in itertools.chain([first], pictures):
-                    process.stdin.write(picture.tobytes())
+                for frame in itertools.chain([first], frames):
+                    process.stdin.write(frame.tobytes())
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
             if process.wait() != 0 or not film.is_file():
-                said = complaint.read_text(errors="replace").strip().splitlines() or ["it did not say why"]
+                said = errors.read_text(errors="replace").strip().splitlines() or ["it did not say why"]
                 raise StoreError(f"ffmpeg could not make the MP4 ({said[0]}): use --format gif")
             return film.read_bytes()
         finally:

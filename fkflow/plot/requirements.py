@@ -1,4 +1,4 @@
-"""What a picture is made of, or one sentence saying what the run lacks and which command makes it."""
+"""The data a picture needs, or one sentence saying what the run lacks and which command makes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pictures share: colours, labels with units, nuclei, colour bars, panels, markers with error bars."""
+"""What the pictures share: colours, labels with units, nuclei, colour bars, panels, markers, figure files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 #: colours of several particles, the most different ones first
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00", "black", "0.55")
 MAP = "cividis"
-# its darker part, on which white lines are seen everywhere
+# its darker part, on which white lines are visible everywhere
 DARK_MAP = ListedColormap(colormaps[MAP](np.linspace(0.0, 0.75, 256)))
 #: lines of equal density, as parts of the largest
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
@@ -63,7 +63,7 @@ def panel_below(ax: Axes, share: str = "38%") -> Axes:
 
 
 def colorbar(ax: Axes, mesh: ScalarMappable, words: str, extend: str = "neither") -> None:
-    """A colour bar as high as its picture, whatever the picture's shape."""
+    """A colour bar as high as its picture."""
     beside = ax.inset_axes((1.03, 0.0, 0.04, 1.0))
     ax.figure.colorbar(mesh, cax=beside, label=words, extend=extend)
 
@@ -74,7 +74,7 @@ def headline(result: Result, ax: Axes, words: str = "") -> None:
 
 
 def mark_nuclei(result: Result, ax: Axes, axes: tuple[Axis, ...]) -> None:
-    """Mark the nuclei where `axes` are Cartesian, or a line through them; a radial axis has no place for them."""
+    """Mark the nuclei on Cartesian `axes`, or with lines through them on a single one; not on a radial axis."""
     if result.nuclei is None or axes[0].name not in "xyz":
         return
     columns = ["xyz".find(axis.name) for axis in axes]
@@ -82,13 +82,13 @@ def mark_nuclei(result: Result, ax: Axes, axes: tuple[Axis, ...]) -> None:
         for index, place in enumerate(sorted(set(result.nuclei[:, columns[0]]))):
             ax.axvline(place, color="0.4", linewidth=0.8, linestyle=":", label="nuclei" if index == 0 else None)
         return
-    # a distance from the axis is 0 for the nuclei, which are on it
+    # nuclei have the distance 0 from their axis
     places = [result.nuclei[:, c] if c >= 0 else np.zeros(len(result.nuclei)) for c in columns]
     ax.plot(*places, "P", color="black", markersize=7, markeredgecolor="white", label="nuclei", linestyle="none")
 
 
 def mark_particles(ax: Axes, places: np.ndarray, words: str, *, hollow: bool = False) -> None:
-    """Mark particles (n, 2) that stand still in a plane, as rings where they only seem to be in it."""
+    """Mark particles (n, 2) at rest in a plane, with `hollow` as rings: they are not in it."""
     if not len(places):
         return
     face, edge = ("none", ORANGE) if hollow else (ORANGE, "white")
@@ -96,7 +96,7 @@ def mark_particles(ax: Axes, places: np.ndarray, words: str, *, hollow: bool = F
 
 
 def legend_on_map(ax: Axes) -> None:
-    """A legend that can be read on any colour, if there is something to say."""
+    """A legend that can be read on any colour, if anything has a label."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=True, framealpha=0.85, loc="upper right")
 
@@ -123,7 +123,7 @@ def label(name: str, unit: str) -> str:
 
 
 def fit_figure(figure: Figure, ax: Axes) -> None:
-    """Give a figure of one picture the size that all of it needs, also what is beside its axes: no layout engine knows that."""
+    """Give a figure of one picture the size that all of it needs; layout engines ignore what is beside its axes."""
     room, place = figure.get_tightbbox().padded(ROOM), ax.get_position(original=True)
     left, bottom, width, height = place.bounds * np.tile(figure.get_size_inches(), 2)
     figure.set_size_inches(room.width, room.height)
@@ -136,12 +136,7 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> Path:
     """Save a figure in the format that the ending says, atomically; the same picture gives the same bytes."""
     format = path.suffix.removeprefix(".")
     buffer = io.BytesIO()
-    # no date in the file
-    figure.savefig(buffer, format=format, dpi=dpi, bbox_inches="tight", metadata=_undated(format))
+    undated: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    figure.savefig(buffer, format=format, dpi=dpi, bbox_inches="tight", metadata=undated[format])
     atomic_write(path, buffer.getvalue())
     return path
-
-
-def _undated(format: str) -> dict[str, None]:
-    """Metadata of a picture without a date: the same result gives the same bytes."""
-    return {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[format]
