@@ -1,8 +1,8 @@
 """Figures from a result: the only part of fkflow that imports matplotlib.
 
 Every function takes a `Result` and draws one picture into an `Axes` that the caller owns; what a run has no data for is a
-UsageError that names the command that makes it. Figures are made without pyplot, so there is no global state, no window
-and no display needed. Colours tell apart under the common colour-vision deficiencies.
+UsageError that names the command that makes it. Figures are made without pyplot: there is no global state and no display is
+needed. `solution_plots` are the same pictures as methods, `animation` and `film` make films of walkers.
 """
 
 from fkflow.plot.catalogue import FORMATS, missing_reasons, plots, save, save_all, select

@@ -76,12 +76,12 @@ def save_all(
     format: str = "png",
     dpi: int = 150,
 ) -> list[Path]:
-    """Draw the plots called `names` (default: all) into `folder` and return the files save_figure.
+    """Draw the plots called `names` (default: all) into `folder` and return the files written.
 
-    Raises UsageError for an unknown name or format, or a folder that cannot be save_figure.
+    Raises UsageError for an unknown name or format, or a folder that cannot be written.
     """
     if format not in FORMATS:
-        raise UsageError(f"plots cannot be save_figure as {format!r}: choose {', '.join(FORMATS)}")
+        raise UsageError(f"plots cannot be written as {format!r}: choose {', '.join(FORMATS)}")
     chosen = select(result, names)
     folder = make_folder(Path(folder))
     return [save(draw, folder / f"{name}.{format}", dpi) for name, draw in chosen.items()]

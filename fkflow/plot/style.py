@@ -28,9 +28,9 @@ MAP = "cividis"
 DARK_MAP = ListedColormap(colormaps[MAP](np.linspace(0.0, 0.75, 256)))
 #: lines of equal density, as parts of the largest
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
-#: how a figure that is save_figure looks: thin frames, ticks inside, text that stays text in vector formats
 #: inches about a picture
 ROOM = 0.1
+#: style of figures: thin frames, ticks inside, text that stays text in vector formats
 LOOK: dict[Any, Any] = {
     "axes.linewidth": 0.8,
     "font.size": 10.0,
