@@ -1,1 +1,16 @@
-"""What is solved: systems and their potentials, masses, geometry, the natural scale, and checks of what a user brings."""
+"""The Hamiltonian: what is solved.
+
+`system` has the base class of all systems, `registry` finds systems by name (built-in ones live in systems/), `plugins` and
+`user_systems` bring those of others. `masses` converts to coordinates of unit mass, `geometry` has pairs and distances,
+`landscape` minima and the natural scale of a potential, `checks` (with `probe` and `confinement`) tests potentials of users.
+Modules with torch are imported by name, so that a recipe is read without it; what needs no torch is exported here.
+"""
+
+from fkflow.hamiltonian.geometry import pair_squares
+from fkflow.hamiltonian.registry import built_in_systems, find_system, shipped_recipes
+from fkflow.hamiltonian.system import Nuclei, Reference, System
+from fkflow.hamiltonian.user_systems import Definition
+
+__all__ = [
+    "Definition", "Nuclei", "Reference", "System", "built_in_systems", "find_system", "pair_squares", "shipped_recipes",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Particles and their pairs, with configurations last: PyTorch sums short last axes ten times slower than long ones."""
+"""Pairs of particles and their distances, in arrays with configurations last: PyTorch sums short last axes ten times slower."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=16)
 def pairs(particles: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Numbers i and j of the particles of all pairs i < j, (pairs,) each; kept on the device."""
+    """Numbers i and j of the particles of all pairs i < j, (pairs,) each; cached on the device."""
     import torch  # systems use this module, and a recipe is read without PyTorch
 
     first, second = torch.triu_indices(particles, particles, 1, device=device)
     return first, second
 
 
-#: particles up to which one product with a matrix of zeros and ones takes less time than to pick and to add up pair by pair
+#: up to so many particles a product with the incidence matrix is faster than indexing
 FEW = 8
 
 
 @lru_cache(maxsize=32)
 def _incidence(particles: int, device: torch.device, dtype: torch.dtype, sign: int) -> Tensor:
-    """(1, pairs, N): 1 where a particle is the first of a pair, `sign` where it is the second; kept on the device."""
+    """(1, pairs, N): 1 where a particle is the first of a pair, `sign` where it is the second; cached on the device."""
     first, second = pairs(particles, device)
     matrix = first.new_zeros((1, len(first), particles), dtype=dtype)
     matrix[0].scatter_(1, first[:, None], 1.0).scatter_(1, second[:, None], float(sign))
@@ -34,7 +34,7 @@ def _incidence(particles: int, device: torch.device, dtype: torch.dtype, sign: i
 
 def add_to_pairs(of_pairs: Tensor, y: Tensor, weight: float = 1.0) -> Tensor:
     """`of_pairs` (C, pairs, B), in place, with weight · (y_i + y_j) added for y (C, N, B)."""
-    n = int(y.shape[1])  # a tensor while a tracer records, which no cache would know
+    n = int(y.shape[1])  # while a tracer records it is a tensor, which the cache would not find
     if n <= FEW:
         matrix = _incidence(n, y.device, y.dtype, 1)
         return of_pairs.baddbmm_(matrix.expand(len(y), -1, -1), y, alpha=weight)
@@ -45,7 +45,7 @@ def add_to_pairs(of_pairs: Tensor, y: Tensor, weight: float = 1.0) -> Tensor:
 
 def add_to_particles(y: Tensor, of_pairs: Tensor, weight: float = 1.0, *, sign: int = 1, keep: bool = True) -> Tensor:
     """y (C, N, B), in place, with weight · `of_pairs` (C, pairs, B) added to the first particle of each pair and, times
-    `sign`, to the second; without `keep` in the place of what y was."""
+    `sign`, to the second; without `keep` y is overwritten."""
     n = int(y.shape[1])  # as above
     if n <= FEW:
         matrix = _incidence(n, y.device, y.dtype, sign).mT.expand(len(y), -1, -1)

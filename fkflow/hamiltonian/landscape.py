@@ -1,7 +1,7 @@
 """The natural scale of a potential: minima, harmonic widths and the Gaussian they suggest for ψ².
 
-Nothing in the solver may depend on the user's units. From the potential alone we find a length ℓ where the variation of V
-balances the kinetic energy 1/(2ℓ²), descend from spread starts to the minima, and take the harmonic approximation there.
+The solver must not depend on the user's units. The natural length ℓ is that at which the variation of V balances the kinetic
+energy 1/(2ℓ²). Descents from spread starts find the minima; the harmonic approximation there gives the widths.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from torch import Tensor
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian.system import Nuclei, System
 
-#: a mode is harmonic when V rises along it as its curvature says, within this factor; else its width is a balance
+#: a mode is harmonic when V rises along it as its curvature says, within this factor
 ANHARMONIC = 2.0
-#: values a descent must stay below the largest of
+#: a descent must stay below the largest of so many last values
 MEMORY = 6
-#: distances in natural lengths between which V of particles that only attract each other does not change any more
+#: two distances in natural lengths: V is the same at both if the particles only attract each other
 FAR = 1e3, 1e4
-#: directions in which all particles are moved to find the natural length: so many at least, and for each two of them
+#: random directions that find the natural length: at least, and times N² for N particles
 LEAST, DIRECTIONS = 64, 2**14
-#: minima kept times their coordinates: many particles have very many, all alike
-KEPT = 512
+#: most minima times coordinates: many particles have very many minima, all alike
+MOST_MINIMA = 512
 
 
 @dataclass(frozen=True)
 class Landscape:
-    """What the potential says before any sampling; lengths in the system's unit, float64.
+    """Scale and minima of a potential; lengths in the system's unit, float64.
 
     length: natural length ℓ (the zero-point width of a typical mode); its square is the natural time.
-    centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima found. widths: (m, d, d) with ψ² ≈ a Gaussian
+    centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima. widths: (m, d, d) with ψ² ≈ a Gaussian
     of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
-    (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V is its own harmonic
-    approximation, so that a Gaussian is the exact ground state. free: where nothing but their attraction holds the particles
-    together, so that ψ falls exponentially far out, their energy when they have parted; else None.
+    (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V equals its harmonic
+    approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
+    attraction holds them together, so that ψ falls exponentially far out; else None.
     """
 
     length: float
@@ -68,7 +68,7 @@ class Landscape:
         return torch.einsum("iaib->ab", blocks) / n - blocks.sum((0, 2)) / n**2
 
     def start(self, walkers: int, generator: torch.Generator) -> Tensor:
-        """Walkers (B, N, D) drawn from the mixture of Gaussians at the minima."""
+        """Draw walkers (B, N, D) from the mixture of Gaussians at the minima."""
         which = torch.randint(len(self.minima), (walkers,), generator=generator, device=generator.device)
         noise = torch.randn(
             walkers, self.widths.shape[-1], generator=generator, device=generator.device, dtype=torch.float64
@@ -78,10 +78,10 @@ class Landscape:
 
 
 def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
-    """Minima and harmonic scale of a potential; for point charges, Gaussians at the nuclei of atomic width.
+    """Find minima and harmonic scale of a potential; for point charges, Gaussians of atomic width at the nuclei.
 
-    Lengths are those of the coordinates that `system.potential` takes. A system's own length and start, where it gives them,
-    take the place of a search about the origin. Raises NumericalError when no confining scale or no finite minimum is found.
+    Lengths are in the coordinates of `system.potential`. The system's own length and start, if given, replace the search
+    about the origin. Raises NumericalError when no confining scale or no finite minimum is found.
     """
     nuclei = system.nuclei()
     if nuclei is not None:
@@ -103,9 +103,9 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     x, energies = x[finite], energies[finite]
     lowest = x[energies.argmin()]
     length = own or balance_length(system, lowest, generator)
-    # Minima far above the lowest hold no density; the zero-point energy per mode sets what far means.
+    # minima above the lowest by more than the zero-point energy of a mode hold no density
     keep = energies < energies.min() + 0.5 / length**2
-    most = max(1, min(64, KEPT // (n * dim)))
+    most = max(1, min(64, MOST_MINIMA // (n * dim)))
     minima = distinct_minima(x[keep], energies[keep], 1e-2 * length, most)
     hessians = potential_hessians(system, minima)
     widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
@@ -127,15 +127,15 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
 def free_energy(
     system: System, minimum: Tensor, length: float, force: Tensor, centre_of_mass: Tensor, generator: torch.Generator
 ) -> float | None:
-    """Lowest energy of particles that have parted, their centre of mass in its trap; None if V rises as they part.
+    """Lowest energy of separated particles, their centre of mass in its trap; None if V rises as they separate.
 
-    `force` (D, D) are the trap's force constants for each particle, `centre_of_mass` their root.
+    `force` (D, D) are the trap's force constants for each particle, `centre_of_mass` is their root.
     """
     apart = torch.randn(64, *minimum.shape, generator=generator, dtype=torch.float64)
     apart = length * (apart - apart.mean(1, keepdim=True))
-    # a descent that bound the particles may have ended far from the bottom of so weak a trap: one Newton step
-    _, slope = _value_and_slope(system, minimum[None], 1.0)
-    bottom = minimum.mean(0) - torch.linalg.pinv(force, hermitian=True, rtol=1e-9) @ slope[0].mean(0)
+    # the descent may have ended far from the bottom of a weak trap: one Newton step
+    _, gradient = _value_and_gradient(system, minimum[None], 1.0)
+    bottom = minimum.mean(0) - torch.linalg.pinv(force, hermitian=True, rtol=1e-9) @ gradient[0].mean(0)
     near, far = (system.potential(bottom + scale * apart) for scale in FAR)
     if not bool(((far - near).abs() < 1e-3 / length**2).all()):
         return None
@@ -156,7 +156,7 @@ def is_harmonic(system: System, minimum: Tensor, hessian: Tensor, width: Tensor,
 
 
 def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
-    """Electrons on nuclei (different ones where there are two), Gaussians of width 1/Z; ℓ = √3/Z_max, the 1s rms radius."""
+    """Electrons on nuclei (different ones if there are two), Gaussians of width 1/Z; ℓ = √3/Z_max, the 1s rms radius."""
     positions = torch.tensor(nuclei.positions, dtype=torch.float64)
     charges = torch.tensor(nuclei.charges, dtype=torch.float64)
     sites = [
@@ -176,8 +176,8 @@ def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
 def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float) -> Tensor:
     """(d, d) square root of the covariance of ψ² at a minimum (N, D): one width per eigenvector of the Hessian.
 
-    A harmonic mode of frequency ω has width² = 1/(2ω), where V has risen by 1/(8 width²). Modes whose rise is not what
-    the curvature says (rotations, rings, flat wells) get the width at which the true V rises by that much.
+    A harmonic mode of frequency ω has width² = 1/(2ω), where V has risen by 1/(8 width²). Anharmonic modes (rotations,
+    rings, flat wells) get the width at which the true V has risen by that much.
     """
     values, vectors = torch.linalg.eigh(hessian)
     origin = system.potential(minimum[None])
@@ -202,11 +202,11 @@ def mode_widths(system: System, minimum: Tensor, hessian: Tensor, length: float)
 def balance_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
     """ℓ with mean |V(o + ℓz) − V(o)| per degree of freedom ≈ 1/(2ℓ²) over random directions z: independent of units.
 
-    Where V(o) is not finite (particles that repel each other cannot all be at o), the median takes its place, and ℓ is the
-    length beyond which V balances for good, or that nearest to it: a hard core outweighs the kinetic energy at small ones too.
+    Where V(o) is not finite (repelling particles all at o), the median replaces it, and ℓ is the largest length at which V
+    balances, or nearly: a hard core outweighs the kinetic energy at small lengths too.
     """
     n, dim = system.particles, system.dimensions
-    # few particles come as close to one another as matters in few of the directions
+    # few particles come close to one another in few of the directions
     directions = max(LEAST, DIRECTIONS // n**2) if n > 1 else LEAST
     z = torch.randn(directions, n, dim, generator=generator, dtype=torch.float64)
     height = system.potential(origin[None])
@@ -215,8 +215,8 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
     least = math.inf
     for exponent in torch.arange(-40, 40.01, 0.5).tolist():
         length = 2.0**exponent
-        seen = system.potential(origin + length * z)
-        rise = (seen - (seen.nanmedian() if singular else height)).abs()
+        energy = system.potential(origin + length * z)
+        rise = (energy - (energy.nanmedian() if singular else height)).abs()
         value = rise.nanmean().item() / (n * dim) * 2 * length**2
         if not math.isfinite(value):
             continue
@@ -231,61 +231,62 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
 
 
 def descend(system: System, x: Tensor, length: float, steps: int = 400) -> Tensor:
-    """Gradient descents of V from each start (S, N, D), with steps of their own (Barzilai & Borwein, IMA J. Numer. Anal. 8,
-    141, 1988) that may rise above the last value, not above the last MEMORY: plain batched code starts a second sooner
-    than an optimiser class. Works in units where ℓ = 1.
+    """Descend along the gradient of V from each start (S, N, D), in units where ℓ = 1.
+
+    The steps are those of Barzilai & Borwein, IMA J. Numer. Anal. 8, 141 (1988); a value may rise above the last one, not above
+    the last MEMORY. An optimiser class would take a second to import.
     """
     z = x / length
-    value, slope = _value_and_slope(system, z, length)
-    rate = 1e-2 / (1 + slope.flatten(1).norm(dim=1))
+    value, gradient = _value_and_gradient(system, z, length)
+    rate = 1e-2 / (1 + gradient.flatten(1).norm(dim=1))
     recent = value[None].repeat(MEMORY, 1)
     for step in range(steps):
-        tried = z - rate[:, None, None] * slope
-        tried_value, tried_slope = _value_and_slope(system, tried, length)
-        squared = slope.square().sum((1, 2))
-        # NaN compares false: such a step is not taken
-        taken = tried_value <= recent.amax(0) - 1e-4 * rate * squared
-        change, turn = tried - z, tried_slope - slope
-        curvature = (change * turn).sum((1, 2))
+        trial = z - rate[:, None, None] * gradient
+        trial_value, trial_gradient = _value_and_gradient(system, trial, length)
+        squared = gradient.square().sum((1, 2))
+        # NaN compares false: such a step is rejected
+        accepted = trial_value <= recent.amax(0) - 1e-4 * rate * squared
+        change = trial - z
+        curvature = (change * (trial_gradient - gradient)).sum((1, 2))
         guess = change.square().sum((1, 2)) / curvature
         guess = torch.where(curvature > 0, guess, 10 * rate).clamp(1e-12, 1e6)
-        rate = torch.where(taken, guess, 0.25 * rate)
-        keep = taken[:, None, None]
-        z, slope = torch.where(keep, tried, z), torch.where(keep, tried_slope, slope)
-        value = torch.where(taken, tried_value, value)
+        rate = torch.where(accepted, guess, 0.25 * rate)
+        mask = accepted[:, None, None]
+        z, gradient = torch.where(mask, trial, z), torch.where(mask, trial_gradient, gradient)
+        value = torch.where(accepted, trial_value, value)
         recent[step % MEMORY] = value
-        if not bool((slope.abs().amax((1, 2)) > 1e-9).any()):
+        if not bool((gradient.abs().amax((1, 2)) > 1e-9).any()):
             break
     return z * length
 
 
-def _value_and_slope(system: System, z: Tensor, length: float) -> tuple[Tensor, Tensor]:
+def _value_and_gradient(system: System, z: Tensor, length: float) -> tuple[Tensor, Tensor]:
     """V ℓ² (S,) and its gradient (S, N, D) at z, in units where ℓ = 1."""
     with torch.enable_grad():
         z = z.detach().requires_grad_(True)
         value = system.potential(z * length) * length**2
-        (slope,) = torch.autograd.grad(value.sum(), z)
-    return value.detach(), slope
+        (gradient,) = torch.autograd.grad(value.sum(), z)
+    return value.detach(), gradient
 
 
 def potential_hessians(system: System, x: Tensor) -> Tensor:
-    """∂²V/∂x∂x (M, d, d) at configurations x (M, N, D): a backward pass of all of them for each row."""
+    """∂²V/∂x∂x (M, d, d) at configurations x (M, N, D): one backward pass a row."""
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
-        (slope,) = torch.autograd.grad(system.potential(x).sum(), x, create_graph=True)
+        (gradient,) = torch.autograd.grad(system.potential(x).sum(), x, create_graph=True)
         # along some coordinates V may be linear
-        slope = (slope + 0 * x).flatten(1)
-        rows = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0].flatten(1) for column in slope.unbind(1)]
+        gradient = (gradient + 0 * x).flatten(1)
+        rows = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0].flatten(1) for column in gradient.unbind(1)]
     hessians = torch.stack(rows, 1)
     return 0.5 * (hessians + hessians.mT)
 
 
 def distinct_minima(x: Tensor, energies: Tensor, tolerance: float, most: int = 64) -> Tensor:
     """The configurations that differ by more than `tolerance` from all lower ones, lowest first."""
-    kept: list[Tensor] = []
+    found: list[Tensor] = []
     for i in energies.argsort():
-        if all((x[i] - other).norm() > tolerance for other in kept):
-            kept.append(x[i])
-        if len(kept) == most:
+        if all((x[i] - other).norm() > tolerance for other in found):
+            found.append(x[i])
+        if len(found) == most:
             break
-    return torch.stack(kept)
+    return torch.stack(found)

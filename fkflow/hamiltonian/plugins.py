@@ -1,7 +1,4 @@
-"""Systems that other installed packages bring: entry points of the group ``fkflow.systems``, each naming a System class.
-
-They are looked up only where a name is not built in, or all are asked for.
-"""
+"""Systems of other installed packages: entry points of the group ``fkflow.systems``, each naming a System class."""
 
 from __future__ import annotations
 
@@ -16,26 +13,26 @@ GROUP = "fkflow.systems"
 
 
 class PluginError(UsageError):
-    """A plug-in that cannot be used; the message is one sentence that names it and the package that brings it."""
+    """A plug-in that cannot be used; the message is one sentence that names it and its package."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A name of a system and the entry points that claim it: one, unless packages clash; `taken` by a built-in one."""
+    """The name of a system and its entry points: one, unless packages clash. `reserved`: a built-in system has the name."""
 
     name: str
     entries: tuple[EntryPoint, ...]
-    taken: bool
+    reserved: bool
 
     @property
     def origin(self) -> str:
-        """The distribution that brings it and its version, such as ``my-traps 0.3``."""
+        """Its distribution and version, such as ``my-traps 0.3``."""
         return " and ".join(f"{e.dist.name} {e.dist.version}" if e.dist else "an unknown package" for e in self.entries)
 
     def load(self) -> type[System]:
-        """The class, imported; its key is the name. Raises PluginError."""
+        """Import the class and set its key to the name. Raises PluginError."""
         about = f"the plug-in {self.name} of {self.origin}"
-        if self.taken:
+        if self.reserved:
             raise PluginError(f"{about} is refused: a built-in system has that name")
         if len(self.entries) > 1:
             raise PluginError(f"{about} is refused: only one package may bring a system of that name")
@@ -54,7 +51,7 @@ class Plugin:
 
 
 def find_plugins(built_in: Collection[str]) -> dict[str, Plugin]:
-    """All plug-ins by their name; those whose name is `built_in` cannot be loaded."""
+    """All plug-ins by name; those with the name of a `built_in` system cannot be loaded."""
     named: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=GROUP):
         named.setdefault(entry.name, []).append(entry)

@@ -1,4 +1,4 @@
-"""From a name in a recipe to a System, built in or a plug-in's, and from a name on the command line to a shipped recipe."""
+"""Systems by their names, built in or of plug-ins, and the shipped recipes."""
 
 from __future__ import annotations
 
@@ -15,29 +15,25 @@ from fkflow.hamiltonian.system import System
 
 @cache
 def _built_in() -> dict[str, type[System]]:
-    # by name: the systems build on this package, which therefore does not import them
-    package = import_module("fkflow.systems")
-    found = {}
-    for place in package.SYSTEMS:
-        module, name = place.split(":")
-        system = getattr(import_module(f"fkflow.systems.{module}"), name)
-        found[system.key] = system
-    return found
+    # imported by name: the systems import this package
+    places = (place.split(":") for place in import_module("fkflow.systems").SYSTEMS)
+    systems = [getattr(import_module(f"fkflow.systems.{module}"), name) for module, name in places]
+    return {system.key: system for system in systems}
 
 
 def built_in_systems() -> dict[str, type[System]]:
-    """All built-in systems by the name recipes use."""
+    """All built-in systems by their names in recipes."""
     return dict(_built_in())
 
 
 def is_built_in(system: type[System]) -> bool:
-    """Whether a class is one of fkflow's own."""
+    """Whether a class is a built-in system."""
     return system in _built_in().values()
 
 
 def find_system(key: str) -> type[System]:
-    """The system of that name, built in or a plug-in's; KeyError, whose argument says what is allowed, where there is none."""
-    known = built_in_systems()
+    """The system of that name, built in or of a plug-in; else KeyError, whose argument says what is allowed."""
+    known = _built_in()
     if key in known:
         return known[key]
     others = plugins.find_plugins(known)
@@ -51,16 +47,15 @@ def find_system(key: str) -> type[System]:
 
 
 def has_name(system: type[System]) -> bool:
-    """Whether a recipe finds this class by its name: one of fkflow's own, or a plug-in's."""
-    plugin = None if is_built_in(system) else plugins.find_plugins(built_in_systems()).get(system.key)
+    """Whether `find_system` finds this class by its key."""
     try:
-        return is_built_in(system) or (plugin is not None and plugin.load() is system)
-    except plugins.PluginError:
+        return find_system(system.key) is system
+    except KeyError:
         return False
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean x?)`` for the known word x nearest to a mistyped one, else nothing."""
+    """`` (did you mean x?)`` for the known word x nearest to a mistyped one, else ""."""
     by_lower = {k.lower(): k for k in known}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1)
     return f" (did you mean {by_lower[close[0]]}?)" if close else ""
@@ -69,5 +64,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 @cache
 def shipped_recipes() -> dict[str, Traversable]:
     """The shipped recipes by file name."""
-    found = (entry for entry in files("fkflow.recipes").iterdir() if entry.name.endswith(".toml"))
-    return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.name)}
+    entries = sorted(files("fkflow.recipes").iterdir(), key=lambda entry: entry.name)
+    return {entry.name: entry for entry in entries if entry.name.endswith(".toml")}

@@ -1,8 +1,7 @@
-"""What a quantum system must say of itself: potential, symmetry, reference energy.
+"""The base class of all systems: potential, symmetries, reference energy.
 
 A system is a small pydantic model. Its fields are the parameters of the recipe's ``[system]`` section, checked
-strictly; its methods are the physics. Units: ħ = 1 and the mass 1, H = −½ Σ_i ∇_i²/m_i + V, where all m_i are 1 unless the
-system says otherwise.
+strictly; its methods are the physics. Units: ħ = 1, H = −½ Σ_i ∇_i²/m_i + V, with masses m_i = 1 unless the system sets them.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reference:
-    """A ground-state energy known from elsewhere: `energy` and its absolute `error` in the system's unit, and the `source`."""
+    """A known ground-state energy: `energy` and its absolute `error` in the system's unit, and the `source`."""
 
     energy: float
     error: float
@@ -35,17 +34,17 @@ class Nuclei:
 
 
 class System(BaseModel):
-    """Base class of all systems. Subclasses add fields (parameters), say `particles` and `dimensions`, and give `potential`.
+    """Base class of all systems. Subclasses add fields (parameters), set `particles` and `dimensions`, and define `potential`.
 
     `particles` N and `dimensions` D may be class constants or recipe parameters; d = N·D is the dimension of
-    configuration space. Two more may be either: `mass`, a number or one for each particle (left out, 1), and `length`, a
-    length over which the ground state varies (left out, found from the potential).
+    configuration space. So may `mass`, a number or one for each particle (default 1), and `length`, a length over which the
+    ground state varies (default: found from the potential).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     key: ClassVar[str]
-    """The name that recipes use; left out, that of the class."""
+    """The name in recipes; default: the name of the class."""
     identical: ClassVar[bool] = True
     """Particles may be exchanged (bosonic ground state: log ψ is symmetric)."""
     isotropic: ClassVar[bool] = False
@@ -84,8 +83,9 @@ class System(BaseModel):
         raise NotImplementedError
 
     def start(self, walkers: int, generator: Generator) -> Tensor | None:
-        """So many configurations (walkers, N, D) for the walkers to start from, where V is finite, with their noise from
-        `generator` (on the CPU); None: Gaussians at the minima of V, which are then looked for about the origin.
+        """Configurations (walkers, N, D) to start from, where V is finite, with noise from `generator` (on the CPU).
+
+        None: Gaussians at the minima of V, which are searched about the origin.
         """
         return None
 
@@ -97,7 +97,7 @@ class System(BaseModel):
         """The exact ground-state density called `group`/`name` in result.h5, or None where it is not known.
 
         `points` are the values on its axes, arrays that broadcast; the density has their shape and integrates to 1 over the
-        measure that docs/file-format.md gives.
+        measure in docs/file-format.md.
         """
         return None
 
@@ -106,18 +106,18 @@ class System(BaseModel):
         return ()
 
     def nuclei(self) -> Nuclei | None:
-        """Point charges whose Coulomb singularities V has; None for smooth potentials."""
+        """Point charges with the Coulomb singularities of V; None for smooth potentials."""
         return None
 
     def pair(self, r: Tensor) -> Tensor | None:
-        """Energy of two particles at the distances r (any shape), where they repel each other.
+        """Energy of two particles that repel each other at the distances r (any shape).
 
-        V must contain it for every pair. The network then starts from the two-particle solution (`pair_factor`), which has the
-        cusp, or the hard core, of a repulsion without bound as r → 0, and saves much training where it is strong but bounded.
-        None: particles meet smoothly, and all is left to the network.
+        V must contain it for every pair. The network then starts from the two-particle solution (two-body factor), which has
+        the cusp, or the hard core, of a repulsion without bound as r → 0, and saves much training for a strong bounded one.
+        None: V is smooth where particles meet, and there is no such factor.
         """
         return None
 
     def parameters(self) -> dict[str, Any]:
-        """The recipe parameters (by the recipe's own key names) with their values."""
+        """The parameters by their recipe keys."""
         return self.model_dump(by_alias=True)

@@ -1,8 +1,6 @@
-"""Systems of the user's own: a class in a Python file, named ``my_trap.py:Trap``, or in a running program; what such a
-class must say of itself.
+"""Systems of users: a class in a Python file, named ``my_trap.py:Trap``, or in a running program; faults of such a class.
 
-The file is run, as any Python module that is imported. Nothing else ever is: the text of a file that a result keeps is there to
-be read.
+The file is run, as any imported Python module. The text of a file that a result stores is never run.
 """
 
 from __future__ import annotations
@@ -23,20 +21,20 @@ from typing import Any
 
 from fkflow.hamiltonian.system import Nuclei, System
 
-#: bytes that no such file exceeds
+#: most bytes of such a file
 LONGEST = 2**20
-#: what names a class in a file, for messages
+#: how a file and its class are named, for messages
 FORM = 'it must name a file and a class in it, such as "my_trap.py:Trap"'
-#: how messages call the modules, and what they are called in sys.modules
+#: begins the names of the modules in sys.modules
 PREFIX = "fkflow_user_file_"
 
 
 @dataclass(frozen=True)
 class Definition:
-    """Where a system was defined: `file` as a recipe names it, FILE.py:CLASS; SHA-256 of the file's bytes; its text.
+    """Where a system is defined: `file` as a recipe names it, FILE.py:CLASS, SHA-256 of the file's bytes, and its text.
 
-    Of a class that no file can be read for again (one of a notebook, say) `file` is CLASS alone, and the text that of the
-    class, as far as Python knows it.
+    For a class that cannot be read from a file (of a notebook, say) `file` is CLASS alone, and the text is the source of the
+    class, if Python knows it.
     """
 
     file: str
@@ -55,7 +53,7 @@ class Definition:
 
 
 def split_file(file: str) -> tuple[str, str]:
-    """FILE.py:CLASS in its two parts; ValueError if it has another form."""
+    """Split FILE.py:CLASS into its two parts; ValueError if it has another form."""
     path, colon, name = file.rpartition(":")
     if not colon or not path or not name.isidentifier() or "\0" in path:
         raise ValueError(FORM)
@@ -63,9 +61,9 @@ def split_file(file: str) -> tuple[str, str]:
 
 
 def relative_file(folder: Path, file: str) -> str:
-    """FILE.py:CLASS, as it is seen from the working directory, as it is seen from a folder; absolute ones stay as they are.
+    """Turn FILE.py:CLASS, relative to the working directory, into one relative to `folder`.
 
-    So does a class without a file.
+    Absolute files, and a class without a file, stay as they are.
     """
     path, _, name = file.rpartition(":")
     if not path or path.startswith("~") or os.path.isabs(path):
@@ -76,13 +74,13 @@ def relative_file(folder: Path, file: str) -> str:
 
 
 def absolute_file(folder: Path, file: str) -> str:
-    """FILE.py:CLASS, as it is seen from a folder, as it is seen from the working directory; a class without a file stays."""
+    """Turn FILE.py:CLASS, relative to `folder`, into one relative to the working directory; a class without a file stays."""
     fixed = ":" not in file or file.startswith("~") or os.path.isabs(file)
     return file if fixed else os.path.normpath(os.path.join(folder, file))
 
 
 def without_folders(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The sections of a resolved recipe with the file of its system by its name, wherever it lies."""
+    """The sections of a resolved recipe with the file of its system without its folder."""
     plain = {section: dict(table) for section, table in sections.items()}
     if "file" in (system := plain.get("system", {})):
         path, colon, name = system["file"].rpartition(":")
@@ -91,7 +89,7 @@ def without_folders(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict
 
 
 def load(file: str) -> tuple[type[System], Definition]:
-    """The class that FILE.py:CLASS names, and what it was read from; relative to the working directory, ~ is the home folder.
+    """Load the class that FILE.py:CLASS names, relative to the working directory, with its definition; ~ is the home folder.
 
     The same content at the same place gives the same class. Raises ValueError with one sentence.
     """
@@ -107,12 +105,12 @@ def load(file: str) -> tuple[type[System], Definition]:
 
 
 def _read(path: str) -> bytes:
-    found = Path(path).expanduser()
+    full = Path(path).expanduser()
     try:
-        with found.open("rb") as opened:
-            content = opened.read(LONGEST + 1)
+        with full.open("rb") as file:
+            content = file.read(LONGEST + 1)
     except FileNotFoundError:
-        raise ValueError(f"there is no file {path} (looked for in {found.absolute().parent})") from None
+        raise ValueError(f"there is no file {path} (looked for in {full.absolute().parent})") from None
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder; {FORM}") from None
     except OSError as error:
@@ -123,10 +121,10 @@ def _read(path: str) -> bytes:
 
 
 def _run(name: str, place: str, path: str, content: bytes) -> None:
-    """Run the content of a file as the module `name`; ValueError says what it raised, and in which line."""
+    """Run the content of a file as the module `name`; ValueError says what it raised and in which line."""
     module = ModuleType(name)
     module.__file__ = place
-    # pydantic looks up the names in annotations there
+    # pydantic looks up names of annotations there
     sys.modules[name] = module
     try:
         exec(compile(content, place, "exec"), module.__dict__)
@@ -159,13 +157,13 @@ def _class(module: ModuleType, name: str, path: str) -> type[System]:
 
 
 def definition_of(system: type[System]) -> Definition:
-    """Where a class of the running program comes from: a file that `load` can read again, else this program alone.
+    """Where a class of the running program is defined: a file that `load` can read, else this program.
 
-    A program's own file is none: to read it again would be to run the program again.
+    The file of the program itself does not count: to load it would run the program again.
     """
     name, place, module = system.__name__, source_file(system), sys.modules.get(system.__module__)
-    alone = module is None or module.__name__ == "__main__" or bool(module.__package__)
-    if place and not alone and getattr(module, name, None) is system:
+    loadable = module is not None and module.__name__ != "__main__" and not module.__package__
+    if place and loadable and getattr(module, name, None) is system:
         near = os.path.relpath(place)
         path = place if near.startswith("..") else Path(near).as_posix()
         with suppress(ValueError):
@@ -177,7 +175,7 @@ def definition_of(system: type[System]) -> Definition:
 
 
 def _source(system: type[System]) -> str:
-    """The text of a class, or at least of its potential, as far as Python knows it."""
+    """The source of a class, or at least of its potential; "" if Python does not know it."""
     for part in (system, system.potential):
         with suppress(OSError, TypeError):
             return textwrap.dedent(inspect.getsource(part))
@@ -185,7 +183,7 @@ def _source(system: type[System]) -> str:
 
 
 def describe_error(error: BaseException, place: str | None) -> str:
-    """An exception in one phrase, with the line of the file at `place` that it came from, if any."""
+    """Describe an exception in one phrase, with the line of the file at `place` that raised it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == place]
     where = f" in line {lines[-1]}" if lines else ""
     what = str(error).strip().splitlines()
@@ -197,8 +195,16 @@ def source_file(system: type[System]) -> str | None:
     return getattr(sys.modules.get(system.__module__), "__file__", None)
 
 
+def display_name(system: System) -> str:
+    """How messages call a system: the class and, for a user's own, its file."""
+    kind = type(system)
+    if kind.__module__.startswith(PREFIX):
+        return f"{kind.__name__} in {(source_file(kind) or '').replace(chr(92), '/').rpartition('/')[2]}"
+    return f"the system {system.key}"
+
+
 def find_fault(system: System) -> str | None:
-    """What a system says of itself that cannot be, in one sentence that follows its name; None if all is well."""
+    """The first thing that is wrong with what a system declares, in one sentence that follows its name; None if nothing is."""
     if type(system).potential is System.potential:
         return "it has no potential: def potential(self, x) must give the energies (B,) of configurations x (B, N, D)"
     for name, example in (("particles", 2), ("dimensions", 1)):
@@ -208,21 +214,21 @@ def find_fault(system: System) -> str | None:
         if type(value) is not int or value < 1:
             return f"{name} = {value!r} is not allowed: it must be a whole number of at least 1"
     try:
-        given = particle_masses(system)
+        masses = particle_masses(system)
     except ValueError as error:
         return str(error)
     length = getattr(system, "length", None)
     if length is not None and not _positive(length):
         return f"length = {length!r} is not allowed: it must be a number above 0, over which the ground state varies"
     try:
-        charges = system.nuclei()
+        nuclei = system.nuclei()
     except Exception as error:
         return f"nuclei() raises {describe_error(error, source_file(type(system)))}"
-    return None if charges is None else _about_nuclei(system, charges, given)
+    return None if nuclei is None else _find_fault_of_nuclei(system, nuclei, masses)
 
 
 def particle_masses(system: System) -> tuple[float, ...]:
-    """The mass of each particle; ValueError, in one sentence, where what the system gives cannot be masses."""
+    """The mass of each particle; ValueError, with one sentence, for values that are no masses."""
     given = getattr(system, "mass", 1.0)
     listed = list(given) if isinstance(given, list | tuple) else [given] * system.particles
     if len(listed) != system.particles or not all(map(_positive, listed)):
@@ -241,12 +247,12 @@ def _positive(value: object) -> bool:
     return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]
 
 
-def _about_nuclei(system: System, nuclei: Nuclei, given: tuple[float, ...]) -> str | None:
+def _find_fault_of_nuclei(system: System, nuclei: Nuclei, masses: tuple[float, ...]) -> str | None:
     if not isinstance(nuclei, Nuclei):
         return f"nuclei() gives {type(nuclei).__name__}: it must give fkflow.Nuclei(positions, charges), or None"
     if system.dimensions != 3 or system.particles > 2 or not system.identical:
         return "nuclei() is for one or two identical particles in three dimensions"
-    if set(given) != {1.0}:
+    if set(masses) != {1.0}:
         return "nuclei() is for particles of mass 1"
     places, charges = nuclei.positions, nuclei.charges
     numbers = [number for place in places for number in place]

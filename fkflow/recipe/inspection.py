@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from fkflow.hamiltonian.checks import check, display_name
+from fkflow.hamiltonian.checks import check
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
-from fkflow.hamiltonian.user_systems import particle_masses
+from fkflow.hamiltonian.user_systems import display_name, particle_masses
 from fkflow.recipe.config import Recipe
 
 #: walkers whose potential is timed, and how often
