@@ -1,17 +1,13 @@
-"""The recipe: how it is read and written, and what is said about a wrong one (`schema` says what is right).
+"""Recipes: loaded from TOML or Python values, checked against `schema`, and put together into a `Recipe`.
 
 A recipe is a TOML file with the sections [system], [network], [train], [measure] and [project]; every key but
-`system.name` (or `system.file`, a class in a Python file, which is run) has a default. A further section [scan] makes it
-the recipe of a scan. Anything wrong is a RecipeError of one sentence that names the file (or the ``--set``), the key, what
-was given and what is allowed.
+`system.name` (or `system.file`, a class in a Python file, which is run) has a default. A section [scan] makes it the recipe of
+a scan. Every fault is a RecipeError of one sentence that names the file (or the ``--set``), the key, what was given and what is
+allowed.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +17,7 @@ from pydantic import ValidationError
 
 from fkflow.errors import RecipeError
 from fkflow.hamiltonian import user_systems
-from fkflow.hamiltonian.registry import did_you_mean, find_system, has_name, is_built_in, shipped_recipes
+from fkflow.hamiltonian.registry import did_you_mean, find_system, has_name, is_built_in
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.messages import Problem, summarise, validate
@@ -38,16 +34,13 @@ from fkflow.recipe.schema import (
     ScanConfig,
     TrainConfig,
 )
+from fkflow.recipe.sources import parse_override, parse_toml, read_recipe, read_value
 from fkflow.recipe.toml import format_value, shorten, to_toml, toml_key
 
 __all__ = [
     "SHORTEST", "Loaded", "MeasureConfig", "NetworkConfig", "ProjectConfig", "Recipe", "ScanConfig", "TrainConfig", "compose",
     "load", "parse", "read_value", "shorten", "make_system", "to_toml", "with_values",
 ]  # fmt: skip
-
-
-#: bytes that no recipe exceeds
-LONGEST = 2**20
 
 
 @dataclass(frozen=True)
@@ -64,7 +57,7 @@ class Loaded:
     overrides: tuple[str, ...] = ()
     #: the section [scan], if it has one
     scan: ScanConfig | None = None
-    #: the folder of the recipe's file, which its system.file starts from
+    #: the folder of the recipe's file: its system.file is relative to it
     folder: Path = Path()
 
 
@@ -74,16 +67,12 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
     `overrides` are ``section.key=value`` texts with TOML values (a bare word counts as a string).
     Raises RecipeError.
     """
-    source, content, folder = _read(str(name_or_path))
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise RecipeError(f"{source} is not UTF-8 text (at byte {exc.start}); TOML is needed") from None
+    source, text, folder = read_recipe(str(name_or_path))
     return parse(text, source, overrides, folder)
 
 
 def parse(text: str, source: str, overrides: Sequence[str] = (), folder: Path = Path()) -> Loaded:  # noqa: B008
-    """The same as `load`, from the text of a recipe whose file is called `source` and lies in `folder`. Raises RecipeError."""
+    """Read the text of a recipe, whose file is called `source` and lies in `folder`. Raises RecipeError."""
     tables, texts = _tables(text, source, overrides, folder)
     scan: ScanConfig | None = None
     problems: list[Problem] = []
@@ -98,10 +87,7 @@ def parse(text: str, source: str, overrides: Sequence[str] = (), folder: Path = 
 
 
 def compose(system: System, sections: Mapping[str, Any]) -> Loaded:
-    """The recipe of a system and of values for the keys of its other sections, which were read from no file.
-
-    Raises RecipeError.
-    """
+    """Make a recipe of a system and of values for the keys of the other sections. Raises RecipeError."""
     problems: list[Problem] = []
     sections = current_keys(sections)
     recipe = _build({**sections, "system": system}, problems)
@@ -113,7 +99,7 @@ def compose(system: System, sections: Mapping[str, Any]) -> Loaded:
 
 
 def make_system(model: type[System], parameters: Mapping[str, Any]) -> System:
-    """A system of that class; RecipeError if it does not take these parameters."""
+    """Make a system of that class; RecipeError if it does not take these parameters."""
     problems: list[Problem] = []
     system = validate(model, "system", dict(parameters), problems)
     if problems or not isinstance(system, System):
@@ -122,9 +108,9 @@ def make_system(model: type[System], parameters: Mapping[str, Any]) -> System:
 
 
 def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], RecipeError]]]) -> Loaded:
-    """The same recipe, no scan any more, with other values of some ``section.key``; each comes with what makes its error.
+    """The same recipe, without [scan], with other values of some ``section.key``; each comes with a function for its error.
 
-    Raises the error of the first key that a problem is about.
+    Raises the error of the first key with a problem.
     """
     tables, _ = _tables(loaded.text, loaded.source, loaded.overrides, loaded.folder)
     tables.pop("scan", None)
@@ -140,12 +126,12 @@ def with_values(loaded: Loaded, values: Mapping[str, tuple[Any, Callable[[str], 
 
 
 def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The sections of a recipe's text with the overrides in place, and each override by its ``section.key``.
+    """The sections of a recipe's text with the overrides applied, and each override by its ``section.key``.
 
-    A system.file in the text starts from `folder`, one among the overrides from the working directory.
+    A system.file in the text is relative to `folder`, in an override to the working directory.
     """
     try:
-        tables = current_keys(_parsed(text))
+        tables = current_keys(parse_toml(text))
     except ValueError as exc:
         raise RecipeError(f"{source} is not valid TOML: {exc}") from None
     system = tables.get("system")
@@ -153,7 +139,7 @@ def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> t
         system["file"] = user_systems.absolute_file(folder, file)
     texts: dict[str, str] = {}
     for override in overrides:
-        section, key, value = _split(override)
+        section, key, value = parse_override(override)
         table = tables.setdefault(section, {})
         if isinstance(table, dict):
             _put(table, section, key, value)
@@ -162,119 +148,31 @@ def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> t
 
 
 def _put(table: dict[str, Any], section: str, key: str, value: Any) -> None:
-    """Set a key of a recipe's section; a system has a name or a file, and what is set last takes the place of the other."""
+    """Set a key of a section; of system.name and system.file the one set last replaces the other."""
     if section == "system":
         table.pop({"name": "file", "file": "name"}.get(key, ""), None)
     if (name := current_key(section, key)) is not None:
         table[name] = value
 
 
-def _read(name: str) -> tuple[str, bytes, Path]:
-    """What messages call the recipe of that name, its content, a file's, else a shipped recipe's, and its folder."""
-    path, shipped, folder = Path(name), shipped_recipes(), False
-    candidates = [name] if path.suffix == ".toml" else [name, f"{name}.toml"]
-    for candidate in candidates:
-        try:
-            return candidate, _content(candidate), Path(candidate).parent
-        except IsADirectoryError:
-            folder = True
-        except OSError as exc:
-            if exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-                raise RecipeError(
-                    f"{candidate} cannot be read ({exc.strerror}); a readable TOML file is needed"
-                ) from None
-        except ValueError:  # a null character, which no file name has
-            pass
-    for candidate in candidates:
-        if candidate in shipped:
-            return candidate, shipped[candidate].read_bytes(), Path()
-    stems = [Path(file).stem for file in shipped]
-    what = "is a folder, not a file" if folder else f"is no file (looked for in {path.absolute().parent})"
-    raise RecipeError(
-        f"{format_value(name)} {what}, nor a shipped recipe{did_you_mean(path.stem, stems)}; "
-        f"give a TOML file or one of {', '.join(stems)}"
-    )
-
-
-def _content(name: str) -> bytes:
-    # a pipe is opened without waiting: there may be nobody who writes to it
-    with open(name, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-        os.set_blocking(file.fileno(), True)
-        content = file.read(LONGEST + 1)
-    if len(content) > LONGEST:
-        raise RecipeError(f"{name} has more than {LONGEST} bytes: a recipe is a short TOML text")
-    return content
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """The tables of a TOML text; ValueError with one clear phrase if it is none."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        last = f"at the end of the file, line {text.rstrip().count(chr(10)) + 1}"
-        raise ValueError(str(exc).replace("at end of document", last)) from None
-    except ValueError:  # Python's limit on the digits of an integer, with advice for programmers
-        raise ValueError("a number has too many digits") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def _split(override: str) -> tuple[str, str, Any]:
-    """A ``section.key=value`` into its parts, the value read as TOML or, if a bare word, as a string."""
-    left, equals, right = override.partition("=")
-    path = [part.strip() for part in left.split(".")]
-    if not equals or len(path) != 2 or not all(path):
-        raise RecipeError(
-            f"--set {shorten(override)}: it must have the form section.key=value, for example train.iterations=100"
-        )
-    return path[0], path[1], read_value(right.strip(), f"--set {shorten(override)}", bare=True)
-
-
-def read_value(text: str, given: str, bare: bool = False) -> Any:
-    """The TOML value of `text`; with `bare` a bare word, such as a path, counts as a string.
-
-    Raises RecipeError, which calls it `given`.
-    """
-    try:
-        table = _parsed(f"value = {text}")
-    except ValueError as exc:
-        # the folders of a scan's points have = and , in their names
-        if not bare or not re.fullmatch(r"""[A-Za-z_/~.][^\s"'\[\]{}=#,]*(/[^\s"'\[\]{}#]+)?""", text):
-            raise RecipeError(
-                f"{given}: {shorten(text) or 'nothing'} is not a TOML "
-                'value; a number, true, "text" or [a, list] is allowed'
-            ) from exc
-        table = {"value": text}
-    if set(table) != {"value"}:
-        raise RecipeError(f"{given}: it must set one key to one value on one line")
-    return table["value"]
-
-
 def _build(tables: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:
-    """The recipe of the parsed tables, or None with every problem appended."""
+    """The recipe of the sections, or None with every problem appended."""
     sections = ("system", *SECTIONS, "scan")
     for name, table in tables.items():
         if name not in sections:
-            what = (
-                f"[{shorten(toml_key(name))}]"
-                if isinstance(table, dict)
-                else f"the key {format_value(name)} outside any section"
-            )
-            keys = tuple(f"{name}.{key}" for key in table) if isinstance(table, dict) else ()
-            problems.append(
-                Problem(
-                    keys,
-                    f"{what} is not part of a recipe{did_you_mean(name, sections)}; "
-                    f"allowed are the sections {', '.join(sections)}",
-                )
-            )
+            if isinstance(table, dict):
+                what, keys = f"[{shorten(toml_key(name))}]", tuple(f"{name}.{key}" for key in table)
+            else:
+                what, keys = f"the key {format_value(name)} outside any section", ()
+            text = f"{what} is not part of a recipe{did_you_mean(name, sections)}; allowed are the sections "
+            problems.append(Problem(keys, text + ", ".join(sections)))
         elif not (isinstance(table, dict) or (name == "system" and isinstance(table, System))):
             problems.append(Problem((), f"{name} = {format_value(table)} is not allowed: it must be a section"))
     system, definition = _system(tables.get("system", {}), problems)
     parts: dict[str, Any] = {"system": system, "definition": definition}
     network = tables.get("network")
     if isinstance(network, dict) and network.get("kind") == "pair_drift":
-        # without a log ψ there is but one way to train, and one to project
+        # without a log ψ there is one way to train and one to project
         for name, defaults in PAIR_DRIFT_DEFAULTS.items():
             given = tables.get(name, {})
             if isinstance(given, dict):
@@ -296,7 +194,7 @@ def _build(tables: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:
 
 
 def _system(table: Any, problems: list[Problem]) -> tuple[System | None, Definition | None]:
-    """The system of a recipe's section, and the file that defines it if one does; or one that is there already."""
+    """The system of a section (or the system itself), and its definition unless a recipe finds it by name."""
     if isinstance(table, System):
         model = type(table)
         if not is_built_in(model) and (wrong := user_systems.find_fault(table)):
@@ -331,7 +229,7 @@ def _system(table: Any, problems: list[Problem]) -> tuple[System | None, Definit
     parameters = {name: value for name, value in table.items() if name != key}
     system = validate(model, "system", parameters, problems, first=(key,))
     if system is not None and not is_built_in(model) and (wrong := user_systems.find_fault(system)):
-        # it begins with the parameter that is wrong, if that is one
+        # it begins with the wrong parameter, if it is one
         about = (f"system.{wrong.split()[0]}", f"system.{key}")
         problems.append(Problem(about, f"system.{key} = {format_value(given)}: {wrong}"))
     return system, definition

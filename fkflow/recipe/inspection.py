@@ -1,4 +1,4 @@
-"""What ``fkflow check`` says of a recipe's system: what the solver will see of it, and what may be wrong."""
+"""The report of ``fkflow check``: a system as the solver works with it, and what may be wrong."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.user_systems import display_name, particle_masses
 from fkflow.recipe.config import Recipe
 
-#: walkers whose potential is timed, and how often
-TIMED, TIMES = 1024, 5
+#: walkers in a timing of the potential, and repetitions
+WALKERS, REPEATS = 1024, 5
 
 
 def inspect(recipe: Recipe) -> dict[str, Any]:
     """Check the system of a recipe and describe it in plain numbers and texts; PotentialError if it does not pass."""
     system = recipe.system
     checked = check(system)
-    land, seen, mass = checked.landscape, to_unit_masses(system), particle_masses(system)
-    x = to_user_coordinates(seen, land.start(TIMED, torch.Generator().manual_seed(0)))
+    land, scaled, mass = checked.landscape, to_unit_masses(system), particle_masses(system)
+    x = to_user_coordinates(scaled, land.start(WALKERS, torch.Generator().manual_seed(0)))
     took = []
-    for _ in range(TIMES):
+    for _ in range(REPEATS):
         begun = time.perf_counter()
         system.potential(x)
         took.append(time.perf_counter() - begun)
@@ -41,11 +41,11 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
         "natural_length": length,
         "natural_time": land.length**2,
         "minima": None if nuclei else len(land.minima),
-        "lowest": None if nuclei else float(seen.potential(land.minima[:1])[0]),
+        "lowest": None if nuclei else float(scaled.potential(land.minima[:1])[0]),
         "nuclei": len(nuclei.charges) if nuclei else 0,
         "reference": reference and {"energy": reference.energy, "error": reference.error, "source": reference.source},
         "unit": system.energy_unit,
         "potential_seconds": min(took),
-        "potential_walkers": TIMED,
+        "potential_walkers": WALKERS,
         "warnings": list(checked.warnings),
     }

@@ -1,4 +1,4 @@
-"""What is said of a section of a recipe that does not fit its model: one sentence for each thing that is wrong."""
+"""Error messages for a section of a recipe that does not fit its model: one sentence for each problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fkflow.recipe.toml import format_value, shorten, toml_key
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong: the ``section.key`` names it is about, if any, and the sentence without the file."""
+    """A problem: the ``section.key`` names it is about, if any, and the sentence without the file."""
 
     keys: tuple[str, ...]
     text: str
@@ -34,9 +34,9 @@ def summarise(problems: Sequence[Problem]) -> str:
 def validate(
     model: type[BaseModel], section: str, table: Any, problems: list[Problem], first: tuple[str, ...] = ()
 ) -> Any:
-    """The model of one section's keys; None with its problems appended if they do not fit.
+    """Make the model of a section from its keys; None, with the problems appended, if they do not fit.
 
-    `first` are keys of the section that the model does not have.
+    `first` are allowed keys of the section that the model does not have.
     """
     if not isinstance(table, dict):
         return None
@@ -56,22 +56,22 @@ def validate(
         return model(**{key: value for key, value in table.items() if key not in unknown})
     except ValidationError as exc:
         for error in exc.errors():
-            loc = error["loc"] or ("",)  # what a class says of all its parameters together
+            loc = error["loc"] or ("",)  # empty for a validator of all parameters together
             path = section + "".join(f"[{k}]" if isinstance(k, int) else f".{toml_key(k)}" for k in error["loc"])
             path = shorten(path)
             problems.append(Problem((f"{section}.{loc[0]}",), _sentence(model, path, error)))
         return None
     except Exception as exc:  # of a class that is not ours
-        told = user_systems.describe_error(exc, user_systems.source_file(model) if issubclass(model, System) else None)
-        problems.append(Problem((f"{section}.{first[0]}",) if first else (), f"[{section}] is not allowed: {told}"))
+        text = user_systems.describe_error(exc, user_systems.source_file(model) if issubclass(model, System) else None)
+        problems.append(Problem((f"{section}.{first[0]}",) if first else (), f"[{section}] is not allowed: {text}"))
         return None
 
 
 def _sentence(model: type[BaseModel], path: str, error: Any) -> str:
-    # what is wrong with a value as such needs no words for the type of its field
-    told = error["type"] in ("value_error", "extra_forbidden")
-    if not error["loc"] or not _known(model, error["loc"][:-1] if told else error["loc"]):
-        # a class of the user's own has any types it likes
+    # these need no words for the type of the field
+    complete = error["type"] in ("value_error", "extra_forbidden")
+    if not error["loc"] or not _has_words(model, error["loc"][:-1] if complete else error["loc"]):
+        # a user's class may have any types
         reason = str(error.get("ctx", {}).get("error") or error["msg"])
         return f"{path} is not allowed: {shorten(reason)}"
     *outer, key = error["loc"]
@@ -92,8 +92,8 @@ def _sentence(model: type[BaseModel], path: str, error: Any) -> str:
     return f"{path} = {format_value(error['input'])} is not allowed: {reason}"
 
 
-def _known(model: type[BaseModel], loc: Sequence[int | str]) -> bool:
-    """Whether the way to an error goes through fields of types that `_allowed` has words for."""
+def _has_words(model: type[BaseModel], loc: Sequence[int | str]) -> bool:
+    """Whether `_allowed` has words for all types of fields on the way to an error."""
     for name in loc:
         if isinstance(name, str):
             field = next((f for own, f in model.model_fields.items() if name in (own, f.alias)), None)

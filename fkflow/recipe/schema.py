@@ -27,10 +27,10 @@ class NetworkConfig(Section):
     layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
 
 
-#: time step of paths, in natural times, from which on a whole frame of them says what their limit dt → 0 does
+#: time step of paths, in natural times, up to which an orthogonal frame of paths has the value of their limit dt → 0
 SHORTEST = 1e-8
-#: what train keys default to where the estimator or optimiser asks for something else than the fields say: backpropagation
-#: needs paths of a finite length, Adam a step in its own units
+#: other defaults of train keys for an estimator or optimiser: backpropagation needs paths of a finite length, Adam a step in
+#: its own units
 ESTIMATOR_DEFAULTS: dict[str, dict[str, Any]] = {
     "pathwise": {"optimiser": "adam", "walkers": 512, "steps": 32, "dt": 0.01, "iterations": 400},
 }
@@ -71,7 +71,7 @@ class TrainConfig(Section):
         description="paths of each walker; 0: an orthogonal frame, or as much of it as pays",
     )
     scouts: float = Field(
-        0.125, ge=0, le=1, description="spring, identical particles: a share of scouts where they crowd"
+        0.125, ge=0, le=1, description="spring, identical particles: a share of exploring walkers where they crowd"
     )
     antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
     steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")
@@ -87,7 +87,7 @@ class TrainConfig(Section):
     damping_decay: float = Field(10.0, gt=0, le=1e9, description="iterations over which that falls by e")
     momentum: float = Field(0.8, ge=0, lt=1, description="momentum of the natural gradient")
     max_change: float = Field(0.2, gt=0, le=1e3, description="largest rms change of log psi in one step")
-    clip: float = Field(50.0, gt=0, le=1e6, description="outliers are drawn in to so many mean absolute deviations")
+    clip: float = Field(50.0, gt=0, le=1e6, description="outliers are clipped to so many mean absolute deviations")
     moves: int = Field(5, ge=1, le=10**5, description="Metropolis moves of the walkers between iterations")
     equilibrate: int = Field(50, ge=0, le=10**6, description="Metropolis moves before the first iteration")
     stop_spread: float = Field(
@@ -111,7 +111,7 @@ class TrainConfig(Section):
 
 
 class MeasureConfig(Section):
-    """Measuring with the drift frozen, until the target error or the time budget is reached."""
+    """Measuring with the frozen drift, until the target error or the time budget is reached."""
 
     walkers: int = Field(4096, ge=0, le=10**7, description="walkers; 0: as many as the target error calls for")
     target_error: float = Field(1e-4, gt=0, le=1e9, description="error of the energy at which to stop")
@@ -161,12 +161,12 @@ class ProjectConfig(Section):
 
 
 class ScanConfig(Section):
-    """What a scan varies, and how it is drawn."""
+    """What a scan varies, and how it is plotted."""
 
     over: tuple[str, ...] = Field(
         (), description='what to vary, such as ["system.R=0.6:6:0.2"]; the first key is the x axis'
     )
-    unit: float = Field(1.0, gt=0, le=1e9, description="the first key is drawn in units of this")
+    unit: float = Field(1.0, gt=0, le=1e9, description="unit of the x axis: the first key is divided by it")
     warm: bool = Field(True, description="each point starts from the weights of the nearest finished one")
 
     @field_validator("over", mode="before")
@@ -184,7 +184,7 @@ def _none_or_at_least(value: int, least: int) -> int:
 
 
 class Conflict(ValueError):
-    """Two keys of a recipe that exclude each other; `keys` names them, the one to change first."""
+    """Two keys of a recipe that exclude each other; `keys` has the one to change first."""
 
     def __init__(self, keys: tuple[str, ...], reason: str) -> None:
         super().__init__(reason)
@@ -245,7 +245,7 @@ class Recipe(Section):
         return self
 
     def resolved(self) -> dict[str, dict[str, Any]]:
-        """Every key of every section with its value, in the recipe's own names and plain types."""
+        """Every key of every section with its value, in plain types."""
         named = {"name": self.system.key} if self.definition is None else {"file": self.definition.file}
         system = {**named, **self.system.parameters()}
         sections = {name: getattr(self, name).model_dump(by_alias=True) for name in SECTIONS}
@@ -254,7 +254,7 @@ class Recipe(Section):
 
 
 def target_sections(error: float) -> dict[str, dict[str, Any]]:
-    """What --target-error sets in each section: the error, and as many walkers as it calls for. UsageError for a wrong one."""
+    """The keys that --target-error sets in each section: the error, and automatic numbers of walkers. Raises UsageError."""
     if not 0 < error <= 1e9:
         raise UsageError(f"--target-error {error:g}: an energy above 0 and at most 1e9 is needed")
     measured = {"target_error": error, "walkers": 0}

@@ -1,4 +1,4 @@
-"""A recipe to start from: every key of a system with its default and a comment."""
+"""The recipe that ``fkflow init`` writes: every key with its default and a comment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fkflow.recipe.toml import format_value, toml_key, toml_value
 
 
 def recipe_template(system: str) -> str:
-    """A recipe to start from, for the name of a system or FILE.py:CLASS: every key with its default and a comment.
+    """A recipe with comments, for the name of a system or FILE.py:CLASS.
 
     Raises RecipeError, also where a parameter has no default.
     """
@@ -26,8 +26,8 @@ def recipe_template(system: str) -> str:
     except (KeyError, ValueError) as exc:
         key = "file" if ":" in system else "name"
         raise RecipeError(f"system.{key} = {format_value(system)} is not allowed: {exc.args[0]}") from None
-    if asked := [field.alias or name for name, field in model.model_fields.items() if field.is_required()]:
-        raise RecipeError(f"{system} has no default for {', '.join(asked)}: write [system] with it by hand")
+    if required := [field.alias or name for name, field in model.model_fields.items() if field.is_required()]:
+        raise RecipeError(f"{system} has no default for {', '.join(required)}: write [system] with it by hand")
     recipe = Recipe(system=model(), definition=definition)
     models: dict[str, type[BaseModel]] = {"system": model, **SECTIONS}
     lines = []
@@ -35,12 +35,9 @@ def recipe_template(system: str) -> str:
         title = next(iter((models[section].__doc__ or "").strip().splitlines()), model.__name__)
         lines += ["", f"# {title}", f"[{section}]"]
         for key, value in table.items():
-            comment = (
-                ""
-                if key in ("name", "file") and section == "system"
-                else field_of(models[section], key).description or ""
-            )
-            # an optional key is shown as a comment: TOML has no null
+            named = section == "system" and key in ("name", "file")
+            comment = "" if named else field_of(models[section], key).description or ""
+            # an optional key is a comment: TOML has no null
             text = f"# {key} =" if value is None else f"{toml_key(key)} = {toml_value(value)}"
             if not comment:
                 lines.append(text)

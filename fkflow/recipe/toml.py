@@ -1,4 +1,4 @@
-"""Recipes as TOML text, and values as they would stand in one, cut to what suits a sentence."""
+"""Values and recipes as TOML text, and such text cut to the length of a sentence."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def format_value(value: Any) -> str:
-    """A value as it would stand in a recipe, cut to a length that suits a sentence."""
+    """A value as in a recipe, cut to a length that suits a sentence."""
     try:
         return shorten(toml_value(value))
     except ValueError:  # Python refuses to print integers of thousands of digits
@@ -45,7 +45,7 @@ def format_value(value: Any) -> str:
 
 
 def shorten(text: str) -> str:
-    """The text on one line, without what a terminal would obey rather than show, cut to a length that suits a sentence."""
+    """The text on one line, with control characters escaped, cut to a length that suits a sentence."""
     text = " ".join(text[:1000].split())
     text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
     return text if len(text) <= 60 else f"{text[:57]}..."
