@@ -20,6 +20,7 @@ from fkflow.execution.device import keep_freed_memory
 from fkflow.hamiltonian.landscape import explore
 from fkflow.recipe import config
 from fkflow.runs import warm_start as warm
+from fkflow.runs.model import build_model
 from fkflow.training.loop import initial_state, train
 
 #: recipe, overrides of the neighbour and of the run itself
@@ -51,7 +52,7 @@ class Trained:
 
 def trained(recipe: config.Recipe, seed: int, start: warm.Network | None) -> Trained:
     """Train as `fkflow run` does, from scratch or from the weights of `start`."""
-    landscape, net = explore(recipe.system), warm.build_network(recipe, seed)
+    landscape, net = explore(recipe.system), build_model(recipe, seed).net
     settings = recipe.train
     if start is not None:
         assert warm.difference(warm.layout(net), warm.layout(start)) is None

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from fkflow.api import arguments
 from fkflow.api.arguments import python_errors
@@ -23,7 +21,7 @@ from fkflow.results.records import Histogram, Result
 from fkflow.results.summary import summary_html, summary_text
 from fkflow.runs import evaluation
 from fkflow.runs.context import RunContext
-from fkflow.runs.evaluation import Array
+from fkflow.runs.evaluation import Array, Positions
 from fkflow.runs.model import Model, load_model
 from fkflow.runs.remeasure import remeasure
 from fkflow.runs.rerun import recipe_of
@@ -140,11 +138,7 @@ class Solution:
         with python_errors():
             return load_model(recipe, self.result)
 
-    @overload
-    def drift(self, x: Tensor) -> Tensor: ...
-    @overload
-    def drift(self, x: Array) -> Array: ...
-    def drift(self, x: Tensor | Array) -> Tensor | Array:
+    def drift(self, x: Positions) -> Positions:
         """The drift v_i = ∇_i log ψ / m_i at positions x (B, N, D) or (N, D), in the same shape, without gradients.
 
         Arrays give arrays, tensors give tensors. The stationary distribution of dX = v dt + dW/√m is |ψ|².
@@ -154,11 +148,7 @@ class Solution:
         """
         return evaluation.drift(self._model, x)
 
-    @overload
-    def log_psi(self, x: Tensor) -> Tensor: ...
-    @overload
-    def log_psi(self, x: Array) -> Array: ...
-    def log_psi(self, x: Tensor | Array) -> Tensor | Array:
+    def log_psi(self, x: Positions) -> Positions:
         """log ψ (B,) or () at positions x (B, N, D) or (N, D), up to one constant, without gradients.
 
         Raises:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, overload
-
-from torch import Tensor
+from typing import Any
 
 from fkflow.api.arguments import open_progress, python_errors, torch_threads
 from fkflow.api.solution import Solution
@@ -15,7 +13,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.runs import evaluation
 from fkflow.runs.context import RunContext
-from fkflow.runs.evaluation import Array
+from fkflow.runs.evaluation import Positions
 from fkflow.runs.frozen import measure_and_project
 from fkflow.runs.session import Session
 from fkflow.training.state import Record
@@ -73,19 +71,11 @@ class Training(Iterator[Record]):
         """The network, a PyTorch module; for masses other than 1 it takes the coordinates √m x."""
         return self._session.model.net
 
-    @overload
-    def drift(self, x: Tensor) -> Tensor: ...
-    @overload
-    def drift(self, x: Array) -> Array: ...
-    def drift(self, x: Tensor | Array) -> Tensor | Array:
+    def drift(self, x: Positions) -> Positions:
         """The current drift; see `Solution.drift`."""
         return evaluation.drift(self._session.model, x)
 
-    @overload
-    def log_psi(self, x: Tensor) -> Tensor: ...
-    @overload
-    def log_psi(self, x: Array) -> Array: ...
-    def log_psi(self, x: Tensor | Array) -> Tensor | Array:
+    def log_psi(self, x: Positions) -> Positions:
         """The current log ψ; see `Solution.log_psi`."""
         return evaluation.log_psi(self._session.model, x)
 

@@ -58,9 +58,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Target = Annotated[
     float | None,
     typer.Option(
-        "--target-error",
-        metavar="ENERGY",
-        help="Error of the energy to reach, with no more work than it takes.",
+        "--target-error", metavar="ENERGY", help="Error of the energy to reach, with no more work than it takes."
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its result.h5.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, overload
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,13 +16,11 @@ from fkflow.networks.choice import LogPsi
 from fkflow.runs.model import Model
 
 Array = NDArray[Any]
+#: arrays in, arrays out; tensors in, tensors out
+Positions = TypeVar("Positions", Tensor, Array)
 
 
-@overload
-def drift(model: Model, x: Tensor) -> Tensor: ...
-@overload
-def drift(model: Model, x: Array) -> Array: ...
-def drift(model: Model, x: Tensor | Array) -> Tensor | Array:
+def drift(model: Model, x: Positions) -> Positions:
     """The drift v_i = ∇_i log ψ / m_i (…, N, D) at positions x (…, N, D), detached; in 1/length (times 1/mass).
 
     Arrays give float64 arrays. Tensors give tensors of their own type on their own device. Raises UsageError if x has another
@@ -38,11 +36,7 @@ def drift(model: Model, x: Tensor | Array) -> Tensor | Array:
         return _as_given(to_user_coordinates(model.system, v).reshape(x.shape), x)
 
 
-@overload
-def log_psi(model: Model, x: Tensor) -> Tensor: ...
-@overload
-def log_psi(model: Model, x: Array) -> Array: ...
-def log_psi(model: Model, x: Tensor | Array) -> Tensor | Array:
+def log_psi(model: Model, x: Positions) -> Positions:
     """log ψ (…) at positions x (…, N, D), detached, up to one constant: ψ is not normalised.
 
     Arrays and tensors as in `drift`. Raises UsageError if x has another shape, or for a vector drift, which has no log ψ.
@@ -71,7 +65,7 @@ def _solver_coordinates(model: Model, x: Tensor | Array) -> Tensor:
     return to_solver_coordinates(model.system, positions.reshape(-1, *shape))
 
 
-def _as_given(value: Tensor, x: Tensor | Array) -> Tensor | Array:
+def _as_given(value: Tensor, x: Positions) -> Positions:
     """An array if x is one, else a tensor of the type and on the device of x."""
     if isinstance(x, Tensor):
         return value.to(x.device, x.dtype if x.is_floating_point() else value.dtype)

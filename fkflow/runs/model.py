@@ -34,26 +34,22 @@ class Model:
     warnings: tuple[str, ...] = ()
 
 
-def build_model(recipe: Recipe, seed: int) -> Model:
-    """The untrained model of a recipe, on the CPU; all ranks get the same landscape.
+def build_model(recipe: Recipe, seed: int, alone: bool = False) -> Model:
+    """The untrained model of a recipe, on the CPU. All ranks get the same landscape, unless this one builds it `alone`.
 
     Raises NumericalError if the potential has no natural scale, PotentialError for a system of a user that fails the checks.
     """
     system, network = to_unit_masses(recipe.system), recipe.network
     try:
-        found = find_landscape(recipe.system)
+        own = is_built_in(type(recipe.system))
+        found = CheckedSystem(explore(system), ()) if own else check(recipe.system)
         # the same bits on all ranks
-        landscape = ranks.broadcast(found.landscape)
+        landscape = found.landscape if alone else ranks.broadcast(found.landscape)
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"the potential of {system.key} has no finite curvature at its minima: {error}") from None
     net = build(system, landscape, network.kind, network.hidden, network.layers, seed)
     net.chunk = recipe.train.chunk
     return Model(system, landscape, net, found.warnings)
-
-
-def find_landscape(system: System) -> CheckedSystem:
-    """The landscape of a system in the solver's coordinates; a system that is not built in is checked first."""
-    return CheckedSystem(explore(to_unit_masses(system)), ()) if is_built_in(type(system)) else check(system)
 
 
 def restore_model(result: Result, overrides: Sequence[str] = ()) -> Model:
@@ -65,10 +61,10 @@ def restore_model(result: Result, overrides: Sequence[str] = ()) -> Model:
     return load_model(recipe_of(result, overrides).recipe, result)
 
 
-def load_model(recipe: Recipe, result: Result) -> Model:
+def load_model(recipe: Recipe, result: Result, alone: bool = False) -> Model:
     """The model of a recipe, on the CPU, with the weights of a finished run; StoreError if they do not fit."""
     # the weights replace all that depends on the seed
-    model = build_model(recipe, seed=0)
+    model = build_model(recipe, 0, alone)
     load_weights(model.net, result)
     return model
 

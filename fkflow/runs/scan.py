@@ -29,6 +29,7 @@ from fkflow.results.scan_records import FAILED, FINISHED, Axis, Point, Scan, csv
 from fkflow.results.scan_store import read_scan, write_scan
 from fkflow.runs import run, warm_start
 from fkflow.runs.context import RunContext
+from fkflow.runs.model import build_model
 from fkflow.runs.rerun import definition_warning
 from fkflow.runs.scan_grid import Over, Place, Planned, nearest
 from fkflow.text import strict_json
@@ -252,7 +253,7 @@ def _start(work: _Work, planned: Planned) -> str | None:
 
 def _layout(work: _Work, planned: Planned) -> dict[str, Any]:
     if planned.name not in work.layouts:
-        work.layouts[planned.name] = warm_start.layout(warm_start.build_network(planned.loaded.recipe, 0))
+        work.layouts[planned.name] = warm_start.layout(build_model(planned.loaded.recipe, 0).net)
     return work.layouts[planned.name]
 
 

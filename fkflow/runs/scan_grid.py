@@ -10,8 +10,8 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal, DecimalException
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from fkflow.errors import RecipeError
@@ -48,7 +48,7 @@ class Over:
 
     def error(self, what: str) -> RecipeError:
         """The error that names this key as it was given."""
-        return _error(self.option, self.text, what)
+        return RecipeError(f"{self.option} {config.shorten(self.text)}: {what}")
 
 
 @dataclass(frozen=True)
@@ -68,22 +68,22 @@ def parse_over(text: str, option: str = "--over") -> Over:
     """
     left, equals, right = (part.strip() for part in text.partition("="))
     path = [part.strip() for part in left.split(".")]
+    over = Over(".".join(path), (), text, option)
     if not equals or len(path) != 2 or not all(path) or not right:
-        raise _error(option, text, f"it must have the form {FORM}")
+        raise over.error(f"it must have the form {FORM}")
     if path[0] not in ("system", *SECTIONS):
-        raise _error(option, text, f"{path[0]} is no section of a run: {', '.join(('system', *SECTIONS))} are allowed")
-    key = ".".join(path)
-    if key == "train.from":
-        raise _error(option, text, "a scan chooses itself which point starts from which; any other key is allowed")
+        raise over.error(f"{path[0]} is no section of a run: {', '.join(('system', *SECTIONS))} are allowed")
+    if over.key == "train.from":
+        raise over.error("a scan chooses itself which point starts from which; any other key is allowed")
     if right.startswith("["):
         values = config.read_value(right, f"{option} {config.shorten(text)}")
         if not values:
-            raise _error(option, text, "the list is empty: at least one value is needed")
+            raise over.error("the list is empty: at least one value is needed")
     elif ":" in right:
-        values = _range(right, option, text)
+        values = _range(over, right)
     else:
-        raise _error(option, text, f"{config.shorten(right)} is neither a range nor a list: give {FORM}")
-    return Over(key, tuple(values), text, option)
+        raise over.error(f"{config.shorten(right)} is neither a range nor a list: give {FORM}")
+    return replace(over, values=tuple(values))
 
 
 def parse_overs(texts: Sequence[str], option: str = "--over") -> list[Over]:
@@ -114,7 +114,7 @@ def plan(base: Loaded, overs: Sequence[Over]) -> list[Planned]:
         chosen = {over.key: (over.values[i], over.error) for over, i in zip(overs, place, strict=True)}
         loaded = config.with_values(base, chosen)
         resolved = loaded.recipe.resolved()
-        values = {over.key: _value(resolved, over.key) for over in overs}
+        values = {key: resolved[section][name] for key in chosen for section, name in [key.split(".")]}
         points.append((place, values, loaded))
     for number, over in enumerate(overs):
         places: dict[str, int] = {}
@@ -165,40 +165,26 @@ def _safe(value: Any) -> str:
     return re.sub(r"[^A-Za-z0-9.+-]+", "_", format_value(value))[:LONGEST]
 
 
-def _range(right: str, option: str, text: str) -> list[int] | list[float]:
+def _range(over: Over, right: str) -> list[int] | list[float]:
     """The values start, start + step, … up to stop, computed in decimal numbers."""
     tokens = [token.strip() for token in right.split(":")]
     try:
         start, stop, step = (_decimal(token) for token in tokens)
-        if step <= 0:
-            raise _error(option, text, f"the step {tokens[2]} is not allowed: it must be above 0")
-        if stop < start:
-            raise _error(
-                option,
-                text,
-                f"the range is empty, it ends at {tokens[1]} before it starts at {tokens[0]}: turn it round",
-            )
-        steps = (stop - start) / step
-        if steps >= MOST_POINTS:
-            raise _error(option, text, f"{steps + 1:.6g} points are too many: at most {MOST_POINTS} are allowed")
-        values = [start + i * step for i in range(int(steps + Decimal(ROUNDING)) + 1)]
-    except (ValueError, DecimalException):
-        raise _error(option, text, f"a range has three numbers, start:stop:step, not {config.shorten(right)}") from None
-    if all(re.fullmatch(r"[+-]?\d+", token) for token in tokens):
-        return [int(value) for value in values]
-    return [float(value) for value in values]
+    except ValueError:
+        raise over.error(f"a range has three numbers, start:stop:step, not {config.shorten(right)}") from None
+    if step <= 0:
+        raise over.error(f"the step {tokens[2]} is not allowed: it must be above 0")
+    if stop < start:
+        raise over.error(f"the range is empty, it ends at {tokens[1]} before it starts at {tokens[0]}: turn it round")
+    steps = (stop - start) / step
+    if steps >= MOST_POINTS:
+        raise over.error(f"{steps + 1:.6g} points are too many: at most {MOST_POINTS} are allowed")
+    values = [start + i * step for i in range(int(steps + Decimal(ROUNDING)) + 1)]
+    whole = all(re.fullmatch(r"[+-]?\d+", token) for token in tokens)
+    return [int(value) for value in values] if whole else [float(value) for value in values]
 
 
 def _decimal(token: str) -> Decimal:
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", token) or not math.isfinite(float(token)):
         raise ValueError(token)
     return Decimal(token)
-
-
-def _value(resolved: Mapping[str, Mapping[str, Any]], key: str) -> Any:
-    section, name = key.split(".")
-    return resolved[section][name]
-
-
-def _error(option: str, text: str, what: str) -> RecipeError:
-    return RecipeError(f"{option} {config.shorten(text)}: {what}")

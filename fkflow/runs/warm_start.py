@@ -15,11 +15,9 @@ from torch import Tensor
 
 from fkflow.errors import FkflowError, UsageError
 from fkflow.execution import ranks
-from fkflow.hamiltonian.masses import to_unit_masses
-from fkflow.networks.choice import LogPsi, PairDrift, build
-from fkflow.recipe.config import Recipe
+from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.results.reader import read_result
-from fkflow.runs.model import find_landscape
+from fkflow.runs.model import load_model
 from fkflow.runs.rerun import recipe_of
 
 Network = LogPsi | PairDrift
@@ -54,24 +52,13 @@ def _words(found: Mapping[str, Any], name: str) -> str:
     return str(value)
 
 
-def build_network(recipe: Recipe, seed: int) -> Network:
-    """The untrained network of a recipe, on the CPU. This rank alone needs it."""
-    wanted = recipe.network
-    landscape = find_landscape(recipe.system).landscape
-    return build(to_unit_masses(recipe.system), landscape, wanted.kind, wanted.hidden, wanted.layers, seed)
-
-
 def read_network(source: str) -> Network:
     """The trained network of the finished run `source`. Raises UsageError naming train.from, the run and what is wrong."""
     try:
         result = read_result(Path(source))
-        net = build_network(recipe_of(result).recipe, 0)
-        net.load_state_dict(result.model_state())
+        return load_model(recipe_of(result).recipe, result, alone=True).net
     except FkflowError as error:
         raise UsageError(f"train.from = {source}: {error}") from None
-    except RuntimeError:
-        raise UsageError(f"train.from = {source}: it holds a network that this version cannot build") from None
-    return net
 
 
 def read_weights(source: str, here: Mapping[str, Any]) -> dict[str, Tensor]:

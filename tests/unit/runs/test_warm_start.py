@@ -11,12 +11,13 @@ import torch
 from fkflow.errors import UsageError
 from fkflow.recipe import config
 from fkflow.runs import warm_start
+from fkflow.runs.model import build_model
 from fkflow.training.loop import initial_state
 from fkflow.training.schedule import HEAD_START, schedule_position, walker_count
 
 
 def net(name: str, *sets: str) -> Any:
-    return warm_start.build_network(config.load(name, sets).recipe, 0)
+    return build_model(config.load(name, sets).recipe, 0).net
 
 
 def test_which_weights_fit() -> None:
