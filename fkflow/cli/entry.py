@@ -41,13 +41,13 @@ def _main(arguments: Sequence[str] | None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    number = 0
+    rank = 0
     try:
         if broken := [argument for argument in arguments if "\0" in argument]:
             raise UsageError(f"{broken[0]!r} has a null character, which no name and no value may have")
-        number, count = launch.read_environment()
+        rank, count = launch.read_environment()
         with contextlib.ExitStack() as while_running:
-            if number:
+            if rank:
                 while_running.enter_context(_silence())
             if count == 1:  # a launcher also ends ranks that are about to print what went wrong
                 while_running.enter_context(signals.interrupt_on_termination())
@@ -56,8 +56,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         sys.stdout.flush()
     except FkflowError as error:
         # the first remaining rank prints it
-        number = _rank(number)
-        if not set(range(number)) <= set(getattr(error, "lost", ())):
+        rank = _rank(rank)
+        if not set(range(rank)) <= set(getattr(error, "lost", ())):
             return error.exit_code
         return _fail(str(error), error.exit_code, _resume_hint(arguments) if error.resumable else "")
     except (KeyboardInterrupt, typer.Abort):
@@ -77,8 +77,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         if not hasattr(error, "format_message"):
             raise
         code = getattr(error, "exit_code", 2)
-        return code if _rank(number) else _fail(error.format_message(), code)
-    return _fail("interrupted", 130) if code == 130 and not _rank(number) else code
+        return code if _rank(rank) else _fail(error.format_message(), code)
+    return _fail("interrupted", 130) if code == 130 and not _rank(rank) else code
 
 
 def _rank(launched: int) -> int:

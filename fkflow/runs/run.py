@@ -31,12 +31,9 @@ def execute(context: RunContext) -> Result | None:
     with context.listen():
         try:
             with context.signals.raise_at_once():
-                session = Session(context)
-            if context.saved is not None:
-                restore(session)
+                session = Session(context)  # system, landscape, network and walkers, or what the checkpoint holds
             measurement = None
-            # a measurement may show that training ended too early
-            while measurement is None:
+            while measurement is None:  # a measurement may show that training ended too early
                 train(session)
                 measurement = measure_and_project(context, session.model, session.state.walkers.x, session)
             return write_result(session, measurement)
@@ -46,18 +43,6 @@ def execute(context: RunContext) -> Result | None:
             raise _stop(context, session) from None
         except (Interrupted, RankError) as error:
             raise context.checkpoints.with_hint(error) from error
-
-
-def restore(session: Session) -> None:
-    """Continue from the context's checkpoint; StoreError if it does not fit."""
-    context = session.context
-    assert context.saved is not None
-    try:
-        session.restore(context.saved)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise StoreError(f"{context.checkpoints.path} does not fit this recipe: {str(error).splitlines()[0]}") from None
-    context.checkpoints.iteration = session.state.iteration
-    context.progress.log(f"resumed at iteration {session.state.iteration}")
 
 
 def train(session: Session) -> None:
@@ -77,7 +62,7 @@ def train(session: Session) -> None:
         if due and not stopped:
             context.save(session.checkpoint(), state.iteration)
             clock.restart()
-        elif stopped or ranks.count() == 1:  # a single process may break off the next iteration
+        elif stopped or ranks.count() == 1:  # the next iteration of a single process may be broken off
             context.checkpoints.update(session.checkpoint(), state.iteration)
         if stopped:
             raise KeyboardInterrupt

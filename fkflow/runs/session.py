@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fkflow.errors import StoreError
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_device, choose_threads, keep_freed_memory, keep_single_precision
 from fkflow.hamiltonian.checks import check_device
@@ -52,8 +53,9 @@ def prepare(context: RunContext) -> Model:
 class Session:
     """The training of one run: `step` is one iteration, after which `state` and `records` (one dictionary each) are complete.
 
-    The network starts with the weights of train.from, if the recipe names a run and no checkpoint replaces them. Raises as
-    `prepare` does, and UsageError if those weights do not fit.
+    It continues from the checkpoint of the context, if there is one. Otherwise the network starts with the weights of
+    train.from, if the recipe names a run. Raises as `prepare` does, UsageError if those weights do not fit, and StoreError if
+    the checkpoint does not.
     """
 
     def __init__(self, context: RunContext) -> None:
@@ -70,6 +72,8 @@ class Session:
             self.model.net, self.model.landscape, wanted, context.seed, context.device, self.model.system
         )
         self.records: list[dict[str, Any]] = []
+        if context.saved is not None:
+            self._restore(context.saved)
         self._start_iterations()
 
     @property
@@ -104,7 +108,7 @@ class Session:
         return wanted
 
     def checkpoint(self) -> dict[str, Any]:
-        """What `restore` needs; all ranks must ask for it together."""
+        """What a later session continues from; all ranks must ask for it together."""
         definition = self.recipe.definition
         return {
             "seed": self.context.seed,
@@ -115,14 +119,19 @@ class Session:
             "state": self.state.state_dict(),
         }
 
-    def restore(self, saved: Mapping[str, Any]) -> None:
-        """Continue from a `checkpoint`. Raises KeyError, RuntimeError, TypeError or ValueError if it does not fit."""
-        if (file := saved.get("definition")) and (
-            warning := definition_warning(Definition(**file), self.recipe.definition)
-        ):
-            self.context.progress.log(f"warning: {warning}")
-        self.state.load_state_dict(saved["state"])
-        self.records += [dict(record) for record in saved["records"]]
+    def _restore(self, saved: Mapping[str, Any]) -> None:
+        context = self.context
+        try:
+            definition = saved.get("definition")
+            if definition and (warning := definition_warning(Definition(**definition), self.recipe.definition)):
+                context.progress.log(f"warning: {warning}")
+            self.state.load_state_dict(saved["state"])
+            self.records += [dict(record) for record in saved["records"]]
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise StoreError(f"{context.checkpoints.path} does not fit this recipe: {reason}") from None
+        context.checkpoints.iteration = self.state.iteration
+        context.progress.log(f"resumed at iteration {self.state.iteration}")
 
     def result(self, measurement: Measurement) -> Result:
         """The trained network and its measurement, in no file yet."""
