@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fkflow.errors import FkflowError, NumericalError, UsageError
     from fkflow.hamiltonian.geometry import pair_squares
     from fkflow.hamiltonian.system import Nuclei, Reference, System
-    from fkflow.results.records import Result
+    from fkflow.results.result import Result
     from fkflow.statistics import Estimate
 
 __version__ = "0.1.0"
@@ -32,7 +32,7 @@ _HOME = {
     **dict.fromkeys(("FkflowError", "NumericalError", "UsageError"), "errors"),
     **dict.fromkeys(("Nuclei", "Reference", "System"), "hamiltonian.system"),
     "Estimate": "statistics",
-    "Result": "results.records",
+    "Result": "results.result",
     "pair_squares": "hamiltonian.geometry",
     "Solution": "api.solution",
     "Training": "api.training_loop",

@@ -17,7 +17,8 @@ from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.system import Reference, System
 from fkflow.recipe.config import Recipe, compose
 from fkflow.results import folders, store
-from fkflow.results.records import Histogram, Result
+from fkflow.results.records import Histogram
+from fkflow.results.result import Result
 from fkflow.results.summary import summary_html, summary_text
 from fkflow.runs import evaluation
 from fkflow.runs.context import RunContext

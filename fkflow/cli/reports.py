@@ -12,7 +12,7 @@ from fkflow.cli.options import Json, RunFolder
 from fkflow.errors import ToleranceError
 
 if TYPE_CHECKING:
-    from fkflow.results.records import Result
+    from fkflow.results.result import Result
     from fkflow.results.scan_records import Scan
 
 

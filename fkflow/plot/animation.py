@@ -25,7 +25,7 @@ from matplotlib.ticker import MaxNLocator
 from fkflow.plot.background import background, density_line
 from fkflow.plot.grid import smooth
 from fkflow.plot.style import BLUE, MAP, label, mark_nuclei, plane
-from fkflow.results.records import Result
+from fkflow.results.result import Result
 from fkflow.text import display_unit
 
 # colours of Okabe and Ito (2008) that are visible on a dark ground, and white

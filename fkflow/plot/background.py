@@ -8,7 +8,8 @@ import numpy as np
 
 from fkflow.errors import StoreError
 from fkflow.plot.grid import grid_of, smooth
-from fkflow.results.records import Axis, Histogram, Result
+from fkflow.results.records import Axis, Histogram
+from fkflow.results.result import Result
 
 #: bins an axis of a density that was not measured on a plane, and how often one counted from samples is smoothed
 BINS, PASSES = 60, 12

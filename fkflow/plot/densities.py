@@ -14,7 +14,8 @@ from fkflow.plot import style
 from fkflow.plot.grid import Grid, grid_of
 from fkflow.plot.requirements import require_histogram
 from fkflow.plot.style import label
-from fkflow.results.records import Histogram, Result
+from fkflow.results.records import Histogram
+from fkflow.results.result import Result
 
 #: the part of a density's maximum below which a line is cut, and the part of all samples left outside a map
 LINE_CUT, MAP_CUT = 1e-3, 3e-2

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 
 from fkflow.plot.requirements import require_projection, require_training
 from fkflow.plot.style import BLUE, GREEN, ORANGE, headline, label, points
-from fkflow.results.records import Projection, Result
+from fkflow.results.records import Projection
+from fkflow.results.result import Result
 
 #: first iterations that the main panel need not show, and the part of all that the inset shows
 EARLY, LATE = 2, 0.5

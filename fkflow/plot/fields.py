@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from fkflow.plot import style
 from fkflow.plot.requirements import require_drift
 from fkflow.plot.style import label
-from fkflow.results.records import DriftField, Result
+from fkflow.results.records import DriftField
+from fkflow.results.result import Result
 
 #: how far below its maximum log |psi|^2 is still shown
 DEPTH = 12.0

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from fkflow.plot.densities import contours
 from fkflow.plot.requirements import require_trajectories
 from fkflow.plot.style import COLOURS, headline, label, legend_on_map, mark_nuclei
-from fkflow.results.records import Axis, Result
+from fkflow.results.records import Axis
+from fkflow.results.result import Result
 
 #: particles whose paths are drawn
 SHOWN = 8

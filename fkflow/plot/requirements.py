@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fkflow.errors import UsageError
-from fkflow.results.records import DriftField, Histogram, Projection, Result, Trajectories
+from fkflow.results.records import DriftField, Histogram, Projection, Trajectories
+from fkflow.results.result import Result
 
 #: what the names of the pictures begin with
 KINDS = ("convergence", "projection", "density", "pair", "conditional", "drift", "trajectories")

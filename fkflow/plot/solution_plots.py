@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from fkflow.plot import densities, energies, fields, paths
 from fkflow.plot.catalogue import SIZE, plots, save_all, select
 from fkflow.plot.style import LOOK, fit_figure
-from fkflow.results.records import Result
+from fkflow.results.result import Result
 
 
 class Plots:

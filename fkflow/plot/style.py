@@ -15,7 +15,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 
-from fkflow.results.records import Axis, Result
+from fkflow.results.records import Axis
+from fkflow.results.result import Result
 from fkflow.results.store import atomic_write
 from fkflow.text import display_unit
 

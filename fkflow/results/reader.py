@@ -15,7 +15,8 @@ from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.old_keys import current_keys
 from fkflow.results import hdf5
 from fkflow.results.folders import find_result
-from fkflow.results.records import Axis, DriftField, Energy, Histogram, Measurement, Projection, Result, Trajectories
+from fkflow.results.records import Axis, DriftField, Energy, Histogram, Measurement, Projection, Trajectories
+from fkflow.results.result import Result
 from fkflow.statistics import Estimate
 
 FORMAT = "fkflow"

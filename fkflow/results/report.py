@@ -12,7 +12,7 @@ from typing import Any
 
 from fkflow.hamiltonian.system import System
 from fkflow.results import scan_records
-from fkflow.results.records import Comparison, Result
+from fkflow.results.result import Comparison, Result
 from fkflow.results.scan_records import Scan
 from fkflow.results.summary import BLOCKS, summary_text
 from fkflow.statistics import Estimate

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fkflow.hamiltonian.system import Reference
-from fkflow.results.records import Comparison, Result
+from fkflow.results.result import Comparison, Result
 from fkflow.statistics import Estimate
 from fkflow.text import format_energy, strict_json, title, with_unit
 

@@ -25,7 +25,8 @@ from fkflow.results.checkpoints import CheckpointWriter, load_checkpoint, save_c
 from fkflow.results.checksum import add_checksum
 from fkflow.results.folders import CHECKPOINT, RESULT, atomic_write, find_result, make_folder, prepare_folder
 from fkflow.results.reader import COLUMNS, FORMAT, FORMAT_VERSION, read_result
-from fkflow.results.records import Axis, DriftField, Histogram, Measurement, Projection, Result, Trajectories
+from fkflow.results.records import Axis, DriftField, Histogram, Measurement, Projection, Trajectories
+from fkflow.results.result import Result
 from fkflow.text import strict_json
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from itertools import zip_longest
 
 import numpy as np
 
-from fkflow.results.records import Comparison, Projection, Result
+from fkflow.results.records import Projection
+from fkflow.results.result import Comparison, Result
 from fkflow.text import format_energy, with_unit
 
 #: heights of a bar from low to high; the second row for terminals that have no more than ASCII

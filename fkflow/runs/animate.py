@@ -15,7 +15,7 @@ from fkflow.errors import UsageError
 from fkflow.plot.animation import LINES, Pace, frames
 from fkflow.plot.film import choose_format, encode, film_path
 from fkflow.results.folders import atomic_write, make_folder
-from fkflow.results.records import Result
+from fkflow.results.result import Result
 from fkflow.runs.model import restore_model
 from fkflow.runs.trajectories import draw_starts, follow
 

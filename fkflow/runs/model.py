@@ -19,7 +19,7 @@ from fkflow.measurement.drift_field import STEPS_IN_TIME
 from fkflow.networks.choice import LogPsi, PairDrift, build
 from fkflow.networks.state import kept_numbers
 from fkflow.recipe.config import Recipe
-from fkflow.results.records import Result
+from fkflow.results.result import Result
 from fkflow.runs.rerun import recipe_of
 
 

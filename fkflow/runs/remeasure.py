@@ -13,7 +13,7 @@ from fkflow.execution.progress import Progress, show_warnings
 from fkflow.hamiltonian.masses import to_solver_coordinates
 from fkflow.recipe.config import Loaded
 from fkflow.results import store
-from fkflow.results.records import Result
+from fkflow.results.result import Result
 from fkflow.runs.context import RunContext
 from fkflow.runs.frozen import measure_and_project
 from fkflow.runs.model import load_weights

@@ -18,7 +18,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.config import Loaded, compose, load, make_system, parse, to_toml
 from fkflow.results.folders import CHECKPOINT, RESULT
-from fkflow.results.records import Result
+from fkflow.results.result import Result
 from fkflow.text import strict_json, title
 
 log = logging.getLogger("fkflow")

@@ -8,7 +8,8 @@ from fkflow.errors import FkflowError, Interrupted, RankError, StoreError
 from fkflow.execution import ranks
 from fkflow.results import store
 from fkflow.results.checkpoints import Clock
-from fkflow.results.records import Measurement, Result
+from fkflow.results.records import Measurement
+from fkflow.results.result import Result
 from fkflow.runs.context import RunContext
 from fkflow.runs.frozen import measure_and_project
 from fkflow.runs.session import Session

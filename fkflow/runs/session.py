@@ -18,7 +18,8 @@ from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.config import Loaded, Recipe
 from fkflow.results import store
 from fkflow.results.provenance import collect_provenance
-from fkflow.results.records import Measurement, Result
+from fkflow.results.records import Measurement
+from fkflow.results.result import Result
 from fkflow.runs import warm_start
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import Model, build_model

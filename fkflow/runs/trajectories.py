@@ -10,7 +10,7 @@ import torch
 
 from fkflow.errors import NumericalError, StoreError, UsageError
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates
-from fkflow.results.records import Result
+from fkflow.results.result import Result
 from fkflow.runs.model import Model
 from fkflow.sampling.paths import integrate
 

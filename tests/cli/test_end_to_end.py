@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 import pytest
 
-from fkflow.results.records import Result
+from fkflow.results.result import Result
 from fkflow.results.store import read_result
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

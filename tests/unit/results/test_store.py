@@ -14,7 +14,7 @@ import torch
 
 from fkflow.errors import StoreError, UsageError
 from fkflow.results.checksum import LENGTH
-from fkflow.results.records import Comparison
+from fkflow.results.result import Comparison
 from fkflow.results.store import load_checkpoint, prepare_folder, read_result, save_checkpoint
 from fkflow.statistics import Estimate
 from fkflow.text import display_unit, strict_json, with_unit
