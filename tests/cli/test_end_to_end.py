@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ import pytest
 
 from fkflow.results.result import Result
 from fkflow.results.store import read_result
+
+#: what the fixture `refused` gives
+Refused = Callable[..., str]
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SMALL = ["--threads", "1", "--device", "cpu", "--set", "train.walkers=128", "--set", "measure.walkers=256"]
@@ -68,15 +72,6 @@ def good(folder: Path, *arguments: object) -> str:
     done = fkflow(folder, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def refused(folder: Path, *arguments: object, code: int = 2) -> str:
-    """The one line on stderr of a command that ends with that exit code."""
-    done = fkflow(folder, *arguments)
-    assert done.returncode == code and done.stdout == "", (done.stdout, done.stderr)
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("fkflow: error: ")
-    return lines[0]
 
 
 def interrupt(folder: Path, number: int, stage: str, wait: float, *arguments: object) -> tuple[int, str]:
@@ -365,7 +360,7 @@ def test_compare(copy: Path) -> None:
     assert report["ok"] and len(report["runs"]) == 2
 
 
-def test_plot(copy: Path) -> None:
+def test_plot(copy: Path, refused: Refused) -> None:
     names = good(copy, "plot", "runs/double_well", "--list").split()
     assert names == ["convergence", "density_x", "drift_x", "trajectories"]
     files = good(copy, "plot", "runs/double_well").split()
@@ -382,7 +377,7 @@ def test_list(tmp_path: Path) -> None:
     assert len(listed["recipes"]) >= 7
 
 
-def test_measure_again(copy: Path) -> None:
+def test_measure_again(copy: Path, refused: Refused) -> None:
     result = copy / "runs/double_well/result.h5"
     before, trained = json.loads(good(copy, "show", "runs/double_well", "--json")), training(result)
     content = result.read_bytes()
@@ -418,7 +413,7 @@ def test_measure_again(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("extra", [[], ["--resume"], ["--seed", "3"]], ids=["again", "resume", "seed"])
-def test_a_finished_run_is_not_overwritten(copy: Path, extra: list[str]) -> None:
+def test_a_finished_run_is_not_overwritten(copy: Path, extra: list[str], refused: Refused) -> None:
     before = unchanged_files(copy)
     assert "finished run" in refused(copy, "run", "double_well", *TINY, *extra)
     assert unchanged_files(copy) == before
@@ -436,7 +431,7 @@ def test_other_estimators_run(tmp_path: Path, estimator: str) -> None:
     assert np.isfinite(summary["variational"]["energy"])
 
 
-def test_a_target_error_is_reached_with_little_work(tmp_path: Path) -> None:
+def test_a_target_error_is_reached_with_little_work(tmp_path: Path, refused: Refused) -> None:
     """--target-error sets the targets of all sections, what --set says comes after it, and the energy is that good."""
     text = good(tmp_path, "run", "h2", "--target-error", "2e-3", "--seed", 1, "--json", "--threads", 1)
     found = json.loads(text)
@@ -492,7 +487,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs/double_well/result.h5"
 
 
-def test_interrupted_twice_and_resumed_is_the_same_run(uninterrupted: Path, tmp_path: Path) -> None:
+def test_interrupted_twice_and_resumed_is_the_same_run(uninterrupted: Path, tmp_path: Path, refused: Refused) -> None:
     """SIGINT, then SIGTERM on the resumed run, then to the end: bit for bit what nobody interrupted gives."""
     checkpoint, result = tmp_path / "runs/double_well/checkpoint.pt", tmp_path / "runs/double_well/result.h5"
     code, said = interrupt(tmp_path, signal.SIGINT, "train", 0.4, "run", "double_well", *LONG)
@@ -528,7 +523,7 @@ def test_stopped_while_measuring(finished: Path, tmp_path: Path, number: int) ->
         "--set",
         "measure.target_error=1e-9",
         "--set",
-        "measure.seconds=3",
+        "measure.seconds=1.5",
         "--seed",
         "3",
         *VARIATIONAL,

@@ -19,8 +19,6 @@ import h5py
 import numpy as np
 import pytest
 
-from fkflow.cli.entry import main
-
 #: what the fixture `refused` gives
 Refused = Callable[..., str]
 
@@ -51,23 +49,6 @@ def good(folder: Path, *arguments: object) -> str:
     done = fkflow(folder, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """A function: the one line on stderr of a command, called in this process, that is refused and changes no file."""
-
-    def call(folder: Path, *arguments: object) -> str:
-        monkeypatch.chdir(folder)
-        before = files(folder)
-        code, captured = main([str(argument) for argument in arguments]), capsys.readouterr()
-        assert code == 2 and captured.out == "", (captured.out, captured.err)
-        lines = captured.err.splitlines()
-        assert len(lines) == 1 and lines[0].startswith("fkflow: error: "), lines
-        assert files(folder) == before
-        return lines[0]
-
-    return call
 
 
 def files(folder: Path) -> dict[str, bytes]:
