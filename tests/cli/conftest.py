@@ -20,8 +20,9 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     def call(folder: Path, *arguments: object) -> str:
         monkeypatch.chdir(folder)
-        before = contents(folder)
+        before, earlier = contents(folder), capsys.readouterr()
         code, captured = main([str(argument) for argument in arguments]), capsys.readouterr()
+        print(earlier.out, end="")
         assert code == 2 and captured.out == "", (captured.out, captured.err)
         lines = captured.err.splitlines()
         assert len(lines) == 1 and lines[0].startswith("fkflow: error: "), lines
