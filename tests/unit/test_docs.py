@@ -1,4 +1,4 @@
-"""What README and docs/*.md name is there: files, links, commands, options, keys of recipes, names in the code."""
+"""Pages at the top level and in docs name files, links, commands, options, keys and names of the code that are there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fkflow.results import scan_store
 from fkflow.results.provenance import collect_provenance
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 #: folders of the repository: what is named with one of them before it must exist
 FOLDERS = ("fkflow", "systems", "scripts", "tests", "docs", ".ci")
 on_each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -61,6 +61,22 @@ def test_files_exist(page: Path) -> None:
         for path in re.findall(rf"(?:^|\s)((?:{'|'.join(map(re.escape, FOLDERS))})/[\w./]+)", words):
             # docs/api is made by a script
             assert (ROOT / path).exists() or path.startswith("docs/api"), f"{page.name} names {path}"
+
+
+def first_column(page: Path) -> list[str]:
+    """What stands in backquotes at the beginning of the rows of the tables of a page."""
+    return re.findall(r"^\| `([^`]+)` \|", page.read_text(encoding="utf-8"), re.M)
+
+
+def test_the_architecture_has_all_packages_in_their_order() -> None:
+    source = (ROOT / "tests" / "unit" / "test_packages.py").read_text(encoding="utf-8")
+    (order,) = re.findall(r"^PACKAGES = (\(.*?\))", source, re.S | re.M)
+    assert first_column(ROOT / "docs" / "architecture.md") == list(ast.literal_eval(order))
+
+
+def test_contributing_names_every_script() -> None:
+    scripts = {f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.py")}
+    assert set(first_column(ROOT / "CONTRIBUTING.md")) == scripts
 
 
 @cache
