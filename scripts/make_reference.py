@@ -14,7 +14,13 @@ import pdoc
 import fkflow
 
 #: the public names, the data they return, the pictures, and the method itself
-MODULES = ("fkflow", "fkflow.results.records", "fkflow.plot.solution_plots", "fkflow.sampling.paths")
+MODULES = (
+    "fkflow",
+    "fkflow.results.result",
+    "fkflow.results.records",
+    "fkflow.plot.solution_plots",
+    "fkflow.sampling.paths",
+)
 
 
 def main() -> int:

@@ -19,8 +19,9 @@ def plot(
     only_list: Annotated[bool, typer.Option("--list", help="Print the names of the plots and stop.")] = False,
 ) -> None:
     """Draw convergence, projection, densities, drift and trajectories of a run (all, or those named), or a scan."""
+    from fkflow.results.folders import find_result
     from fkflow.results.scan_store import find_scan, read_scan
-    from fkflow.results.store import find_result, read_result
+    from fkflow.results.store import read_result
 
     if (found := find_scan(run)) is not None:
         from fkflow.plot import save_scan

@@ -17,8 +17,8 @@ from fkflow.plot.fields import conditional, drift
 from fkflow.plot.paths import trajectories
 from fkflow.plot.requirements import KINDS, missing_reason
 from fkflow.plot.style import LOOK, save_figure
+from fkflow.results.folders import make_folder
 from fkflow.results.result import Result
-from fkflow.results.store import make_folder
 
 FORMATS = ("png", "pdf", "svg")
 #: width and height of a picture, in inches

@@ -15,8 +15,8 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from fkflow.plot.style import COLOURS, LOOK, label, save_figure
+from fkflow.results.folders import make_folder
 from fkflow.results.scan_records import FAILED, FINISHED, Point, Scan, format_value
-from fkflow.results.store import make_folder
 from fkflow.text import display_unit
 
 #: colour and marker of each curve

@@ -15,9 +15,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 
+from fkflow.results.folders import atomic_write
 from fkflow.results.records import Axis
 from fkflow.results.result import Result
-from fkflow.results.store import atomic_write
 from fkflow.text import display_unit
 
 # colours of Okabe and Ito (2008), and a map that grows monotonically in lightness

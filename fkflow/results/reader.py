@@ -1,8 +1,9 @@
-"""Reading result.h5 back. Damage, foreign files and missing parts are told in one sentence each."""
+"""Reading result.h5; damage, foreign files and missing parts give an error of one sentence."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,10 @@ from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.old_keys import current_keys
 from fkflow.results import hdf5
 from fkflow.results.folders import find_result
+from fkflow.results.layout import COLUMNS, CURVE, ENERGY, FORMAT, FORMAT_VERSION, HISTOGRAMS, PROJECTION, STAGES, STEPS
 from fkflow.results.records import Axis, DriftField, Energy, Histogram, Measurement, Projection, Trajectories
 from fkflow.results.result import Result
 from fkflow.statistics import Estimate
-
-FORMAT = "fkflow"
-FORMAT_VERSION = 1
-
-CHECKPOINT_FORMAT = "fkflow-checkpoint"
-
-#: what the training columns mean: name -> (unit or "energy", long name)
-COLUMNS = {
-    "iteration": ("", "training iteration"),
-    "energy": ("energy", "mean energy of the batch"),
-    "error": ("energy", "standard error of the batch energy"),
-    "spread": ("energy", "standard deviation of the energy over the batch"),
-    "seconds": ("s", "wall-clock time since training began"),
-    "rate": ("", "learning rate"),
-    "damping": ("", "damping of the natural gradient"),
-    "acceptance": ("", "acceptance of the Metropolis steps"),
-    "undone": ("", "the step was taken back"),
-}
-
-#: the stages of a run in their order, which HDF5 attributes do not keep
-STAGES = ("train", "measure", "project")
-#: histograms in the order in which they are made
-HISTOGRAMS = ("x", "r", "y", "z", "rho", "xy", "zrho")
 
 
 def read_result(run: str | Path) -> Result:
@@ -66,7 +45,7 @@ def _read(file: h5py.File, path: Path) -> Result:
     seconds = provenance.pop("seconds", {})
     stages = [stage for stage in STAGES if stage in seconds] + [s for s in seconds if s not in STAGES]
     training = hdf5.get_part(file, "training", path)
-    # HDF5 lists by name; the columns come back in their own order
+    # HDF5 lists by name
     names = sorted(training, key=lambda name: (list(COLUMNS).index(name) if name in COLUMNS else len(COLUMNS), name))
     model = hdf5.get_part(file, "model", path)
     return Result(
@@ -109,21 +88,17 @@ def _read_reference(file: h5py.File, path: Path) -> Reference | None:
 def _read_measurement(file: h5py.File, path: Path) -> Measurement:
     group = hdf5.get_part(file, "energy/variational", path)
     attribute = hdf5.attribute_reader(group, path)
-    estimate = Estimate(*(float(attribute(name)) for name in ("value", "error", "n_effective")))
     drift = hdf5.get_part(file, "drift", path)
     return Measurement(
         variational=Energy(
-            estimate=estimate,
-            local_energy_std=float(attribute("local_energy_std")),
+            estimate=_read_estimate(attribute),
             blocks=hdf5.get_part(group, "blocks", path)[()],
-            autocorrelation=float(attribute("autocorrelation")),
-            acceptance=float(attribute("acceptance")),
-            rhat=float(attribute("rhat")),
+            **{name: float(attribute(name)) for name in ENERGY},
         ),
         histograms=[
             _read_histogram(hdf5.get_part(file, f"{kind}/{name}", path), kind, name, path)
             for kind in ("density", "pair")
-            for name in sorted(hdf5.get_part(file, kind, path), key=_place)
+            for name in sorted(hdf5.get_part(file, kind, path), key=_rank)
         ],
         drift=[_read_drift(drift[name], name, path) for name in drift],
         samples=hdf5.get_part(file, "samples", path)[()],
@@ -135,8 +110,8 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
     )
 
 
-def _place(name: str) -> tuple[int, str]:
-    """Where the histogram of that name comes: those along a line first, as they were made; HDF5 lists by name."""
+def _rank(name: str) -> tuple[int, str]:
+    """Sorts histograms as they are made, those along a line first; HDF5 lists by name."""
     return HISTOGRAMS.index(name) if name in HISTOGRAMS else len(HISTOGRAMS), name
 
 
@@ -149,28 +124,22 @@ def _read_projection(file: h5py.File, path: Path) -> Projection | None:
     def part(name: str) -> np.ndarray:
         return np.asarray(hdf5.get_part(group, name, path)[()])
 
+    numbers: dict[str, Any] = {name: float(attribute(name)) for name in PROJECTION}
+    steps: dict[str, Any] = {field: part(name) for field, (name, *_) in STEPS.items()}
     return Projection(
-        estimate=Estimate(*(float(attribute(name)) for name in ("value", "error", "n_effective"))),
-        time_step_error=float(attribute("time_step_error")),
+        estimate=_read_estimate(attribute),
         weights=str(attribute("weights")),
-        time_steps=part("time_step"),
-        energies=part("energy"),
-        errors=part("energy_error"),
-        acceptances=part("acceptance"),
-        effective_walkers=part("effective_walkers"),
-        population_biases=part("population_bias"),
-        resampled=part("resampled"),
-        window=float(attribute("window")),
-        curve=np.stack(
-            [part(name) for name in ("imaginary_time", "energy_by_time", "energy_by_time_error", "fall_error")], 1
-        ),
-        autocorrelation=float(attribute("autocorrelation")),
-        rhat=float(attribute("rhat")),
+        curve=np.stack([part(name) for name in CURVE], 1),
         blocks=part("blocks"),
         independent=int(attribute("independent_blocks")),
-        seconds=float(attribute("seconds")),
         warnings=[str(warning) for warning in attribute("warnings")],
+        **steps,
+        **numbers,
     )
+
+
+def _read_estimate(attribute: Callable[[str], Any]) -> Estimate:
+    return Estimate(*(float(attribute(name)) for name in ("value", "error", "n_effective")))
 
 
 def _read_histogram(group: h5py.Group, kind: str, name: str, path: Path) -> Histogram:

@@ -8,6 +8,7 @@ from fkflow.errors import FkflowError, Interrupted, RankError, StoreError
 from fkflow.execution import ranks
 from fkflow.results import store
 from fkflow.results.checkpoints import Clock
+from fkflow.results.folders import RESULT
 from fkflow.results.records import Measurement
 from fkflow.results.result import Result
 from fkflow.runs.context import RunContext
@@ -95,7 +96,7 @@ def write_result(session: Session, measurement: Measurement) -> Result | None:
         result = session.result(measurement)
         if context.out is not None:
             try:
-                result = store.save_result(result, context.out / store.RESULT)
+                result = store.save_result(result, context.out / RESULT)
             except StoreError as error:
                 raise context.checkpoints.with_hint(error.with_hint("what was measured is lost")) from error
             context.checkpoints.remove()

@@ -23,6 +23,7 @@ from fkflow.hamiltonian.user_systems import without_folders
 from fkflow.plot import save_scan
 from fkflow.recipe.config import Loaded, ScanConfig
 from fkflow.results import store
+from fkflow.results.checkpoints import CheckpointWriter
 from fkflow.results.folders import CHECKPOINT, RESULT, SCAN, atomic_write, make_folder
 from fkflow.results.result import Result
 from fkflow.results.scan_records import FAILED, FINISHED, Axis, Point, Scan, csv_text
@@ -160,7 +161,7 @@ def _resume(context: RunContext, scan: Scan, planned: Sequence[Planned]) -> Scan
             _check_point(found, plan)
             point = point.with_result(found)
         elif before.status == FAILED:
-            store.CheckpointWriter(scan.path.parent / point.run / CHECKPOINT).remove()
+            CheckpointWriter(scan.path.parent / point.run / CHECKPOINT).remove()
         points.append(point)
     return replace(scan, seed=old.seed, points=tuple(points))
 
@@ -229,7 +230,7 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
 def _saved_start(checkpoint: Path) -> str | None:
     """The run whose weights an unfinished run started with, from its checkpoint."""
     try:
-        found = tomllib.loads(store.CheckpointWriter(checkpoint).load()["recipe"])["train"].get("from")
+        found = tomllib.loads(CheckpointWriter(checkpoint).load()["recipe"])["train"].get("from")
     except (KeyError, TypeError, ValueError):
         raise StoreError(f"{checkpoint} is not the checkpoint of a run") from None
     return found if found is None else str(found)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from fkflow.cli import entry
-from fkflow.results.store import load_checkpoint, read_result
+from fkflow.results.checkpoints import load_checkpoint
+from fkflow.results.store import read_result
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 RUN = ["--threads", "1", "--device", "cpu", "--seed", "7"]

@@ -15,7 +15,8 @@ import pytest
 
 from fkflow.cli.entry import main
 from fkflow.errors import Interrupted
-from fkflow.results.store import load_checkpoint, read_result
+from fkflow.results.checkpoints import load_checkpoint
+from fkflow.results.store import read_result
 from fkflow.runs import frozen, run
 from fkflow.runs.session import Session
 from fkflow.training import schedule

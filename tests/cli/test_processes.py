@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from fkflow.cli.entry import main
-from fkflow.results.store import load_checkpoint, read_result
+from fkflow.results.checkpoints import load_checkpoint
+from fkflow.results.store import read_result
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for copies in /proc")
 

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 import torch
 
+from fkflow.results.checkpoints import load_checkpoint
 from fkflow.results.result import Result
-from fkflow.results.store import load_checkpoint, read_result
+from fkflow.results.store import read_result
 from fkflow.results.summary import summary_text
 from fkflow.statistics import combined_error
 

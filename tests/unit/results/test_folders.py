@@ -22,8 +22,8 @@ from fkflow.results.folders import CHECKPOINT, LOCK, PREVIOUS, atomic_write, cla
 HOLDER = """
 import sys
 from pathlib import Path
-from fkflow.results.folders import locked
-with locked(Path(sys.argv[1])):
+from fkflow.results.folders import lock_folder
+with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
 """

@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from fkflow.cli.entry import main
-from fkflow.results.store import load_checkpoint, read_result
+from fkflow.results.checkpoints import load_checkpoint
+from fkflow.results.store import read_result
 from fkflow.runs import evaluation
 from fkflow.runs.model import restore_model
 from fkflow.sampling.local_energy import local_energy

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from fkflow.errors import StoreError, UsageError
+from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
 from fkflow.results.checksum import LENGTH
+from fkflow.results.folders import prepare_folder
 from fkflow.results.result import Comparison
-from fkflow.results.store import load_checkpoint, prepare_folder, read_result, save_checkpoint
+from fkflow.results.store import read_result
 from fkflow.statistics import Estimate
 from fkflow.text import display_unit, strict_json, with_unit
 

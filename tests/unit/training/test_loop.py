@@ -14,7 +14,7 @@ from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import build
 from fkflow.recipe.config import TrainConfig
-from fkflow.results.store import load_checkpoint, save_checkpoint
+from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
 from fkflow.training import observation, update
 from fkflow.training.loop import initial_state, train
 from fkflow.training.observation import OTHER, best_path_count

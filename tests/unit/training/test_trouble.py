@@ -18,7 +18,7 @@ from fkflow.hamiltonian.landscape import explore
 from fkflow.networks.choice import build
 from fkflow.recipe.config import TrainConfig
 from fkflow.results import checkpoints
-from fkflow.results.store import load_checkpoint
+from fkflow.results.checkpoints import load_checkpoint
 from fkflow.systems.wells import DoubleWell
 from fkflow.training import natural_gradient, observation, update
 from fkflow.training.loop import initial_state, train
