@@ -155,7 +155,7 @@ def made_up_projected(measurement=None, **changes):
     return dataclasses.replace(measurement, histograms=histograms, projection=made_up_projection(**changes))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_run():
     """A function that writes a made-up finished run to a path and returns what `save_result` returned."""
     import torch
@@ -190,7 +190,7 @@ def write_run():
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def made_up():
     """The parts of a made-up run, to be changed before writing."""
     return SimpleNamespace(
@@ -275,7 +275,7 @@ def hydrogenic():
     return Hydrogenic
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def perturbed():
     """A function that moves every parameter of a network by seeded Gaussian noise and returns the network."""
     import torch
@@ -290,7 +290,7 @@ def perturbed():
     return move
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def untrained_run(made_up, write_run, perturbed):
     """A function: a run folder and a recipe → the result of a run that ended without training, which can be restored."""
 

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -34,15 +35,20 @@ NAMES = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def result(tmp_path, write_run):
-    return write_run(tmp_path / "result.h5")
+@pytest.fixture(scope="module")
+def result(tmp_path_factory, write_run):
+    return write_run(tmp_path_factory.mktemp("run") / "result.h5")
 
 
-@pytest.fixture
-def projected(tmp_path, write_run, made_up):
+@pytest.fixture(scope="module")
+def projected(tmp_path_factory, write_run, made_up):
     """A function: the result of a run with that projection."""
-    return lambda **changes: write_run(tmp_path / "result.h5", measurement=made_up.projected(**changes))
+
+    def write(**changes):
+        return write_run(tmp_path_factory.mktemp("run") / "result.h5", measurement=made_up.projected(**changes))
+
+    plain = cache(write)
+    return lambda **changes: write(**changes) if changes else plain()
 
 
 def drawn(result, name):
@@ -236,11 +242,11 @@ def test_one_time_step_has_no_extrapolation(projected):
      {"errors": np.zeros(2), "error": 0.0, "time_step_error": 0.0}],
     ids=["no curve", "no error", "no energy", "exact"],
 )  # fmt: skip
-def test_projections_with_gaps_are_drawn(projected, changes):
+def test_projections_with_gaps_are_drawn(tmp_path, projected, changes):
     result = projected(**changes)
     low, high = drawn(result, "projection").get_ylim()
     assert np.isfinite([low, high]).all() and low < -1.174476 < high
-    assert len(save_all(result, result.path.parent, ["projection"], dpi=40)) == 1
+    assert len(save_all(result, tmp_path, ["projection"], dpi=40)) == 1
 
 
 @pytest.mark.parametrize("name", ["density_z", "pair_r"])
@@ -426,13 +432,20 @@ def test_a_map_shows_the_variational_density(projected):
     assert np.array_equal(shades.get_array(), histogram.values.T)
 
 
-@pytest.mark.parametrize("format, magic", [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
-def test_save(tmp_path, result, format, magic):
-    written = save_all(result, tmp_path / "plots", ["convergence", "drift"], format=format, dpi=50)
-    names = [path.name for path in written]
-    assert names == [f"{name}.{format}" for name in ("convergence", "drift_xz", "drift_z")]
+@pytest.mark.parametrize(
+    "format, magic, asked, names",
+    [
+        ("png", b"\x89PNG", ["convergence", "drift"], ["convergence", "drift_xz", "drift_z"]),
+        ("pdf", b"%PDF", ["pair", "conditional_z"], ["pair_r", "conditional_z"]),
+        ("svg", b"<?xml", ["pair", "conditional_z"], ["pair_r", "conditional_z"]),
+    ],
+    ids=["png", "pdf", "svg"],
+)
+def test_save(tmp_path, result, format, magic, asked, names):
+    written = save_all(result, tmp_path / "plots", asked, format=format, dpi=50)
+    assert [path.name for path in written] == [f"{name}.{format}" for name in names]
     assert all(path.read_bytes().startswith(magic) for path in written)
-    assert len(list((tmp_path / "plots").iterdir())) == 3
+    assert len(list((tmp_path / "plots").iterdir())) == len(names)
 
 
 def test_refusals(tmp_path, result):
@@ -441,7 +454,7 @@ def test_refusals(tmp_path, result):
     with pytest.raises(UsageError, match="jpg"):
         save_all(result, tmp_path / "plots", format="jpg")
     with pytest.raises(UsageError, match="cannot be written"):
-        save_all(result, tmp_path / "result.h5" / "plots")
+        save_all(result, result.path / "plots")
     assert not (tmp_path / "plots").exists()
 
 

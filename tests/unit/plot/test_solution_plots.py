@@ -19,14 +19,14 @@ from fkflow.plot.requirements import KINDS
 from fkflow.plot.solution_plots import Plots
 
 
-@pytest.fixture
-def solution(write_run: Any, made_up: Any, tmp_path: Path) -> Iterator[Solution]:
+@pytest.fixture(scope="module")
+def solution(write_run: Any, made_up: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Solution]:
     """A finished run with everything there is to draw."""
     from matplotlib import pyplot
 
     backend = matplotlib.get_backend()
     pyplot.switch_backend("agg")
-    yield Solution(write_run(tmp_path / "run" / "result.h5", measurement=made_up.projected()))
+    yield Solution(write_run(tmp_path_factory.mktemp("run") / "result.h5", measurement=made_up.projected()))
     pyplot.close("all")
     pyplot.switch_backend(backend)
 
