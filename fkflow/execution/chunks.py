@@ -1,13 +1,9 @@
-"""Work on chunks of walkers that fit the cache or the device, one chunk a thread.
-
-Small operations gain nothing from threads inside them, and layers that leave the cache cost twice the time.
-"""
+"""Work on chunks of walkers that fit the cache or the device: layers that leave the cache take twice the time."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
@@ -20,19 +16,18 @@ log = logging.getLogger("fkflow")
 
 #: numbers in the widest layer of a chunk that stay in the cache of a CPU
 IN_CACHE = 2**18
-#: layers of that width for which a GPU must have room in all: half of it for those of a backward pass
+#: layers of that width that a GPU must hold at once, half of them for a backward pass
 ON_DEVICE = 128
-#: configurations at once that are never worth splitting
+#: fewest configurations in a chunk
 FEWEST = 16
 
-Item = TypeVar("Item")
 Out = TypeVar("Out")
 
 
 class Network(Protocol):
-    """What decides how many configurations go through a network at once."""
+    """The part of a network that decides the size of a chunk."""
 
-    #: configurations at once; 0: as many as suit cache or device
+    #: configurations at once; 0: as many as the cache or the device holds
     chunk: int
 
     @property
@@ -50,31 +45,6 @@ class WaveFunction(Network, Protocol):
         """log ψ (B,) and its gradient (B, N, D)."""
 
 
-@lru_cache(maxsize=1)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    # PyTorch sets the threads of an operation per calling thread: one in each worker, the caller keeps its own number
-    return ThreadPoolExecutor(threads, "fkflow", initializer=_alone)
-
-
-def _alone() -> None:
-    """Use one thread inside this one, whatever number is set elsewhere later."""
-    torch.set_num_threads(1)
-    # a thread that has asked for nothing yet would take the number that was set last anywhere
-    torch.get_num_threads()
-
-
-def each(work: Callable[[Item], Out], items: Sequence[Item]) -> list[Out]:
-    """`work` of every item, in order, on as many threads as PyTorch was told to use.
-
-    `work` must not draw from a generator that another item uses, nor change a module that another item runs (as
-    ``functional_call`` does for a while): the results then do not depend on the threads. Grad mode is each thread's own.
-    """
-    threads = torch.get_num_threads()
-    if threads == 1 or len(items) == 1 or torch.cuda.is_initialized():
-        return [work(item) for item in items]
-    return list(_pool(threads).map(work, items))
-
-
 def chunk_size(net: Network) -> int:
     """Configurations to work on at once: the recipe's `train.chunk`, else as many as the cache or the device holds."""
     if net.chunk:
@@ -90,15 +60,14 @@ def chunk_size(net: Network) -> int:
 def device_memory(device: torch.device) -> int:
     """Bytes of memory of a GPU, asked for once.
 
-    What is free changes with what PyTorch keeps in store: chunks, each of which has a seed of its own, would not be the same in
-    two runs, and to ask takes as long as several operations.
+    Free memory changes with what PyTorch caches: two runs would have different chunks, each of which has its own seed.
     """
     total: int = torch.cuda.get_device_properties(device).total_memory
     return total
 
 
-def fitting(net: Network, attempt: Callable[[int], Out]) -> Out:
-    """attempt(chunk), again with half the chunk, of this and all later work, whenever memory runs out.
+def fit_in_memory(net: Network, attempt: Callable[[int], Out]) -> Out:
+    """attempt(chunk); when memory runs out, again with half the chunk, for all later work too.
 
     Raises NumericalError if one configuration at a time is too much.
     """
@@ -132,7 +101,7 @@ def value_and_drift(psi: WaveFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     def attempt(chunk: int) -> tuple[Tensor, Tensor]:
         if len(x) <= chunk:
             return psi.value_and_drift(x)
-        values, drifts = zip(*each(psi.value_and_drift, x.split(chunk)), strict=True)
+        values, drifts = zip(*map(psi.value_and_drift, x.split(chunk)), strict=True)
         return torch.cat(values), torch.cat(drifts)
 
-    return fitting(psi, attempt)
+    return fit_in_memory(psi, attempt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fkflow.execution.chunks import each, fitting
+from fkflow.execution.chunks import fit_in_memory
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.sampling.path_energies import path_samples
@@ -41,7 +41,7 @@ def local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
         return _energy(system, part, v, lap)
 
     # the graph of the gradient stays while every row of the Hessian is taken
-    return fitting(psi, lambda chunk: torch.cat(each(energies, x.split(max(1, chunk // 2)))))
+    return fit_in_memory(psi, lambda chunk: torch.cat([energies(part) for part in x.split(max(1, chunk // 2))]))
 
 
 def analytic_local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def analytic_local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
         _, v, lap = psi.value_drift_and_laplacian(part)
         return _energy(system, part, v, lap)
 
-    return fitting(psi, lambda chunk: torch.cat(each(energies, x.split(chunk))))
+    return fit_in_memory(psi, lambda chunk: torch.cat([energies(part) for part in x.split(chunk)]))
 
 
 def _energy(system: System, x: Tensor, v: Tensor, lap: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fkflow.execution.chunks import each, fitting
+from fkflow.execution.chunks import fit_in_memory
 from fkflow.hamiltonian.system import System
 from fkflow.networks.log_psi import LogPsi
 from fkflow.sampling.paths import branched_energy, brownian_frames
@@ -27,11 +27,10 @@ def path_samples(
 ) -> Tensor:
     """A/T (M, B) of each of the M paths that leave each walker x (B, N, D); dt in absolute time.
 
-    Each chunk of walkers has its own seed: the result does not depend on the number of threads.
+    Each chunk of walkers has its own seed.
     """
 
-    def energies(item: tuple[Tensor, int]) -> Tensor:
-        part, seed = item
+    def energies(part: Tensor, seed: int) -> Tensor:
         own = torch.Generator(x.device).manual_seed(seed)
         noise = brownian_frames(len(part), paths, steps, tuple(part.shape[1:]), own, antithetic=antithetic)
         return branched_energy(psi.value, psi.value_and_drift, system.potential, part, dt, noise.to(part.dtype))
@@ -39,6 +38,6 @@ def path_samples(
     def attempt(chunk: int) -> Tensor:
         parts = x.split(max(1, FORWARD * chunk // paths))
         seeds = torch.randint(2**62, (len(parts),), generator=generator, device=generator.device).tolist()
-        return torch.cat(each(energies, list(zip(parts, seeds, strict=True))), 1)
+        return torch.cat(list(map(energies, parts, seeds)), 1)
 
-    return fitting(psi, attempt)
+    return fit_in_memory(psi, attempt)

@@ -6,7 +6,6 @@ pathwise: backpropagation of the batch mean of A through the Euler–Maruyama st
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable
 
@@ -16,7 +15,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint
 
 from fkflow.execution import ranks
-from fkflow.execution.chunks import each, fitting
+from fkflow.execution.chunks import fit_in_memory
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.networks.substitution import twin
@@ -36,8 +35,7 @@ def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
     # a walker's gradient takes memory beside its layers, but is read only once or twice
     share = psi.width / (psi.width + sum(sizes) / 4)
 
-    def fill(item: tuple[Tensor, Tensor]) -> None:
-        part, rows = item
+    def fill(part: Tensor, rows: Tensor) -> None:
         # written in place: concatenating pieces would take as long as computing them
         for columns, gradient in zip(rows.split(sizes, 1), method(psi, part), strict=True):
             with torch.no_grad():
@@ -47,10 +45,11 @@ def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
         out = x.new_empty(len(x), sum(sizes))
         # a chunk that the recipe or the memory of a device limits is not enlarged
         size = max(1, int(share * chunk * (JACOBIAN_CHUNK if x.is_cpu and not psi.chunk else 1)))
-        each(fill, list(zip(x.split(size), out.split(size), strict=True)))
+        for part, rows in zip(x.split(size), out.split(size), strict=True):
+            fill(part, rows)
         return out
 
-    return fitting(psi, attempt)
+    return fit_in_memory(psi, attempt)
 
 
 def _batched_gradients(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
@@ -67,13 +66,11 @@ def _vmapped_gradients(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
 
     Slower, and its first call imports the compiler of PyTorch, which takes a second.
     """
-    # functional_call changes the module for a while: two threads must not share one
-    own = copy.deepcopy(psi)
-    parameters = {name: p.detach() for name, p in own.named_parameters()}
-    buffers = dict(own.named_buffers())
+    parameters = {name: p.detach() for name, p in psi.named_parameters()}
+    buffers = dict(psi.named_buffers())
 
     def single(values: dict[str, Tensor], y: Tensor) -> Tensor:
-        value: Tensor = functional_call(own, (values, buffers), (y[None],))[0]
+        value: Tensor = functional_call(psi, (values, buffers), (y[None],))[0]
         return value
 
     gradients: dict[str, Tensor] = vmap(grad(single), in_dims=(None, 0))(parameters, x)
@@ -121,7 +118,7 @@ def pathwise_gradient(
         energies, ends = zip(*(_add_gradient(net, system, y, part, dt, len(x)) for y, part in parts), strict=True)
         return torch.cat(energies), torch.cat(ends)
 
-    return fitting(net, attempt)
+    return fit_in_memory(net, attempt)
 
 
 def _add_gradient(

@@ -539,25 +539,6 @@ def test_unicode_never_breaks_the_output(write_run, tmp_path):
     assert done.returncode == 0 and "0.3 " in done.stdout and done.stderr == ""
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(["list"], 0), (["show", "nowhere"], 2)])
-def test_the_process_ends_as_others_do(arguments: list[str], code: int) -> None:
-    """It leaves at once, but with its exit code, all it has said, and whatever asked to be called at the end."""
-    text = f"import atexit, sys; sys.argv[1:] = {arguments}; atexit.register(print, 'the end'); "
-    text += "from fkflow.__main__ import command; command(); print('not reached')"
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
-    plain = subprocess.run([sys.executable, "-m", "fkflow", *arguments], capture_output=True, text=True)
-    assert done.returncode == plain.returncode == code
-    assert done.stdout == plain.stdout + "the end\n" and done.stderr == plain.stderr
-    assert len(plain.stdout if code == 0 else plain.stderr) > 20
-
-
-def test_a_profiler_has_the_last_word(tmp_path) -> None:
-    """What watches the command from inside its process goes on after it."""
-    profile = [sys.executable, "-m", "cProfile", "-o", str(tmp_path / "profile"), "-m", "fkflow", "show", "nowhere"]
-    assert "nowhere" in subprocess.run(profile, capture_output=True, text=True).stderr
-    assert (tmp_path / "profile").stat().st_size > 1000
-
-
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_nowhere_to_write_to(closed: str) -> None:
     """A stream that whoever started the command has closed is nobody's loss."""

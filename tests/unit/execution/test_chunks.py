@@ -1,10 +1,8 @@
-"""Chunks on threads: the same results in the same order as one after the other."""
+"""Chunks: put together again, halved when memory runs out, of a size that follows from the network and the device."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,102 +10,11 @@ import pytest
 import torch
 
 from fkflow.errors import NumericalError
-from fkflow.execution.chunks import chunk_size, device_memory, each, value_and_drift
+from fkflow.execution.chunks import chunk_size, device_memory, value_and_drift
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import build
-from fkflow.sampling.local_energy import path_local_energy
-from fkflow.sampling.metropolis import Walkers, metropolis
-from fkflow.sampling.path_energies import path_samples
-from fkflow.training.gradients import jacobian, pathwise_gradient
-
-
-@pytest.fixture
-def threads() -> Iterator[Callable[[int], None]]:
-    """PyTorch's number of threads, to be set at will and put back afterwards."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_results_keep_the_order_of_the_items(threads, count: int) -> None:
-    threads(count)
-
-    def work(item: int) -> tuple[int, str]:
-        time.sleep(0.002 * (5 - item % 5))  # the first would end last
-        return item**2, threading.current_thread().name
-
-    found = each(work, range(20))
-    assert [square for square, _ in found] == [item**2 for item in range(20)]
-    others = {name for _, name in found} - {threading.current_thread().name}
-    # one thread needs no other; more share the work among as many others
-    assert len(others) == (0 if count == 1 else count) and all(name.startswith("fkflow") for name in others)
-
-
-def test_one_thread_inside_each_thread(threads) -> None:
-    """A worker's operations use no further threads, and the caller keeps his."""
-    threads(2)
-    assert each(lambda _: torch.get_num_threads(), range(6)) == [1] * 6
-    assert torch.get_num_threads() == 2
-    # nor does a number that is set later reach workers that have done nothing yet
-    threads(3)
-    each(lambda _: time.sleep(0.01), range(6))
-    threads(2)
-    threads(3)
-    assert each(lambda _: (time.sleep(0.01), torch.get_num_threads())[1], range(6)) == [1] * 6
-    threads(2)
-    # a single item is worked on by the caller, with all his threads
-    assert each(lambda _: torch.get_num_threads(), [0]) == [2] and each(lambda x: x, []) == []
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_what_goes_wrong_is_told(threads, count: int) -> None:
-    threads(count)
-
-    def work(item: int) -> int:
-        if item == 3:
-            raise ZeroDivisionError(f"item {item}")
-        return item
-
-    with pytest.raises(ZeroDivisionError, match="item 3"):
-        each(work, range(6))
-    assert each(work, range(3)) == [0, 1, 2]  # the threads are still good
-
-
-@pytest.mark.parametrize("name", ["bosons", "he"])
-def test_the_numbers_do_not_depend_on_the_threads(threads, name: str, perturbed) -> None:
-    """Energies, drifts, gradients and walks: the same bits on one, two and three threads."""
-    system = find_system(name)()
-    land = explore(system)
-    net = perturbed(build(system, land, "auto", 6, 1, 0), 0.1)
-    x = land.start(700, torch.Generator().manual_seed(1))
-
-    net.chunk = 100
-
-    def everything(seed: int) -> list[torch.Tensor]:
-        generator = torch.Generator().manual_seed(seed)
-        walkers = Walkers(x.clone(), 0.1 * land.length**2)
-        metropolis(net, walkers, generator, 3)
-        return [
-            walkers.x,
-            *value_and_drift(net, x),
-            path_local_energy(net, system, x, generator, land.length**2),
-            path_samples(net, system, x, generator, paths=8, steps=2, dt=1e-3).mean(0),
-            jacobian(net, x),
-            torch.rand(3, generator=generator),  # the generator itself is left in the same state
-        ]
-
-    runs = []
-    for count in (1, 2, 3):
-        threads(count)
-        runs.append(everything(5))
-    for other in runs[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
-    # the twin: another seed changes all that draws from the generator
-    assert [torch.equal(a, b) for a, b in zip(runs[0], everything(6), strict=True)] == [
-        False, True, True, False, False, True, False,
-    ]  # fmt: skip
+from fkflow.training.gradients import pathwise_gradient
 
 
 def test_chunks_are_put_together_again(perturbed) -> None:
