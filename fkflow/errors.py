@@ -9,7 +9,7 @@ from typing import Self
 class FkflowError(Exception):
     """Base of all errors with a message meant for the user: one sentence, no traceback.
 
-    `exit_code` is that of the command line, `resumable` says whether the same command goes on with --resume, `told`
+    `exit_code` is that of the command line, `resumable` says whether the same command goes on with --resume, `reported`
     whether another process said it first.
     """
 

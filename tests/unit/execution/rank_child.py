@@ -1,6 +1,6 @@
 """What a process of test_ranks.py does, alone or as one of several: its findings go to a file as arrays.
 
-python rank_child.py OUT TASK; for the task "copies", several OUT with commas: the process copies itself for the others.
+python rank_child.py OUT TASK; for the task "children", several OUT with commas: the process copies itself for the others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.execution import launch, ranks
-from fkflow.execution import processes as forking
+from fkflow.execution import processes as local
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
@@ -230,7 +230,7 @@ def work(processes: int | None = None) -> dict[str, object]:
         mixed = measured(1.6 + 2.4 * ranks.rank())[1].variational.estimate
         # the last thing the first rank does with the others: copies end by themselves, in their own time
         ranks.broadcast(None)
-        return found | {"mixed energy": [mixed.value, mixed.error], "in memory": forking.memory() is not None}
+        return found | {"mixed energy": [mixed.value, mixed.error], "in memory": local.shared_memory() is not None}
 
 
 def fail(out: str) -> None:
@@ -259,10 +259,10 @@ def main(out: str, task: str) -> None:
         fail(out)
         return
     outs = out.split(",")
-    found = work(len(outs) if task == "copies" else None)
-    place = int(os.environ["RANK"]) if forking.is_child() else 0
+    found = work(len(outs) if task == "children" else None)
+    place = int(os.environ["RANK"]) if local.is_child() else 0
     np.savez(outs[place], **{name: np.asarray(value) for name, value in found.items()})
-    if forking.is_child():
+    if local.is_child():
         os._exit(0)
 
 

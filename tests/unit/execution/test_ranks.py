@@ -60,11 +60,11 @@ def alone(folder: Path) -> dict[str, np.ndarray]:
     return findings(start(folder, "work", 1)[0])
 
 
-def start_copies(folder: Path, count: int) -> list[Path]:
-    """Run one process of rank_child.py that copies itself; the files with what each of them found."""
-    outs = [folder / f"copy-{number}-of-{count}.npz" for number in range(count)]
+def start_forks(folder: Path, count: int) -> list[Path]:
+    """Run one process of rank_child.py that forks; the files with the findings of each process."""
+    outs = [folder / f"fork-{number}-of-{count}.npz" for number in range(count)]
     environment = {name: text for name, text in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
-    command = [sys.executable, str(CHILD), ",".join(map(str, outs)), "copies"]
+    command = [sys.executable, str(CHILD), ",".join(map(str, outs)), "children"]
     done = subprocess.run(
         command, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
     )
@@ -74,10 +74,10 @@ def start_copies(folder: Path, count: int) -> list[Path]:
 
 @pytest.fixture(scope="module", params=["sockets", "memory"])
 def both(folder: Path, request: pytest.FixtureRequest) -> list[dict[str, np.ndarray]]:
-    """Two ranks: started by a launcher, or one a copy of the other, with memory in common."""
-    copies = request.param == "memory"
-    found = [findings(path) for path in (start_copies(folder, 2) if copies else start(folder, "work", 2))]
-    assert all(each["in memory"] == copies for each in found)
+    """Two ranks: started by a launcher, or one a fork of the other, with shared memory."""
+    forked = request.param == "memory"
+    found = [findings(path) for path in (start_forks(folder, 2) if forked else start(folder, "work", 2))]
+    assert all(each["in memory"] == forked for each in found)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Messages through shared memory between copies of a process: what arrives, in any number of processes, and who is missed."""
+"""Messages through shared memory between forked processes: what arrives, and the error when a process is gone."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ import time
 
 import pytest
 
-#: every process checks what it got; the first ends with the number of those that found something wrong
+#: every process checks what it got; the first exits with the number of processes that found something wrong
 EXCHANGE = """
 import os, random, sys, time
 import torch
-from fkflow.execution.shared_memory import LENGTH, LONG, SLOT, SharedMemory
+from fkflow.execution.shared_memory import LENGTH, SLOT, SharedMemory
 
 world = int(sys.argv[1])
-shared, first, copies, rank = SharedMemory(world), os.getpid(), [], 0
+shared, first, children, rank = SharedMemory(world), os.getpid(), [], 0
 for number in range(1, world):
     if not (pid := os.fork()):
         rank = number
         break
-    copies.append(pid)
-shared.begin(rank, lambda: True)
+    children.append(pid)
+shared.attach(rank, lambda: True)
 late = random.Random(rank)
 for turn in range(60):
     if late.random() < 0.2:
         time.sleep(0.003)
-    size = (1, 5, LONG // 8 - 1, LONG // 8 + 3, 60_001)[turn % 5]
+    size = (1, 5, 8191, 8195, 60_001)[turn % 5]
     own = (turn + 1.0) * torch.arange(size, dtype=torch.float64) + rank
     everybody = torch.stack([own - rank + number for number in range(world)])
     assert torch.equal(shared.gather(own, torch.empty_like(everybody)), everybody)
-    assert torch.equal(shared.first(own), everybody[0])
-    found = shared.total(own.view(1, -1))
+    assert torch.equal(shared.broadcast(own), everybody[0])
+    found = shared.reduce_sum(own.view(1, -1))
     assert found.shape == (1, size) and torch.allclose(found[0], everybody.sum(0), rtol=1e-14)
-    assert torch.equal(shared.first(found), found)  # the same bits
-    assert torch.equal(shared.total(torch.tensor([rank == 0, True])[:0]), torch.empty(0, dtype=torch.bool))
+    assert torch.equal(shared.broadcast(found), found)  # the same bits
+    assert torch.equal(shared.reduce_sum(torch.tensor([rank == 0, True])[:0]), torch.empty(0, dtype=torch.bool))
 for size in (0, 3, SLOT - LENGTH, SLOT - LENGTH + 1, 5):
     text = b"x" * size
-    assert shared.word(text if rank == 0 else b"") == (text if size <= SLOT - LENGTH else None)
+    assert shared.broadcast_bytes(text if rank == 0 else b"") == (text if size <= SLOT - LENGTH else None)
 assert shared.fits(torch.empty(SLOT // 8)) and not shared.fits(torch.empty(SLOT // 4 + 1))
 if rank:
     os._exit(0)
-sys.exit(sum(os.waitpid(pid, 0)[1] != 0 for pid in copies))
+sys.exit(sum(os.waitpid(pid, 0)[1] != 0 for pid in children))
 """
 
-#: what the first process is told when the copy leaves, or dies, instead of taking part
+#: the error of the first process when its child leaves, or dies, instead of taking part
 MISSED = """
 import os, sys, time
 import torch
@@ -53,16 +53,16 @@ from fkflow.execution.shared_memory import SharedMemory
 shared = SharedMemory(2)
 pid = os.fork()
 if not pid:
-    shared.begin(1, lambda: True)
-    shared.total(torch.ones(1))
+    shared.attach(1, lambda: True)
+    shared.reduce_sum(torch.ones(1))
     if sys.argv[1] == "leaves":
         shared.leave()
         time.sleep(60)
     os._exit(9)
-shared.begin(0, lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None)
-print(float(shared.total(torch.ones(1))))
+shared.attach(0, lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None)
+print(float(shared.reduce_sum(torch.ones(1))))
 try:
-    shared.total(torch.ones(1))
+    shared.reduce_sum(torch.ones(1))
 except RuntimeError as error:
     print(error)
 os.kill(pid, 9)
@@ -74,13 +74,13 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_all_get_what_each_said(world: int) -> None:
+def test_every_process_gets_every_message(world: int) -> None:
     done = run(EXCHANGE, str(world))
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("how", ["leaves", "dies"])
-def test_whoever_is_gone_is_not_waited_for(how: str) -> None:
+def test_nobody_waits_for_a_process_that_is_gone(how: str) -> None:
     begun = time.monotonic()
     done = run(MISSED, how)
     assert done.stdout == "2.0\nanother process has left\n", done.stderr
