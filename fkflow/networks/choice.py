@@ -17,7 +17,7 @@ from fkflow.networks.generic import GenericNet
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.molecular import MolecularNet
 from fkflow.networks.symmetric import SymmetricNet
-from fkflow.networks.two_body_factor import pair_factor
+from fkflow.networks.two_body_factor import two_body_factor
 from fkflow.networks.vector_drift import PairDrift
 
 __all__ = ["GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SymmetricNet", "build"]
@@ -49,10 +49,10 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 layers,
                 isotropic=system.isotropic,
                 separable=system.separable,
-                meeting=pair_factor(system, landscape.length),
+                two_body_factor=two_body_factor(system, landscape.length),
             )
         elif kind == "generic":
-            net = GenericNet(landscape, hidden, layers, pair_factor(system, landscape.length))
+            net = GenericNet(landscape, hidden, layers, two_body_factor(system, landscape.length))
         else:
             # log ψ = −y²/(4 variance): its drift is −y/(2 variance)
             variance = float(landscape.one_body_covariance().diagonal().mean()) / landscape.length**2

@@ -1,17 +1,18 @@
-"""The layers that networks are made of, and their derivatives written out. Walkers are the last axis (`logpsi`)."""
+"""Linear layers, SiLU and perceptrons, whose parameters may be one copy per walker."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
-from fkflow.networks.laplacian import BENDS, Laplacian, bend
+from fkflow.networks.parts import Node, Part, Term
+from fkflow.networks.tangents import Tangent, rounded
 
 
 def spread_out(parameter: Tensor, axes: int) -> Tensor:
@@ -22,12 +23,12 @@ def spread_out(parameter: Tensor, axes: int) -> Tensor:
 def affine(a: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """W a + b (out, …, B) for a (in, …, B), weight (out, in) and bias (out,), or for a copy of both per walker (B, …)."""
     if weight.dim() == 2:
-        return _layer(a, weight, bias)
+        return _product(a, weight, bias)
     out: Tensor = PerWalkerLinear.apply(a, weight, bias)  # type: ignore[no-untyped-call]
     return out
 
 
-def _layer(a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _product(a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     # products of two transposed matrices take three times as long
     flat = a.flatten(1).contiguous()
     out = weight @ flat if bias is None else torch.addmm(bias[:, None], weight, flat)
@@ -44,23 +45,88 @@ class PerWalkerLinear(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         assert len(weight) == 1 or weight.stride(0) == 0, "copies of one weight"
         ctx.save_for_backward(a, weight)
-        return _layer(a, weight[0], None if bias is None else bias[0])
+        return _product(a, weight[0], None if bias is None else bias[0])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         a, weight = ctx.saved_tensors
-        to_a = _layer(slope, weight[0].mT, None) if ctx.needs_input_grad[0] else None
+        to_a = _product(gradient, weight[0].mT, None) if ctx.needs_input_grad[0] else None
         # batches of matrices side by side in memory: products of views would copy them one by one
-        out, ins = (t.reshape(len(t), -1, t.shape[-1]).movedim(-1, 0).contiguous() for t in (slope, a))
+        out, ins = (t.reshape(len(t), -1, t.shape[-1]).movedim(-1, 0).contiguous() for t in (gradient, a))
         return to_a, out @ ins.mT, out.sum(-1) if ctx.needs_input_grad[2] else None
 
 
-class Linear(nn.Linear):
-    """A linear layer, `affine`, whose parameters may be one copy per walker."""
+class Linear(Part, nn.Linear):
+    """W a + b (out, …, B) for a (in, …, B), which may come in several pieces, one behind the other along its first axis."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        return affine(input, self.weight, self.bias)
+    def value(self, *inputs: Tensor) -> Tensor:
+        return affine(inputs[0] if len(inputs) == 1 else torch.cat(inputs), self.weight, self.bias)
+
+    def pieces(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The columns of the weight that belong to each input."""
+        return self.weight.split([len(one) for one in inputs], -1) if len(inputs) > 1 else (self.weight,)
+
+    def evaluate(self, *inputs: Tensor, derivatives: bool) -> tuple[Tensor, Any]:
+        weights = self.pieces(inputs)
+        out = torch.addmm(self.bias.unsqueeze(1), weights[0], inputs[0].flatten(1))
+        for one, weight in zip(inputs[1:], weights[1:], strict=True):
+            out.addmm_(weight, one.flatten(1))
+        return out.view(-1, *inputs[0].shape[1:]), None
+
+    def pull_back(self, node: Node, gradient: Tensor) -> None:
+        weights = self.pieces([one.value for one in node.inputs])
+        for one, weight in zip(node.inputs, weights, strict=True):
+            one.add_product(weight.mT, gradient)
+
+    def tangent(self, node: Node) -> Tangent:
+        weights = self.pieces([one.value for one in node.inputs])
+        found = node.inputs[0].tangent.linear(weights[0])
+        for one, weight in zip(node.inputs[1:], weights[1:], strict=True):
+            found = found + one.tangent.linear(weight)
+        return found
+
+
+class SiLU(Part):
+    """a σ(a). It is smooth, does not saturate (log ψ grows far out) and is the cheapest smooth function on CPUs.
+
+    On a tape its value takes the place of the linear layer below it, which nothing else may use.
+    """
+
+    curved: ClassVar[bool] = True
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        return silu(inputs[0])
+
+    def evaluate(self, *inputs: Tensor, derivatives: bool) -> tuple[Tensor, Tensor | None]:
+        (a,) = inputs
+        if not derivatives:
+            return silu(a, inplace=True), None
+        # its exponential, most of the work, is taken once for the value and the derivatives
+        gate = a.sigmoid()
+        return a.mul_(gate), gate
+
+    def pull_back(self, node: Node, gradient: Tensor) -> None:
+        node.inputs[0].add(silu_derivative(node.value, node.saved).mul_(gradient))
+
+    def tangent(self, node: Node) -> Tangent:
+        return node.inputs[0].tangent.scaled(silu_derivative(node.rounded, rounded(node.saved)))
+
+    def laplacian_term(self, node: Node) -> Tensor:
+        curvature = silu_second_derivative(node.rounded, rounded(node.saved))
+        curvature.flatten(1).mul_(node.inputs[0].tangent.squares())
+        return curvature
+
+
+def silu_derivative(value: Tensor, gate: Tensor) -> Tensor:
+    """σ + y (1 − σ) for y = a σ(a) and σ = `gate`."""
+    return torch.lerp(value, value.new_ones(()), gate)
+
+
+def silu_second_derivative(value: Tensor, gate: Tensor) -> Tensor:
+    """(1 − σ) (2 σ + y (1 − 2 σ)) for y = a σ(a) and σ = `gate`."""
+    double = 2 * gate
+    return (1 - gate).mul_((1 - double).mul_(value).add_(double))
 
 
 class Perceptron(nn.Sequential):
@@ -70,114 +136,68 @@ class Perceptron(nn.Sequential):
         super().__init__(*layers)
         self.sizes = tuple(sizes)
 
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The output (out, …, B) for inputs as those of `Linear`."""
+        first, *others = self
+        out: Tensor = first(*inputs)
+        for layer in others:
+            out = layer(out)
+        return out
+
     if TYPE_CHECKING:
 
-        def __call__(self, x: Tensor) -> Tensor: ...
-
-    @property
-    def layer(self) -> nn.Linear:
-        """The first layer, the only one of most."""
-        layer = self[0]
-        assert isinstance(layer, nn.Linear)
-        return layer
-
-    def kept(self, a: Tensor, *, slope: bool = True) -> tuple[Tensor, list[Activated]]:
-        """What comes out (out, B) for a (in, B), without a graph, and what `slope`, if wanted, needs: that of each SiLU."""
-        found = []
-        for layer in self:
-            if isinstance(layer, nn.Linear):
-                a = torch.addmm(layer.bias.unsqueeze(1), layer.weight, a)
-            else:
-                found.append(activated(a, slope=slope))
-                a = found[-1].value
-        return a, found
-
-    def slope(
-        self, of_out: Tensor, kept: list[Activated], laplacian: Laplacian | None = None, bends: Sequence[Tensor] = ()
-    ) -> Tensor:
-        """Gradient (in, B) with respect to what went in, for a gradient `of_out` (out, B) of what came out.
-
-        A `laplacian` gets what the layers add to it, if their `bends` are given.
-        """
-        for layer in reversed(self):
-            if isinstance(layer, nn.Linear):
-                of_out = layer.weight.mT @ of_out
-            else:
-                bend(laplacian, of_out, bends[len(kept) - 1] if bends else None)
-                of_out = silu_slope(of_out, kept.pop())
-        return of_out
-
-    def bends(self, tangent: Tensor, kept: Sequence[Activated], metric: Tensor | None = None) -> list[Tensor]:
-        """The bends (out, B) of each SiLU, in BENDS, for the gradient (out, directions, B) of what the first layer gives.
-
-        It may be that of all walkers, (out, directions, 1). Its square is that of its components, weighted by the `metric`
-        (directions, B) where there is one.
-        """
-        found: list[Tensor] = []
-        behind = [layer.weight for layer in self if isinstance(layer, nn.Linear)][1:]
-        for activation, weight in zip(kept, behind, strict=True):
-            activation = activation.to(BENDS)
-            squares = tangent.square()
-            found.append(silu_bend(activation).mul_((squares if metric is None else squares.mul_(metric)).sum(1)))
-            if len(found) < len(kept):
-                tangent = silu_slope(tangent, activation)
-                tangent = (weight.to(BENDS) @ tangent.flatten(1)).view(-1, *tangent.shape[1:])
-        return found
+        def __call__(self, *inputs: Tensor) -> Tensor: ...
 
 
-class Activated(NamedTuple):
-    """SiLU of a, a σ(a), and σ(a) where its slope is wanted too: their exponential, most of the work, is then taken once."""
-
-    value: Tensor
-    gate: Tensor | None
-
-    def to(self, precision: torch.dtype) -> Activated:
-        """The same in this precision."""
-        return Activated(self.value.to(precision), None if self.gate is None else self.gate.to(precision))
-
-
-def activated(a: Tensor, *, slope: bool = True) -> Activated:
-    """SiLU of a, which is used up, without a graph; `slope`: its slope will be asked for."""
-    if not slope:
-        return Activated(silu(a, inplace=True), None)
-    gate = a.sigmoid()
-    return Activated(a.mul_(gate), gate)
-
-
-def silu_slope(of_out: Tensor, of: Activated) -> Tensor:
-    """The gradient with respect to what went into a SiLU, for a gradient `of_out` of what came out.
-
-    And what comes out changes by for a change `of_out` of what went in, (out, directions, B) or (out, B).
-    """
-    assert of.gate is not None
-    # σ + y (1 − σ) for y = a σ
-    slope = torch.lerp(of.value, of.value.new_ones(()), of.gate)
-    return slope.unsqueeze(1) * of_out if of_out.dim() > slope.dim() else slope.mul_(of_out)
-
-
-def silu_bend(of: Activated) -> Tensor:
-    """The second derivative of a SiLU by what went in."""
-    value, gate = of
-    assert gate is not None
-    # (1 − σ) (2 σ + y (1 − 2 σ)) for y = a σ
-    double = 2 * gate
-    return (1 - gate).mul_((1 - double).mul_(value).add_(double))
-
-
-def mlp(sizes: Sequence[int], final_scale: float = 1.0) -> Perceptron:
-    """Linear layers with SiLU between them; the last layer's weights are multiplied by `final_scale`.
-
-    SiLU is smooth, does not saturate (log ψ grows far out) and is the cheapest smooth function on CPUs.
-    """
+def mlp(sizes: Sequence[int], final_scale: float = 1.0, first: type[Linear] = Linear) -> Perceptron:
+    """A perceptron; the last layer's weights are multiplied by `final_scale`, the first layer may be another kind of linear."""
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        layer = Linear(a, b)
+        layer = Linear(a, b) if layers else first(a, b)
         nn.init.normal_(layer.weight, std=1.0 / math.sqrt(a))
         nn.init.normal_(layer.bias, std=0.5)
-        layers += [layer, nn.SiLU()]
+        layers += [layer, SiLU()]
         if i == len(sizes) - 2:
             layers.pop()
             with torch.no_grad():
                 layer.weight.mul_(final_scale)
                 layer.bias.zero_()
     return Perceptron(sizes, *layers)
+
+
+class Sum(Term):
+    """The sum (B,) of everything in a value (1, …, B): the contributions of particles or pairs to log ψ."""
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        return inputs[0].flatten(0, -2).sum(0)
+
+    def pull_back(self, node: Node, gradient: Any = None) -> None:
+        (a,) = node.inputs
+        a.add(torch.ones_like(a.value))
+
+
+class SumOverPairs(Part):
+    """The sums (C, B) over the pairs of a value (C, pairs, B)."""
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        return inputs[0].sum(1)
+
+    def pull_back(self, node: Node, gradient: Tensor) -> None:
+        (a,) = node.inputs
+        a.add(gradient.unsqueeze(1).expand(a.value.shape), new=False)
+
+
+class Weighted(Term):
+    """The sum Σ_c w_c a_c (B,) of a value a (C, B) with weights w (C,), or a copy of them per walker (B, C)."""
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        a, weights = inputs
+        return (a * spread_out(weights, 1)).sum(0)
+
+    def evaluate(self, *inputs: Tensor, derivatives: bool) -> tuple[Tensor, Any]:
+        a, weights = inputs
+        return (weights.unsqueeze(0) @ a).squeeze(0), None
+
+    def pull_back(self, node: Node, gradient: Any = None) -> None:
+        a, weights = node.inputs
+        a.add(weights.unsqueeze(1).expand(a.value.shape), new=False)

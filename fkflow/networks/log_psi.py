@@ -1,49 +1,56 @@
-"""What every log ψ network is, a scalar function whose gradient is the drift; and the tails that some have in common.
-
-Inside a network walkers are the last axis: (features, particles or pairs, walkers B). Sums over anything else, and choices
-of particles, then go along contiguous memory, which takes half the time.
-
-The gradient of log ψ with respect to the parameters is wanted walker by walker (`gradients.jacobian`). For that, every
-walker gets its own copy of them: a network that is `walkerwise` also computes with parameters that have a leading axis of
-walkers, (B, …). Its layers are `affine`, and `spread_out` brings any other parameter to the layout of the walkers.
-
-The gradient with respect to the positions, the drift, is wanted by far most often. The networks here write out its chain rule:
-automatic differentiation takes twice as long, most of it for small batches to launch operations. What it is made of stands
-beside what it is the gradient of: `tails`, `Perceptron`. The Laplacian, which the local energy needs, is written out as well:
-`bends.Laplacian`.
-"""
+"""What every log ψ network is: a scalar function U(x) = log ψ(x) whose gradient is the drift of the diffusion."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from fkflow.networks.laplacian import Laplacian
+from fkflow.hamiltonian.geometry import inside, outside
+from fkflow.networks.parts import Part, Tape
 from fkflow.networks.recorded_graph import replayed
 
 
 class LogPsi(nn.Module):
-    """A real function U(x) = log ψ(x) whose gradient is the drift of the diffusion."""
+    """A real function U(x) = log ψ(x) of configurations x (B, N, D).
+
+    A network composes parts (`parts.Part`) in `compose`: drift and Laplacian then follow from those of its parts. Any other
+    subclass defines `forward`, and is differentiated automatically.
+    """
 
     #: the network has the right tails by construction: training need not visit them more often than ψ² does
     knows_tails: ClassVar[bool] = False
     #: `forward` also takes parameters with a leading axis of walkers; subclasses do not inherit this, they say it again
     walkerwise: ClassVar[bool] = False
-    #: buffers that stay in double precision where the network is rounded (`single`): origins, which places are far from
+    #: buffers that stay in double precision where the network is rounded (`single_precision`): what coordinates count from
     exact: ClassVar[tuple[str, ...]] = ()
+    #: names in stored states of earlier versions, or their beginnings, and what they are now; None: nothing is stored any more
+    renamed: ClassVar[Mapping[str, str | None]] = {}
     #: configurations worked on at once; 0: as many as suit cache or device
     chunk: int = 0
+    #: the unit of the internal coordinates, in the units of x
+    length: float = 1.0
+    #: what `analytic` found
+    _analytic: bool | None = None
 
     @property
     def width(self) -> int:
         """Numbers that the widest layer holds for one configuration: what decides how many fit in memory."""
         return 256
 
+    def coordinates(self, x: Tensor) -> Tensor:
+        """The internal coordinates (D, N, B) of x (B, N, D), in units of `length`."""
+        return inside(x)
+
+    def compose(self, y: Tensor) -> Tensor:
+        """log ψ (B,) from internal coordinates y (D, N, B), made of parts."""
+        raise NotImplementedError
+
     def forward(self, x: Tensor) -> Tensor:
         """log ψ, x (B, N, D) → (B,)."""
-        raise NotImplementedError
+        return self.compose(self.coordinates(x))
 
     if TYPE_CHECKING:
 
@@ -55,30 +62,33 @@ class LogPsi(nn.Module):
 
     def value(self, x: Tensor) -> Tensor:
         """log ψ (B,), detached."""
-        value: Tensor = replayed(self, self._value, x) if self.written_out else self._value(x)
+        value: Tensor = replayed(self, self._value, x) if self.analytic else self._value(x)
         return value
 
     def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, N, D), both detached."""
-        if not self.written_out:
+        if not self.analytic:
             return self._value_and_drift(x)
         both: tuple[Tensor, Tensor] = replayed(self, self._value_and_drift, x)
         return both
 
+    def value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log ψ (B,), its gradient (B, N, D) and its Laplacian (B,), detached, of a network that is `analytic`.
+
+        This takes a few times as long as the drift alone.
+        """
+        found: tuple[Tensor, Tensor, Tensor] = replayed(self, self._value_drift_and_laplacian, x)
+        return found
+
     @property
-    def written_out(self) -> bool:
-        """Whether `_derivatives` is a chain rule written out, which can be recorded and replayed."""
-        return False
+    def analytic(self) -> bool:
+        """Whether log ψ is made of parts that all state their derivatives; its evaluation can then be recorded."""
+        if self._analytic is None:
+            composed = type(self).forward is LogPsi.forward
+            self._analytic = composed and all(part.analytic for part in self.modules() if isinstance(part, Part))
+        return self._analytic
 
-    def _value(self, x: Tensor) -> Tensor:
-        """`forward`, unless a network knows a faster way."""
-        with torch.no_grad():
-            return self(x)
-
-    def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self._derivatives(x) if self.written_out else self._differentiated(x)
-
-    def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, N, D), detached, of any network: by automatic differentiation."""
         with torch.enable_grad():
             x = x.detach().requires_grad_(True)
@@ -86,52 +96,44 @@ class LogPsi(nn.Module):
             (gradient,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), gradient
 
-    @property
-    def knows_laplacian(self) -> bool:
-        """Whether there is a `value_drift_and_laplacian`: it takes a few times as long as the drift alone."""
-        return self.written_out
+    def _value(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            if not self.analytic:
+                return self(x)
+            start = Tape(derivatives=False).start(self.coordinates(x))
+            value: Tensor = cast(Any, self.compose(cast(Tensor, start))).value
+            return value
 
-    def value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """log ψ (B,), its gradient (B, N, D) and its Laplacian (B,), detached, of a network that `knows_laplacian`."""
-        found: tuple[Tensor, Tensor, Tensor] = replayed(self, self._value_drift_and_laplacian, x)
-        return found
+    def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._derivatives(x, None) if self.analytic else self.differentiated(x)
 
     def _value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        laplacian = Laplacian(x.new_zeros(x.shape[0]))
+        laplacian = x.new_zeros(x.shape[0])
         value, drift = self._derivatives(x, laplacian)
-        return value, drift, laplacian.total
+        return value, drift, laplacian if self.length == 1 else laplacian.div_(self.length**2)
 
-    def _derivatives(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor]:
-        """log ψ (B,) and its gradient (B, N, D), detached, by a chain rule that is `written_out`; a `laplacian` of nothing
-        (B,), if any, becomes that of log ψ."""
-        raise NotImplementedError
+    def _derivatives(self, x: Tensor, laplacian: Tensor | None) -> tuple[Tensor, Tensor]:
+        """log ψ (B,) and its gradient; its Laplacian by the internal coordinates is added to `laplacian` (B,), if any."""
+        with torch.no_grad():
+            tape = Tape(derivatives=True)
+            start = tape.start(self.coordinates(x))
+            out = cast(Any, self.compose(cast(Tensor, start)))
+            tape.differentiate(laplacian)
+            gradient = start.own_gradient()
+            return out.value, outside(gradient if self.length == 1 else gradient.div_(self.length))
 
-    def writes_out(self, network: type[LogPsi]) -> bool:
-        """Whether the chain rule that `network` writes out is this network's: its class may have a `forward` of its own."""
-        return type(self).forward is network.forward
+    def load_state_dict(self, state_dict: Mapping[str, Any], *arguments: Any, **keywords: Any) -> Any:
+        """As every module does; names of earlier versions are understood."""
+        return super().load_state_dict(self.current_names(state_dict), *arguments, **keywords)
 
-
-#: share of the start's curvature that sits in a Gaussian where tails may be softer; the rest is √(1 + z²). A start that
-#: is too broad is seen by its walkers and corrected; the tail of one that is too narrow is never visited.
-GAUSSIAN_SHARE = 0.25
-#: weight of the steeper tail at the start: hardly there, yet within reach of a gradient
-FAINT = 0.02
-
-
-def tails(square: Tensor, weights: Tensor) -> Tensor:
-    """Confining part −Σ [w_0 (√(1+z²) − 1) + w_1 ((1+z²)^{3/2} − 1)] for z² (n, B): exponential and steeper tails."""
-    root = (1 + square).sqrt() - 1
-    steep = (1 + square) * (1 + root) - 1
-    return -(weights[..., 0] * root.sum(0) + weights[..., 1] * steep.sum(0))
-
-
-def tails_bend(square: Tensor, weights: Tensor) -> Tensor:
-    """The second derivative (n, B) of `tails` with respect to z²."""
-    inverse = (1 + square).rsqrt()
-    return 0.25 * weights[..., 0] * inverse**3 - 0.75 * weights[..., 1] * inverse
-
-
-def tails_slope(square: Tensor, weights: Tensor) -> Tensor:
-    """The derivative (n, B) of `tails` with respect to z²."""
-    root = (1 + square).sqrt()
-    return -0.5 * (weights[..., 0] / root + 3 * weights[..., 1] * root)
+    def current_names(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """A stored state with the names that this version uses."""
+        found = {}
+        for name, value in state.items():
+            old = next(
+                (old for old in self.renamed if name == old or (old.endswith(".") and name.startswith(old))), None
+            )
+            new = name if old is None else self.renamed[old]
+            if new is not None:
+                found[new if old in (None, name) else new + name.removeprefix(old)] = value
+        return found

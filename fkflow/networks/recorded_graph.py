@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from fkflow.networks.state import in_place, places
+from fkflow.networks.stored_numbers import in_place, places
 from fkflow.networks.substitution import twin
 
 log = logging.getLogger("fkflow")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fkflow.execution import chunks
 from fkflow.networks.log_psi import LogPsi
-from fkflow.networks.state import Place, in_place, places
+from fkflow.networks.stored_numbers import Place, in_place, places
 from fkflow.networks.substitution import twin
 
 
@@ -55,7 +55,7 @@ _known: WeakKeyDictionary[nn.Module, Rounded] = WeakKeyDictionary()
 
 def value_and_drift(psi: LogPsi, x: Tensor) -> tuple[Tensor, Tensor]:
     """log ψ (B,) and its gradient (B, N, D) at x (B, N, D), to single precision where psi writes them out; by chunks."""
-    if not psi.written_out:
+    if not psi.analytic:
         return chunks.value_and_drift(psi, x)
     found = _known.get(psi)
     if found is None or not found.holds:

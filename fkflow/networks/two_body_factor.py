@@ -1,26 +1,23 @@
-"""The factor Π_{i<j} e^{f(r_ij)} of ψ that cancels what is singular where two particles meet: cusps and hard cores.
+"""The two-body factor Π_{i<j} e^{f(r_ij)} of ψ: it cancels what is singular where two particles meet, cusps and hard cores.
 
 u = e^f starts as the two-particle state of energy 0, u'' + (D − 1) u'/r = v(r) u for particles of mass 1 and the energy v(r)
-of a pair. That says how ψ bends or vanishes as r → 0: f ~ q r/(D − 1) for v = q/r, λ log r for λ(λ − 1)/r², −2√(q/r) for q/r³.
+of a pair. That says how ψ behaves as r → 0: f ~ q r/(D − 1) for v = q/r, λ log r for λ(λ − 1)/r², −2√(q/r) for q/r³.
 Beyond the natural length f heals to a constant: what is left for the network is smooth.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
-from fkflow.hamiltonian.geometry import apart, inside, outside, pulled
 from fkflow.hamiltonian.system import System
-from fkflow.networks.state import KeepsNumbers
-
-if TYPE_CHECKING:
-    from fkflow.networks.laplacian import Laplacian
+from fkflow.networks.parts import Node, Term
+from fkflow.networks.stored_numbers import StoredNumbers
 
 Array = np.ndarray
 
@@ -36,103 +33,84 @@ HARD, LARGEST = 1e4, 1e9
 SMALLEST = 1e-200
 
 
-class PairFactor(KeepsNumbers):
-    """Σ_{i<j} f(r_ij) from a table in log r of f and two derivatives: pieces of fifth order, twice differentiable."""
+class TwoBodyFactor(StoredNumbers, Term):
+    """Σ_{i<j} f(r_ij) (B,) from a table in log r of f and two derivatives: pieces of fifth order, twice differentiable.
 
+    Its inputs are squared distances (pairs, B) and the unit of length that they are in. f is linear in log r below the table
+    and constant beyond it.
+    """
+
+    curved: ClassVar[bool] = True
     numbers: ClassVar[tuple[str, ...]] = ("start", "step")
-    #: stays in double precision where a network is rounded (`single`): places in a long table have many digits
+    #: stays in double precision where a network is rounded (`single_precision`): places in a long table have many digits
     exact: ClassVar[tuple[str, ...]] = ("pieces",)
 
-    first: Tensor
-    second: Tensor
     pieces: Tensor
 
-    def __init__(self, particles: int, start: float, step: float, pieces: Array) -> None:
+    def __init__(self, start: float, step: float, pieces: Array) -> None:
         super().__init__()
         self.start, self.step = start, step
-        first, second = torch.triu_indices(particles, particles, 1)
-        self.register_buffer("first", first)
-        self.register_buffer("second", second)
         self.register_buffer("pieces", torch.from_numpy(pieces))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Σ f (B,) of configurations x (B, N, D); linear in log r below the table, constant beyond."""
-        return self.total(apart(inside(x), self.first, self.second).square().sum(0))
-
-    def value_and_slope(self, x: Tensor, laplacian: Laplacian | None = None) -> tuple[Tensor, Tensor]:
-        """The same and its gradient (B, N, D), without a graph; its Laplacian is added to one that is given."""
-        y = inside(x)
-        between = apart(y, self.first, self.second)
-        square = between.square().sum(0)
-        if laplacian is None:
-            value, slope = self.total_and_slope(square)
-        else:
-            # the gradient of a squared distance has the square 8 r², and its Laplacian is 4 D
-            value, slope, bend = self.total_slope_and_bend(square)
-            laplacian.add(bend, 8 * square)
-            laplacian.total.add_(slope.sum(0), alpha=4 * x.shape[-1])
-        return value, outside(pulled(torch.zeros_like(y), 2 * slope * between))
-
-    def total(self, square: Tensor) -> Tensor:
-        """The same from the squared distances (pairs, B)."""
-        z, place, c = self._pieces_at(square.to(self.pieces.dtype).clamp_min(SMALLEST))
+    def value(self, *inputs: Any) -> Tensor:
+        square, unit = inputs
+        z, place, c = self._pieces_at(self._nonzero(square), unit)
         value = c[5]
         for power in range(4, -1, -1):
             value = torch.addcmul(c[power], value, z)
-        return torch.addcmul(value, place.clamp(max=0), self.pieces[0, 1]).sum(0)
+        return torch.addcmul(value, place.clamp(max=0), self.pieces[0, 1]).sum(0).to(square.dtype)
 
-    def total_and_slope(self, square: Tensor) -> tuple[Tensor, Tensor]:
-        """The same with its derivative (pairs, B) by the squared distances, without a graph."""
-        total, slope, _ = self._derivatives(square, bends=False)
-        return total, slope
+    def evaluate(self, *inputs: Any, derivatives: bool) -> tuple[Tensor, Any]:
+        given, unit = inputs
+        if not derivatives:
+            return self.value(given, unit), None
+        square = self._nonzero(given)
+        z, place, c = self._pieces_at(square, unit)
+        value, by_z = torch.addcmul(c[4], c[5], z), c[5]
+        for power in range(3, -1, -1):
+            by_z = torch.addcmul(value, by_z, z)
+            value = torch.addcmul(c[power], value, z)
+        # below the table z is 0, which leaves the derivative at its beginning; above it there is none
+        by_log = by_z.masked_fill_(place > len(self.pieces), 0.0).mul_(0.5 / self.step)
+        value.addcmul_(place.clamp(max=0), self.pieces[0, 1])
+        return value.sum(0).to(given.dtype), (square, by_log, z, c, place)
 
-    def total_slope_and_bend(self, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same with its first and second derivatives (pairs, B) by the squared distances, without a graph."""
-        total, slope, bend = self._derivatives(square, bends=True)
-        assert bend is not None
-        return total, slope, bend
+    def pull_back(self, node: Node, gradient: Any = None) -> None:
+        square, by_log, *_ = node.saved
+        (given, _) = node.inputs
+        given.add((by_log / square).to(given.value.dtype))
 
-    def _derivatives(self, square: Tensor, *, bends: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-        with torch.no_grad():
-            square = square.to(self.pieces.dtype).clamp_min(SMALLEST)
-            z, place, c = self._pieces_at(square)
-            value, slope, bend = torch.addcmul(c[4], c[5], z), c[5], torch.zeros_like(z)
-            for power in range(3, -1, -1):
-                if bends:
-                    bend = torch.addcmul(slope, bend, z)
-                slope = torch.addcmul(value, slope, z)
-                value = torch.addcmul(c[power], value, z)
-            # below the table z is 0, which leaves the slope of its beginning; above it there is none
-            beyond = place > len(self.pieces)
-            slope.masked_fill_(beyond, 0.0).mul_(0.5 / self.step)
-            if bends:
-                # by log r² first
-                bend.masked_fill_(beyond | (place < 0), 0.0).mul_(0.5 / self.step**2)
-                bend = bend.sub_(slope).div_(square.square())
-            value.addcmul_(place.clamp_(max=0), self.pieces[0, 1])
-            return value.sum(0), slope.div_(square), bend if bends else None
+    def laplacian_term(self, node: Node) -> Tensor:
+        square, by_log, z, c, place = node.saved
+        half = torch.addcmul(c[2], torch.addcmul(3 * c[3], torch.addcmul(6 * c[4], c[5], z, value=10), z), z)
+        by_log_twice = half.masked_fill_((place < 0) | (place > len(self.pieces)), 0.0).mul_(0.5 / self.step**2)
+        # the gradient of a squared distance has the square 8 r²
+        return by_log_twice.sub_(by_log).div_(square).sum(0).mul_(8)
 
-    def _pieces_at(self, square: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    def _nonzero(self, square: Tensor) -> Tensor:
+        return square.to(self.pieces.dtype).clamp_min(SMALLEST)
+
+    def _pieces_at(self, square: Tensor, unit: float) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Where squared distances (pairs, B), none of them 0, stand within a piece of the table, where in the table, in pieces
         and maybe beyond its ends, and the coefficients of that piece."""
-        place = square.log() * (0.5 / self.step) - self.start / self.step
+        place = square.log() * (0.5 / self.step) + (math.log(unit) - self.start) / self.step
         within = place.clamp(0, len(self.pieces))
         piece = within.detach().long().clamp(max=len(self.pieces) - 1)
         rows = self.pieces.index_select(0, piece.flatten()).view(*piece.shape, self.pieces.shape[1])
         return within - piece, place, rows.unbind(-1)
 
 
-def meets(system: System) -> bool:
-    """Whether a system says what two of its particles do where they meet."""
+def has_pair_energy(system: System) -> bool:
+    """Whether a system states the energy of a pair of its particles."""
     return system.particles > 1 and system.pair(torch.ones(1, dtype=torch.float64)) is not None
 
 
-def pair_factor(system: System, length: float, healing: float = HEALING) -> PairFactor | None:
+def two_body_factor(system: System, length: float, healing: float = HEALING) -> TwoBodyFactor | None:
     """The factor for a system of particles of mass 1 whose natural length is `length`; None where it gives no `pair`.
 
     Raises NumericalError where the energy of a pair is not finite.
     """
-    if not meets(system):
+    if not has_pair_energy(system):
         return None
     step = 1 / (NODES * STEPS)
     t = math.log(SHORTEST) + step * np.arange(round(math.log(LONGEST / SHORTEST) / step) + 1)
@@ -140,7 +118,7 @@ def pair_factor(system: System, length: float, healing: float = HEALING) -> Pair
     if not reached.any():
         raise NumericalError("pair(r) is a hard core at every distance")
     t = t[int(reached.argmax()) :]
-    slope, bend = log_derivative(system, length, t)
+    slope, bend = logarithmic_derivative(system, length, t)
     if len(slope) < len(t):
         t = t[: len(slope)]
         healing = min(healing, BEFORE_NODE * math.exp(t[-1]))
@@ -154,7 +132,7 @@ def pair_factor(system: System, length: float, healing: float = HEALING) -> Pair
     f -= f[-1]
     step *= STEPS
     table = pieces(f[::STEPS], slope[::STEPS], bend[::STEPS], step)
-    return PairFactor(system.particles, float(t[0]) + math.log(length), step, table)
+    return TwoBodyFactor(float(t[0]) + math.log(length), step, table)
 
 
 def scattering(system: System, length: float, t: Array) -> Array:
@@ -169,7 +147,7 @@ def scattering(system: System, length: float, t: Array) -> Array:
     return found.clip(-LARGEST, LARGEST)
 
 
-def log_derivative(system: System, length: float, t: Array) -> tuple[Array, Array]:
+def logarithmic_derivative(system: System, length: float, t: Array) -> tuple[Array, Array]:
     """p = d log u/dt and dp/dt = W − p² − (D − 2) p at even steps t of log r, up to a node of u if there is one.
 
     y = e^((D − 2)t/2) u obeys y'' = Q y, which Magnus' fourth-order step solves whatever the stiffness of the core.

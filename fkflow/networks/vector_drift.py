@@ -9,10 +9,10 @@ from torch import Tensor
 
 from fkflow.hamiltonian.geometry import apart, inside
 from fkflow.networks.layers import mlp
-from fkflow.networks.state import KeepsNumbers
+from fkflow.networks.stored_numbers import StoredNumbers
 
 
-class PairDrift(KeepsNumbers):
+class PairDrift(StoredNumbers):
     """The free vector drift of Barr, Gispen, Lamacraft (2020): v need not be a gradient, its curl is measured.
 
     v_i = −κ(x_i − c) + Σ_j f(r_ij, x_i, x_j) (x_i − x_j) + g(x_i, m_i), with m_i = Σ_j of messages, plus unit vectors with the

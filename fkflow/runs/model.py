@@ -17,7 +17,7 @@ from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.drift_field import STEPS_IN_TIME
 from fkflow.networks.choice import LogPsi, PairDrift, build
-from fkflow.networks.state import kept_numbers
+from fkflow.networks.stored_numbers import stored_numbers
 from fkflow.recipe.config import Recipe
 from fkflow.results.result import Result
 from fkflow.runs.rerun import recipe_of
@@ -72,8 +72,10 @@ def load_model(recipe: Recipe, result: Result, alone: bool = False) -> Model:
 def load_weights(net: LogPsi | PairDrift, result: Result) -> None:
     """Load the trained weights of a run into a network of its recipe, on any device; StoreError if they do not fit."""
     state = result.model_state()
+    if isinstance(net, LogPsi):
+        state = net.current_names(state)
     # older files lack numbers that follow from the landscape: those of this network are right if the landscapes agree
-    missing = {key: value for key, value in kept_numbers(net).items() if key not in state}
+    missing = {key: value for key, value in stored_numbers(net).items() if key not in state}
     try:
         net.load_state_dict(state | missing)
     except RuntimeError as error:

@@ -45,7 +45,7 @@ def local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
 
 
 def analytic_local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
-    """E_L (B,) at x (B, N, D) of a network that `knows_laplacian`."""
+    """E_L (B,) at x (B, N, D) of a network that is `analytic`."""
 
     def energies(part: Tensor) -> Tensor:
         _, v, lap = psi.value_drift_and_laplacian(part)
@@ -79,7 +79,7 @@ def local_energy_cost(psi: LogPsi | PairDrift, system: System) -> int:
 
 def laplacian_is_faster(psi: LogPsi, paths: int) -> bool:
     """Whether psi knows its Laplacian and that takes less time than so many paths."""
-    return psi.knows_laplacian and paths > LAPLACIAN_COST
+    return psi.analytic and paths > LAPLACIAN_COST
 
 
 def path_count(system: System) -> int:

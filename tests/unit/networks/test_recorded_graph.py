@@ -149,7 +149,8 @@ def test_a_tensor_that_is_replaced_makes_a_new_recording(kind: str) -> None:
     if kind == "parameter":
         net.jastrow = torch.nn.Parameter(net.jastrow.detach() + 1)
     else:
-        net.exponents = 2 * net.exponents
+        gaussians = net.pair_features.functions[0]
+        gaussians.exponents = 2 * gaussians.exponents
     assert_same_bits(net, x)
     assert not torch.equal(net.value(x), before)
 

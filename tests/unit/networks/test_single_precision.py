@@ -63,7 +63,7 @@ def test_it_follows_the_network(perturbed) -> None:
     # numbers and tensors that are exchanged
     net.length = 1.1 * net.length
     assert close(net, x)
-    net.readout.layer.weight = torch.nn.Parameter(2 * net.readout.layer.weight.detach())
+    net.readout[0].weight = torch.nn.Parameter(2 * net.readout[0].weight.detach())
     assert close(net, x)
     # the twin: one that does not follow is seen
     known = single_precision._known[net]

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError, PotentialError
 from fkflow.hamiltonian.checks import check
+from fkflow.hamiltonian.geometry import pair_squares
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import build
-from fkflow.networks.two_body_factor import HEALING, PairFactor, pair_factor
+from fkflow.networks.parts import Tape
+from fkflow.networks.two_body_factor import HEALING, TwoBodyFactor, two_body_factor
 from fkflow.sampling.local_energy import local_energy
 
 MEETING: dict[str, System] = {
@@ -43,12 +45,19 @@ def pairs(energy: Any, dimensions: int, particles: int = 2, **more: Any) -> Syst
     return type("Pairs", (System,), own | body)()
 
 
-def derivatives(factor: PairFactor, dimensions: int, r: Tensor) -> tuple[Tensor, Tensor]:
+def total(factor: TwoBodyFactor, x: Tensor) -> Tensor:
+    """log of the factor (B,) of configurations x (B, N, D)."""
+    return factor(pair_squares(x), 1.0)
+
+
+def derivatives(factor: TwoBodyFactor, dimensions: int, r: Tensor) -> tuple[Tensor, Tensor]:
     """f' and f'' at distances r of two particles."""
 
     def value(r: Tensor) -> Tensor:
         x = torch.zeros(len(r), 2, dimensions, dtype=r.dtype)
-        return factor(torch.cat([x[:, :1], x[:, 1:] + r[:, None, None] * torch.eye(dimensions, dtype=r.dtype)[0]], 1))
+        return total(
+            factor, torch.cat([x[:, :1], x[:, 1:] + r[:, None, None] * torch.eye(dimensions, dtype=r.dtype)[0]], 1)
+        )
 
     r = r.clone().requires_grad_()
     (first,) = torch.autograd.grad(value(r).sum(), r, create_graph=True)
@@ -57,17 +66,22 @@ def derivatives(factor: PairFactor, dimensions: int, r: Tensor) -> tuple[Tensor,
 
 
 @pytest.mark.parametrize("name", MEETING)
-def test_slopes_against_automatic_differentiation(name: str) -> None:
-    """At distances below the table, on it and beyond it."""
-    factor = pair_factor(to_unit_masses(MEETING[name]), 1.0)
+def test_derivatives_against_automatic_differentiation(name: str) -> None:
+    """At distances below the table, on it and beyond it: the value, the pull back and the Laplacian term."""
+    factor = two_body_factor(to_unit_masses(MEETING[name]), 1.0)
     assert factor is not None
     square = torch.logspace(-20, 8, 400, dtype=torch.float64).reshape(2, 200).requires_grad_()
-    value = factor.total(square)
-    (slope,) = torch.autograd.grad(value.sum(), square)
-    written_value, written = factor.total_and_slope(square.detach())
-    assert torch.allclose(written_value, value.detach(), rtol=1e-12, atol=1e-12)
-    assert torch.allclose(written, slope, rtol=1e-10, atol=1e-14)
-    assert (slope[0, :9] != 0).all() and (slope[1, -9:] == 0).all()
+    value = factor(square, 2.0)
+    (first,) = torch.autograd.grad(value.sum(), square, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), square)
+    tape = Tape(derivatives=True)
+    start = tape.start(square.detach())
+    found, term = factor(start, 2.0), torch.zeros(200, dtype=torch.float64)
+    tape.differentiate(term)
+    assert torch.allclose(found.value, value.detach(), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(start.gradient, first.detach(), rtol=1e-10, atol=1e-14)
+    assert (first[0, :9] != 0).all() and (first[1, -9:] == 0).all()
+    assert torch.allclose(term, (8 * square * second).sum(0).detach(), rtol=1e-9, atol=1e-14)
 
 
 def bessel(order: int, z: np.ndarray) -> np.ndarray:
@@ -90,18 +104,18 @@ def test_the_equation_of_two(name: str) -> None:
     """f' is that of the two-particle state times the healing, and f'' is what its equation says."""
     energy, dimensions, exact = EXACT[name]
     r = torch.logspace(-3, 0.5, 41, dtype=torch.float64)
-    factor = pair_factor(pairs(energy, dimensions), 1.0)
+    factor = two_body_factor(pairs(energy, dimensions), 1.0)
     assert factor is not None
     heal = torch.exp(-0.5 * (r / HEALING) ** 2)
     first, second = derivatives(factor, dimensions, r)
     slope = first / heal
-    bend = second / heal + slope * r / HEALING**2
+    curvature = second / heal + slope * r / HEALING**2
     np.testing.assert_allclose(slope.numpy(), exact(r.numpy()), rtol=1e-6)
     scale = energy(r).abs() + slope.square()
-    assert ((bend + slope.square() + (dimensions - 1) / r * slope - energy(r)).abs() < 1e-5 * scale).all()
+    assert ((curvature + slope.square() + (dimensions - 1) / r * slope - energy(r)).abs() < 1e-5 * scale).all()
     # the twin: another strength
     assert (
-        (bend + slope.square() + (dimensions - 1) / r * slope - 1.1 * energy(r)).abs() > 0.02 * energy(r).abs()
+        (curvature + slope.square() + (dimensions - 1) / r * slope - 1.1 * energy(r)).abs() > 0.02 * energy(r).abs()
     ).all()
 
 
@@ -109,16 +123,16 @@ def test_lengths_are_those_of_the_system() -> None:
     """The same physics in another unit: e^f is the same number, whatever the natural length is called."""
     small, large = pairs(lambda r: 3 / r, 3), pairs(lambda r: 3e-3 / r, 3)
     x = torch.randn(5, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    one, two = pair_factor(small, 1.0), pair_factor(large, 1e3)
+    one, two = two_body_factor(small, 1.0), two_body_factor(large, 1e3)
     assert one is not None and two is not None
-    assert torch.allclose(one(x), two(1e3 * x), atol=1e-12)
+    assert torch.allclose(total(one, x), total(two, 1e3 * x), atol=1e-12)
 
 
 def test_pieces_join_twice_differentiably() -> None:
-    factor = pair_factor(MEETING["dipoles"], 1.0)
+    factor = two_body_factor(MEETING["dipoles"], 1.0)
     assert factor is not None
     nodes = torch.exp(factor.start + factor.step * torch.arange(5, 1500, 97, dtype=torch.float64))
-    pair = pair_factor(find_system("dipoles")(), 1.0)
+    pair = two_body_factor(find_system("dipoles")(), 1.0)
     assert pair is not None
     for below, above in zip(
         derivatives(pair, 2, nodes * (1 - 1e-12)), derivatives(pair, 2, nodes * (1 + 1e-12)), strict=True
@@ -129,14 +143,14 @@ def test_pieces_join_twice_differentiably() -> None:
 def test_atoms_that_bind_each_other_have_no_node() -> None:
     """Two helium atoms at energy 0 have a node near 100 Å: f has healed to a constant before."""
     system = to_unit_masses(MEETING["helium"])
-    factor = pair_factor(system, explore(system).length)
+    factor = two_body_factor(system, explore(system).length)
     assert factor is not None
 
     def at(*distances: float) -> Tensor:
         """f where two atoms are so many Å apart and the third is far away."""
         x = torch.zeros(len(distances), 3, 3, dtype=torch.float64)
         x[:, 1, 0], x[:, 2, 1] = torch.tensor(distances, dtype=torch.float64), 1e9
-        value: Tensor = factor(to_solver_coordinates(system, x))
+        value = total(factor, to_solver_coordinates(system, x))
         return value
 
     assert at(60.0, 99.0, 101.0, 1e6).abs().max() < 1e-4
@@ -149,13 +163,13 @@ def test_atoms_that_bind_each_other_have_no_node() -> None:
     [find_system("bosons")(g=0.0), find_system("harmonic")(), find_system("chain")(), find_system("ions")(particles=1)],
 )
 def test_particles_that_meet_smoothly_have_no_factor(system: System) -> None:
-    assert pair_factor(system, 1.0) is None
+    assert two_body_factor(system, 1.0) is None
     assert not any("meeting" in name for name in build(system, explore(system), "auto", 4, 1, 0).state_dict())
 
 
 def test_energies_that_are_not_finite_are_told() -> None:
     with pytest.raises(NumericalError, match=r"pair\(r\) is not finite at r = "):
-        pair_factor(pairs(lambda r: torch.log(r - 1.0), 2), 1.0)
+        two_body_factor(pairs(lambda r: torch.log(r - 1.0), 2), 1.0)
 
 
 # -------------------------------------------------------------------------------------------- in networks
@@ -188,7 +202,7 @@ def test_the_local_energy_stays_finite_where_particles_meet(name: str, perturbed
 
     assert change().abs().max() < 2e-3
     # the twin: a strength that is 5 % off
-    net.meeting.pieces *= 1.05
+    net.two_body_factor.pieces *= 1.05
     assert change().abs().min() > 0.02
 
 
@@ -200,15 +214,15 @@ def test_every_network_has_it(name: str) -> None:
     for kind in ("symmetric", "generic"):
         net = build(system, land, kind, 4, 1, 0)
         near, far = approach(system, 0.2 * land.length), approach(system, 0.4 * land.length)
-        expected = net.meeting(near) - net.meeting(far)
+        expected = total(net.two_body_factor, near) - total(net.two_body_factor, far)
         rest = net(near) - net(far) - expected
         assert (expected < -0.03).all() and rest.std() < 0.3
 
 
 def test_masses_count() -> None:
-    """Heavier particles bend more: the cusp is q m/(D − 1)."""
+    """Heavier particles repel each other more: the cusp is q m/(D − 1)."""
     heavy = to_unit_masses(pairs(lambda r: 1 / r, 3, mass=2.5))
-    factor = pair_factor(heavy, 1.0)
+    factor = two_body_factor(heavy, 1.0)
     assert factor is not None
     z = torch.tensor([1e-4], dtype=torch.float64)
     # z = √m r

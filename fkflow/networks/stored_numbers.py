@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class KeepsNumbers(nn.Module):
+class StoredNumbers(nn.Module):
     """A module whose state also holds its attributes `numbers`, floats, as tensors of their own; loading sets them.
 
     They come from a landscape, which another machine or another version may see a little differently. A buffer would do, but
@@ -55,7 +55,7 @@ def places(module: nn.Module) -> list[Place]:
     found: list[Place] = []
     for kind in (module._parameters, module._buffers):
         found += [(kind, key, tensor) for key, tensor in kind.items()]
-    if isinstance(module, KeepsNumbers):
+    if isinstance(module, StoredNumbers):
         found += [(vars(module), key, getattr(module, key)) for key in module.numbers]
     return found
 
@@ -65,12 +65,12 @@ def in_place(found: Iterable[Place]) -> bool:
     return all(where.get(key) is value for where, key, value in found)
 
 
-def kept_numbers(net: nn.Module) -> dict[str, Tensor]:
-    """What `KeepsNumbers` adds to the state of `net`, by key."""
+def stored_numbers(net: nn.Module) -> dict[str, Tensor]:
+    """What `StoredNumbers` adds to the state of `net`, by key."""
     keys = {
         f"{path}.{name}" if path else name
         for path, module in net.named_modules()
-        if isinstance(module, KeepsNumbers)
+        if isinstance(module, StoredNumbers)
         for name in module.numbers
     }
     return {key: value for key, value in net.state_dict().items() if key in keys}

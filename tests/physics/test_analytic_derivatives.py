@@ -1,4 +1,4 @@
-"""Chain rules that networks write out, for the drift and the Laplacian, against automatic differentiation."""
+"""Drifts and Laplacians that networks know analytically, against automatic differentiation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
-from fkflow.networks import symmetric_bends
+from fkflow.networks import layers, pair_tangents, tangents
 from fkflow.networks.choice import LogPsi, SymmetricNet, build, default_float64
-from fkflow.networks.layers import silu_bend, silu_slope
-from fkflow.networks.two_body_factor import pair_factor
 from fkflow.recipe.config import TrainConfig, load
 from fkflow.sampling import local_energy as energies
 from fkflow.sampling.local_energy import fastest_local_energy, laplacian, local_energy, path_local_energy
 from fkflow.training.loop import initial_state, train
 
-#: where networks compute bends
-BENT = ("symmetric_bends", "layers", "molecular", "molecular_bends", "generic")
 RECIPES = ["helium", "calogero", "dipoles", "bosons3d", "ions3d", "moshinsky"]
 
 
@@ -30,24 +26,24 @@ def same(found: Tensor, expected: Tensor) -> bool:
     return torch.allclose(found, expected, rtol=1e-12, atol=1e-12 * float(expected.detach().abs().max()))
 
 
-def test_the_drift_written_out(random_case, monkeypatch) -> None:
+def test_the_analytic_drift(random_case, monkeypatch) -> None:
     """The chain rule that a network writes out gives what automatic differentiation gives."""
     net, x = random_case
-    value, drift = net._differentiated(x)
-    written_value, written = net.value_and_drift(x)
-    assert same(written_value, value) and same(written, drift)
+    value, drift = net.differentiated(x)
+    analytic_value, written = net.value_and_drift(x)
+    assert same(analytic_value, value) and same(written, drift)
     alone = net.value(x)
     assert same(alone, value)
-    assert not any(tensor.requires_grad for tensor in (written, written_value, alone))
+    assert not any(tensor.requires_grad for tensor in (written, analytic_value, alone))
     # the twin: a wrong derivative of the layers is seen, wherever there are such and they are written out
-    for module in ("layers", "symmetric_slopes"):
-        monkeypatch.setattr(f"fkflow.networks.{module}.silu_slope", lambda of_out, of: 1.001 * silu_slope(of_out, of))
+    right = layers.silu_derivative
+    monkeypatch.setattr(layers, "silu_derivative", lambda *arguments: 1.001 * right(*arguments))
     wrong = net.value_and_drift(x)[1]
     assert not same(wrong, drift)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_drift_written_out_for_the_shipped_recipes(name: str, perturbed) -> None:
+def test_the_analytic_drift_for_the_shipped_recipes(name: str, perturbed) -> None:
     """Soft tails, tables of two particles, three dimensions; also where two particles are close, or all far out."""
     system = to_unit_masses(load(name).recipe.system)
     land = explore(system)
@@ -56,12 +52,12 @@ def test_the_drift_written_out_for_the_shipped_recipes(name: str, perturbed) -> 
     x[5:10, 0] = x[5:10, 1] + 1e-3 * (x[5:10, 0] - x[5:10, 1])
     x[10:15] *= 30
     for part in x.split(5):
-        value, drift = net._differentiated(part)
-        written_value, written = net.value_and_drift(part)
-        assert same(written_value, value) and same(written, drift) and same(net.value(part), value)
+        value, drift = net.differentiated(part)
+        analytic_value, written = net.value_and_drift(part)
+        assert same(analytic_value, value) and same(written, drift) and same(net.value(part), value)
 
 
-def test_a_subclass_does_not_inherit_the_drift_written_out(perturbed) -> None:
+def test_a_subclass_does_not_inherit_the_analytic_drift(perturbed) -> None:
     class Squeezed(SymmetricNet):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) - 0.1 * x.square().sum((1, 2))
@@ -70,7 +66,7 @@ def test_a_subclass_does_not_inherit_the_drift_written_out(perturbed) -> None:
     with default_float64():
         net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
     x = land.start(9, torch.Generator().manual_seed(0))
-    assert same(net.value_and_drift(x)[1], net._differentiated(x)[1])
+    assert same(net.value_and_drift(x)[1], net.differentiated(x)[1])
     assert same(net.value(x), net(x)) and not same(net.value(x), SymmetricNet.value(as_base(net), x))
     assert not same(net.value_and_drift(x)[1], SymmetricNet.value_and_drift(as_base(net), x)[1])
 
@@ -85,32 +81,30 @@ def as_base(net: LogPsi) -> SymmetricNet:
 
 @pytest.fixture
 def exactly(monkeypatch) -> None:
-    """Bends in double precision."""
-    for module in BENT:
-        monkeypatch.setattr(f"fkflow.networks.{module}.BENDS", torch.float64)
+    """Tangents in double precision."""
+    monkeypatch.setattr(tangents, "PRECISION", torch.float64)
 
 
-def test_the_laplacian_written_out(random_case, monkeypatch) -> None:
+def test_the_analytic_laplacian(random_case, monkeypatch) -> None:
     net, x = random_case
     expected, drift = laplacian(net, x)
-    assert net.knows_laplacian
+    assert net.analytic
     value, written_drift, written = net.value_drift_and_laplacian(x)
     assert same(value, net(x)) and same(written_drift, drift)
     assert torch.allclose(written, expected, rtol=1e-6, atol=1e-6 * float(expected.abs().max()))
     assert not written.requires_grad and written.dtype == torch.float64
     # single precision is all that is missing
-    for module in BENT:
-        monkeypatch.setattr(f"fkflow.networks.{module}.BENDS", torch.float64)
+    monkeypatch.setattr(tangents, "PRECISION", torch.float64)
     assert torch.allclose(net.value_drift_and_laplacian(x)[2], expected, rtol=1e-11, atol=1e-11)
     # the twin: a wrong second derivative of the layers is seen, wherever there are such
-    for module in ("layers", "symmetric_bends"):
-        monkeypatch.setattr(f"fkflow.networks.{module}.silu_bend", lambda of: 1.001 * silu_bend(of))
+    right = layers.silu_second_derivative
+    monkeypatch.setattr(layers, "silu_second_derivative", lambda *arguments: 1.001 * right(*arguments))
     wrong = net.value_drift_and_laplacian(x)[2]
     assert not torch.allclose(wrong, expected, rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", [*RECIPES, "he", "h2", "hooke", "double_well"])
-def test_the_laplacian_written_out_for_the_shipped_recipes(name: str, perturbed, exactly) -> None:
+def test_the_analytic_laplacian_for_the_shipped_recipes(name: str, perturbed, exactly) -> None:
     """Soft tails, tables of two particles, three dimensions; also where two particles are close, or all far out."""
     system = to_unit_masses(load(name).recipe.system)
     land = explore(system)
@@ -136,8 +130,8 @@ def test_the_laplacian_of_many_particles(particles: int, separable: bool, pertur
     x = land.start(7, torch.Generator().manual_seed(0))
     assert torch.allclose(net.value_drift_and_laplacian(x)[2], laplacian(net, x)[0], rtol=1e-10, atol=1e-10)
     # the twin: wrong products are seen
-    right = symmetric_bends._products
-    monkeypatch.setattr(symmetric_bends, "_products", lambda *arguments: 1.001 * right(*arguments))
+    right = pair_tangents._products
+    monkeypatch.setattr(pair_tangents, "_products", lambda *arguments: 1.001 * right(*arguments))
     assert not torch.allclose(net.value_drift_and_laplacian(x)[2], laplacian(net, x)[0], rtol=1e-8, atol=1e-8)
 
 
@@ -150,21 +144,6 @@ def test_the_laplacian_of_a_long_chain(perturbed, exactly) -> None:
     assert torch.allclose(net.value_drift_and_laplacian(x)[2], laplacian(net, x)[0], rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["calogero", "dipoles", "helium"])
-def test_the_factor_of_pairs_bends(name: str) -> None:
-    """Its second derivative by the squared distance, from below the table to beyond it."""
-    system = to_unit_masses(load(name).recipe.system)
-    factor = pair_factor(system, explore(system).length)
-    assert factor is not None
-    square = torch.logspace(-14, 8, 300, dtype=torch.float64).repeat(len(factor.first), 1).requires_grad_()
-    total = factor.total(square)
-    (slope,) = torch.autograd.grad(total.sum(), square, create_graph=True)
-    (bend,) = torch.autograd.grad(slope.sum(), square)
-    found = factor.total_slope_and_bend(square.detach())
-    for mine, theirs in zip(found, (total, slope, bend), strict=True):
-        assert torch.allclose(mine, theirs.detach(), rtol=1e-9, atol=0)
-
-
 def test_a_subclass_does_not_inherit_the_laplacian(perturbed) -> None:
     class Squeezed(SymmetricNet):
         def forward(self, x: Tensor) -> Tensor:
@@ -174,7 +153,7 @@ def test_a_subclass_does_not_inherit_the_laplacian(perturbed) -> None:
     land = explore(system)
     with default_float64():
         net = perturbed(Squeezed(land, 5, 1, isotropic=True, separable=False))
-    assert not net.knows_laplacian
+    assert not net.analytic
     x, generator = land.start(9, torch.Generator().manual_seed(0)), torch.Generator().manual_seed(1)
     found = fastest_local_energy(net, system, x, generator, land.length**2)
     assert torch.allclose(found, local_energy(net, system, x), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,102 @@
+"""Factors of ψ that confine the particles: Gaussians, and tails for states that fall more slowly."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from fkflow.networks.layers import affine
+from fkflow.networks.pair_tangents import CoordinateTangent
+from fkflow.networks.parts import Node, Part, Term
+from fkflow.networks.tangents import rounded
+
+#: share of the start's curvature that sits in a Gaussian where tails may be softer; the rest is √(1 + z²). A start that
+#: is too broad is seen by its walkers and corrected; the tail of one that is too narrow is never visited.
+GAUSSIAN_SHARE = 0.25
+#: weight of the steeper tail at the start: hardly there, yet within reach of a gradient
+FAINT = 0.02
+
+
+class RoundGaussian(Term):
+    """−½ c L² Σ_i s_i (B,) of squared lengths s (n, B), for a number L or one per walker (B,) and a factor c."""
+
+    def value(self, *inputs: Any) -> Tensor:
+        square, root, factor = inputs
+        return square.sum(0) * (-0.5 * factor * root.square())
+
+    def pull_back(self, node: Node, gradient: Any = None) -> None:
+        square, root, factor = node.inputs
+        square.add((-0.5 * factor * root.square()).expand(square.value.shape), new=False)
+
+
+class Gaussian(Term):
+    """−½ c Σ_i |Lᵀ a_i|² (B,) of coordinates a (D, n, B), for L (D, D) or one per walker (B, D, D) and a factor c."""
+
+    curved: ClassVar[bool] = True
+
+    def value(self, *inputs: Any) -> Tensor:
+        a, root, factor = inputs
+        return -0.5 * factor * affine(a, root.mT).square().sum((0, 1))
+
+    def evaluate(self, *inputs: Any, derivatives: bool) -> tuple[Tensor, Tensor]:
+        a, root, factor = inputs
+        turned = (root.mT @ a.flatten(1)).view(a.shape)
+        return turned.square().sum((0, 1)).mul_(-0.5 * factor), turned
+
+    def pull_back(self, node: Node, gradient: Any = None) -> None:
+        a, root, factor = node.inputs
+        a.add_product(root, node.saved, -factor)
+
+    def laplacian_term(self, node: Node) -> Tensor:
+        a, root, factor = node.inputs
+        if isinstance(a.tangent, CoordinateTangent):
+            return -factor * a.tangent.squares_of(root.mT)
+        return -factor * a.tangent.linear(root.mT).squares().sum()
+
+
+class ElementSquares(Part):
+    """a² for each element of coordinates a."""
+
+    curved: ClassVar[bool] = True
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        return inputs[0].square()
+
+    def pull_back(self, node: Node, gradient: Tensor) -> None:
+        (a,) = node.inputs
+        a.add(2 * a.value * gradient)
+
+    def tangent(self, node: Node) -> Any:
+        (a,) = node.inputs
+        return a.tangent.scaled(rounded(2 * a.value))
+
+    def laplacian_term(self, node: Node) -> Tensor:
+        return 2 * node.inputs[0].tangent.squares().view(len(node.value), *(1,) * (node.value.dim() - 1))
+
+
+class Tails(Term):
+    """−Σ [w_0 (√(1 + s) − 1) + w_1 ((1 + s)^{3/2} − 1)] (B,) of squares s (…, B): exponential and steeper tails.
+
+    The weights w are (2,), or one copy per walker (B, 2).
+    """
+
+    curved: ClassVar[bool] = True
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        square, weights = inputs
+        square = square.flatten(0, -2)
+        root = (1 + square).sqrt() - 1
+        steep = (1 + square) * (1 + root) - 1
+        return -(weights[..., 0] * root.sum(0) + weights[..., 1] * steep.sum(0))
+
+    def pull_back(self, node: Node, gradient: Any = None) -> None:
+        square, weights = node.inputs
+        root = (1 + square.value).sqrt()
+        square.add((weights[0] / root).add_(3 * weights[1] * root).mul_(-0.5))
+
+    def laplacian_term(self, node: Node) -> Tensor:
+        square, weights = node.inputs
+        inverse = (1 + square.value).rsqrt()
+        curvature = 0.25 * weights[0] * inverse**3 - 0.75 * weights[1] * inverse
+        return (curvature * square.tangent.squares().view(curvature.shape)).flatten(0, -2).sum(0)

@@ -1,0 +1,238 @@
+"""How values of pairs and of particles that exchange messages change with the positions of all particles.
+
+What a pair sends depends on its distance alone. So the gradient of what particle i makes of its messages is −A_ik r_ik by
+the position of another particle k, r_ik = z_i − z_k, with a number A_ik for each feature; by its own position it is
+F_i = Σ_k A_ik r_ik + E_i, E_i by the place z_i itself; and all of them less E_i/N where places are relative to the centre of
+mass. Layers of particles act on A, F and E alike.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fkflow.hamiltonian.geometry import FEW, add_to_pairs, pairs, pulled
+from fkflow.networks.tangents import DenseTangent, Tangent, rounded
+
+
+class CoordinateTangent(Tangent):
+    """Coordinates a_d (D, particles or pairs, B), whose gradients have the square `norm` and are orthogonal for different d."""
+
+    def __init__(self, values: Tensor, norm: float, *, of_pairs: bool) -> None:
+        self.values, self.norm, self.of_pairs = rounded(values), norm, of_pairs
+        self.lengths_squared = self.values.square().sum(0)
+
+    def radial(self, derivative: Tensor) -> Tangent:
+        """Those of functions of the squared length |a|² with this derivative (C, particles or pairs, B) by it."""
+        return PairTangent(derivative, self) if self.of_pairs else ParticleTangent(self, radial=derivative)
+
+    def linear(self, weight: Tensor) -> Tangent:
+        return ParticleTangent(self, direct=rounded(weight))
+
+    def squares_of(self, weight: Tensor) -> Tensor:
+        """Σ |∇(W a)|² over the rows of W (out, D) and the particles."""
+        return weight.square().sum() * (self.norm * int(self.values.shape[1]))
+
+
+class SquareTangent(Tangent):
+    """Squared lengths |a|² of coordinates a."""
+
+    def __init__(self, coordinates: CoordinateTangent) -> None:
+        self.coordinates = coordinates
+
+    def scaled(self, factor: Tensor) -> Tangent:
+        return self.coordinates.radial(factor)
+
+    def squares(self) -> Tensor:
+        return self.coordinates.lengths_squared * (4 * self.coordinates.norm)
+
+
+class PairTangent(Tangent):
+    """Functions (C, pairs, B) of the squared distance of each pair, with these derivatives by it."""
+
+    def __init__(self, derivative: Tensor, pairs: CoordinateTangent) -> None:
+        self.derivative, self.pairs = derivative, pairs
+
+    def linear(self, weight: Tensor) -> PairTangent:
+        found = rounded(weight) @ self.derivative.flatten(1)
+        return PairTangent(found.view(-1, *self.derivative.shape[1:]), self.pairs)
+
+    def scaled(self, factor: Tensor) -> PairTangent:
+        return PairTangent(factor.view(-1, *self.derivative.shape[1:]) * self.derivative, self.pairs)
+
+    def squares(self) -> Tensor:
+        # ∇r² is 2 r_ij by one particle and the opposite by the other
+        return self.derivative.square().mul_(8 * self.pairs.lengths_squared).flatten(1)
+
+    def __add__(self, other: Any) -> PairTangent:
+        assert isinstance(other, PairTangent)
+        return PairTangent(self.derivative + other.derivative, self.pairs)
+
+
+class ParticleTangent(Tangent):
+    """Values (C, N, B) of particles below their first nonlinear layer, by what they are made of.
+
+    `radial` (C, N, B): derivatives by the squares of the `places`, `direct` (C, D): by the places themselves, `sent`: by what
+    all pairs of a particle send to it.
+    """
+
+    def __init__(
+        self,
+        places: CoordinateTangent,
+        radial: Tensor | None = None,
+        direct: Tensor | None = None,
+        sent: PairTangent | None = None,
+    ) -> None:
+        self.places, self.radial, self.direct, self.sent = places, radial, direct, sent
+
+    def linear(self, weight: Tensor) -> ParticleTangent:
+        small = rounded(weight)
+        radial = None
+        if self.radial is not None:
+            radial = (small @ self.radial.flatten(1)).view(-1, *self.radial.shape[1:])
+        direct = None if self.direct is None else small @ self.direct
+        return ParticleTangent(self.places, radial, direct, None if self.sent is None else self.sent.linear(weight))
+
+    def __add__(self, other: Any) -> ParticleTangent:
+        assert isinstance(other, ParticleTangent)
+        both = [(getattr(self, name), getattr(other, name)) for name in ("radial", "direct", "sent")]
+        return ParticleTangent(self.places, *(_sum(*pair) for pair in both))
+
+    def scaled(self, factor: Tensor) -> MessageTangent:
+        return self.dense().scaled(factor)
+
+    def squares(self) -> Tensor:
+        return self.dense().squares()
+
+    def dense(self) -> MessageTangent:
+        """A, F and E in numbers."""
+        places = self.places.values
+        dim, n, batch = places.shape
+        share = self.share
+        others = 0 if self.sent is None else n
+        rows = others + dim + (dim if share and others else 0)
+        count = next(len(one) for one in (self.radial, self.direct) if one is not None)
+        components, metric = places.new_empty(count, rows, n, batch), places.new_empty(rows, n, batch)
+        by_own, by_place = components[:, others : others + dim], components[:, rows - dim :]
+        if self.radial is None:
+            by_place.zero_()
+        else:
+            torch.mul(self.radial.mul(2).unsqueeze(1), places, out=by_place)
+        if self.direct is not None:
+            by_place += self.direct[:, :, None, None]
+        metric[others:] = 1.0 if others else 1 - share
+        if self.sent is not None:
+            if share:
+                by_own.copy_(by_place)
+                metric[n + dim :] = -share
+            received = self.sent.derivative.mul(2)
+            _to_matrix(received, components[:, :n])
+            _to_matrix(self.sent.pairs.lengths_squared.unsqueeze(0), metric[:n].unsqueeze(0))
+            arrives = (received.unsqueeze(1) * self.sent.pairs.values).flatten(0, 1)
+            by_own += pulled(arrives.new_zeros(count * dim, n, batch), arrives).view(by_own.shape)
+        return MessageTangent(components.flatten(2), metric.flatten(1), self)
+
+    @property
+    def share(self) -> float:
+        """By how much a place moves with every other particle, the opposite way."""
+        return 1 - self.places.norm
+
+
+def _sum(first: Any, second: Any) -> Any:
+    return second if first is None else first if second is None else first + second
+
+
+class MessageTangent(DenseTangent):
+    """A, F and, where places are relative, E, in rows of components (C, N + D + D, N · B); without messages E alone."""
+
+    def __init__(self, components: Tensor, metric: Tensor, made_of: ParticleTangent) -> None:
+        super().__init__(components, metric)
+        self.made_of = made_of
+
+    def linear(self, weight: Tensor) -> MessageTangent:
+        return self._like(super().linear(weight))
+
+    def scaled(self, factor: Tensor) -> MessageTangent:
+        return self._like(super().scaled(factor))
+
+    def _like(self, other: DenseTangent) -> MessageTangent:
+        assert other.metric is not None
+        return MessageTangent(other.components, other.metric, self.made_of)
+
+
+class PairSumTangent(Tangent):
+    """Values (C, pairs, B) that are sums of one of each particle of a pair and of a function of their distance."""
+
+    def __init__(self, of_particles: MessageTangent, of_pair: PairTangent) -> None:
+        self.of_particles, self.of_pair = of_particles, of_pair
+
+    def squares(self) -> Tensor:
+        """For A and F of the particles and the derivatives of the function of the distance, whose gradient is that times r."""
+        made_of, between = self.of_particles.made_of, self.of_pair.pairs.values
+        dim, n, batch = between.shape[0], *made_of.places.values.shape[1:]
+        n = int(n)
+        ends = self.of_particles.components.view(len(self.of_particles.components), -1, n, batch)
+        metric = self.of_particles.metric
+        assert metric is not None
+        metric = metric.view(-1, n, batch)
+        r2, distance = self.of_pair.pairs.lengths_squared, self.of_pair.derivative.mul(2)
+        first, second = pairs(n, ends.device)
+        by_others, by_own = ends[:, :n], ends[:, n : n + dim]
+        found = add_to_pairs(torch.zeros_like(distance), ends.square().mul_(metric).sum(1))
+        # A_ik A_jk r_ik·r_jk, summed over k
+        found.add_(_products(by_others, r2, metric[:n]), alpha=2)
+        flat = by_others.flatten(1, 2)
+        forth, back = flat.index_select(1, first * n + second), flat.index_select(1, second * n + first)
+        found.addcmul_(distance + forth + back, distance * r2, value=2)
+        for at, number, sign in ((first, forth, 2), (second, back, -2)):
+            along = (by_own.index_select(2, at) * between).sum(1)
+            found.addcmul_(number + distance, along, value=sign)
+        if made_of.share:
+            by_place = ends[:, n + dim :]
+            both = (by_place.index_select(2, first) * by_place.index_select(2, second)).sum(1)
+            found.sub_(both, alpha=2 * made_of.share)
+        return found.flatten(1)
+
+
+@lru_cache(maxsize=32)
+def _ends(particles: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(1, N·N, pairs): the elements of a symmetric matrix from those above its diagonal; stored on the device."""
+    first, second = pairs(particles, device)
+    matrix = first.new_zeros((1, particles**2, len(first)), dtype=dtype)
+    column = torch.arange(len(first), device=device)
+    matrix[0, first * particles + second, column] = 1.0
+    matrix[0, second * particles + first, column] = 1.0
+    return matrix
+
+
+def _to_matrix(of_pairs: Tensor, out: Tensor) -> None:
+    """Write numbers of pairs (C, pairs, B) into `out` (C, N, N, B), a symmetric matrix without a diagonal."""
+    n = int(out.shape[1])  # a tensor while a graph is recorded, which no cache would know
+    flat = out.flatten(1, 2)
+    if n <= FEW:
+        flat.copy_(_ends(n, out.device, out.dtype).expand(len(out), -1, -1) @ of_pairs)
+        return
+    first, second = pairs(n, out.device)
+    flat.index_copy_(1, first * n + second, of_pairs).index_copy_(1, second * n + first, of_pairs)
+    flat[:, :: n + 1] = 0.0
+
+
+def _products(by_others: Tensor, r2: Tensor, squares: Tensor) -> Tensor:
+    """Σ_k A_ik A_jk r_ik·r_jk (C, pairs, B) for A (C, N, N, B) by k and i, and squared distances (pairs, B) and (N, N, B)."""
+    n, batch = int(by_others.shape[1]), by_others.shape[3]
+    first, second = pairs(n, by_others.device)
+    if n <= FEW:
+        # r_ik·r_jk = ½ (r_ik² + r_jk² − r_ij²)
+        angles = squares.index_select(1, first).add_(squares.index_select(1, second)).sub_(r2).mul_(0.5)
+        return by_others.index_select(2, first).mul_(by_others.index_select(2, second)).mul_(angles).sum(1)
+    # products of matrices, one for each feature and walker: those of A with A and with A r²
+    right = by_others.new_empty(by_others.shape[0], batch, n, 2 * n)
+    left = right[..., :n].copy_(by_others.movedim(-1, 1))
+    torch.mul(left, squares.movedim(-1, 0), out=right[..., n:])
+    found = (left.mT @ right).flatten(2)
+    even = found.index_select(2, 2 * n * first + second)
+    odd = found.index_select(2, (2 * first + 1) * n + second).add_(found.index_select(2, (2 * second + 1) * n + first))
+    return odd.sub_(even.mul_(r2.mT)).mul_(0.5).mT

@@ -1,0 +1,306 @@
+"""The parts of networks, in double precision: values, drifts and Laplacians against automatic differentiation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fkflow.networks import confinement, coordinates, layers, messages, molecular_features, molecular_parts
+from fkflow.networks import tangents as tangents_module
+from fkflow.networks.choice import default_float64
+from fkflow.networks.functions import DistanceFunction, Features, SquareFunction
+from fkflow.networks.log_psi import LogPsi
+from fkflow.networks.parts import Node, Part, Tape, Term
+from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
+from fkflow.sampling.local_energy import laplacian
+
+DOUBLE = torch.float64
+
+
+class Composition(LogPsi):
+    """log ψ that some parts make: `parts` are called by name."""
+
+    def __init__(self, parts: dict[str, nn.Module], compose: Callable[[Any, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(parts)
+        self._compose = compose
+
+    def compose(self, y: Tensor) -> Tensor:
+        return self._compose(lambda name: self.parts[name], y)
+
+
+def of_pairs(function: SquareFunction) -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
+    """A feature of pairs below a layer of pairs, its messages and a layer of particles."""
+    count = function.count
+    made = {
+        "differences": coordinates.Differences(),
+        "squares": coordinates.Squares(),
+        "places": coordinates.Places(True),
+        "features": Features(function),
+        "pair_in": layers.mlp([count, 3]),
+        "receive": messages.Receive(),
+        "message": layers.mlp([3 + 2, 3]),
+        "silu": layers.SiLU(),
+        "pair_out": layers.mlp([3 + 3 + count, 2], first=messages.PairLinear),
+        "sum_over_pairs": layers.SumOverPairs(),
+        "readout": layers.mlp([2, 1]),
+        "weighted": layers.Weighted(),
+        "sum": layers.Sum(),
+    }
+
+    def compose(part: Any, y: Tensor) -> Tensor:
+        places = part("places")(y, DOUBLE)
+        features = part("features")(part("squares")(part("differences")(y, DOUBLE)))
+        sent = part("silu")(part("pair_in")(features))
+        particle = part("silu")(part("message")(places, part("receive")(sent, places)))
+        value = part("weighted")(part("sum_over_pairs")(features), torch.arange(1.0, count + 1, dtype=DOUBLE))
+        second = part("silu")(part("pair_out")(sent, particle, features))
+        return value + part("sum")(part("readout")(part("sum_over_pairs")(second)))
+
+    return made, compose
+
+
+def of_places(function: SquareFunction) -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
+    """A feature of places below a perceptron."""
+    made = {
+        "squares": coordinates.Squares(),
+        "places": coordinates.Places(False),
+        "features": Features(function),
+        "net": layers.mlp([function.count, 4, 3, 1]),
+        "sum": layers.Sum(),
+    }
+
+    def compose(part: Any, y: Tensor) -> Tensor:
+        features = part("features")(part("squares")(part("places")(y, DOUBLE)))
+        return part("sum")(part("net")(features))
+
+    return made, compose
+
+
+def confined(part: Any, y: Tensor) -> Tensor:
+    root, weights = torch.tensor([[0.9, 0.2], [0.1, 1.1]], dtype=DOUBLE), torch.tensor([0.7, 0.3], dtype=DOUBLE)
+    mean, places = part("mean")(y, DOUBLE), part("places")(y, DOUBLE)
+    square = part("squares")(places)
+    value = part("gaussian")(places, root, 1.0) + part("gaussian")(mean, root, 3)
+    return value + part("round")(square, root[0, 0], 2.0) + part("tails")(square, weights)
+
+
+def whitened(part: Any, y: Tensor) -> Tensor:
+    count = y.value.shape[0] * y.value.shape[1] if isinstance(y, Node) else y.shape[0] * y.shape[1]
+    matrix = torch.linspace(-1, 1, count**2, dtype=DOUBLE).sin().view(count, count) + torch.eye(count, dtype=DOUBLE)
+    z = part("whitening")(y, matrix)
+    weights = torch.tensor([0.7, 0.3], dtype=DOUBLE)
+    value = part("gaussian")(z, matrix, 1.0) + part("sum")(part("net")(z))
+    return value + part("tails")(part("element_squares")(z), weights)
+
+
+def two_bodies(part: Any, y: Tensor) -> Tensor:
+    return part("factor")(part("squares")(part("differences")(y, DOUBLE)), 1.3)
+
+
+def molecular(part: Any, y: Tensor) -> Tensor:
+    beta, electrons = torch.tensor([0.8, 1.3], dtype=DOUBLE), len(y.value[0] if isinstance(y, Node) else y[0])
+    near = part("near")(y, SITES, DOUBLE)
+    charged = part("scaled")(near, CHARGES[:, None])
+    exponents = torch.linspace(-0.3, 0.4, 2 * len(CHARGES), dtype=DOUBLE)
+    weights = exponents if electrons == 1 else exponents[:, None] * exponents
+    value = part("nuclear_cusp")(charged, beta[0]) + part("orbitals")(charged, exponents, weights)
+    apart = None
+    if electrons == 2:
+        apart = part("apart")(y, DOUBLE)
+        value = value + part("electron_cusp")(apart, beta[1])
+    return value + part("mean")(part("net")(part("features")(near, charged, apart)))
+
+
+#: three nuclei, two of which may be exchanged
+POSITIONS = torch.tensor([[0.0, 0.0, -1.0], [0.0, 0.3, 0.0], [0.0, 0.0, 1.0]], dtype=DOUBLE)
+CHARGES, SITES = torch.tensor([1.0, 2.0, 1.0], dtype=DOUBLE), POSITIONS.mT[:, None, :, None]
+
+
+def molecule(electrons: int) -> dict[str, nn.Module]:
+    bonds = molecular_parts.lengths(POSITIONS.mT[:, :, None] - POSITIONS.mT[:, None])
+    images = torch.tensor(molecular_features.nuclear_symmetries(bonds, CHARGES))
+    features = molecular_features.MolecularFeatures(bonds, CHARGES, electrons)
+    net = layers.mlp([features.count, 4, 3, 1], first=molecular_parts.LabelledLinear)
+    net[0].label(molecular_features.labellings(images, electrons))
+    of_two = {"apart": molecular_parts.ElectronDistance(), "electron_cusp": molecular_parts.CuspFactor(0.5)}
+    return {
+        **(of_two if electrons == 2 else {}),
+        "near": molecular_parts.NucleusDistances(),
+        "scaled": molecular_parts.Scaled(),
+        "nuclear_cusp": molecular_parts.CuspFactor(-1.0),
+        "orbitals": molecular_parts.Orbitals(CHARGES, images),
+        "features": features,
+        "net": net,
+        "mean": molecular_parts.LabellingMean(),
+    }
+
+
+def table() -> TwoBodyFactor:
+    """f = sin t of t = log r, from r = e^-1 to e^1."""
+    t = torch.linspace(-1, 1, 21, dtype=DOUBLE).numpy()
+    f = torch.from_numpy(t).sin().numpy()
+    return TwoBodyFactor(-1.0, 0.1, pieces(f, torch.from_numpy(t).cos().numpy(), -f, 0.1))
+
+
+CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]]]] = {
+    "confinement": (
+        (3, 2),
+        lambda: (
+            {
+                "mean": coordinates.CentreOfMass(),
+                "places": coordinates.Places(True),
+                "squares": coordinates.Squares(),
+                "gaussian": confinement.Gaussian(),
+                "round": confinement.RoundGaussian(),
+                "tails": confinement.Tails(),
+            },
+            confined,
+        ),
+    ),
+    "whitening": (
+        (2, 2),
+        lambda: (
+            {
+                "whitening": coordinates.Whitening(),
+                "gaussian": confinement.Gaussian(),
+                "net": layers.mlp([4, 3, 1]),
+                "element_squares": confinement.ElementSquares(),
+                "tails": confinement.Tails(),
+                "sum": layers.Sum(),
+            },
+            whitened,
+        ),
+    ),
+    "two bodies": (
+        (3, 3),
+        lambda: (
+            {"differences": coordinates.Differences(), "squares": coordinates.Squares(), "factor": table()},
+            two_bodies,
+        ),
+    ),
+    "one electron": ((1, 3), lambda: (molecule(1), molecular)),
+    "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
+}
+for kind in SquareFunction.__subclasses__():
+    CASES[f"{kind.__name__} of pairs"] = (4, 2), lambda kind=kind: of_pairs(kind())
+    CASES[f"{kind.__name__} of many pairs"] = (9, 2), lambda kind=kind: of_pairs(kind())
+    CASES[f"{kind.__name__} of places"] = (1, 3), lambda kind=kind: of_places(kind())
+
+
+@pytest.fixture(autouse=True)
+def double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tangents_module, "PRECISION", DOUBLE)
+
+
+def composition(name: str) -> tuple[Composition, Tensor]:
+    """A composition with random parameters, and configurations (7, N, D)."""
+    shape, make = CASES[name]
+    with torch.random.fork_rng(devices=[]), default_float64():
+        torch.manual_seed(0)
+        net = Composition(*make())
+    return net, torch.randn(7, *shape, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
+
+
+def same(found: Tensor, expected: Tensor) -> bool:
+    return torch.allclose(found, expected, rtol=1e-11, atol=1e-11 * float(expected.abs().max()))
+
+
+def agrees(net: Composition, x: Tensor) -> bool:
+    """Whether values, drift and Laplacian from the parts are those of automatic differentiation."""
+    assert net.analytic
+    expected, expected_drift = net.differentiated(x)
+    value, drift, found = net.value_drift_and_laplacian(x)
+    assert same(net.value(x), expected) and same(value, expected)
+    again = net.value_and_drift(x)[1]
+    return same(drift, expected_drift) and same(again, expected_drift) and same(found, laplacian(net, x)[0])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_derivatives(name: str) -> None:
+    net, x = composition(name)
+    assert agrees(net, x)
+
+
+def all_parts(kind: type[Part] = Part) -> Iterator[type[Part]]:
+    for one in kind.__subclasses__():
+        yield from (one, *all_parts(one))
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in all_parts() if kind.__module__.startswith("fkflow") and not kind.__name__.startswith("_")]
+)
+def test_every_part_is_tested_and_a_wrong_one_is_seen(kind: type[Part], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counterexample of each part: with a pull back or a Laplacian term that is 1 % off its compositions disagree."""
+    if kind is Term:
+        return
+    names = [name for name in CASES if any(type(one) is kind for one in composition(name)[0].modules())]
+    assert names, f"no composition in CASES has a {kind.__name__}"
+    net, x = composition(names[0])
+    if kind.curved:
+        right = kind.laplacian_term
+        monkeypatch.setattr(kind, "laplacian_term", lambda self, node: 1.01 * right(self, node))
+        assert not agrees(net, x)
+        monkeypatch.undo()
+        monkeypatch.setattr(tangents_module, "PRECISION", DOUBLE)
+    assert agrees(net, x)
+
+    class Wrong(Node):
+        """Takes 1 % too much of every gradient."""
+
+        __slots__ = ()
+
+        def add(self, gradient: Tensor, *, new: bool = True) -> None:
+            super().add(1.01 * gradient)
+
+        def add_product(self, matrix: Tensor, gradient: Tensor, alpha: float = 1.0) -> None:
+            super().add_product(matrix, gradient, 1.01 * alpha)
+
+    right_pull = kind.pull_back
+
+    def wrong_pull(self: Part, node: Node, gradient: Any) -> None:
+        for one in node.inputs:
+            if isinstance(one, Node):
+                one.__class__ = Wrong
+        right_pull(self, node, None if gradient is None else 1.01 * gradient)
+        for one in node.inputs:
+            if isinstance(one, Node):
+                one.__class__ = Node
+
+    monkeypatch.setattr(kind, "pull_back", wrong_pull)
+    assert not agrees(net, x)
+
+
+@pytest.mark.parametrize("kind", DistanceFunction.__subclasses__())
+def test_functions_of_a_distance(kind: type[DistanceFunction]) -> None:
+    r = torch.logspace(-6, 3, 50, dtype=DOUBLE).requires_grad_()
+    (first,) = torch.autograd.grad(kind.value(r).sum(), r, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), r)
+    assert torch.allclose(kind.derivative(r), first, rtol=1e-10) and torch.allclose(
+        kind.second_derivative(r), second, rtol=1e-8, atol=1e-12
+    )
+    assert not torch.allclose(1.001 * kind.derivative(r), first, rtol=1e-4)
+
+
+def test_a_part_without_derivatives_is_differentiated_automatically() -> None:
+    class Sine(Term):
+        def value(self, *inputs: Tensor) -> Tensor:
+            return inputs[0].sin().sum((0, 1))
+
+    net = Composition({"sine": Sine()}, lambda part, y: part("sine")(y))
+    x = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    assert not net.analytic
+    value, drift = net.value_and_drift(x)
+    assert torch.allclose(value, x.sin().sum((1, 2))) and torch.allclose(drift, x.cos())
+    assert torch.allclose(laplacian(net, x)[0], -x.sin().sum((1, 2)))
+
+
+def test_only_terms_are_added() -> None:
+    tape = Tape(derivatives=True)
+    square = coordinates.Squares()(tape.start(torch.ones(2, 3, 4, dtype=DOUBLE)))
+    with pytest.raises(AssertionError, match="terms"):
+        square + square  # type: ignore[operator]
