@@ -132,10 +132,7 @@ class Trails:
 
     def __init__(self, ax: Axes, tracks: int) -> None:
         colours = _colours(tracks)
-        faded = np.tile(colours, (SHADES, 1))
-        faded[:, 3] = np.repeat(np.linspace(0.08, 0.9, SHADES), tracks)
-        self.lines = LineCollection([], colors=faded, linewidths=1.3 if tracks <= 16 else 0.8)
-        ax.add_collection(self.lines, autolim=False)
+        self.lines = _fading_lines(ax, colours, np.linspace(0.08, 0.9, SHADES), 1.3 if tracks <= 16 else 0.8)
         self.dots = _dots(ax, colours)
 
     def show(self, curves: np.ndarray) -> None:
@@ -230,10 +227,7 @@ class Row(Scene):
         ax.set_xlabel("particle")
         ax.set_ylabel(label("displacement", result.length_unit))
         ax.set_title(f"{WORDS}; shading: one and two standard deviations of |ψ|²", fontsize="small")
-        faded = np.tile(_colours(walkers), (SHADES, 1))
-        faded[:, 3] = np.repeat(np.linspace(0.05, 0.9, SHADES) ** 2, walkers)
-        self.strings = LineCollection([], colors=faded, linewidths=1.4)
-        ax.add_collection(self.strings, autolim=False)
+        self.strings = _fading_lines(ax, _colours(walkers), np.linspace(0.05, 0.9, SHADES) ** 2, 1.4)
         self.dots = _dots(ax, np.repeat(_colours(walkers), len(self.numbers), axis=0))
         self.moving = [self.strings, self.dots]
         self.draw_static(ax)
@@ -248,6 +242,15 @@ class Row(Scene):
 def _colours(count: int) -> np.ndarray:
     """Colours (count, 4), which repeat where there are too few."""
     return to_rgba_array([COLOURS[number % len(COLOURS)] for number in range(count)])
+
+
+def _fading_lines(ax: Axes, colours: np.ndarray, shades: np.ndarray, width: float) -> LineCollection:
+    """Lines in all `colours` for each of the `shades` of opacity, oldest first."""
+    faded = np.tile(colours, (len(shades), 1))
+    faded[:, 3] = np.repeat(shades, len(colours))
+    lines = LineCollection([], colors=faded, linewidths=width)
+    ax.add_collection(lines, autolim=False)
+    return lines
 
 
 def _dots(ax: Axes, colours: np.ndarray) -> PathCollection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from fkflow.plot.requirements import require_projection, require_training
+from fkflow.plot.requirements import require
 from fkflow.plot.style import BLUE, GREEN, ORANGE, headline, label, points
 from fkflow.results.records import Projection
 from fkflow.results.result import Result
@@ -24,7 +24,7 @@ def convergence(result: Result, ax: Axes) -> None:
     The inset shows the second half of training about the measured energy, where it is flat in the main panel.
     Raises UsageError if nothing was trained.
     """
-    require_training(result)
+    require(result, "convergence")
     iteration, energy = (np.asarray(result.training[name], dtype=float) for name in ("iteration", "energy"))
     error = np.asarray(result.training.get("error", np.zeros_like(energy)), dtype=float)
     error = np.where(np.isfinite(error), error, 0.0)
@@ -117,7 +117,9 @@ def projection(result: Result, ax: Axes) -> None:
     It starts from the variational energy at time 0; the band is the energy extrapolated to time step 0 with both errors.
     Raises UsageError if the run was not projected.
     """
-    projection = require_projection(result)
+    require(result, "projection")
+    projection = result.measurement.projection
+    assert projection is not None
     levels = _energy_levels(result, ax)
     start = result.measurement.variational.estimate
     points(ax, np.zeros(1), np.array([start.value]), np.array([start.error]), BLUE, "s", f"variational {start}")

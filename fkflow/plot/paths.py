@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from fkflow.plot.densities import contours
-from fkflow.plot.requirements import require_trajectories
+from fkflow.plot.requirements import require
 from fkflow.plot.style import COLOURS, headline, label, legend_on_map, mark_nuclei
 from fkflow.results.records import Axis
 from fkflow.results.result import Result
@@ -20,7 +20,9 @@ def trajectories(result: Result, ax: Axes) -> None:
 
     Open circles are the starts, dots the ends. Raises UsageError if the file is too old to hold trajectories.
     """
-    found = require_trajectories(result)
+    require(result, "trajectories")
+    found = result.measurement.trajectories
+    assert found is not None
     walkers, times, particles, dimensions = found.positions.shape
     paths = found.positions.transpose(0, 2, 1, 3).reshape(walkers * particles, times, dimensions)[:SHOWN]
     unit = result.length_unit

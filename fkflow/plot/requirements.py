@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fkflow.errors import UsageError
-from fkflow.results.records import DriftField, Histogram, Projection, Trajectories
+from fkflow.results.records import DriftField, Histogram
 from fkflow.results.result import Result
 
 #: what the names of the pictures begin with
@@ -35,9 +35,16 @@ def missing_reason(result: Result, kind: str) -> str | None:
     return None
 
 
+def require(result: Result, kind: str) -> None:
+    """Raise UsageError if `result` has no picture of that kind."""
+    reason = missing_reason(result, kind)
+    if reason:
+        raise UsageError(reason)
+
+
 def require_histogram(result: Result, group: str, name: str | None, axes: int) -> Histogram:
     """The histogram `group`/`name`, or the first of `group` with so many axes; UsageError if there is none."""
-    _require(result, group)
+    require(result, group)
     found = [h for h in result.measurement.histograms if h.group == group and len(h.axes) == axes]
     for histogram in found:
         if name in (None, histogram.name):
@@ -50,34 +57,9 @@ def require_histogram(result: Result, group: str, name: str | None, axes: int) -
 
 def require_drift(result: Result, name: str | None, kind: str = "drift") -> DriftField:
     """The drift field called `name`, or the first; UsageError if there is none or its log psi is wanted and not there."""
-    _require(result, kind)
+    require(result, kind)
     for field in result.measurement.drift:
         if name in (None, field.name):
             return field
     there = ", ".join(field.name for field in result.measurement.drift)
     raise UsageError(f"{result.run} has no drift field called {name!r}: it has {there}")
-
-
-def require_projection(result: Result) -> Projection:
-    """The projection; UsageError if the run was not projected."""
-    _require(result, "projection")
-    assert result.measurement.projection is not None
-    return result.measurement.projection
-
-
-def require_trajectories(result: Result) -> Trajectories:
-    """The trajectories; UsageError if the file is too old to hold any."""
-    _require(result, "trajectories")
-    assert result.measurement.trajectories is not None
-    return result.measurement.trajectories
-
-
-def require_training(result: Result) -> None:
-    """UsageError if nothing was trained."""
-    _require(result, "convergence")
-
-
-def _require(result: Result, kind: str) -> None:
-    reason = missing_reason(result, kind)
-    if reason:
-        raise UsageError(reason)

@@ -57,7 +57,7 @@ class Walkers:
         self.x, self.log_psi, self.drift = (tensor[:count] for tensor in (everyone.x, *everyone.known))
         self.step, self.acceptance = everyone.step, everyone.acceptance
 
-    def joined(self, everyone: Walkers) -> Walkers:
+    def with_others_of(self, everyone: Walkers) -> Walkers:
         """These walkers, which have moved since, with the others of `everyone` behind them."""
         count = len(self.x)
         both = zip((self.x, *self.known), (everyone.x, *everyone.known), strict=True)
@@ -131,11 +131,11 @@ def metropolis(
     *,
     adapt: bool = True,
     frozen: bool = False,
-    judged: int | None = None,
+    first: int | None = None,
 ) -> None:
     """Move the walkers in place by `moves` Metropolis-adjusted Langevin steps.
 
-    Sets walkers.acceptance to the mean over these moves, of the first `judged` walkers if given. With `adapt` the step size
+    Sets walkers.acceptance to the mean over these moves, of the `first` walkers if given. With `adapt` the step size
     then moves towards the target acceptance; not to be used while measuring, for adaptation breaks detailed balance. With
     `frozen` psi has not changed since these walkers last moved, so that their log ψ and drift still hold.
     """
@@ -143,7 +143,7 @@ def metropolis(
     if not frozen or walkers.log_psi is None:
         walkers.refresh(psi)
     for _ in range(moves):
-        accepted += langevin_move(psi, walkers, generator)[0][:judged].double().mean()
+        accepted += langevin_move(psi, walkers, generator)[0][:first].double().mean()
     walkers.acceptance = float(accepted) / max(moves, 1)
     if adapt and moves:
         walkers.step *= min(max(2.0 ** (2 * (walkers.acceptance - TARGET_ACCEPTANCE)), 0.5), 2.0)

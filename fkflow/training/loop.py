@@ -72,15 +72,15 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
         state.snapshot = state.snapshot or snapshot(state)
         add_walkers(config, state)
         size = step_size(config, state)
-        seen = observe(problem, state)
-        reason = reason_to_reject(seen.deviations, state, problem.natural_time)
-        reason = reason or update_network(problem, state, seen, size)
+        observation = observe(problem, state)
+        reason = reason_to_reject(observation.deviations, state, problem.natural_time)
+        reason = reason or update_network(problem, state, observation, size)
         if reason:
             reject_step(state, reason)
         else:
-            accept_step(seen.deviations, state, problem.natural_time)
-        mean, error, _ = weighted_moments(seen.deviations.clip(CLIP), seen.weights)
-        spread = weighted_moments(seen.energies, seen.weights)[2]
+            accept_step(observation.deviations, state, problem.natural_time)
+        mean, error, _ = weighted_moments(observation.deviations.clip(CLIP), observation.weights)
+        spread = weighted_moments(observation.energies, observation.weights)[2]
         state.iteration += 1
         good = not reason and is_trained_enough(config, state, spread, problem.natural_time)
         state.good_iterations = state.good_iterations + 1 if good else 0

@@ -91,11 +91,11 @@ def _move_with_scouts(problem: Problem, state: TrainState) -> Walkers:
     begun = scouts.begin(walkers.x, state.scouts, max(1, round(config.scouts * count)), generator)
     everyone = Walkers(torch.cat([walkers.x, begun]), walkers.step, walkers.power)
     together = min(config.moves, scouts.MOVES)
-    metropolis(net, everyone, generator, together, judged=count)
+    metropolis(net, everyone, generator, together, first=count)
     walkers.follow(everyone)
     if config.moves > together:
         metropolis(net, walkers, generator, config.moves - together, frozen=True)
-        everyone = walkers.joined(everyone)
+        everyone = walkers.with_others_of(everyone)
     return everyone
 
 

@@ -23,19 +23,19 @@ DISPLACEMENT = 1e-3
 NOT_FINITE = "the step led to parameters that are not finite"
 
 
-def update_network(problem: Problem, state: TrainState, seen: Observation, size: StepSize) -> str:
+def update_network(problem: Problem, state: TrainState, observation: Observation, size: StepSize) -> str:
     """Change the parameters by one step of the recipe's optimiser; returns what went wrong, "" if nothing did."""
-    clipped = seen.deviations.clip(problem.config.clip, least=NEVER_CLIPPED / problem.natural_time)
+    clipped = observation.deviations.clip(problem.config.clip, least=NEVER_CLIPPED / problem.natural_time)
     step = _spring_step if state.adam is None else _adam_step
-    return step(problem, state, seen, clipped, size) or ("" if _finite(state.net.parameters()) else NOT_FINITE)
+    return step(problem, state, observation, clipped, size) or ("" if _finite(state.net.parameters()) else NOT_FINITE)
 
 
-def _adam_step(problem: Problem, state: TrainState, seen: Observation, clipped: Tensor, size: StepSize) -> str:
+def _adam_step(problem: Problem, state: TrainState, observation: Observation, clipped: Tensor, size: StepSize) -> str:
     net, adam, share = state.net, state.adam, 1 / ranks.count()
     assert adam is not None
     if problem.config.estimator != "pathwise":
         assert isinstance(net, LogPsi)
-        covariance_gradient(net, state.walkers.x, clipped, seen.weights)
+        covariance_gradient(net, state.walkers.x, clipped, observation.weights)
         share = 1.0
     if ranks.count() > 1:
         for p in net.parameters():
@@ -50,8 +50,8 @@ def _adam_step(problem: Problem, state: TrainState, seen: Observation, clipped: 
     return ""
 
 
-def _spring_step(problem: Problem, state: TrainState, seen: Observation, clipped: Tensor, size: StepSize) -> str:
-    net, x, config, scouts = state.net, state.walkers.x, problem.config, seen.scouts
+def _spring_step(problem: Problem, state: TrainState, observation: Observation, clipped: Tensor, size: StepSize) -> str:
+    net, x, config, scouts = state.net, state.walkers.x, problem.config, observation.scouts
     assert isinstance(net, LogPsi) and state.spring is not None
     everyone = x if scouts is None else torch.cat([x, scouts.x])
     if config.curvature > 0:
@@ -61,7 +61,7 @@ def _spring_step(problem: Problem, state: TrainState, seen: Observation, clipped
     else:
         rows = jacobian(net, everyone)
     # each rank brings its own walkers to the update
-    energies, weights = ranks.own_part(clipped), ranks.own_part(seen.weights)
+    energies, weights = ranks.own_part(clipped), ranks.own_part(observation.weights)
     if scouts is not None:
         rows[len(x) : len(everyone)].masked_fill_(~(scouts.weights[:, None] > 0), 0.0)
         energies = torch.cat([energies, scouts.bounded_energies(clipped, problem.natural_time)])
