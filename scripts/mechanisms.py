@@ -61,6 +61,21 @@ def without_memory_reuse() -> None:
     device.MALLOPT = {}
 
 
+def without_recorded_graphs() -> None:
+    """Networks run their operations from Python each time."""
+    from fkflow.networks import log_psi
+
+    log_psi.replayed = lambda net, method, x: method(x)
+
+
+def without_single_precision() -> None:
+    """Walkers move by the network in double precision."""
+    from fkflow.execution import chunks
+    from fkflow.sampling import metropolis
+
+    metropolis.value_and_drift = chunks.value_and_drift
+
+
 def with_one_group() -> None:
     """Walkers are one group: resampled together, with errors from blocks of time only."""
     from fkflow.execution import ranks
@@ -75,6 +90,8 @@ MECHANISMS = {
     "imports": (without_import_tricks, ["--threads", "1"]),
     "exit": (without_quick_exit, ["--threads", "1"]),
     "memory_reuse": (without_memory_reuse, ["--threads", "1"]),
+    "recorded_graphs": (without_recorded_graphs, ["--threads", "1"]),
+    "single_precision": (without_single_precision, ["--threads", "1"]),
     "groups": (with_one_group, ["--threads", "1"]),
     "scouts": (lambda: sys.argv.extend(["--set", "train.scouts=0"]), ["--threads", "1"]),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,13 @@ from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
 from fkflow.sampling.local_energy import laplacian
 
 DOUBLE = torch.float64
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture.md"
+# the feature that docs/architecture.md adds is one more subclass of SquareFunction, tested as all are
+(EXAMPLE,) = (
+    block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.S) if "SquareFunction" in block
+)
+NAMES = {"torch": torch, "Tensor": Tensor, "SquareFunction": SquareFunction}
+exec(EXAMPLE, NAMES)
 
 
 class Composition(LogPsi):
