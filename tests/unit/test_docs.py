@@ -97,6 +97,19 @@ def test_the_theory_names_what_the_code_has() -> None:
     assert len(names) > 15 and set(names) <= defined(), set(names) - defined()
 
 
+def test_the_architecture_names_what_the_code_has() -> None:
+    """Functions, classes and tables in capitals, those of tests and of systems too."""
+    files = [path for folder in ("fkflow", "systems", "tests") for path in (ROOT / folder).rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    known = set(re.findall(r"^\s*(?:def|class) (\w+)|^\s*(\w+)(?::| = )", text, re.M))
+    known = {name for names in known for name in names} | set(first_column(ROOT / "docs" / "architecture.md"))
+    names = [
+        words for words in code(ROOT / "docs" / "architecture.md") if re.fullmatch(r"[A-Za-z_]+(\.[a-z_]+)?", words)
+    ]
+    missing = {name for name in names if name.rpartition(".")[2] not in known and not name.startswith("fkflow.")}
+    assert len(names) > 40 and not missing
+
+
 def keys(page: Path) -> Iterator[tuple[str, str]]:
     """Section and key of every key of a recipe that a page names, also in its blocks."""
     sections = "|".join((*config.SECTIONS, "scan"))
