@@ -1,1 +1,5 @@
-"""Feynman–Kac projection to the exact ground state: weights, populations, extrapolation in the time step."""
+"""Feynman–Kac projection of a measured drift to the exact ground state.
+
+`project` runs it, `population` holds weighted walkers of one time step and `mover` their moves; `time_steps` chooses the steps,
+`extrapolation` takes the energies to dt = 0, `summary` makes the record.
+"""

@@ -1,4 +1,4 @@
-"""From the sums of several populations to one energy at dt = 0, its statistical and its time-step error."""
+"""One energy at dt = 0 from the sums of several populations, with its statistical and its time-step error."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 from fkflow.projection.population import Population
 from fkflow.statistics import Estimate, blocked_covariance, least_squares_weights
 
-#: σ between extrapolations by different powers of dt above which their difference counts as an error
+#: σ between extrapolations by different powers of dt above which their difference is an error
 DOUBTFUL = 2.0
 
 
-def longest_window(populations: list[Population]) -> int | None:
-    """Index of the longest window that every population has seen for at least half its length; None before any."""
+def find_longest_window(populations: list[Population]) -> int | None:
+    """Index of the longest window over which every population has sums of at least half its length; None before the first."""
     usable = None
     for index in range(1, len(populations[0].lags)):
         # sums of a window begin once the walkers have a past of its length
-        if all(1.5 * p.lags[index] <= p.count and len(sums(p, index)) >= 2 for p in populations):
+        if all(1.5 * p.lags[index] <= p.count and len(window_sums(p, index)) >= 2 for p in populations):
             usable = index
     return usable
 
 
-def sums(population: Population, lag: int) -> np.ndarray:
-    """Sums (T, 3, groups) of one window over the time in which the walkers had a past that long."""
+def window_sums(population: Population, lag: int) -> np.ndarray:
+    """Sums (T, 3, groups) of one window, from the time on at which the walkers had a past of its length."""
     if not population.sums:
         return np.zeros((0, 3, population.groups))
     rows = np.stack(population.sums)[:, lag]
@@ -34,14 +34,14 @@ def sums(population: Population, lag: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Combined:
-    """An energy at dt = 0: its statistical error, the error of the extrapolation, and how well the errors are known."""
+class Extrapolation:
+    """An energy at dt = 0, its statistical error, the error of the extrapolation, and the independent blocks behind them."""
 
     value: float
     error: float
     time_step_error: float
     blocks: int
-    #: parts of the variance that come from each population and, last, from the measurement
+    #: contributions to the variance of each population and, last, of the measurement
     shares: list[float]
 
     @property
@@ -62,9 +62,9 @@ class Averages:
     residuals: np.ndarray
 
 
-def averages(population: Population, lag: int) -> Averages:
+def average_window(population: Population, lag: int) -> Averages:
     """Ratio estimates over one window and their covariance, by blocking in time over independent groups."""
-    energy, weight, plain = np.moveaxis(sums(population, lag), 1, 0)
+    energy, weight, plain = np.moveaxis(window_sums(population, lag), 1, 0)
     walkers = population.size * len(weight) * population.merged / weight.size
     projected = energy.sum() / weight.sum()
     simple = plain.mean() / walkers
@@ -78,17 +78,17 @@ def averages(population: Population, lag: int) -> Averages:
     return Averages(simple, projected - simple, covariance, blocks, residuals)
 
 
-def combine(populations: list[Population], lag: int, variational: Estimate) -> Combined:
+def extrapolate(populations: list[Population], lag: int, variational: Estimate) -> Extrapolation:
     """Extrapolate to dt = 0 by generalised least squares.
 
-    Unknowns: the variational energy, the projected one minus it at dt = 0, and its slope in dt (dt² for Girsanov weights,
-    which are Trotter's). Populations that were resampled say nothing about the variational energy.
+    The unknowns are the variational energy, its difference from the projected one at dt = 0, and the slope of that in dt, or in
+    dt² for Girsanov weights, which follow Trotter's formula. Resampled populations say nothing about the variational energy.
     """
     reference = populations[0].energy_reference
     sizes = [p.mover.dt ** (2 if p.mover.girsanov else 1) for p in populations]
-    found = [averages(p, lag) for p in populations]
+    found = [average_window(p, lag) for p in populations]
     fewest = min(each.blocks for each in found)
-    # populations are resampled all or none
+    # all populations are resampled, or none
     resampled = populations[0].branching
     if resampled:
         data = np.array([each.plain + each.correction for each in found])
@@ -99,18 +99,18 @@ def combine(populations: list[Population], lag: int, variational: Estimate) -> C
     slopes = np.array(sizes) / max(sizes)
 
     def fit(power: int | None) -> np.ndarray:
-        """How much each datum counts in the energy at dt = 0, for a bias that goes as slopes ** power."""
+        """The coefficient of each datum in the energy at dt = 0, for a bias that goes as sizes ** power."""
         design = np.ones((len(found), 1)) if power is None else np.stack([np.ones(len(found)), slopes**power], 1)
         counts = np.zeros(len(data))
         counts[: len(found)] = least_squares_weights(variances[: len(found)], design)
         counts[len(found) :] = 1.0
         return counts
 
-    def combined(counts: np.ndarray, variance: float, time_step_error: float) -> Combined:
+    def combined(counts: np.ndarray, variance: float, time_step_error: float) -> Extrapolation:
         parts = (counts**2 * variances).tolist()
         # the measurement comes last
         shares = [*parts, 0.0] if resampled else parts
-        return Combined(reference + float(counts @ data), math.sqrt(variance), time_step_error, fewest, shares)
+        return Extrapolation(reference + float(counts @ data), math.sqrt(variance), time_step_error, fewest, shares)
 
     flat = fit(None)
     variance = float(flat**2 @ variances)
@@ -118,17 +118,17 @@ def combine(populations: list[Population], lag: int, variational: Estimate) -> C
         return combined(flat, variance, math.nan)
     straight = fit(1)
     full = float(straight**2 @ variances)
-    # what the bias would be if it went as the next power instead: an error of its own where it is not just noise
+    # the change with a bias of the next power instead is an error of its own where it is not just noise
     noise = float((straight - fit(2)) ** 2 @ variances)
     doubt = float((straight - fit(2)) @ data) ** 2
     doubt = doubt - noise if doubt > DOUBTFUL**2 * noise else 0.0
     return combined(straight, variance, math.sqrt(max(0.0, full - variance) + doubt))
 
 
-def at_time_step(found: Averages, population: Population, variational: Estimate) -> tuple[float, float, float]:
+def energy_at_time_step(found: Averages, population: Population, variational: Estimate) -> tuple[float, float, float]:
     """Projected energy at one population's time step, its error, and the error of its distance from the variational one.
 
-    As in `combine`, walkers that were never resampled say how far below the measured variational energy it lies.
+    As in `extrapolate`, walkers that were never resampled give its distance from the measured variational energy.
     """
     apart = math.sqrt(max(0.0, found.covariance[1, 1]))
     if not population.branching:

@@ -1,23 +1,22 @@
-"""Walkers of one time step that carry Feynman–Kac weights along the learned drift, and what they remember.
+"""Walkers of one time step that carry Feynman–Kac weights along the learned drift.
 
-Each walker follows dX = v dt + dW and collects the logarithm of the weight by which exp(−tH) outdoes that process:
+Each walker follows dX = v dt + dW and collects the logarithm of its weight, the ratio of exp(−tH) to that process:
 
-* local energy: Metropolis-adjusted Langevin moves leave ψ² exactly; their weight is exp(−∫(E_L − E_ref) dt), E_L the local
+* local energy: Metropolis-adjusted Langevin moves leave ψ² invariant; their weight is exp(−∫(E_L − E_ref) dt), E_L the local
   energy and dt the effective time step (Umrigar, Nightingale, Runge, JCP 99, 2865, 1993).
 * Girsanov: free Euler–Maruyama steps; their weight is exp(−ΔA) with the action of `paths`, which holds for any drift,
-  a log ψ or not, and needs no second derivative. Its energy is the rate at which the weights fall.
+  a log ψ or not, and needs no second derivative. The energy is the rate at which the weights fall.
 
 Averages use the weight over a window of imaginary time t: ⟨ψ|H e^(−tH)|ψ⟩/⟨ψ|e^(−tH)|ψ⟩ falls to E0 as t grows. While the
-weights stay even (a good drift) walkers are never copied, and stay independent. Where they do not, walkers are resampled
-within groups; each copy keeps its ancestor's past, so that a window's weight still counts all that happened to the group in
-it: the bias of a finite population is corrected over the window (Umrigar et al.; Nightingale & Blöte, PRB 33, 659, 1986).
+weights stay even, as they do for a good drift, walkers are never resampled and stay independent. Otherwise they are resampled
+within groups. Each copy keeps the past of its ancestor, so that the weight of a window counts all resampling in it: this
+corrects the bias of a finite population (Umrigar et al.; Nightingale & Blöte, PRB 33, 659, 1986).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,42 +25,28 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.execution import ranks
-from fkflow.hamiltonian.system import System
 from fkflow.measurement.histograms import Histograms
-from fkflow.networks.choice import LogPsi, PairDrift
-from fkflow.sampling.local_energy import fastest_local_energy
-from fkflow.sampling.metropolis import Walkers, langevin_move, limited_drift
+from fkflow.networks.choice import LogPsi
+from fkflow.projection.mover import Mover
+from fkflow.sampling.metropolis import Walkers
 
 #: windows over which weights are taken, as shares of the longest
 WINDOWS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
-#: index of the window for densities of walkers that are not resampled, and for families; and where the target error is loose
+#: index of the window for families and for densities of walkers that are not resampled; the same for a loose target error
 MIDDLE, SHORT_MIDDLE = 3, 2
-#: past positions kept, spread evenly over the longest window
+#: past positions stored, spread evenly over the longest window
 PLACES = 16
 #: share of effective walkers below which a group is resampled
 EVEN = 0.5
-#: most that one weighing may multiply a weight by, as an exponent: a cut of very low local energies that disappears with dt
+#: largest change of log weight in one weighing: a cut of very low local energies that disappears with dt
 LARGEST_CHANGE = 1.0
-#: what a population remembers of its walkers, and what it has counted
+#: tensors and numbers of a population in a checkpoint
 TENSORS = ("log_weight", "local", "past_weight", "past_energy", "places", "ancestor", "ancestral_weight")
 NUMBERS = (
     "energy_reference", "branching", "effective", "count", "accepted", "moves", "cuts", "families", "judged", "merged",
 )  # fmt: skip
-#: sums kept before neighbours are added together: memory does not grow with time
+#: most sums stored before neighbours are added together, which bounds the memory
 MOST_SUMS = 1024
-
-
-@dataclass(frozen=True)
-class Mover:
-    """How walkers move and are weighed: `stride` moves of dt between two weighings; `natural_time` scales E_L's paths."""
-
-    net: LogPsi | PairDrift
-    system: System
-    dt: float
-    stride: int
-    girsanov: bool
-    natural_time: float
-    generator: torch.Generator
 
 
 def _shares(log_weight: Tensor) -> Tensor:
@@ -101,9 +86,9 @@ class Population:
         self.past_weight = torch.zeros(self.length + 1, len(x), **options)
         self.past_energy = torch.zeros(self.length + 1, len(x), **options)
         self.places = torch.zeros(PLACES + 1, *x.shape, **options)
-        self._restart()
+        self._reset_sums()
 
-    def _restart(self) -> None:
+    def _reset_sums(self) -> None:
         #: weighings so far
         self.count = 0
         self.accepted, self.moves = 0.0, 0
@@ -141,32 +126,30 @@ class Population:
         for name in NUMBERS:
             setattr(self, name, state[name])
 
-    # -- moving ------------------------------------------------------------------------------------------------
-
-    def settle(self, moves: int) -> None:
-        """Move without weights, which settles acceptance and the effective time step; then begin to weigh."""
+    def equilibrate(self, moves: int) -> None:
+        """Move without weights, which measures the acceptance and the effective time step; then start to weigh."""
         mover, walkers = self.mover, self.walkers
         if mover.girsanov:
             for _ in range(moves):
-                self._girsanov()
+                mover.euler_maruyama(walkers)
         else:
             assert isinstance(mover.net, LogPsi)
             walkers.refresh(mover.net)
             totals = torch.zeros(3, dtype=torch.float64, device=walkers.x.device)
             for _ in range(moves):
-                accept, far = langevin_move(mover.net, walkers, mover.generator)
+                accept, far = mover.langevin(walkers)
                 totals += torch.stack([(accept * far).sum(), far.sum(), accept.double().mean()])
-            # read once: every look at a device waits for it
+            # read once: each read waits for the device
             kept, thrown, accepted = totals.tolist()
             kept, thrown = ranks.reduce_mean(kept, thrown)
             self.effective = kept / thrown
             walkers.acceptance = accepted / moves
-            self.local = self._local_energy()
-        self._restart()
-        self._remember()
+            self.local = mover.local_energy(walkers)
+        self._reset_sums()
+        self._store_past()
 
     def step(self) -> None:
-        """One weighing: move, weigh, add to the sums, resample where that is needed, remember."""
+        """One weighing: move, weigh, add to the sums, resample where needed, store."""
         before = self.log_weight
         if self.mover.girsanov:
             change, sample = self._girsanov()
@@ -178,60 +161,42 @@ class Population:
                 f"projecting failed: {int((~(self.log_weight + sample).isfinite()).sum())} of {len(sample)} weights are "
                 "not finite; train longer, or use smaller project.time_steps"
             )
-        # the growth of a Girsanov weight is judged by those who start it, a local energy by those who arrive
+        # the loss of a Girsanov step belongs to the walkers at its start, a local energy to those at its end
         self._add(before if self.mover.girsanov else self.log_weight, sample)
         self.local = sample
         self.count += 1
         if self.count % self.middle == 0:
-            self._judge()
+            self._close_window()
         if self.branching:
             self._resample()
-        self._remember()
-        self._count_middle()
+        self._store_past()
+        self._add_densities()
 
     def _langevin(self) -> tuple[Tensor, Tensor]:
         """Change of −log weight (B,) and local energies (B,) after `stride` Metropolis-adjusted moves."""
         mover, walkers = self.mover, self.walkers
-        assert isinstance(mover.net, LogPsi)
         accepted = torch.zeros((), dtype=torch.float64, device=walkers.x.device)
         for _ in range(mover.stride):
-            accept, _ = langevin_move(mover.net, walkers, mover.generator)
+            accept, _ = mover.langevin(walkers)
             accepted += accept.double().mean()
         self.accepted, self.moves = self.accepted + float(accepted), self.moves + mover.stride
         walkers.acceptance = self.accepted / self.moves
-        energy = self._local_energy()
+        energy = mover.local_energy(walkers)
         change = self.effective * self.interval * (0.5 * (self.local + energy) - self.energy_reference)
         self.cuts += float((change < -LARGEST_CHANGE).double().mean())
         return change.clamp(min=-LARGEST_CHANGE), energy
 
-    def _local_energy(self) -> Tensor:
-        mover = self.mover
-        assert isinstance(mover.net, LogPsi)
-        walkers, generator = self.walkers, mover.generator
-        return fastest_local_energy(mover.net, mover.system, walkers.x, generator, mover.natural_time)
-
     def _girsanov(self) -> tuple[Tensor, Tensor]:
         """ΔA − E_ref dt of one free Euler–Maruyama step, and E_ref + (1 − e^(E_ref dt − ΔA))/dt, its rate of loss."""
-        mover, walkers = self.mover, self.walkers
-        net, dt, x = mover.net, mover.dt, walkers.x
-        value, v = net.value_and_drift(x) if isinstance(net, LogPsi) else (x.new_zeros(len(x)), net.drift(x))
-        # any drift will do for Girsanov: the limited one does not throw walkers far
-        v = limited_drift(v, dt)
-        dw = dt**0.5 * torch.randn(x.shape, generator=mover.generator, device=x.device, dtype=x.dtype)
-        walkers.x = x + v * dt + dw
-        action = (v * dw).sum((1, 2)) + 0.5 * dt * v.square().sum((1, 2))
-        action = action + 0.5 * dt * (mover.system.potential(x) + mover.system.potential(walkers.x))
-        if isinstance(net, LogPsi):
-            action = action + value - net.value(walkers.x)
-        walkers.acceptance = 1.0
-        # not cut: a single step's noise may be large, and no local energy can be singular here
-        change = action - self.energy_reference * dt
+        dt = self.mover.dt
+        # not cut: the noise of a single step may be large, and no local energy can be singular here
+        change = self.mover.euler_maruyama(self.walkers) - self.energy_reference * dt
         return change, self.energy_reference - torch.expm1(-change) / dt
 
-    def _count_middle(self) -> None:
-        """Add where the walkers were in the middle of a window to the densities: φ0² from both sides."""
+    def _add_densities(self) -> None:
+        """Add the places in the middle of a window to the densities, where walkers are distributed as φ0²."""
         every = self.length // PLACES
-        # a drift that is far off takes longer to forget, and so do walkers that were resampled
+        # a poor drift takes longer to forget, and so do resampled walkers
         window = self.length if self.branching else self.middle
         if self.histograms is None or self.count % every or self.count < window:
             return
@@ -239,9 +204,7 @@ class Population:
         weights = self.log_weight - self.past_weight[(self.count - window) % (self.length + 1)]
         self.histograms.add(middle, weights.exp())
 
-    # -- weights -----------------------------------------------------------------------------------------------
-
-    def _remember(self) -> None:
+    def _store_past(self) -> None:
         self.past_weight[self.count % (self.length + 1)] = self.log_weight
         self.past_energy[self.count % (self.length + 1)] = self.local
         every = self.length // PLACES
@@ -249,9 +212,9 @@ class Population:
             self.places[(self.count // every) % (PLACES + 1)] = self.walkers.x
 
     def _add(self, log_weight: Tensor, sample: Tensor) -> None:
-        """Add one row of sums (3 · windows + 1, groups): for each weight × energy, weight, and the energy without weights.
+        """Add one row of sums (3 · windows + 1, groups): weight × energy, weight, and energy without weights of each window.
 
-        The last are the energies of a population of fixed size without memory.
+        The last are the energies of a population of fixed size without the weights of a window, which show its bias.
         """
         rows = sample.new_zeros(3 * len(self.lags) + 1, self.own_groups)
         now = self.count if self.mover.girsanov else self.count + 1
@@ -264,23 +227,22 @@ class Population:
                 start = (now - lag) % (self.length + 1)
                 weight, energy = (log_weight - self.past_weight[start]).exp(), sample
                 if not self.branching:
-                    # Walkers that were never copied were ψ² distributed at the start of the window: by symmetry the
-                    # local energy there, weighted by what came after, has the same mean.
+                    # walkers that were never resampled were distributed as ψ² at the start of the window: by symmetry
+                    # the local energy there, with the weight of the window, has the same mean
                     energy = 0.5 * (energy + self.past_energy[start])
-            # the energy as a distance from the reference: no digits are lost
+            # relative to the reference, which loses no digits
             excess = energy - self.energy_reference
             sums = torch.stack([weight * excess, weight, excess]).view(3, -1, self.own_groups).sum(1)
             rows[3 * number : 3 * number + 3] = sums
-        # what a population of fixed size without memory says, for the size of its bias
         residual = (log_weight - log_weight.max()).exp().view(-1, self.own_groups)
         rows[-1] = (residual / residual.sum(0) * sample.view(-1, self.own_groups)).sum(0)
-        # read once: every look at a device waits for it
+        # read once: each read waits for the device
         self.pending.append(rows.cpu().numpy())
         if ranks.count() == 1:
             self.exchange()
 
     def exchange(self) -> None:
-        """Add the new sums of all ranks to what energies are made of; all ranks must do it together."""
+        """Gather the new sums of all ranks; collective."""
         for row in ranks.gather_columns(self.pending):
             self.sums.append(row[:-1].reshape(len(self.lags), 3, self.groups))
             self.plain.append(row[-1])
@@ -290,38 +252,38 @@ class Population:
                 self.merged *= 2
         self.pending = []
 
-    def spread_weights(self) -> float:
-        """Share of effective walkers by the weights since the last resampling."""
+    def effective_share(self) -> float:
+        """Effective sample size of the weights since the last resampling, as a share of the walkers."""
         return float(1 / ranks.reduce_sum(_shares(self.log_weight).square().sum())) / self.size
 
-    def _judge(self) -> None:
-        """Count the effective families over a window, and begin another."""
-        self.families += self._effective_families()
+    def _close_window(self) -> None:
+        """Count the effective families over a window, and begin the next one."""
+        self.families += self._count_families()
         self.judged += 1
         self.ancestor = torch.arange(len(self.log_weight), device=self.log_weight.device)
         self.ancestral_weight = self.log_weight.clone()
 
-    def _effective_families(self) -> float:
+    def _count_families(self) -> float:
         weight = _shares(self.log_weight - self.ancestral_weight)
         # families do not span ranks
         shares = torch.zeros_like(weight).index_add(0, self.ancestor, weight)
         return float(1 / ranks.reduce_sum(shares.square().sum()))
 
     def effective_walkers(self) -> float:
-        """Share of the walkers that carry the weights over a window, all descendants of one walker counted as one."""
-        families = self.families / self.judged if self.judged else self._effective_families()
+        """Effective sample size over a window, as a share of the walkers; all descendants of one walker count as one."""
+        families = self.families / self.judged if self.judged else self._count_families()
         return families / self.size
 
-    def branch(self) -> None:
-        """Resample from now on; what was summed before is left behind, the past of the walkers is kept."""
+    def start_resampling(self) -> None:
+        """Resample from now on; this discards the sums so far and keeps the past of the walkers."""
         count = self.count
-        self._restart()
+        self._reset_sums()
         self.count, self.branching = count, True
         self._resample()
-        self._remember()
+        self._store_past()
 
     def _resample(self) -> None:
-        """Comb each group whose weights are uneven (systematic resampling): its walkers then weigh the same."""
+        """Systematic resampling of each group whose weights are uneven: its walkers then have equal weights."""
         groups = self.own_groups
         weights = self.log_weight.view(-1, groups)
         share = torch.softmax(weights, 0)

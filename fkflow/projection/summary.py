@@ -1,4 +1,4 @@
-"""What a projection found, as it is stored and shown: energies at each time step, how even the weights are, and warnings."""
+"""The record of a projection: energies at each time step, effective walkers, warnings."""
 
 from __future__ import annotations
 
@@ -8,59 +8,58 @@ import numpy as np
 
 from fkflow.errors import NumericalError
 from fkflow.execution import ranks
-from fkflow.projection.extrapolation import Averages, Combined, at_time_step, averages, sums
+from fkflow.projection.extrapolation import Averages, Extrapolation, average_window, energy_at_time_step, window_sums
 from fkflow.projection.population import EVEN, Population
+from fkflow.projection.time_steps import ACCEPTANCE
 from fkflow.recipe.config import ProjectConfig
 from fkflow.results.records import Projection
 from fkflow.statistics import Estimate, autocorrelation_time, halves_shift, split_rhat
 
-#: acceptance that the largest time step is set at when the recipe names none
-ACCEPTANCE = 0.97
 #: share of cut changes at the smallest time step above which the reader is warned
 MANY_CUT = 1e-4
 #: acceptance below which a time step is too large to be trusted
 LEAST_ACCEPTANCE = 0.9
 #: effective walkers of a group below which its weights have collapsed, and share below which the reader is warned
 COLLAPSED, UNEVEN = 2.0, 0.1
-#: σ between the halves of the projection above which it had not settled
+#: σ between the halves of the projection above which the reader is warned
 LARGE_DRIFT = 4.0
 
 
-def projection_of(
+def summarise_projection(
     populations: list[Population],
     lag: int,
     variational: Estimate,
-    found: Combined,
+    found: Extrapolation,
     config: ProjectConfig,
     natural: float,
     seconds: float,
     settled: bool,
 ) -> Projection:
-    """Everything about a projection that is stored and shown, by the window `lag` that gave the energy `found`.
+    """The record of a projection whose energy `found` comes from the window number `lag`.
 
-    `variational` is the measured energy, `natural` the natural time, and `settled` whether the energy no longer falls with the
+    `variational` is the measured energy, `natural` the natural time; `settled` says whether the energy no longer falls with the
     imaginary time. Raises NumericalError if the weights collapsed.
     """
-    each = [averages(p, lag) for p in populations]
+    each = [average_window(p, lag) for p in populations]
     finest = populations[-1]
     curve = []
     for index in range(1, len(finest.lags)):
-        if len(sums(finest, index)) < 2:
+        if len(window_sums(finest, index)) < 2:
             break
         elapsed = finest.lags[index] * finest.interval
-        curve.append((elapsed, *at_time_step(averages(finest, index), finest, variational)))
+        curve.append((elapsed, *energy_at_time_step(average_window(finest, index), finest, variational)))
     last = each[-1]
     series = last.residuals
     merged = finest.merged * finest.interval
     evenness = [p.effective_walkers() for p in populations]
     acceptances = ranks.reduce_mean(*(p.walkers.acceptance for p in populations))
     (cut,) = ranks.reduce_mean(finest.cuts / max(1, finest.count))
-    at = np.array([at_time_step(a, p, variational) for a, p in zip(each, populations, strict=True)])
+    at = np.array([energy_at_time_step(a, p, variational) for a, p in zip(each, populations, strict=True)])
     biases = [
         float(np.mean(p.plain[len(p.plain) // 4 :])) - energy if p.branching else 0.0
         for p, energy in zip(populations, at[:, 0], strict=True)
     ]
-    warnings = warnings_of(populations, each, found, config, natural, evenness, settled, acceptances, cut)
+    warnings = collect_warnings(populations, each, found, config, natural, evenness, settled, acceptances, cut)
     return Projection(
         estimate=Estimate(
             found.value, found.error, (float(series.std()) / found.error) ** 2 if found.error else math.inf
@@ -85,10 +84,10 @@ def projection_of(
     )
 
 
-def warnings_of(
+def collect_warnings(
     populations: list[Population],
     each: list[Averages],
-    found: Combined,
+    found: Extrapolation,
     config: ProjectConfig,
     natural: float,
     evenness: list[float],
@@ -96,7 +95,7 @@ def warnings_of(
     acceptances: tuple[float, ...],
     cut: float,
 ) -> list[str]:
-    """What the reader of a projection must know, a sentence each; NumericalError if it is worth nothing."""
+    """The warnings of a projection, a sentence each; raises NumericalError if the weights collapsed."""
     warnings = []
     for population, accepted in zip(populations, acceptances, strict=True):
         dt = population.mover.dt / natural

@@ -11,7 +11,7 @@ from torch import Tensor
 from fkflow.errors import Interrupted, NumericalError
 from fkflow.execution import ranks
 from fkflow.measurement.variational import VariationalEstimator
-from fkflow.projection.project import Projecting, projectable
+from fkflow.projection.project import Projector, can_project
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.checkpoints import Clock
 from fkflow.results.records import Measurement
@@ -53,10 +53,10 @@ def measure_and_project(
                 if session and measuring.is_shortest() and session.extend(measuring.spread(), measuring.walkers.x):
                     return None
                 measuring.run(recipe.measure.target_error, recipe.measure.seconds, report)
-            if not projectable(measuring, recipe.project):
+            if not can_project(measuring, recipe.project):
                 return measuring.result()
             report = watch.begin("project", recipe.project)
-            projecting = Projecting(measuring, recipe.project, context.seed, saved.get("project"))
+            projecting = Projector(measuring, recipe.project, context.seed, saved.get("project"))
             watch.stages["project"] = projecting
             return measuring.result(*projecting.run(report))
     except torch.linalg.LinAlgError as error:
@@ -72,7 +72,7 @@ class _Watch:
         self.context = context
         self.session = None if context.out is None else session
         self.stage = "measure"
-        self.stages: dict[str, VariationalEstimator | Projecting] = {}
+        self.stages: dict[str, VariationalEstimator | Projector] = {}
         self.clock = Clock()
 
     def begin(self, stage: str, wanted: MeasureConfig | ProjectConfig) -> Callable[[Estimate, float], None]:

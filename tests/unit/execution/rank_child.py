@@ -23,7 +23,7 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.networks.log_psi import LogPsi
 from fkflow.projection.population import Population
-from fkflow.projection.project import Projecting, project
+from fkflow.projection.project import Projector, project
 from fkflow.recipe.config import MeasureConfig, ProjectConfig, TrainConfig
 from fkflow.results.records import Measurement
 from fkflow.sampling.local_energy import local_energy
@@ -199,14 +199,14 @@ def measuring() -> dict[str, object]:
         "samples": result.samples,
     }
     wanted = ProjectConfig(walkers=1024, target_error=6e-3, seconds=30.0, time_steps=(0.04, 0.01), time=3.0)
-    run = Projecting(found, wanted, 1)
+    run = Projector(found, wanted, 1)
     for _ in range(6):
         run.advance()
     population = run.populations[0]
     out |= {"sums": np.stack(population.sums), "groups": [population.own_groups, population.groups, population.size]}
     # as if the weights of one rank's walkers had grown
     run.populations[0].log_weight += torch.linspace(0, 3, len(population.log_weight)) * (ranks.rank() == 0)
-    out |= {"log weights": population.log_weight, "effective": population.spread_weights()}
+    out |= {"log weights": population.log_weight, "effective": population.effective_share()}
     projection, _ = project(found, wanted, 1, lambda *_: None)
     total = projection.total
     return out | {"projected": [total.value, total.error], "evenness": projection.effective_walkers}
@@ -216,7 +216,7 @@ def families() -> float:
     """Effective families of walkers that all have a past of their own."""
     gained = ranks.own_part(torch.linspace(-1, 2, WALKERS, dtype=torch.float64).square())
     ancestor = torch.arange(len(gained)) // 2
-    return Population._effective_families(
+    return Population._count_families(
         SimpleNamespace(log_weight=gained, ancestral_weight=0 * gained, ancestor=ancestor)  # type: ignore[arg-type]
     )
 

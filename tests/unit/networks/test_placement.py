@@ -14,7 +14,7 @@ from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import built_in_systems, find_system
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
-from fkflow.projection.project import Projecting
+from fkflow.projection.project import Projector
 from fkflow.recipe.config import MeasureConfig, ProjectConfig, TrainConfig
 from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, langevin_move
@@ -96,7 +96,7 @@ def test_projecting_stays_where_the_walkers_are(name: str) -> None:
     with NOTHING_HERE:
         measuring = measured(system, land, state)
         wanted = ProjectConfig(walkers=128, target_error=1e-2)
-        projection, densities = Projecting(measuring, wanted, 0).run(lambda estimate, spent: None)
+        projection, densities = Projector(measuring, wanted, 0).run(lambda estimate, spent: None)
     assert projection is not None and densities and 0 < projection.total.error < 0.1
 
 

@@ -13,7 +13,7 @@ from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
-from fkflow.projection.project import Projecting
+from fkflow.projection.project import Projector
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
 
@@ -97,17 +97,17 @@ def test_a_projection_continues(
     found = measuring(system, kind, perturbed)
     for _ in range(3):
         found.sweep()
-    whole = Projecting(found, config, 5)
+    whole = Projector(found, config, 5)
     for _ in range(turns):
         whole.advance()
-        whole.combined()
+        whole.extrapolate()
     state = through_a_file({"measure": found.state_dict(), "project": whole.state_dict()}, tmp_path / "c.pt")
     before = measuring(system, kind, perturbed, state["measure"])
-    again = Projecting(before, config, 5, state["project"])
+    again = Projector(before, config, 5, state["project"])
     for each in (whole, again):
         for _ in range(25):
             each.advance()
-            each.combined()
+            each.extrapolate()
     assert whole.found is not None and whole.found == again.found
     assert same(work(whole.state_dict()), work(again.state_dict()))
     assert same(work(found.state_dict()), work(before.state_dict()))
@@ -121,9 +121,9 @@ def test_a_finished_projection_does_no_more_work(perturbed) -> None:
     for _ in range(3):
         found.sweep()
     config = ProjectConfig(walkers=128, target_error=10.0, time=1.0)
-    whole = Projecting(found, config, 5)
+    whole = Projector(found, config, 5)
     whole.run(lambda *_: None)
-    again = Projecting(found, config, 5, whole.state_dict())
+    again = Projector(found, config, 5, whole.state_dict())
     calls: list[object] = []
     projection, _ = again.run(lambda *report: calls.append(report))
     assert not calls and projection is not None and again.turn == whole.turn
@@ -135,11 +135,11 @@ def test_a_loose_target_takes_less_work(perturbed, target: float, ratio: float, 
     found = measuring(find_system("double_well")(), "auto", perturbed)
     for _ in range(3):
         found.sweep()
-    run = Projecting(found, ProjectConfig(walkers=128, target_error=target, time=4.0), 5)
+    run = Projector(found, ProjectConfig(walkers=128, target_error=target, time=4.0), 5)
     coarse, fine = run.populations
     assert coarse.mover.dt / fine.mover.dt == pytest.approx(ratio)
     assert run.hurried == (target == 10.0)
-    while not run.filled():
+    while not run.has_densities():
         assert fine.count < share * fine.length
         which = min(range(2), key=lambda i: run.populations[i].count / run.populations[i].length)
         for _ in range(run.populations[which].length // 16):
