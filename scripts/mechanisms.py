@@ -1,10 +1,10 @@
 """What a whole run gains by one mechanism: the command with it and without it, in turn, from the same seeds.
 
-    python scripts/mechanisms.py shared_memory --pairs 7 [--cases "h2 --target-error 5e-4" "bosons --target-error 2e-2" ...]
+    python scripts/mechanisms.py shared_memory --pairs 7 [--cases "h2 --target-error 1e-3" "bosons --target-error 5e-2" ...]
 
 Mechanisms are switched off by replacing a function in the child process. Prints seconds without over seconds with, the median
 [least to most] of the pairs: 1.10 means that the mechanism saves a tenth of the run. CPU seconds are those of the command and
-its copies; wall-clock seconds matter where several threads or processes work at once, and need an idle machine.
+its children; wall-clock seconds matter where several threads or processes work at once, and need an idle machine.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from types import SimpleNamespace
 
-CASES = ["h2 --target-error 5e-4", "bosons --target-error 2e-2", "double_well --target-error 2e-4"]
+CASES = ["h2 --target-error 1e-3", "bosons --target-error 5e-2", "double_well --target-error 5e-4"]
 
 
 def without_shared_memory() -> None:
@@ -31,27 +30,13 @@ def without_shared_memory() -> None:
     processes.SharedMemory = refuse
 
 
-def without_chunk_threads() -> None:
-    """Chunks follow one another, with PyTorch's threads inside each operation."""
-    from fkflow.execution import chunks
-
-    chunks._pool = lambda threads: SimpleNamespace(map=map)
-
-
-def without_import_tricks() -> None:
+def with_garbage_collection() -> None:
     """The garbage collector works during imports."""
     import contextlib
 
     from fkflow.execution import startup
 
     startup.heavy_imports = contextlib.nullcontext
-
-
-def without_quick_exit() -> None:
-    """The interpreter takes everything apart at the end."""
-    from fkflow import __main__
-
-    __main__._watched = lambda: True
 
 
 def without_memory_reuse() -> None:
@@ -86,9 +71,7 @@ def with_one_group() -> None:
 #: how to switch it off, and the arguments of both commands
 MECHANISMS = {
     "shared_memory": (without_shared_memory, ["--threads", "1", "--processes", "2"]),
-    "chunk_threads": (without_chunk_threads, ["--threads", "2"]),
-    "imports": (without_import_tricks, ["--threads", "1"]),
-    "exit": (without_quick_exit, ["--threads", "1"]),
+    "imports": (with_garbage_collection, ["--threads", "1"]),
     "memory_reuse": (without_memory_reuse, ["--threads", "1"]),
     "recorded_graphs": (without_recorded_graphs, ["--threads", "1"]),
     "single_precision": (without_single_precision, ["--threads", "1"]),
@@ -98,7 +81,7 @@ MECHANISMS = {
 
 
 def seconds(name: str, off: bool, case: str, seed: int) -> tuple[float, float]:
-    """Wall-clock and CPU seconds of one run, its copies included."""
+    """Wall-clock and CPU seconds of one run, its children included."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--child", name, "off" if off else "on", "run", *case.split()]
         command += [*MECHANISMS[name][1], "--seed", str(seed), "--device", "cpu", "--out", f"{folder}/out"]

@@ -1,1 +1,5 @@
-"""Where and how fkflow runs: device, chunks of walkers on threads, processes and ranks, signals, progress."""
+"""Where and how a run executes; without PyTorch until something is computed.
+
+`device` chooses devices and threads, `chunks` splits walkers to fit memory. `launch` and `processes` start ranks, which talk
+through `ranks` (and `shared_memory`). `signals` handles Ctrl-C, `progress` shows progress, `startup` speeds up imports.
+"""

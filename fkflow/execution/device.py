@@ -1,4 +1,4 @@
-"""Where a run computes: device and number of CPU threads."""
+"""Device, number of CPU threads, memory and precision of a run."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MALLOPT = {-1: 2**30, -2: 2**26, -3: 2**25}
 
 
 def choose_device(name: str) -> str:
-    """ "cpu" or "cuda" for auto, cpu or cuda; of several ranks on a machine each gets a GPU of its own.
+    """ "cpu" or "cuda" for auto, cpu or cuda; each rank on a machine gets a GPU of its own.
 
-    Raises UsageError when GPUs are asked for and there are none, or too few.
+    Raises UsageError if GPUs are asked for and there are too few.
     """
     if name == "auto":
         enough = torch.cuda.is_available() and torch.cuda.device_count() >= ranks.local_count()
@@ -33,17 +33,16 @@ def choose_device(name: str) -> str:
                 f"there are {torch.cuda.device_count()}"
             )
         if ranks.count() > 1:
-            # from now on "cuda" is this one
+            # "cuda" means this GPU from now on
             torch.cuda.set_device(ranks.local_rank())
     return name
 
 
 def choose_threads(asked: int | None) -> int:
-    """CPU threads: as asked, else the processors this process may use less those that others keep busy just now, shared
-    evenly by the ranks on this machine.
+    """CPU threads as asked, else the idle processors that this process may use, divided among the ranks on this machine.
 
-    A thread that has to wait for a processor delays all the others at every operation: on a busy machine fewer threads
-    are faster. More than 8 do not pay for networks of this size.
+    At every operation all threads wait for the slowest: on a busy machine fewer threads are faster. More than 8 do not pay for
+    networks of this size.
     """
     if asked is not None:
         return asked
@@ -52,9 +51,9 @@ def choose_threads(asked: int | None) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library (glibc; nothing elsewhere) hand freed memory to the next tensor, not back to the system.
+    """Make the C library (glibc only) reuse freed memory instead of returning it to the system.
 
-    Every tensor of a few hundred kilobytes otherwise costs a page fault per 4 kB: a quarter of the time of a run.
+    Otherwise every tensor of a few hundred kilobytes costs a page fault per 4 kB: 5 to 15 % of a run.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -65,17 +64,17 @@ def keep_freed_memory() -> None:
 
 
 def keep_single_precision() -> None:
-    """Have products of single precision keep all their digits, whatever the program asked for before.
+    """Make matrix products of single precision use all digits, whatever the program has set before.
 
-    TF32 on GPUs, or bfloat16 on CPUs, would leave three: too few for moves, for bends, and for the natural gradient.
+    TF32 on GPUs and bfloat16 on CPUs have three digits: too few for moves, Laplacians and the natural gradient.
     """
     torch.set_float32_matmul_precision("highest")
 
 
 def busy_processors(seconds: float = 0.1) -> float:
-    """How many of the processors this process may use others keep busy, watched for a moment (Linux); 0 if unknown.
+    """Busy processors among those that this process may use, measured for a moment (Linux); 0 if unknown.
 
-    The load average would say what was, a minute ago, often by a run that has ended.
+    The load average describes the last minute, often a run that has ended.
     """
     try:
         before = _idle_ticks()

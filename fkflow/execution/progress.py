@@ -15,24 +15,24 @@ from fkflow.statistics import Estimate
 
 
 class Progress(Protocol):
-    """What a run tells whoever watches it. Energies are in the system's unit."""
+    """What a run reports. Energies are in the system's unit."""
 
     def stage(self, name: str, total: float | None) -> None:
-        """A new stage begins; `total` is the amount of `done` that ends it."""
+        """Start a stage; `total` is the amount of `done` at its end."""
 
     def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
-        """Work done in this stage, and the energy so far."""
+        """Report the work done in this stage and the energy so far."""
 
     def log(self, line: str) -> None:
-        """One line worth keeping."""
+        """Print a line that stays."""
 
     def close(self) -> None:
-        """No more updates."""
+        """End the progress."""
 
 
 @contextlib.contextmanager
 def show_progress(as_json: bool) -> Iterator[Progress]:
-    """A bar on a terminal, else plain lines, both on stderr; with `as_json` stray prints go there too. Rank 0 shows it."""
+    """Progress of rank 0 on stderr, a bar on a terminal, else lines; with `as_json` stray prints go there too."""
     progress = Silent() if ranks.rank() else choose_progress()
     keep_stdout = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     with keep_stdout:
@@ -43,8 +43,8 @@ def show_progress(as_json: bool) -> Iterator[Progress]:
 
 
 def choose_progress() -> Progress:
-    """What shows progress where the program runs: a bar on a terminal, a line written over in a notebook, else plain lines."""
-    # asked for only where it is there: a shell with a kernel is a notebook's
+    """The progress for the place where the program runs: a bar on a terminal, one line in a notebook, else plain lines."""
+    # never import IPython; a shell with a kernel is that of a notebook
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if hasattr(shell, "kernel"):
         return NotebookLine()
@@ -53,13 +53,13 @@ def choose_progress() -> Progress:
 
 @contextlib.contextmanager
 def show_warnings(progress: Progress) -> Iterator[None]:
-    """Show what the package logs (memory that ran out, say) among the progress."""
+    """Show warnings that the package logs, such as memory that ran out, among the progress."""
 
-    class Among(logging.Handler):
+    class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             progress.log(record.getMessage())
 
-    handler = Among(logging.WARNING)
+    handler = Handler(logging.WARNING)
     logger = logging.getLogger("fkflow")
     logger.addHandler(handler)
     try:
@@ -77,7 +77,7 @@ def _energy_text(energy: float | None, error: float | None) -> str:
 
 
 class Silent:
-    """No progress at all: nobody asked for it, or another rank shows it."""
+    """No progress: nobody asked for it, or another rank shows it."""
 
     def stage(self, name: str, total: float | None) -> None: ...
 
@@ -89,7 +89,7 @@ class Silent:
 
 
 class PrefixedProgress:
-    """The progress of one run of several: its stages carry the run's number and name."""
+    """The progress of one run of several; a prefix with its number and name stands before each stage."""
 
     def __init__(self, progress: Progress, prefix: str) -> None:
         self._progress, self._prefix = progress, prefix
@@ -104,11 +104,11 @@ class PrefixedProgress:
         self._progress.log(f"{self._prefix}  {line}")
 
     def close(self) -> None:
-        """The others may go on."""
+        """Nothing: the other runs use the same progress."""
 
 
 class Lines:
-    """Progress as plain lines: one when a stage begins, then one every few seconds, one when it ends."""
+    """Plain lines: one when a stage begins, one every few seconds, one when it ends."""
 
     every = 5.0
 
@@ -159,13 +159,13 @@ class Lines:
         self._pending = ""
 
     def _print(self, line: str) -> None:
-        # a log on a full disk, or a terminal that is gone, is no reason to end a run
+        # a full disk or a closed terminal must not end the run
         with contextlib.suppress(OSError):
             print(f"fkflow: {line}", file=sys.stderr, flush=True)
 
 
 class NotebookLine(Lines):
-    """Progress as one line a stage on stdout, written over a few times a second: what every notebook can show."""
+    """One line a stage on stdout, overwritten a few times a second, which every notebook can show."""
 
     every, columns = 0.25, 24
 
@@ -190,7 +190,7 @@ class NotebookLine(Lines):
         self._end()
 
     def _end(self) -> None:
-        """What the line says last, and a new line."""
+        """Print the last state of the line and end it."""
         self._flush()
         if self._shown:
             print(flush=True)
@@ -202,7 +202,7 @@ class NotebookLine(Lines):
 
 
 class Bar:
-    """Progress as one bar of rich: stage, bar, energy ± error, time taken and left."""
+    """One bar of rich: stage, bar, energy ± error, time taken and left."""
 
     def __init__(self) -> None:
         from rich.console import Console

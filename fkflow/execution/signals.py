@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and a terminal that goes away: noted while something is written, obeyed at once while something is computed.
+"""Ctrl-C, SIGTERM and SIGHUP: they interrupt a computation at once, but wait while something is written.
 
-One evaluation of a large network may take long, an iteration longer: neither is waited for. What a run goes on from is the
-state after the last iteration that was finished.
+An iteration of a large network takes long, so a signal does not wait for its end: the run goes on later from the state after
+the last complete iteration.
 """
 
 from __future__ import annotations
@@ -18,75 +18,75 @@ STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 class Signals:
-    """The signals that came while this context was open; true if there were any. A second Ctrl-C is KeyboardInterrupt."""
+    """The signals that came within this context; true if there were any. A second Ctrl-C raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
-        self._seen: list[int] = []
-        self._at_once = False
-        #: Ctrl-C although a signal had come before: nothing is to be saved any more
+        self._received: list[int] = []
+        self._immediate = False
+        #: whether Ctrl-C followed an earlier signal: the user does not wait for anything to be saved
         self.twice = False
         self._before: dict[int, Any] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._seen)
+        return bool(self._received)
 
     def __enter__(self) -> Self:
-        self._before = _handled_by(self._note)
+        self._before = _set_handlers(self._record)
         return self
 
     def __exit__(self, *_: object) -> None:
         _restore(self._before)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        # what ends a session sends several kinds: only Ctrl-C is impatience
-        self.twice = bool(self._seen) and number == signal.SIGINT
-        obey = self.twice or (self._at_once and not self._seen)
-        self._seen.append(number)
-        if obey:
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        # the end of a session sends several kinds of signals: only Ctrl-C means impatience
+        self.twice = bool(self._received) and number == signal.SIGINT
+        interrupt = self.twice or (self._immediate and not self._received)
+        self._received.append(number)
+        if interrupt:
             raise KeyboardInterrupt
 
     @contextmanager
     def raise_at_once(self) -> Iterator[None]:
-        """Raise KeyboardInterrupt here as soon as there is a signal. Not with several ranks: they must stop together."""
-        self._at_once = ranks.count() == 1
+        """Raise KeyboardInterrupt as soon as there is a signal. Not with several ranks, which must stop together."""
+        self._immediate = ranks.count() == 1
         try:
-            if self._seen and self._at_once:
+            if self._received and self._immediate:
                 raise KeyboardInterrupt
             yield
         finally:
-            self._at_once = False
+            self._immediate = False
 
     @contextmanager
     def defer(self) -> Iterator[None]:
-        """Within `raise_at_once`: signals wait until the end of this, then they are obeyed."""
-        before, self._at_once = self._at_once, False
+        """Within `raise_at_once`: signals wait until the end of this context."""
+        before, self._immediate = self._immediate, False
         try:
             yield
         finally:
-            self._at_once = before
-        if self._seen and before:
+            self._immediate = before
+        if self._received and before:
             raise KeyboardInterrupt
 
 
 @contextmanager
 def interrupt_on_termination() -> Iterator[None]:
-    """SIGTERM and SIGHUP are Ctrl-C: whatever cleans up after that does so after these."""
+    """Raise KeyboardInterrupt for SIGTERM and SIGHUP too: the same code then cleans up."""
 
-    def obey(number: int, frame: FrameType | None) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = _handled_by(obey)
+    before = _set_handlers(interrupt)
     try:
         yield
     finally:
         _restore(before)
 
 
-def _handled_by(handler: Any) -> dict[int, Any]:
-    """Handle the signals by a function; returns their handlers before. Outside the main thread signals are left alone."""
+def _set_handlers(handler: Any) -> dict[int, Any]:
+    """Handle the signals by a function; returns the handlers before. Outside the main thread it changes nothing."""
     before = {}
     for number in STOPPING:
-        # nohup: whoever ignores it knows why
+        # SIGHUP is ignored under nohup
         if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:
             try:
                 before[number] = signal.signal(number, handler)

@@ -1,9 +1,9 @@
-"""Scouts: a few more configurations in which particles crowd, where |ψ|² hardly ever goes and a network may go astray.
+"""Exploring walkers: configurations in which particles crowd, where |ψ|² is small and a network may go wrong unseen.
 
-Imaginary time acts on every place by itself, δU(x) = −η (E_L(x) − E), and a training step is a fit to that. A fit to walkers
-alone says nothing of places that none of them sees: there a network may grow a second maximum, which walkers find late and
-cannot leave. Particles that repel each other leave such places between them. Scouts are walkers with particles drawn
-together, moved a little, that take part in the fit with a small weight.
+A training step fits the network to δU(x) = −η (E_L(x) − E), imaginary time at every x. A fit to the walkers alone does not
+bound the network where no walker goes: it may grow a second maximum there, which walkers find late and cannot leave. Such
+places exist where particles repel each other. Exploring walkers have particles contracted towards one another, move a
+little, and take part in the fit with a small weight.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from torch import Tensor
 from fkflow.hamiltonian.system import System
 from fkflow.sampling.metropolis import Walkers
 
-#: moves after particles were drawn together, and the share of the scouts that begin anew in each iteration
+#: moves after the contraction, and the share of the exploring walkers that start again in each iteration
 MOVES, RENEWED = 3, 0.5
-#: particles that are drawn to another one, on average, but no larger share of all
-DRAWN, MOST_DRAWN = 3.0, 0.75
-#: weight of a scout, where that of a walker is 1 on average: the one |ψ|² gives it within these bounds
+#: particles that are contracted, on average, and their largest share of all
+CONTRACTED, MOST_CONTRACTED = 3.0, 0.75
+#: bounds of the weight of an exploring walker, by |ψ|²; the mean weight of the other walkers is 1
 LEAST, MOST = 1.0, 20.0
-#: natural energies above the mean that a scout's energy may lie where |ψ|² is at least what it is about half of the walkers;
-#: elsewhere so many times the ratio of the two
+#: bound of the energy of an exploring walker above the mean, in natural energies, where |ψ|² is at least its median over the
+#: walkers; in proportion to |ψ|² elsewhere
 REACH = 5.0
 
 
 def useful(system: System) -> bool:
-    """Whether particles are alike and may crowd: where they repel each other without bound the network has that built in."""
+    """Whether there are identical particles that may crowd; the network itself keeps apart those whose repulsion diverges."""
     if not system.identical or system.particles < 2 or system.nuclei() is not None:
         return False
     at_contact = system.pair(torch.zeros(1, device="cpu", dtype=torch.float64))
@@ -39,8 +39,8 @@ def useful(system: System) -> bool:
 
 @dataclass(frozen=True)
 class Scouts:
-    """Scouts of one iteration: their places x (B', N, D), A/T (B',) of the paths from there, how much each counts (B',), and
-    how far above the mean its energy may lie (B',) in natural units.
+    """Exploring walkers of one iteration: places x (B', N, D), A/T (B',), weights (B',), and the bound of each energy above the
+    mean (B',) in natural units.
     """
 
     x: Tensor
@@ -49,43 +49,43 @@ class Scouts:
     reach: Tensor
 
     def bounded_energies(self, of_walkers: Tensor, natural_time: float) -> Tensor:
-        """Their energies (B',) within those of the walkers (B,), but for what presses a second maximum down."""
+        """Their energies (B',), clamped to those of the walkers (B,) or, against second maxima, to `reach` above the mean."""
         mean = of_walkers.mean()
         highest = torch.maximum(of_walkers.max(), mean + self.reach / natural_time)
         return torch.minimum(self.energies.nan_to_num(float(mean)), highest).clamp(min=of_walkers.min())
 
 
 def evaluate(everyone: Walkers, energies: Tensor, of_walkers: Tensor, count: int) -> Scouts:
-    """The scouts behind the first `count` of `everyone` with their A/T, beside walkers of all ranks with log ψ (B,)."""
+    """The exploring walkers, after the first `count` of `everyone`; `of_walkers` is log ψ (B,) of the walkers of all ranks."""
     log_psi, energies = everyone.known[0][count:], energies[count:]
     counted = torch.where(energies.isfinite(), weights(log_psi, of_walkers, everyone.power), 0.0)
     return Scouts(everyone.x[count:], energies, counted, reach(log_psi, of_walkers))
 
 
 def begin(x: Tensor, before: Tensor | None, count: int, generator: torch.Generator) -> Tensor:
-    """Where `count` scouts begin (B', N, D): from walkers x (B, N, D), but some of those `before` go on from where they are."""
-    begun = drawn_together(x[torch.randint(len(x), (count,), generator=generator, device=x.device)], generator)
+    """Start places (B', N, D) of `count` exploring walkers: contracted walkers x (B, N, D), or where those `before` are now."""
+    started = contract(x[torch.randint(len(x), (count,), generator=generator, device=x.device)], generator)
     if before is None or len(before) != count:
-        return begun
+        return started
     anew = torch.rand(count, generator=generator, device=x.device) < RENEWED
-    return torch.where(anew[:, None, None], begun, before)
+    return torch.where(anew[:, None, None], started, before)
 
 
-def drawn_together(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Configurations x (B, N, D) with some particles drawn towards one of them, all by one random share of the way."""
+def contract(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Configurations x (B, N, D) with some particles contracted towards one of them, by one random factor each."""
     batch, particles, _ = x.shape
     options: dict[str, Any] = {"generator": generator, "device": x.device}
     chosen = torch.randint(particles, (batch,), **options)
     centre = x[torch.arange(batch, device=x.device), chosen][:, None]
     left = torch.rand(batch, 1, 1, dtype=x.dtype, **options)
-    follow = torch.rand(batch, particles, 1, dtype=x.dtype, **options) < min(MOST_DRAWN, DRAWN / particles)
+    follow = torch.rand(batch, particles, 1, dtype=x.dtype, **options) < min(MOST_CONTRACTED, CONTRACTED / particles)
     return torch.where(follow, centre + left * (x - centre), x)
 
 
 def weights(log_psi: Tensor, of_walkers: Tensor, power: float) -> Tensor:
-    """Weights (B',) of scouts with `log_psi` (B',) on the scale of those that walkers (B,) of all ranks have, within bounds.
+    """Weights (B',) of exploring walkers with `log_psi` (B',), those of `importance_weights` within bounds.
 
-    Walkers of a `power` have the weights `sampling.importance_weights`; 0 where log ψ is not finite.
+    `of_walkers` is log ψ (B,) of the walkers of all ranks, `power` theirs. The weight is 0 where log ψ is not finite.
     """
     power = 2 * (1 - power)
     level = torch.logsumexp(power * of_walkers, 0) - math.log(len(of_walkers))
@@ -94,10 +94,10 @@ def weights(log_psi: Tensor, of_walkers: Tensor, power: float) -> Tensor:
 
 
 def reach(log_psi: Tensor, of_walkers: Tensor) -> Tensor:
-    """How far above the mean the energies of scouts with `log_psi` (B',) may lie, in natural units, beside walkers (B,).
+    """Bounds (B',) above the mean of the energies of exploring walkers with `log_psi` (B',), in natural units.
 
-    In a second maximum the local energy is high, and with energies within those of the walkers it would take hundreds of
-    iterations to go. Where ψ is small already it is not to be pressed down further: a hole deeper than that of the ground
-    state keeps walkers out, and the projected energy becomes too high.
+    The local energy is high in a second maximum, which would last for hundreds of iterations if energies were clamped to those
+    of the walkers. Where ψ is small the bound falls: a hole deeper than that of the ground state keeps walkers out, and the
+    projected energy becomes too high.
     """
     return REACH * (2 * (log_psi - of_walkers.median())).exp().clamp(max=1.0).nan_to_num(0.0)

@@ -90,7 +90,7 @@ def stop(process: subprocess.Popen[str], wait: float, kill: Path | None = None) 
         os.kill(int(kill.read_text()), signal.SIGKILL)
     out, rest = process.communicate(timeout=60)
     took = time.monotonic() - begun
-    # seen where a test fails
+    # shown where a test fails
     print(f"ended after {took:.1f} s with {process.returncode}:", *lines, rest, sep="\n")
     assert out == "" and process.returncode != 0
     return took, said("".join(lines) + rest)
@@ -202,7 +202,7 @@ def test_copies_of_the_command_are_ranks_too(two: tuple[Path, str, str], tmp_pat
     assert read_result(tmp_path / "out").energy == read_result(two[0] / "out").energy
 
 
-def test_a_rank_with_another_potential_is_seen(one: Result, tmp_path: Path) -> None:
+def test_a_rank_with_another_potential_shifts_the_energy(one: Result, tmp_path: Path) -> None:
     """The twin of the comparison: half of the walkers belong to a well that is a tenth higher."""
     rough = ["--set", "measure.target_error=0.002"]
     code, _, err = finish(start(tmp_path, *RECIPE, *VARIATIONAL, *rough, SPOILT="1.1"))

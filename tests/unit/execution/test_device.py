@@ -31,7 +31,7 @@ def test_threads_leave_busy_processors_alone(busy: float, threads: int, monkeypa
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/stat"), reason="counts processors only where /proc/stat tells")
-def test_a_busy_processor_is_seen() -> None:
+def test_a_busy_processor_counts() -> None:
     quiet = min(busy_processors() for _ in range(3))
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
         try:

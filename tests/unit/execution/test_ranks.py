@@ -117,8 +117,8 @@ def test_two_make_the_update_of_one(way: str, alone: dict, both: list[dict]) -> 
     assert np.abs(both[0][way] - alone[way]).max() < 1e-9
 
 
-def test_an_update_that_forgets_a_rank_is_seen(alone: dict, both: list[dict]) -> None:
-    """The twin: without the rows, or the gradients, of the other rank the network is another."""
+def test_an_update_without_a_rank_differs(alone: dict, both: list[dict]) -> None:
+    """Without the rows, or the gradients, of the other rank the network is another."""
     for name in (
         "wide spring, not gathered",
         "adam, not gathered",
@@ -167,8 +167,8 @@ def test_two_measure_and_project_together(both: list[dict]) -> None:
     assert abs(z_score(projected, total, ground)) < 4 < z_score(value, np.hypot(error, total), ground)
 
 
-def test_a_rank_that_samples_something_else_is_seen(both: list[dict]) -> None:
-    """The twin: half of the walkers follow another function."""
+def test_a_rank_that_samples_something_else_shifts_the_energy(both: list[dict]) -> None:
+    """Half of the walkers follow another function."""
     exact = 1.6 / 4 + 1 / (4 * 1.6) + 3 / (4 * 1.6**2)
     value, error = both[0]["mixed energy"]
     assert z_score(value, error, exact) > 6

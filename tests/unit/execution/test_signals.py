@@ -1,4 +1,4 @@
-"""Signals: obeyed at once while something is computed, noted while it is written, a second Ctrl-C always at once."""
+"""Signals: they interrupt a computation at once and wait while something is written; a second Ctrl-C never waits."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def send(number: int) -> None:
 
 
 @each_signal
-def test_a_signal_is_noted_or_obeyed(number: int) -> None:
+def test_a_signal_waits_or_interrupts(number: int) -> None:
     with Signals() as signals:
         assert not signals and not signals.twice
         send(number)
         assert signals and not signals.twice
-        # what was noted before is obeyed where that is allowed
+        # an earlier signal interrupts where that is allowed
         with pytest.raises(KeyboardInterrupt), signals.raise_at_once():
             pytest.fail("the signal was forgotten")
     with Signals() as signals:
         with pytest.raises(KeyboardInterrupt), signals.raise_at_once():
             send(number)
-            pytest.fail("the signal was only noted")
+            pytest.fail("the signal waited")
         assert signals
 
 
@@ -70,7 +70,7 @@ def test_handlers_come_back() -> None:
 
 
 @each_signal
-def test_obeyed_is_ctrl_c(number: int) -> None:
+def test_termination_is_ctrl_c(number: int) -> None:
     with pytest.raises(KeyboardInterrupt), interrupt_on_termination():
         send(number)
 
@@ -87,7 +87,7 @@ def test_an_ignored_hangup_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_several_ranks_stop_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None may leave the others waiting: the signal is noted, and they agree on it later."""
+    """None may leave the others waiting: the signal waits until the ranks agree on it."""
     monkeypatch.setattr(ranks, "count", lambda: 2)
     with Signals() as signals, signals.raise_at_once():
         send(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Scouts: where they go, how much they count, and that they find what walkers do not."""
+"""Exploring walkers: where they go, their weights, and that they remove a maximum that no walker finds."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ BOSONS = find_system("bosons")(particles=3)
     ],
     ids=lambda value: value.key if isinstance(value, System) else None,
 )
-def test_who_sends_scouts(system: System, wanted: bool) -> None:
+def test_systems_with_exploring_walkers(system: System, wanted: bool) -> None:
     assert scouts.useful(system) is wanted
 
 
 @pytest.mark.parametrize("particles", [2, 4, 12])
-def test_particles_drawn_together(particles: int) -> None:
+def test_contracted_particles(particles: int) -> None:
     """Some follow one that stays, all by the same share of the way; the others stay."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(4000, particles, 2, generator=generator, dtype=torch.float64)
-    drawn = scouts.drawn_together(x, generator)
-    moved = (drawn != x).any(-1)
+    contracted = scouts.contract(x, generator)
+    moved = (contracted != x).any(-1)
     share = min(0.75, 3 / particles) * (particles - 1) / particles
     assert abs(float(moved.double().mean()) - share) < 0.01
-    for before, after, who in zip(x[:200], drawn[:200], moved[:200], strict=True):
+    for before, after, who in zip(x[:200], contracted[:200], moved[:200], strict=True):
         if not who.any():
             continue
         left = [(after[who] - centre).norm(dim=1) / (before[who] - centre).norm(dim=1) for centre in before[~who]]
@@ -87,11 +87,11 @@ class Peaked(LogPsi):
     [(0.125, scouts.REACH, 30, -5.0, 5.0), (0.125, 0.0, 30, 5.0, 9.5), (0.0, scouts.REACH, 15, 9.5, 10.5)],
     ids=["as shipped", "no higher than walkers", "no scouts"],
 )
-def test_a_peak_that_no_walker_sees_goes(
+def test_a_peak_that_no_walker_finds_goes(
     share: float, reach: float, iterations: int, lowest: float, highest: float, monkeypatch
 ) -> None:
-    """The twins: without scouts the peak stays, as walkers do not know of it, but for one of five seeds or so that stray
-    there; where the energies of scouts are within those of the walkers it goes slowly."""
+    """Without exploring walkers the peak stays, except where a walker strays there, in one seed of five or so; with energies
+    clamped to those of the walkers it goes slowly."""
     monkeypatch.setattr(scouts, "REACH", reach)
     land = explore(BOSONS)
     config = TrainConfig(walkers=256, iterations=iterations, scouts=share, stop_spread=0.0)
@@ -104,8 +104,8 @@ def test_a_peak_that_no_walker_sees_goes(
     assert lowest < sorted(heights)[2] < highest, heights
 
 
-def test_how_far_the_energy_of_a_scout_reaches() -> None:
-    """As |psi|^2 compared with the walkers' middle, no further where it is larger, not at all where it is unknown."""
+def test_bound_of_the_energy_of_an_exploring_walker() -> None:
+    """In proportion to |psi|^2 over its median, constant where that is larger, 0 where it is unknown."""
     walkers = torch.tensor([-9.0, -2.0, 1.0], dtype=torch.float64)
     places = torch.tensor([4.0, -2.0, -3.0, -20.0, -torch.inf, torch.nan], dtype=torch.float64)
     found = (scouts.reach(places, walkers) / scouts.REACH).tolist()
