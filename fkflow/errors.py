@@ -1,4 +1,4 @@
-"""The exceptions fkflow raises on purpose; each class knows the exit code of the command line."""
+"""The exceptions of fkflow, each with the exit code of the command line."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Self
 
 
 class FkflowError(Exception):
-    """Base of all errors with a message meant for the user: one sentence, no traceback.
+    """Base of all errors with a message for the user: one sentence, no traceback.
 
-    `exit_code` is that of the command line, `resumable` says whether the same command goes on with --resume, `reported`
-    whether another process said it first.
+    `exit_code` is that of the command line. `resumable`: the same command goes on with --resume. `reported`: another process
+    has printed it.
     """
 
     exit_code = 1
     resumable = False
     reported = False
 
-    def with_hint(self, kept: str, resumable: bool = False) -> Self:
-        """The same, saying what is left of the run too."""
-        self.args = (f"{self}; {kept}",)
+    def with_hint(self, hint: str, resumable: bool = False) -> Self:
+        """Add what the user can do, or what is left of the run, to the message."""
+        self.args = (f"{self}; {hint}",)
         self.resumable = resumable
         return self
 
@@ -35,7 +35,7 @@ class RecipeError(UsageError):
 
 
 class PotentialError(RecipeError):
-    """A system whose potential, or what it says of it, is not what the solver needs."""
+    """A system whose potential or declarations the solver cannot use."""
 
 
 class StoreError(UsageError):
@@ -43,17 +43,17 @@ class StoreError(UsageError):
 
 
 class DamagedError(StoreError):
-    """A file that cannot be read as what it was written to be: truncated, or with other bytes than were written."""
+    """A file that is truncated or has other bytes than were written."""
 
 
 class NumericalError(FkflowError):
-    """The calculation itself failed: NaN or Inf that could not be undone, a collapsed population."""
+    """The calculation failed: NaN or Inf after all retries, a collapsed population."""
 
     exit_code = 3
 
 
 class RankError(FkflowError):
-    """One of several processes of a run ended or cannot be reached; `lost` are the numbers of those that are gone."""
+    """One of several processes of a run ended or cannot be reached; `lost` are their ranks."""
 
     exit_code = 3
 
@@ -69,6 +69,6 @@ class ToleranceError(FkflowError):
 
 
 class Interrupted(FkflowError):
-    """The user stopped the run (Ctrl-C or SIGTERM); it says what is left of it."""
+    """The user stopped the run (Ctrl-C or SIGTERM); the message says what is left of it."""
 
     exit_code = 130

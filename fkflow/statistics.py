@@ -1,4 +1,4 @@
-"""Error bars: every measured number leaves as an `Estimate`. Blocking, autocorrelation, R̂, z-scores."""
+"""Error bars: the `Estimate` of a measured number, blocking, autocorrelation, R̂, z-scores."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured `value` with its one-σ statistical `error`, in the unit of what was measured.
+    """A measured `value` with its one-σ statistical `error`, in the unit of the measured quantity.
 
-    `n_effective` is the number of independent samples that would give this error. Printed, the error stands in units of the
-    last digit: -1.17448(2).
+    `n_effective` is the number of independent samples that would give this error. Printed: -1.17448(2), the error in units of
+    the last digit.
     """
 
     value: float
@@ -37,27 +37,27 @@ class Estimate:
         return f"{self.value:.{digits}f}({shown})"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """What notebooks show."""
+        """The text in notebooks."""
         printer.text(str(self))
 
 
 def combined_error(value: float, error: float, other: float, other_error: float = 0.0) -> float:
-    """Error of value − other for independent errors; rounding of their last bits counts as one too."""
+    """Error of value − other for independent errors, with the rounding of their last bits."""
     rounding = 1e-12 * max(abs(value), abs(other), 1.0)
     return math.sqrt(error**2 + other_error**2 + rounding**2)
 
 
 def z_score(value: float, error: float, reference: float, reference_error: float = 0.0) -> float:
-    """(value − reference) in units of both errors."""
+    """(value − reference) over the combined error."""
     return (value - reference) / combined_error(value, error, reference, reference_error)
 
 
 def chains_estimate(samples: np.ndarray, weights: np.ndarray | None = None) -> Estimate:
     """Mean of samples (T, B) from B independent walkers, each followed for T sweeps.
 
-    With `weights` (T, B), `samples` are weight × value, and the mean is the ratio of their sums. A block is one walker's
-    whole history, the longest there is: walkers are independent of one another, so their sums are, whatever the
-    autocorrelation along each. n_effective is the number of independent samples that would give the same error.
+    With `weights` (T, B), `samples` are weight × value, and the mean is the ratio of their sums. A block is the whole history
+    of one walker: walkers are independent of one another, whatever the autocorrelation along each. n_effective is the number of
+    independent samples that would give the same error.
     """
     weights = np.ones_like(samples) if weights is None else weights
     value = float(samples.sum() / weights.sum())
@@ -69,9 +69,9 @@ def chains_estimate(samples: np.ndarray, weights: np.ndarray | None = None) -> E
 
 
 def halves_shift(samples: np.ndarray) -> float:
-    """Second half minus first half of samples (T, B), in σ: walkers that are equilibrated give a number of order 1.
+    """Second half minus first half of samples (T, B), in σ: of order 1 for equilibrated walkers.
 
-    The difference is taken walker by walker, so correlations along each do not matter (Geweke's test on chains).
+    The difference is taken walker by walker, so that correlations along each do not matter (Geweke's test on chains).
     """
     half = len(samples) // 2
     shift = samples[-half:].mean(0) - samples[:half].mean(0)
@@ -103,8 +103,7 @@ def blocking(series: np.ndarray) -> tuple[np.ndarray, float]:
 def blocked_covariance(series: np.ndarray) -> tuple[np.ndarray, int]:
     """Covariance (K, K) of the means of K series (K, T, G) that are correlated with one another and in time.
 
-    The block length is the shortest at which none of the K errors has left its plateau. Returns the number of
-    blocks too: what the errors are known from.
+    The block length is the shortest at which all K errors have reached their plateau. Also returns the number of blocks.
     """
     x = np.asarray(series, dtype=float)
     levels = []
@@ -122,16 +121,15 @@ def _pairings(x: np.ndarray) -> Iterator[np.ndarray]:
     """x (T, G, ...), then averages over pairs of neighbours in time, over fours, ... while 8 or more blocks are left."""
     yield x
     while len(x) >= 2 and (len(x) // 2) * x.shape[1] >= 8:
-        # of an odd number the first, the least equilibrated, goes
+        # the first of an odd number, the least equilibrated, is dropped
         x = x[len(x) % 2 :].reshape(-1, 2, *x.shape[1:]).mean(1)
         yield x
 
 
 def least_squares_weights(variances: np.ndarray, design: np.ndarray) -> np.ndarray:
-    """Weights (n,) with which independent data enter the first parameter of their least-squares fit.
+    """Weights (n,) of independent data in the first parameter of their least-squares fit.
 
-    The data have `variances` (n,) and the model design (n, P) @ parameters. Data without scatter count as known to
-    rounding.
+    The data have `variances` (n,), the model is design (n, P) @ parameters. Data without variance are exact to rounding.
     """
     floor = 1e-26 + 1e-12 * variances.max()
     weighted = design / np.sqrt(variances + floor)[:, None]
@@ -159,8 +157,8 @@ def autocorrelation_time(samples: np.ndarray) -> float:
 def split_rhat(samples: np.ndarray, groups: int = 16) -> float:
     """R̂ of samples (T, B): scatter between the means of walker groups and halves of the run against that inside them.
 
-    Gelman et al., Bayesian Data Analysis (2013), §11.4, with each group's mean followed in time. Near 1 when
-    equilibrated; above about 1.1 the run had not forgotten its start.
+    Gelman et al., Bayesian Data Analysis (2013), §11.4, for the mean of each group in time. Near 1 when equilibrated; above
+    about 1.1 the run still depends on its start.
     """
     steps, walkers = samples.shape
     half = steps // 2

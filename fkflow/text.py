@@ -1,4 +1,4 @@
-"""Numbers, units and systems as people and other programs read them."""
+"""Text of numbers, units and systems, and strict JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fkflow.statistics import Estimate
 
 
 def strict_json(value: Any) -> Any:
-    """`value` with arrays, numpy numbers and paths made plain and NaN or ±Inf turned into None."""
+    """`value` with arrays, numpy numbers and paths as plain values, and NaN or ±Inf as None."""
     if isinstance(value, Mapping):
         return {str(key): strict_json(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
@@ -33,18 +33,18 @@ def title(system: str, parameters: Mapping[str, Any]) -> str:
 
 
 def display_unit(unit: str) -> str:
-    """The unit as people see it: "" for the natural units a and E of a trap, which are those of its parameters."""
+    """The unit to print: "" for the natural units a and E, which are those of the parameters."""
     return "" if re.fullmatch(r"(1/)?[1aE](\^\d+)?", unit) else unit
 
 
 def with_unit(number: object, unit: str, bare: str | None = None) -> str:
-    """`number` and its unit, if it has one to show; else `bare` (left out: the number alone)."""
+    """`number` and its unit, if it has one to print; else `bare` (default: the number alone)."""
     shown = display_unit(unit)
     return f"{number} {shown}" if shown else str(number) if bare is None else bare
 
 
 def format_energy(energy: float, error: float) -> str:
-    """A reference energy to its own precision, or, if it is exact or nearly, to ten digits."""
+    """A reference energy to its precision, or to ten digits if it is (nearly) exact."""
     return str(Estimate(energy, error)) if error >= 1e-9 else f"{energy:.10g}"
 
 

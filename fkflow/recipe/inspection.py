@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
         "minima": None if nuclei else len(land.minima),
         "lowest": None if nuclei else float(scaled.potential(land.minima[:1])[0]),
         "nuclei": len(nuclei.charges) if nuclei else 0,
-        "reference": reference and {"energy": reference.energy, "error": reference.error, "source": reference.source},
+        "reference": reference and asdict(reference),
         "unit": system.energy_unit,
         "potential_seconds": min(took),
         "potential_walkers": WALKERS,

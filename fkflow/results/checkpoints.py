@@ -1,4 +1,4 @@
-"""Checkpoints: the state of an unfinished training, whole on disk or not there, never unpickled into objects."""
+"""Checkpoints: the state of an unfinished training, written atomically, read without unpickling objects."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from fkflow.results.folders import PREVIOUS, atomic_write, reason
 FORMAT = "fkflow-checkpoint"
 FORMAT_VERSION = 1
 
-#: seconds between checkpoints at least, and how many times as long as it took to write the last one
+#: least time between checkpoints: seconds, and times that of writing the last one
 EVERY, PATIENCE = 5.0, 20.0
 
 Error = TypeVar("Error", bound=FkflowError)
 
 
-def save_checkpoint(path: str | Path, state: Mapping[str, Any], kept: Path | None = None) -> None:
+def save_checkpoint(path: str | Path, state: Mapping[str, Any], previous: Path | None = None) -> None:
     """Write `state` (nested dicts, lists and tuples of tensors, numbers, strings, None) atomically.
 
-    The checkpoint that was there becomes `kept`, if that is given. Raises TypeError for anything that could not be loaded back
-    without unpickling objects, StoreError if the disk refuses.
+    The old checkpoint becomes `previous`, if given. Raises TypeError for values that cannot be loaded without unpickling
+    objects, StoreError if the disk refuses.
     """
     import torch
 
     _check_plain(state, "checkpoint")
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, "state": dict(state)}, buffer)
-    atomic_write(Path(path), add_checksum(buffer.getbuffer()), kept)
+    atomic_write(Path(path), add_checksum(buffer.getbuffer()), previous)
 
 
 class CheckpointWriter:
-    """The checkpoint of a run at `path`: what to go on from is noted after each iteration, and written now and then.
+    """Writes the checkpoint of a run at `path`: updated after each iteration, saved now and then.
 
-    The one before it is kept beside it, should the newest be damaged. `iteration` is that of the file, None without one. Where
-    the disk refuses a new file, the old ones stay. Without a path nothing is kept.
+    The previous checkpoint stays beside it, in case the newest is damaged. `iteration` is that of the file or None. If the disk
+    refuses a new file, the old ones stay. Without a path nothing is written.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -50,14 +50,14 @@ class CheckpointWriter:
         self.previous = path and path.with_name(PREVIOUS)
         self.damaged = ""
         self.iteration: int | None = None
-        self._noted: tuple[Mapping[str, Any], int] | None = None
+        self._latest: tuple[Mapping[str, Any], int] | None = None
 
     def load(self) -> dict[str, Any]:
-        """The newest checkpoint; if it is damaged, the one before it, and `damaged` says so.
+        """Load the newest checkpoint, or, if it is damaged, the previous one; then `damaged` says so.
 
-        Raises StoreError if there is none to go on from.
+        Raises StoreError if there is none.
         """
-        assert self.path is not None and self.previous is not None, "nothing was kept"
+        assert self.path is not None and self.previous is not None, "no path, no checkpoint"
         try:
             return load_checkpoint(self.path)
         except DamagedError as error:
@@ -69,38 +69,38 @@ class CheckpointWriter:
             return state
 
     def update(self, state: Mapping[str, Any], iteration: int) -> None:
-        """What to write next time; nothing in it may change until then."""
-        self._noted = state, iteration
+        """Set what `save` writes; it must not be modified until then."""
+        self._latest = state, iteration
 
     def save(self) -> str:
-        """Write what was noted; "" or, if the disk refuses, why. All ranks together, rank 0 writes."""
-        if self._noted is None or self.path is None:
+        """Write the latest state; returns "", or the reason if the disk refuses. All ranks call it, rank 0 writes."""
+        if self._latest is None or self.path is None:
             return ""
-        state, iteration = self._noted
+        state, iteration = self._latest
         problem = ""
         if ranks.rank() == 0:
             try:
-                # a damaged one is not worth keeping in the place of a good one
+                # a damaged file must not replace a good previous one
                 save_checkpoint(self.path, state, None if self.damaged else self.previous)
                 self.damaged = ""
             except StoreError as error:
                 problem = str(error)
-        # no rank goes on, or away, before it is on the disk
+        # no rank goes on, or ends, before it is on the disk
         problem = ranks.broadcast(problem)
         if not problem:
             self.iteration = iteration
         return problem
 
     def remove(self) -> None:
-        """Remove the checkpoints: the result is on the disk."""
+        """Remove the checkpoints, once the result is written."""
         with suppress(OSError):
             for path in filter(None, (self.previous, self.path)):
                 path.unlink(missing_ok=True)
 
     def with_hint(self, error: Error) -> Error:
-        """`error`, which ends the run, saying what there is to go on from."""
+        """`error`, which ends the run, with the checkpoint to go on from in its message."""
         if self.path is None:
-            return error.with_hint("nothing is kept of a run without a folder")
+            return error.with_hint("nothing is saved of a run without a folder")
         if not self.path.exists():
             return error.with_hint("there is no checkpoint to go on from")
         holds = "is as it was" if self.iteration is None else f"holds iteration {self.iteration}"
@@ -108,24 +108,24 @@ class CheckpointWriter:
 
 
 class Clock:
-    """When the next checkpoint is due: writing them takes a small part of the time, however large they are."""
+    """When the next checkpoint is due, so that writing takes a small part of the time."""
 
     def __init__(self) -> None:
-        self._last, self._asked, self._took = time.perf_counter(), 0.0, 0.0
+        self._last, self._begun, self._took = time.perf_counter(), 0.0, 0.0
 
     def due(self) -> bool:
-        """Whether it is time; what is written now has begun."""
-        self._asked = time.perf_counter()
-        return self._asked - self._last > max(EVERY, PATIENCE * self._took)
+        """Whether it is time to write; if so, writing begins now."""
+        self._begun = time.perf_counter()
+        return self._begun - self._last > max(EVERY, PATIENCE * self._took)
 
     def restart(self) -> None:
-        """It is written."""
+        """Writing has ended."""
         self._last = time.perf_counter()
-        self._took = self._last - self._asked
+        self._took = self._last - self._begun
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint back, tensors on the CPU; raises StoreError if missing, damaged, foreign or newer."""
+    """Read a checkpoint, tensors on the CPU; raises StoreError if it is missing, damaged, foreign or newer."""
     import torch
 
     path = Path(path)
@@ -145,7 +145,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         found = torch.load(content, map_location="cpu", weights_only=True)
     except StoreError:
         raise
-    except Exception as error:  # whatever zipfile and torch raise on nonsense
+    except Exception as error:  # zipfile and torch raise many kinds
         raise DamagedError(f"{path} is truncated, damaged or not a checkpoint of fkflow") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise StoreError(f"{path} is not a checkpoint of fkflow")

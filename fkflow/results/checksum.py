@@ -1,7 +1,7 @@
-"""A checksum at the end of a file, over all the bytes before it: no flipped bit goes unseen, in whatever it stands.
+"""A checksum at the end of a file, over all bytes before it, so that every flipped bit is found.
 
-HDF5 and zip leave parts of a file without checksums (text, for one), and their readers may break on damage there. The seal
-stands behind the end that the format itself gives the file: other programs do not see it, and drop it when they edit the file.
+HDF5 and zip have no checksums for some parts (text, for example), and their readers may crash on damage there. The checksum
+follows the end of the HDF5 or zip data: other programs ignore it, and drop it when they edit the file.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from pathlib import Path
 from fkflow.errors import DamagedError
 
 MARK = b"\nfkflow sha256 "
-#: bytes of a seal: the mark, the digest in hexadecimal, an end of line
+#: bytes of the mark, the hexadecimal digest and an end of line
 LENGTH = len(MARK) + 64 + 1
 
 
 def add_checksum(content: bytes | memoryview) -> bytes:
-    """`content` with its seal."""
+    """Append the checksum of `content`."""
     return b"".join((content, MARK, _digest(content), b"\n"))
 
 
 def strip_checksum(content: bytes, path: Path) -> bytes:
-    """The content without its seal, if it has one: files that were edited or that older versions wrote have none.
+    """Remove the checksum, if there is one; edited files and those of older versions have none.
 
-    Raises DamagedError, naming `path`, if it is not what was sealed.
+    Raises DamagedError, naming `path`, if it does not match the content.
     """
     if content[-LENGTH : len(MARK) - LENGTH] != MARK:
         return content

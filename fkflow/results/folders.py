@@ -1,4 +1,4 @@
-"""Run folders and files in them: what may be written where, by one process at a time, and never half a file.
+"""Run folders: what may be written where, by one process at a time, with atomic writes.
 
 A file appears whole or not at all: its bytes are written beside the target, fsynced and moved into place.
 """
@@ -25,12 +25,12 @@ log = logging.getLogger("fkflow")
 
 RESULT = "result.h5"
 CHECKPOINT = "checkpoint.pt"
-#: the one before it
+#: the previous checkpoint
 PREVIOUS = "checkpoint.previous.pt"
 SCAN = "scan.h5"
 LOCK = ".lock"
 
-#: what the system says of a lock that another process holds, and of a file system without locks
+#: errors for a lock that another process holds, and for a file system without locks
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.EBADF)
 
@@ -40,20 +40,20 @@ _held: dict[Path, int] = {}
 
 @contextmanager
 def claim_folder(out: Path, resume: bool, prepare: Callable[[Path, bool], object] | None = None) -> Iterator[None]:
-    """`out` made ready for a run and locked; a run that ends before it wrote anything leaves nothing.
+    """Prepare `out` for a run and lock it; folders of a run that writes nothing are removed.
 
     `prepare` is `prepare_folder` unless it is given. Raises UsageError as that and `lock_folder` do.
     """
     created = missing_folders(out)
     try:
         make_folder(out)
-        # first: what is in there may belong to a run that is still going on
+        # first lock: the files may belong to a run in progress
         with lock_folder(out):
             (prepare or prepare_folder)(out, resume)
             yield
     except BaseException:
         for folder in created:
-            # one of them may not have been made yet
+            # it may not have been made yet
             with suppress(OSError):
                 folder.rmdir()
         raise
@@ -61,16 +61,16 @@ def claim_folder(out: Path, resume: bool, prepare: Callable[[Path, bool], object
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep other processes from running or measuring in `folder`; the lock ends with this process, however that ends.
+    """Lock `folder` against other processes; the lock ends with this process, however that ends.
 
-    Raises UsageError, naming the folder, if another process has it. Where the file system knows no locks, says so and goes on.
+    Raises UsageError, naming the folder, if another process has it. On a file system without locks it warns and goes on.
     """
     try:
         _take(folder)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {reason(error)}") from error
     try:
-        # what killed processes left half written
+        # partial files of killed processes
         for file in (RESULT, CHECKPOINT):
             for rest in folder.glob(f".{file}.*.tmp"):
                 rest.unlink(missing_ok=True)
@@ -78,22 +78,22 @@ def lock_folder(folder: Path) -> Iterator[None]:
     finally:
         descriptor = _held.pop(folder)
         with suppress(OSError):
-            # while it is held: whoever opened it meanwhile sees that it is gone
+            # while the lock is held, so that a process waiting for it sees that the file is gone
             if _same(descriptor, folder / LOCK):
                 (folder / LOCK).unlink()
         os.close(descriptor)
 
 
 def _take(folder: Path) -> None:
-    """Hold the lock of `folder`; UsageError if another process has it, OSError if no file can be made there."""
+    """Take the lock of `folder`; UsageError if another process has it, OSError if no file can be made there."""
     descriptor = _lock(folder / LOCK)
     if descriptor is None:
         raise UsageError(f"{folder} is in use: another fkflow works in it; wait until that ends, or use another folder")
     _held[folder] = descriptor
 
 
-def _hold_on(folder: Path) -> None:
-    """Before something is written to a locked folder: if it was removed, make it again, unless another process has done so."""
+def _restore(folder: Path) -> None:
+    """Make a locked folder again if it was removed; StoreError if another process has done so."""
     descriptor = _held.get(folder)
     if descriptor is None:
         return
@@ -111,7 +111,7 @@ def _same(descriptor: int, path: Path) -> bool:
 
 
 def _lock(path: Path) -> int | None:
-    """Descriptor of the file whose lock is held, None if another process holds it; OSError if there can be no such file."""
+    """Lock a file and return its descriptor; None if another process has the lock, OSError if the file cannot be made."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -119,7 +119,7 @@ def _lock(path: Path) -> int | None:
                 raise OSError(errno.ENOSYS, "no locks")
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
-                # unless the process that held it has removed it meanwhile
+                # unless the process that had the lock has removed the file
                 if _same(descriptor, path):
                     return descriptor
         except OSError as error:
@@ -134,7 +134,7 @@ def _lock(path: Path) -> int | None:
 
 
 def prepare_folder(out: Path, resume: bool) -> Path:
-    """Make sure `out` can take a new run (or, with `resume`, an unfinished one); creates it and returns it.
+    """Create `out` for a new run (or, with `resume`, check that it has an unfinished one) and return it.
 
     Raises UsageError if it holds a finished run, holds an unfinished one without `resume` (or none with it),
     is a file, or cannot be written.
@@ -155,7 +155,7 @@ def prepare_folder(out: Path, resume: bool) -> Path:
 
 
 def prepare_scan(out: Path, resume: bool) -> Path:
-    """Make sure `out` can take a new scan (or, with `resume`, an unfinished one); creates it and returns it.
+    """Create `out` for a new scan (or, with `resume`, check that it has one) and return it.
 
     Raises UsageError if it holds a scan without `resume` (or none with it) or a run, is a file, or cannot be written.
     """
@@ -180,12 +180,12 @@ def missing_folders(folder: Path) -> list[Path]:
 
 
 def make_folder(folder: Path) -> Path:
-    """Create `folder` if need be and make sure files can be written there; raises UsageError if not."""
+    """Create `folder` if needed and test that files can be written there; raises UsageError if not."""
     try:
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"{folder} is a file, not a folder: choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
-        # permission bits do not tell (root, read-only mounts, quotas): try it
+        # permission bits are not enough (root, read-only mounts, quotas)
         probe = _beside(folder / "probe")
         os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         probe.unlink()
@@ -212,15 +212,15 @@ def find_result(run: str | Path) -> Path:
     return path
 
 
-def atomic_write(path: Path, content: bytes | memoryview, kept: Path | None = None) -> None:
+def atomic_write(path: Path, content: bytes | memoryview, previous: Path | None = None) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
 
-    The old file becomes `kept`, if that is given; both names are there all the time. Raises StoreError naming the file if the
-    disk refuses; the old files are then untouched.
+    The old file becomes `previous`, if given; both names exist at all times. Raises StoreError naming the file if the
+    disk refuses; the old files are then unchanged.
     """
     temporary = _beside(path)
     try:
-        _hold_on(path.parent)
+        _restore(path.parent)
         # os.open (not mkstemp) so that the file gets the permissions of the user's umask
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         try:
@@ -228,8 +228,8 @@ def atomic_write(path: Path, content: bytes | memoryview, kept: Path | None = No
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            if kept is not None:
-                _keep(path, kept)
+            if previous is not None:
+                _copy(path, previous)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -243,10 +243,10 @@ def atomic_write(path: Path, content: bytes | memoryview, kept: Path | None = No
         raise StoreError(f"{path} cannot be written: {reason(error)}") from error
 
 
-def _keep(path: Path, kept: Path) -> None:
-    """Let `kept` be the file that `path` is now; no file if there is none."""
+def _copy(path: Path, previous: Path) -> None:
+    """Make `previous` another name, or a copy, of the file at `path`; remove it if there is none."""
     if not path.exists():
-        kept.unlink(missing_ok=True)
+        previous.unlink(missing_ok=True)
         return
     second = _beside(path)
     try:
@@ -254,14 +254,14 @@ def _keep(path: Path, kept: Path) -> None:
             os.link(path, second)
         except OSError:  # some file systems have no links
             shutil.copyfile(path, second)
-        os.replace(second, kept)
+        os.replace(second, previous)
     finally:
-        # also after a kill between two renames: where both names are one file already, replacing does nothing
+        # replacing does nothing where both names are one file already, after a kill between two renames
         second.unlink(missing_ok=True)
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in the operating system's words."""
+    """The reason of an error in the operating system's words."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
 
 

@@ -1,4 +1,4 @@
-"""HDF5 as fkflow writes it: units, names and checksums on every array; damage and missing parts told in one sentence."""
+"""HDF5 with units, long names and checksums on every array; damage and missing parts give an error of one sentence."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 @contextmanager
 def open_file(path: Path, format: str, newest: int) -> Iterator[h5py.File]:
-    """Open a file of fkflow of that format, whose versions are read up to `newest`; raises StoreError."""
+    """Open a file of that format, of a version up to `newest`, for reading; raises StoreError."""
     try:
         with open(path, "rb") as stream:
             content = stream.read(len(SIGNATURE))
-            # the rest of something else may be very long
+            # another file may be very long
             content += stream.read() if content == SIGNATURE else b""
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {reason(error)}") from error
@@ -36,7 +36,7 @@ def open_file(path: Path, format: str, newest: int) -> Iterator[h5py.File]:
             f"{path} is open for writing in another program, or was when that broke off (h5clear -s mends it)"
         )
     try:
-        # from memory: a file that another program has open, and locked, can be read all the same
+        # from memory, since another program may have locked the file
         file = h5py.File(io.BytesIO(strip_checksum(content, path)), "r")
     except StoreError:
         raise
@@ -57,7 +57,7 @@ def open_file(path: Path, format: str, newest: int) -> Iterator[h5py.File]:
 
 
 def get_part(group: h5py.Group, name: str, path: Path) -> Any:
-    """The part of that name; raises StoreError if it is missing."""
+    """The group or dataset of that name; raises StoreError if it is missing."""
     if name not in group:
         full = f"{group.name.rstrip('/')}/{name}"
         raise StoreError(f"{path} is not a complete result: its part {full} is missing")
@@ -65,7 +65,7 @@ def get_part(group: h5py.Group, name: str, path: Path) -> Any:
 
 
 def attribute_reader(item: Any, path: Path) -> Any:
-    """A function of a name that gives this attribute of `item`; it raises StoreError if it is missing."""
+    """A function that returns the attribute of `item` with a given name, or raises StoreError."""
 
     def attribute(name: str) -> Any:
         if name not in item.attrs:
@@ -82,7 +82,7 @@ def label_axes(dataset: h5py.Dataset, *labels: str) -> None:
 
 
 def write_array(group: h5py.Group, name: str, values: Any, unit: str, long_name: str) -> h5py.Dataset:
-    """A dataset of numbers with a checksum."""
+    """Write a dataset of numbers with a checksum."""
     values = np.asarray(values)
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{group.name}/{name}: only numbers are stored, not {values.dtype}")
@@ -94,13 +94,13 @@ def write_array(group: h5py.Group, name: str, values: Any, unit: str, long_name:
 
 
 def write_text(group: h5py.Group, name: str, text: str | list[str], long_name: str) -> None:
-    """One text, or a list of texts."""
+    """Write a text, or a list of texts."""
     dataset = group.create_dataset(name, data=text, dtype=h5py.string_dtype("utf-8"))
     dataset.attrs.update(units="", long_name=long_name)
 
 
 def write_mapping(group: h5py.Group, values: Mapping[str, Any]) -> None:
-    """Plain values as attributes, nested mappings as groups, None as an empty attribute."""
+    """Write plain values as attributes, nested mappings as groups, None as an empty attribute."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             write_mapping(group.create_group(key), value)

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, device, commit, arguments and times; nothing that names a person or a machine."""
+"""Where a result comes from; nothing that names a person or a machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fkflow.execution import ranks
 
 
 def collect_provenance(*, seed: int, device: str, threads: int, started: float) -> dict[str, Any]:
-    """Versions, device, threads, commit, seed, arguments and times; nothing that names a person or a machine."""
+    """Versions, device, threads, commit, seed, arguments and times of a run."""
     commit, dirty = _commit()
     return {
         "version": fkflow.__version__,
@@ -37,21 +37,21 @@ def collect_provenance(*, seed: int, device: str, threads: int, started: float) 
 
 
 def _command() -> str:
-    """The command with its arguments; of another program that uses fkflow, such as a script or a notebook, the name alone."""
+    """The command with its arguments; for a script or a notebook that uses fkflow, its name alone."""
     program = Path(sys.argv[0]).name
     ours = program in ("fkflow", "fkflow.exe", "__main__.py")
     return " ".join(["fkflow", *sys.argv[1:]]) if ours else program or "python"
 
 
 def _commit() -> tuple[str, bool]:
-    """Commit and dirty flag of the source tree fkflow runs from; ("", False) for an installed wheel or without git."""
+    """Commit of the source tree and whether it is modified; ("", False) for an installed wheel or without git."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return "", False
     try:
 
         def git(*arguments: str) -> str:
-            # only to look: a status that refreshes the index and is broken off would leave it locked
+            # read only: an interrupted status that refreshes the index would leave it locked
             command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
             return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
 

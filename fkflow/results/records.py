@@ -18,7 +18,7 @@ from fkflow.text import with_unit
 class Axis:
     """One coordinate axis of n bins, given by their increasing `edges` (n + 1,) in `unit`.
 
-    `name` is that of the coordinate in result.h5, `long_name` what it means.
+    `name` is that of the coordinate in result.h5, `long_name` its description.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Axis:
 class Histogram:
     """A probability density of |ψ|² on a grid, integrating to 1 over `measure` (such as ``2 pi r dr``).
 
-    `group` is "density" (one particle) or "pair" (two), `name` that of its `axes`, such as "r" or "xy", `long_name` what it
-    means; `values` and one-σ `errors` have the shape of the axes and the unit `unit`. If the run was projected, `projected`
-    and `projected_errors` are those of the exact ground state's |φ0|². `exact` is the density of the exact ground state in
-    the same bins, where it is known in closed form or by quadrature.
+    `group` is "density" (one particle) or "pair" (two), `name` that of its `axes`, such as "r" or "xy", `long_name` its
+    description; `values` and one-σ `errors` have the shape of the axes and the unit `unit`. After a projection `projected`
+    and `projected_errors` are those of |φ0|² of the exact ground state. `exact` is that density in the same bins where it is
+    known in closed form or by quadrature.
     """
 
     group: str
@@ -59,7 +59,7 @@ class Histogram:
     exact: np.ndarray | None = None
 
     def with_projected(self, values: np.ndarray, errors: np.ndarray) -> Histogram:
-        """The same with the density of |φ0|² beside that of |ψ|²."""
+        """The histogram with the density of |φ0|² added."""
         return replace(self, projected=values, projected_errors=errors)
 
     def __repr__(self) -> str:
@@ -72,11 +72,11 @@ class Histogram:
 
 @dataclass(frozen=True)
 class DriftField:
-    """The drift ∇ log ψ felt by particle `moved` on a line or a plane, its `name`, while all others stand still.
+    """The drift ∇ log ψ of particle `moved` on a line or a plane, its `name`, with all others fixed.
 
-    `axes` are 1 or 2 axes whose centres are the points (n[, m]); `vectors` (n[, m], P) the components along
-    the plane's directions in 1/length; `log_psi` (n[, m]) up to a constant; `positions` (N, D) where the
-    particles stood.
+    `axes` are 1 or 2 axes whose centres are the points (n[, m]); `vectors` (n[, m], P) are the components along
+    the directions of the plane in 1/length; `log_psi` (n[, m]) is up to a constant; `positions` (N, D) are those of the
+    particles.
     """
 
     name: str
@@ -97,11 +97,11 @@ class Trajectories:
 
 @dataclass(frozen=True)
 class Energy:
-    """A measured energy, `estimate`, and what its error bar rests on.
+    """A measured energy, `estimate`, with the data behind its error bar.
 
-    `local_energy_std` is the spread of the local energy over |ψ|² (0 for an eigenstate), `blocks` the block
-    means (n,), `autocorrelation` the integrated time in sweeps, `acceptance` that of the Metropolis steps,
-    `rhat` the between/within ratio of the walker groups.
+    `local_energy_std` is the standard deviation of the local energy over |ψ|² (0 for an eigenstate), `blocks` are block means
+    (n,), `autocorrelation` is the integrated autocorrelation time in sweeps, `acceptance` that of the Metropolis steps, `rhat`
+    the between/within ratio of the groups of walkers.
     """
 
     estimate: Estimate
@@ -114,17 +114,17 @@ class Energy:
 
 @dataclass(frozen=True)
 class Projection:
-    """The energy projected to the exact ground state, and what its error bars rest on.
+    """The energy projected to the exact ground state, with the data behind its error bars.
 
-    `estimate` carries the statistical error at dt = 0, `time_step_error` that of the extrapolation (NaN for one time step),
+    `estimate` has the statistical error at dt = 0, `time_step_error` is that of the extrapolation (NaN for one time step),
     `weights` is "local_energy" or "girsanov". One entry a time step (n,): `time_steps` dt, `energies` and their statistical
-    `errors` there, `acceptances`, `effective_walkers` the share of walkers that the weights rest on, `population_biases` what
-    a population of fixed size without memory would be off by, `resampled` whether walkers had to be copied. `window` is the
-    imaginary time over which weights were taken; `curve` (m, 4) the energy at the smallest dt against the imaginary time:
+    `errors`, `acceptances`, `effective_walkers` the effective sample size over the number of walkers, `population_biases` the
+    bias of a population of fixed size without memory, `resampled` whether walkers had to be copied. `window` is the
+    imaginary time over which weights are taken; `curve` (m, 4) is the energy at the smallest dt against the imaginary time:
     time, energy, its error, and the error of its distance from the variational energy. `blocks` are means over successive
-    pieces of the run at the smallest dt, `independent` the number of independent blocks the error was taken from;
-    `autocorrelation` is an imaginary time too, `rhat` the between/within ratio of the walker groups. `seconds` is the wall-
-    clock time, `warnings` what makes it doubtful, a sentence each.
+    pieces of the run at the smallest dt, `independent` is the number of independent blocks behind the error;
+    `autocorrelation` is an imaginary time, `rhat` the between/within ratio of the groups of walkers. `seconds` is the
+    wall-clock time, `warnings` are doubts, a sentence each.
     """
 
     estimate: Estimate
@@ -148,7 +148,7 @@ class Projection:
 
     @property
     def total(self) -> Estimate:
-        """The energy with both errors combined; the statistical one alone if the other is not known."""
+        """The energy with both errors combined; with the statistical one alone if the other is unknown."""
         step = self.time_step_error
         error = math.hypot(self.estimate.error, step) if math.isfinite(step) else self.estimate.error
         return Estimate(self.estimate.value, error, self.estimate.n_effective)
@@ -156,12 +156,12 @@ class Projection:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Everything measured with the drift frozen. `samples` (n, N, D) are distributed as |ψ|².
+    """Everything measured with the frozen drift. `samples` (n, N, D) are distributed as |ψ|².
 
-    `variational` is the energy of ψ, `projection` that of the exact ground state (None if there was none); `histograms` are
-    densities, `drift` fields, `trajectories` paths of a few walkers. `curl` is the mean antisymmetric part of the drift's
-    Jacobian relative to its norm (vector drifts only). `seconds` is the wall-clock time without the projection's, `warnings`
-    what makes it doubtful, a sentence each.
+    `variational` is the energy of ψ, `projection` that of the exact ground state or None; `histograms` are densities, `drift`
+    fields, `trajectories` paths of a few walkers. `curl` is the mean antisymmetric part of the Jacobian of the drift relative
+    to its norm (vector drifts only). `seconds` is the wall-clock time without the projection, `warnings` are doubts, a
+    sentence each.
     """
 
     variational: Energy

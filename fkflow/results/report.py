@@ -1,4 +1,4 @@
-"""What the commands print: results, comparisons and lists, as JSON or as text."""
+"""Texts and JSON of the commands: results, comparisons, lists."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from fkflow.hamiltonian.system import System
@@ -18,7 +19,7 @@ from fkflow.results.summary import BLOCKS, summary_text
 from fkflow.statistics import Estimate
 from fkflow.text import format_energy, strict_json, title, with_unit
 
-#: widest text: lines much longer than this are hard to read
+#: widest text
 WIDEST = 110
 
 
@@ -28,7 +29,7 @@ def to_json(value: Any) -> str:
 
 
 def result_text(result: Result) -> str:
-    """A finished run in a few aligned lines, as wide as the terminal allows, in the letters that stdout has."""
+    """A finished run in a few aligned lines, as wide as the terminal allows; ASCII if stdout has no more."""
     try:
         BLOCKS.encode(sys.stdout.encoding or "ascii")
     except (LookupError, UnicodeEncodeError):
@@ -42,18 +43,18 @@ def scan_text(scan: Scan) -> str:
 
 
 def system_entry(system: System) -> dict[str, Any]:
-    """What ``fkflow list --json`` says of a system: name, parameters, reference energy and unit."""
+    """The entry of a system in ``fkflow list --json``: name, parameters, reference energy and unit."""
     reference = system.reference()
     return {
         "system": system.key,
         "parameters": system.parameters(),
-        "reference": reference and {"energy": reference.energy, "error": reference.error, "source": reference.source},
+        "reference": reference and asdict(reference),
         "unit": system.energy_unit,
     }
 
 
 def class_entry(kind: type[System]) -> dict[str, Any]:
-    """The same of a class, with the defaults of its parameters; those without a default are None."""
+    """The entry of a class, with the defaults of its parameters (None without a default)."""
     if not any(field.is_required() for field in kind.model_fields.values()):
         return system_entry(kind())
     parameters = {
@@ -64,25 +65,20 @@ def class_entry(kind: type[System]) -> dict[str, Any]:
 
 
 def inspection_text(found: Mapping[str, Any]) -> str:
-    """What `inspection.inspect` found, a line each."""
+    """The report of `inspection.inspect` as text."""
     n, dim = found["particles"], found["dimensions"]
     many = "one particle" if n == 1 else f"{n} {'identical' if found['identical'] else 'distinguishable'} particles"
+    space = f"{dim} dimension{'s' if dim > 1 else ''}: {n * dim} coordinate{'s' if n * dim > 1 else ''}"
     lengths = f"{found['natural_length']:.4g} natural length, {found['natural_time']:.4g} natural time"
-    rows = [
-        (
-            "system",
-            f"{many} in {dim} dimension{'s' if dim > 1 else ''}: {found['coordinates']} coordinate{'s' if n * dim > 1 else ''}",
-        ),
-        ("scale", lengths),
-    ]
+    rows = [("system", f"{many} in {space}"), ("scale", lengths)]
     if found["mass"] != 1:
         rows.insert(1, ("mass", str(found["mass"])))
     if found["nuclei"]:
         rows.append(("nuclei", str(found["nuclei"])))
     else:
-        kept = "1 minimum" if found["minima"] == 1 else f"{found['minima']} minima"
+        minima = "1 minimum" if found["minima"] == 1 else f"{found['minima']} minima"
         lowest = with_unit(f"{found['lowest']:.8g}", found["unit"])
-        rows.append(("potential", f"{kept} found, the lowest at {lowest}"))
+        rows.append(("potential", f"{minima} found, the lowest at {lowest}"))
     rows.append(("cost", f"{1e3 * found['potential_seconds']:.2g} ms for V of {found['potential_walkers']} walkers"))
     if reference := found["reference"]:
         energy = with_unit(format_energy(reference["energy"], reference["error"]), found["unit"])
@@ -95,7 +91,7 @@ def inspection_text(found: Mapping[str, Any]) -> str:
 
 
 def list_text(systems: Sequence[Mapping[str, Any]], recipes: Sequence[Mapping[str, Any]]) -> str:
-    """The systems and the shipped recipes (items of `system_entry`, the latter with "recipe" and "over") for people."""
+    """The systems and the shipped recipes (items of `system_entry`, the latter with "recipe" and "over") as text."""
     lines = ["Systems, with the defaults of their parameters (fkflow init SYSTEM writes a recipe):"]
     origin = "built in"
     for item in systems:
@@ -126,12 +122,12 @@ def _listed(name: str, what: str, item: Mapping[str, Any]) -> list[str]:
 def compare_results(results: Sequence[Result], sigma: float, tolerance: float) -> list[dict[str, Any]]:
     """One row a run: its best energy, the difference from the reference and from the lowest run of the same system.
 
-    `error` is the statistical error, `time_step_error` that of the time step (None for a variational energy, which has
-    none); differences and z take both.
+    `error` is the statistical error, `time_step_error` that of the time step (None for a variational energy); differences and z
+    take both.
     """
     rows = []
     for result in results:
-        alike = [r for r in results if _solved(r) == _solved(result)]
+        alike = [r for r in results if _problem(r) == _problem(result)]
         lowest = min(alike, key=lambda other: other.energy.value)
         projection = result.measurement.projection
         row: dict[str, Any] = {
@@ -157,18 +153,15 @@ def compare_results(results: Sequence[Result], sigma: float, tolerance: float) -
             above = Comparison.between(
                 result.energy.value, result.energy.error, lowest.energy.value, lowest.energy.error
             )
-            # the lowest run is not compared with itself: its errors would not be independent
-            row["above_lowest"] = {
-                "run": lowest.run,
-                "difference": above.difference,
-                "z": 0.0 if result is lowest else above.z,
-            }
+            # the lowest run and itself are not independent
+            z = 0.0 if result is lowest else above.z
+            row["above_lowest"] = {"run": lowest.run, "difference": above.difference, "z": z}
         rows.append(row)
     return rows
 
 
-def _solved(result: Result) -> tuple[Any, ...]:
-    """What two results must agree in to be of the same system."""
+def _problem(result: Result) -> tuple[Any, ...]:
+    """System and parameters: equal for results that can be compared."""
     return result.system, result.parameters, result.definition and result.definition.sha256
 
 
@@ -225,14 +218,8 @@ def _signed(value: float | None, form: str) -> str:
 
 
 def _wrapped(line: str, indent: int) -> list[str]:
-    return textwrap.wrap(
-        line,
-        _width(),
-        subsequent_indent=" " * indent,
-        drop_whitespace=True,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    spaces = " " * indent
+    return textwrap.wrap(line, _width(), subsequent_indent=spaces, break_long_words=False, break_on_hyphens=False)
 
 
 def _width() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class Result:
     """One finished run, as stored in result.h5.
 
-    `path` is the file as the user named it, None if there is none. `name` is that of the recipe, `recipe_text` the recipe as
-    written, `recipe_source` its file name, `resolved` the recipe with every default filled in (``[system]`` has ``name`` and
-    the parameters). `system` is the name of the system, `parameters` are its values: N `particles` in D `dimensions`, with
-    `nuclei` (M, 3) or None. `energy_unit` and `length_unit` are those of all numbers here, `reference` is the known energy or
-    None. `training` holds one array a column, all (iterations,); `measurement` what was measured; `model` the weights by
-    name; `seconds` the wall-clock time of each stage; `provenance` seed, device, versions and times. `definition` is the file
-    that defines the system, where that is not fkflow's own: its text is kept to be read, never run.
+    `path` is the file as the user named it, or None. `name` is that of the recipe, `recipe_text` the recipe as written,
+    `recipe_source` its file name, `resolved` the recipe with every default (``[system]`` has ``name`` and the parameters).
+    `system` is the name of the system, `parameters` are its values: N `particles` in D `dimensions`, with `nuclei` (M, 3) or
+    None. `energy_unit` and `length_unit` are those of all numbers here, `reference` is the known energy or None. `training` has
+    one array a column, all (iterations,); `measurement` what was measured; `model` the weights by name; `seconds` the
+    wall-clock time of each stage; `provenance` seed, device, versions and times. `definition` is the file that defines the
+    system, if it is not built in: its text is never run.
     """
 
     path: Path | None
@@ -53,39 +53,39 @@ class Result:
 
     @property
     def run(self) -> str:
-        """The run folder, as it was named by the user; for messages, words that say there is none."""
+        """The run folder as the user named it; words for messages if there is none."""
         return f"this run of {self.system}" if self.path is None else self.path.parent.as_posix()
 
     @property
     def file(self) -> str:
-        """The file, as messages call it."""
+        """How messages call the file."""
         return self.run if self.path is None else self.path.as_posix()
 
     @property
     def folder(self) -> Path:
-        """Where what belongs to the run is looked for: its folder, else the working directory."""
+        """The folder of the run, else the working directory."""
         return Path() if self.path is None else self.path.parent
 
     @property
     def ranks(self) -> int:
-        """How many processes measured it; files of older versions do not say."""
+        """The number of processes that measured it (1 in files of older versions)."""
         return int(self.provenance.get("ranks", 1))
 
     @property
     def energy(self) -> Estimate:
-        """The best energy there is: projected, with its time-step error in the error, else variational."""
+        """The best energy: projected, with its time-step error in the error, else variational."""
         projection = self.measurement.projection
         return self.measurement.variational.estimate if projection is None else projection.total
 
     @property
     def warnings(self) -> list[str]:
-        """What the measurement and the projection have to warn of."""
+        """The warnings of measurement and projection."""
         projection = self.measurement.projection
         return [*self.measurement.warnings, *(projection.warnings if projection else [])]
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The training columns turned back into one dictionary an iteration."""
+        """The training columns as one dictionary an iteration."""
         columns = {name: column.tolist() for name, column in self.training.items()}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -98,7 +98,6 @@ class Result:
     def summary(self) -> dict[str, Any]:
         """The JSON object of ``run``, ``measure`` and ``show``; numbers that are not finite become None."""
         measured, projection = self.measurement.variational, self.measurement.projection
-        reference = self.reference
         summary: dict[str, Any] = strict_json(
             {
                 "system": self.system,
@@ -112,16 +111,13 @@ class Result:
                     "error": measured.estimate.error,
                     "local_energy_std": measured.local_energy_std,
                 },
-                "projected": None
-                if projection is None
-                else {
+                "projected": projection
+                and {
                     "energy": projection.estimate.value,
                     "error": projection.estimate.error,
                     "time_step_error": projection.time_step_error,
                 },
-                "reference": None
-                if reference is None
-                else {"energy": reference.energy, "error": reference.error, "source": reference.source},
+                "reference": self.reference and asdict(self.reference),
                 "seconds": self.seconds,
             }
         )

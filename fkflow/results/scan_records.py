@@ -1,6 +1,6 @@
-"""Plain data of a scan: its points with their energies, as a table for people, as JSON and as CSV.
+"""Plain data of a scan: its points with their energies; as a table, as JSON and as CSV.
 
-Nothing here touches a file. Energies are in the system's unit, errors are one standard deviation.
+Energies are in the unit of the system, errors are one standard deviation.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from fkflow.statistics import Estimate
 from fkflow.text import format_energy, strict_json, title, with_unit
 
 NAN = float("nan")
-#: what became of a point
+#: status of a point
 WAITING, FINISHED, FAILED = "waiting", "finished", "failed"
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a scan; what is not known is NaN, "" or None.
+    """One point of a scan; unknown values are NaN, "" or None.
 
-    `values` are those of the scanned keys (``section.key``); `run` the name of its folder within the scan's; `seed` that
-    of its run; `attempts` how often it failed; `start` the run whose weights training began with. `energy` with `error`
-    (statistical and time step) is the best there is, of the `kind` "projected" or "variational"; `projected_error` is the
-    statistical one alone. `reason` says why it failed.
+    `values` are those of the scanned keys (``section.key``); `run` is the name of its folder in that of the scan, `seed` that
+    of its run, `attempts` how often it failed, `start` the run whose weights training began with. `energy` with `error`
+    (statistical and time step) is the best one, of the `kind` "projected" or "variational"; `projected_error` is the
+    statistical error alone. `reason` says why it failed.
     """
 
     values: dict[str, Any]
@@ -54,29 +54,22 @@ class Point:
     seconds: float = NAN
 
     def with_result(self, result: Result) -> Point:
-        """The same with what its run found."""
-        measured, projection = result.measurement.variational.estimate, result.measurement.projection
-        start = result.resolved["train"].get("from") or ""
-        found = replace(
+        """The point with the energies of its run."""
+        variational, projection = result.measurement.variational.estimate, result.measurement.projection
+        return replace(
             self,
             status=FINISHED,
-            start=start,
+            start=result.resolved["train"].get("from") or "",
             reason="",
             kind="variational" if projection is None else "projected",
             energy=result.energy.value,
             error=result.energy.error,
-            variational=measured.value,
-            variational_error=measured.error,
+            variational=variational.value,
+            variational_error=variational.error,
+            projected=NAN if projection is None else projection.estimate.value,
+            projected_error=NAN if projection is None else projection.estimate.error,
+            time_step_error=NAN if projection is None else projection.time_step_error,
             seconds=math.fsum(result.seconds.values()),
-        )
-        if projection is None:
-            return found
-        estimate = projection.estimate
-        return replace(
-            found,
-            projected=estimate.value,
-            projected_error=estimate.error,
-            time_step_error=projection.time_step_error,
         )
 
     @property
@@ -86,14 +79,14 @@ class Point:
 
     @property
     def comparison(self) -> Comparison | None:
-        """Against the reference, if both are known."""
+        """The comparison with the reference, if both energies are known."""
         if self.reference is None or self.status != FINISHED:
             return None
         return Comparison.between(self.energy, self.error, self.reference.energy, self.reference.error)
 
     def row(self) -> dict[str, Any]:
         """The point as one flat row, in JSON and CSV alike."""
-        against = self.comparison
+        against, reference = self.comparison, self.reference
         return {
             **self.values,
             "run": self.run,
@@ -106,11 +99,11 @@ class Point:
             "projected": self.projected,
             "projected_error": self.projected_error,
             "time_step_error": self.time_step_error,
-            "reference": self.reference.energy if self.reference else None,
-            "reference_error": self.reference.error if self.reference else None,
-            "reference_source": self.reference.source if self.reference else None,
-            "difference": against.difference if against else None,
-            "z": against.z if against else None,
+            "reference": reference and reference.energy,
+            "reference_error": reference and reference.error,
+            "reference_source": reference and reference.source,
+            "difference": against and against.difference,
+            "z": against and against.z,
             "seconds": self.seconds,
             "seed": self.seed,
             "start": self.start or None,
@@ -120,7 +113,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Axis:
-    """A scanned key with what it means, such as ``system.R``, "distance of the nuclei (bohr)", "bohr"."""
+    """A scanned key with its description and unit, such as ``system.R``, "distance of the nuclei (bohr)", "bohr"."""
 
     key: str
     long_name: str
@@ -136,9 +129,8 @@ class Axis:
 class Scan:
     """A scan, finished or not, as stored in scan.h5.
 
-    `path` is its file as the user named it; `resolved` the base recipe with every default; `over` what was scanned, as
-    it was given; `axes` the scanned keys, the first one drawn in units of `unit`; `points` in the order in which they are
-    computed.
+    `path` is its file as the user named it; `resolved` the base recipe with every default; `over` the values to scan as the
+    user gave them; `axes` the scanned keys, the first one plotted in units of `unit`; `points` are in the order of computation.
     """
 
     path: Path
@@ -159,7 +151,7 @@ class Scan:
 
     @property
     def folder(self) -> str:
-        """The scan's folder, as it was named by the user."""
+        """The folder as the user named it."""
         return self.path.parent.as_posix()
 
     @property
@@ -173,7 +165,7 @@ class Scan:
         return [point for point in self.points if point.status != FINISHED]
 
     def with_point(self, point: Point) -> Scan:
-        """The same with one point (told by its folder) replaced."""
+        """The scan with the point of the same folder replaced."""
         return replace(self, points=tuple(point if old.run == point.run else old for old in self.points))
 
     def summary(self) -> dict[str, Any]:
@@ -202,7 +194,7 @@ class Scan:
 
 
 def csv_text(scan: Scan) -> str:
-    """All points as comma-separated values; what is not known is left empty."""
+    """All points as comma-separated values; unknown values are empty."""
     buffer = io.StringIO()
     rows = [strict_json(point.row()) for point in scan.points]
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
@@ -212,7 +204,7 @@ def csv_text(scan: Scan) -> str:
 
 
 def table_text(scan: Scan, width: int = 100) -> str:
-    """The table for people: energy(error), reference, difference, σ and seconds of every point; words end at `width`."""
+    """A table of energy(error), reference, difference, z and seconds of every point; prose is wrapped at `width`."""
     kinds = {point.kind for point in scan.points if point.kind}
     one_kind = f"{kinds.pop()} energies" if len(kinds) == 1 else "energies"
     lines = [f"{scan.title()}   " + with_unit(f"{one_kind} in", scan.energy_unit, bare=one_kind)]
@@ -252,7 +244,7 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def format_value(value: Any) -> str:
-    """A value of a scanned key as people write it: 1 rather than 1.0."""
+    """A value of a scanned key in short form: 1 rather than 1.0."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     if isinstance(value, Mapping):

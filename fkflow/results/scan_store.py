@@ -89,7 +89,7 @@ def _write(file: h5py.File, scan: Scan) -> None:
         if all(type(value) in (int, float) for value in values):
             dataset = hdf5.write_array(parameters, axis.key, values, axis.unit, axis.long_name)
         else:
-            # words, lists and the like
+            # texts, lists and the like
             hdf5.write_text(parameters, axis.key, [json.dumps(value) for value in values], axis.long_name)
             dataset = parameters[axis.key]
             dataset.attrs.update(units=axis.unit, json=True)
@@ -111,7 +111,7 @@ def _write(file: h5py.File, scan: Scan) -> None:
 
 
 def _references(group: h5py.Group, known: list[tuple[int, Reference]], unit: str, words: str) -> None:
-    """Energies from elsewhere, each with the number of its point."""
+    """Write known energies, each with the number of its point."""
     for name, column, units, long_name in (
         ("point", np.array([i for i, _ in known], dtype=np.int64), "", "number of the point, from 0"),
         ("energy", np.array([reference.energy for _, reference in known]), unit, words),
@@ -122,7 +122,7 @@ def _references(group: h5py.Group, known: list[tuple[int, Reference]], unit: str
 
 
 def read_scan(path: Path) -> Scan:
-    """Read scan.h5 back.
+    """Read scan.h5.
 
     Raises StoreError, in one sentence naming the file, if it is not HDF5, truncated or damaged, not a scan of fkflow, of
     a newer format, or lacks a part.

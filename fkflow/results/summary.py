@@ -1,4 +1,4 @@
-"""A finished run for people: its energies, how it got there and where it is, in a few aligned lines."""
+"""The summary of a finished run in a few aligned lines: energies, training, conditions, files."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from fkflow.results.records import Projection
 from fkflow.results.result import Comparison, Result
 from fkflow.text import format_energy, with_unit
 
-#: heights of a bar from low to high; the second row for terminals that have no more than ASCII
+#: bars from low to high, also for ASCII terminals
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
-#: what stands for letters that an ASCII terminal lacks
-SPELLED = str.maketrans({"σ": "sigma", **dict(zip(BLOCKS, ASCII, strict=True))})
-#: columns before the text of a row, and most bars of a line of them
+#: replacements of letters for ASCII terminals
+ASCII_LETTERS = str.maketrans({"σ": "sigma", **dict(zip(BLOCKS, ASCII, strict=True))})
+#: columns before the text of a row, and most bars in a line
 INDENT, BARS = 23, 40
 
 
 def summary_text(result: Result, width: int = 100, *, ascii_only: bool = False) -> str:
-    """The summary of a run; no line but a file name's is wider than `width` characters."""
+    """The summary of a run; only lines with a file name may be wider than `width` characters."""
     lines = textwrap.wrap(result.title(), width, subsequent_indent="  ", break_on_hyphens=False)
     for label, text in _rows(result, width - INDENT):
-        # a file name is never broken: it can be copied
+        # file names are not wrapped, so that they can be copied
         wrap = label not in ("result", "plots")
         parts = textwrap.wrap(text, max(20, width - INDENT), break_on_hyphens=False) if wrap else [text]
         lines += [f"  {head:<20} {part}" for head, part in zip_longest([label], parts, fillvalue="")]
     text = "\n".join(lines)
-    return text.translate(SPELLED) if ascii_only else text
+    return text.translate(ASCII_LETTERS) if ascii_only else text
 
 
 def summary_html(result: Result) -> str:
@@ -44,10 +44,10 @@ def summary_html(result: Result) -> str:
 
 
 def _rows(result: Result, room: int) -> list[tuple[str, str]]:
-    """Label and text of each row; a row without a label goes on with the one above."""
+    """Label and text of each row; a row without a label continues the one above."""
     measured, unit = result.measurement.variational, result.energy_unit
     projection = result.measurement.projection
-    # a vector drift is not the gradient of a log psi: its path average carries a time-step error
+    # a vector drift is no gradient of a log psi: its path average has a time-step error
     kind = "an upper bound" if result.measurement.curl is None else "a path average"
     rows = []
     if projection is not None:
@@ -77,14 +77,14 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
 
 
 def _training(result: Result, room: int) -> list[tuple[str, str]]:
-    """The spread of the energy over the walkers while training, as bars on a logarithmic scale; nothing if it is unknown."""
+    """The spread of the energy over the walkers during training, as bars on a log scale; no rows if it is unknown."""
     spread = np.asarray(result.training.get("spread", ()), dtype=float)
     known = spread[np.isfinite(spread) & (spread > 0)]
     if len(known) < 2:
         return []
     groups = np.array_split(np.log(known), min(BARS, room, len(known)))
     means = np.array([group.mean() for group in groups])
-    # less than a factor of ten does not fill the height: noise alone is no slope
+    # less than a factor of ten does not fill the height, so that noise looks flat
     heights = (means - means.min()) / max(means.max() - means.min(), math.log(10))
     bars = "".join(BLOCKS[round(height * (len(BLOCKS) - 1))] for height in heights)
     first, last = np.exp(means[[0, -1]])
@@ -104,5 +104,5 @@ def _conditions(result: Result) -> str:
 
 
 def _step_error(projection: Projection) -> str:
-    """The time-step error in words: one time step leaves it unknown."""
+    """The time-step error as text; it is unknown for one time step."""
     return f"{projection.time_step_error:.1e}" if math.isfinite(projection.time_step_error) else "unknown"

@@ -349,7 +349,7 @@ def test_ctrl_c_keeps_a_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["train", "measure"])
 def test_ctrl_c_without_a_folder(stage: str) -> None:
-    with pytest.raises(KeyboardInterrupt, match="nothing is kept of a run without a folder"):
+    with pytest.raises(KeyboardInterrupt, match="nothing is saved of a run without a folder"):
         fkflow.solve(fkflow.make_system("quartic"), **SLOW, progress=Interrupting(stage, 1))
 
 
