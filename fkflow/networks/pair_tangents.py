@@ -8,7 +8,7 @@ mass. Layers of particles act on A, F and E alike.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -102,11 +102,12 @@ class ParticleTangent(Tangent):
         return ParticleTangent(self.places, *(_sum(*pair) for pair in both))
 
     def scaled(self, factor: Tensor) -> MessageTangent:
-        return self.dense().scaled(factor)
+        return self.dense.scaled(factor)
 
     def squares(self) -> Tensor:
-        return self.dense().squares()
+        return self.dense.squares()
 
+    @cached_property
     def dense(self) -> MessageTangent:
         """A, F and E in numbers."""
         places = self.places.values
