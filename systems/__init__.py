@@ -1,6 +1,11 @@
-"""The physics: one short file per family of systems."""
+"""The built-in systems: one short file per family.
 
-#: the systems that recipes know by name, as module:class, in the order in which they are listed
+A new one is a class that derives from `fkflow.hamiltonian.system.System` in a file here, and one line in `SYSTEMS`. Its fields
+are the parameters of a recipe, `potential` is V; `references` has tables of energies, `solvers` radial equations, `densities`
+exact densities.
+"""
+
+#: module:class of each system, in the order of ``fkflow list``
 SYSTEMS = (
     "harmonic:Harmonic",
     "harmonic:Chain",

@@ -49,7 +49,7 @@ class Bosons(System):
         return trap + _height(self.dimensions, self.g, self.s) * overlap
 
     def pair(self, r: Tensor) -> Tensor | None:
-        """Energy of two at the distances r: the network starts from what it does to a pair; None for an ideal gas."""
+        """Energy of two at the distances r; None for an ideal gas."""
         return None if self.g == 0 else _height(self.dimensions, self.g, self.s) * (-(r / self.s).square()).exp()
 
     def reference(self) -> Reference | None:
@@ -93,7 +93,7 @@ class Bosons(System):
 class Bosons3D(Bosons):
     """Bosons in a round 3D trap, V = ½ omega² Σ r_i² + Σ_{i<j} g/(π s²)^(3/2) exp(−r_ij²/s²).
 
-    A system of its own rather than a parameter of the other, whose results are compared by their parameters.
+    Not a parameter of `Bosons`, since results are compared by their parameters.
     """
 
     key: ClassVar[str] = "bosons3d"
@@ -105,7 +105,7 @@ class Bosons3D(Bosons):
 
 
 def _height(dimensions: int, g: float, s: float) -> float:
-    """Energy of two in one place."""
+    """Energy of two at the same place."""
     return g / math.pow(math.pi * s**2, dimensions / 2)
 
 

@@ -12,8 +12,7 @@ Array = np.ndarray
 
 #: angles of the average over a circle: exact to rounding where the Gaussian's exponent stays below a few hundred
 ANGLES = 128
-#: degree of the polynomial that stands for the logarithm of a density: right to 1e-9 and better, and the distance where the
-#: density ends, below 1e-33
+#: degree of the polynomial fit to the logarithm of a density (right to 1e-9), and the distance beyond which it is below 1e-33
 DEGREE, FAR = 64, 9.0
 
 
@@ -23,7 +22,7 @@ def gaussian(square: Array, variance: float | Array, dimensions: int) -> Array:
 
 
 def trap(frequencies: tuple[float, ...], group: str, name: str, points: tuple[Array, ...]) -> Array | None:
-    """Particles without interaction in a harmonic trap: of one along any axes, or of the distance of two.
+    """Densities without interaction in a harmonic trap: of one particle along any axes, or of the distance of two.
 
     |φ0|² of one particle has the variance 1/(2ω) along each axis, the difference of two twice that. None for distances in
     a trap that is not round: they have no closed form.
@@ -41,7 +40,7 @@ def trap(frequencies: tuple[float, ...], group: str, name: str, points: tuple[Ar
 
 
 def coupled(covariance: Array, group: str, points: Array) -> Array:
-    """Oscillators on a line whose |φ0|² is a Gaussian of that covariance (N, N): of one's place, or of two's distance."""
+    """Densities of oscillators on a line whose |φ0|² is a Gaussian of that covariance (N, N): of one or two."""
     own = np.diag(covariance)
     if group == "density":
         return np.asarray(np.mean([gaussian(points**2, variance, 1) for variance in own], 0))
@@ -70,7 +69,7 @@ def two_in_a_trap(relative: Level, group: str, name: str, points: tuple[Array, .
         averages = [shares @ around(one, rho) for one in distances]
         return np.log(averages) + dim / 2 * math.log(2 / math.pi)
 
-    # smooth: the few places of an interpolation stand for all those of a map
+    # smooth: a map is interpolated from few places
     far = min(float(np.max(r)), FAR)
     fit = np.polynomial.Chebyshev.interpolate(logarithm, DEGREE, domain=[0.0, far] if far > 0 else [0.0, 1.0])
     return np.where(r <= FAR, np.exp(fit(np.minimum(r, FAR))), 0.0)
@@ -84,7 +83,7 @@ def _around_a_circle(r: float, rho: Array) -> Array:
 
 
 def _around_a_sphere(r: float, rho: Array) -> Array:
-    """The same in space: exp(−2r² − ρ²) sinh(z)/z with z = 2√2 r ρ, written so that nothing overflows."""
+    """The same in space: exp(−2r² − ρ²) sinh(z)/z with z = 2√2 r ρ, without overflow."""
     twice = 4 * math.sqrt(2) * r * rho
     flattened = np.divide(-np.expm1(-twice), twice, out=np.ones_like(twice), where=twice > 0)
     return np.asarray(np.exp(-((math.sqrt(2) * r - rho) ** 2)) * flattened)

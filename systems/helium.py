@@ -44,10 +44,10 @@ def lm2m2(r: Tensor) -> Tensor:
 
 
 class Helium(System):
-    """⁴He atoms held together by themselves, LM2M2 potential; kelvin and ångström.
+    """A cluster of ⁴He atoms, LM2M2 potential; kelvin and ångström.
 
-    The centre of mass, free in nature, is put into a harmonic trap of frequency `HOLD`, whose ground-state energy is taken
-    off V: energies are those of the free cluster.
+    The centre of mass is in a harmonic trap of frequency `HOLD`, whose ground-state energy is subtracted from V: energies are
+    those of the free cluster.
     """
 
     key: ClassVar[str] = "helium"

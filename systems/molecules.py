@@ -75,11 +75,6 @@ def _repulsion(nuclei: Nuclei) -> Any:
     return math.fsum(z * w / math.dist(p, q) for (p, z), (q, w) in combinations(charged, 2))
 
 
-def _on_axis(distance: float, first: float, second: float) -> Nuclei:
-    """Two nuclei on the z axis, the origin midway."""
-    return Nuclei(((0.0, 0.0, -distance / 2), (0.0, 0.0, distance / 2)), (first, second))
-
-
 class Nucleus(BaseModel):
     """One clamped point charge of a molecule."""
 
@@ -135,79 +130,72 @@ class Molecule(Coulomb):
         return Nuclei(tuple(s.position for s in self.sites), tuple(s.charge for s in self.sites))
 
 
-class _Bond(Coulomb):
-    R: float = Field(
-        1.401, ge=CLOSEST, le=FARTHEST, description="distance of the nuclei (bohr)", json_schema_extra={"unit": "bohr"}
+def _distance(default: float) -> Any:
+    return Field(
+        default,
+        ge=CLOSEST,
+        le=FARTHEST,
+        description="distance of the nuclei (bohr)",
+        json_schema_extra={"unit": "bohr"},
     )
 
 
-class H2(_Bond):
+class _Diatomic(Coulomb):
+    particles: ClassVar[int] = 2
+    charges: ClassVar[tuple[float, float]] = (1.0, 1.0)
+    R: float = _distance(1.401)
+
+    def nuclei(self) -> Nuclei:
+        """The charges at z = −R/2 and z = +R/2."""
+        return Nuclei(((0.0, 0.0, -self.R / 2), (0.0, 0.0, self.R / 2)), self.charges)
+
+
+class H2(_Diatomic):
     """The hydrogen molecule: two electrons, two protons a distance R apart on the z axis."""
 
     key: ClassVar[str] = "h2"
-    particles: ClassVar[int] = 2
-
-    def nuclei(self) -> Nuclei:
-        """Protons at z = ±R/2."""
-        return _on_axis(self.R, 1.0, 1.0)
 
 
-class H2Plus(_Bond):
+class H2Plus(_Diatomic):
     """The hydrogen molecular ion: one electron, two protons a distance R apart on the z axis."""
 
     key: ClassVar[str] = "h2plus"
     particles: ClassVar[int] = 1
-    R: float = Field(
-        2.0, ge=CLOSEST, le=FARTHEST, description="distance of the nuclei (bohr)", json_schema_extra={"unit": "bohr"}
-    )
-
-    def nuclei(self) -> Nuclei:
-        """Protons at z = ±R/2."""
-        return _on_axis(self.R, 1.0, 1.0)
+    R: float = _distance(2.0)
 
 
-class HeHPlus(_Bond):
+class HeHPlus(_Diatomic):
     """The helium hydride ion: two electrons, He at z = −R/2 and H at z = +R/2."""
 
     key: ClassVar[str] = "heh_plus"
+    charges: ClassVar[tuple[float, float]] = (2.0, 1.0)
+    R: float = _distance(1.4632)
+
+
+class _Atom(Coulomb):
     particles: ClassVar[int] = 2
-    R: float = Field(
-        1.4632, ge=CLOSEST, le=FARTHEST, description="distance of the nuclei (bohr)", json_schema_extra={"unit": "bohr"}
-    )
+    charge: ClassVar[float] = 1.0
 
     def nuclei(self) -> Nuclei:
-        """Charge 2 at z = −R/2, charge 1 at z = +R/2."""
-        return _on_axis(self.R, 2.0, 1.0)
+        """The charge at the origin."""
+        return Nuclei((_ORIGIN,), (self.charge,))
 
 
-class H(Coulomb):
+class H(_Atom):
     """The hydrogen atom."""
 
     key: ClassVar[str] = "h"
     particles: ClassVar[int] = 1
 
-    def nuclei(self) -> Nuclei:
-        """A proton at the origin."""
-        return Nuclei((_ORIGIN,), (1.0,))
 
-
-class HMinus(Coulomb):
+class HMinus(_Atom):
     """The hydride ion: two electrons about a proton."""
 
     key: ClassVar[str] = "h_minus"
-    particles: ClassVar[int] = 2
-
-    def nuclei(self) -> Nuclei:
-        """A proton at the origin."""
-        return Nuclei((_ORIGIN,), (1.0,))
 
 
-class He(Coulomb):
+class He(_Atom):
     """The helium atom."""
 
     key: ClassVar[str] = "he"
-    particles: ClassVar[int] = 2
-
-    def nuclei(self) -> Nuclei:
-        """Charge 2 at the origin."""
-        return Nuclei((_ORIGIN,), (2.0,))
+    charge: ClassVar[float] = 2.0

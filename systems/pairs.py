@@ -1,4 +1,4 @@
-"""Identical particles in a round trap that repel each other without bound where they meet: charges and hard cores."""
+"""Identical particles in a round trap with a repulsion that diverges at r = 0: charges, dipoles, inverse squares."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Ions(Repelling):
         return self.charge**2 / r
 
     def reference(self) -> Reference | None:
-        """For more than two ions of much charge the series of a crystal: E(omega, q) = omega E(1, q omega^(−1/4))."""
+        """For more than two ions of large charge the series of a crystal: E(omega, q) = omega E(1, q omega^(−1/4))."""
         if self.particles <= 2:
             return super().reference()
         found = references.crystal(self.particles, self.dimensions, self.charge * self.omega**-0.25)
@@ -118,7 +118,7 @@ class Calogero(Repelling):
     particles: int = Field(5, ge=1, le=256, description="number of particles N")
     model_config = ConfigDict(populate_by_name=True)
 
-    lambda_: float = Field(2.0, ge=1.0, le=1e2, alias="lambda", description="ψ vanishes as r^lambda where two meet")
+    lambda_: float = Field(2.0, ge=1.0, le=1e2, alias="lambda", description="ψ vanishes as r^lambda at small distances")
 
     def pair(self, r: Any) -> Any:
         """lambda (lambda − 1)/r²."""
@@ -131,7 +131,7 @@ class Calogero(Repelling):
 
 
 class Dipoles(Repelling):
-    """Bosons in a plane whose dipoles stand upright, V = ½ omega² Σ r_i² + dipole² Σ_{i<j} 1/r_ij³."""
+    """Bosons in a plane with dipoles perpendicular to it, V = ½ omega² Σ r_i² + dipole² Σ_{i<j} 1/r_ij³."""
 
     key: ClassVar[str] = "dipoles"
     dimensions: ClassVar[int] = 2

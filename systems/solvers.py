@@ -46,7 +46,7 @@ class Level:
         return np.where(inside, (own * values).sum(0) ** 2, 0.0).reshape(np.shape(r))
 
     def quadrature(self) -> tuple[Array, Array]:
-        """Radii (n,) and what share of the density each of them stands for (n,): averages over the state are sums."""
+        """Radii (n,) and the weights (n,) of the density at them: averages over the state are weighted sums."""
         points, weights, _, _ = _shapes(self.degree)
         left, right = self.edges[:-1, None], self.edges[1:, None]
         r = (left + (right - left) * (points + 1) / 2).ravel()
@@ -96,7 +96,7 @@ def _probe(potential: Potential) -> tuple[Array, Array, float]:
 
 
 def _wkb_energy(radii: Array, values: Array, floor: float) -> float:
-    """Energy whose phase ∫ √(2(E−V)) dr is π/2: near enough to the ground state to place a mesh by."""
+    """Energy whose phase ∫ √(2(E−V)) dr is π/2: close enough to the ground state to lay out a mesh."""
     steps = np.diff(radii)
 
     def phase(energy: float) -> float:

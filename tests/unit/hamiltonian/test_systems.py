@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from scipy.integrate import solve_ivp
+from torch import Tensor
 
+import fkflow.systems
+from fkflow.cli.entry import main
+from fkflow.hamiltonian import registry
 from fkflow.hamiltonian.registry import built_in_systems, find_system
 from fkflow.hamiltonian.system import System
+from fkflow.systems import wells
 from fkflow.systems.bosons import Bosons, Bosons3D
 from fkflow.systems.harmonic import Chain, Harmonic, Moshinsky
 from fkflow.systems.helium import HBAR2_OVER_MASS, HOLD, Helium, lm2m2
@@ -412,3 +419,29 @@ def test_parameters_make_the_same_system(system: System) -> None:
 def test_impossible_parameters(system: type[System], parameters: dict) -> None:
     with pytest.raises(ValidationError):
         system(**parameters)
+
+
+def test_a_new_system_is_a_class_and_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two lines and a name in SYSTEMS are enough for list, check and run."""
+
+    class Sextic(wells.Well):
+        def potential(self, x: Tensor) -> Tensor:
+            return x.square().sum((1, 2)) ** 3
+
+    monkeypatch.setattr(wells, "Sextic", Sextic, raising=False)
+    monkeypatch.setattr(fkflow.systems, "SYSTEMS", (*fkflow.systems.SYSTEMS, "wells:Sextic"))
+    monkeypatch.chdir(tmp_path)
+    registry._built_in.cache_clear()
+    try:
+        assert main(["list"]) == 0 and "Sextic" in capsys.readouterr().out
+        (tmp_path / "sextic.toml").write_text('[system]\nname = "Sextic"\n')
+        assert main(["check", "sextic"]) == 0 and "no fault found" in capsys.readouterr().out
+        brief = ["train.walkers=128", "train.iterations=15", "measure.target_error=0.003", "project.seconds=0"]
+        options = [part for setting in brief for part in ("--set", setting)]
+        assert main(["run", "sextic", "--seed", "1", "--threads", "1", "--json", *options]) == 0
+        energy = json.loads(capsys.readouterr().out)["variational"]
+    finally:
+        registry._built_in.cache_clear()
+    assert abs(energy["energy"] - 0.680703611) < 5 * energy["error"] + 2e-3
