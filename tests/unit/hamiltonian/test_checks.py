@@ -1,4 +1,4 @@
-"""What is wrong with a potential is told before training, in one sentence; what is right passes."""
+"""What is wrong with a potential raises one sentence before training; what is right passes."""
 
 from __future__ import annotations
 

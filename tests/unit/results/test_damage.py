@@ -72,12 +72,12 @@ def spoilt(content: bytes, noise: np.random.Generator) -> bytes:
     return bytes(damaged)
 
 
-@pytest.mark.parametrize("seals", [True, False], ids=["sealed", "of an older version"])
-def test_damage_is_noticed_or_harmless(stored, seals: bool) -> None:
-    """Without a seal the formats' own checksums are all there is: text may change unseen, nothing breaks."""
+@pytest.mark.parametrize("checksums", [True, False], ids=["with checksum", "of an older version"])
+def test_damage_is_noticed_or_harmless(stored, checksums: bool) -> None:
+    """Without a checksum the formats' own checksums are all there is: text may change unseen, nothing breaks."""
     path, read = stored
     expected, content = bits(read(path)), path.read_bytes()
-    content = content if seals else content[:-LENGTH]
+    content = content if checksums else content[:-LENGTH]
     path.write_bytes(content)
     assert bits(read(path)) == expected
     noise, noticed = np.random.default_rng(0), 0
@@ -89,12 +89,12 @@ def test_damage_is_noticed_or_harmless(stored, seals: bool) -> None:
             noticed += 1
             assert str(path) in str(error) and "\n" not in str(error)
         else:
-            assert found == expected or not seals
-    assert noticed > (0.99 if seals else 0.7) * CASES
+            assert found == expected or not checksums
+    assert noticed > (0.99 if checksums else 0.7) * CASES
 
 
 def test_text_that_was_changed_is_noticed(tmp_path: Path, write_run) -> None:
-    """One bit of the parameters, which HDF5 keeps without a checksum; the twin without a seal reads another molecule."""
+    """One bit of the parameters, which HDF5 keeps without a checksum; the twin without a checksum reads another molecule."""
     path = tmp_path / "result.h5"
     write_run(path)
     content = path.read_bytes()
@@ -107,7 +107,7 @@ def test_text_that_was_changed_is_noticed(tmp_path: Path, write_run) -> None:
 
 
 def test_every_bit_of_a_seal_counts(tmp_path: Path) -> None:
-    """Flipped in the mark it is no seal, flipped in the digest it does not fit: the content is never another one."""
+    """Flipped in the mark it is no checksum, flipped in the digest it does not fit: the content is never another one."""
     content = b"some content"
     whole = add_checksum(content)
     assert (
@@ -128,7 +128,7 @@ def test_every_bit_of_a_seal_counts(tmp_path: Path) -> None:
 
 
 def test_an_edited_file_stays_readable(tmp_path: Path, write_run) -> None:
-    """What HDF5 tools write loses the seal with the bytes it was for."""
+    """What HDF5 tools write loses the checksum with the bytes it was for."""
     path = tmp_path / "result.h5"
     written = write_run(path)
     with h5py.File(path, "a") as file:

@@ -18,7 +18,7 @@ from fkflow.results import folders
 from fkflow.results.checkpoints import FORMAT, FORMAT_VERSION, CheckpointWriter, load_checkpoint, save_checkpoint
 from fkflow.results.folders import CHECKPOINT, LOCK, PREVIOUS, atomic_write, claim_folder, lock_folder
 
-#: takes the lock of a folder and says so; ends, or dies, when it is told to
+#: takes the lock of a folder and says so; ends, or dies, on a line of input
 HOLDER = """
 import sys
 from pathlib import Path
