@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from fkflow.hamiltonian.geometry import inside, pair_squares
+from fkflow.hamiltonian.geometry import coordinates_first, pair_squares
 from fkflow.hamiltonian.system import Nuclei, Reference, System
 
 from . import references
@@ -48,7 +48,7 @@ class Coulomb(System):
         """Coulomb energy of the electrons x (B, N, 3), N = 1 or 2, with all charges → (B,)."""
         nuclei = self.nuclei()
         # coordinate by coordinate with Python numbers: no tensor is copied to the device at every call
-        axes = inside(x).unbind(0)
+        axes = coordinates_first(x).unbind(0)
         total = _repulsion(nuclei)
         for position, charge in zip(nuclei.positions, nuclei.charges, strict=True):
             shifted = [(axis - p if p else axis).square() for axis, p in zip(axes, position, strict=True)]

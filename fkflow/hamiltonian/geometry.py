@@ -56,29 +56,29 @@ def add_to_particles(y: Tensor, of_pairs: Tensor, weight: float = 1.0, *, sign: 
     return y.index_add_(1, first, of_pairs, alpha=weight).index_add_(1, second, of_pairs, alpha=sign * weight)
 
 
-def inside(x: Tensor) -> Tensor:
-    """Configurations x (…, N, D) as networks and potentials work on them, (D, N, …)."""
+def coordinates_first(x: Tensor) -> Tensor:
+    """Configurations x (…, N, D) with coordinates first and configurations last, (D, N, …)."""
     return x.movedim((-1, -2), (0, 1)).contiguous()
 
 
-def apart(y: Tensor, first: Tensor, second: Tensor) -> Tensor:
+def pair_differences(y: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Differences (D, pairs, …) of the particles with these numbers (pairs,) in y (D, N, …)."""
     return y.index_select(1, first) - y.index_select(1, second)
 
 
-def outside(y: Tensor) -> Tensor:
-    """What `inside` made (D, N, …) as configurations (…, N, D) again."""
+def coordinates_last(y: Tensor) -> Tensor:
+    """The inverse of `coordinates_first`: y (D, N, …) as configurations (…, N, D)."""
     return y.movedim((0, 1), (-1, -2)).contiguous()
 
 
-def pulled(slope: Tensor, of_pairs: Tensor) -> Tensor:
-    """`slope` (D, N, B), in place, with what a gradient `of_pairs` (D, pairs, B) of their differences `apart` adds to it."""
-    return add_to_particles(slope, of_pairs, sign=-1)
+def add_pair_gradients(gradient: Tensor, of_pairs: Tensor) -> Tensor:
+    """`gradient` (D, N, B), in place, with the gradient `of_pairs` (D, pairs, B) of `pair_differences` added."""
+    return add_to_particles(gradient, of_pairs, sign=-1)
 
 
 def pair_squares(x: Tensor) -> Tensor:
     """Squared distances (pairs, …) of all pairs of particles in x (…, N, D), any shape in front."""
-    return apart(inside(x), *pairs(x.shape[-2], x.device)).square().sum(0)
+    return pair_differences(coordinates_first(x), *pairs(x.shape[-2], x.device)).square().sum(0)
 
 
 def squared_lengths(v: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from fkflow.hamiltonian.geometry import add_to_particles, apart, pairs
+from fkflow.hamiltonian.geometry import add_to_particles, pair_differences, pairs
 from fkflow.networks.pair_tangents import CoordinateTangent, SquareTangent
 from fkflow.networks.parts import Node, Part
 from fkflow.networks.tangents import DenseTangent, rounded
@@ -59,7 +59,7 @@ class Differences(Part):
 
     def value(self, *inputs: Tensor) -> Tensor:
         y, precision = inputs
-        return apart(y, *pairs(int(y.shape[1]), y.device)).to(precision)
+        return pair_differences(y, *pairs(int(y.shape[1]), y.device)).to(precision)
 
     def pull_back(self, node: Node, gradient: Tensor) -> None:
         add_to_particles(node.inputs[0].own_gradient(gradient.dtype), gradient, sign=-1)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fkflow.hamiltonian.geometry import inside
+from fkflow.hamiltonian.geometry import coordinates_first
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.networks.confinement import FAINT, GAUSSIAN_SHARE, ElementSquares, Gaussian, Tails
 from fkflow.networks.coordinates import Differences, Squares, Whitening
@@ -54,7 +54,7 @@ class GenericNet(LogPsi):
         return max(layer.in_features + layer.out_features for layer in self.net if isinstance(layer, nn.Linear))
 
     def coordinates(self, x: Tensor) -> Tensor:
-        return inside(x - self.centre.view(x.shape[1:]))
+        return coordinates_first(x - self.centre.view(x.shape[1:]))
 
     def compose(self, y: Tensor) -> Tensor:
         z = self.whitening(y, self.whiten)

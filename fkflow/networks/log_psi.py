@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from fkflow.hamiltonian.geometry import inside, outside
+from fkflow.hamiltonian.geometry import coordinates_first, coordinates_last
 from fkflow.networks.parts import Part, Tape
 from fkflow.networks.recorded_graph import replayed
 
@@ -42,7 +42,7 @@ class LogPsi(nn.Module):
 
     def coordinates(self, x: Tensor) -> Tensor:
         """The internal coordinates (D, N, B) of x (B, N, D), in units of `length`."""
-        return inside(x)
+        return coordinates_first(x)
 
     def compose(self, y: Tensor) -> Tensor:
         """log ψ (B,) from internal coordinates y (D, N, B), made of parts."""
@@ -120,7 +120,7 @@ class LogPsi(nn.Module):
             out = cast(Any, self.compose(cast(Tensor, start)))
             tape.differentiate(laplacian)
             gradient = start.own_gradient()
-            return out.value, outside(gradient if self.length == 1 else gradient.div_(self.length))
+            return out.value, coordinates_last(gradient if self.length == 1 else gradient.div_(self.length))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *arguments: Any, **keywords: Any) -> Any:
         """As every module does; names of earlier versions are understood."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.geometry import FEW, add_to_pairs, pairs, pulled
+from fkflow.hamiltonian.geometry import FEW, add_pair_gradients, add_to_pairs, pairs
 from fkflow.networks.tangents import DenseTangent, Tangent, rounded
 
 
@@ -133,7 +133,7 @@ class ParticleTangent(Tangent):
             _to_matrix(received, components[:, :n])
             _to_matrix(self.sent.pairs.lengths_squared.unsqueeze(0), metric[:n].unsqueeze(0))
             arrives = (received.unsqueeze(1) * self.sent.pairs.values).flatten(0, 1)
-            by_own += pulled(arrives.new_zeros(count * dim, n, batch), arrives).view(by_own.shape)
+            by_own += add_pair_gradients(arrives.new_zeros(count * dim, n, batch), arrives).view(by_own.shape)
         return MessageTangent(components.flatten(2), metric.flatten(1), self)
 
     @property

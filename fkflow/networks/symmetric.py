@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fkflow.hamiltonian.geometry import inside
+from fkflow.hamiltonian.geometry import coordinates_first
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.networks.confinement import FAINT, GAUSSIAN_SHARE, Gaussian, RoundGaussian, Tails
 from fkflow.networks.coordinates import CentreOfMass, Differences, Places, Squares
@@ -103,7 +103,7 @@ class SymmetricNet(StoredNumbers, LogPsi):
         return root
 
     def coordinates(self, x: Tensor) -> Tensor:
-        return inside((x - self.centre) / self.length)
+        return coordinates_first((x - self.centre) / self.length)
 
     def compose(self, y: Tensor) -> Tensor:
         precision = self.own_root.dtype

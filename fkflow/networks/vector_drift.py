@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.geometry import apart, inside
+from fkflow.hamiltonian.geometry import coordinates_first, pair_differences
 from fkflow.networks.layers import mlp
 from fkflow.networks.stored_numbers import StoredNumbers
 
@@ -65,14 +65,14 @@ class PairDrift(StoredNumbers):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drift v (B, N, D) at x (B, N, D)."""
-        z = inside(x)
+        z = coordinates_first(x)
         y = (z - self.centre[:, None, None]) / self.length
         square = y.square().sum(0, keepdim=True)
         own = torch.cat([1 / (1 + square), (-0.5 * square).exp(), y / (1 + square).sqrt()])
         v = -self.stiffness * y
         features = own
         if self.pair is not None:
-            between = apart(y, self.first, self.second)
+            between = pair_differences(y, self.first, self.second)
             r2 = between.square().sum(0, keepdim=True)
             ends = torch.cat([own.index_select(1, self.first), own.index_select(1, self.second)])
             out = self.pair(torch.cat([(-4 * r2).exp(), (-0.5 * r2).exp(), 1 / (1 + r2), ends]))
@@ -85,7 +85,7 @@ class PairDrift(StoredNumbers):
             r = (offset.square().sum(0, keepdim=True) + 1e-24).sqrt()
             v = v - (self.charges[:, None] * offset / r).sum(2)
             if self.pair is not None:
-                between = apart(z, self.first, self.second)
+                between = pair_differences(z, self.first, self.second)
                 r = (between.square().sum(0, keepdim=True) + 1e-24).sqrt()
                 v = v.index_add(1, self.first, 0.5 * between / (r * (1 + r) ** 2))
         return v.permute(2, 1, 0)

@@ -8,11 +8,11 @@ import torch
 from fkflow import make_system
 from fkflow.hamiltonian.geometry import (
     FEW,
+    add_pair_gradients,
     add_to_pairs,
     add_to_particles,
     pair_squares,
     pairs,
-    pulled,
     squared_lengths,
 )
 
@@ -76,5 +76,5 @@ def test_what_pairs_and_particles_send_one_another(particles: int) -> None:
         # what is not kept may be anything
         start = y.clone() if keep else torch.full_like(y, math.nan)
         assert torch.allclose(add_to_particles(start, z, 0.7, keep=keep), sums, rtol=0, atol=1e-13)
-    assert torch.allclose(pulled(y.clone(), z), pulls, rtol=0, atol=1e-13)
+    assert torch.allclose(add_pair_gradients(y.clone(), z), pulls, rtol=0, atol=1e-13)
     assert not torch.allclose(add_to_particles(y.clone(), z), pulls, rtol=0, atol=1e-3)
