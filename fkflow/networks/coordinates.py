@@ -12,7 +12,7 @@ from torch import Tensor
 from fkflow.hamiltonian.geometry import add_to_particles, pair_differences, pairs
 from fkflow.networks.pair_tangents import CoordinateTangent, SquareTangent
 from fkflow.networks.parts import Node, Part
-from fkflow.networks.tangents import DenseTangent, rounded
+from fkflow.networks.tangents import DenseTangent
 
 
 class Places(Part):
@@ -104,4 +104,4 @@ class Whitening(Part):
         y.add((whiten @ gradient.squeeze(1)).view(n, dim, batch).transpose(0, 1).contiguous())
 
     def tangent(self, node: Node) -> DenseTangent:
-        return DenseTangent(rounded(node.inputs[1].mT.unsqueeze(2)))
+        return DenseTangent(node.inputs[1].mT.unsqueeze(2))

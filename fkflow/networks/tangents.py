@@ -39,7 +39,7 @@ class Tangent:
 
 
 class DenseTangent(Tangent):
-    """Gradients in components (C, directions, M), or (C, directions, 1) if they are the same everywhere.
+    """Gradients in components (C, directions, M), or, in full precision, (C, directions, 1) if they are the same everywhere.
 
     The square of a gradient is the sum of the squares of its components, weighted by the `metric` (directions, M) if any.
     """
@@ -49,14 +49,14 @@ class DenseTangent(Tangent):
 
     def linear(self, weight: Tensor) -> DenseTangent:
         found = self.components
-        out = (rounded(weight) @ found.flatten(1)).view(len(weight), *found.shape[1:])
+        out = (weight.to(found.dtype) @ found.flatten(1)).view(len(weight), *found.shape[1:])
         if self.metric is None and out.shape[2] == 1 and out.shape[0] < out.shape[1]:
             # only scalar products of the rows matter: those of a square matrix are the same
             out = torch.linalg.qr(out.squeeze(2).mT, mode="r")[1].mT.unsqueeze(2)
         return DenseTangent(out, self.metric)
 
     def scaled(self, factor: Tensor) -> DenseTangent:
-        return DenseTangent(factor.flatten(1).unsqueeze(1) * self.components, self.metric)
+        return DenseTangent(factor.flatten(1).unsqueeze(1) * rounded(self.components), self.metric)
 
     def squares(self) -> Tensor:
         squares = self.components.square()
