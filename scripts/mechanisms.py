@@ -50,7 +50,7 @@ def without_recorded_graphs() -> None:
     """Networks run their operations from Python each time."""
     from fkflow.networks import log_psi
 
-    log_psi.replayed = lambda net, method, x: method(x)
+    log_psi.run_recorded = lambda net, method, x: method(x)
 
 
 def without_single_precision() -> None:

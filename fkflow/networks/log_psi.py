@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fkflow.hamiltonian.geometry import coordinates_first, coordinates_last
 from fkflow.networks.parts import Part, Tape
-from fkflow.networks.recorded_graph import replayed
+from fkflow.networks.recorded_graph import run_recorded
 
 
 class LogPsi(nn.Module):
@@ -62,14 +62,14 @@ class LogPsi(nn.Module):
 
     def value(self, x: Tensor) -> Tensor:
         """log ψ (B,), detached."""
-        value: Tensor = replayed(self, self._value, x) if self.analytic else self._value(x)
+        value: Tensor = run_recorded(self, self._value, x) if self.analytic else self._value(x)
         return value
 
     def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, N, D), both detached."""
         if not self.analytic:
             return self._value_and_drift(x)
-        both: tuple[Tensor, Tensor] = replayed(self, self._value_and_drift, x)
+        both: tuple[Tensor, Tensor] = run_recorded(self, self._value_and_drift, x)
         return both
 
     def value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,7 +77,7 @@ class LogPsi(nn.Module):
 
         This takes a few times as long as the drift alone.
         """
-        found: tuple[Tensor, Tensor, Tensor] = replayed(self, self._value_drift_and_laplacian, x)
+        found: tuple[Tensor, Tensor, Tensor] = run_recorded(self, self._value_drift_and_laplacian, x)
         return found
 
     @property

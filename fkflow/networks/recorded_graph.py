@@ -1,4 +1,4 @@
-"""A network's operations, recorded once and replayed: the same bits without Python between them.
+"""A network's operations, recorded once and run again: the same bits without Python between them.
 
 For small batches most of the time goes into launching operations, and two thirds of that is Python. A recording by
 PyTorch's tracer, run by its plain interpreter, which changes nothing in it, takes half the time, and lets other threads run.
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fkflow.networks.stored_numbers import in_place, places
-from fkflow.networks.substitution import twin
+from fkflow.networks.substitution import substitute
 
 log = logging.getLogger("fkflow")
 
@@ -43,7 +43,7 @@ class Recording:
         subject = [net]
 
         def method(y: Tensor, *tensors: Tensor) -> Any:
-            return getattr(twin(subject[0], dict(zip(found, tensors, strict=True))), name)(y)
+            return getattr(substitute(subject[0], dict(zip(found, tensors, strict=True))), name)(y)
 
         # without this interpreter later calls would be optimised, which changes last bits from the third call on
         before = torch._C._jit_set_profiling_mode(False)
@@ -79,7 +79,7 @@ _known: WeakKeyDictionary[nn.Module, dict[object, int | Recording | None]] = Wea
 _recording = threading.Lock()
 
 
-def replayed(net: nn.Module, method: Method, x: Tensor) -> Any:
+def run_recorded(net: nn.Module, method: Method, x: Tensor) -> Any:
     """method(x), a bound method of `net` that depends on nothing but x (B, …) and what `net` holds, or a recording of it.
 
     It must not branch on values, nor use automatic differentiation: neither is seen by the tracer.
@@ -109,7 +109,7 @@ def _recorded(net: nn.Module, method: Method, x: Tensor) -> Recording | None:
         recording = Recording(net, method.__name__, x)
         if recording.agrees(method, x[:TRIED]):
             return recording
-        log.debug("%s of a %s gives other bits when replayed", method.__name__, type(net).__name__)
+        log.debug("%s of a %s gives other bits when it is run again", method.__name__, type(net).__name__)
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         log.debug("%s of a %s cannot be recorded: %s", method.__name__, type(net).__name__, error)
     return None

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from fkflow.execution import chunks
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.stored_numbers import Place, in_place, places
-from fkflow.networks.substitution import twin
+from fkflow.networks.substitution import substitute
 
 
 class Rounded:
-    """The twin of a network whose tensors are rounded to single precision, but for those that its modules call `exact`."""
+    """A copy of a network whose tensors are rounded to single precision, but for those that its modules call `exact`."""
 
     def __init__(self, psi: LogPsi) -> None:
-        #: where everything is that the twin shares or has rounded
+        #: where everything is that the copy shares or has rounded
         self._held: list[Place] = []
         self._sources: list[Tensor] = []
         for module in psi.modules():
@@ -34,7 +34,7 @@ class Rounded:
             ]
         self._rounded = [tensor.detach().float() for tensor in self._sources]
         self._versions = [tensor._version for tensor in self._sources]
-        self.twin = twin(psi, dict(zip(map(id, self._sources), self._rounded, strict=True)))
+        self.copy = substitute(psi, dict(zip(map(id, self._sources), self._rounded, strict=True)))
 
     @property
     def holds(self) -> bool:
@@ -61,8 +61,8 @@ def value_and_drift(psi: LogPsi, x: Tensor) -> tuple[Tensor, Tensor]:
     if found is None or not found.holds:
         found = _known[psi] = Rounded(psi)
     found.follow()
-    found.twin.chunk = psi.chunk
-    value, drift = chunks.value_and_drift(found.twin, x)
+    found.copy.chunk = psi.chunk
+    value, drift = chunks.value_and_drift(found.copy, x)
     # where memory ran out
-    psi.chunk = found.twin.chunk
+    psi.chunk = found.copy.chunk
     return value.to(x.dtype), drift.to(x.dtype)

@@ -118,20 +118,20 @@ def two_body_factor(system: System, length: float, healing: float = HEALING) -> 
     if not reached.any():
         raise NumericalError("pair(r) is a hard core at every distance")
     t = t[int(reached.argmax()) :]
-    slope, bend = logarithmic_derivative(system, length, t)
-    if len(slope) < len(t):
-        t = t[: len(slope)]
+    first, second = logarithmic_derivative(system, length, t)
+    if len(first) < len(t):
+        t = t[: len(first)]
         healing = min(healing, BEFORE_NODE * math.exp(t[-1]))
     # by t = log r: df/dt = p h and its derivative
     square = (np.exp(t) / healing) ** 2
     heal = np.exp(-0.5 * square)
-    slope, bend = slope * heal, (bend - slope * square) * heal
+    first, second = first * heal, (second - first * square) * heal
     # the trapezoidal rule with its end correction: fourth order, four steps to a node
-    growth = step / 2 * (slope[1:] + slope[:-1]) + step**2 / 12 * (bend[:-1] - bend[1:])
+    growth = step / 2 * (first[1:] + first[:-1]) + step**2 / 12 * (second[:-1] - second[1:])
     f = np.concatenate([[0.0], np.cumsum(growth)])
     f -= f[-1]
     step *= STEPS
-    table = pieces(f[::STEPS], slope[::STEPS], bend[::STEPS], step)
+    table = pieces(f[::STEPS], first[::STEPS], second[::STEPS], step)
     return TwoBodyFactor(float(t[0]) + math.log(length), step, table)
 
 
@@ -163,14 +163,14 @@ def logarithmic_derivative(system: System, length: float, t: Array) -> tuple[Arr
     odd = np.where(np.abs(squared) < 1e-12, 1.0, (np.sinh(root) / np.where(root == 0, 1, root)).real)
     rows = np.stack([even - odd * k, odd * step, odd * step * (q1 + q2) / 2, even + odd * k], -1).tolist()
     w = scattering(system, length, t)
-    slope = [regular(w[0], (w[1] - w[0]) / (step * w[0]) if w[0] else 0.0, system.dimensions)]
+    first = [regular(w[0], (w[1] - w[0]) / (step * w[0]) if w[0] else 0.0, system.dimensions)]
     for a, b, c, d in rows:
-        v = slope[-1] + shift
+        v = first[-1] + shift
         ahead = a + b * v
         if not ahead > 0:
             break
-        slope.append((c + d * v) / ahead - shift)
-    p = np.array(slope)
+        first.append((c + d * v) / ahead - shift)
+    p = np.array(first)
     return p, w[: len(p)] - p**2 - (system.dimensions - 2) * p
 
 
@@ -187,10 +187,10 @@ def regular(w: float, power: float, dimensions: int) -> float:
     return 0.5 * (math.sqrt(max(linear**2 + 4 * w, 0.0)) - linear)
 
 
-def pieces(f: Array, slope: Array, bend: Array, step: float) -> Array:
+def pieces(f: Array, first: Array, second: Array, step: float) -> Array:
     """Coefficients (n − 1, 6) of the fifth-order polynomials with these values and two derivatives at n nodes."""
-    f0, f1, d0, d1 = f[:-1], f[1:], step * slope[:-1], step * slope[1:]
-    e0, e1 = 0.5 * step**2 * bend[:-1], 0.5 * step**2 * bend[1:]
-    # what the first three leave at the far end: value, slope, half the bend
+    f0, f1, d0, d1 = f[:-1], f[1:], step * first[:-1], step * first[1:]
+    e0, e1 = 0.5 * step**2 * second[:-1], 0.5 * step**2 * second[1:]
+    # what the first three coefficients leave at the far end: of the value, the derivative, half the second derivative
     a, b, c = f1 - f0 - d0 - e0, d1 - d0 - 2 * e0, e1 - e0
     return np.stack([f0, d0, e0, 10 * a - 4 * b + c, -15 * a + 7 * b - 2 * c, 6 * a - 3 * b + c], -1)

@@ -18,7 +18,7 @@ from fkflow.execution import ranks
 from fkflow.execution.chunks import fit_in_memory
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
-from fkflow.networks.substitution import twin
+from fkflow.networks.substitution import substitute
 from fkflow.sampling.paths import brownian_frames, girsanov_action
 
 #: paths longer than this are recomputed for backpropagation, in segments of about √K steps
@@ -57,7 +57,7 @@ def _batched_gradients(psi: LogPsi, x: Tensor) -> Iterable[Tensor]:
     copies = [p.detach().expand(len(x), *p.shape).requires_grad_() for p in psi.parameters()]
     instead = {id(p): own for p, own in zip(psi.parameters(), copies, strict=True)}
     with torch.enable_grad():
-        total = twin(psi, instead)(x).sum()
+        total = substitute(psi, instead)(x).sum()
     return torch.autograd.grad(total, copies, materialize_grads=True)
 
 

@@ -50,13 +50,13 @@ def test_it_differs_by_rounding_alone(name: str, perturbed) -> None:
 def test_it_follows_the_network(perturbed) -> None:
     _, net, x = case("bosons", perturbed)
     assert close(net, x)
-    twin = single_precision._known[net].twin
+    rounded = single_precision._known[net].copy
     for _ in range(20):  # until it is replayed, and beyond
         with torch.no_grad():
             for p in net.parameters():
                 p += 0.01
         assert close(net, x)
-    assert single_precision._known[net].twin is twin
+    assert single_precision._known[net].copy is rounded
     other = perturbed(copy.deepcopy(net), 0.3, seed=5)
     net.load_state_dict(other.state_dict())
     assert close(net, x)
