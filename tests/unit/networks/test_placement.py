@@ -83,7 +83,6 @@ def test_every_system_trains_and_measures_where_the_walkers_are(name: str) -> No
         found = measuring.result()
     assert found.samples.shape[0] == 64
     # the oscillators start exact, and their local energy is the same number everywhere
-    # networks of separable oscillators are exact from the start
     assert found.variational.local_energy_std > 0 or name in ("harmonic", "moshinsky")
 
 
