@@ -72,7 +72,7 @@ class Linear(Part, nn.Linear):
         out = torch.addmm(self.bias.unsqueeze(1), weights[0], inputs[0].flatten(1))
         for one, weight in zip(inputs[1:], weights[1:], strict=True):
             out.addmm_(weight, one.flatten(1))
-        return out.view(-1, *inputs[0].shape[1:]), None
+        return out.view(len(self.weight), *inputs[0].shape[1:]), None
 
     def pull_back(self, node: Node, gradient: Tensor) -> None:
         weights = self.pieces([one.value for one in node.inputs])

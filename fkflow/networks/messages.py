@@ -66,8 +66,8 @@ class PairLinear(Linear):
         sent, particle, features = inputs
         of_sent, of_particle, of_features = self.pieces(inputs)
         out = torch.addmm(self.bias.unsqueeze(1), of_sent, sent.flatten(1)).addmm_(of_features, features.flatten(1))
-        ends = (of_particle @ particle.flatten(1)).view(-1, *particle.shape[1:])
-        return add_to_pairs(out.view(-1, *sent.shape[1:]), ends), None
+        ends = (of_particle @ particle.flatten(1)).view(len(self.weight), *particle.shape[1:])
+        return add_to_pairs(out.view(len(self.weight), *sent.shape[1:]), ends), None
 
     def pull_back(self, node: Node, gradient: Tensor) -> None:
         sent, particle, features = node.inputs

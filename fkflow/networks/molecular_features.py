@@ -76,7 +76,7 @@ class MolecularFeatures(Part):
         by_ratio, by_log = torch.zeros_like(r), torch.zeros_like(r)
         if m > 1:
             by_cross = r.new_zeros(n, m * m, batch)
-            by_cross.index_copy_(1, self.unequal, of_cross.view(-1, n, batch).transpose(0, 1))
+            by_cross.index_copy_(1, self.unequal, of_cross.view(m * (m - 1), n, batch).transpose(0, 1))
             by_cross = by_cross.view(n, m, m, batch)
             by_ratio += (by_cross * (of_near.unsqueeze(1) - self.of_bonds)).sum(2)
             by_log += (by_cross * ratio.unsqueeze(2)).sum(1)

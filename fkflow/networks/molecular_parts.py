@@ -245,7 +245,7 @@ class LabelledLinear(Linear):
     def evaluate(self, *inputs: Tensor, derivatives: bool) -> tuple[Tensor, Tensor]:
         (features,) = inputs
         weights = self._weights(self.weight)
-        out = (weights @ features).view(-1, self.labellings, features.shape[1])
+        out = (weights @ features).view(len(self.weight), self.labellings, features.shape[1])
         return out.add_(self.bias.view(-1, 1, 1)), weights
 
     def pull_back(self, node: Node, gradient: Tensor) -> None:
@@ -255,9 +255,8 @@ class LabelledLinear(Linear):
         features = node.inputs[0].tangent
         assert isinstance(features, DenseTangent)
         components = features.components
-        found = (self._weights(self.weight.to(components.dtype)) @ components.flatten(1)).view(
-            -1, self.labellings, *components.shape[1:]
-        )
+        found = self._weights(self.weight.to(components.dtype)) @ components.flatten(1)
+        found = found.view(len(self.weight), self.labellings, *components.shape[1:])
         return DenseTangent(found.transpose(1, 2).flatten(2))
 
 

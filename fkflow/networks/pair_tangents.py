@@ -58,10 +58,10 @@ class PairTangent(Tangent):
 
     def linear(self, weight: Tensor) -> PairTangent:
         found = rounded(weight) @ self.derivative.flatten(1)
-        return PairTangent(found.view(-1, *self.derivative.shape[1:]), self.pairs)
+        return PairTangent(found.view(len(weight), *self.derivative.shape[1:]), self.pairs)
 
     def scaled(self, factor: Tensor) -> PairTangent:
-        return PairTangent(factor.view(-1, *self.derivative.shape[1:]) * self.derivative, self.pairs)
+        return PairTangent(factor.view(len(factor), *self.derivative.shape[1:]) * self.derivative, self.pairs)
 
     def squares(self) -> Tensor:
         # ∇r² is 2 r_ij by one particle and the opposite by the other
@@ -92,7 +92,7 @@ class ParticleTangent(Tangent):
         small = rounded(weight)
         radial = None
         if self.radial is not None:
-            radial = (small @ self.radial.flatten(1)).view(-1, *self.radial.shape[1:])
+            radial = (small @ self.radial.flatten(1)).view(len(small), *self.radial.shape[1:])
         direct = None if self.direct is None else small @ self.direct
         return ParticleTangent(self.places, radial, direct, None if self.sent is None else self.sent.linear(weight))
 
@@ -175,10 +175,10 @@ class PairSumTangent(Tangent):
         made_of, between = self.of_particles.made_of, self.of_pair.pairs.values
         dim, n, batch = between.shape[0], *made_of.places.values.shape[1:]
         n = int(n)
-        ends = self.of_particles.components.view(len(self.of_particles.components), -1, n, batch)
+        ends = self.of_particles.components.unflatten(2, (n, batch))
         metric = self.of_particles.metric
         assert metric is not None
-        metric = metric.view(-1, n, batch)
+        metric = metric.view(len(metric), n, batch)
         r2, distance = self.of_pair.pairs.lengths_squared, self.of_pair.derivative.mul(2)
         first, second = pairs(n, ends.device)
         by_others, by_own = ends[:, :n], ends[:, n : n + dim]

@@ -169,8 +169,8 @@ class Tape:
             if laplacian is not None and part.curved:
                 term = part.laplacian_term(node)
                 if gradient is not None:
-                    term = (gradient * term).reshape(-1, laplacian.shape[0]).sum(0)
-                laplacian += term
+                    term = gradient * term
+                laplacian += term.flatten(0, -2).sum(0) if gradient is not None and term.dim() > 1 else term
             part.pull_back(node, gradient)
 
 

@@ -40,10 +40,11 @@ def test_which_weights_fit() -> None:
 
 def test_only_parameters_are_copied(perturbed: Any) -> None:
     there, here = perturbed(net("h2", "system.R=1.4")), net("h2", "system.R=1.6")
-    bonds = here.bonds.clone()
+    bonds = here.features.of_bonds.clone()
     warm_start.copy_weights(here, dict(there.named_parameters()))
     assert all(torch.equal(p, dict(there.named_parameters())[name]) for name, p in here.named_parameters())
-    assert torch.equal(here.bonds, bonds) and not torch.equal(here.bonds, there.bonds)
+    of_bonds = here.features.of_bonds
+    assert torch.equal(of_bonds, bonds) and not torch.equal(of_bonds, there.features.of_bonds)
     x = torch.randn(3, 2, 3, dtype=torch.float64)
     assert not torch.equal(here(x), there(x))
     # the networks share no memory
