@@ -235,7 +235,7 @@ class LabelledLinear(Linear):
 
     def value(self, *inputs: Tensor) -> Tensor:
         (features,) = inputs
-        ordered = features.index_select(0, self.order).view(len(features), -1, features.shape[-1])
+        ordered = features.index_select(0, self.order).view(len(features), self.labellings, features.shape[-1])
         return affine(ordered, self.weight, self.bias)
 
     def _weights(self, weight: Tensor) -> Tensor:
