@@ -43,13 +43,13 @@ def load(*places: str) -> Any:
     raise ImportError(f"this version has none of {places}")
 
 
-def least(work: Callable[[], object], repeats: int) -> float:
-    """Milliseconds of CPU time of one call, the lower quartile of so many after a dozen that do not count."""
+def least(work: Callable[[], object], repeats: int, warm: int = 12) -> float:
+    """Milliseconds of CPU time of one call, the lower quartile of so many after some that do not count."""
     found = []
-    for number in range(12 + repeats):
+    for number in range(warm + repeats):
         begun = time.process_time()
         work()
-        if number >= 12:
+        if number >= warm:
             found.append(time.process_time() - begun)
     return 1e3 * sorted(found)[len(found) // 4]
 
@@ -72,9 +72,9 @@ def measure(case: str) -> dict[str, float]:
     system = find(key)(**parameters)
     landscape = explore(system)
     net = build(system, landscape, "auto", 32, 2, 0)
-    settings = config(iterations=1000, stop_spread=0.0, grow=0)
+    settings = config(iterations=1000, stop_spread=0.0, grow=0, walkers=min(count, 512))
     steps = train(system, landscape, settings, begin(net, landscape, settings, 0, "cpu"))
-    iteration = least(lambda: next(steps), 12)
+    iteration = least(lambda: next(steps), 6, warm=2)
     generator = torch.Generator().manual_seed(0)
     moved = walkers(landscape.start(count, generator), 0.1 * landscape.length**2)
     metropolis(net, moved, generator, 5)

@@ -22,12 +22,16 @@ class RoundGaussian(Term):
     """−½ c L² Σ_i s_i (B,) of squared lengths s (n, B), for a number L or one per walker (B,) and a factor c."""
 
     def value(self, *inputs: Any) -> Tensor:
+        return self.evaluate(*inputs, derivatives=True)[0]
+
+    def evaluate(self, *inputs: Any, derivatives: bool) -> tuple[Tensor, Tensor]:
         square, root, factor = inputs
-        return square.sum(0) * (-0.5 * factor * root.square())
+        weight = root.square() * (-0.5 * factor)
+        return square.sum(0) * weight, weight
 
     def pull_back(self, node: Node, gradient: Any = None) -> None:
-        square, root, factor = node.inputs
-        square.add((-0.5 * factor * root.square()).expand(square.value.shape), new=False)
+        square = node.inputs[0]
+        square.add(node.saved.expand(square.value.shape), new=False)
 
 
 class Gaussian(Term):

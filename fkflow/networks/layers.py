@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
 from fkflow.networks.parts import Node, Part, Term
-from fkflow.networks.tangents import Tangent, rounded
+from fkflow.networks.tangents import Tangent
 
 
 def spread_out(parameter: Tensor, axes: int) -> Tensor:
@@ -110,10 +110,10 @@ class SiLU(Part):
         node.inputs[0].add(silu_derivative(node.value, node.saved).mul_(gradient))
 
     def tangent(self, node: Node) -> Tangent:
-        return node.inputs[0].tangent.scaled(silu_derivative(node.rounded, rounded(node.saved)))
+        return node.inputs[0].tangent.scaled(silu_derivative(node.rounded, node.rounded_saved))
 
     def laplacian_term(self, node: Node) -> Tensor:
-        curvature = silu_second_derivative(node.rounded, rounded(node.saved))
+        curvature = silu_second_derivative(node.rounded, node.rounded_saved)
         curvature.flatten(1).mul_(node.inputs[0].tangent.squares())
         return curvature
 

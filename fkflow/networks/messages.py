@@ -43,8 +43,7 @@ class Receive(Part):
     def tangent(self, node: Node) -> ParticleTangent:
         sent, places = (one.tangent for one in node.inputs)
         assert isinstance(sent, PairTangent) and isinstance(places, CoordinateTangent)
-        weight = int(node.value.shape[1]) ** -0.5
-        return ParticleTangent(places, sent=PairTangent(sent.derivative * weight, sent.pairs))
+        return ParticleTangent(places, sent=sent, weight=int(node.value.shape[1]) ** -0.5)
 
 
 class PairLinear(Linear):

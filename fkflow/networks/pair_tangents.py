@@ -76,7 +76,7 @@ class ParticleTangent(Tangent):
     """Values (C, N, B) of particles below their first nonlinear layer, by what they are made of.
 
     `radial` (C, N, B): derivatives by the squares of the `places`, `direct` (C, D): by the places themselves, `sent`: by what
-    all pairs of a particle send to it.
+    all pairs of a particle send to it, times `weight`.
     """
 
     def __init__(
@@ -85,8 +85,9 @@ class ParticleTangent(Tangent):
         radial: Tensor | None = None,
         direct: Tensor | None = None,
         sent: PairTangent | None = None,
+        weight: float = 1.0,
     ) -> None:
-        self.places, self.radial, self.direct, self.sent = places, radial, direct, sent
+        self.places, self.radial, self.direct, self.sent, self.weight = places, radial, direct, sent, weight
 
     def linear(self, weight: Tensor) -> ParticleTangent:
         small = rounded(weight)
@@ -94,7 +95,8 @@ class ParticleTangent(Tangent):
         if self.radial is not None:
             radial = (small @ self.radial.flatten(1)).view(len(small), *self.radial.shape[1:])
         direct = None if self.direct is None else small @ self.direct
-        return ParticleTangent(self.places, radial, direct, None if self.sent is None else self.sent.linear(weight))
+        sent = None if self.sent is None else self.sent.linear(weight * self.weight)
+        return ParticleTangent(self.places, radial, direct, sent)
 
     def __add__(self, other: Any) -> ParticleTangent:
         assert isinstance(other, ParticleTangent)
@@ -129,7 +131,7 @@ class ParticleTangent(Tangent):
             if share:
                 by_own.copy_(by_place)
                 metric[n + dim :] = -share
-            received = self.sent.derivative.mul(2)
+            received = self.sent.derivative * (2 * self.weight)
             _to_matrix(received, components[:, :n])
             _to_matrix(self.sent.pairs.lengths_squared.unsqueeze(0), metric[:n].unsqueeze(0))
             arrives = (received.unsqueeze(1) * self.sent.pairs.values).flatten(0, 1)

@@ -83,7 +83,7 @@ class Term(Part):
 class Node:
     """The output of a part on a tape: its value, and the gradient of log ψ by it as far as it is known."""
 
-    __slots__ = ("tape", "part", "inputs", "value", "saved", "gradient", "_owned", "_tangent", "_rounded")
+    __slots__ = ("tape", "part", "inputs", "value", "saved", "gradient", "_owned", "_tangent", "_rounded", "_saved")
 
     #: nodes, and constants
     inputs: tuple[Any, ...]
@@ -94,6 +94,7 @@ class Node:
         self._owned = False
         self._tangent: Tangent | None = None
         self._rounded: Tensor | None = None
+        self._saved: Tensor | None = None
 
     def __add__(self, other: Node) -> Node:
         """The sum of two terms of log ψ, or of sums of them."""
@@ -106,6 +107,13 @@ class Node:
         if self._rounded is None:
             self._rounded = rounded(self.value)
         return self._rounded
+
+    @property
+    def rounded_saved(self) -> Tensor:
+        """The one tensor that the part saved, in the precision of tangents."""
+        if self._saved is None:
+            self._saved = rounded(self.saved)
+        return self._saved
 
     @property
     def tangent(self) -> Tangent:
