@@ -59,6 +59,7 @@ def measure(case: str) -> dict[str, float]:
     import torch
 
     torch.set_num_threads(1)
+    load("fkflow.execution.device:keep_freed_memory", "fkflow.device:keep_freed_memory")()  # as the command does
     find = load("fkflow.hamiltonian.registry:find_system", "fkflow.registry:find")
     explore = load("fkflow.hamiltonian.landscape:explore", "fkflow.landscape:explore")
     build = load("fkflow.networks.choice:build", "fkflow.networks:build")

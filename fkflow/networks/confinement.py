@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from fkflow.networks.layers import affine
@@ -88,19 +89,21 @@ class Tails(Term):
     curved: ClassVar[bool] = True
 
     def value(self, *inputs: Tensor) -> Tensor:
+        return self.evaluate(*inputs, derivatives=True)[0]
+
+    def evaluate(self, *inputs: Tensor, derivatives: bool) -> tuple[Tensor, Tensor]:
         square, weights = inputs
-        square = square.flatten(0, -2)
-        root = (1 + square).sqrt() - 1
-        steep = (1 + square) * (1 + root) - 1
-        return -(weights[..., 0] * root.sum(0) + weights[..., 1] * steep.sum(0))
+        root = (1 + square).sqrt()
+        soft, steep = root - 1, torch.addcmul(root, square, root) - 1
+        soft, steep = soft.flatten(0, -2).sum(0), steep.flatten(0, -2).sum(0)
+        return -(weights[..., 0] * soft + weights[..., 1] * steep), root
 
     def pull_back(self, node: Node, gradient: Any = None) -> None:
-        square, weights = node.inputs
-        root = (1 + square.value).sqrt()
+        (square, weights), root = node.inputs, node.saved
         square.add((weights[0] / root).add_(3 * weights[1] * root).mul_(-0.5))
 
     def laplacian_term(self, node: Node) -> Tensor:
         square, weights = node.inputs
-        inverse = (1 + square.value).rsqrt()
+        inverse = node.saved.reciprocal()
         curvature = 0.25 * weights[0] * inverse**3 - 0.75 * weights[1] * inverse
         return (curvature * square.tangent.squares().view(curvature.shape)).flatten(0, -2).sum(0)
