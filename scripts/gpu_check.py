@@ -386,4 +386,6 @@ def main(words: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    # a step must not outlive this script
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     main()
