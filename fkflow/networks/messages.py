@@ -79,6 +79,6 @@ class PairLinear(Linear):
     def tangent(self, node: Node) -> PairSumTangent:
         sent, particle, features = (one.tangent for one in node.inputs)
         of_sent, of_particle, of_features = self.pieces([one.value for one in node.inputs])
-        ends, of_pair = particle.linear(of_particle), sent.linear(of_sent) + features.linear(of_features)
-        assert isinstance(ends, MessageTangent) and isinstance(of_pair, PairTangent)
-        return PairSumTangent(ends, of_pair)
+        ends = particle.linear(of_particle)
+        assert isinstance(ends, MessageTangent) and isinstance(sent, PairTangent) and isinstance(features, PairTangent)
+        return PairSumTangent(ends, sent.linear(of_sent).add_linear(of_features, features))

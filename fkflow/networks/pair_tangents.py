@@ -60,16 +60,17 @@ class PairTangent(Tangent):
         found = rounded(weight) @ self.derivative.flatten(1)
         return PairTangent(found.view(len(weight), *self.derivative.shape[1:]), self.pairs)
 
+    def add_linear(self, weight: Tensor, other: PairTangent) -> PairTangent:
+        """These, in place, with those of weight (C, features) @ another value added."""
+        self.derivative.flatten(1).addmm_(rounded(weight), other.derivative.flatten(1))
+        return self
+
     def scaled(self, factor: Tensor) -> PairTangent:
         return PairTangent(factor.view(len(factor), *self.derivative.shape[1:]) * self.derivative, self.pairs)
 
     def squares(self) -> Tensor:
         # ∇r² is 2 r_ij by one particle and the opposite by the other
         return self.derivative.square().mul_(8 * self.pairs.lengths_squared).flatten(1)
-
-    def __add__(self, other: Any) -> PairTangent:
-        assert isinstance(other, PairTangent)
-        return PairTangent(self.derivative + other.derivative, self.pairs)
 
 
 class ParticleTangent(Tangent):

@@ -115,7 +115,7 @@ class Session:
             "seed": self.context.seed,
             "recipe": self.context.plain_recipe(),
             "definition": definition and asdict(definition),
-            "records": self.records,
+            "records": list(self.records),
             "ranks": ranks.count(),
             "state": self.state.state_dict(),
         }
