@@ -49,8 +49,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         with contextlib.ExitStack() as while_running:
             if rank:
                 while_running.enter_context(_silence())
-            if count == 1:  # a launcher also ends ranks that are about to print what went wrong
+            if count == 1:
                 while_running.enter_context(signals.interrupt_on_termination())
+            else:
+                signals.postpone_termination()
             # the exit code of an early exit; a command returns None
             code = app(arguments or ["--help"], prog_name="fkflow", standalone_mode=False) or 0
         sys.stdout.flush()

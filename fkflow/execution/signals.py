@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Self
 
@@ -80,6 +80,19 @@ def interrupt_on_termination() -> Iterator[None]:
         yield
     finally:
         _restore(before)
+
+
+def postpone_termination(seconds: float = 1.0) -> None:
+    """Let SIGTERM end this process only so many seconds later, from now on.
+
+    A launcher ends all ranks as soon as one is gone, also those that are about to print what went wrong.
+    """
+
+    def postpone(number: int, frame: FrameType | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)  # SIGALRM then ends the process
+
+    with suppress(ValueError):  # outside the main thread
+        signal.signal(signal.SIGTERM, postpone)
 
 
 def _set_handlers(handler: Any) -> dict[int, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -105,3 +107,14 @@ def test_other_threads_leave_signals_alone() -> None:
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_a_rank_has_time_to_say_what_went_wrong() -> None:
+    """SIGTERM, which a launcher sends when another rank is gone, ends a process a moment later; else it says nothing."""
+    code = (
+        "import os, signal, time\nfrom fkflow.execution import signals\n"
+        "{}\nos.kill(os.getpid(), signal.SIGTERM)\nprint('rank 1 of 2 ended', flush=True)\ntime.sleep(20)\n"
+    )
+    for first, said in (("signals.postpone_termination(0.3)", "rank 1 of 2 ended\n"), ("pass", "")):
+        done = subprocess.run([sys.executable, "-c", code.format(first)], capture_output=True, text=True, timeout=15)
+        assert done.stdout == said and done.returncode < 0
