@@ -14,7 +14,7 @@ from fkflow.networks.confinement import FAINT, GAUSSIAN_SHARE, ElementSquares, G
 from fkflow.networks.coordinates import Differences, Squares, Whitening
 from fkflow.networks.layers import Sum, mlp
 from fkflow.networks.log_psi import LogPsi
-from fkflow.networks.two_body_factor import TwoBodyFactor
+from fkflow.networks.two_body_factor import RENAMED, TwoBodyFactor
 
 
 class GenericNet(LogPsi):
@@ -26,7 +26,7 @@ class GenericNet(LogPsi):
 
     walkerwise: ClassVar[bool] = True
     exact: ClassVar[tuple[str, ...]] = ("centre",)
-    renamed = {"meeting.first": None, "meeting.second": None, "meeting.": "two_body_factor."}
+    renamed = RENAMED
 
     centre: Tensor
     whiten: Tensor

@@ -127,7 +127,7 @@ class Node:
         if self.gradient is None:
             self.gradient, self._owned = gradient, new
         else:
-            self.gradient, self._owned = self.own_gradient().add_(gradient), True
+            self.own_gradient().add_(gradient)
 
     def add_product(self, matrix: Tensor, gradient: Tensor, alpha: float = 1.0) -> None:
         """Add alpha · matrix (in, out) @ gradient (out, …), the pull back of a product with the transposed matrix."""

@@ -16,7 +16,7 @@ from fkflow.networks.layers import SiLU, Sum, SumOverPairs, Weighted, mlp
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.messages import PairLinear, Receive
 from fkflow.networks.stored_numbers import StoredNumbers
-from fkflow.networks.two_body_factor import TwoBodyFactor
+from fkflow.networks.two_body_factor import RENAMED, TwoBodyFactor
 
 
 class SymmetricNet(StoredNumbers, LogPsi):
@@ -30,12 +30,7 @@ class SymmetricNet(StoredNumbers, LogPsi):
     walkerwise: ClassVar[bool] = True
     numbers: ClassVar[tuple[str, ...]] = ("length",)
     exact: ClassVar[tuple[str, ...]] = ("centre",)
-    renamed = {
-        "meeting.first": None,
-        "meeting.second": None,
-        "meeting.": "two_body_factor.",
-        **dict.fromkeys(("first", "second", "exponents", "own_exponents", "heights")),
-    }
+    renamed = RENAMED | dict.fromkeys(("first", "second", "exponents", "own_exponents", "heights"))
     #: widths of the functions of distances and of places, in natural lengths
     WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
     OWN_WIDTHS = (0.5, 1.0, 2.0, 4.0)

@@ -29,6 +29,8 @@ BEFORE_NODE = 0.15
 SHORTEST, LONGEST, NODES, STEPS = 1e-7, 1e3, 100, 4
 #: r²v inside which nothing ever comes so close, and beyond which, far out, f has healed long before
 HARD, LARGEST = 1e4, 1e9
+#: what networks of earlier versions called their factor in stored states (`LogPsi.renamed`)
+RENAMED: dict[str, str | None] = {"meeting.first": None, "meeting.second": None, "meeting.": "two_body_factor."}
 #: squared distances below this count as this
 SMALLEST = 1e-200
 

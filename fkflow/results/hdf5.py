@@ -21,7 +21,10 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 @contextmanager
 def open_file(path: Path, format: str, newest: int) -> Iterator[h5py.File]:
-    """Open a file of that format, of a version up to `newest`, for reading; raises StoreError."""
+    """Open a file of that format, of a version up to `newest`, for reading.
+
+    Raises StoreError, also for whatever is raised while the file is read.
+    """
     try:
         with open(path, "rb") as stream:
             content = stream.read(len(SIGNATURE))
@@ -53,7 +56,12 @@ def open_file(path: Path, format: str, newest: int) -> Iterator[h5py.File]:
             raise StoreError(
                 f"{path} was written by a newer fkflow: its format version is {version}, this one reads up to {newest}"
             )
-        yield file
+        try:
+            yield file
+        except StoreError:
+            raise
+        except Exception as error:  # whatever h5py and the conversions raise on nonsense
+            raise StoreError(f"{path} is damaged: part of its content cannot be read") from error
 
 
 def get_part(group: h5py.Group, name: str, path: Path) -> Any:

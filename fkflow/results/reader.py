@@ -10,7 +10,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fkflow.errors import StoreError
 from fkflow.hamiltonian.system import Reference
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.old_keys import current_keys
@@ -30,12 +29,7 @@ def read_result(run: str | Path) -> Result:
     """
     path = find_result(run)
     with hdf5.open_file(path, FORMAT, FORMAT_VERSION) as file:
-        try:
-            return _read(file, path)
-        except StoreError:
-            raise
-        except Exception as error:  # whatever h5py and the conversions raise on nonsense
-            raise StoreError(f"{path} is damaged: part of its content cannot be read") from error
+        return _read(file, path)
 
 
 def _read(file: h5py.File, path: Path) -> Result:

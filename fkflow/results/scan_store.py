@@ -128,12 +128,7 @@ def read_scan(path: Path) -> Scan:
     a newer format, or lacks a part.
     """
     with hdf5.open_file(path, FORMAT, FORMAT_VERSION) as file:
-        try:
-            return _read(file, path)
-        except StoreError:
-            raise
-        except Exception as error:  # whatever h5py and the conversions raise on nonsense
-            raise StoreError(f"{path} is damaged: part of its content cannot be read") from error
+        return _read(file, path)
 
 
 def _read(file: h5py.File, path: Path) -> Scan:
