@@ -37,7 +37,8 @@ class Landscape:
     of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
     (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V equals its harmonic
     approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
-    attraction holds them together, so that ψ falls exponentially far out; else None.
+    attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and covariance
+    are those of walkers (`scale.corrected`).
     """
 
     length: float
@@ -48,6 +49,7 @@ class Landscape:
     centre_of_mass: Tensor
     harmonic: bool
     free: float | None = None
+    corrected: bool = False
 
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""

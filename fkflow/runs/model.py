@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,6 +14,7 @@ from fkflow.hamiltonian.checks import CheckedSystem, check
 from fkflow.hamiltonian.landscape import Landscape, explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import is_built_in
+from fkflow.hamiltonian.scale import restored, without_scale
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.drift_field import STEPS_IN_TIME
 from fkflow.networks.choice import LogPsi, PairDrift, build
@@ -39,7 +40,7 @@ def build_model(recipe: Recipe, seed: int, alone: bool = False) -> Model:
 
     Raises NumericalError if the potential has no natural scale, PotentialError for a system of a user that fails the checks.
     """
-    system, network = to_unit_masses(recipe.system), recipe.network
+    system = to_unit_masses(recipe.system)
     try:
         own = is_built_in(type(recipe.system))
         found = CheckedSystem(explore(system), ()) if own else check(recipe.system)
@@ -47,9 +48,19 @@ def build_model(recipe: Recipe, seed: int, alone: bool = False) -> Model:
         landscape = found.landscape if alone else ranks.broadcast(found.landscape)
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"the potential of {system.key} has no finite curvature at its minima: {error}") from None
-    net = build(system, landscape, network.kind, network.hidden, network.layers, seed)
+    return Model(system, landscape, _network(recipe, system, landscape, seed), found.warnings)
+
+
+def rescaled(model: Model, recipe: Recipe, landscape: Landscape, seed: int) -> Model:
+    """The untrained model of a recipe with another scale, on the CPU."""
+    return replace(model, landscape=landscape, net=_network(recipe, model.system, landscape, seed))
+
+
+def _network(recipe: Recipe, system: System, landscape: Landscape, seed: int) -> LogPsi | PairDrift:
+    wanted = recipe.network
+    net = build(system, landscape, wanted.kind, wanted.hidden, wanted.layers, seed)
     net.chunk = recipe.train.chunk
-    return Model(system, landscape, net, found.warnings)
+    return net
 
 
 def restore_model(result: Result, overrides: Sequence[str] = ()) -> Model:
@@ -64,14 +75,18 @@ def restore_model(result: Result, overrides: Sequence[str] = ()) -> Model:
 def load_model(recipe: Recipe, result: Result, alone: bool = False) -> Model:
     """The model of a recipe, on the CPU, with the weights of a finished run; StoreError if they do not fit."""
     # the weights replace all that depends on the seed
-    model = build_model(recipe, 0, alone)
-    load_weights(model.net, result)
-    return model
+    return load_weights(build_model(recipe, 0, alone), recipe, result)
 
 
-def load_weights(net: LogPsi | PairDrift, result: Result) -> None:
-    """Load the trained weights of a run into a network of its recipe, on any device; StoreError if they do not fit."""
+def load_weights(model: Model, recipe: Recipe, result: Result) -> Model:
+    """The model of a recipe with the scale and the trained weights of a run, on any device; StoreError if they do not fit."""
     state = result.model_state()
+    landscape = restored(model.landscape, state)
+    if landscape is not model.landscape:
+        device = next(iter(model.net.parameters())).device
+        model = rescaled(model, recipe, landscape, 0)
+        model.net.to(device)
+    net, state = model.net, without_scale(state)
     if isinstance(net, LogPsi):
         state = net.current_names(state)
     # older files lack numbers that follow from the landscape: those of this network are right if the landscapes agree
@@ -88,6 +103,7 @@ def load_weights(net: LogPsi | PairDrift, result: Result) -> None:
             f"{result.file} is of an earlier version, which took {theirs:.6g} {result.length_unit} for the natural length "
             f"of its potential; here it is {ours:.6g}, and the weights would mean another function: run it again"
         )
+    return model
 
 
 def natural_length(result: Result) -> float | None:

@@ -60,7 +60,7 @@ def remeasure(old: Result, context: RunContext) -> Result:
     The seed is that of the measurement alone. Raises Interrupted as soon as there is a signal, RankError if another rank ended.
     """
     model = prepare(context)
-    load_weights(model.net, old)
+    model = load_weights(model, context.recipe, old)
     x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=context.device)
     with context.listen():
         measurement = measure_and_project(context, model, to_solver_coordinates(model.system, x))

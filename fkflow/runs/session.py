@@ -12,9 +12,12 @@ from torch import Tensor
 from fkflow.errors import StoreError
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_device, choose_threads, keep_freed_memory, keep_single_precision
+from fkflow.hamiltonian import scale
 from fkflow.hamiltonian.checks import check_device
+from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.user_systems import Definition
+from fkflow.networks.choice import LogPsi
 from fkflow.recipe.config import Loaded, Recipe
 from fkflow.results import store
 from fkflow.results.provenance import collect_provenance
@@ -22,11 +25,14 @@ from fkflow.results.records import Measurement
 from fkflow.results.result import Result
 from fkflow.runs import warm_start
 from fkflow.runs.context import RunContext
-from fkflow.runs.model import Model, build_model
+from fkflow.runs.model import Model, build_model, rescaled
 from fkflow.runs.rerun import definition_warning
 from fkflow.training.loop import initial_state, train
 from fkflow.training.schedule import extend_training
 from fkflow.training.state import Record, TrainState
+
+#: the iteration after which the natural scale is checked, and the most trainings that are started anew with another
+CHECK, CORRECTIONS = 30, 6
 
 
 def prepare(context: RunContext) -> Model:
@@ -69,13 +75,25 @@ class Session:
             context.progress.log(f"starting from the weights of {wanted.source}")
         for warning in self.model.warnings:
             context.progress.log(f"warning: {warning}")
-        self.state: TrainState = initial_state(
-            self.model.net, self.model.landscape, wanted, context.seed, context.device, self.model.system
-        )
         self.records: list[dict[str, Any]] = []
+        #: how often the natural scale was corrected
+        self.corrections = 0
+        if context.saved is not None:
+            self._rescale(scale.restored(self.model.landscape, context.saved.get("scale", {})))
+        self.state = self._initial_state()
         if context.saved is not None:
             self._restore(context.saved)
         self._start_iterations()
+
+    def _initial_state(self) -> TrainState:
+        model, context = self.model, self.context
+        return initial_state(model.net, model.landscape, self.recipe.train, context.seed, context.device, model.system)
+
+    def _rescale(self, landscape: Landscape) -> None:
+        """Take a network of another scale, if it is another."""
+        if landscape is not self.model.landscape:
+            self.model = rescaled(self.model, self.recipe, landscape, self.context.seed)
+            self.model.net.to(self.context.device)
 
     @property
     def recipe(self) -> Recipe:
@@ -90,7 +108,42 @@ class Session:
         record = next(self._iterations, None)
         if record is not None:
             self.records.append(asdict(record))
+            if record.iteration == CHECK:
+                self.correct_scale()
+        elif self.correct_scale():
+            return self.step()
         return record
+
+    def correct_scale(self) -> bool:
+        """Start the training anew with the natural scale of its walkers, if that of the potential is wrong.
+
+        The walkers go on from where they are. A training is not started anew more than CORRECTIONS times.
+        """
+        state, landscape = self.state, self.model.landscape
+        length = self.walkers_length()
+        if self.corrections == CORRECTIONS or not scale.is_wrong(landscape, length):
+            return False
+        self.corrections += 1
+        x, weights = (ranks.gather(part) for part in (state.walkers.x, state.walkers.weights()))
+        self._rescale(ranks.broadcast(scale.corrected(landscape, self.model.system, x, weights, length)))
+        self.context.progress.log(
+            f"the walkers show a natural length of {length:.3g}, not {landscape.length:.3g}: training starts anew with it"
+        )
+        self.state = self._initial_state()
+        count = len(self.state.walkers.x)
+        self.state.walkers.x = state.walkers.x.repeat(-(-count // len(state.walkers.x)), 1, 1)[:count].clone()
+        self.state.seconds = state.seconds
+        self.records.clear()
+        self._start_iterations()
+        return True
+
+    def walkers_length(self) -> float:
+        """The natural length that the walkers show, the same on all ranks; that of the landscape where it cannot be wrong."""
+        model, walkers = self.model, self.state.walkers
+        if not isinstance(model.net, LogPsi) or model.system.nuclei() is not None or walkers.drift is None:
+            return model.landscape.length
+        drift, weights = ranks.gather(walkers.drift), ranks.gather(walkers.weights())
+        return ranks.broadcast(scale.kinetic_length(drift, weights))
 
     def rewind(self, state: dict[str, Any]) -> None:
         """Return to an earlier state_dict of `state`, also after an iteration that was broken off."""
@@ -118,6 +171,8 @@ class Session:
             "records": list(self.records),
             "ranks": ranks.count(),
             "state": self.state.state_dict(),
+            "scale": scale.scale_state(self.model.landscape),
+            "corrections": self.corrections,
         }
 
     def _restore(self, saved: Mapping[str, Any]) -> None:
@@ -127,6 +182,7 @@ class Session:
             if definition and (warning := definition_warning(Definition(**definition), self.recipe.definition)):
                 context.progress.log(f"warning: {warning}")
             self.state.load_state_dict(saved["state"])
+            self.corrections = saved.get("corrections", 0)
             self.records += [dict(record) for record in saved["records"]]
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
@@ -161,6 +217,6 @@ def collect_result(
         provenance=came_from | changes,
         records=records,
         measurement=measurement,
-        model_state=model.net.state_dict(),
+        model_state={**model.net.state_dict(), **scale.scale_state(model.landscape)},
         seconds=seconds,
     )
