@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError, PotentialError
 from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.confinement import check_bounded, check_confined, check_nuclei, lowest_far_away
+from fkflow.hamiltonian.conversion import DOUBLE, SINGLE, ConvertedSystem, converted_part, rounding_of
 from fkflow.hamiltonian.landscape import Landscape, explore, user_start
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
-from fkflow.hamiltonian.probe import Probe, same, scale_of
+from fkflow.hamiltonian.probe import Probe, scale_of
 from fkflow.hamiltonian.system import System
 
 #: how far a gradient may be from the differences of V, relative to its length
@@ -28,10 +30,15 @@ TRIED, STARTED = 16, 256
 
 @dataclass(frozen=True)
 class CheckedSystem:
-    """A system that passed: its landscape in coordinates of unit mass, and warnings, a sentence each."""
+    """A system that passed: its landscape in coordinates of unit mass, warnings and notes, a sentence each.
 
+    `system` is the one that was given, in the user's coordinates, as the solver calls it (`conversion.convert`).
+    """
+
+    system: System
     landscape: Landscape
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def check(system: System, seed: int = 0) -> CheckedSystem:
@@ -45,30 +52,50 @@ def check(system: System, seed: int = 0) -> CheckedSystem:
     _check_call(probe, near[:7])
     _check_pair(probe)
     check_confined(probe, near)
-    landscape = _explore(probe)
-    if x is None:
-        x = to_user_coordinates(to_unit_masses(system), landscape.start(STARTED, probe.generator))
-    probe.walkers = x
-    _check_finite(probe)
-    _check_gradient(probe)
+    landscape = _start_walkers(probe, x)
+    if _has_wrong_gradient(probe, landscape):
+        # the minima were found with it
+        landscape = _start_walkers(probe, x)
     _check_symmetries(probe)
     if (nuclei := system.nuclei()) is None:
         check_bounded(probe, landscape)
     else:
         check_nuclei(probe, nuclei)
-    return CheckedSystem(landscape, tuple(probe.warnings))
+    return CheckedSystem(probe.system, landscape, tuple(probe.warnings), tuple(probe.notes))
 
 
-def check_device(system: System, device: str) -> None:
-    """Evaluate V once on the device of a run; PotentialError if V keeps tensors elsewhere."""
+def _start_walkers(probe: Probe, x: Tensor | None) -> Landscape:
+    """Find the landscape, and the places from which walkers start unless they are given as x (B, N, D)."""
+    landscape = _explore(probe)
+    if x is None:
+        x = to_user_coordinates(to_unit_masses(probe.system), landscape.start(STARTED, probe.generator))
+    probe.walkers = x
+    _check_finite(probe)
+    return landscape
+
+
+def check_device(system: System, device: str) -> str | None:
+    """Evaluate V once on the device of a run. Where that fails V is computed on the CPU, and a sentence says so.
+
+    PotentialError if that fails too. Built-in systems are not asked.
+    """
+    x = torch.ones(2, system.particles, system.dimensions, dtype=torch.float64, device=device)
+    if (converted := converted_part(system)) is None:
+        return None
+    own = converted.own
     try:
-        system.potential(torch.ones(2, system.particles, system.dimensions, dtype=torch.float64, device=device))
+        own.potential(x)
+        return None
     except Exception as error:
-        text = user_systems.describe_error(error, user_systems.source_file(type(system)))
-        raise PotentialError(
-            f"{user_systems.display_name(system)}: its potential cannot be computed on the device {device}, it raises {text}; "
-            "tensors that it makes must be on the device of x, as x.new_tensor(...) is"
-        ) from None
+        text = user_systems.describe_error(error, user_systems.source_file(type(own)))
+        where = f"{user_systems.display_name(own)}: its potential cannot be computed on the device {device}, it raises {text}"
+        mend = "tensors that it makes must be on the device of x, as x.new_tensor(...) is"
+    try:
+        own.potential(x.cpu())
+    except Exception:
+        raise PotentialError(f"{where}; {mend}") from None
+    converted.note(on_cpu=True)
+    return f"{where}: it is computed on the CPU, which takes longer; {mend}"
 
 
 def _check_start(probe: Probe) -> Tensor | None:
@@ -85,34 +112,62 @@ def _check_start(probe: Probe) -> Tensor | None:
 
 
 def _check_call(probe: Probe, x: Tensor) -> None:
-    """V has a gradient, leaves x as it is, and depends on each configuration alone."""
-    given, leaf = x.clone(), x.clone().requires_grad_(True)
-    with torch.no_grad():
-        value = probe.value(given)
+    """V leaves x as it is, is the same every time, and depends on each configuration alone; note if it has no gradient."""
+    given = x.clone()
+    value = probe.value(given)
     if not torch.equal(given, x):
         raise probe.error("potential(x) changes x: it must leave its argument as it is")
-    with torch.enable_grad():
-        differentiable = probe.value(leaf)
-    if not differentiable.requires_grad:
-        raise probe.error(
-            "potential(x) has no gradient: it must be computed from x by torch functions, without detach, numpy or item"
-        )
-    try:
-        (gradient,) = torch.autograd.grad(differentiable.sum(), leaf, create_graph=True)
-    except RuntimeError as error:
-        raise probe.error(f"potential(x) cannot be differentiated: {str(error).splitlines()[0]}") from None
-    if bool((value.isfinite() & ~gradient.detach().isfinite().flatten(1).all(1)).any()):
-        raise probe.error(
-            "the gradient of potential(x) is not finite where V is: a norm at 0, or both sides of torch.where?"
-        )
-    if not same(value, probe.value(x.clone()), scale_of(value)):
+    if not probe.same(value, probe.value(x.clone()), scale_of(value)):
         raise probe.error("potential(x) gives other values for the same x: it must not be random nor remember")
+    if rounding_of(probe.system) > DOUBLE:
+        _note_single(probe, "potential(x) gives float32")
     _check_batches(probe, value, torch.cat([probe.value(part.clone()) for part in (x[:1], x[1:3], x[3:])]))
+    if why := _find_no_gradient(probe, x, value):
+        _note_no_gradient(probe, why)
+
+
+def _find_no_gradient(probe: Probe, x: Tensor, value: Tensor) -> str | None:
+    """Why torch finds no gradient of V at x, where it has the `value` (B,); None if it finds one."""
+    leaf = x.clone().requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            differentiable = probe.system.potential(leaf)
+            if not (isinstance(differentiable, Tensor) and differentiable.requires_grad):
+                return "it is not computed from x by torch functions alone, or it is constant in steps"
+            (gradient,) = torch.autograd.grad(differentiable.sum(), leaf, create_graph=True)
+    except Exception as error:
+        text = user_systems.describe_error(error, user_systems.source_file(type(probe.own)))
+        return "numpy takes no part in automatic differentiation" if "numpy" in text else f"torch raises {text}"
+    if not torch.equal(leaf, x):
+        return "it changes x"
+    if bool((value.isfinite() & ~gradient.detach().isfinite().flatten(1).all(1)).any()):
+        return "it is not finite where V is, as from a norm at 0 or from both sides of torch.where"
+    return None
+
+
+def _note_no_gradient(probe: Probe, why: str) -> None:
+    """Have V differentiated by differences from now on, and say so."""
+    assert isinstance(probe.system, ConvertedSystem)
+    probe.system.note(differentiable=False)
+    probe.notes.append(
+        f"V has no gradient of torch ({why}): the default method needs none, and minima are found by differences; "
+        'train.estimator = "pathwise" and network.kind = "pair_drift" cannot be used'
+    )
+
+
+def _note_single(probe: Probe, what: str) -> None:
+    """Expect values of few digits from now on, and say so."""
+    assert isinstance(probe.system, ConvertedSystem)
+    probe.system.note(rounding=SINGLE)
+    probe.notes.append(
+        f"{what}, about seven digits, which are converted to float64: energies are no more accurate than that; x is float64, "
+        "and constants made by x.new_tensor(...) are too"
+    )
 
 
 def _check_batches(probe: Probe, together: Tensor, apart: Tensor) -> None:
     """The same configurations have the same energies in other batches."""
-    if not same(together, apart, scale_of(together)):
+    if not probe.same(together, apart, scale_of(together)):
         raise probe.error(
             "potential(x) of one configuration depends on the others in its batch: sum over particles and components "
             "only, not over the first dimension"
@@ -156,29 +211,51 @@ def _check_finite(probe: Probe) -> None:
     _check_batches(probe, value[:TRIED], probe.value(probe.walkers[:TRIED]))
 
 
-def _check_gradient(probe: Probe) -> None:
-    """The gradient is that of the values, by central differences along random directions."""
-    x = probe.walkers[:TRIED].clone().requires_grad_(True)
-    width = float(probe.walkers.std(0).mean()) or 1.0
+def _has_wrong_gradient(probe: Probe, landscape: Landscape) -> bool:
+    """Whether torch finds a gradient that is not that of the values, by central differences along random directions.
+
+    Finds values of few digits on the way. Built-in systems are not asked: they are right.
+    """
+    if not isinstance(probe.system, ConvertedSystem):
+        return False
+    x = probe.walkers[:TRIED]
+    # of one minimum: several may lie far apart
+    width = landscape.length / math.exp(0.5 * np.mean(np.log(user_systems.particle_masses(probe.own))))
     along = probe.normal(TRIED)
     along = along / along.flatten(1).norm(dim=1)[:, None, None]
-    with torch.enable_grad():
-        value = probe.value(x)
-        (gradient,) = torch.autograd.grad(value.sum(), x)
-    value = value.detach()
-    expected, length = (gradient * along).sum((1, 2)), gradient.flatten(1).norm(dim=1)
-    # the larger step shows a part that is cut off, the smaller one numbers of few digits
-    for step, allowed, why in (
-        (1e-4 * width, GRADIENT, "part of it is cut off (detach, numpy, item)"),
-        (1e-9 * width, 0.05, "V is not computed in float64 throughout"),
-    ):
-        ends = [probe.value(x.detach() + sign * step * along) for sign in (-1, 1)]
-        difference = (ends[1] - ends[0]).detach() / (2 * step)
-        rounding = 1e-14 * value.abs() / step
-        off = (difference - expected).abs() > allowed * (length + scale_of(value - value.mean()) / width) + rounding
+    value = probe.value(x)
+    scale = scale_of(value - value.mean()) / width
+    farthest = float(x.abs().max())
+
+    def differs(step: float, expected: Tensor, allowed: float, length: Tensor | float) -> bool:
+        """Whether most differences over a step are others than `expected`, relative to a gradient of that length."""
+        # of the values and of the places
+        rounding = 10 * (rounding_of(probe.system) * value.abs() + DOUBLE * farthest * length) / step
         # at a kink a few differ
-        if int(off.sum()) > TRIED // 2:
-            raise probe.error(f"the gradient of potential(x) does not belong to its values: {why}")
+        off = (_slope(probe, x, step * along) - expected).abs() > allowed * (length + scale) + rounding
+        return int(off.sum()) > TRIED // 2
+
+    # a small step shows numbers of few digits
+    slope = _slope(probe, x, 1e-4 * width * along)
+    if rounding_of(probe.system) == DOUBLE and differs(1e-9 * width, slope, 0.05, slope.abs()):
+        _note_single(probe, "V is not computed in float64 throughout but in float32")
+    if not probe.system.differentiable:
+        return False
+    with torch.enable_grad():
+        leaf = x.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(probe.value(leaf).sum(), leaf)
+    # a larger one a part that is cut off
+    if not differs(1e-4 * width, (gradient * along).sum((1, 2)), GRADIENT, gradient.flatten(1).norm(dim=1)):
+        return False
+    _note_no_gradient(probe, "the one it has does not belong to its values: part is cut off, by detach, numpy or item")
+    return True
+
+
+def _slope(probe: Probe, x: Tensor, step: Tensor) -> Tensor:
+    """Differences of V (B,) between x + step and x − step (B, N, D), divided by the distance."""
+    ahead, behind = (probe.value(x + sign * step) for sign in (1, -1))
+    slope: Tensor = (ahead - behind) / (2 * step.flatten(1).norm(dim=1))
+    return slope
 
 
 def _check_symmetries(probe: Probe) -> None:
@@ -190,14 +267,14 @@ def _check_symmetries(probe: Probe) -> None:
     if system.identical and n > 1:
         order = torch.randperm(n, generator=probe.generator)
         for exchanged in ([1, 0, *range(2, n)], order.tolist()):
-            if not same(value, probe.value(x[:, exchanged]), scale):
+            if not probe.same(value, probe.value(x[:, exchanged]), scale):
                 raise probe.error(
                     "V changes when two particles change places, which identical ones may: write identical = False, or "
                     "make it symmetric"
                 )
     if system.isotropic:
         rotation, _ = torch.linalg.qr(torch.randn(dim, dim, generator=probe.generator, dtype=torch.float64))
-        if not same(value, probe.value(x @ rotation), scale):
+        if not probe.same(value, probe.value(x @ rotation), scale):
             raise probe.error("V changes when all particles are rotated about the origin: isotropic = True is not so")
     if system.separable and n > 1:
         _check_separable(probe, x)
@@ -210,7 +287,7 @@ def _check_separable(probe: Probe, x: Tensor) -> None:
     first, second = (probe.value(y + shift) - probe.value(y) for y in (x, other))
     curved = [probe.value(y + 2 * shift) - 2 * probe.value(y + shift) + probe.value(y) for y in (x, other)]
     scale = scale_of(torch.cat([probe.value(x), probe.value(x + 2 * shift), probe.value(other)]))
-    if not (same(first, second, scale) and same(curved[0], curved[1].mean().expand(len(x)), scale)):
+    if not (probe.same(first, second, scale) and probe.same(curved[0], curved[1].mean().expand(len(x)), scale)):
         raise probe.error(
             "the centre of mass does not move apart from the rest in a harmonic trap: separable = True is not so"
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fkflow.hamiltonian.landscape import Landscape, balance_length
 from fkflow.hamiltonian.masses import to_unit_masses
-from fkflow.hamiltonian.probe import Probe, same, scale_of
+from fkflow.hamiltonian.probe import Probe, scale_of
 from fkflow.hamiltonian.system import Nuclei
 from fkflow.hamiltonian.user_systems import particle_masses
 
@@ -31,7 +31,7 @@ def check_confined(probe: Probe, x: Tensor) -> None:
         return
     scale, dim = scale_of(value), probe.system.dimensions
     for axis, unit in enumerate(torch.eye(dim, dtype=torch.float64)):
-        if all(same(value, probe.value(x + shift * unit), scale) for shift in (0.7, 5.3)):
+        if all(probe.same(value, probe.value(x + shift * unit), scale) for shift in (0.7, 5.3)):
             what = "the particle" if probe.system.particles == 1 else "the particles together"
             raise probe.error(
                 f"nothing holds {what} along direction {axis + 1} of {dim}, so that there is no ground "

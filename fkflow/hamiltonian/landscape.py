@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
+from fkflow.hamiltonian import derivatives
+from fkflow.hamiltonian.derivatives import gradient_error, value_and_gradient
 from fkflow.hamiltonian.system import Nuclei, System
 
 #: a mode is harmonic when V rises along it as its curvature says, within this factor
@@ -109,7 +111,7 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     keep = energies < energies.min() + 0.5 / length**2
     most = max(1, min(64, MOST_MINIMA // (n * dim)))
     minima = distinct_minima(x[keep], energies[keep], 1e-2 * length, most)
-    hessians = potential_hessians(system, minima)
+    hessians = derivatives.hessians(system, minima, length)
     widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
     centre = minima.mean(0)
     if system.isotropic:
@@ -136,7 +138,7 @@ def free_energy(
     apart = torch.randn(64, *minimum.shape, generator=generator, dtype=torch.float64)
     apart = length * (apart - apart.mean(1, keepdim=True))
     # the descent may have ended far from the bottom of a weak trap: one Newton step
-    _, gradient = _value_and_gradient(system, minimum[None], 1.0)
+    _, gradient = value_and_gradient(system, minimum[None], length)
     bottom = minimum.mean(0) - torch.linalg.pinv(force, hermitian=True, rtol=1e-9) @ gradient[0].mean(0)
     near, far = (system.potential(bottom + scale * apart) for scale in FAR)
     if not bool(((far - near).abs() < 1e-3 / length**2).all()):
@@ -147,7 +149,7 @@ def free_energy(
 def user_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:
     """The system's own start (walkers, N, D) in float64, if it gives one; `generator` is on the CPU."""
     x = system.start(walkers, generator)
-    return x if x is None else x.detach().to(torch.float64)
+    return x if x is None else torch.as_tensor(x).detach().to(torch.float64)
 
 
 def is_harmonic(system: System, minimum: Tensor, hessian: Tensor, width: Tensor, generator: torch.Generator) -> bool:
@@ -239,12 +241,12 @@ def descend(system: System, x: Tensor, length: float, steps: int = 400) -> Tenso
     the last MEMORY. An optimiser class would take a second to import.
     """
     z = x / length
-    value, gradient = _value_and_gradient(system, z, length)
+    value, gradient = _scaled_value_and_gradient(system, z, length)
     rate = 1e-2 / (1 + gradient.flatten(1).norm(dim=1))
     recent = value[None].repeat(MEMORY, 1)
     for step in range(steps):
         trial = z - rate[:, None, None] * gradient
-        trial_value, trial_gradient = _value_and_gradient(system, trial, length)
+        trial_value, trial_gradient = _scaled_value_and_gradient(system, trial, length)
         squared = gradient.square().sum((1, 2))
         # NaN compares false: such a step is rejected
         accepted = trial_value <= recent.amax(0) - 1e-4 * rate * squared
@@ -257,30 +259,15 @@ def descend(system: System, x: Tensor, length: float, steps: int = 400) -> Tenso
         z, gradient = torch.where(mask, trial, z), torch.where(mask, trial_gradient, gradient)
         value = torch.where(accepted, trial_value, value)
         recent[step % MEMORY] = value
-        if not bool((gradient.abs().amax((1, 2)) > 1e-9).any()):
+        if not bool((gradient.abs().amax((1, 2)) > 1e-9 + gradient_error(system, value)).any()):
             break
     return z * length
 
 
-def _value_and_gradient(system: System, z: Tensor, length: float) -> tuple[Tensor, Tensor]:
+def _scaled_value_and_gradient(system: System, z: Tensor, length: float) -> tuple[Tensor, Tensor]:
     """V ℓ² (S,) and its gradient (S, N, D) at z, in units where ℓ = 1."""
-    with torch.enable_grad():
-        z = z.detach().requires_grad_(True)
-        value = system.potential(z * length) * length**2
-        (gradient,) = torch.autograd.grad(value.sum(), z)
-    return value.detach(), gradient
-
-
-def potential_hessians(system: System, x: Tensor) -> Tensor:
-    """∂²V/∂x∂x (M, d, d) at configurations x (M, N, D): one backward pass a row."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(system.potential(x).sum(), x, create_graph=True)
-        # along some coordinates V may be linear
-        gradient = (gradient + 0 * x).flatten(1)
-        rows = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0].flatten(1) for column in gradient.unbind(1)]
-    hessians = torch.stack(rows, 1)
-    return 0.5 * (hessians + hessians.mT)
+    value, gradient = value_and_gradient(system, z * length, length)
+    return value * length**2, gradient * length**3
 
 
 def distinct_minima(x: Tensor, energies: Tensor, tolerance: float, most: int = 64) -> Tensor:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import InstanceOf, PrivateAttr
 
+from fkflow.hamiltonian.conversion import is_differentiable, rounding_of
 from fkflow.hamiltonian.system import Nuclei, Reference, System
 from fkflow.hamiltonian.user_systems import particle_masses
 
@@ -42,6 +43,16 @@ class UnitMassSystem(System):
     isotropic = property(lambda self: self.own.isotropic)
     separable = property(lambda self: self.own.separable)
     length_unit = property(lambda self: self.own.length_unit)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether torch differentiates the potential (`conversion.is_differentiable`)."""
+        return is_differentiable(self.own)
+
+    @property
+    def rounding(self) -> float:
+        """Relative rounding of the energies (`conversion.rounding_of`)."""
+        return rounding_of(self.own)
 
     @property
     def length(self) -> float | None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
-from fkflow.hamiltonian.checks import check
+from fkflow.errors import PotentialError
+from fkflow.hamiltonian.checks import CheckedSystem, check
+from fkflow.hamiltonian.conversion import is_differentiable
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.user_systems import display_name, particle_masses
 from fkflow.recipe.config import Recipe
@@ -18,16 +20,27 @@ from fkflow.recipe.config import Recipe
 WALKERS, REPEATS = 1024, 5
 
 
+def check_system(recipe: Recipe) -> CheckedSystem:
+    """Check the system of a recipe, also for the way in which the recipe trains. Raises PotentialError."""
+    checked = check(recipe.system)
+    if not is_differentiable(checked.system) and recipe.train.estimator == "pathwise":
+        raise PotentialError(
+            f'{display_name(recipe.system)}: {checked.notes[0].split(":")[0]}, which train.estimator = "pathwise" needs: leave '
+            "it out"
+        )
+    return checked
+
+
 def inspect(recipe: Recipe) -> dict[str, Any]:
     """Check the system of a recipe and describe it in plain numbers and texts; PotentialError if it does not pass."""
     system = recipe.system
-    checked = check(system)
-    land, scaled, mass = checked.landscape, to_unit_masses(system), particle_masses(system)
+    checked = check_system(recipe)
+    land, scaled, mass = checked.landscape, to_unit_masses(checked.system), particle_masses(system)
     x = to_user_coordinates(scaled, land.start(WALKERS, torch.Generator().manual_seed(0)))
     took = []
     for _ in range(REPEATS):
         begun = time.perf_counter()
-        system.potential(x)
+        checked.system.potential(x)
         took.append(time.perf_counter() - begun)
     reference, nuclei = system.reference(), system.nuclei()
     length = land.length / math.exp(0.5 * math.fsum(map(math.log, mass)) / len(mass))
@@ -48,5 +61,6 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
         "unit": system.energy_unit,
         "potential_seconds": min(took),
         "potential_walkers": WALKERS,
+        "notes": list(checked.notes),
         "warnings": list(checked.warnings),
     }

@@ -83,6 +83,7 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     if reference := found["reference"]:
         energy = with_unit(format_energy(reference["energy"], reference["error"]), found["unit"])
         rows.append(("reference", f"{energy}  ({reference['source']})"))
+    rows += [("note", note) for note in found["notes"]]
     rows += [("warning", warning) for warning in found["warnings"]]
     lines = [title(found["system"], found["parameters"])]
     for name, text in rows:

@@ -10,7 +10,7 @@ import torch
 
 from fkflow.errors import NumericalError, StoreError
 from fkflow.execution import ranks
-from fkflow.hamiltonian.checks import CheckedSystem, check
+from fkflow.hamiltonian.checks import CheckedSystem
 from fkflow.hamiltonian.landscape import Landscape, explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import is_built_in
@@ -20,6 +20,7 @@ from fkflow.measurement.drift_field import STEPS_IN_TIME
 from fkflow.networks.choice import LogPsi, PairDrift, build
 from fkflow.networks.stored_numbers import stored_numbers
 from fkflow.recipe.config import Recipe
+from fkflow.recipe.inspection import check_system
 from fkflow.results.result import Result
 from fkflow.runs.rerun import recipe_of
 
@@ -31,8 +32,9 @@ class Model:
     system: System
     landscape: Landscape
     net: LogPsi | PairDrift
-    #: what may be wrong with the system, a sentence each
+    #: what may be wrong with the system, and what is good to know, a sentence each
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def build_model(recipe: Recipe, seed: int, alone: bool = False) -> Model:
@@ -40,15 +42,19 @@ def build_model(recipe: Recipe, seed: int, alone: bool = False) -> Model:
 
     Raises NumericalError if the potential has no natural scale, PotentialError for a system of a user that fails the checks.
     """
-    system = to_unit_masses(recipe.system)
+    given = recipe.system
     try:
-        own = is_built_in(type(recipe.system))
-        found = CheckedSystem(explore(system), ()) if own else check(recipe.system)
+        found = (
+            check_system(recipe)
+            if not is_built_in(type(given))
+            else CheckedSystem(given, explore(to_unit_masses(given)))
+        )
         # the same bits on all ranks
         landscape = found.landscape if alone else ranks.broadcast(found.landscape)
     except torch.linalg.LinAlgError as error:
-        raise NumericalError(f"the potential of {system.key} has no finite curvature at its minima: {error}") from None
-    return Model(system, landscape, _network(recipe, system, landscape, seed), found.warnings)
+        raise NumericalError(f"the potential of {given.key} has no finite curvature at its minima: {error}") from None
+    system = to_unit_masses(found.system)
+    return Model(system, landscape, _network(recipe, system, landscape, seed), found.warnings, found.notes)
 
 
 def rescaled(model: Model, recipe: Recipe, landscape: Landscape, seed: int) -> Model:

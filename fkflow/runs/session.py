@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ from fkflow.execution.device import choose_device, choose_threads, keep_freed_me
 from fkflow.hamiltonian import scale
 from fkflow.hamiltonian.checks import check_device
 from fkflow.hamiltonian.landscape import Landscape
-from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe.config import Loaded, Recipe
@@ -50,8 +49,8 @@ def prepare(context: RunContext) -> Model:
     keep_freed_memory()
     keep_single_precision()
     model = build_model(recipe, context.seed)
-    if context.device != "cpu" and not is_built_in(type(recipe.system)):
-        check_device(recipe.system, context.device)
+    if context.device != "cpu" and (note := check_device(model.system, context.device)):
+        model = replace(model, notes=(*model.notes, note))
     net = model.net.to(context.device)
     ranks.broadcast_tensors([*net.parameters(), *net.buffers()])
     return model
@@ -73,8 +72,9 @@ class Session:
         if context.saved is None and wanted.source is not None:
             warm_start.load_weights(self.model.net, wanted.source)
             context.progress.log(f"starting from the weights of {wanted.source}")
-        for warning in self.model.warnings:
-            context.progress.log(f"warning: {warning}")
+        for kind, sentences in (("note", self.model.notes), ("warning", self.model.warnings)):
+            for sentence in sentences:
+                context.progress.log(f"{kind}: {sentence}")
         self.records: list[dict[str, Any]] = []
         #: how often the natural scale was corrected
         self.corrections = 0

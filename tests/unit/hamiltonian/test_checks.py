@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from fkflow.errors import PotentialError
 from fkflow.hamiltonian.checks import check, check_device
+from fkflow.hamiltonian.conversion import convert, is_differentiable
 from fkflow.hamiltonian.registry import built_in_systems
 from fkflow.hamiltonian.system import Nuclei, System
 
@@ -40,6 +44,9 @@ def to_numpy(x: Tensor) -> Tensor:
     return torch.from_numpy((x.numpy() ** 2).sum((1, 2)))
 
 
+spline = CubicSpline(np.linspace(-9, 9, 19), np.linspace(-9, 9, 19) ** 2)
+
+
 def helium(x: Tensor, charge: float = 2.0, repulsion: float = 1.0) -> Tensor:
     return repulsion / gap(x) - charge / x.norm(dim=-1).prod(-1) * x.norm(dim=-1).sum(-1)
 
@@ -47,15 +54,10 @@ def helium(x: Tensor, charge: float = 2.0, repulsion: float = 1.0) -> Tensor:
 NUCLEUS = Nuclei(((0.0, 0.0, 0.0),), (2.0,))
 
 WRONG: dict[str, tuple[System, str]] = {
-    "gives nothing": (made(lambda x: None), "gives NoneType: it must give a torch tensor"),
+    "gives nothing": (made(lambda x: None), "gives NoneType: it must give a torch tensor .* lack a return"),
     "a column": (made(lambda x: x.square().sum(-1)), r"shape \(7, 1\): it must be \(7,\)"),
     "one number": (made(lambda x: x.square().sum()), r"shape \(\): it must be \(7,\)"),
-    "float32": (made(lambda x: r2(x.float())), "is float32: it must be float64"),
-    "complex": (made(lambda x: r2(x) + 0j), "is complex128: it must be float64"),
-    "float32 inside": (made(lambda x: r2(x.float()).double()), "not computed in float64"),
-    "detached": (made(lambda x: r2(x.detach())), "has no gradient"),
-    "half detached": (made(lambda x: r2(x.detach()) + 0.1 * r2(x)), "does not belong to its values: part of it is cut"),
-    "numpy": (made(to_numpy), "raises RuntimeError in line .* numpy"),
+    "complex": (made(lambda x: r2(x) + 0j), "is complex128: energies are real"),
     "raises": (made(lambda x: x.nope), r"potential\(x\) of x \(7, 1, 1\) raises AttributeError in line \d+"),
     "neighbours": (made(lambda x: r2(x) + 0.1 * x.mean()), "depends on the others in its batch"),
     "size": (made(lambda x: r2(x) + 0.1 * (len(x) > 100)), "depends on the others in its batch"),
@@ -103,6 +105,48 @@ def test_what_is_wrong_is_told(name: str) -> None:
     assert caught.value.exit_code == 2
 
 
+PATHWISE = 'the default method needs none.* train.estimator = "pathwise" and network.kind = "pair_drift" cannot be used'
+
+#: potentials that take part in no automatic differentiation, or have few digits, and what is said of it
+NOTED: dict[str, tuple[System, str, bool]] = {
+    "numpy": (made(to_numpy), f"numpy takes no part.*{PATHWISE}", False),
+    "numpy functions": (made(lambda x: np.cosh(x)[:, 0, 0]), PATHWISE, False),
+    "an array": (made(lambda x: np.asarray(x[:, 0, 0]) ** 2), PATHWISE, False),
+    "scipy": (made(lambda x: spline(x[:, 0, 0])), PATHWISE, False),
+    "detached": (made(lambda x: r2(x.detach())), PATHWISE, False),
+    "half detached": (made(lambda x: r2(x.detach()) + 0.1 * r2(x)), "part is cut off", False),
+    "steps": (made(lambda x: torch.where(x.abs().amax((1, 2)) < 1, 0, 50)), "constant in steps", False),
+    "float32": (made(lambda x: r2(x.float())), "gives float32, about seven digits", True),
+    "float32 inside": (made(lambda x: r2(x.float()).double()), "not computed in float64", True),
+}
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_what_has_no_gradient_or_few_digits_is_noted(name: str) -> None:
+    """Minima and widths are those of the exact derivatives, found by differences."""
+    system, words, differentiable = NOTED[name]
+    found = check(system)
+    assert re.search(words, " ".join(found.notes)) and found.warnings == ()
+    assert is_differentiable(found.system) == differentiable
+    value = found.system.potential(torch.ones(3, 1, 1, dtype=torch.float64))
+    assert value.dtype == torch.float64 and value.shape == (3,)
+
+
+def test_the_landscape_without_a_gradient_is_that_with_it() -> None:
+    def potential(x: Tensor) -> Tensor:
+        return (x[:, 0, 0] ** 2 - 2) ** 2 + x[:, 0, 1] ** 2 + 0.5 * x[:, 0, 0] * x[:, 0, 1]
+
+    exact, without, single = (
+        check(made(f, 1, 2)).landscape
+        for f in (potential, lambda x: potential(x).numpy(), lambda x: potential(x.float()))
+    )
+    for found, digits in ((without, 1e-5), (single, 2e-2)):
+        assert found.length == pytest.approx(exact.length, rel=digits)
+        order = found.minima[:, 0, 0].argsort(), exact.minima[:, 0, 0].argsort()
+        assert found.minima[order[0]] == pytest.approx(exact.minima[order[1]], rel=digits, abs=digits)
+        assert found.covariance == pytest.approx(exact.covariance, rel=digits, abs=digits)
+
+
 RIGHT: dict[str, System] = {
     "far away": made(lambda x: (x - 1000).square().sum((1, 2))),
     "deep": made(lambda x: r2(x) - 1e6),
@@ -121,7 +165,8 @@ RIGHT: dict[str, System] = {
 @pytest.mark.parametrize("name", [*RIGHT, *built_in_systems()])
 def test_what_is_right_passes(name: str) -> None:
     system = RIGHT[name] if name in RIGHT else built_in_systems()[name]()
-    assert check(system).warnings == ()
+    found = check(system)
+    assert found.warnings == () and found.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -141,8 +186,9 @@ def test_tensors_on_another_device_are_told() -> None:
     """The device "meta" stands in for a GPU."""
     weights = torch.tensor([1.0, 2.0], dtype=torch.float64)
     with pytest.raises(PotentialError, match="cannot be computed on the device meta, it raises RuntimeError in line"):
-        check_device(made(lambda x: (weights * x.square()).sum((1, 2)), 2, 2), "meta")
-    check_device(made(lambda x: (x.new_tensor([1.0, 2.0]) * x.square()).sum((1, 2)), 2, 2), "meta")
+        check_device(convert(made(lambda x: (weights * x.square()).sum((1, 2)), 2, 2)), "meta")
+    right = convert(made(lambda x: (x.new_tensor([1.0, 2.0]) * x.square()).sum((1, 2)), 2, 2))
+    assert check_device(right, "meta") is None
 
 
 def test_own_length_and_start_replace_the_search() -> None:

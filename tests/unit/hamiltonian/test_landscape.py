@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from fkflow.errors import NumericalError
-from fkflow.hamiltonian.landscape import balance_length, descend, distinct_minima, explore, potential_hessians
+from fkflow.hamiltonian.derivatives import hessians
+from fkflow.hamiltonian.landscape import balance_length, descend, distinct_minima, explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
@@ -103,7 +104,7 @@ def test_the_minima_of_a_double_well(height: float, a: float) -> None:
     assert land.centre.abs().max() == 0.0
     # the density is spread over both: at least a² about the centre
     assert float(land.covariance) > a**2
-    hessian = potential_hessians(find_system("double_well")(height=height, a=a), land.minima)[0]
+    hessian = hessians(find_system("double_well")(height=height, a=a), land.minima, land.length)[0]
     assert float(hessian) == pytest.approx(8 * height / a**2, rel=1e-4)
 
 

@@ -1,0 +1,156 @@
+"""Systems of users as the solver calls them: energies become float64 tensors, whatever the potential returns.
+
+A potential may use numpy or scipy, return arrays or float32, or know the CPU only. It is called without automatic
+differentiation unless a gradient is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import InstanceOf, PrivateAttr
+
+from fkflow.hamiltonian.registry import is_built_in
+from fkflow.hamiltonian.system import Nuclei, Reference, System
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+#: relative rounding of an energy in double and in single precision
+DOUBLE, SINGLE = 1e-15, 1e-6
+#: real types of numpy and torch with fewer digits than float64
+SHORT = {"float16", "bfloat16", "float32"}
+
+
+class ConvertedSystem(System):
+    """The system `own` with `potential` and `pair` that give float64 tensors on the device of their argument.
+
+    `differentiable`: torch differentiates the potential. `rounding`: relative rounding of its values. `on_cpu`: it is called
+    with tensors on the CPU. `checks` finds out which of these hold.
+    """
+
+    own: InstanceOf[System]
+    _traits: dict[str, Any] = PrivateAttr(
+        default_factory=lambda: {"differentiable": True, "rounding": DOUBLE, "on_cpu": False}
+    )
+
+    @property
+    def particles(self) -> int:
+        """N."""
+        return int(self.own.particles)
+
+    @property
+    def dimensions(self) -> int:
+        """D."""
+        return int(self.own.dimensions)
+
+    key = property(lambda self: self.own.key)
+    identical = property(lambda self: self.own.identical)
+    isotropic = property(lambda self: self.own.isotropic)
+    separable = property(lambda self: self.own.separable)
+    energy_unit = property(lambda self: self.own.energy_unit)
+    length_unit = property(lambda self: self.own.length_unit)
+
+    @property
+    def mass(self) -> Any:
+        """The mass or masses of the system; 1 where it says nothing."""
+        return getattr(self.own, "mass", 1.0)
+
+    @property
+    def length(self) -> Any:
+        """The length of the system, or None."""
+        return getattr(self.own, "length", None)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether torch differentiates the potential."""
+        return bool(self._traits["differentiable"])
+
+    @property
+    def rounding(self) -> float:
+        """Relative rounding of the energies."""
+        return float(self._traits["rounding"])
+
+    def note(self, **traits: Any) -> None:
+        """Set some of `differentiable`, `rounding` and `on_cpu`."""
+        self._traits.update(traits)
+
+    def potential(self, x: Tensor) -> Tensor:
+        """V of x (B, N, D) → (B,)."""
+        value: Tensor = self._call(self.own.potential, x)
+        return value
+
+    def pair(self, r: Tensor) -> Tensor | None:
+        """The pair energy at the distances r."""
+        value: Tensor | None = self._call(self.own.pair, r)
+        return value
+
+    def start(self, walkers: int, generator: Generator) -> Tensor | None:
+        """The start of the system."""
+        return self.own.start(walkers, generator)
+
+    def reference(self) -> Reference | None:
+        """The reference of the system."""
+        return self.own.reference()
+
+    def published(self) -> tuple[Reference, ...]:
+        """Other published energies of the system."""
+        return self.own.published()
+
+    def exact_density(self, group: str, name: str, *points: np.ndarray) -> np.ndarray | None:
+        """The density of the system."""
+        return self.own.exact_density(group, name, *points)
+
+    def nuclei(self) -> Nuclei | None:
+        """The nuclei of the system."""
+        return self.own.nuclei()
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the system."""
+        return self.own.parameters()
+
+    def _call(self, function: Callable[[Tensor], Any], x: Tensor) -> Any:
+        where = x.device
+        if self._traits["on_cpu"]:
+            x = x.cpu()
+        wanted = x.requires_grad and torch.is_grad_enabled()
+        # numpy warns of infinities, which checks find where they matter
+        with np.errstate(all="ignore"), torch.set_grad_enabled(wanted):
+            value = function(x if wanted else x.detach())
+        if str(getattr(value, "dtype", "")).removeprefix("torch.") in SHORT:
+            self.note(rounding=SINGLE)
+        return to_energies(value, where)
+
+
+def convert(system: System) -> System:
+    """A system of a user as the solver calls it; a built-in one, or one that is converted already, as it is."""
+    return system if isinstance(system, ConvertedSystem) or is_built_in(type(system)) else ConvertedSystem(own=system)
+
+
+def converted_part(system: System | None) -> ConvertedSystem | None:
+    """The converted system within one in other coordinates, or this one; None for a built-in system."""
+    while system is not None and not isinstance(system, ConvertedSystem):
+        system = getattr(system, "own", None)
+    return system
+
+
+def to_energies(value: Any, device: torch.device) -> Any:
+    """An array or a tensor of real numbers as a float64 tensor on the device; anything else as it is."""
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
+        value = torch.tensor(value, dtype=torch.float64)
+    if isinstance(value, torch.Tensor) and not value.is_complex():
+        value = value.to(device, torch.float64)
+    return value
+
+
+def is_differentiable(system: System) -> bool:
+    """Whether torch differentiates the potential of a system, converted or not."""
+    return bool(getattr(system, "differentiable", True))
+
+
+def rounding_of(system: System) -> float:
+    """Relative rounding of the energies of a system, converted or not."""
+    return float(getattr(system, "rounding", DOUBLE))
