@@ -88,6 +88,10 @@ class ConvertedSystem(System):
         value: Tensor | None = self._call(self.own.pair, r)
         return value
 
+    def boundary(self, x: Tensor) -> Tensor | None:
+        """The boundary of the system."""
+        return self.own.boundary(x)
+
     def start(self, walkers: int, generator: Generator) -> Tensor | None:
         """The start of the system."""
         return self.own.start(walkers, generator)

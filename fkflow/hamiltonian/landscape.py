@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +16,10 @@ from torch import Tensor
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian import derivatives
 from fkflow.hamiltonian.derivatives import gradient_error, value_and_gradient
+from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, mean_field
+from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import Nuclei, System
+from fkflow.hamiltonian.walls import Walls, allowed_places, find_walls
 
 #: a mode is harmonic when V rises along it as its curvature says, within this factor
 ANHARMONIC = 2.0
@@ -26,6 +29,8 @@ MEMORY = 6
 FAR = 1e3, 1e4
 #: random directions that find the natural length: at least, and times N² for N particles
 LEAST, DIRECTIONS = 64, 2**14
+#: configurations about which jumps of V are looked for
+JUMPS = 16
 #: most minima times coordinates: many particles have very many minima, all alike
 MOST_MINIMA = 512
 
@@ -41,6 +46,9 @@ class Landscape:
     approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
     attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and covariance
     are those of walkers (`scale.corrected`).
+
+    walls: hard walls, beyond which V is infinite. Where there are walls, or V jumps, places (M, N, D) are where walkers
+    start, and loose (N, D) is the share of its confinement that each coordinate owes to V and not to walls.
     """
 
     length: float
@@ -52,6 +60,9 @@ class Landscape:
     harmonic: bool
     free: float | None = None
     corrected: bool = False
+    walls: Walls | None = None
+    places: Tensor | None = None
+    loose: Tensor | None = None
 
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
@@ -72,7 +83,10 @@ class Landscape:
         return torch.einsum("iaib->ab", blocks) / n - blocks.sum((0, 2)) / n**2
 
     def start(self, walkers: int, generator: torch.Generator) -> Tensor:
-        """Draw walkers (B, N, D) from the mixture of Gaussians at the minima."""
+        """Draw walkers (B, N, D) from the mixture of Gaussians at the minima, or from the places."""
+        if self.places is not None:
+            pick = torch.randint(len(self.places), (walkers,), generator=generator, device=generator.device)
+            return self.places.to(pick.device)[pick]
         which = torch.randint(len(self.minima), (walkers,), generator=generator, device=generator.device)
         noise = torch.randn(
             walkers, self.widths.shape[-1], generator=generator, device=generator.device, dtype=torch.float64
@@ -85,11 +99,16 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     """Find minima and harmonic scale of a potential; for point charges, Gaussians of atomic width at the nuclei.
 
     Lengths are in the coordinates of `system.potential`. The system's own length and start, if given, replace the search
-    about the origin. Raises NumericalError when no confining scale or no finite minimum is found.
+    about the origin. Raises NumericalError when no confining scale or no finite minimum is found, WallError for walls of
+    another shape than those that are found.
     """
-    nuclei = system.nuclei()
+    nuclei, walls = system.nuclei(), None
+    if not is_built_in(type(system)):
+        walls = find_walls(system, torch.Generator().manual_seed(seed))
+        if nuclei is None and (walls is not None or _jumps(system, seed)):
+            return mean_field_landscape(system, walls, torch.Generator().manual_seed(seed))
     if nuclei is not None:
-        return coulomb_landscape(nuclei, system.particles)
+        return replace(coulomb_landscape(nuclei, system.particles), walls=walls)
     generator = torch.Generator().manual_seed(seed)
     n, dim = system.particles, system.dimensions
     own = getattr(system, "length", None)
@@ -126,6 +145,40 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
     free = free_energy(system, lowest, length, force, com, generator) if system.separable and n > 1 else None
     return Landscape(length, centre, minima, widths, covariance, com, harmonic, free)
+
+
+def _jumps(system: System, seed: int) -> bool:
+    """Whether V jumps, as at the edge of a well of finite depth."""
+    if system.separable and system.particles > 1:
+        return False
+    generator = torch.Generator().manual_seed(seed)
+    x = allowed_places(system, generator, JUMPS)
+    length = getattr(system, "length", None) or balanced_length(system, x[0], generator)
+    return has_jumps(system, x, length, generator)
+
+
+def mean_field_landscape(system: System, walls: Walls | None, generator: torch.Generator) -> Landscape:
+    """The landscape of a potential with walls or jumps, by a mean field."""
+    found = mean_field(system, allowed_places(system, generator, JUMPS), walls, generator)
+    n, dim = found.mean.shape
+    centre, covariance = found.mean, torch.diag(found.deviation.flatten().square())
+    if system.isotropic:
+        centre = torch.zeros_like(centre)
+    lowest = found.places[system.potential(found.places).detach().argmin()][None]
+    com = torch.diag(0.5 / found.deviation[0].square())
+    widths = torch.diag(found.deviation.flatten())[None]
+    return Landscape(
+        found.length,
+        centre,
+        lowest,
+        widths,
+        covariance,
+        com,
+        False,
+        walls=walls,
+        places=found.places,
+        loose=found.loose,
+    )
 
 
 def free_energy(

@@ -85,6 +85,10 @@ class UnitMassSystem(System):
         """The pair energy at distances in these coordinates, of particles of one mass."""
         return self.own.pair(r / self.root(r))
 
+    def boundary(self, x: Tensor) -> Tensor | None:
+        """The boundary of the system, for coordinates of particles of one mass."""
+        return self.own.boundary(x / self.root(x))
+
     def root(self, like: Tensor) -> Any:
         """√m: a number where all masses are equal, else a tensor (N, 1) of the device and type of `like`."""
         masses = particle_masses(self.own)

@@ -118,6 +118,14 @@ class System(BaseModel):
         """
         return None
 
+    def boundary(self, x: Tensor) -> Tensor | None:
+        """A smooth function of one particle's coordinates x (…, D), above 0 where it may be and 0 on hard walls (…).
+
+        Its gradient must not vanish on the wall. It is needed only where V is +inf beyond walls that are neither planes across
+        the axes nor spheres, discs or cylinders, which are found from V. None: there are no such walls.
+        """
+        return None
+
     def parameters(self) -> dict[str, Any]:
         """The parameters by their recipe keys."""
         return self.model_dump(by_alias=True)

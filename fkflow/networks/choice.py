@@ -19,6 +19,7 @@ from fkflow.networks.molecular import MolecularNet
 from fkflow.networks.symmetric import SymmetricNet
 from fkflow.networks.two_body_factor import two_body_factor
 from fkflow.networks.vector_drift import PairDrift
+from fkflow.networks.walls import wall_factor
 
 __all__ = ["GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SymmetricNet", "build"]
 
@@ -67,6 +68,10 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 positions,
                 charges,
             )
+    if isinstance(net, LogPsi) and landscape.walls is not None:
+        # where the internal coordinates count from
+        zero = net.coordinates(torch.zeros(1, *landscape.centre.shape, dtype=torch.float64))
+        net.add_walls(wall_factor(system, landscape.walls, -net.length * zero[:, :, 0].mT, net.length))
     return net
 
 

@@ -42,8 +42,12 @@ class GenericNet(LogPsi):
         self.register_buffer("whiten", landscape.whitening())
         # ψ² of unit variance in z: log ψ = −z²/4, with tails d²/dz² = w_0 at the centre
         soft = d <= 3 and not landscape.harmonic
-        self.root = nn.Parameter(torch.eye(d) * math.sqrt(0.5 * (GAUSSIAN_SHARE if soft else 1.0)))
-        self.log_tails = nn.Parameter(torch.tensor([0.5 * (1 - GAUSSIAN_SHARE), FAINT]).log()) if soft else None
+        root = torch.eye(d) * math.sqrt(0.5 * (GAUSSIAN_SHARE if soft else 1.0))
+        tails = torch.tensor([0.5 * (1 - GAUSSIAN_SHARE), FAINT])
+        if landscape.loose is not None:
+            root, tails = root * landscape.loose.flatten().sqrt(), tails * landscape.loose.mean()
+        self.root = nn.Parameter(root)
+        self.log_tails = nn.Parameter(tails.log()) if soft else None
         self.net = mlp([d] + [hidden] * layers + [1], final_scale=0.0)
         self.whitening, self.gaussian, self.tails = Whitening(), Gaussian(), Tails()
         self.element_squares, self.sum = ElementSquares(), Sum()

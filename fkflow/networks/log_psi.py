@@ -50,7 +50,22 @@ class LogPsi(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """log ψ, x (B, N, D) → (B,)."""
-        return self.compose(self.coordinates(x))
+        return self._composed(self.coordinates(x))
+
+    @property
+    def walls(self) -> Part | None:
+        """The factor that vanishes on hard walls, if there are any (`walls.wall_factor`)."""
+        return cast("Part | None", self._modules.get("wall_factor"))
+
+    def add_walls(self, factor: Part) -> None:
+        """Multiply ψ by a factor of the internal coordinates."""
+        self.wall_factor, self._analytic = factor, None
+
+    def _composed(self, y: Tensor) -> Tensor:
+        """log ψ (B,) from internal coordinates y (D, N, B), with its walls."""
+        walls = self.walls
+        # on the way back, the last to add to the gradient
+        return self.compose(y) if walls is None else walls(y) + self.compose(y)
 
     if TYPE_CHECKING:
 
@@ -101,7 +116,7 @@ class LogPsi(nn.Module):
             if not self.analytic:
                 return self(x)
             start = Tape(derivatives=False).start(self.coordinates(x))
-            value: Tensor = cast(Any, self.compose(cast(Tensor, start))).value
+            value: Tensor = cast(Any, self._composed(cast(Tensor, start))).value
             return value
 
     def _value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,7 +132,7 @@ class LogPsi(nn.Module):
         with torch.no_grad():
             tape = Tape(derivatives=True)
             start = tape.start(self.coordinates(x))
-            out = cast(Any, self.compose(cast(Tensor, start)))
+            out = cast(Any, self._composed(cast(Tensor, start)))
             tape.differentiate(laplacian)
             gradient = start.own_gradient()
             return out.value, coordinates_last(gradient if self.length == 1 else gradient.div_(self.length))

@@ -60,6 +60,10 @@ class SymmetricNet(StoredNumbers, LogPsi):
             landscape.relative_covariance() * n / (n - 1) if self.separable else landscape.one_body_covariance()
         )
         own, com = 0.5 * torch.linalg.inv(covariance / scale), landscape.centre_of_mass * scale
+        if landscape.loose is not None:
+            # the rest is due to walls
+            share = landscape.loose.mean(0).sqrt()
+            own = own * share[:, None] * share
         soft = landscape.free is not None or not (landscape.harmonic or self.separable)
         self.own_root = nn.Parameter(self._root(own * GAUSSIAN_SHARE if soft else own))
         self.com_root = nn.Parameter(self._root(com)) if self.separable else None

@@ -65,21 +65,24 @@ def fastest_local_energy(
     generator: torch.Generator,
     natural_time: float,
 ) -> Tensor:
-    """E_L (B,) at x (B, N, D) the fastest way: by the Laplacian that psi knows, or as `path_local_energy`."""
-    if laplacian_is_faster(psi, path_count(system)):
-        return analytic_local_energy(psi, system, x)
+    """E_L (B,) at x (B, N, D) the fastest way: by the Laplacian that psi knows, or as `path_local_energy`.
+
+    Short paths see nothing of how log ψ diverges at hard walls: there the Laplacian is always taken.
+    """
+    if prefers_laplacian(psi, path_count(system)):
+        return (analytic_local_energy if psi.analytic else local_energy)(psi, system, x)
     return path_local_energy(psi, system, x, generator, natural_time)
 
 
 def local_energy_cost(psi: LogPsi | PairDrift, system: System) -> int:
     """What `fastest_local_energy` costs for a walker, in evaluations of log ψ."""
     paths = path_count(system)
-    return LAPLACIAN_COST if isinstance(psi, LogPsi) and laplacian_is_faster(psi, paths) else paths
+    return LAPLACIAN_COST if isinstance(psi, LogPsi) and prefers_laplacian(psi, paths) else paths
 
 
-def laplacian_is_faster(psi: LogPsi, paths: int) -> bool:
-    """Whether psi knows its Laplacian and that takes less time than so many paths."""
-    return psi.analytic and paths > LAPLACIAN_COST
+def prefers_laplacian(psi: LogPsi, paths: int) -> bool:
+    """Whether psi knows its Laplacian and that takes less time than so many paths, or psi vanishes on walls."""
+    return psi.walls is not None or (psi.analytic and paths > LAPLACIAN_COST)
 
 
 def path_count(system: System) -> int:

@@ -14,7 +14,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe.config import SHORTEST, TrainConfig
 from fkflow.sampling.clipping import Deviations
-from fkflow.sampling.local_energy import analytic_local_energy, laplacian_is_faster, local_energy
+from fkflow.sampling.local_energy import analytic_local_energy, local_energy, prefers_laplacian
 from fkflow.sampling.metropolis import Walkers, importance_weights, metropolis
 from fkflow.sampling.path_energies import path_samples
 from fkflow.training import scouts
@@ -126,7 +126,7 @@ def _sample_energies(problem: Problem, state: TrainState, walkers: Walkers) -> T
         return local_energy(net, system, x)[None]
     d = x[0].numel()
     if uses_analytic_energy(config, net, d):
-        return analytic_local_energy(net, system, x)[None]
+        return (analytic_local_energy if net.analytic else local_energy)(net, system, x)[None]
     return path_samples(
         net,
         system,
@@ -143,7 +143,7 @@ def uses_analytic_energy(config: TrainConfig, net: LogPsi, coordinates: int) -> 
     """Whether the local energy replaces A/T: it is the mean of A/T over a whole frame of infinitely short paths, and a
     network that knows its Laplacian may have it for less than the paths cost."""
     whole_frame = config.dt <= SHORTEST and config.steps == 1 and config.paths == 0 and not config.antithetic
-    return config.estimator == "covariance" and whole_frame and laplacian_is_faster(net, coordinates)
+    return config.estimator == "covariance" and whole_frame and prefers_laplacian(net, coordinates)
 
 
 def _fixed_path_count(config: TrainConfig, d: int) -> int:

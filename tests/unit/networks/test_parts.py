@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
 from fkflow.networks import confinement, coordinates, layers, messages, molecular_features, molecular_parts
 from fkflow.networks import tangents as tangents_module
 from fkflow.networks.choice import default_float64
@@ -18,6 +19,7 @@ from fkflow.networks.functions import DistanceFunction, Features, SquareFunction
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.parts import Node, Part, Tape, Term
 from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
+from fkflow.networks.walls import BoundaryFactor, WallFactor
 from fkflow.sampling.local_energy import laplacian
 
 DOUBLE = torch.float64
@@ -156,6 +158,13 @@ def table() -> TwoBodyFactor:
     return TwoBodyFactor(-1.0, 0.1, pieces(f, torch.from_numpy(t).cos().numpy(), -f, 0.1))
 
 
+def walled() -> WallFactor:
+    """Two particles, one in a tube and above a plane, one in a sphere, all of which are large."""
+    tube = (Ball((0, 2), (0.1, -0.2), 7.0), HalfLine((1,), -6.0, 1.0), HalfLine((1,), 9.0, -1.0))
+    walls = Walls((tube, (Ball((0, 1, 2), (0.1, 0.0, 0.3), 8.0),)))
+    return WallFactor(walls, torch.tensor([[0.2, 0.1, 0.3], [0.0, -0.1, 0.2]], dtype=DOUBLE), 1.3)
+
+
 CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]]]] = {
     "confinement": (
         (3, 2),
@@ -192,6 +201,7 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
             two_bodies,
         ),
     ),
+    "walls": ((2, 3), lambda: ({"factor": walled()}, lambda part, y: part("factor")(y))),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
 }
@@ -245,7 +255,8 @@ def all_parts(kind: type[Part] = Part) -> Iterator[type[Part]]:
 )
 def test_every_part_is_tested_and_a_wrong_one_is_seen(kind: type[Part], monkeypatch: pytest.MonkeyPatch) -> None:
     """The counterexample of each part: with a pull back or a Laplacian term that is 1 % off its compositions disagree."""
-    if kind is Term:
+    # the boundary that a user states is differentiated automatically (test_walls.py)
+    if kind in (Term, BoundaryFactor):
         return
     names = [name for name in CASES if any(type(one) is kind for one in composition(name)[0].modules())]
     assert names, f"no composition in CASES has a {kind.__name__}"

@@ -1,0 +1,209 @@
+"""The natural scale of potentials that no descent can follow: hard walls, steps, piecewise-constant wells.
+
+Each coordinate has the ground state of its mean potential over samples of the others, on a grid. A few rounds of this Hartree
+approximation give places and widths; only values of V are used, and how large V is beyond a step hardly matters.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fkflow.errors import NumericalError
+from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.walls import Ball, Walls
+
+#: most rounds, points of a grid, samples of the other coordinates
+ROUNDS, POINTS, SAMPLES = 60, 96, 32
+#: V counts up to so many kinetic energies of a coordinate above its lowest value along it
+HIGHEST = 100.0
+#: half-width of the first grid in natural lengths, of later ones in standard deviations; density at the end of a grid that is
+#: too much, by how many widths it then grows, and relative changes of a deviation after which nothing changes any more
+FIRST, WIDE, TOO_MUCH, GROWTH, STEADY = 3.0, 5.0, 1e-6, 1.5, 0.05
+#: V balances the kinetic energy where it has risen by as much on average, no rise counted for more than so many times that
+MOST = 10.0
+#: directions of that average
+DIRECTIONS = 64
+#: least share of the confinement that is not due to walls
+LOOSE = 0.01
+#: places that the walkers start from
+PLACES = 256
+
+
+@dataclass(frozen=True)
+class MeanField:
+    """The product of states of all coordinates.
+
+    Means and standard deviations (N, D), the natural length, places (M, N, D) drawn from it, and the share (N, D) of its
+    confinement that each coordinate owes to V and not to walls.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    length: float
+    places: Tensor
+    loose: Tensor
+
+
+def has_jumps(system: System, x: Tensor, length: float, generator: torch.Generator) -> bool:
+    """Whether V jumps somewhere along lines through configurations x (M, N, D), a few natural lengths about them."""
+    # all particles together, so that pairs do not meet
+    along = torch.randn(len(x), 1, x.shape[2], generator=generator, dtype=x.dtype) * length
+    t = torch.linspace(-4, 4, 65, dtype=x.dtype)
+
+    def energies(t: Tensor) -> Tensor:
+        """V (M, k) at t (M, k)."""
+        moved = x[:, None] + t[:, :, None, None] * along[:, None]
+        return system.potential(moved.flatten(0, 1)).detach().view(t.shape).nan_to_num(nan=math.inf)
+
+    rise = energies(t.expand(len(x), -1)).diff(dim=1).abs()
+    rise = rise.where(rise.isfinite(), 0.0)
+    which = rise.argmax(1)
+    ends = torch.stack([t[which], t[which + 1]], 1)
+    first = last = rise.amax(1)
+    for _ in range(40):
+        both = torch.cat([ends[:, :1], ends.mean(1, keepdim=True), ends[:, 1:]], 1)
+        halves = energies(both).diff(dim=1).abs().nan_to_num(nan=0.0)
+        second = halves[:, 1] > halves[:, 0]
+        ends = torch.where(second[:, None], both[:, 1:], both[:, :2])
+        last = halves.amax(1)
+    return bool(((last > 0.5 * first) & (first > 1e-2 / length**2)).any())
+
+
+def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.Generator) -> MeanField:
+    """The mean field of a system of particles of mass 1, from places x (M, N, D) at which V is finite, the lowest first.
+
+    Raises NumericalError where V confines nothing.
+    """
+    n, dim = x.shape[1:]
+    length = getattr(system, "length", None) or balanced_length(system, x[0], generator)
+    low, high = _bounds(walls, n, dim)
+    first = x[0].mean(0).expand(n, dim) if system.identical else x[0]
+    left, right = torch.maximum(first - FIRST * length, low), torch.minimum(first + FIRST * length, high)
+    alone = n * dim == 1
+    samples = x[torch.randint(len(x), (1 if alone else SAMPLES,), generator=generator)]
+    particles = range(1 if system.identical else n)
+    kinetic = torch.full((n, dim), 0.25 / length**2, dtype=x.dtype)
+    mean, deviation = torch.zeros_like(kinetic), torch.zeros_like(kinetic)
+    for _ in range(ROUNDS):
+        states, before, grown = {}, deviation.clone(), False
+        for i in particles:
+            for a in range(dim):
+                width = right[i, a] - left[i, a]
+                points = left[i, a] + width * (torch.arange(POINTS, dtype=x.dtype) + 0.5) / POINTS
+                potential = _mean_potential(system, samples, i, a, points, HIGHEST * float(kinetic[i, a]))
+                density, energy = _ground_state(points, potential)
+                states[i, a] = points, density
+                kinetic[i, a] = energy
+                mean[i, a] = (density * points).sum()
+                deviation[i, a] = (density * (points - mean[i, a]).square()).sum().sqrt()
+                reach = WIDE * deviation[i, a]
+                beyond = [density[:2].sum() > TOO_MUCH, density[-2:].sum() > TOO_MUCH]
+                new = [
+                    left[i, a] - GROWTH * width if beyond[0] else torch.maximum(left[i, a], mean[i, a] - reach),
+                    right[i, a] + GROWTH * width if beyond[1] else torch.minimum(right[i, a], mean[i, a] + reach),
+                ]
+                ends = torch.maximum(new[0], low[i, a]), torch.minimum(new[1], high[i, a])
+                grown |= bool(ends[0] < left[i, a] or ends[1] > right[i, a])
+                left[i, a], right[i, a] = ends
+        if system.identical:
+            for whole in (kinetic, mean, deviation, left, right):
+                whole[:] = whole[0].clone()
+        if not grown and bool(((deviation - before).abs() < STEADY * deviation).all()):
+            break
+        if not alone:
+            samples = _draw(system, states, SAMPLES, x, generator)
+    places = _draw(system, states, PLACES, x, generator)
+    loose = (1 - (deviation / _flat_deviation(walls, n, dim)).square()).clamp(min=LOOSE)
+    return MeanField(mean, deviation, float(0.5 * kinetic.mean().rsqrt()), places, loose)
+
+
+def balanced_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
+    """The length at which V rises on average by 1/(2ℓ²) for each coordinate, steps and walls counting for no more than MOST."""
+    z = torch.randn(DIRECTIONS, *origin.shape, generator=generator, dtype=origin.dtype)
+    height = system.potential(origin[None]).detach()
+    for exponent in torch.arange(-40, 40.01, 0.5).tolist():
+        length: float = 2.0**exponent
+        rise = (system.potential(origin + length * z).detach() - height).abs().nan_to_num(nan=math.inf)
+        if float((rise * 2 * length**2 / origin.numel()).clamp(max=MOST).mean()) >= 1:
+            return length
+    raise NumericalError("the potential confines nothing: no length was found where it balances the kinetic energy")
+
+
+#: standard deviations of a coordinate in flat intervals, discs and balls of radius 1
+FLAT = {1: math.sqrt(1 / 3 - 2 / math.pi**2), 2: 0.3302, 3: math.sqrt((1 / 3 - 0.5 / math.pi**2) / 3)}
+
+
+def _bounds(walls: Walls | None, n: int, dim: int) -> tuple[Tensor, Tensor]:
+    """Between which numbers (N, D) each coordinate is."""
+    low = torch.full((n, dim), -math.inf, dtype=torch.float64)
+    high = -low
+    for i, region in enumerate(walls.regions if walls is not None else ()):
+        for piece in region:
+            if isinstance(piece, Ball):
+                centre = low.new_tensor(piece.centre)
+                low[i, list(piece.axes)], high[i, list(piece.axes)] = centre - piece.radius, centre + piece.radius
+            elif piece.sign > 0:
+                low[i, piece.axes[0]] = piece.edge
+            else:
+                high[i, piece.axes[0]] = piece.edge
+    return low, high
+
+
+def _flat_deviation(walls: Walls | None, n: int, dim: int) -> Tensor:
+    """Standard deviation (N, D) of each coordinate where V is flat within walls, infinite where there are none."""
+    found = torch.full((n, dim), math.inf, dtype=torch.float64)
+    for i, region in enumerate(walls.regions if walls is not None else ()):
+        for piece in region:
+            if isinstance(piece, Ball):
+                found[i, list(piece.axes)] = piece.radius * FLAT.get(len(piece.axes), 0.0)
+    return found
+
+
+def _mean_potential(system: System, samples: Tensor, i: int, a: int, points: Tensor, highest: float) -> Tensor:
+    """Mean V (G,) over samples (S, N, D) with one coordinate at the points (G,), above its least value for each sample."""
+    moved = samples[:, None].repeat(1, len(points), 1, 1)
+    moved[:, :, i, a] = points
+    energy = system.potential(moved.flatten(0, 1)).detach().view(len(samples), -1).nan_to_num(nan=math.inf)
+    least = energy.amin(1, keepdim=True)
+    some = least[:, 0].isfinite()
+    if not bool(some.any()):
+        return torch.zeros_like(points)
+    return (energy[some] - least[some]).clamp(max=highest).mean(0)
+
+
+def _ground_state(points: Tensor, potential: Tensor) -> tuple[Tensor, float]:
+    """Density (G,), of sum 1, and kinetic energy of the ground state between the ends of an even grid."""
+    step = float(points[1] - points[0])
+    one = torch.ones_like(points)
+    kinetic = (torch.diag(one) - 0.5 * torch.diag(one[1:], 1) - 0.5 * torch.diag(one[1:], -1)) / step**2
+    # ψ vanishes at the ends, half a step beyond the first and the last point
+    kinetic[0, 0] = kinetic[-1, -1] = 1.5 / step**2
+    state = torch.linalg.eigh(kinetic + torch.diag(potential))[1][:, 0]
+    return state.square(), float(state @ kinetic @ state)
+
+
+def _draw(
+    system: System,
+    states: dict[tuple[int, int], tuple[Tensor, Tensor]],
+    count: int,
+    x: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """Samples (≤ count, N, D) of the product state at which V is finite; places x (M, N, D) if there are too few."""
+    n, dim = x.shape[1:]
+    options: dict[str, Any] = {"generator": generator, "dtype": x.dtype}
+    drawn = torch.empty(8 * count, n, dim, dtype=x.dtype)
+    for i in range(n):
+        for a in range(dim):
+            points, density = states.get((i, a)) or states[0, a]
+            which = torch.multinomial(density, len(drawn), replacement=True, generator=generator)
+            drawn[:, i, a] = points[which] + (points[1] - points[0]) * (torch.rand(len(drawn), **options) - 0.5)
+    drawn = drawn[system.potential(drawn).detach().isfinite()][:count]
+    if len(drawn) < count:
+        drawn = torch.cat([drawn, x[torch.randint(len(x), (count - len(drawn),), generator=generator)]])
+    return drawn

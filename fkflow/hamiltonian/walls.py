@@ -1,0 +1,265 @@
+"""Hard walls: the region in which V is finite for each particle, found from values of V alone.
+
+Rays leave places where V is finite, and bisection finds where V becomes infinite. The region of a particle must be a product
+of intervals, half-lines and balls (discs, spheres, cylinders) along the axes; a system states any other by `System.boundary`.
+Hard cores of pairs are no walls: a particle that has another behind it can be moved past it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fkflow.errors import NumericalError
+from fkflow.hamiltonian.system import System
+
+#: configurations from which rays leave, more where particles may be in each other's way; rays in a plane or in space, distances
+#: as powers of 2, and halvings of the last
+ORIGINS, CROWDED, RAYS, OCTAVES, HALVINGS = 8, 32, 16, 40, 60
+#: what is said of walls of another shape
+OTHER = (
+    "V is infinite in a region that is not bounded by planes across the axes, a sphere, a disc or a cylinder along an axis: "
+    "def boundary(self, x) must give, for coordinates x (..., D) of one particle, a smooth number (...) that is above 0 inside "
+    "and 0 on the wall, with a gradient there"
+)
+#: candidates for places where V is finite
+DRAWN = 4096
+#: V just inside a hard wall is no larger; beyond, it is a number that overflows
+LARGEST = 1e30
+#: how far, relative to its size, the places at which a wall is hit may be from it
+SHAPE = 1e-7
+#: places at which the region is compared with V, and the share of its size next to a wall that is left out
+COMPARED, MARGIN = 256, 1e-6
+
+
+class WallError(NumericalError):
+    """V is infinite in a way that has no name here; the text follows the name of the system."""
+
+
+@dataclass(frozen=True)
+class Ball:
+    """|x − centre| < radius for some axes of a particle; an interval is a ball of one axis."""
+
+    axes: tuple[int, ...]
+    centre: tuple[float, ...]
+    radius: float
+
+
+@dataclass(frozen=True)
+class HalfLine:
+    """sign · (x − edge) > 0 for one axis of a particle."""
+
+    axes: tuple[int, ...]
+    edge: float
+    sign: float
+
+
+@dataclass(frozen=True)
+class Walls:
+    """The regions of all particles, in coordinates of unit mass: a tuple of pieces each, all of which hold.
+
+    `stated`: the system's `boundary` says where the walls are instead, and there are no pieces.
+    """
+
+    regions: tuple[tuple[Ball | HalfLine, ...], ...]
+    stated: bool = False
+
+    def inside(self, particle: int, places: Tensor) -> Tensor:
+        """Whether the places (…, D) are in the region of a particle."""
+        found = torch.ones(places.shape[:-1], dtype=torch.bool)
+        for piece in self.regions[particle]:
+            part = places[..., list(piece.axes)]
+            if isinstance(piece, Ball):
+                found &= (part - part.new_tensor(piece.centre)).norm(dim=-1) < piece.radius
+            else:
+                found &= (piece.sign * (part - piece.edge) > 0).all(-1)
+        return found
+
+
+def allowed_places(system: System, generator: torch.Generator, count: int) -> Tensor:
+    """Configurations (≤ count, N, D) at which V is finite, those of lowest V first; the system's own start, if it has one.
+
+    Others are drawn on all scales about the origin and away from it. There may be none.
+    """
+    own = system.start(max(count, ORIGINS), generator)
+    if own is not None:
+        found = own.detach().to(torch.float64)
+        return found[system.potential(found).isfinite()][:count]
+    n, dim = system.particles, system.dimensions
+    options: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
+    for drawn in (DRAWN // 16, DRAWN, 16 * DRAWN):
+        scale = 2.0 ** (OCTAVES * (torch.rand(drawn, 1, 1, **options) - 0.5))
+        about = torch.randn(drawn, 1, dim, **options) * torch.randint(0, 2, (drawn, 1, 1), generator=generator)
+        spread = 2.0 ** (-8 * torch.rand(drawn, 1, 1, **options))
+        x = scale * (about + spread * torch.randn(drawn, n, dim, **options))
+        energy = system.potential(x).detach()
+        finite = energy.isfinite().nonzero()[:, 0]
+        if len(finite) >= min(count, ORIGINS):
+            break
+    found = x[finite[energy[finite].argsort()[:count]]]
+    return found
+
+
+def find_walls(system: System, generator: torch.Generator) -> Walls | None:
+    """The walls of a system of particles of mass 1, None if there are none; WallError for those of another shape."""
+    x = allowed_places(system, generator, ORIGINS if system.particles == 1 else CROWDED)
+    if not len(x):
+        raise WallError(
+            "V is not finite at any of the places that were tried: def start(self, walkers, generator) must give "
+            "configurations at which it is"
+        )
+    particles = range(1 if system.identical else system.particles)
+    if system.boundary(x) is not None:
+        walls = Walls(((),) * system.particles, stated=True)
+        if not all(_fits(system, x, walls, particle, generator) for particle in particles):
+            raise WallError("V is finite where boundary(x) is below 0, or infinite where it is above 0")
+        return walls
+    regions: list[tuple[Ball | HalfLine, ...]] = [()] * len(particles)
+    if bool(_far(system, x).isposinf().any()):
+        regions = [_region(system, x, particle, generator) for particle in particles]
+    walls = Walls(tuple(regions * system.particles if system.identical else regions))
+    if not all(_fits(system, x, walls, particle, generator) for particle in particles):
+        raise WallError(OTHER)
+    return walls if any(walls.regions) else None
+
+
+def _far(system: System, x: Tensor) -> Tensor:
+    """V (2 N D) with one particle of the first configuration far away along ± an axis."""
+    n, dim = x.shape[1:]
+    shift = torch.eye(n * dim, dtype=x.dtype).view(-1, n, dim) * 2.0**OCTAVES
+    return system.potential(torch.cat([x[:1] + shift, x[:1] - shift])).detach()
+
+
+def _region(system: System, x: Tensor, particle: int, generator: torch.Generator) -> tuple[Ball | HalfLine, ...]:
+    """The region of one particle: the first product of balls, intervals and half-lines that V agrees with."""
+    for axes in _partitions(x.shape[2]):
+        found = [_piece(system, x, particle, group, generator) for group in axes]
+        region = tuple(piece for pieces in found if pieces is not None for piece in pieces)
+        others = ((),) * system.particles
+        walls = Walls((*others[:particle], region, *others[particle + 1 :]))
+        if None not in found and _fits(system, x, walls, particle, generator):
+            return region
+    raise WallError(OTHER)
+
+
+def _partitions(dim: int) -> list[tuple[tuple[int, ...], ...]]:
+    """Groups of axes that may share a wall: none, two, all."""
+    alone = tuple((axis,) for axis in range(dim))
+    pairs = [
+        (pair, *(one for one in alone if one[0] not in pair))
+        for pair in itertools.combinations(range(dim), 2)
+        if dim in (3, 4)
+    ]
+    return [alone, *pairs, *([(tuple(range(dim)),)] if dim > 1 else [])]
+
+
+def _piece(
+    system: System, x: Tensor, particle: int, group: tuple[int, ...], generator: torch.Generator
+) -> list[Ball | HalfLine] | None:
+    """What confines these axes of a particle: nothing [], pieces, or None if the hits have no common shape."""
+    dim = x.shape[2]
+    if len(group) == 1:
+        ends: list[float | None] = []
+        for sign in (-1.0, 1.0):
+            along = torch.zeros(len(x), dim, dtype=x.dtype)
+            along[:, group[0]] = sign
+            hits = [float(hit[group[0]]) for hit in _hits(system, x, particle, along) if hit is not None]
+            # a pair that shuts a particle off hides the wall: the outermost hit counts
+            ends.append(sign * max(sign * hit for hit in hits) if hits else None)
+        low, high = ends
+        if low is not None and high is not None:
+            return [Ball(group, (0.5 * (low + high),), 0.5 * (high - low))]
+        return [HalfLine(group, edge, sign) for edge, sign in ((low, 1.0), (high, -1.0)) if edge is not None]
+    origins = x.repeat(-(-RAYS // len(x)) + 1, 1, 1)
+    along = torch.zeros(len(origins), dim, dtype=x.dtype)
+    along[:, list(group)] = torch.randn(len(origins), len(group), generator=generator, dtype=x.dtype)
+    found = [
+        hit for hit in _hits(system, origins, particle, along / along.norm(dim=1, keepdim=True)) if hit is not None
+    ]
+    if not found:
+        return []
+    points = torch.stack(found)[:, list(group)]
+    middle = points.mean(0)
+    q = points - middle
+    while len(q) > len(group) + 2:
+        # |q|² = 2 c·q + (R² − |c|²)
+        design = torch.cat([2 * q, q.new_ones(len(q), 1)], 1)
+        solution = torch.linalg.lstsq(design, q.square().sum(1)).solution
+        centre, square = solution[:-1], float(solution[-1] + solution[:-1].square().sum())
+        off = ((q - centre).norm(dim=1) - max(square, 0.0) ** 0.5).abs()
+        if float(off.max()) <= SHAPE * square**0.5:
+            return [Ball(group, tuple((centre + middle).tolist()), square**0.5)]
+        # a hard core of a pair may have been in the way
+        q = q[off < off.max()]
+    return None
+
+
+def _hits(system: System, x: Tensor, particle: int, along: Tensor) -> list[Tensor | None]:
+    """Where one particle of the configurations x (M, N, D), moved along unit vectors (M, D), meets a hard wall for good."""
+
+    def energies(distance: Tensor, rows: Tensor) -> Tensor:
+        moved = x[rows].clone()
+        moved[:, particle] += distance[:, None] * along[rows]
+        return system.potential(moved).detach()
+
+    grid = 2.0 ** torch.arange(-OCTAVES, OCTAVES + 0.5, 0.5, dtype=x.dtype)
+    rows = torch.arange(len(x)).repeat_interleave(len(grid))
+    finite = energies(grid.repeat(len(x)), rows).isfinite().view(len(x), -1)
+    steps = torch.arange(1, len(grid) + 1)
+    last = (finite * steps).amax(1)
+    low = torch.where(last > 0, grid[(last - 1).clamp(min=0)], 0.0)
+    high = grid[last.clamp(max=len(grid) - 1)]
+    every = torch.arange(len(x))
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        free = energies(middle, every).isfinite()
+        low, high = torch.where(free, middle, low), torch.where(free, high, middle)
+    hard = (last < len(grid)) & energies(high, every).isposinf() & (energies(low, every).abs() < LARGEST)
+    places = x[:, particle] + low[:, None] * along
+    return [place if met else None for place, met in zip(places, hard.tolist(), strict=True)]
+
+
+def _fits(system: System, x: Tensor, walls: Walls, particle: int, generator: torch.Generator) -> bool:
+    """Whether V is finite inside the walls of a particle and infinite outside, for some places x (M, N, D) of the others."""
+    reached = x[:, particle]
+    if walls.stated:
+        along = torch.randn(len(x), x.shape[2], generator=generator, dtype=x.dtype)
+        hits = _hits(system, x, particle, along / along.norm(dim=1, keepdim=True))
+        reached = torch.stack([*reached, *(hit for hit in hits if hit is not None)])
+    places = _scattered(reached, walls.regions[particle], generator)
+    finite = torch.zeros(len(places), dtype=torch.bool)
+    for others in x:
+        moved = others.repeat(len(places), 1, 1)
+        moved[:, particle] = places
+        finite |= ~system.potential(moved).detach().isposinf()
+    if walls.stated:
+        boundary = system.boundary(places)
+        assert boundary is not None
+        return bool((finite == (boundary > 0)).all())
+    return bool((finite == walls.inside(particle, places)).all())
+
+
+def _scattered(x: Tensor, pieces: tuple[Ball | HalfLine, ...], generator: torch.Generator) -> Tensor:
+    """Places (COMPARED, D) of one particle inside and outside its walls, none of them next to a wall."""
+    size = (x - x.mean(0)).abs().amax(0)
+    size = torch.where(size > 0, size, x.abs().amax(0)).clamp(min=1e-12)
+    noise = torch.rand(COMPARED, x.shape[1], generator=generator, dtype=x.dtype)
+    places = x.mean(0) + 1.5 * size * (2 * noise - 1)
+    for piece in pieces:
+        axes = list(piece.axes)
+        if isinstance(piece, Ball):
+            places[:, axes] = places.new_tensor(piece.centre) + 1.3 * piece.radius * (2 * noise[:, axes] - 1)
+        else:
+            reach = float((x[:, axes] - piece.edge).abs().max())
+            places[:, axes] = piece.edge + piece.sign * reach * (1.5 * noise[:, axes] - 0.3)
+    near = torch.zeros(len(places), dtype=torch.bool)
+    for piece in pieces:
+        part = places[:, list(piece.axes)]
+        if isinstance(piece, Ball):
+            distance = (part - part.new_tensor(piece.centre)).norm(dim=1)
+            near |= (distance - piece.radius).abs() < MARGIN * piece.radius
+    return places[~near]

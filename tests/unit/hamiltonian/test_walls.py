@@ -1,0 +1,176 @@
+"""Hard walls found from the values of V, the mean field of potentials without a gradient, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+import fkflow
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls, find_walls
+
+
+def system(
+    potential: Callable[[Tensor], Tensor], particles: int = 1, dimensions: int = 1, **more: Any
+) -> fkflow.System:
+    """A system of this potential."""
+    names = {"particles": particles, "dimensions": dimensions, **more}
+    notes = {name: ClassVar[Any] for name in names if not callable(names[name])}
+    body = {"__annotations__": notes, "__module__": __name__, "potential": lambda self, x: potential(x), **names}
+    return type("Test", (fkflow.System,), body)()
+
+
+def walls(inside: Tensor, v: Tensor | float = 0.0) -> Tensor:
+    """`v` where it is inside, else infinity."""
+    return torch.where(inside, torch.as_tensor(v, dtype=torch.float64), math.inf)
+
+
+def found(one: fkflow.System) -> Walls | None:
+    return find_walls(one, torch.Generator().manual_seed(0))
+
+
+def close(region: tuple[Ball | HalfLine, ...], expected: tuple[Ball | HalfLine, ...]) -> bool:
+    """Whether two regions are the same to nine digits."""
+
+    def numbers(piece: Ball | HalfLine) -> list[float]:
+        return [*piece.centre, piece.radius] if isinstance(piece, Ball) else [piece.edge, piece.sign]
+
+    return [(type(p), p.axes) for p in region] == [(type(p), p.axes) for p in expected] and all(
+        math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+        for p, q in zip(region, expected, strict=True)
+        for a, b in zip(numbers(p), numbers(q), strict=True)
+    )
+
+
+def apart(x: Tensor, distance: float) -> Tensor:
+    """Whether no two particles are closer."""
+    return (fkflow.pair_squares(x) > distance**2).all(0)
+
+
+REGIONS: dict[str, tuple[fkflow.System, tuple[Ball | HalfLine, ...]]] = {
+    "box": (system(lambda x: walls((x[:, 0, 0] > 0) & (x[:, 0, 0] < 1))), (Ball((0,), (0.5,), 0.5),)),
+    "far box": (system(lambda x: walls((x[:, 0, 0] > 100) & (x[:, 0, 0] < 101))), (Ball((0,), (100.5,), 0.5),)),
+    "half-line": (system(lambda x: walls(x[:, 0, 0] > -2, x[:, 0, 0] ** 2)), (HalfLine((0,), -2.0, 1.0),)),
+    "mirrored": (system(lambda x: walls(x[:, 0, 0] < -2, x[:, 0, 0] ** 2)), (HalfLine((0,), -2.0, -1.0),)),
+    "rectangle": (
+        system(lambda x: walls((x[:, 0, 0].abs() < 1) & ((x[:, 0, 1] - 2).abs() < 3)), dimensions=2),
+        (Ball((0,), (0.0,), 1.0), Ball((1,), (2.0,), 3.0)),
+    ),
+    "disc": (system(lambda x: walls(x.square().sum((1, 2)) < 4), dimensions=2), (Ball((0, 1), (0.0, 0.0), 2.0),)),
+    "sphere": (
+        system(lambda x: walls((x - 1).square().sum((1, 2)) < 4), dimensions=3),
+        (Ball((0, 1, 2), (1.0, 1.0, 1.0), 2.0),),
+    ),
+    "tube": (
+        system(lambda x: walls(x[:, 0, [0, 2]].square().sum(1) < 4, x[:, 0, 1] ** 2), dimensions=3),
+        (Ball((0, 2), (0.0, 0.0), 2.0),),
+    ),
+    "rods": (system(lambda x: walls((x.abs() < 1).all(2).all(1) & apart(x, 0.1)), 4), (Ball((0,), (0.0,), 1.0),)),
+    "hard spheres in a sphere": (
+        system(lambda x: walls((x.square().sum(2) < 1).all(1) & apart(x, 0.3)), 3, 3),
+        (Ball((0, 1, 2), (0.0, 0.0, 0.0), 1.0),),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_walls_are_found(name: str) -> None:
+    one, expected = REGIONS[name]
+    region = found(one)
+    assert region is not None and all(close(each, expected) for each in region.regions)
+    assert len(region.regions) == one.particles
+
+
+def test_a_wall_elsewhere_is_another_wall() -> None:
+    region = found(system(lambda x: walls((x[:, 0, 0] > 0) & (x[:, 0, 0] < 1.0001))))
+    assert region is not None and not close(region.regions[0], (Ball((0,), (0.5,), 0.5),))
+
+
+def test_particles_that_differ_have_their_own_walls() -> None:
+    one = system(
+        lambda x: walls((x[:, 0, 0].abs() < 1) & (x[:, 1, 0] > -2), x.square().sum((1, 2))), 2, identical=False
+    )
+    region = found(one)
+    assert region is not None
+    assert close(region.regions[0], (Ball((0,), (0.0,), 1.0),)) and close(
+        region.regions[1], (HalfLine((0,), -2.0, 1.0),)
+    )
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        system(lambda x: x[:, 0, 0].cosh()),
+        system(lambda x: (1 - (-x[:, 0, 0]).exp()) ** 2),
+        system(lambda x: walls(apart(x, 0.1), x.square().sum((1, 2))), 4, 3),
+        system(lambda x: x.square().sum((1, 2)) + fkflow.pair_squares(x).rsqrt().sum(0), 3, 2),
+    ],
+    ids=["overflow", "overflow on one side", "hard spheres in a trap", "charges in a trap"],
+)
+def test_what_is_no_wall(one: fkflow.System) -> None:
+    assert found(one) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "says"),
+    [
+        (system(lambda x: walls(x[:, 0, 0] ** 2 + 2 * x[:, 0, 1] ** 2 < 4), dimensions=2), "def boundary"),
+        (system(lambda x: walls(x[:, 0, 0].abs() > 1, x[:, 0, 0] ** 2)), "def boundary"),
+        (system(lambda x: walls((x[:, 0, 0].abs() > 1) & (x[:, 0, 0].abs() < 2))), "def boundary"),
+        (system(lambda x: walls(x[:, 0, 0] > 1e20)), "def start"),
+        (
+            system(
+                lambda x: walls(x.square().sum((1, 2)) < 4),
+                dimensions=2,
+                boundary=lambda self, x: 1 - x.square().sum(-1),
+            ),
+            "boundary",
+        ),
+    ],
+    ids=["ellipse", "hole", "two boxes", "nowhere", "wrong boundary"],
+)
+def test_what_is_refused(one: fkflow.System, says: str) -> None:
+    with pytest.raises(WallError, match=says):
+        explore(one)
+
+
+def test_a_stated_boundary() -> None:
+    def boundary(self: Any, x: Tensor) -> Tensor:
+        return 4 - x[..., 0] ** 2 - 2 * x[..., 1] ** 2
+
+    region = found(system(lambda x: walls(boundary(None, x[:, 0]) > 0), dimensions=2, boundary=boundary))
+    assert region is not None and region.stated
+
+
+def deviation(one: fkflow.System) -> list[float]:
+    return [float(s) for s in explore(one).covariance.diagonal().sqrt()]
+
+
+def test_the_scale_of_flat_regions() -> None:
+    """The spread of ψ² in a box is 0.1808 L whatever the units; a wall of finite height lets it reach a little farther."""
+    flat = math.sqrt(1 / 12 - 0.5 / math.pi**2)
+    for length in (1e-3, 1.0, 1e4):
+        box = system(lambda x, length=length: walls((x[:, 0, 0] - 3 * length).abs() < 0.5 * length))
+        landscape = explore(box)
+        assert math.isclose(deviation(box)[0], flat * length, rel_tol=1e-2)
+        assert math.isclose(float(landscape.centre), 3 * length, rel_tol=1e-2)
+        assert math.isclose(landscape.length, length / (math.sqrt(2) * math.pi), rel_tol=2e-2)
+    high = system(lambda x: torch.where(x[:, 0, 0].abs() > 0.5, 50.0, 0.0).to(x.dtype))
+    # the square well: k tan(k/2) = √(100 − k²), k² = 6.827
+    assert math.isclose(deviation(high)[0], 0.2155, rel_tol=0.05)
+
+
+def test_the_scale_where_a_wall_is_not_alone() -> None:
+    """Half an oscillator, x² e^(−x²): mean 2/√π, variance 3/2 − 4/π; an oscillator far from its walls is one without."""
+    half = explore(system(lambda x: walls(x[:, 0, 0] > 0, 0.5 * x[:, 0, 0] ** 2)))
+    assert math.isclose(float(half.centre), 2 / math.sqrt(math.pi), rel_tol=2e-2)
+    assert math.isclose(float(half.covariance), 1.5 - 4 / math.pi, rel_tol=4e-2)
+    free = explore(system(lambda x: walls(x[:, 0, 0].abs() < 30, 0.5 * x[:, 0, 0] ** 2)))
+    assert (
+        math.isclose(float(free.covariance), 0.5, rel_tol=4e-2) and free.loose is not None and float(free.loose) > 0.9
+    )
