@@ -67,6 +67,11 @@ class LogPsi(nn.Module):
         # on the way back, the last to add to the gradient
         return self.compose(y) if walls is None else walls(y) + self.compose(y)
 
+    @property
+    def has_singular_pairs(self) -> bool:
+        """Whether log ψ has a two-body factor, which may be singular where two particles meet."""
+        return self._modules.get("two_body_factor") is not None
+
     if TYPE_CHECKING:
 
         def __call__(self, x: Tensor) -> Tensor: ...

@@ -1,8 +1,9 @@
 """The two-body factor Π_{i<j} e^{f(r_ij)} of ψ: it cancels what is singular where two particles meet, cusps and hard cores.
 
-u = e^f starts as the two-particle state of energy 0, u'' + (D − 1) u'/r = v(r) u for particles of mass 1 and the energy v(r)
-of a pair. That says how ψ behaves as r → 0: f ~ q r/(D − 1) for v = q/r, λ log r for λ(λ − 1)/r², −2√(q/r) for q/r³.
-Beyond the natural length f heals to a constant: what is left for the network is smooth.
+u = e^f starts as a two-particle state, u'' + (D − 1) u'/r = (v(r) − E) u for particles of mass 1 and the energy v(r) of a
+pair. E is 0, or that of the ground state where two particles alone are bound. That says how ψ behaves as r → 0: f ~ q r/(D − 1)
+for v = q/r, λ log r for λ(λ − 1)/r², −2√(q/r) for q/r³. Beyond the natural length, and beyond the largest u of a bound pair,
+f heals to a constant: what is left for the network is smooth.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ Array = np.ndarray
 
 #: healing length b in natural lengths: f' is that of log u times exp(−½(r/b)²)
 HEALING = 2.0
-#: the same as a share of the first distance where u has a node, if any (two particles alone are then bound)
-BEFORE_NODE = 0.15
+#: the least healing length of a pair that is bound, in distances at which its u is largest
+BEYOND_LARGEST = 2.0
+#: halvings of the interval in which the energy of a bound pair is sought
+HALVINGS = 50
 #: shortest and longest distance of the table in natural lengths, its nodes per factor e, and steps from node to node
 SHORTEST, LONGEST, NODES, STEPS = 1e-7, 1e3, 100, 4
 #: r²v inside which nothing ever comes so close, and beyond which, far out, f has healed long before
@@ -122,8 +125,9 @@ def two_body_factor(system: System, length: float, healing: float = HEALING) -> 
     t = t[int(reached.argmax()) :]
     first, second = logarithmic_derivative(system, length, t)
     if len(first) < len(t):
-        t = t[: len(first)]
-        healing = min(healing, BEFORE_NODE * math.exp(t[-1]))
+        first, second = bound_state(system, length, t)
+        falling = first < 0
+        healing = max(healing, BEYOND_LARGEST * math.exp(t[int(falling.argmax())]))
     # by t = log r: df/dt = p h and its derivative
     square = (np.exp(t) / healing) ** 2
     heal = np.exp(-0.5 * square)
@@ -137,36 +141,27 @@ def two_body_factor(system: System, length: float, healing: float = HEALING) -> 
     return TwoBodyFactor(float(t[0]) + math.log(length), step, table)
 
 
-def scattering(system: System, length: float, t: Array) -> Array:
-    """W = r² v(r) at r = e^t natural lengths: what decides, without units, how strongly a pair scatters."""
+def scattering(system: System, length: float, t: Array, energy: float = 0.0) -> Array:
+    """W = r² (v(r) − E) at r = e^t natural lengths: what decides, without units, how strongly a pair scatters.
+
+    `energy` is E in natural energies.
+    """
     r = length * torch.from_numpy(np.exp(t))
     with torch.no_grad():
-        energy = system.pair(r)
-    assert energy is not None
-    found: Array = (r.square() * energy).numpy()
+        of_pair = system.pair(r)
+    assert of_pair is not None
+    found: Array = (r.square() * of_pair).numpy()
     if not np.isfinite(found).all():
         raise NumericalError(f"pair(r) is not finite at r = {float(r[~np.isfinite(found)][0]):.3g}")
-    return found.clip(-LARGEST, LARGEST)
+    return (found - energy * np.exp(2 * t)).clip(-LARGEST, LARGEST)
 
 
-def logarithmic_derivative(system: System, length: float, t: Array) -> tuple[Array, Array]:
-    """p = d log u/dt and dp/dt = W − p² − (D − 2) p at even steps t of log r, up to a node of u if there is one.
-
-    y = e^((D − 2)t/2) u obeys y'' = Q y, which Magnus' fourth-order step solves whatever the stiffness of the core.
-    """
-    step, shift = float(t[1] - t[0]), 0.5 * (system.dimensions - 2)
-    gauss = math.sqrt(3) / 6
-    q1, q2 = (scattering(system, length, t[:-1] + (0.5 + sign * gauss) * step) + shift**2 for sign in (-1, 1))
-    # exp of [[−k, h], [h Q, k]]
-    k = gauss / 2 * step**2 * (q2 - q1)
-    squared = k**2 + step**2 * (q1 + q2) / 2
-    root = np.sqrt(squared.astype(complex))
-    even = np.cosh(root).real
-    odd = np.where(np.abs(squared) < 1e-12, 1.0, (np.sinh(root) / np.where(root == 0, 1, root)).real)
-    rows = np.stack([even - odd * k, odd * step, odd * step * (q1 + q2) / 2, even + odd * k], -1).tolist()
-    w = scattering(system, length, t)
-    first = [regular(w[0], (w[1] - w[0]) / (step * w[0]) if w[0] else 0.0, system.dimensions)]
-    for a, b, c, d in rows:
+def logarithmic_derivative(system: System, length: float, t: Array, energy: float = 0.0) -> tuple[Array, Array]:
+    """p = d log u/dt and dp/dt = W − p² − (D − 2) p at even steps t of log r, up to a node of u if there is one."""
+    steps, w = magnus_steps(system, length, t, energy)
+    shift = 0.5 * (system.dimensions - 2)
+    first = [regular(w[0], (w[1] - w[0]) / ((t[1] - t[0]) * w[0]) if w[0] else 0.0, system.dimensions)]
+    for a, b, c, d in steps.tolist():
         v = first[-1] + shift
         ahead = a + b * v
         if not ahead > 0:
@@ -174,6 +169,46 @@ def logarithmic_derivative(system: System, length: float, t: Array) -> tuple[Arr
         first.append((c + d * v) / ahead - shift)
     p = np.array(first)
     return p, w[: len(p)] - p**2 - (system.dimensions - 2) * p
+
+
+def bound_state(system: System, length: float, t: Array) -> tuple[Array, Array]:
+    """p and dp/dt of the ground state of two particles that bind each other, as `logarithmic_derivative` gives them.
+
+    Below its energy u has no node. Beyond its maximum u is followed inwards from far away, where it falls as e^(−√(−E) r).
+    """
+    low, high = float((scattering(system, length, t) * np.exp(-2 * t)).min()), 0.0
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        nodeless = len(logarithmic_derivative(system, length, t, middle)[0]) == len(t)
+        low, high = (middle, high) if nodeless else (low, middle)
+    p, _ = logarithmic_derivative(system, length, t, low)
+    steps, w = magnus_steps(system, length, t, low)
+    shift = 0.5 * (system.dimensions - 2)
+    begin = int((p < 0).argmax())
+    v = -math.sqrt(max(w[-1] + shift**2, 0.0))
+    for index in range(len(t) - 1, begin, -1):
+        p[index] = v - shift
+        a, b, c, d = steps[index - 1].tolist()
+        v = (a * v - c) / (d - b * v)
+    return p, w - p**2 - (system.dimensions - 2) * p
+
+
+def magnus_steps(system: System, length: float, t: Array, energy: float) -> tuple[Array, Array]:
+    """The matrices (steps, 4) that take (y, dy/dt) from each of the even places t (steps + 1,) to the next, and W there.
+
+    y = e^((D − 2)t/2) u obeys y'' = Q y, which Magnus' fourth-order step solves whatever the stiffness of the core.
+    """
+    step, shift = float(t[1] - t[0]), 0.5 * (system.dimensions - 2)
+    gauss = math.sqrt(3) / 6
+    q1, q2 = (scattering(system, length, t[:-1] + (0.5 + sign * gauss) * step, energy) + shift**2 for sign in (-1, 1))
+    # exp of [[−k, h], [h Q, k]]
+    k = gauss / 2 * step**2 * (q2 - q1)
+    squared = k**2 + step**2 * (q1 + q2) / 2
+    root = np.sqrt(squared.astype(complex))
+    even = np.cosh(root).real
+    odd = np.where(np.abs(squared) < 1e-12, 1.0, (np.sinh(root) / np.where(root == 0, 1, root)).real)
+    rows = np.stack([even - odd * k, odd * step, odd * step * (q1 + q2) / 2, even + odd * k], -1)
+    return rows, scattering(system, length, t, energy)
 
 
 def regular(w: float, power: float, dimensions: int) -> float:

@@ -45,6 +45,8 @@ TENSORS = ("log_weight", "local", "past_weight", "past_energy", "places", "ances
 NUMBERS = (
     "energy_reference", "branching", "effective", "count", "accepted", "moves", "cuts", "families", "judged", "merged",
 )  # fmt: skip
+#: most log weights of the past that are stored
+MOST_PAST = 2**26
 #: most sums stored before neighbours are added together, which bounds the memory
 MOST_SUMS = 1024
 
@@ -53,6 +55,16 @@ def _shares(log_weight: Tensor) -> Tensor:
     """This rank's shares (B,) of the weight of the walkers of all ranks, from the logarithms (B,) of its own weights."""
     whole = ranks.gather(log_weight.logsumexp(0, keepdim=True))
     return torch.softmax(log_weight, 0) * ranks.own_part(torch.softmax(whole, 0))
+
+
+def weighings(wanted: float, walkers: int) -> int:
+    """The weighings in a window that should have `wanted`, a multiple of PLACES; NumericalError if they do not fit in memory."""
+    if not wanted * walkers <= MOST_PAST:
+        raise NumericalError(
+            f"projecting failed: the local energies differ so much that {wanted:.3g} weighings of each walker would be needed, "
+            "so the drift is far from the exact one; train longer, or see whether V is bounded where the walkers are"
+        )
+    return max(1, math.ceil(wanted / PLACES)) * PLACES
 
 
 class Population:
@@ -74,7 +86,7 @@ class Population:
         self.walkers = Walkers(x.clone(), mover.dt)
         self.interval = mover.dt * mover.stride
         #: weighings in the longest window
-        self.length = max(1, math.ceil(window / self.interval / PLACES)) * PLACES
+        self.length = weighings(window / self.interval, len(x))
         self.lags = [round(share * self.length) for share in WINDOWS]
         #: weighings in the window for densities
         self.middle = self.lags[middle]
