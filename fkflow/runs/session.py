@@ -108,8 +108,8 @@ class Session:
         record = next(self._iterations, None)
         if record is not None:
             self.records.append(asdict(record))
-            if record.iteration == CHECK:
-                self.correct_scale()
+            if record.iteration == CHECK and self.correct_scale():
+                return self.step()
         elif self.correct_scale():
             return self.step()
         return record
