@@ -58,11 +58,11 @@ def _shares(log_weight: Tensor) -> Tensor:
 
 
 def weighings(wanted: float, walkers: int) -> int:
-    """The weighings in a window that should have `wanted`, a multiple of PLACES; NumericalError if they do not fit in memory."""
+    """The weighings in a window that should have `wanted`, a multiple of PLACES; NumericalError where memory is too small."""
     if not wanted * walkers <= MOST_PAST:
         raise NumericalError(
-            f"projecting failed: the local energies differ so much that {wanted:.3g} weighings of each walker would be needed, "
-            "so the drift is far from the exact one; train longer, or see whether V is bounded where the walkers are"
+            f"projecting failed: the local energies differ so much that {wanted:.3g} weighings would be needed, "
+            "the drift is far from the exact one; train longer, or see whether V is bounded where the walkers are"
         )
     return max(1, math.ceil(wanted / PLACES)) * PLACES
 
