@@ -8,10 +8,11 @@ import math
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.landscape import Landscape, balance_length
-from fkflow.hamiltonian.masses import to_unit_masses
+from fkflow.hamiltonian.derivatives import hessians
+from fkflow.hamiltonian.landscape import Landscape, balance_length, descend, mode_widths
+from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses
 from fkflow.hamiltonian.probe import Probe, scale_of
-from fkflow.hamiltonian.system import Nuclei
+from fkflow.hamiltonian.system import Nuclei, System
 from fkflow.hamiltonian.user_systems import particle_masses
 
 #: directions and doublings of the natural length in which V is followed outwards, halvings in which two particles approach
@@ -44,38 +45,78 @@ def check_bounded(probe: Probe, landscape: Landscape) -> None:
     system, length = to_unit_masses(probe.system), landscape.length
     lowest = float(system.potential(landscape.minima[:1])[0])
     _check_close_pairs(probe, length)
-    far = lowest_far_away(probe, lowest, length)
+    far, place = lowest_far_away(probe, lowest, length)
     widths = torch.linalg.eigvalsh(landscape.widths[0])
     if float(widths.max()) > UNCONFINED * length:
         probe.warnings.append(
             "V hardly rises in some direction from its minimum: if nothing holds the particles there, there is no ground "
             "state"
         )
-    # harmonic: ω/4 kinetic and as much potential energy a mode
-    estimate = lowest + float((0.25 / widths.clamp_max(UNCONFINED * length).square()).sum())
-    if far >= estimate + 1e-3 * 0.5 / length**2:
+    estimate = lowest + _zero_point_energy(widths, length)
+    margin = 1e-3 * 0.5 / length**2
+    if far >= estimate + margin:
         return
     if length < POINT * balance_length(system, torch.zeros_like(landscape.minima[0]), probe.generator):
         raise probe.error(
             f"V falls to {lowest:.3g} at a point with nothing about it: a network has no cusp for a singularity but that "
             "of fixed charges, which nuclei() gives; soften it"
         )
+    # the particles that stay behind, or a valley that leads there, have a zero-point energy too
+    far, widths_there = _energy_at(system, to_solver_coordinates(system, place), length)
+    if float(widths_there.max()) < UNCONFINED * length and abs(far - estimate) < margin:
+        particles = "the particle" if probe.system.particles == 1 else "the particles"
+        raise probe.error(
+            f"nothing holds {particles}: V has a minimum as low and as wide {float(place.norm()):.3g} away, and so on without "
+            "end, so that there is no ground state; a trap or walls must hold it"
+        )
+    if far >= estimate + margin or _binds_on_a_line(probe, far):
+        return
     probe.warnings.append(
-        f"V is {far:.6g} far away, less than about {estimate:.6g} that the ground state would have in the minimum "
-        f"of {lowest:.6g}: nothing may be bound"
+        f"the energy is about {far:.6g} with particles far away, less than about {estimate:.6g} in the minimum of "
+        f"{lowest:.6g}: nothing may be bound"
     )
 
 
-def lowest_far_away(probe: Probe, lowest: float, length: float) -> float:
-    """The least V far away; PotentialError if V falls without end, or below its `lowest` minimum (nan: there is none)."""
+def _zero_point_energy(widths: Tensor, length: float) -> float:
+    """That of modes of these widths (d,): of harmonic ones ω/4 kinetic and as much potential energy each."""
+    return float((0.25 / widths.clamp_max(UNCONFINED * length).square()).sum())
+
+
+def _energy_at(system: System, place: Tensor, length: float) -> tuple[float, Tensor]:
+    """The energy in the minimum near `place` (N, D), with the widths (d,) of ψ² there; nothing counts where V does not rise."""
+    minimum = descend(system, place[None], length)
+    energy = float(system.potential(minimum)[0])
+    widths = mode_widths(system, minimum[0], hessians(system, minimum, length)[0], length)
+    if not (math.isfinite(energy) and bool(widths.isfinite().all())):
+        return float(system.potential(place[None])[0]), torch.full((place.numel(),), math.inf, dtype=place.dtype)
+    values = torch.linalg.eigvalsh(widths)
+    held = values[values < UNCONFINED * length]
+    return energy + _zero_point_energy(held, length), values
+
+
+def _binds_on_a_line(probe: Probe, far: float) -> bool:
+    """Whether V of one particle on a line is nowhere above its value far away, and somewhere below: then it binds."""
+    if probe.system.particles * probe.system.dimensions > 1:
+        return False
+    value = probe.value(torch.cat([scale * probe.walkers for scale in (0.5, 1.0, 2.0, 4.0, 16.0)]))
+    return bool((value <= far + 1e-9 * scale_of(value)).all()) and bool((value < far).any())
+
+
+def lowest_far_away(probe: Probe, lowest: float, length: float) -> tuple[float, Tensor]:
+    """The least V far away, and the place (N, D) of it.
+
+    PotentialError if V falls without end, or below its `lowest` minimum (nan: there is none).
+    """
     n, dim = probe.system.particles, probe.system.dimensions
     along = probe.normal(DIRECTIONS)
     axes = torch.eye(n * dim, dtype=torch.float64)[:DIRECTIONS].view(-1, n, dim)
     along = torch.cat([along / along.flatten(1).norm(dim=1)[:, None, None], axes, -axes])
-    least = []
+    least, places = [], []
     for doubling in range(2, DOUBLINGS):
-        value = probe.value(length * 2.0**doubling * along).detach()
-        least.append(float(value.nan_to_num(nan=math.inf, posinf=math.inf).min()))
+        x = length * 2.0**doubling * along
+        value = probe.value(x).nan_to_num(nan=math.inf, posinf=math.inf)
+        least.append(float(value.min()))
+        places.append(x[value.argmin()])
     last = least[-4:]
     falling = all(b < a for a, b in itertools.pairwise(last)) and last[0] - last[-1] > 1e-6 * abs(last[-1])
     if falling and last[-1] < 0:
@@ -86,7 +127,8 @@ def lowest_far_away(probe: Probe, lowest: float, length: float) -> float:
         raise probe.error(
             f"V is {min(last):.6g} far away, below its lowest minimum {lowest:.6g}: nothing holds the ground state"
         )
-    return min(last)
+    which = last.index(min(last)) - len(last)
+    return least[which], places[which]
 
 
 def _check_close_pairs(probe: Probe, length: float) -> None:
@@ -116,7 +158,8 @@ def _check_close_pairs(probe: Probe, length: float) -> None:
             )
         if near[-1] == math.inf or all(b > 1.3 * a > 0 for a, b in itertools.pairwise(change)):
             probe.warnings.append(
-                "V grows without bound where two particles meet: the network has no cusp for it, which costs accuracy"
+                "V grows without bound where two particles meet, and the network has no cusp for it, which costs accuracy: "
+                "def pair(self, r) with the energy of two particles at the distances r gives it one"
             )
             return
 

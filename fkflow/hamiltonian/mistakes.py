@@ -52,8 +52,10 @@ def remedy(error: BaseException) -> str:
 
 
 def explain_class(error: BaseException) -> str | None:
-    """What is wrong with the definition of a class that pydantic refuses, in one sentence; None for other exceptions."""
+    """What is wrong with the definition of a class that pydantic refuses, in one sentence; None for others."""
     code, said = getattr(error, "code", None), str(error)
+    if isinstance(error, TypeError) and "has an __init__" in said:
+        return said
     if code == "model-field-missing-annotation":
         found = re.search(r"`(\w+) = (.+?)`", said)
         name, value = found.groups() if found else ("omega", "1.0")

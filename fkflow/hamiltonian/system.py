@@ -72,6 +72,11 @@ class System(BaseModel):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "__init__" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__name__} has an __init__, which a system must not have: parameters are fields with a type in "
+                "the class, such as omega: float = 1.0"
+            )
         if "key" not in cls.__dict__:
             cls.key = cls.__name__
 

@@ -19,6 +19,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import ValidationError
+
+from fkflow.hamiltonian.mistakes import explain_class, remedy
 from fkflow.hamiltonian.system import Nuclei, System
 
 #: most bytes of such a file
@@ -134,7 +137,9 @@ def _run(name: str, place: str, path: str, content: bytes) -> None:
             line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
             raise ValueError(f"{path} is not Python: {reason}{line}") from None
-        raise ValueError(f"{path} raises {describe_error(error, place)}") from None
+        if why := explain_class(error):
+            raise ValueError(f"in {path} {why}") from None
+        raise ValueError(f"{path} raises {describe_error(error, place)}{remedy(error)}") from None
     except BaseException:
         del sys.modules[name]
         raise
@@ -186,7 +191,11 @@ def describe_error(error: BaseException, place: str | None) -> str:
     """Describe an exception in one phrase, with the line of the file at `place` that raised it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == place]
     where = f" in line {lines[-1]}" if lines else ""
-    what = str(error).strip().splitlines()
+    # pydantic's own has a line for each problem
+    found = error.errors() if isinstance(error, ValidationError) else []
+    what = (
+        [f"{found[0]['loc'][0]}: {found[0]['msg']}"] if found and found[0]["loc"] else str(error).strip().splitlines()
+    )
     return type(error).__name__ + where + (f": {what[0]}" if what else "")
 
 
@@ -197,7 +206,7 @@ def source_file(system: type[System]) -> str | None:
 
 def display_name(system: System) -> str:
     """How messages call a system: the class and, for a user's own, its file."""
-    kind = type(system)
+    kind = type(getattr(system, "own", system))
     if kind.__module__.startswith(PREFIX):
         return f"{kind.__name__} in {(source_file(kind) or '').replace(chr(92), '/').rpartition('/')[2]}"
     return f"the system {system.key}"

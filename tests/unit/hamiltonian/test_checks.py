@@ -69,6 +69,11 @@ WRONG: dict[str, tuple[System, str]] = {
     "upside down": (made(lambda x: -r2(x)), "not bounded below"),
     "saddle": (made(lambda x: r2(x[..., :1]) - r2(x[..., 1:]), 1, 2), "not bounded below"),
     "a slope": (made(lambda x: x[:, 0, 0]), "not bounded below"),
+    "a pendulum": (
+        made(lambda x: 5 * (1 - x[:, 0, 0].cos())),
+        "nothing holds the particle: V has a minimum as low",
+    ),
+    "a lattice": (made(lambda x: 9 - 3 * x[:, 0].cos().sum(1), 1, 3), "nothing holds the particle: V has a minimum"),
     "falls far out": (made(lambda x: r2(x) - 0.01 * r2(x) ** 2), "not bounded below"),
     "attraction": (made(lambda x: r2(x) - 1 / gap(x), 2, 3), "where two particles meet"),
     "a centre": (made(lambda x: -1 / x[:, 0].norm(dim=-1), 1, 3), r"a singularity but that of fixed charges"),
@@ -153,6 +158,9 @@ RIGHT: dict[str, System] = {
     "stiff": made(lambda x: 1e16 * r2(x)),
     "kinks": made(lambda x: x.abs().sum((1, 2)), 3),
     "a well that binds": made(lambda x: -5 * torch.exp(-r2(x))),
+    "a weak well on a line": made(lambda x: -0.1 * torch.exp(-r2(x))),
+    "soft helium on a line": made(lambda x: (1 + gap(x) ** 2).rsqrt() - 2 * (1 + x[..., 0] ** 2).rsqrt().sum(1), 2),
+    "a long valley": made(lambda x: x[:, 0].prod(1) ** 2 + 1e-3 * r2(x), 1, 2),
     "distinguishable": made(lambda x: x[:, 0, 0] ** 2 + 2 * x[:, 1, 0] ** 2, 2, identical=False),
     "apart": made(lambda x: r2(x) + r2(x[:, :1] - x[:, 1:]) ** 2, 2, 2, separable=True),
     "round": made(lambda x: r2(x) ** 2, 1, 3, isotropic=True),
@@ -173,13 +181,13 @@ def test_what_is_right_passes(name: str) -> None:
     ("system", "words"),
     [
         (made(lambda x: -0.1 * torch.exp(-r2(x)), 1, 3), "nothing may be bound"),
-        (made(lambda x: r2(x) + 1 / gap(x), 2, 2), "grows without bound where two particles meet"),
-        (made(lambda x: r2(x) + gap(x) ** -12, 2, 3), "grows without bound where two particles meet"),
+        (made(lambda x: r2(x) + 1 / gap(x), 2, 2), r"two particles meet.*: def pair\(self, r\)"),
+        (made(lambda x: r2(x) + gap(x) ** -12, 2, 3), r"two particles meet.*: def pair\(self, r\)"),
     ],
 )
 def test_what_may_turn_out_badly_is_a_warning(system: System, words: str) -> None:
     (warning,) = check(system).warnings
-    assert words in warning
+    assert re.search(words, warning)
 
 
 def test_tensors_on_another_device_are_told() -> None:

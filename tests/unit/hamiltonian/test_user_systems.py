@@ -120,7 +120,7 @@ BROKEN = {
     "no annotation": (
         "import fkflow\nclass Trap(fkflow.System):\n    g = 1.0",
         "my_trap.py:Trap",
-        "raises PydanticUserError in line 2: A non-annotated attribute was detected: `g = 1.0`",
+        "in my_trap.py g = 1.0 has no type: write g: float = 1.0 for a parameter",
     ),
     "no potential": (
         TRAP.replace("def potential", "def energy"),
