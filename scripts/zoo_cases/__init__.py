@@ -1,0 +1,1 @@
+"""Potentials of scripts/zoo.py, their parameters and their references."""

@@ -1,0 +1,149 @@
+"""References of the zoo: V of a system along a few directions, and its ground state there on a grid or in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fkflow.hamiltonian.system import System
+
+from . import grids
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A ground-state energy and its error; `scale` is the energy above the lowest V, or the binding energy."""
+
+    energy: float
+    error: float
+    scale: float
+    source: str
+
+
+Solver = Callable[[System], Answer]
+
+
+def section(system: System, directions: Sequence[Array] | None = None) -> grids.Potential:
+    """V (n,) of coordinates q (n, d) along orthonormal `directions` (d, N, D); left out: all coordinates."""
+    size = system.particles * system.dimensions
+    basis = np.eye(size) if directions is None else np.reshape(np.asarray(directions, dtype=float), (-1, size))
+
+    def potential(q: Array) -> Array:
+        x = torch.as_tensor(np.reshape(q, (-1, len(basis))) @ basis).reshape(-1, system.particles, system.dimensions)
+        return np.concatenate([np.asarray(system.potential(part), dtype=float) for part in x.split(100_000)])
+
+    return potential
+
+
+def axis(system: System, particle: int = 0, coordinate: int = 0) -> Array:
+    """The direction (N, D) of one coordinate."""
+    direction = np.zeros((system.particles, system.dimensions))
+    direction[particle, coordinate] = 1.0
+    return direction
+
+
+def apart(system: System) -> Array:
+    """The direction of (x_1 − x_2)/√2, the first two particles' distance along the first coordinate."""
+    return (axis(system, 0) - axis(system, 1)) / np.sqrt(2)
+
+
+def floor(potential: grids.Potential, axes: Sequence[Array]) -> float:
+    """Lowest V on a product of points."""
+    mesh = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+    return float(potential(mesh).min())
+
+
+def line(
+    *edges: float,
+    direction: Callable[[System], Array] = axis,
+    parts: int = 8,
+    rest: float = 0.0,
+    dimensions: int = 1,
+    scale: float | None = None,
+) -> Solver:
+    """Ground state in one variable between the first and the last of `edges`, at which V may jump.
+
+    `rest` is the energy of all other coordinates, which are separate; `dimensions` those of the radius.
+    """
+
+    def solve(system: System) -> Answer:
+        potential = section(system, [direction(system)])
+        mass = np.min(getattr(system, "mass", 1.0))
+        energy, error = grids.radius(potential, edges, dimensions, float(mass), parts)
+        where = np.linspace(edges[0], edges[-1], 20002)[1:-1]
+        above = energy + rest - floor(potential, [where]) if scale is None else scale
+        kind = "spectral elements" if dimensions == 1 else "spectral elements along the radius"
+        return Answer(energy + rest, error, above, kind)
+
+    return solve
+
+
+def ball(outer: float, inner: float = 0.0, rest: float = 0.0, pair: bool = False, scale: float | None = None) -> Solver:
+    """Ground state of one particle at a radius, or of two at a distance √2 r (`pair`); edges get finer towards r = inner."""
+
+    def solve(system: System) -> Answer:
+        edges = inner + grids.graded(outer - inner)
+        if system.dimensions == 1 and not inner:
+            edges = np.concatenate([-edges[:0:-1], edges])
+        found = line(
+            *edges,
+            direction=apart if pair else axis,
+            parts=1,
+            rest=rest,
+            dimensions=system.dimensions,
+            scale=scale,
+        )
+        return found(system)
+
+    return solve
+
+
+def everywhere(reach: float, points: int, rest: float = 0.0, jacobi: bool = False, masses: bool = False) -> Solver:
+    """Ground state in all coordinates, each from −reach to reach; with `jacobi` in those relative to the centre of mass."""
+
+    def solve(system: System) -> Answer:
+        n = system.particles
+        directions = None
+        if jacobi:
+            directions = [
+                np.append(np.ones(k), [-k, *np.zeros(n - k - 1)])[:, None] / np.sqrt(k * (k + 1)) for k in range(1, n)
+            ]
+        potential = section(system, directions)
+        size = len(directions) if directions else n * system.dimensions
+        given = getattr(system, "mass", 1.0)
+        each = np.repeat(given, system.dimensions) if np.ndim(given) else np.full(size, given)
+        energy, error = grids.grid(potential, [(-reach, reach)] * size, points, list(each))
+        lowest = floor(potential, [np.linspace(-reach, reach, 30 if size > 2 else 200)] * size)
+        return Answer(energy + rest, error, energy + rest - lowest, "a grid of sine functions")
+
+    return solve
+
+
+def closed(energy: Callable[[System], float], scale: float | None = None) -> Solver:
+    """A closed form; its energy is also the scale, unless one is given."""
+
+    def solve(system: System) -> Answer:
+        value = float(energy(system))
+        return Answer(value, 0.0, abs(value) if scale is None else scale, "closed form")
+
+    return solve
+
+
+def total(*solvers: Solver) -> Solver:
+    """The sum of separate coordinates, each solved alone."""
+
+    def solve(system: System) -> Answer:
+        answers = [solver(system) for solver in solvers]
+        return Answer(
+            sum(answer.energy for answer in answers),
+            sum(answer.error for answer in answers),
+            sum(answer.scale for answer in answers),
+            f"{len(solvers)} separate coordinates, {answers[0].source}",
+        )
+
+    return solve

@@ -1,0 +1,217 @@
+"""The zoo: every potential with its parameters and its reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fkflow
+from fkflow.hamiltonian.system import System
+
+from .answers import Answer, Solver, apart, axis, ball, closed, everywhere, line, total
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Case:
+    """A potential of the zoo: `system` is FILE.py:CLASS in this folder; the answer is computed, not stored."""
+
+    name: str
+    system: str
+    answer: Solver = field(repr=False)
+    parameters: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def make(self) -> System:
+        """The system, as a user makes it."""
+        return fkflow.make_system(f"{FOLDER / self.system}", **self.parameters)
+
+    def solve(self) -> Answer:
+        """Its reference."""
+        return self.answer(self.make())
+
+
+def mean(system: System) -> np.ndarray:
+    """The direction of the centre of mass along the last coordinate."""
+    return sum(axis(system, i, system.dimensions - 1) for i in range(system.particles)) / np.sqrt(system.particles)
+
+
+def reflected(system: System, k: int) -> np.ndarray:
+    """Direction k of the oscillators of Slanted."""
+    normal = np.cos(1.0 + np.arange(system.particles))
+    normal /= np.linalg.norm(normal)
+    return (axis(system, k).ravel() - 2 * normal[k] * normal)[:, None]
+
+
+def slanted(particles: int) -> Solver:
+    """The sum over the oscillators of Slanted."""
+    return total(*(line(-7, 7, direction=partial(reflected, k=k), parts=20) for k in range(particles)))
+
+
+def springs(system: Any) -> float:
+    """Half the sum of the frequencies."""
+    import torch
+
+    return 0.5 * np.sqrt(np.linalg.eigvalsh(system.matrix(torch.zeros(1, dtype=torch.float64)).numpy())).sum()
+
+
+def rods(system: Any) -> float:
+    """Hard rods in a box are fermions in a shorter one."""
+    n = system.particles
+    return sum(k**2 for k in range(1, n + 1)) * np.pi**2 / 2 / (system.L - (n - 1) * system.a) ** 2
+
+
+def calogero(system: Any) -> float:
+    """N (1 + lambda (N − 1))/2."""
+    n = system.particles
+    return n * (1 + system.lam * (n - 1)) / 2
+
+
+AIRY = 2.338107410459767
+BESSEL_0, BESSEL_1 = 2.404825557695773, 3.831705970207512
+
+SLOW = (
+    Case("wells, tilted", "slow.py:Wells", line(-6, 6, parts=30), {"height": 14.0, "a": 1.9, "tilt": 0.03}),
+    Case("wells, tilted little", "slow.py:Wells", line(-6, 6, parts=30), {"height": 3.6, "tilt": 0.012}),
+    Case("wells, gap 0.1", "slow.py:Wells", line(-6, 6, parts=30), {"height": 2.2, "a": 1.7}),
+    Case("wells, gap 0.02", "slow.py:Wells", line(-6, 6, parts=30), {"height": 3.6}),
+    Case("wells, gap 0.005", "slow.py:Wells", line(-6, 6, parts=30), {"height": 4.9}),
+    Case("three wells", "slow.py:ThreeWells", line(-6, 6, parts=30)),
+    Case("three wells, outer lower", "slow.py:ThreeWells", line(-6, 6, parts=30), {"strength": 0.08, "lower": 0.2}),
+    Case("narrow and wide", "slow.py:NarrowAndWide", line(-6, 10, parts=40), {"depth": 2.2}),
+    Case("four wells", "slow.py:FourWells", everywhere(5.0, 50)),
+    Case("triangle", "slow.py:Triangle", everywhere(8.0, 50)),
+    Case("clover", "slow.py:Clover", everywhere(5.0, 50)),
+    Case("two in wells", "slow.py:TwoInWells", everywhere(4.5, 50)),
+    Case("tunnel in 6", "slow.py:Tunnel", line(-6, 6, direction=mean, parts=20, rest=3.75)),
+    Case("cloud in wells, 12", "slow.py:CloudInWells", line(-6, 6, direction=mean, parts=20, rest=5.5)),
+    Case("lattice", "slow.py:Lattice", line(-25, 25, parts=50)),
+    Case("hexagons", "slow.py:Hexagons", everywhere(8.0, 50)),
+    Case("stack", "slow.py:Stack", everywhere(7.0, 40)),
+)
+
+SCALES = (
+    Case("x^6", "scales.py:Power", line(-3, 3)),
+    Case("x^8", "scales.py:Power", line(-3, 3), {"power": 8}),
+    Case("r^8 in 3", "scales.py:Flat", line(0, 4, dimensions=3)),
+    Case("|x|", "scales.py:Cusp", line(-12, 0, 12, parts=10)),
+    Case("sqrt |x|", "scales.py:Cusp", ball(60.0), {"power": 0.5}),
+    Case("staircase", "scales.py:Staircase", line(*range(-12, 13), parts=2)),
+    Case("finite well", "scales.py:FiniteWell", line(-12, -4, -1.5, 1.5, 4, 12)),
+    Case("ledges", "scales.py:Ledges", line(-5, -3, -1, 0, 2.5, 5)),
+    Case("layers", "scales.py:Layers", line(0, 1, 2, 4, 7, dimensions=2, parts=4)),
+    Case("log r in 2", "scales.py:Log", ball(12.0, scale=1.0)),
+    Case("log r in 3", "scales.py:Log", ball(12.0, scale=1.0), {"dimensions": 3}),
+    Case("log |x|, strong", "scales.py:Log", ball(4.0, scale=9.0), {"dimensions": 1, "strength": 9.0}),
+    Case("-1/r in 2", "scales.py:Coulomb", closed(lambda s: -2 * s.charge**2)),
+    Case("-1/r in 3", "scales.py:Coulomb", closed(lambda s: -(s.charge**2) / 2), {"dimensions": 3, "charge": 1.5}),
+    Case("screened", "scales.py:Yukawa", ball(60.0, scale=0.5)),
+    Case("quarks", "scales.py:Cornell", ball(16.0, scale=1.0)),
+    Case("pit in 1", "scales.py:Pit", line(-60, -8, 0, 8, 60)),
+    Case("pit in 3", "scales.py:Pit", ball(40.0), {"dimensions": 3, "depth": 2.5}),
+    Case("sech", "scales.py:Sech", closed(lambda s: -(s.strength**2) / 2, scale=0.2)),
+    Case(
+        "bond near threshold", "scales.py:Bond", closed(lambda s: -((np.sqrt(2 * s.depth) - 0.5) ** 2) / 2, scale=0.32)
+    ),
+    Case("sheet", "scales.py:Sheet", line(-7, 7, rest=500.0, scale=1.0)),
+    Case("waveguide", "scales.py:Waveguide", line(-7, 7, direction=partial(axis, coordinate=2), rest=30.0, scale=1.0)),
+    Case("proton", "scales.py:Proton", line(-1.5, 1.5, parts=20)),
+    Case("nanometres", "scales.py:Nanometres", everywhere(110.0, 60)),
+    Case("offset", "scales.py:Offset", line(30, 44, parts=20)),
+)
+
+WALLS = (
+    Case("box", "walls.py:Box", closed(lambda s: np.pi**2 / 2 / s.L**2)),
+    Case("box in 3", "walls.py:Box", closed(lambda s: 3 * np.pi**2 / 2 / s.L**2), {"dimensions": 3, "L": 0.7}),
+    Case("tilted box", "walls.py:TiltedBox", line(-1.5, 1.5)),
+    Case("disc", "walls.py:Ball", closed(lambda s: BESSEL_0**2 / 2 / s.R**2), {"dimensions": 2}),
+    Case("ball", "walls.py:Ball", closed(lambda s: np.pi**2 / 2 / s.R**2)),
+    Case("ring", "walls.py:Ring", line(0.8, 2.0, dimensions=2)),
+    Case("half a disc", "walls.py:HalfDisc", closed(lambda s: BESSEL_1**2 / 2 / 1.6**2)),
+    Case("corner", "walls.py:Corner", closed(lambda s: 8 * np.pi**2 / (3 * s.L**2))),
+    Case("half-line", "walls.py:HalfLine", closed(lambda s: 1.8)),
+    Case("bouncer", "walls.py:Bouncer", closed(lambda s: AIRY * (s.g**2 / 2) ** (1 / 3))),
+    Case("isotonic", "walls.py:Isotonic", closed(lambda s: 1 + np.sqrt(13) / 2, scale=1.0)),
+    Case("high walls", "walls.py:HighWalls", line(-1.02, -1.0, 1.0, 1.02)),
+    Case("two rods", "walls.py:Rods", closed(rods)),
+    Case("three rods", "walls.py:Rods", closed(rods), {"particles": 3, "L": 6.0, "a": 1.0}),
+    Case("rods in a trap", "walls.py:TrappedRods", ball(8.0, 1 / np.sqrt(2), rest=0.5, pair=True)),
+    Case("spheres in a trap", "walls.py:Spheres", ball(8.0, 0.3 / np.sqrt(2), rest=1.5, pair=True)),
+    Case(
+        "discs in a trap",
+        "walls.py:Spheres",
+        ball(8.0, 0.8 / np.sqrt(2), rest=1.0, pair=True),
+        {"dimensions": 2, "a": 0.8},
+    ),
+    Case(
+        "square barrier",
+        "walls.py:SquarePair",
+        line(0, 0.9 / np.sqrt(2), 3, 9, direction=apart, dimensions=2, rest=1.0),
+    ),
+)
+
+ARRAYS = (
+    Case("numpy", "arrays.py:NumpyWell", line(-7, 7)),
+    Case("numpy in the plane", "arrays.py:NumpyPlane", everywhere(7.0, 50)),
+    Case("spline", "arrays.py:Spline", line(*np.linspace(-4, 5.5, 39), 6, 12, parts=1)),
+    Case("point by point", "arrays.py:OneByOne", line(-12, 12, parts=20)),
+    Case("single precision", "arrays.py:Single", line(-7, 7)),
+    Case("detached", "arrays.py:Detached", everywhere(7.0, 60)),
+)
+
+COUPLED = (
+    Case("Hénon–Heiles", "coupled.py:HenonHeiles", everywhere(7.0, 50)),
+    Case("cross", "coupled.py:Cross", everywhere(12.0, 60)),
+    Case("three vibrations", "coupled.py:Water", everywhere(5.0, 28)),
+    Case("light and heavy", "coupled.py:Masses", everywhere(5.0, 60)),
+    Case("effective masses", "coupled.py:Electron", everywhere(6.0, 30)),
+    Case("slanted, 2", "coupled.py:Slanted", slanted(2), {"particles": 2}),
+    Case("slanted, 6", "coupled.py:Slanted", slanted(6)),
+    Case("slanted, 12", "coupled.py:Slanted", slanted(12), {"particles": 12}),
+    Case("network, 8", "coupled.py:Network", closed(springs)),
+    Case("shell in 9", "coupled.py:Shell", line(0, 5, dimensions=9)),
+    Case("chain, 3", "coupled.py:Chain", everywhere(3.6, 24)),
+    Case("cosines, 4", "coupled.py:Cosines", everywhere(5.0, 16)),
+)
+
+PAIRS = (
+    Case("argon dimer", "pairs.py:Dimer", ball(9.0, 1.4, rest=0.75, pair=True)),
+    Case(
+        "neon dimer",
+        "pairs.py:Dimer",
+        ball(25.0, 1.1, rest=0.75, pair=True),
+        {"atomic": 20.18, "epsilon": 37.3, "sigma": 2.764},
+    ),
+    Case("Morse pair", "pairs.py:MorsePair", ball(12.0, rest=0.75, pair=True)),
+    Case("Calogero, 3, 1.1", "pairs.py:InverseSquare", closed(calogero), {"lam": 1.1}),
+    Case("Calogero, 2, 1.3", "pairs.py:InverseSquare", closed(calogero), {"particles": 2, "lam": 1.3}),
+    Case("Calogero, 4, 1.45", "pairs.py:InverseSquare", closed(calogero), {"particles": 4, "lam": 1.45}),
+    Case("electrons, 3", "pairs.py:Electrons", ball(22.0, rest=0.375, pair=True)),
+    Case("electrons, 2", "pairs.py:Electrons", ball(10.0, rest=1.0, pair=True), {"dimensions": 2, "omega": 1.0}),
+    Case("electrons without pair", "pairs.py:ElectronsPlain", ball(13.0, rest=0.9, pair=True)),
+    Case("soft atom", "pairs.py:SoftAtom", everywhere(13.0, 90)),
+    Case("soft molecule", "pairs.py:SoftMolecule", line(-40, 40, parts=60)),
+    Case("Gaussian bosons, 2", "pairs.py:GaussianBosons", ball(8.0, rest=1.0, pair=True)),
+    Case(
+        "Gaussian bosons, 3",
+        "pairs.py:GaussianBosons",
+        everywhere(6.0, 60, 0.5, jacobi=True),
+        {"particles": 3, "dimensions": 1, "g": 3.0},
+    ),
+    Case("attraction", "pairs.py:Attraction", ball(8.0, rest=1.5, pair=True)),
+    Case(
+        "attraction, 3",
+        "pairs.py:Attraction",
+        everywhere(6.0, 60, 0.5, jacobi=True),
+        {"particles": 3, "dimensions": 1, "depth": 2.0},
+    ),
+    Case("dipoles on a line", "pairs.py:DipolesOnALine", ball(8.0, 0.01, rest=0.5, pair=True)),
+    Case("quartic pairs, 3", "pairs.py:QuarticPairs", everywhere(5.0, 40, 0.5, jacobi=True)),
+    Case("quartic pairs, 4", "pairs.py:QuarticPairs", everywhere(4.0, 28, 0.5, jacobi=True), {"particles": 4}),
+)
+
+CASES = SLOW + SCALES + WALLS + ARRAYS + COUPLED + PAIRS
