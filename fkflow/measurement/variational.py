@@ -23,9 +23,10 @@ from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.drift_field import drift_fields, sample_trajectories
 from fkflow.measurement.histograms import Histograms
+from fkflow.measurement.relaxation import Relaxation, SlowModes
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
-from fkflow.results.records import Energy, Histogram, Measurement, Projection
+from fkflow.results.records import Doubt, Energy, Failure, Histogram, Measurement, Projection
 from fkflow.sampling.clipping import clip
 from fkflow.sampling.local_energy import fastest_local_energy
 from fkflow.sampling.metropolis import Walkers, draw_evenly, sampling_power
@@ -75,6 +76,7 @@ class VariationalEstimator:
         seed: int,
         *,
         dt: float,
+        jumps: bool = False,
         saved: Mapping[str, Any] | None = None,
     ) -> None:
         started = time.perf_counter()
@@ -90,7 +92,14 @@ class VariationalEstimator:
         else:
             self.sampler = PathSampler(net, system, self.walkers, generator, dt)
         if saved is None:
+            self.sampler.jumps = jumps and isinstance(net, LogPsi)
             self.sampler.equilibrate()
+        #: what shows the slow modes of a log ψ during the first sweeps, and what it showed
+        self.slow: SlowModes | None = None
+        self.relaxation: Relaxation | None = None
+        if isinstance(net, LogPsi):
+            functions = torch.Generator(x.device).manual_seed(seed)
+            self.slow = SlowModes(system, self.samples(), functions)
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
         #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not have yet
         self.sweeps: list[np.ndarray] = []
@@ -126,6 +135,9 @@ class VariationalEstimator:
             "walkers": self.walkers.state_dict(),
             "generator": self.generator.get_state(),
             "level": self.sampler.level,
+            "jumps": self.sampler.jumps,
+            "slow": self.slow and self.slow.state_dict(),
+            "relaxation": self.relaxation and self.relaxation.state_dict(),
             "warnings": list(self.sampler.warnings),
             "histograms": self.histograms.state_dict(),
             "sweeps": [torch.from_numpy(sweep) for sweep in self.sweeps],
@@ -135,6 +147,12 @@ class VariationalEstimator:
     def _load(self, state: Mapping[str, Any]) -> None:
         self.generator.set_state(state["generator"])
         self.sampler.level, self.sampler.warnings = state["level"], list(state["warnings"])
+        self.sampler.jumps = state.get("jumps", False)
+        if state.get("slow") is None:
+            self.slow = None
+        elif self.slow is not None:
+            self.slow.load_state_dict(state["slow"])
+        self.relaxation = Relaxation.from_state_dict(state["relaxation"]) if state.get("relaxation") else None
         self.histograms.load_state_dict(state["histograms"])
         self.sweeps = [sweep.numpy() for sweep in state["sweeps"]]
         for name in NUMBERS:
@@ -155,6 +173,20 @@ class VariationalEstimator:
             if self.count >= 2:
                 report(self.estimate(), self.seconds)
         return self.estimate()
+
+    def find_relaxation(self) -> Relaxation | None:
+        """The slow modes that the sweeps so far have shown, found once; None if there are none, or no log ψ."""
+        if self.relaxation is None and self.slow is not None:
+            self.relaxation = self.slow.solve()
+            if self.relaxation is None:
+                self.slow = None
+        return self.relaxation
+
+    def ground_factor(self) -> Tensor:
+        """The lowest state in the span of ψ and its slow modes, over ψ, (B,) at this rank's walkers."""
+        assert self.slow is not None and self.relaxation is not None
+        ground = torch.from_numpy(self.relaxation.ground).to(self.walkers.x)
+        return self.slow.basis.evaluate(self.walkers.x)[0] @ ground
 
     def is_shortest(self) -> bool:
         """Whether this is the shortest measurement there is: its first round of sweeps was enough."""
@@ -177,6 +209,8 @@ class VariationalEstimator:
         excess = energies - self.offset
         self.squares += float((weights * excess.square()).mean())
         self.pending.append(torch.stack([weights * excess, weights]).cpu().numpy())
+        if self.slow is not None and self.relaxation is None:
+            self.slow.add(self.walkers.x, energies, weights)
         self.acceptance += acceptance
         self.count += 1
         if ranks.count() == 1:
@@ -245,6 +279,7 @@ class VariationalEstimator:
             warnings,
             projection,
             sample_trajectories(self.net, self.system, samples, self.landscape.length**2, pictures),
+            None if self.relaxation is None else self.relaxation.gap,
         )
 
     def _warnings(self, estimate: Estimate, lowest: float, shift: float) -> list[str]:
@@ -257,14 +292,18 @@ class VariationalEstimator:
             )
         if abs(shift) > LARGE_DRIFT:
             warnings.append(
-                f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
-                "not forgotten their start, the error bar is too small"
+                Doubt(
+                    f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
+                    "not forgotten their start, the error bar is too small"
+                )
             )
         free = self.landscape.free
         if free is not None and lowest > free:
             warnings.append(
-                f"the energy is above {free:.4g}, that of free particles: they parted in training and are not the cluster; "
-                "train again with another --seed or a smaller train.rate"
+                Failure(
+                    f"the energy is above {free:.4g}, that of free particles: they parted in training and are not the cluster; "
+                    "train again with another --seed or a smaller train.rate"
+                )
             )
         return warnings
 

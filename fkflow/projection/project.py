@@ -46,6 +46,8 @@ GRADIENT = 3
 SWEEPS = 4
 #: largest fall of the energy from one window to the next, in its error, for which the shorter window is long enough
 FALL = 0.2
+#: share of the target error that slow modes may leave, and the longest window for them in that of the recipe
+LEFT, LONGEST = 0.3, 20.0
 #: share of the longest window that the walkers must pass for the densities
 LEAST = 0.75
 #: the same for a target that so many energies of each walker would reach: densities of a shorter window, whose bias is far
@@ -93,6 +95,7 @@ class Projector:
         self.begun, self.measured = time.perf_counter(), measuring.seconds
         self.measuring, self.config = measuring, config
         self.natural = measuring.landscape.length**2
+        self.window = self._longest_window()
         self.ease = min(2.0, max(1.0, config.target_error * self.natural / EASY))
         self.generator = torch.Generator(measuring.walkers.x.device).manual_seed(ranks.own_seed(seed + 0xD1FF))
         self.populations: list[Population] = []
@@ -174,14 +177,29 @@ class Projector:
         """Whether walkers carry Girsanov weights, the only ones for a vector drift."""
         return self.config.weights == "girsanov" or not isinstance(self.measuring.net, LogPsi)
 
+    def _longest_window(self) -> float:
+        """The imaginary time of the recipe, or what slow modes need to leave little of the target error."""
+        time, relaxation = self.config.time * self.natural, self.measuring.relaxation
+        wanted = LEFT * self.config.target_error
+        if relaxation is None or ranks.broadcast(relaxation.left(time) <= wanted):
+            return time
+        return ranks.broadcast(min(max(time, relaxation.time_to(wanted)), LONGEST * time))
+
+    def _slow_mode_error(self) -> float:
+        """What slow modes may leave of the excess energy after the window that the energy comes from."""
+        if self.measuring.relaxation is None or self.lag is None:
+            return 0.0
+        finest = self.populations[-1]
+        return self.measuring.relaxation.left(finest.lags[self.lag] * finest.interval)
+
     def _population(self, dt: float, stride: int, x: Tensor, pure: bool) -> Population:
         """A population at x (B, N, D) with time step dt, weighed every `stride` moves; `pure`: with densities of |φ0|²."""
         measuring = self.measuring
         mover = Mover(measuring.net, measuring.system, dt, stride, self.girsanov, self.natural, self.generator)
         x = x.to(measuring.walkers.x.device)
         histograms = Histograms(measuring.system, x, 2, like=measuring.histograms) if pure else None
-        window, middle = self.config.time * self.natural, SHORT_MIDDLE if self.hurried else MIDDLE
-        return Population(mover, x, window, measuring.estimate().value, histograms, middle)
+        middle = SHORT_MIDDLE if self.hurried else MIDDLE
+        return Population(mover, x, self.window, measuring.estimate().value, histograms, middle)
 
     def _start(self) -> None:
         """Choose walkers, time steps and the time between weighings; equilibrate the populations; note the cost of a turn."""
@@ -295,5 +313,13 @@ class Projector:
         assert self.lag is not None
         variational = self.measuring.estimate()
         return summarise_projection(
-            self.populations, self.lag, variational, found, self.config, self.natural, seconds, self.is_settled(found)
+            self.populations,
+            self.lag,
+            variational,
+            found,
+            self.config,
+            self.natural,
+            seconds,
+            self.is_settled(found),
+            self._slow_mode_error(),
         )

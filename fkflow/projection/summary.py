@@ -12,7 +12,7 @@ from fkflow.projection.extrapolation import Averages, Extrapolation, average_win
 from fkflow.projection.population import EVEN, Population
 from fkflow.projection.time_steps import ACCEPTANCE
 from fkflow.recipe.config import ProjectConfig
-from fkflow.results.records import Projection
+from fkflow.results.records import Doubt, Projection
 from fkflow.statistics import Estimate, autocorrelation_time, halves_shift, split_rhat
 
 #: share of cut changes at the smallest time step above which the reader is warned
@@ -21,6 +21,8 @@ MANY_CUT = 1e-4
 LEAST_ACCEPTANCE = 0.9
 #: effective walkers of a group below which its weights have collapsed, and share below which the reader is warned
 COLLAPSED, UNEVEN = 2.0, 0.1
+#: σ by which the energy may differ between the two longest windows
+FALLING = 4.0
 #: σ between the halves of the projection above which the reader is warned
 LARGE_DRIFT = 4.0
 
@@ -34,11 +36,12 @@ def summarise_projection(
     natural: float,
     seconds: float,
     settled: bool,
+    slow_mode_error: float,
 ) -> Projection:
     """The record of a projection whose energy `found` comes from the window number `lag`.
 
     `variational` is the measured energy, `natural` the natural time; `settled` says whether the energy no longer falls with the
-    imaginary time. Raises NumericalError if the weights collapsed.
+    imaginary time, `slow_mode_error` what it may still fall. Raises NumericalError if the weights collapsed.
     """
     each = [average_window(p, lag) for p in populations]
     finest = populations[-1]
@@ -59,7 +62,19 @@ def summarise_projection(
         float(np.mean(p.plain[len(p.plain) // 4 :])) - energy if p.branching else 0.0
         for p, energy in zip(populations, at[:, 0], strict=True)
     ]
-    warnings = collect_warnings(populations, each, found, config, natural, evenness, settled, acceptances, cut)
+    warnings = collect_warnings(
+        populations,
+        each,
+        found,
+        config,
+        natural,
+        evenness,
+        settled,
+        acceptances,
+        cut,
+        slow_mode_error,
+        _last_fall(finest, lag),
+    )
     return Projection(
         estimate=Estimate(
             found.value, found.error, (float(series.std()) / found.error) ** 2 if found.error else math.inf
@@ -80,8 +95,19 @@ def summarise_projection(
         blocks=at[-1, 0] + series.mean(1),
         independent=found.blocks,
         seconds=seconds,
+        slow_mode_error=slow_mode_error,
         warnings=warnings,
     )
+
+
+def _last_fall(population: Population, lag: int) -> Estimate | None:
+    """The change of the energy between the two longest windows; None for resampled walkers or a single window."""
+    if lag < 2 or population.branching:
+        return None
+    short, long = (average_window(population, index) for index in (lag - 1, lag))
+    # the windows share their walkers: what is added to the variance is that of the difference
+    variance = abs(long.covariance[1, 1] - short.covariance[1, 1])
+    return Estimate(long.correction - short.correction, math.sqrt(variance))
 
 
 def collect_warnings(
@@ -94,22 +120,42 @@ def collect_warnings(
     settled: bool,
     acceptances: tuple[float, ...],
     cut: float,
+    slow_mode_error: float,
+    fall: Estimate | None,
 ) -> list[str]:
     """The warnings of a projection, a sentence each; raises NumericalError if the weights collapsed."""
-    warnings = []
+    warnings: list[str] = []
     for population, accepted in zip(populations, acceptances, strict=True):
         dt = population.mover.dt / natural
         if accepted < LEAST_ACCEPTANCE:
             better = dt * ((1 - ACCEPTANCE) / (1 - accepted)) ** (2 / 3)
             warnings.append(
-                f"the time step {dt:.3g} (natural times) is too large for this system: {100 * accepted:.0f} % of the moves "
-                f"were accepted, 90 % are needed; use --set 'project.time_steps=[{better:.2g}, {better / 2:.1g}]'"
+                Doubt(
+                    f"the time step {dt:.3g} (natural times) is too large for this system: {100 * accepted:.0f} % of the moves "
+                    f"were accepted, 90 % are needed; use --set 'project.time_steps=[{better:.2g}, {better / 2:.1g}]'"
+                )
             )
     finest = populations[-1]
+    if slow_mode_error > found.total:
+        warnings.append(
+            Doubt(
+                f"slow modes may leave {slow_mode_error:.2g} of the excess energy after the imaginary time of the projection: "
+                "a longer training or a larger project.time lowers that"
+            )
+        )
+    if fall is not None and abs(fall.value) > max(FALLING * fall.error, found.total):
+        warnings.append(
+            Doubt(
+                f"the energy still changed by {fall.value:.2g} between the two longest imaginary times: a larger project.time "
+                "helps"
+            )
+        )
     if cut > MANY_CUT:
         warnings.append(
-            f"very low local energies were cut for {100 * cut:.2g} % of the walkers, which may bias the projected energy: the "
-            "drift is far from the exact one; train longer or use smaller project.time_steps"
+            Doubt(
+                f"very low local energies were cut for {100 * cut:.2g} % of the walkers, which may bias the projected energy: "
+                "the drift is far from the exact one; train longer or use smaller project.time_steps"
+            )
         )
     least = min(evenness)
     if least < EVEN and least * finest.size < COLLAPSED * finest.groups:
@@ -119,22 +165,27 @@ def collect_warnings(
         )
     if least < UNEVEN:
         warnings.append(
-            f"the weights of the projection rest on {100 * least:.0f} % of the walkers: a longer training or more "
-            "project.walkers would make the error bar surer"
+            Doubt(
+                f"the weights of the projection rest on {100 * least:.0f} % of the walkers: a longer training or more "
+                "project.walkers would make the error bar surer"
+            )
         )
     shift = halves_shift(each[-1].residuals)
     if abs(shift) > LARGE_DRIFT:
         warnings.append(
-            f"the energy moved by {abs(shift):.1f} sigma between the halves of the projection: the walkers had not "
-            "forgotten their start, the error bar is too small; a larger project.time helps"
+            Doubt(
+                f"the energy moved by {abs(shift):.1f} sigma between the halves of the projection: the walkers had not "
+                "forgotten their start, the error bar is too small; a larger project.time helps"
+            )
         )
     if not math.isfinite(found.time_step_error):
-        warnings.append("with one time step its bias is not known: give project.time_steps two or three")
+        warnings.append(Doubt("with one time step its bias is not known: give project.time_steps two or three"))
     if found.total > config.target_error or not settled:
         missed = f"the target error {config.target_error:g}" if found.total > config.target_error else ""
         unsettled = "" if settled else "an imaginary time after which the energy no longer falls"
-        warnings.append(
+        sentence = (
             f"the time budget of {config.seconds:g} s ended before {' and '.join(filter(None, (missed, unsettled)))} was "
             "reached: fkflow measure RUN --set project.seconds=... projects longer"
         )
+        warnings.append(sentence if settled else Doubt(sentence))
     return warnings

@@ -62,7 +62,17 @@ def _read(file: h5py.File, path: Path) -> Result:
         model={name: model[name][()] for name in model},
         seconds={stage: seconds[stage] for stage in stages},
         definition=_read_definition(config, path),
+        **_read_status(file, path),
     )
+
+
+def _read_status(file: h5py.File, path: Path) -> dict[str, Any]:
+    """Status and doubts; a file of an older version has none."""
+    group = hdf5.get_part(file, "energy", path)
+    if "status" not in group.attrs:
+        return {}
+    attribute = hdf5.attribute_reader(group, path)
+    return {"status": str(attribute("status")), "doubts": [str(doubt) for doubt in attribute("doubts")]}
 
 
 def _read_definition(config: h5py.Group, path: Path) -> Definition | None:
@@ -98,6 +108,7 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
         samples=hdf5.get_part(file, "samples", path)[()],
         seconds=float(attribute("seconds")),
         curl=float(drift.attrs["curl"]) if "curl" in drift.attrs else None,
+        gap=float(group.attrs["gap"]) if "gap" in group.attrs else None,
         warnings=[str(warning) for warning in attribute("warnings")],
         projection=_read_projection(file, path),
         trajectories=_read_trajectories(file, path),
@@ -126,6 +137,7 @@ def _read_projection(file: h5py.File, path: Path) -> Projection | None:
         curve=np.stack([part(name) for name in CURVE], 1),
         blocks=part("blocks"),
         independent=int(attribute("independent_blocks")),
+        slow_mode_error=float(group.attrs.get("slow_mode_error", 0.0)),
         warnings=[str(warning) for warning in attribute("warnings")],
         **steps,
         **numbers,

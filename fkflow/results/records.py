@@ -95,6 +95,14 @@ class Trajectories:
     positions: np.ndarray
 
 
+class Doubt(str):
+    """A warning that a number may be wrong by more than its error says; a result with one is doubtful."""
+
+
+class Failure(Doubt):
+    """A warning that there is no number: the run failed."""
+
+
 @dataclass(frozen=True)
 class Energy:
     """A measured energy, `estimate`, with the data behind its error bar.
@@ -117,6 +125,7 @@ class Projection:
     """The energy projected to the exact ground state, with the data behind its error bars.
 
     `estimate` has the statistical error at dt = 0, `time_step_error` is that of the extrapolation (NaN for one time step),
+    `slow_mode_error` what the slowest modes may leave of the variational energy's excess after the imaginary time `window`,
     `weights` is "local_energy" or "girsanov". One entry a time step (n,): `time_steps` dt, `energies` and their statistical
     `errors`, `acceptances`, `effective_walkers` the effective sample size over the number of walkers, `population_biases` the
     bias of a population of fixed size without memory, `resampled` whether walkers had to be copied. `window` is the
@@ -124,7 +133,7 @@ class Projection:
     time, energy, its error, and the error of its distance from the variational energy. `blocks` are means over successive
     pieces of the run at the smallest dt, `independent` is the number of independent blocks behind the error;
     `autocorrelation` is an imaginary time, `rhat` the between/within ratio of the groups of walkers. `seconds` is the
-    wall-clock time, `warnings` are doubts, a sentence each.
+    wall-clock time, `warnings` are sentences, a `Doubt` each where the energy may be wrong.
     """
 
     estimate: Estimate
@@ -144,13 +153,14 @@ class Projection:
     blocks: np.ndarray
     independent: int
     seconds: float
+    slow_mode_error: float = 0.0
     warnings: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> Estimate:
-        """The energy with both errors combined; with the statistical one alone if the other is unknown."""
-        step = self.time_step_error
-        error = math.hypot(self.estimate.error, step) if math.isfinite(step) else self.estimate.error
+        """The energy with all errors combined; without that of the time step if it is unknown."""
+        step = self.time_step_error if math.isfinite(self.time_step_error) else 0.0
+        error = math.hypot(self.estimate.error, step, self.slow_mode_error)
         return Estimate(self.estimate.value, error, self.estimate.n_effective)
 
 
@@ -160,8 +170,8 @@ class Measurement:
 
     `variational` is the energy of ψ, `projection` that of the exact ground state or None; `histograms` are densities, `drift`
     fields, `trajectories` paths of a few walkers. `curl` is the mean antisymmetric part of the Jacobian of the drift relative
-    to its norm (vector drifts only). `seconds` is the wall-clock time without the projection, `warnings` are doubts, a
-    sentence each.
+    to its norm (vector drifts only). `gap` is an estimate of E1 − E0 from the slowest mode of the drift. `seconds` is the
+    wall-clock time without the projection, `warnings` are sentences, a `Doubt` each where the energy may be wrong.
     """
 
     variational: Energy
@@ -173,3 +183,4 @@ class Measurement:
     warnings: list[str] = field(default_factory=list)
     projection: Projection | None = None
     trajectories: Trajectories | None = None
+    gap: float | None = None

@@ -15,6 +15,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.results import scan_records
 from fkflow.results.result import Comparison, Result
 from fkflow.results.scan_records import Scan
+from fkflow.results.status import FAILED
 from fkflow.results.summary import BLOCKS, summary_text
 from fkflow.statistics import Estimate
 from fkflow.text import format_energy, strict_json, title, with_unit
@@ -129,7 +130,7 @@ def compare_results(results: Sequence[Result], sigma: float, tolerance: float) -
     rows = []
     for result in results:
         alike = [r for r in results if _problem(r) == _problem(result)]
-        lowest = min(alike, key=lambda other: other.energy.value)
+        lowest = min(alike, key=lambda other: math.inf if other.failed else other.energy.value)
         projection = result.measurement.projection
         row: dict[str, Any] = {
             "run": result.run,
@@ -137,6 +138,8 @@ def compare_results(results: Sequence[Result], sigma: float, tolerance: float) -
             "parameters": result.parameters,
             "unit": result.energy_unit,
             "kind": "variational" if projection is None else "projected",
+            "status": result.status,
+            "doubts": result.doubts,
             "energy": result.energy.value,
             "error": result.energy.error if projection is None else projection.estimate.error,
             "time_step_error": None if projection is None else projection.time_step_error,
@@ -191,9 +194,12 @@ def _table(members: Sequence[Mapping[str, Any]]) -> list[str]:
     table = [["run", "energy", "", "statistical", "time step", "minus reference", "z", "", "above lowest", "z"]]
     for row in members:
         verdict = {True: "agrees", False: "OUT OF TOLERANCE", None: "no reference"}[row["within"]]
+        verdict += {"doubtful": ", doubtful", "failed": ", FAILED"}.get(row["status"], "")
         lowest = row["above_lowest"]
         table.append([
-            row["run"], str(Estimate(row["energy"], math.hypot(row["error"], _known(row["time_step_error"])))),
+            row["run"], "none" if row["status"] == FAILED else str(
+                Estimate(row["energy"], math.hypot(row["error"], _known(row["time_step_error"])))
+            ),
             row["kind"], f"{row['error']:.1e}", _step(row), _signed(row["difference"], ".1e"),
             _signed(row["z"], ".1f"), verdict,
             *([f"{lowest['difference']:.1e}", f"{lowest['z']:.1f}"] if lowest else ["", ""]),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from fkflow.hamiltonian.system import Reference
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.results.records import Measurement
+from fkflow.results.status import FAILED
 from fkflow.statistics import Estimate, combined_error
 from fkflow.text import strict_json, title
 
@@ -28,7 +30,8 @@ class Result:
     None. `energy_unit` and `length_unit` are those of all numbers here, `reference` is the known energy or None. `training` has
     one array a column, all (iterations,); `measurement` what was measured; `model` the weights by name; `seconds` the
     wall-clock time of each stage; `provenance` seed, device, versions and times. `definition` is the file that defines the
-    system, if it is not built in: its text is never run.
+    system, if it is not built in: its text is never run. `status` is "converged", "doubtful" or "failed", `doubts` say why, a
+    sentence each.
     """
 
     path: Path | None
@@ -50,6 +53,8 @@ class Result:
     model: dict[str, np.ndarray]
     seconds: dict[str, float]
     definition: Definition | None = None
+    status: str = "converged"
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def run(self) -> str:
@@ -73,13 +78,20 @@ class Result:
 
     @property
     def energy(self) -> Estimate:
-        """The best energy: projected, with its time-step error in the error, else variational."""
+        """The best energy: projected, with all errors in the error, else variational; NaN if the run failed."""
+        if self.failed:
+            return Estimate(math.nan, math.nan)
         projection = self.measurement.projection
         return self.measurement.variational.estimate if projection is None else projection.total
 
     @property
+    def failed(self) -> bool:
+        """Whether the run has no energy to trust."""
+        return self.status == FAILED
+
+    @property
     def warnings(self) -> list[str]:
-        """The warnings of measurement and projection."""
+        """The warnings of measurement and projection, doubts among them."""
         projection = self.measurement.projection
         return [*self.measurement.warnings, *(projection.warnings if projection else [])]
 
@@ -106,17 +118,24 @@ class Result:
                 "seed": self.provenance.get("seed"),
                 "device": self.provenance.get("device"),
                 "version": self.provenance.get("version"),
-                "variational": {
+                "status": self.status,
+                "doubts": self.doubts,
+                "variational": None
+                if self.failed
+                else {
                     "energy": measured.estimate.value,
                     "error": measured.estimate.error,
                     "local_energy_std": measured.local_energy_std,
                 },
-                "projected": projection
-                and {
+                "projected": None
+                if self.failed or projection is None
+                else {
                     "energy": projection.estimate.value,
                     "error": projection.estimate.error,
                     "time_step_error": projection.time_step_error,
+                    "slow_mode_error": projection.slow_mode_error,
                 },
+                "gap": self.measurement.gap,
                 "reference": self.reference and asdict(self.reference),
                 "seconds": self.seconds,
             }

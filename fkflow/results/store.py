@@ -21,8 +21,9 @@ from fkflow.hamiltonian import user_systems
 from fkflow.results.checksum import add_checksum
 from fkflow.results.folders import atomic_write
 from fkflow.results.reader import read_result
-from fkflow.results.records import Measurement
+from fkflow.results.records import Doubt, Measurement
 from fkflow.results.result import Result
+from fkflow.results.status import status_of
 from fkflow.results.writer import write_result
 from fkflow.text import strict_json
 
@@ -42,6 +43,7 @@ def make_result(
     measurement: Measurement,
     model_state: Mapping[str, Tensor],
     seconds: Mapping[str, float],
+    doubts: Sequence[Doubt] = (),
 ) -> Result:
     """Make the Result of a finished run; it is in no file yet.
 
@@ -72,6 +74,8 @@ def make_result(
         model={name: tensor.detach().cpu().numpy().copy() for name, tensor in model_state.items()},
         seconds={stage: float(took) for stage, took in seconds.items()},
         definition=definition and replace(definition, file=hide_home(definition.file), text=hide_home(definition.text)),
+        status=status_of(doubts),
+        doubts=[str(doubt) for doubt in doubts],
     )
 
 

@@ -17,6 +17,8 @@ from fkflow.text import format_energy, with_unit
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 #: replacements of letters for ASCII terminals
 ASCII_LETTERS = str.maketrans({"σ": "sigma", **dict(zip(BLOCKS, ASCII, strict=True))})
+#: share of the error of an energy from which on that of slow modes is named
+NOTICED = 0.1
 #: columns before the text of a row, and most bars in a line
 INDENT, BARS = 23, 40
 
@@ -50,16 +52,23 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
     # a vector drift is no gradient of a log psi: its path average has a time-step error
     kind = "an upper bound" if result.measurement.curl is None else "a path average"
     rows = []
-    if projection is not None:
+    rows += [("status", result.status)] if result.doubts else []
+    rows += [(f"  {'failed' if result.failed else 'doubt'}", doubt) for doubt in result.doubts]
+    if projection is not None and not result.failed:
         rows += [
             ("projected energy", with_unit(projection.total, unit)),
             ("  its errors", f"{projection.estimate.error:.1e} statistical, {_step_error(projection)} time step"),
         ]
-    rows += [
-        ("variational energy", f"{with_unit(measured.estimate, unit)}  ({kind})"),
-        ("local-energy spread", with_unit(f"{measured.local_energy_std:.3g}", unit)),
-    ]
-    if result.reference is None:
+        if projection.slow_mode_error > NOTICED * projection.total.error:
+            rows[-1] = (rows[-1][0], f"{rows[-1][1]}, {projection.slow_mode_error:.1e} slow modes")
+    if not result.failed:
+        rows.append(("variational energy", f"{with_unit(measured.estimate, unit)}  ({kind})"))
+    rows.append(("local-energy spread", with_unit(f"{measured.local_energy_std:.3g}", unit)))
+    if result.measurement.gap is not None and not result.failed:
+        rows.append(("gap", with_unit(f"about {result.measurement.gap:.2g}", unit) + " to the first excited state"))
+    if result.failed:
+        pass
+    elif result.reference is None:
         rows.append(("reference", "none known for these parameters"))
     else:
         energy = with_unit(format_energy(result.reference.energy, result.reference.error), unit)
@@ -73,7 +82,7 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
     if result.path is not None:
         rows.append(("result", result.path.as_posix()))
         rows.append(("plots", f"fkflow plot {result.run}"))
-    return rows + [("warning", warning) for warning in result.warnings]
+    return rows + [("warning", warning) for warning in result.warnings if warning not in result.doubts]
 
 
 def _training(result: Result, room: int) -> list[tuple[str, str]]:

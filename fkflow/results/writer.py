@@ -96,6 +96,9 @@ def _write_energy(group: h5py.Group, result: Result) -> None:
         long_name=bound if measurement.curl is None else path_average,
     )
     hdf5.write_mapping(variational, {"warnings": list(measurement.warnings)})
+    hdf5.write_mapping(group, {"status": result.status, "doubts": list(result.doubts)})
+    if measurement.gap is not None:
+        variational.attrs["gap"] = measurement.gap
     if measurement.projection is not None:
         _write_projection(group.create_group("projected"), measurement.projection, result)
     words = "block means of the local energy"
@@ -116,6 +119,7 @@ def _write_projection(group: h5py.Group, projection: Projection, result: Result)
         error=projection.estimate.error,
         n_effective=projection.estimate.n_effective,
         **{name: getattr(projection, name) for name in PROJECTION},
+        slow_mode_error=projection.slow_mode_error,
         weights=projection.weights,
         independent_blocks=projection.independent,
         units=result.energy_unit,

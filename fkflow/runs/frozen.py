@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,11 +16,14 @@ from fkflow.projection.project import Projector, can_project
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.checkpoints import Clock
 from fkflow.results.records import Measurement
+from fkflow.results.status import is_useless
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import Model
 from fkflow.runs.session import Session
 from fkflow.statistics import Estimate
 
+#: gap in natural energies below which walkers jump between the wells of ψ²
+SLOW = 0.2
 #: what messages call a stage under way
 WORDS = {"measure": "measuring", "project": "projecting"}
 
@@ -36,20 +40,19 @@ def measure_and_project(
     watch = _Watch(context, session)
     try:
         with context.signals.raise_at_once():
-            measuring = VariationalEstimator(
-                model.net,
-                model.system,
-                model.landscape,
-                recipe.measure,
-                x,
-                context.seed,
-                dt=recipe.train.dt * model.landscape.length**2,
-                saved=saved.get("measure"),
-            )
+            measuring = _estimator(context, model, x, saved=saved.get("measure"))
             watch.stages["measure"] = measuring
             report = watch.begin("measure", recipe.measure)
             if "project" not in saved:
                 measuring.run(math.inf, recipe.measure.seconds, report)
+                if is_useless(measuring.spread(), model.landscape.length**2, model.landscape.centre.numel()):
+                    return measuring.result()
+                if is_slow(measuring):
+                    measuring = _estimator(context, model, measuring.samples(), jumps=True)
+                    watch.stages["measure"] = measuring
+                    measuring.run(math.inf, recipe.measure.seconds, report)
+                if session and session.absorb_slow_modes(measuring):
+                    return None
                 if session and measuring.is_shortest() and session.extend(measuring.spread(), measuring.walkers.x):
                     return None
                 measuring.run(recipe.measure.target_error, recipe.measure.seconds, report)
@@ -63,6 +66,23 @@ def measure_and_project(
         raise NumericalError(f"measuring failed: {error}") from None
     except KeyboardInterrupt:
         raise Interrupted(f"stopped while {WORDS[watch.stage]}") from None
+
+
+def _estimator(
+    context: RunContext, model: Model, x: Tensor, jumps: bool = False, saved: Mapping[str, Any] | None = None
+) -> VariationalEstimator:
+    recipe, dt = context.recipe, context.recipe.train.dt * model.landscape.length**2
+    return VariationalEstimator(
+        model.net, model.system, model.landscape, recipe.measure, x, context.seed, dt=dt, jumps=jumps, saved=saved
+    )
+
+
+def is_slow(measuring: VariationalEstimator) -> bool:
+    """Whether walkers that move without jumps take too long between the wells of ψ²."""
+    relaxation = measuring.find_relaxation()
+    if relaxation is None or measuring.sampler.jumps:
+        return False
+    return bool(relaxation.gap * measuring.landscape.length**2 < SLOW)
 
 
 class _Watch:

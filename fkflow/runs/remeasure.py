@@ -71,6 +71,7 @@ def remeasure(old: Result, context: RunContext) -> Result:
         measurement,
         old.records,
         old.seconds.get("train", 0.0),
+        old.measurement.gap,
         Loaded(context.recipe, old.name, old.recipe_text, old.recipe_source),
         seed=int(old.provenance["seed"]),
         measure_seed=context.seed,

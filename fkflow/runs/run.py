@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fkflow.errors import FkflowError, Interrupted, RankError, StoreError
+from fkflow.errors import FkflowError, Interrupted, NumericalError, RankError, StoreError
 from fkflow.execution import ranks
 from fkflow.results import store
 from fkflow.results.checkpoints import Clock
@@ -90,8 +90,11 @@ def show(session: Session, record: Record) -> None:
 
 
 def write_result(session: Session, measurement: Measurement) -> Result | None:
-    """The result, written to the run folder if there is one; None on all ranks but rank 0."""
-    context, result = session.context, None
+    """The result, written to the run folder if there is one; None on all ranks but rank 0.
+
+    Raises NumericalError if the run failed; its file has the reason.
+    """
+    context, result, failure = session.context, None, None
     if ranks.rank() == 0:
         result = session.result(measurement)
         if context.out is not None:
@@ -100,7 +103,12 @@ def write_result(session: Session, measurement: Measurement) -> Result | None:
             except StoreError as error:
                 raise context.checkpoints.with_hint(error.with_hint("what was measured is lost")) from error
             context.checkpoints.remove()
-    ranks.broadcast(None)  # the others end well only if this did
+        if result.failed:
+            where = "" if context.out is None else f"; {result.file} has its pictures, and no energy"
+            failure = f"{result.doubts[0]}{where}"
+    # the others end well only if this did
+    if (failure := ranks.broadcast(failure)) is not None:
+        raise NumericalError(failure)
     return result
 
 

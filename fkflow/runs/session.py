@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -16,20 +17,25 @@ from fkflow.hamiltonian import scale
 from fkflow.hamiltonian.checks import check_device
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.user_systems import Definition
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe.config import Loaded, Recipe
 from fkflow.results import store
 from fkflow.results.provenance import collect_provenance
 from fkflow.results.records import Measurement
 from fkflow.results.result import Result
+from fkflow.results.status import find_doubts
 from fkflow.runs import warm_start
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import Model, build_model, rescaled
 from fkflow.runs.rerun import definition_warning
 from fkflow.training.loop import initial_state, train
 from fkflow.training.schedule import extend_training
+from fkflow.training.slow_modes import absorb
 from fkflow.training.state import Record, TrainState
 
+#: most slow modes that are put into a network, and share of the target error below which they are left to the projection
+ABSORBED, SHARE = 4, 0.3
 #: the iteration after which the natural scale is checked, and the most trainings that are started anew with another
 CHECK, CORRECTIONS = 30, 6
 
@@ -76,8 +82,10 @@ class Session:
             for sentence in sentences:
                 context.progress.log(f"{kind}: {sentence}")
         self.records: list[dict[str, Any]] = []
-        #: how often the natural scale was corrected
-        self.corrections = 0
+        #: the smallest gap that a measurement showed: a mode is no longer seen once the network has it
+        self.gap = math.inf
+        #: how often the natural scale was corrected, and slow modes were put into the network
+        self.corrections = self.absorbed = 0
         if context.saved is not None:
             self._rescale(scale.restored(self.model.landscape, context.saved.get("scale", {})))
         self.state = self._initial_state()
@@ -151,6 +159,38 @@ class Session:
         del self.records[self.state.iteration :]
         self._start_iterations()
 
+    def absorb_slow_modes(self, measuring: VariationalEstimator) -> bool:
+        """Put the slow modes that a measurement showed into the network, if projecting would not remove what they leave.
+
+        The walkers of the training are then those of the measurement, and the network is measured anew. False if nothing
+        changed.
+        """
+        relaxation, recipe = measuring.find_relaxation(), self.recipe
+        if relaxation is None or self.absorbed == ABSORBED:
+            return False
+        projected = recipe.project.seconds > 0
+        target = SHARE * (recipe.project if projected else recipe.measure).target_error
+        time = recipe.project.time * self.model.landscape.length**2 if projected else 0.0
+        if ranks.broadcast(relaxation.left(time) <= target or relaxation.gain <= target):
+            return False
+        self.absorbed += 1
+        self.gap = min(self.gap, relaxation.gap)
+        net, walkers, factor = self.model.net, measuring.walkers, measuring.ground_factor()
+        assert isinstance(net, LogPsi)
+        success = absorb(net, *(ranks.gather(part) for part in (walkers.x, factor, walkers.weights())))
+        if not success:
+            return False
+        ranks.broadcast_tensors(net.parameters())
+        self.state.take_walkers(walkers.x, walkers.weights() * factor.square())
+        # what was saved of a measurement is that of another network from now on
+        self.context.saved = None
+        self.context.progress.log(
+            f"the measurement shows a slow mode, {relaxation.gap:.3g} above the ground state, that lowers the energy by "
+            f"{relaxation.gain:.2g}: it is put into the network"
+        )
+        self.context.save(self.checkpoint(), self.state.iteration)
+        return True
+
     def extend(self, spread: float, x: Tensor) -> bool:
         """Whether training goes on after a measurement of that spread at walkers x (`schedule.extend_training`)."""
         wanted = extend_training(self.recipe.train, self.state, spread, x)
@@ -173,6 +213,8 @@ class Session:
             "state": self.state.state_dict(),
             "scale": scale.scale_state(self.model.landscape),
             "corrections": self.corrections,
+            "absorbed": self.absorbed,
+            "gap": self.gap,
         }
 
     def _restore(self, saved: Mapping[str, Any]) -> None:
@@ -182,7 +224,8 @@ class Session:
             if definition and (warning := definition_warning(Definition(**definition), self.recipe.definition)):
                 context.progress.log(f"warning: {warning}")
             self.state.load_state_dict(saved["state"])
-            self.corrections = saved.get("corrections", 0)
+            self.gap = saved.get("gap", math.inf)
+            self.corrections, self.absorbed = saved.get("corrections", 0), saved.get("absorbed", 0)
             self.records += [dict(record) for record in saved["records"]]
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
@@ -192,7 +235,7 @@ class Session:
 
     def result(self, measurement: Measurement) -> Result:
         """The trained network and its measurement, in no file yet."""
-        return collect_result(self.context, self.model, measurement, self.records, self.state.seconds)
+        return collect_result(self.context, self.model, measurement, self.records, self.state.seconds, self.gap)
 
 
 def collect_result(
@@ -201,10 +244,14 @@ def collect_result(
     measurement: Measurement,
     records: Sequence[Mapping[str, Any]],
     train_seconds: float,
+    gap: float | None,
     loaded: Loaded | None = None,
     **changes: Any,
 ) -> Result:
-    """The result of a run, in no file yet; `loaded` replaces the context's recipe, `changes` entries of the provenance."""
+    """The result of a run, in no file yet; `gap` is one that was seen earlier.
+
+    `loaded` replaces the context's recipe, `changes` entries of the provenance.
+    """
     assert context.threads is not None, "`prepare` has chosen them"
     came_from = collect_provenance(
         seed=context.seed, device=context.device, threads=context.threads, started=context.began
@@ -212,6 +259,12 @@ def collect_result(
     seconds = {"train": train_seconds, "measure": measurement.seconds}
     if measurement.projection is not None:
         seconds["project"] = measurement.projection.seconds
+    natural_time = model.landscape.length**2
+    # near nuclei V has no minimum
+    heights = None if model.system.nuclei() else model.system.potential(model.landscape.minima.to(context.device))
+    lowest = -math.inf if heights is None else float(heights.min())
+    if measurement.gap is not None and gap is not None:
+        measurement = replace(measurement, gap=min(gap, measurement.gap))
     return store.make_result(
         loaded=loaded or context.loaded,
         provenance=came_from | changes,
@@ -219,4 +272,5 @@ def collect_result(
         measurement=measurement,
         model_state={**model.net.state_dict(), **scale.scale_state(model.landscape)},
         seconds=seconds,
+        doubts=find_doubts(measurement, records, natural_time, model.landscape.centre.numel(), lowest),
     )

@@ -9,6 +9,7 @@ from torch.func import jacfwd, vmap
 from fkflow.execution import ranks
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
+from fkflow.sampling.jumps import jump
 from fkflow.sampling.local_energy import fastest_local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.sampling.paths import brownian_frames, girsanov_action
@@ -19,6 +20,8 @@ MOVES_PER_SWEEP = 3
 #: moves before measuring begins, once the step size is set. To stop as soon as log ψ is forgotten (a correlation below 0.1,
 #: some 15 moves) saves a twentieth of a short run, but its error bars were too small (h2 to 0.1 mHa: rms z 1.2 instead of 0.9)
 BURN_IN = 50
+#: jumps before measuring begins, where there are any
+JUMPS = 30
 
 
 class LangevinSampler:
@@ -30,6 +33,8 @@ class LangevinSampler:
         self.net, self.system, self.walkers, self.generator = net, system, walkers, generator
         self.natural_time = natural_time
         self.level = 0.0
+        #: whether walkers also jump between the wells of ψ²
+        self.jumps = False
         self.warnings: list[str] = []
 
     def equilibrate(self) -> None:
@@ -38,6 +43,10 @@ class LangevinSampler:
         for _ in range(10):
             metropolis(self.net, walkers, self.generator, 3, frozen=True)
         metropolis(self.net, walkers, self.generator, BURN_IN, adapt=False, frozen=True)
+        # walkers that were in one well of several find the others, or local moves alone would show no slow mode
+        for _ in range(JUMPS if self.jumps else JUMPS // 3):
+            jump(self.net, walkers, self.generator)
+            metropolis(self.net, walkers, self.generator, 1, adapt=False, frozen=True)
         assert walkers.log_psi is not None
         # one scale for the weights of all ranks
         self.level = ranks.broadcast(float(walkers.log_psi.mean()))
@@ -45,6 +54,8 @@ class LangevinSampler:
     def sweep(self) -> tuple[Tensor, Tensor, float]:
         """Energies (B,) after a few moves, their weights (B,) on one scale for all sweeps, and the acceptance."""
         walkers = self.walkers
+        if self.jumps:
+            jump(self.net, walkers, self.generator)
         metropolis(self.net, walkers, self.generator, MOVES_PER_SWEEP, adapt=False, frozen=True)
         assert walkers.log_psi is not None
         weights = (2 * (1 - walkers.power) * (walkers.log_psi - self.level)).exp()
@@ -63,6 +74,7 @@ class PathSampler:
 
     def __init__(self, net: PairDrift, system: System, walkers: Walkers, generator: torch.Generator, dt: float) -> None:
         self.net, self.system, self.walkers, self.generator, self.dt = net, system, walkers, generator, dt
+        self.jumps = False
         #: all weights are even
         self.level = 0.0
         self.warnings = [

@@ -76,6 +76,12 @@ class TrainState:
     best: tuple[float, float] = (0.0, math.inf)
     snapshot: dict[str, Any] | None = None
 
+    def take_walkers(self, x: Tensor, weights: Tensor) -> None:
+        """Walk on from places drawn from x (B, N, D) with `weights` (B,); what other walkers showed is no measure for these."""
+        pick = torch.multinomial(weights.clamp(min=0.0), len(self.walkers.x), True, generator=self.generator)
+        self.walkers.x = x[pick]
+        self.scouts, self.best, self.snapshot = None, (0.0, math.inf), None
+
     def state_dict(self) -> dict[str, Any]:
         """Plain nested dict of tensors, numbers and lists; all ranks must ask for it together."""
         return {

@@ -1,0 +1,226 @@
+"""The slow modes of the learned diffusion: its gap, and what they leave of an energy's excess after some imaginary time.
+
+Minus the generator of dX = ∇U dt + dW is L = −½Δ − ∇U·∇ = ψ⁻¹Hψ − E_L. In a basis of functions f_i, with averages over ψ²,
+
+    S_ij = ⟨f_i f_j⟩,   K_ij = ½⟨∇f_i·∇f_j⟩,   H_ij = K_ij + ⟨f_i f_j E_L⟩,
+
+the eigenvalues of (K, S) bound the rates of the diffusion from above, those of (H, S) the energies; first derivatives do.
+With the share c_k² of level k in ψ, the energy after the imaginary time t is Σ c_k² E_k e^(−E_k t)/Σ c_k² e^(−E_k t).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fkflow.execution import ranks
+from fkflow.hamiltonian.geometry import pairs
+from fkflow.hamiltonian.system import System
+from fkflow.sampling.clipping import clip
+
+#: random functions of one particle (of all coordinates where particles are distinguishable), and functions of pairs
+RANDOM, OF_PAIRS = 16, 6
+#: smallest and largest steepness of the random functions, by the standard deviations of ψ²
+FLATTEST, STEEPEST = 0.5, 8.0
+#: most walkers times particles squared in one sum: more walkers are left out
+MOST_PAIRS = 2**19
+#: least variance of a function, by its mean square, that is not rounding
+CONSTANT = 1e-10
+#: smallest eigenvalue of S, relative to the largest, that is not rounding
+INDEPENDENT = 1e-6
+#: fewest walkers, B ⟨f²⟩²/⟨f⁴⟩ of B, that a mode must rest on, and most that it is judged with
+SUPPORT, JUDGES = 20, 4096
+#: mean absolute deviations at which local energies are clipped
+CLIP = 10.0
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """The lowest levels of H in the span of ψ and its slow modes; `gap` is the distance of the first two, E1 − E0.
+
+    `levels` (m,) are energies, lowest first, `shares` (m,) their shares in ψ². `ground` (n,) are the coefficients of the lowest
+    level in the functions of the basis, the first of which is 1: the lowest state is ψ Σ_i ground_i f_i. `gain` is how far it
+    lies below the energy of ψ for walkers that it was not found with, `most_gain` the larger of two such numbers.
+    """
+
+    gap: float
+    levels: np.ndarray
+    shares: np.ndarray
+    ground: np.ndarray
+    gain: float = 0.0
+    most_gain: float = 0.0
+
+    def left(self, time: float) -> float:
+        """What slow modes may leave of the excess energy after the imaginary time t: at most `most_gain`."""
+        return max(0.0, min(self.excess(time), self.most_gain))
+
+    def excess(self, time: float) -> float:
+        """The energy of e^(−Ht/2) ψ above the lowest level, after the imaginary time t."""
+        rise = self.levels - self.levels[0]
+        left = self.shares * np.exp(-rise * time)
+        total = left.sum()
+        return float(left @ rise / total) if total > 0 else float(rise[self.shares.argmax()])
+
+    def time_to(self, excess: float) -> float:
+        """The shortest imaginary time after which at most this `excess` (positive) is left."""
+        high = 1 / max(float(self.levels[-1] - self.levels[0]), 1e-300)
+        while self.excess(high) > excess:
+            high *= 1.2
+        return high if self.excess(0.0) > excess else 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Numbers and tensors for a checkpoint."""
+        return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Relaxation:
+        """The relaxation that gave this `state_dict`."""
+        numbers: dict[str, Any] = {k: v.numpy() if isinstance(v, Tensor) else v for k, v in state.items()}
+        return cls(**numbers)
+
+
+class Basis:
+    """Functions of a configuration: 1, coordinates, and hyperbolic tangents of random direction, position and steepness.
+
+    Those of identical particles are sums over the particles, and there are some of their distances. Walkers x (B, N, D) give
+    the scale.
+    """
+
+    def __init__(self, system: System, x: Tensor, generator: torch.Generator) -> None:
+        self.symmetric = system.identical and system.particles > 1
+        points = x.flatten(0, 1) if self.symmetric else x.flatten(1)
+        options: dict[str, Any] = {"dtype": x.dtype, "device": x.device}
+        centre = points.mean(0)
+        values, vectors = torch.linalg.eigh((points - centre).T @ (points - centre) / len(points))
+        whitening = vectors / values.clamp_min(1e-12 * float(values.max())).sqrt()
+        d = len(centre)
+        directions = torch.randn(d, RANDOM, generator=generator, **options)
+        # every other one is a principal axis: wells are often those of one coordinate
+        directions[:, ::2] = torch.eye(d, **options)[:, torch.arange(RANDOM // 2, device=x.device) % d]
+        steep = FLATTEST * (STEEPEST / FLATTEST) ** torch.rand(RANDOM, generator=generator, **options)
+        #: (d, n) gradients of the arguments of all one-body functions, coordinates first, and their values (n,) at 0
+        self.slopes = torch.cat([whitening, whitening @ (directions / directions.norm(dim=0) * steep)], 1)
+        # coordinates vanish at the centre, hyperbolic tangents each where some walker is
+        zeros = points[torch.randint(len(points), (RANDOM,), generator=generator, device=x.device)]
+        self.shifts = -torch.cat([centre @ self.slopes[:, :d], (zeros * self.slopes[:, d:].T).sum(1)])
+        #: distances (m, 1) where functions of pairs rise, and how fast
+        self.distances, self.rise = x.new_zeros(0), x.new_ones(())
+        if self.symmetric:
+            r = self._apart(x[:JUDGES]).norm(dim=-1).flatten()
+            self.distances = r.sort().values[torch.linspace(0.05, 0.95, OF_PAIRS, **options).mul(len(r) - 1).long()]
+            self.rise = 2 / r.std()
+
+    def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (B, n) and gradients (B, N·D, n) at x (B, N, D)."""
+        points = x if self.symmetric else x.flatten(1)[:, None]
+        d = points.shape[-1]
+        z = points @ self.slopes + self.shifts
+        values = torch.cat([z[..., :d], z[..., d:].tanh()], -1)
+        derivative = torch.cat([torch.ones_like(z[..., :d]), 1 - values[..., d:].square()], -1)
+        gradients = (derivative[:, :, None] * self.slopes).flatten(1, 2)
+        values = values.sum(1)
+        if self.symmetric:
+            of_pairs, along = self._evaluate_pairs(x)
+            values, gradients = torch.cat([values, of_pairs], 1), torch.cat([gradients, along], 2)
+        one, zero = torch.ones_like(values[:, :1]), torch.zeros_like(gradients[..., :1])
+        return torch.cat([one, values], 1), torch.cat([zero, gradients], 2)
+
+    def _evaluate_pairs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        i, j = pairs(x.shape[1], x.device)
+        apart = self._apart(x)
+        r = apart.norm(dim=-1, keepdim=True)
+        t = (self.rise * (r - self.distances)).tanh()
+        along = (apart / r.clamp_min(1e-300))[..., None] * (self.rise * (1 - t.square()))[:, :, None]
+        gradients = x.new_zeros(*x.shape, len(self.distances))
+        gradients.index_add_(1, i, along).index_add_(1, j, along, alpha=-1.0)
+        return t.sum(1), gradients.flatten(1, 2)
+
+    def _apart(self, x: Tensor) -> Tensor:
+        i, j = pairs(x.shape[1], x.device)
+        return x[:, i] - x[:, j]
+
+
+class SlowModes:
+    """Sums over the walkers of a measurement that give its `Relaxation`; all ranks have the same basis."""
+
+    def __init__(self, system: System, x: Tensor, generator: torch.Generator) -> None:
+        self.basis = Basis(system, x, generator)
+        ranks.broadcast_tensors(value for value in vars(self.basis).values() if isinstance(value, Tensor))
+        self.most = max(2, MOST_PAIRS // system.particles**2)
+        #: values (B, n) of the functions at some walkers
+        self.judges = self.basis.evaluate(x[: min(JUDGES, self.most)])[0]
+        n = self.judges.shape[1]
+        #: S, ⟨f f E_L⟩ and K, each from one half of the walkers: (2, 3, n, n)
+        self.sums = x.new_zeros(2, 3, n, n)
+
+    def add(self, x: Tensor, energies: Tensor, weights: Tensor) -> None:
+        """Add walkers x (B, N, D) with local energies (B,) and weights (B,)."""
+        energies = clip(energies, CLIP)
+        for half in range(2):
+            places, heights, shares = (part[half : self.most : 2] for part in (x, energies, weights))
+            values, gradients = self.basis.evaluate(places)
+            weighted = shares[:, None] * values
+            flat = gradients.flatten(0, 1)
+            kinetic = 0.5 * (shares.repeat_interleave(gradients.shape[1])[:, None] * flat).T @ flat
+            self.sums[half] += torch.stack([weighted.T @ values, (weighted * heights[:, None]).T @ values, kinetic])
+
+    def solve(self) -> Relaxation | None:
+        """The relaxation; None if no mode rests on enough walkers. All ranks must ask together."""
+        halves = ranks.reduce_sum(self.sums).cpu().numpy()
+        judges = ranks.broadcast(self.judges.cpu().numpy())
+        both = _solve(halves.sum(0), judges)
+        if both is None:
+            return None
+        gains = [self._gain(halves[i], halves[1 - i], judges) for i in range(2)]
+        return replace(both, gain=0.5 * sum(gains), most_gain=max(gains))
+
+    def _gain(self, fitted: np.ndarray, tested: np.ndarray, judges: np.ndarray) -> float:
+        """How far the ground level of one half of the walkers lies below the energy of ψ, by the other half."""
+        found = _solve(fitted, judges)
+        if found is None:
+            return 0.0
+        s, e, k = tested / tested[0, 0, 0]
+        c = found.ground
+        return float(e[0, 0] - c @ (e + k) @ c / (c @ s @ c))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors for a checkpoint."""
+        return {"basis": dict(vars(self.basis)), "judges": self.judges, "sums": self.sums.clone()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was asked for."""
+        vars(self.basis).update(state["basis"])
+        self.judges, self.sums = state["judges"].to(self.judges.device), state["sums"].clone().to(self.sums.device)
+
+
+def _solve(sums: np.ndarray, judges: np.ndarray) -> Relaxation | None:
+    """The relaxation from sums (3, n, n) of S, ⟨f f E_L⟩ and K; `judges` (B, n) show on how many walkers a mode rests."""
+    s, e, k = sums / sums[0, 0, 0]
+    # functions of mean 0 and variance 1: each column of `change` is one in the functions of the basis
+    change = np.eye(len(s))
+    change[0, 1:] = -s[0, 1:]
+    variances = np.diag(change.T @ s @ change)
+    # what is the same for all walkers shows nothing
+    varies = np.append(True, variances[1:] > CONSTANT * np.diag(s)[1:])
+    change = (change / np.sqrt(np.where(varies, variances, 1.0)))[:, varies]
+    values, vectors = np.linalg.eigh((change.T @ s @ change)[1:, 1:])
+    good = values > INDEPENDENT * values[-1]
+    change = np.concatenate([change[:, :1], change[:, 1:] @ vectors[:, good] / np.sqrt(values[good])], 1)
+    # the modes of the diffusion, 1 among them
+    rates, modes = np.linalg.eigh((change.T @ k @ change)[1:, 1:])
+    change, rates = np.concatenate([change[:, :1], change[:, 1:] @ modes], 1), np.append(0.0, rates)
+    f = judges @ change
+    resting = np.square(f).sum(0) ** 2 / np.power(f, 4).sum(0) >= SUPPORT
+    resting[0] = True
+    if resting.sum() < 2:
+        return None
+    change, rates = change[:, resting], rates[resting]
+    hamiltonian = change.T @ e @ change + np.diag(rates)
+    levels, states = np.linalg.eigh(0.5 * (hamiltonian + hamiltonian.T))
+    ground = change @ states[:, 0] * (1 if states[0, 0] >= 0 else -1)
+    return Relaxation(float(levels[1] - levels[0]), levels, states[0] ** 2, ground)

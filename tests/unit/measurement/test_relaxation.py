@@ -1,0 +1,93 @@
+"""The slow modes of a drift: gaps of known spectra, what imaginary time leaves, and a slow mode put into a network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fkflow.hamiltonian.landscape import explore
+from fkflow.measurement.relaxation import Relaxation, SlowModes
+from fkflow.networks.choice import LogPsi, build
+from fkflow.sampling.local_energy import local_energy
+from fkflow.sampling.metropolis import Walkers, metropolis
+from fkflow.systems.bosons import Bosons
+from fkflow.systems.harmonic import Harmonic
+from fkflow.training.slow_modes import absorb
+
+
+def measured(net: LogPsi, system: Harmonic | Bosons, walkers: int = 2000, sweeps: int = 5) -> SlowModes:
+    """The slow modes of a network from Metropolis walkers."""
+    generator = torch.Generator().manual_seed(2)
+    x = explore(system).start(walkers, generator)
+    moving = Walkers(x, 0.3)
+    metropolis(net, moving, generator, 60)
+    slow = SlowModes(system, moving.x, generator)
+    for _ in range(sweeps):
+        metropolis(net, moving, generator, 10, adapt=False, frozen=True)
+        slow.add(moving.x, local_energy(net, system, moving.x), torch.ones(walkers, dtype=torch.float64))
+    return slow
+
+
+@pytest.mark.parametrize(("particles", "omega"), [(1, 1.0), (2, 0.5)])
+def test_gap_of_oscillators_is_their_frequency(particles: int, omega: float) -> None:
+    """The linear functions are exact modes: the gap is ω to the noise of 10⁴ walkers, that of the levels counts once."""
+    system = Harmonic(particles=particles, dimensions=2, omega=omega)
+    net = build(system, explore(system), "auto", 8, 2, 0)
+    assert isinstance(net, LogPsi)
+    found = measured(net, system).solve()
+    assert found is not None
+    # the lowest of several equal levels lies below by the noise of their matrix elements, about 1/√walkers
+    assert abs(found.gap - omega) < 0.05 * omega
+    assert found.left(0.0) < 1e-3 * omega
+
+
+def test_excess_of_two_levels() -> None:
+    """c² Δ e^(−Δt)/(1 − c² + c² e^(−Δt)), and the time until little is left."""
+    relaxation = Relaxation(0.1, np.array([1.0, 1.1]), np.array([0.7, 0.3]), np.ones(2), 0.03, 0.03)
+    left = 0.3 * np.exp(-0.1 * 20)
+    assert relaxation.excess(20.0) == pytest.approx(0.1 * left / (0.7 + left), rel=1e-12)
+    assert relaxation.left(0.0) == pytest.approx(0.03)
+    time = relaxation.time_to(1e-3)
+    assert relaxation.excess(time) <= 1e-3 < relaxation.excess(time / 1.2)
+    assert relaxation.time_to(0.05) == 0.0
+    again = Relaxation.from_state_dict(relaxation.state_dict())
+    assert np.array_equal(again.shares, relaxation.shares) and again.gap == relaxation.gap
+
+
+def test_wrong_mixture_is_seen_and_absorbed() -> None:
+    """A shifted Gaussian is not the ground state: the lowest level of the slow modes is, and the network takes it in."""
+    system = Harmonic(particles=1, dimensions=2, omega=1.0)
+    net = build(system, explore(system), "generic", 16, 2, 0)
+    assert isinstance(net, LogPsi)
+    right = measured(net, system).solve()
+    assert right is not None and right.gain < 1e-3
+    with torch.no_grad():
+        net.centre += 0.4  # raises the energy by ½ (0.4² + 0.4²) = 0.16
+    slow = measured(net, system)
+    found = slow.solve()
+    assert found is not None
+    assert found.gain == pytest.approx(0.16, abs=0.02)
+    assert found.levels[0] == pytest.approx(1.0, abs=0.02)
+    generator = torch.Generator().manual_seed(5)
+    walkers = Walkers(explore(system).start(2000, generator), 0.3)
+    metropolis(net, walkers, generator, 80)
+    factor = slow.basis.evaluate(walkers.x)[0] @ torch.from_numpy(found.ground)
+    assert absorb(net, walkers.x, factor, torch.ones(2000, dtype=torch.float64))
+    after = measured(net, system)
+    energy = float(after.sums[:, 1, 0, 0].sum() / after.sums[:, 0, 0, 0].sum())
+    assert energy == pytest.approx(1.0, abs=0.02)
+
+
+def test_pair_functions_have_the_gradients_of_their_values() -> None:
+    """Gradients of all functions of identical particles by automatic differentiation."""
+    system = Bosons(particles=3)
+    x = explore(system).start(50, torch.Generator().manual_seed(0))
+    basis = SlowModes(system, x, torch.Generator().manual_seed(1)).basis
+    x = x[:4].requires_grad_(True)
+    values, gradients = basis.evaluate(x)
+    for i in range(values.shape[1]):
+        if i:
+            (expected,) = torch.autograd.grad(values[:, i].sum(), x, retain_graph=True)
+            assert torch.allclose(gradients[..., i], expected.flatten(1), rtol=1e-10, atol=1e-12)
+    assert torch.equal(values[:, 0], torch.ones(4, dtype=torch.float64)) and not gradients[..., 0].any()
