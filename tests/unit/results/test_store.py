@@ -203,6 +203,9 @@ def test_summary_is_the_agreed_json(tmp_path, write_run, made_up, monkeypatch):
         "seed": 0,
         "device": "cpu",
         "version": "0.1.0",
+        "status": "converged",
+        "doubts": [],
+        "gap": None,
         "variational": {"energy": -1.17447, "error": 2e-5, "local_energy_std": 0.021},
         "projected": None,
         "reference": {"energy": -1.174475931, "error": 1e-9, "source": "made up for this test"},
@@ -211,7 +214,8 @@ def test_summary_is_the_agreed_json(tmp_path, write_run, made_up, monkeypatch):
     bad = write_run(Path("runs/h2/result.h5"), measurement=made_up.measurement(error=float("nan"))).summary()
     assert bad["variational"]["error"] is None
     projected = write_run(Path("runs/h2/result.h5"), measurement=made_up.projected()).summary()
-    assert projected.pop("projected") == {"energy": -1.174476, "error": 1e-5, "time_step_error": 2e-5}
+    energies = {"energy": -1.174476, "error": 1e-5, "time_step_error": 2e-5, "slow_mode_error": 0.0}
+    assert projected.pop("projected") == energies
     assert projected == {key: value for key, value in summary.items() if key != "projected"}
     # what one time step leaves unknown is null
     alone = write_run(Path("runs/h2/result.h5"), measurement=made_up.projected(steps=1)).summary()
