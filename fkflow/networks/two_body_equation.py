@@ -1,0 +1,216 @@
+"""The radial equation of two particles, solved for the two-body factor: singular repulsions, hard cores, bound pairs.
+
+u'' + (D − 1) u'/r = (v(r) − E) u for particles of mass 1 and the energy v(r) of a pair, in the variable t = log(r − c), where c
+is the radius of a hard core, 0 if there is none. All numbers are in natural lengths and energies.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fkflow.errors import NumericalError
+from fkflow.hamiltonian.system import System
+
+Array = np.ndarray
+
+#: shortest and longest distance from the core, places per factor e in steps of the table and steps from node to node
+SHORTEST, LONGEST, NODES, STEPS = 1e-7, 1e3, 100, 4
+#: (r − c)² v inside which nothing ever comes so close, and beyond which, far out, f has healed long before
+HARD, LARGEST = 1e4, 1e9
+#: decay lengths that a high finite core is entered by; what is deeper counts as infinite
+DEEP = 40.0
+#: fall of v within one step, relative to it, that may be a jump, and r²v from which on a jump matters
+JUMP, WEAK = 0.5, 1.0
+#: halvings of the interval in which the energy of a bound pair, or a jump, is sought
+HALVINGS = 50
+#: power with which r² v falls in a steep core
+STEEP = -6.0
+
+
+@dataclass(frozen=True)
+class Core:
+    """Where v jumps down to something finite: `edge`, and the radius c = `radius` in which u vanishes (0: nowhere)."""
+
+    edge: float
+    radius: float
+
+
+class TwoBodyEquation:
+    """The equation of a pair of a system with a natural length, on an even grid `t` (n,) of log(r − c).
+
+    Every STEPS-th place is a node of a table, and so is a jump of v. Raises NumericalError where v is a hard core at every
+    distance, −∞ or not a number.
+    """
+
+    def __init__(self, system: System, length: float) -> None:
+        self.system, self.length, self.dimensions = system, length, system.dimensions
+        step = 1 / (NODES * STEPS)
+        first = math.log(SHORTEST)
+        t = first + step * np.arange(round(math.log(LONGEST / SHORTEST) / step) + 1)
+        core = find_core(self, np.exp(t))
+        self.core = core.radius if core else 0.0
+        if core is not None and core.edge > core.radius:
+            at = math.log(core.edge - core.radius)
+            t += at - first - STEPS * step * round((at - first) / (STEPS * step))
+        if self.core == 0:
+            reached = self.scattering(t) <= HARD
+            if not reached.any():
+                raise NumericalError("pair(r) is a hard core at every distance")
+            begin = int(reached.argmax())
+            # a jump stays at a node
+            t = t[begin if core is None else -(-begin // STEPS) * STEPS :]
+        self.t, self.step = t, step
+        #: the place at which v jumps
+        self.jump: int | None = None
+        if core is not None and core.edge > core.radius:
+            self.jump = int(np.abs(t - math.log(core.edge - core.radius)).argmin())
+
+    def energies(self, r: Array) -> Array:
+        """v(r), which may be infinite."""
+        with torch.no_grad():
+            found = self.system.pair(self.length * torch.from_numpy(r))
+        assert found is not None
+        return found.numpy() * self.length**2
+
+    def distances(self, t: Array) -> Array:
+        """r at the places t."""
+        found: Array = self.core + np.exp(t)
+        return found
+
+    def scattering(self, t: Array, energy: float = 0.0) -> Array:
+        """W = (r − c)² (v(r) − E): what decides, without units, how strongly a pair scatters."""
+        r = self.distances(t)
+        v = self.energies(r)
+        if not np.isfinite(v).all():
+            raise NumericalError(f"pair(r) is not finite at r = {self.length * float(r[~np.isfinite(v)][0]):.3g}")
+        return ((v - energy) * np.exp(2 * t)).clip(-LARGEST, LARGEST)
+
+    def shift(self, t: Array) -> Array:
+        """s in p = d log u/dt = d log y/dt − s, for y = √(r^(D − 1)/(r − c)) u."""
+        return 0.5 * (self.dimensions - 1) * np.exp(t) / self.distances(t) - 0.5
+
+    def steps(self, energy: float) -> Array:
+        """The matrices (n − 1, 4) that take (y, dy/dt) from each place to the next.
+
+        y'' = Q y, which Magnus' fourth-order step solves whatever the stiffness of the core.
+        """
+        t, step, gauss = self.t[:-1], self.step, math.sqrt(3) / 6
+        q1, q2 = (self._stiffness(t + (0.5 + sign * gauss) * step, energy) for sign in (-1, 1))
+        # exp of [[−k, h], [h Q, k]]
+        k = gauss / 2 * step**2 * (q2 - q1)
+        squared = k**2 + step**2 * (q1 + q2) / 2
+        root = np.sqrt(squared.astype(complex))
+        even = np.cosh(root).real
+        odd = np.where(np.abs(squared) < 1e-12, 1.0, (np.sinh(root) / np.where(root == 0, 1, root)).real)
+        return np.stack([even - odd * k, odd * step, odd * step * (q1 + q2) / 2, even + odd * k], -1)
+
+    def _stiffness(self, t: Array, energy: float) -> Array:
+        share = np.exp(t) / self.distances(t)
+        centrifugal = 0.25 * (self.dimensions - 1) * (self.dimensions - 3)
+        found: Array = self.scattering(t, energy) + centrifugal * share**2 + 0.25
+        return found
+
+    def outwards(self, energy: float = 0.0) -> Array:
+        """p (≤ n,) of the solution that is regular at the origin or vanishes at the core, up to a node if there is one."""
+        w, shift = self.scattering(self.t[:2], energy), self.shift(self.t)
+        if self.core > 0:
+            first = [1.0]
+        else:
+            first = [regular(w[0], (w[1] - w[0]) / (self.step * w[0]) if w[0] else 0.0, self.dimensions)]
+        for (a, b, c, d), s, after in zip(self.steps(energy).tolist(), shift[:-1], shift[1:], strict=True):
+            v = first[-1] + s
+            ahead = a + b * v
+            if not ahead > 0:
+                break
+            first.append(float((c + d * v) / ahead - after))
+        return np.array(first)
+
+    def solve(self) -> tuple[Array, float]:
+        """p (n,) without a node, and the energy E: 0, or that of the ground state of two particles that bind each other.
+
+        Beyond its maximum the u of a bound pair is followed inwards from far away, where it falls as e^(−√(−E) r).
+        """
+        p = self.outwards()
+        if len(p) == len(self.t):
+            return p, 0.0
+        low, high = float((self.scattering(self.t) * np.exp(-2 * self.t)).min()), 0.0
+        for _ in range(HALVINGS):
+            middle = 0.5 * (low + high)
+            nodeless = len(self.outwards(middle)) == len(self.t)
+            low, high = (middle, high) if nodeless else (low, middle)
+        p, steps, shift = self.outwards(low), self.steps(low).tolist(), self.shift(self.t)
+        v = -math.sqrt(max(float(self._stiffness(self.t[-1:], low)[0]), 0.0))
+        for index in range(len(p) - 1, int((p < 0).argmax()), -1):
+            p[index] = v - shift[index]
+            a, b, c, d = steps[index - 1]
+            v = (a * v - c) / (d - b * v)
+        return p, low
+
+    def slopes(self, p: Array, energy: float) -> tuple[Array, Array]:
+        """dp/dt before and behind each place (n,): they differ where v jumps."""
+        before = self.scattering(self.t, energy) - p**2 - 2 * p * self.shift(self.t)
+        behind = before.copy()
+        if self.jump is not None:
+            at = self.t[self.jump] + np.array([-1e-9, 1e-9])
+            w = self.scattering(at, energy) - p[self.jump] ** 2 - 2 * p[self.jump] * self.shift(at)
+            before[self.jump], behind[self.jump] = w
+        return before, behind
+
+    def steep_radius(self) -> float:
+        """The distance out of which r² v falls steeply through 1; 0 if there is none."""
+        w = self.scattering(self.t)
+        steep = (w[:-1] >= 1) & (np.log(w[1:].clip(1e-9) / w[:-1].clip(1e-9)) < STEEP * self.step)
+        return float(self.distances(self.t[:-1][steep][-1:])[0]) if steep.any() else 0.0
+
+
+def find_core(equation: TwoBodyEquation, r: Array) -> Core | None:
+    """The largest distance at which v comes down from +∞, or else its largest jump down; None if there is none."""
+    v = equation.energies(r)
+    if np.isposinf(v[-1]):
+        raise NumericalError("pair(r) is a hard core at every distance")
+    infinite = np.isposinf(v)
+
+    def middle_of(low: float, high: float) -> tuple[float, Array]:
+        middle = 0.5 * (low + high)
+        return middle, equation.energies(np.array([low, middle, high]))
+
+    if infinite.any():
+        last = int(np.flatnonzero(infinite)[-1])
+        low, high = float(r[last]), float(r[last + 1])
+        for _ in range(2 * HALVINGS):
+            middle, found = middle_of(low, high)
+            low, high = (middle, high) if np.isposinf(found[1]) else (low, middle)
+        return Core(high, high)
+    fall = v[:-1] - v[1:]
+    jumps = (fall > JUMP * np.abs(v[:-1])) & (fall * r[:-1] ** 2 > WEAK)
+    if not jumps.any():
+        return None
+    which = int(np.where(jumps, fall, 0.0).argmax())
+    low, high = float(r[which]), float(r[which + 1])
+    for _ in range(HALVINGS):
+        middle, found = middle_of(low, high)
+        low, high = (low, middle) if found[0] - found[1] > found[1] - found[2] else (middle, high)
+    inside, outside = equation.energies(np.array([low, high]))
+    if not inside - outside > 0.9 * fall[which]:
+        return None
+    depth = DEEP / math.sqrt(inside)
+    if depth < 10 * SHORTEST:
+        return Core(high, high)
+    return Core(high, max(0.0, high - depth))
+
+
+def regular(w: float, power: float, dimensions: int) -> float:
+    """p of the solution that stays regular where W = r²v ~ r^power is w: the larger root of p² + (D − 2 + c) p = w.
+
+    c is the growth of p itself: power where w is small, half of it where w is large. On a line a v of 1/r or steeper shuts
+    particles off from each other: p then goes to 1 at least.
+    """
+    growth = power if abs(w) < 1 else 0.5 * power
+    if dimensions == 1 and 0 < power <= 1.01 and abs(w) < 1:
+        growth = 0.0
+    linear = dimensions - 2 + growth
+    return 0.5 * (math.sqrt(max(linear**2 + 4 * w, 0.0)) - linear)
