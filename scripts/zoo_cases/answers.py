@@ -87,8 +87,9 @@ def ball(outer: float, inner: float = 0.0, rest: float = 0.0, pair: bool = False
     """Ground state of one particle at a radius, or of two at a distance √2 r (`pair`); edges get finer towards r = inner."""
 
     def solve(system: System) -> Answer:
-        edges = inner + grids.graded(outer - inner)
-        if system.dimensions == 1 and not inner:
+        both_sides = system.dimensions == 1 and not inner
+        edges = inner + grids.graded(outer - inner, parts=12 if both_sides else 20)
+        if both_sides:
             edges = np.concatenate([-edges[:0:-1], edges])
         found = line(
             *edges,

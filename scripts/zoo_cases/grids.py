@@ -19,7 +19,7 @@ Potential = Callable[[Array], Array]
 ROUNDING = 1e-10
 
 
-def graded(outer: float, inner: float = 1e-5, parts: int = 30) -> Array:
+def graded(outer: float, inner: float = 1e-4, parts: int = 20) -> Array:
     """Edges from 0 to `outer`: doubling from `inner`, then equal; for a singular point at 0."""
     step = outer / parts
     count = int(np.ceil(np.log2(step / inner)))
