@@ -98,7 +98,7 @@ def solve(case: Case, seed: int, target: float, limit: float) -> Run:
     value = error = z = math.nan
     if done is not None and done.returncode == 0:
         found = json.loads(done.stdout)
-        outcome, last = found.get("status", CONVERGED), " ".join(found.get("doubts") or found.get("warnings") or [])
+        outcome, last = found["status"], " ".join(found["doubts"])
         value, error = energy(found)
         z = (value - known.energy) / max(math.hypot(error, known.error), 1e-9 * known.scale)
     return Run(case.name, seed, outcome, value, error, known.energy, z, seconds, known.scale, aim, commit, last[:300])
@@ -107,7 +107,9 @@ def solve(case: Case, seed: int, target: float, limit: float) -> Run:
 def energy(found: dict[str, Any]) -> tuple[float, float]:
     """The best energy of a result and its whole error, as the summary prints it."""
     best = found["projected"] or found["variational"]
-    return best["energy"], math.hypot(best["error"], best.get("time_step_error") or 0.0)
+    return best["energy"], math.hypot(
+        *(best.get(part) or 0.0 for part in ("error", "time_step_error", "slow_mode_error"))
+    )
 
 
 def row(run: Run) -> str:

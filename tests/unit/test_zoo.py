@@ -176,11 +176,11 @@ def test_a_run_is_judged_by_the_reference(monkeypatch: pytest.MonkeyPatch) -> No
         text = (
             '{"variational": {"energy": 1.9, "error": 1e-3}, "projected": %s, "status": "doubtful", "doubts": ["why"]}'
         )
-        inner = '{"energy": 1.81, "error": 3e-3, "time_step_error": 4e-3}'
+        inner = '{"energy": 1.86, "error": 3e-3, "time_step_error": 4e-3, "slow_mode_error": 0.012}'
         return subprocess.CompletedProcess(given, 0, text % inner, "")
 
     real = subprocess.run
     monkeypatch.setattr(subprocess, "run", lambda given, **k: real(given, **k) if given[0] == "git" else command(given))
     run = zoo.solve(case, 3, 1e-3, 60.0)
     assert (run.status, run.note, run.seed) == ("doubtful", "why", 3)
-    assert run.error == pytest.approx(5e-3) and run.z == pytest.approx(2.0)
+    assert run.error == pytest.approx(0.013) and run.z == pytest.approx(0.06 / 0.013)
