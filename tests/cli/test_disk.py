@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import commands
 import pytest
+from commands import Running
 
 from fkflow.cli import entry
 from fkflow.results.checkpoints import load_checkpoint
 from fkflow.results.store import read_result
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 RUN = ["--threads", "1", "--device", "cpu", "--seed", "7"]
 for setting in (
     "train.walkers=64", "train.stop_spread=0", "measure.walkers=256", "measure.target_error=0.01", "project.seconds=0",
@@ -27,25 +26,26 @@ SHORT = ["run", "double_well", *RUN, "--set", "train.iterations=8"]
 LONG = ["run", "double_well", *RUN, "--set", "train.iterations=1000000"]
 #: the command with a checkpoint after every iteration
 CHILD = """
-import sys
 from fkflow.results import checkpoints
-from fkflow.cli import entry
+from fkflow.__main__ import command
 checkpoints.EVERY = checkpoints.PATIENCE = 0.0
-sys.exit(entry.main())
+command()
+"""
+#: no file may grow beyond 4 kB (Python ignores the signal for it, and gets an error instead)
+SMALL_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 """
 
 
-def start(folder: Path, *arguments: str, preexec: Callable[[], None] | None = None) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, *arguments], cwd=folder, env=ENVIRONMENT, text=True, preexec_fn=preexec,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+def start(folder: Path, *arguments: str, before: str = "") -> Running:
+    return commands.start(folder, *arguments, code=before + CHILD)
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
-    out, err = process.communicate(timeout=120)
-    assert "Traceback" not in err and (process.returncode == 0) == bool(out), err
-    return process.returncode, err.splitlines()
+def finish(process: Running) -> tuple[int, list[str]]:
+    code, out, err = process.finish()
+    assert "Traceback" not in err and (code == 0) == bool(out), err
+    return code, err.splitlines()
 
 
 @pytest.fixture
@@ -71,13 +71,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs"
 
 
-def small_files() -> None:
-    """No file may grow beyond 4 kB (Python ignores the signal for it, and gets an error instead)."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
-
 def test_a_disk_that_takes_nothing_costs_only_what_it_must(tmp_path: Path) -> None:
-    code, lines = finish(start(tmp_path, *SHORT, preexec=small_files))
+    code, lines = finish(start(tmp_path, *SHORT, before=SMALL_FILES))
     warnings = [line for line in lines if "warning" in line]
     # each iteration's checkpoint, that of the trained network, those of the measurement: the run went on
     assert len(warnings) > 9 and all("checkpoint.pt cannot be written: file too large" in line for line in warnings)
@@ -92,7 +87,7 @@ def test_a_disk_that_takes_nothing_costs_only_what_it_must(tmp_path: Path) -> No
 def test_measuring_again_on_a_full_disk_leaves_the_result(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "runs")
     before = (tmp_path / "runs/double_well/result.h5").read_bytes()
-    code, lines = finish(start(tmp_path, "measure", "runs/double_well", "--threads", "1", preexec=small_files))
+    code, lines = finish(start(tmp_path, "measure", "runs/double_well", "--threads", "1", before=SMALL_FILES))
     assert code == 2 and lines[-1].endswith("what was measured is lost, the earlier result is unchanged")
     assert (tmp_path / "runs/double_well/result.h5").read_bytes() == before
     assert os.listdir(tmp_path / "runs/double_well") == ["result.h5"]
@@ -111,26 +106,26 @@ def training(tmp_path: Path):
     process = start(tmp_path, *LONG)
     until((tmp_path / "runs/double_well/checkpoint.pt").exists)
     yield process
-    process.kill()
-    process.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
-def test_a_folder_removed_while_training_is_made_again(training: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_folder_removed_while_training_is_made_again(training: Running, tmp_path: Path) -> None:
     checkpoint = tmp_path / "runs/double_well/checkpoint.pt"
     while (tmp_path / "runs").exists():
         shutil.rmtree(tmp_path / "runs", ignore_errors=True)
     until(checkpoint.exists)
-    training.terminate()
+    training.send_signal(signal.SIGTERM)
     code, lines = finish(training)
     assert code == 130 and "runs/double_well/checkpoint.pt holds iteration" in lines[-1]
     assert load_checkpoint(checkpoint)["state"]["iteration"] > 1
 
 
-def test_two_runs_in_one_folder(training: subprocess.Popen[str], refused: Callable[..., str], tmp_path: Path) -> None:
+def test_two_runs_in_one_folder(training: Running, refused: Callable[..., str], tmp_path: Path) -> None:
     """The second is refused, whether it begins or resumes; killing the first frees the folder at once."""
     for arguments in (SHORT, [*LONG, "--resume"]):
         assert "runs/double_well is in use" in refused(*arguments)
-    training.kill()
+    training.send_signal(signal.SIGKILL)
     training.wait()
     assert (tmp_path / "runs/double_well/.lock").exists()
     # now the checkpoint itself is looked at, and the lock is gone again
@@ -142,10 +137,9 @@ def test_measuring_where_another_process_works(finished: Path, refused: Callable
     shutil.copytree(finished, tmp_path / "runs")
     before = read_result(tmp_path / "runs/double_well").energy
     slow = start(tmp_path, "measure", "runs/double_well", "--set", "measure.target_error=1e-9")
-    assert slow.stderr is not None
-    slow.stderr.readline()
+    slow.wait_for("fkflow: measure ...")
     assert "runs/double_well is in use" in refused("measure", "runs/double_well")
     # reading is free
     assert read_result(tmp_path / "runs/double_well").energy == before
-    slow.terminate()
+    slow.send_signal(signal.SIGTERM)
     assert finish(slow)[0] == 130 and read_result(tmp_path / "runs/double_well").energy == before

@@ -1,4 +1,4 @@
-"""The installed command from recipe to pictures, in subprocesses: real training, signals, files, exit codes."""
+"""The command from recipe to pictures, in processes of its own: real training, signals, files, exit codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -22,6 +21,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from commands import good, interrupt, run
 
 from fkflow.results.result import Result
 from fkflow.results.store import read_result
@@ -29,7 +29,6 @@ from fkflow.results.store import read_result
 #: what the fixture `refused` gives
 Refused = Callable[..., str]
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SMALL = ["--threads", "1", "--device", "cpu", "--set", "train.walkers=128", "--set", "measure.walkers=256"]
 #: no projection: the variational energy alone
 VARIATIONAL = ["--set", "project.seconds=0"]
@@ -50,7 +49,7 @@ LONG = [
     *SMALL,
     *VARIATIONAL,
     "--set",
-    "train.iterations=150",
+    "train.iterations=100",
     "--set",
     "train.stop_spread=0",
     "--set",
@@ -58,38 +57,6 @@ LONG = [
     "--seed",
     "7",
 ]
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "fkflow", *map(str, arguments)]
-
-
-def fkflow(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
-
-
-def good(folder: Path, *arguments: object) -> str:
-    done = fkflow(folder, *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def interrupt(folder: Path, number: int, stage: str, wait: float, *arguments: object) -> tuple[int, str]:
-    """Start a command, send it a signal `wait` seconds after a stage begins; its exit code and its stderr."""
-    process = subprocess.Popen(
-        command(*arguments), cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert process.stderr is not None
-    seen = ""
-    for line in process.stderr:
-        seen += line
-        if line.startswith(f"fkflow: {stage} ..."):
-            time.sleep(wait)
-            process.send_signal(number)
-            break
-    seen += process.stderr.read()
-    process.stderr.close()
-    return process.wait(timeout=60), seen
 
 
 def training(path: Path) -> dict[str, np.ndarray]:
@@ -109,10 +76,12 @@ def unchanged_files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which ``fkflow run double_well --seed 3`` was called; not to be changed."""
+    """A folder in which ``python -m fkflow run double_well --seed 3`` was called; not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
-    out = good(folder, "run", "double_well", *TINY, "--seed", 3)
-    assert "variational energy" in out and "runs/double_well/result.h5" in out
+    command = [sys.executable, "-m", "fkflow", "run", "double_well", *TINY, "--seed", "3"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "variational energy" in done.stdout and "runs/double_well/result.h5" in done.stdout
     return folder
 
 
@@ -218,9 +187,9 @@ def test_the_file_read_with_plain_h5py(finished: Path) -> None:
 
 
 def test_same_seed_same_energy_and_json_alone_on_stdout(finished: Path, tmp_path: Path) -> None:
-    done = fkflow(tmp_path, "run", "double_well.toml", *TINY, "--seed", 3, "--out", "again", "--json")
-    summary = json.loads(done.stdout)
-    assert done.returncode == 0 and "train" in done.stderr
+    code, out, err = run(tmp_path, "run", "double_well.toml", *TINY, "--seed", 3, "--out", "again", "--json")
+    summary = json.loads(out)
+    assert code == 0 and "train" in err
     assert summary["variational"]["energy"] == energy(finished / "runs/double_well/result.h5")
     first, second = training(finished / "runs/double_well/result.h5"), training(tmp_path / "again/result.h5")
     assert all(np.array_equal(first[name], second[name]) for name in first)
@@ -352,8 +321,8 @@ def test_compare_with_a_projected_run(finished: Path, projected: Path, summary: 
 
 def test_compare(copy: Path) -> None:
     assert "agrees" in good(copy, "compare", "runs/double_well", "--tolerance", 1)
-    done = fkflow(copy, "compare", "runs/double_well", "--sigma", "1e-6")
-    assert done.returncode == 4 and "OUT OF TOLERANCE" in done.stdout and done.stderr.count("\n") == 1
+    code, out, err = run(copy, "compare", "runs/double_well", "--sigma", "1e-6")
+    assert code == 4 and "OUT OF TOLERANCE" in out and err.count("\n") == 1
     report = json.loads(
         good(copy, "compare", "runs/double_well", "runs/double_well/result.h5", "--tolerance", 1, "--json")
     )
@@ -389,7 +358,7 @@ def test_measure_again(copy: Path, refused: Refused) -> None:
             "measure",
             "runs/double_well",
             "--set",
-            "measure.target_error=0.001",
+            "measure.target_error=0.003",
             "--seed",
             5,
             "--threads",
@@ -400,13 +369,13 @@ def test_measure_again(copy: Path, refused: Refused) -> None:
             "project.seconds=60",
         )
     )
-    assert after["variational"]["error"] <= 0.001 < before["variational"]["error"]
+    assert after["variational"]["error"] <= 0.003 < before["variational"]["error"]
     assert after["variational"]["energy"] != before["variational"]["energy"]
     assert after["seed"] == 3 and after["seconds"]["train"] == before["seconds"]["train"]
     assert all(np.array_equal(trained[name], column) for name, column in training(result).items())
     # what was asked for is what the file says
     with h5py.File(result) as file:
-        assert json.loads(file["config/resolved"].asstr()[()])["measure"]["target_error"] == 0.001
+        assert json.loads(file["config/resolved"].asstr()[()])["measure"]["target_error"] == 0.003
     # a run that had no projection has one now
     assert before["projected"] is None and abs(after["projected"]["energy"] - after["reference"]["energy"]) < 0.05
     assert list(after["seconds"]) == ["train", "measure", "project"]
@@ -459,7 +428,7 @@ def test_a_vector_drift_reports_its_curl(tmp_path: Path) -> None:
         "--set",
         "network.kind=pair_drift",
         "--set",
-        "measure.seconds=2",
+        "measure.seconds=0.5",
         "--set",
         "train.steps=8",
         "--set",
@@ -490,25 +459,25 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_interrupted_twice_and_resumed_is_the_same_run(uninterrupted: Path, tmp_path: Path, refused: Refused) -> None:
     """SIGINT, then SIGTERM on the resumed run, then to the end: bit for bit what nobody interrupted gives."""
     checkpoint, result = tmp_path / "runs/double_well/checkpoint.pt", tmp_path / "runs/double_well/result.h5"
-    code, said = interrupt(tmp_path, signal.SIGINT, "train", 0.4, "run", "double_well", *LONG)
+    code, said = interrupt(tmp_path, signal.SIGINT, "train", 0.15, "run", "double_well", *LONG)
     assert code == 130 and "--resume" in said.splitlines()[-1] and "Traceback" not in said
     assert checkpoint.is_file() and not result.exists()
     first = checkpoint.read_bytes()
 
     # another recipe, another seed, or no --resume: refused, and the checkpoint stays as it was
-    assert "iterations" in refused(tmp_path, "run", "double_well", *LONG, "--set", "train.iterations=151", "--resume")
+    assert "iterations" in refused(tmp_path, "run", "double_well", *LONG, "--set", "train.iterations=101", "--resume")
     assert "recipe" in refused(tmp_path, "run", "harmonic", *LONG, "--out", "runs/double_well", "--resume")
     assert "--seed 8" in refused(tmp_path, "run", "double_well", *LONG, "--seed", 8, "--resume")
     assert "--resume" in refused(tmp_path, "run", "double_well", *LONG)
     assert "unfinished" in refused(tmp_path, "show", "runs/double_well")
     assert checkpoint.read_bytes() == first and not result.exists()
 
-    code, said = interrupt(tmp_path, signal.SIGTERM, "train", 0.4, "run", "double_well", *LONG, "--resume")
+    code, said = interrupt(tmp_path, signal.SIGTERM, "train", 0.15, "run", "double_well", *LONG, "--resume")
     assert code == 130 and "resumed at iteration" in said and checkpoint.read_bytes() != first
     good(tmp_path, "run", "double_well", *LONG, "--resume")
     assert not checkpoint.exists()
     expected, found = training(uninterrupted), training(result)
-    assert found.keys() == expected.keys() and len(found["energy"]) == 150
+    assert found.keys() == expected.keys() and len(found["energy"]) == 100
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert energy(result) == energy(uninterrupted)
 
@@ -523,12 +492,12 @@ def test_stopped_while_measuring(finished: Path, tmp_path: Path, number: int) ->
         "--set",
         "measure.target_error=1e-9",
         "--set",
-        "measure.seconds=1.5",
+        "measure.seconds=1",
         "--seed",
         "3",
         *VARIATIONAL,
     ]
-    code, said = interrupt(tmp_path, number, "measure", 0.3, "run", "double_well", *slow)
+    code, said = interrupt(tmp_path, number, "measure", 0.2, "run", "double_well", *slow)
     assert code == (130 if number == signal.SIGINT else -number)
     assert (tmp_path / "runs/double_well/checkpoint.pt").is_file()
     # a killed process leaves its lock, which keeps nobody out

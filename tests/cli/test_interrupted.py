@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import good, start
 
 from fkflow.cli.entry import main
 from fkflow.errors import Interrupted
@@ -26,18 +27,18 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 #: the command with something in place of what takes long
 CHILD = """
 import sys, time
-from fkflow.cli import entry
+from fkflow.__main__ import command
 from fkflow.systems.wells import DoubleWell
-potential, calls = DoubleWell.potential, []
+potential, calls, most = DoubleWell.potential, [], int(sys.argv.pop(1))
 def slow(self, x):
     calls.append(1)
-    if len(calls) > int(sys.argv[1]):
+    if len(calls) > most:
         print("slow", file=sys.stderr, flush=True)
         for _ in range(600):
             time.sleep(0.1)
     return potential(self, x)
 DoubleWell.potential = slow
-sys.exit(entry.main(sys.argv[2:]))
+command()
 """
 RUN = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7"]
 for setting in (
@@ -49,43 +50,31 @@ for setting in (
 
 def stopped(folder: Path, calls: int, number: int, arguments: list[str]) -> tuple[int, float, list[str]]:
     """The command whose potential takes a minute after so many calls, sent a signal then: exit code, seconds, stderr."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(calls), *arguments], cwd=folder, env=ENVIRONMENT, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stderr is not None
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if line == "slow\n":
-            break
+    process = start(folder, calls, *arguments, code=CHILD)
+    process.wait_for("slow")
     begun = time.monotonic()
     process.send_signal(number)
-    lines += process.stderr.readlines()
-    process.stderr.close()
-    code = process.wait(timeout=30)
-    assert "Traceback" not in "".join(lines)
-    return code, time.monotonic() - begun, [line.rstrip("\n") for line in lines]
+    code, _, err = process.finish(30)
+    took = time.monotonic() - begun
+    assert "Traceback" not in err
+    return code, took, err.splitlines()
 
 
 #: says how often the potential was called when each stage began
 COUNTING = CHILD.replace(
-    "sys.exit(",
+    "command()",
     """
 from fkflow.execution.progress import Lines
 Lines.stage = lambda self, name, total: print("stage", name, len(calls))
-sys.exit(""",
+command()""",
 )
 
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     """How often the potential is called before each stage begins, in this recipe."""
-    done = subprocess.run(
-        [sys.executable, "-c", COUNTING, "1000000", *RUN], cwd=tmp_path_factory.mktemp("calls"), env=ENVIRONMENT,
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    return {line.split()[1]: int(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("stage ")}
+    out = good(tmp_path_factory.mktemp("calls"), 1000000, *RUN, code=COUNTING)
+    return {line.split()[1]: int(line.split()[2]) for line in out.splitlines() if line.startswith("stage ")}
 
 
 @pytest.mark.parametrize(
@@ -117,8 +106,7 @@ def test_a_long_evaluation_is_broken_off(stage: str, number: int, calls: dict[st
     if stage == "train":
         program, *arguments = shlex.split(command)
         assert program == "fkflow" and sorted(arguments) == sorted([*RUN, "--resume"])
-        again = [sys.executable, "-m", "fkflow", *arguments]
-        assert subprocess.run(again, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=120).returncode == 0
+        good(tmp_path, *arguments)
         assert list(read_result(tmp_path / "runs/double_well").training["iteration"]) == list(range(1, 9))
 
 

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import commands
 import pytest
+from commands import Running
 
 from fkflow.cli.entry import main
 from fkflow.results.checkpoints import load_checkpoint
@@ -20,35 +22,29 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lo
 
 RECIPE = ["run", "double_well", "--device", "cpu", "--seed", "7", "--out", "out"]
 for setting in (
-    "train.walkers=128", "train.iterations=120", "train.stop_spread=0", "measure.walkers=256",
+    "train.walkers=128", "train.iterations=60", "train.stop_spread=0", "measure.walkers=256",
     "measure.target_error=0.002", "project.walkers=256", "project.time=2", "project.target_error=0.004",
 ):  # fmt: skip
     RECIPE += ["--set", setting]
 TWO = ["--processes", "2"]
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "fkflow", *RECIPE, *arguments]
+def start(folder: Path, *arguments: str) -> Running:
     # a group of its own: Ctrl-C goes to all of it
-    return subprocess.Popen(
-        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+    return commands.start(folder, *RECIPE, *arguments, session=True)
 
 
-def copies(process: subprocess.Popen[str]) -> list[int]:
+def copies(process: Running) -> list[int]:
     """The copies, once training has begun."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("fkflow: train ..."):
-            break
+    process.wait_for("fkflow: train ...")
     time.sleep(0.1)
     found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(pid) for pid in found]
 
 
-def end(process: subprocess.Popen[str]) -> tuple[int, str, list[str]]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, [line for line in err.splitlines() if line.startswith("fkflow: error:")]
+def end(process: Running) -> tuple[int, str, list[str]]:
+    code, out, err = process.finish()
+    return code, out, [line for line in err.splitlines() if line.startswith("fkflow: error:")]
 
 
 def gone(pid: int) -> bool:
@@ -61,8 +57,10 @@ def gone(pid: int) -> bool:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    code, out, errors = end(start(folder, *TWO))
-    assert code == 0 and out.count("projected energy") == 1 and "2 ranks on cpu" in out, errors
+    command = [sys.executable, "-m", "fkflow", *RECIPE, *TWO]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("projected energy") == 1 and "2 ranks on cpu" in done.stdout
     assert os.listdir(folder / "out") == ["result.h5"]
     return folder
 
@@ -104,9 +102,9 @@ def test_stopped_and_resumed_is_the_same_run(
 def test_copies_end_with_the_command(tmp_path: Path) -> None:
     process = start(tmp_path, *TWO)
     (copy,) = copies(process)
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     assert gone(copy)
-    _, err = process.communicate(timeout=60)
+    err = process.finish()[2]
     assert "rank 0 of 2 ended" in err and "Traceback" not in err
 
 
@@ -129,12 +127,9 @@ def test_not_beside_a_launcher(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 def test_a_run_is_repeated_by_as_many_and_measured_by_any(whole: Path) -> None:
     before = read_result(whole / "out").energy
-    command = [sys.executable, "-m", "fkflow"]
-    options = {"cwd": whole, "capture_output": True, "text": True, "timeout": 120}
-    done = subprocess.run([*command, "run", "out", "--out", "again"], **options)
-    assert done.returncode == 0 and "2 ranks on cpu" in done.stdout, done.stderr
-    assert read_result(whole / "again").energy == before
-    done = subprocess.run([*command, "measure", "again", "--seed", "3", "--processes", "4"], **options)
-    assert done.returncode == 0 and "4 ranks on cpu" in done.stdout, done.stderr
+    out = commands.good(whole, "run", "out", "--out", "again")
+    assert "2 ranks on cpu" in out and read_result(whole / "again").energy == before
+    out = commands.good(whole, "measure", "again", "--seed", "3", "--processes", "4")
+    assert "4 ranks on cpu" in out
     after = read_result(whole / "again").energy
     assert 1e-9 < abs(after.value - before.value) / (after.error**2 + before.error**2) ** 0.5 < 4

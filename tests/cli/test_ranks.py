@@ -9,14 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import commands
 import h5py
 import numpy as np
 import pytest
 import torch
+from commands import Running
 
 from fkflow.results.checkpoints import load_checkpoint
 from fkflow.results.result import Result
@@ -27,8 +29,8 @@ from fkflow.statistics import combined_error
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 RECIPE = ["run", "double_well", "--threads", "1", "--device", "cpu", "--seed", "7", "--out", "out"]
 for setting in (
-    "train.walkers=128", "train.iterations=60", "train.stop_spread=0", "measure.walkers=256",
-    "measure.target_error=0.00001", "measure.seconds=600", "project.walkers=256", "project.time=2",
+    "train.walkers=128", "train.iterations=40", "train.stop_spread=0", "measure.walkers=256",
+    "measure.target_error=0.00003", "measure.seconds=600", "project.walkers=256", "project.time=2",
     "project.target_error=0.004", "project.seconds=600",
 ):  # fmt: skip
     RECIPE += ["--set", setting]
@@ -36,10 +38,10 @@ VARIATIONAL = ["--set", "project.seconds=0"]
 
 #: the command, except that each rank says which process it is, may save more often, and one may follow another potential
 CHILD = """
-import os, sys
+import os
 from pathlib import Path
+from fkflow.__main__ import command
 from fkflow.results import checkpoints
-from fkflow.cli.entry import main
 checkpoints.EVERY = float(os.environ.get("EVERY", checkpoints.EVERY))
 checkpoints.PATIENCE = 2.0
 Path(f"pid{os.environ['RANK']}").write_text(str(os.getpid()))
@@ -52,57 +54,74 @@ if "SPOILT" in os.environ and os.environ["RANK"] == "1":
         DoubleWell.potential = lambda self, x: factor * potential(self, x)
         return ready
     session.prepare = prepared
-sys.exit(main())
+command()
+"""
+#: torchrun's agent, whose ranks are forks of it: they need not import PyTorch
+LAUNCHER = """
+import atexit, os, signal, sys
+from torch.distributed.elastic.multiprocessing.errors import record
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+def rank():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    status = 0
+    try:
+        exec(CODE, {"__name__": "__main__"})
+    except SystemExit as end:
+        status = int(end.code or 0)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    if status:
+        os._exit(status)
+
+store = {"run_id": "test", "rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}
+place = LaunchConfig(1, 1, 2, **store, start_method="fork", max_restarts=0)
+record(elastic_launch(place, rank))()
 """
 
 
-def launched(*arguments: str, script: Sequence[str] = ("-m", "fkflow"), count: int = 2) -> list[str]:
-    """The command that starts so many ranks."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    return [*launcher, *script, *arguments]
+def launched(*arguments: str) -> list[str]:
+    """The command that starts two ranks, as users do."""
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "fkflow",
+        *arguments,
+    ]
 
 
-def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, **environment: str) -> Running:
     """Two ranks that can be told apart, in the background."""
-    (folder / "child.py").write_text(CHILD)
-    return subprocess.Popen(
-        launched(*arguments, script=["child.py"]), cwd=folder, env=ENVIRONMENT | environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    return commands.start(folder, *arguments, code=f"CODE = {CHILD!r}\n{LAUNCHER}", environment=environment)
 
 
-def stop(process: subprocess.Popen[str], wait: float, kill: Path | None = None) -> tuple[float, list[str]]:
+def stop(process: Running, wait: float, kill: Path | None = None) -> tuple[float, list[str]]:
     """Ctrl-C, or kill -9 of the rank whose number is in that file, some time after training began.
 
     Returns the seconds that it then took to end, and what fkflow said.
     """
-    assert process.stderr is not None
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if line.startswith("fkflow: train ..."):
-            break
+    process.wait_for("fkflow: train ...")
     time.sleep(wait)
     begun = time.monotonic()
     if kill is None:
         process.send_signal(signal.SIGINT)
     else:
         os.kill(int(kill.read_text()), signal.SIGKILL)
-    out, rest = process.communicate(timeout=60)
+    code, out, err = process.finish(60)
     took = time.monotonic() - begun
     # shown where a test fails
-    print(f"ended after {took:.1f} s with {process.returncode}:", *lines, rest, sep="\n")
-    assert out == "" and process.returncode != 0
-    return took, said("".join(lines) + rest)
+    print(f"ended after {took:.1f} s with {code}:", err, sep="\n")
+    assert out == "" and code != 0
+    return took, said(err)
 
 
 def said(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("fkflow:")]
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
 
 
 def errors(text: str) -> list[str]:
@@ -141,10 +160,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 def one(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """The same run in one process."""
     folder = tmp_path_factory.mktemp("one")
-    command = [sys.executable, "-m", "fkflow", *RECIPE]
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "ranks" not in done.stdout
+    assert "ranks" not in commands.good(folder, *RECIPE)
     return read_result(folder / "out")
 
 
@@ -175,7 +191,7 @@ def test_two_ranks_speak_and_write_once(two: tuple[Path, str, str]) -> None:
     assert summary["device"] == "cpu" and summary["seed"] == 7
     with h5py.File(folder / "out/result.h5") as file:
         assert file["provenance"].attrs["ranks"] == 2 and file["provenance"].attrs["device"] == "cpu"
-        assert file["training/iteration"].shape == (60,)
+        assert file["training/iteration"].shape == (40,)
     assert "seed 7, 2 ranks on cpu, 1 thread each" in summary_text(read_result(folder / "out"))
 
 
@@ -183,10 +199,8 @@ def test_two_ranks_measure_again(two: tuple[Path, str, str], tmp_path: Path) -> 
     shutil.copytree(two[0] / "out", tmp_path / "out")
     before = read_result(tmp_path / "out")
     again = ["--threads", "1", "--seed", "8", "--set", "measure.target_error=0.001", *VARIATIONAL]
-    done = subprocess.run(
-        launched("measure", "out", *again), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0 and done.stdout.count("variational energy") == 1, done.stderr
+    code, out, err = start(tmp_path, "measure", "out", *again).finish()
+    assert code == 0 and out.count("variational energy") == 1, err
     after = read_result(tmp_path / "out")
     assert after.ranks == 2 and after.provenance["measure_seed"] == 8 and after.measurement.projection is None
     assert after.energy.error <= 0.001 and 1e-9 < abs(sigmas(after, before)[0]) < 4
@@ -194,9 +208,7 @@ def test_two_ranks_measure_again(two: tuple[Path, str, str], tmp_path: Path) -> 
 
 def test_copies_of_the_command_are_ranks_too(two: tuple[Path, str, str], tmp_path: Path) -> None:
     """--processes instead of a launcher: the same bits."""
-    command = [sys.executable, "-m", "fkflow", *RECIPE, "--processes", "2", "--json"]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and json.loads(done.stdout)["seed"] == 7, done.stderr
+    assert json.loads(commands.good(tmp_path, *RECIPE, "--processes", "2", "--json"))["seed"] == 7
     expected, found = training(two[0] / "out/result.h5"), training(tmp_path / "out/result.h5")
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert read_result(tmp_path / "out").energy == read_result(two[0] / "out").energy
@@ -205,7 +217,7 @@ def test_copies_of_the_command_are_ranks_too(two: tuple[Path, str, str], tmp_pat
 def test_a_rank_with_another_potential_shifts_the_energy(one: Result, tmp_path: Path) -> None:
     """The twin of the comparison: half of the walkers belong to a well that is a tenth higher."""
     rough = ["--set", "measure.target_error=0.002"]
-    code, _, err = finish(start(tmp_path, *RECIPE, *VARIATIONAL, *rough, SPOILT="1.1"))
+    code, _, err = start(tmp_path, *RECIPE, *VARIATIONAL, *rough, SPOILT="1.1").finish()
     assert code == 0, err
     assert sigmas(read_result(tmp_path / "out"), one)[0] > 6
 
@@ -215,27 +227,27 @@ def test_stopped_killed_and_resumed_is_the_same_run(
 ) -> None:
     """Ctrl-C, then kill -9 of one rank of the resumed run, then to the end: the bits of a run that nobody stopped."""
     checkpoint, result = tmp_path / "out/checkpoint.pt", tmp_path / "out/result.h5"
-    _, lines = stop(start(tmp_path, *RECIPE), 0.2)
+    _, lines = stop(start(tmp_path, *RECIPE), 0.1)
     assert "--resume" in lines[-1] and sum("error" in line for line in lines) == 1
     saved = load_checkpoint(checkpoint)
     assert saved["ranks"] == 2 and saved["state"]["x"].shape == (128, 1, 1)
-    assert 0 < saved["state"]["iteration"] < 60 and not result.exists()
+    assert 0 < saved["state"]["iteration"] < 40 and not result.exists()
     content = checkpoint.read_bytes()
 
     # one process cannot go on with the walkers of two
     assert "2 ranks" in refused(tmp_path, *RECIPE, "--resume")
 
     process = start(tmp_path, *RECIPE, "--resume")
-    took, lines = stop(process, 0.1, kill=tmp_path / "pid1")
+    took, lines = stop(process, 0.05, kill=tmp_path / "pid1")
     assert "rank 1 of 2 ended" in lines[-1] and "checkpoint.pt holds iteration" in lines[-1] and "--resume" in lines[-1]
     assert sum("error" in line for line in lines) == 1 and took < 30
     assert checkpoint.read_bytes() == content and not result.exists()
 
-    code, out, err = finish(start(tmp_path, *RECIPE, "--resume"))
+    code, out, err = start(tmp_path, *RECIPE, "--resume").finish()
     assert code == 0, err
     assert not checkpoint.exists() and out.count("projected energy") == 1
     expected, found = training(two[0] / "out/result.h5"), training(result)
-    assert found.keys() == expected.keys() and len(found["energy"]) == 60
+    assert found.keys() == expected.keys() and len(found["energy"]) == 40
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert read_result(tmp_path / "out").energy == read_result(two[0] / "out").energy
 
@@ -253,13 +265,13 @@ def test_killed_while_projecting_and_resumed_is_the_same_run(two: tuple[Path, st
         assert process.poll() is None and time.monotonic() < deadline, "too late"
         time.sleep(0.01)
     os.kill(int((tmp_path / "pid1").read_text()), signal.SIGKILL)
-    code, _, err = finish(process)
+    code, _, err = process.finish()
     assert code != 0 and "rank 1 of 2 ended" in errors(err)[0] and not (tmp_path / "out/result.h5").exists()
 
     mine, other = saved()
     assert mine["project"]["turn"] == other["project"]["turn"] > 0
     assert not torch.equal(mine["project"]["generator"], other["project"]["generator"])
-    code, _, err = finish(start(tmp_path, *RECIPE, "--resume"))
+    code, _, err = start(tmp_path, *RECIPE, "--resume").finish()
     assert code == 0, err
     expected, found = (read_result(folder / "out").measurement for folder in (two[0], tmp_path))
     assert expected.projection is not None and found.projection is not None
@@ -271,7 +283,7 @@ def test_killed_while_projecting_and_resumed_is_the_same_run(two: tuple[Path, st
 def test_an_error_of_one_rank_is_everybodys(tmp_path: Path) -> None:
     """NaN on one rank while measuring: one message, that rank's, and the trained network is kept."""
     process = start(tmp_path, *RECIPE, "--set", "train.iterations=0", SPOILT="nan")
-    code, out, err = finish(process)
+    code, out, err = process.finish()
     assert code != 0 and out == ""
     assert errors(err) == [
         "fkflow: error: measuring failed: 128 of 128 local energies are not finite; the trained network is unusable, "
@@ -283,11 +295,19 @@ def test_an_error_of_one_rank_is_everybodys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "word"), [("train.walkers=101", "train.walkers = 101"), ("measure.walker=8", "measure.walker")]
+    ("wrong", "word", "real"),
+    [("train.walkers=101", "train.walkers = 101", True), ("measure.walker=8", "measure.walker", False)],
 )
-def test_a_bad_recipe_is_told_once(wrong: str, word: str, tmp_path: Path) -> None:
-    command = launched(*RECIPE, "--set", wrong)
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
-    assert done.returncode != 0 and done.stdout == ""
-    assert len(errors(done.stderr)) == 1 and word in errors(done.stderr)[0] and "Traceback" not in said(done.stderr)
-    assert "exitcode  : 2" in done.stderr and os.listdir(tmp_path) == []
+def test_a_bad_recipe_is_told_once(wrong: str, word: str, real: bool, tmp_path: Path) -> None:
+    arguments = [*RECIPE, "--set", wrong]
+    if real:
+        command = launched(*arguments)
+        done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+        code, out, err = done.returncode, done.stdout, done.stderr
+    else:
+        code, out, err = start(tmp_path, *arguments).finish()
+        (tmp_path / "pid0").unlink()
+        (tmp_path / "pid1").unlink()
+    assert code != 0 and out == ""
+    assert len(errors(err)) == 1 and word in errors(err)[0] and "Traceback" not in said(err)
+    assert "exitcode  : 2" in err and os.listdir(tmp_path) == []

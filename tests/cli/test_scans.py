@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +15,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from commands import good, run, start
 
 #: what the fixture `refused` gives
 Refused = Callable[..., str]
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 #: ends by its target error, never by the clock
 TINY = [
     *("--threads", "1", "--device", "cpu"),
@@ -34,21 +31,7 @@ OVER = ["--over", "system.height=[1.0, 2.0, 3.0]"]
 NAMES = ["height=1", "height=2", "height=3"]
 SCAN = ["scan", "double_well", *OVER, *TINY]
 #: the same, each long enough to be stopped
-LONG = ["scan", "double_well", *OVER, *TINY, "--set", "train.iterations=120", "--seed", "7"]
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "fkflow", *map(str, arguments)]
-
-
-def fkflow(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
-
-
-def good(folder: Path, *arguments: object) -> str:
-    done = fkflow(folder, *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+LONG = ["scan", "double_well", *OVER, *TINY, "--set", "train.iterations=60", "--seed", "7"]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -64,10 +47,10 @@ def training(path: Path) -> np.ndarray:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a scan was made; not to be changed."""
     folder = tmp_path_factory.mktemp("scanned")
-    done = fkflow(folder, *SCAN, "--seed", 3, "--json")
-    assert done.returncode == 0, done.stderr
-    (folder / "out.json").write_text(done.stdout)
-    (folder / "err.txt").write_text(done.stderr)
+    code, out, err = run(folder, *SCAN, "--seed", 3, "--json")
+    assert code == 0, err
+    (folder / "out.json").write_text(out)
+    (folder / "err.txt").write_text(err)
     return folder
 
 
@@ -201,20 +184,12 @@ def test_a_finished_scan_is_not_overwritten(copy: Path, refused: Refused) -> Non
 
 def stopped(folder: Path, number: int, *arguments: object) -> tuple[int, str]:
     """Start a scan and send it a signal soon after the training of its second point begins."""
-    process = subprocess.Popen(
-        command(*arguments), cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert process.stderr is not None
-    seen = ""
-    for line in process.stderr:
-        seen += line
-        if "2/3 height=2  train ..." in line:
-            time.sleep(0.2)
-            process.send_signal(number)
-            break
-    seen += process.stderr.read()
-    process.stderr.close()
-    return process.wait(timeout=60), seen
+    process = start(folder, *arguments)
+    process.wait_for("fkflow: 2/3 height=2  train ...")
+    time.sleep(0.1)
+    process.send_signal(number)
+    code, _, err = process.finish(60)
+    return code, err
 
 
 @pytest.fixture(scope="module")
@@ -285,14 +260,11 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_point_that_fails_does_not_end_the_scan(summary: dict[str, Any], tmp_path: Path) -> None:
-    arguments = [*map(str, (*SCAN, "--seed", 3, "--json"))]
-    done = subprocess.run(
-        [sys.executable, "-c", FAILING, *arguments], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
-    )
-    assert done.returncode == 3 and "Traceback" not in done.stderr
-    last = done.stderr.splitlines()[-1]
+    code, out, err = run(tmp_path, *SCAN, "--seed", 3, "--json", code=FAILING)
+    assert code == 3 and "Traceback" not in err
+    last = err.splitlines()[-1]
     assert last.startswith("fkflow: error: 1 of 3 points failed: height=2; --resume tries again")
-    points = json.loads(done.stdout)["points"]
+    points = json.loads(out)["points"]
     assert [point["status"] for point in points] == ["finished", "failed", "finished"]
     assert points[1]["energy"] is None and "iteration 1" in points[1]["reason"]
     assert points[0]["energy"] == summary["points"][0]["energy"]

@@ -34,9 +34,10 @@ from fkflow.training.observation import Observation, Problem, bounded_weights
 from fkflow.training.schedule import StepSize
 
 QUARTIC = find_system("quartic")(a=1.0, b=1.0)
-LAND = explore(QUARTIC)
 #: whose training sends scouts
 CROWD = find_system("bosons")(particles=2)
+LANDS = {system: explore(system) for system in (QUARTIC, CROWD)}
+LAND = LANDS[QUARTIC]
 WALKERS = 64
 #: share of the walkers with a slope that is a whole number on each rank
 SOME = 0.25
@@ -105,7 +106,7 @@ def prepared(
         **{"walkers": WALKERS, "iterations": 6, "equilibrate": 5, "moves": 2, "rate": 0.01, "stop_spread": 0.0}
         | changes
     )
-    land = explore(system)
+    land = LANDS[system]
     return config, train.initial_state(build(system, land, "auto", hidden, 1, seed), land, config, seed, "cpu")
 
 
@@ -153,14 +154,14 @@ def training() -> dict[str, object]:
         system, (config, state) = way.get("system", QUARTIC), prepared(**way)
         saved = None
         records = []
-        for record in train.train(system, explore(system), config, state):
+        for record in train.train(system, LANDS[system], config, state):
             records.append([record.energy, record.error, record.spread, record.acceptance])
             if record.iteration == 3:
                 saved = state.state_dict()
         _, resumed = prepared(seed=9, **way)
         resumed.load_state_dict(saved)
         again = [
-            [r.energy, r.error, r.spread, r.acceptance] for r in train.train(system, explore(system), config, resumed)
+            [r.energy, r.error, r.spread, r.acceptance] for r in train.train(system, LANDS[system], config, resumed)
         ]
         assert (saved["scouts"] is None) is (name != "scouts")
         assert len(saved["x"]) == len(saved["snapshot"]["x"]) == min(config.walkers, 256)
@@ -198,7 +199,7 @@ def measuring() -> dict[str, object]:
         "edges": density.axes[0].edges,
         "samples": result.samples,
     }
-    wanted = ProjectConfig(walkers=1024, target_error=6e-3, seconds=30.0, time_steps=(0.04, 0.01), time=3.0)
+    wanted = ProjectConfig(walkers=1024, target_error=6e-3, seconds=30.0, time_steps=(0.04, 0.01), time=2.0)
     run = Projector(found, wanted, 1)
     for _ in range(6):
         run.advance()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from fkflow.results.store import read_result
 from fkflow.statistics import z_score
 
 CHILD = Path(__file__).with_name("rank_child.py")
+CODE = f"import runpy; runpy.run_path({str(CHILD)!r}, run_name='__main__')"
 WAYS = ("spring", "wide spring", "some slopes", "explicit spring", "adam", "pathwise")
 
 
@@ -30,17 +32,12 @@ def start(folder: Path, task: str, count: int) -> list[Path]:
             probe.bind(("127.0.0.1", 0))
         ports = [str(probe.getsockname()[1]) for probe in probes]
     outs = [folder / f"{task}-{number}-of-{count}.npz" for number in range(count)]
-    processes = []
-    for number, out in enumerate(outs):
-        place = {"RANK": number, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0]}
-        place |= {"OMP_NUM_THREADS": 1, "PORTS": " ".join(ports)}
-        environment = {**os.environ, **{name: str(value) for name, value in place.items()}}
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, str(CHILD), str(out), task], env=environment, stderr=subprocess.PIPE, text=True
-            )
-        )
-    said = [process.communicate(timeout=120)[1] for process in processes]
+    place = {"WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0], "PORTS": " ".join(ports)}
+    processes = [
+        commands.start(folder, out, task, code=CODE, environment=place | {"RANK": number})
+        for number, out in enumerate(outs)
+    ]
+    said = [process.finish()[2] for process in processes]
     assert all(out.exists() for out in outs), said
     return outs
 
@@ -63,12 +60,8 @@ def alone(folder: Path) -> dict[str, np.ndarray]:
 def start_forks(folder: Path, count: int) -> list[Path]:
     """Run one process of rank_child.py that forks; the files with the findings of each process."""
     outs = [folder / f"fork-{number}-of-{count}.npz" for number in range(count)]
-    environment = {name: text for name, text in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
-    command = [sys.executable, str(CHILD), ",".join(map(str, outs)), "children"]
-    done = subprocess.run(
-        command, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0 and all(out.exists() for out in outs), done.stderr
+    commands.good(folder, ",".join(map(str, outs)), "children", code=CODE)
+    assert all(out.exists() for out in outs)
     return outs
 
 

@@ -1,0 +1,236 @@
+"""Commands in processes of their own that do not import PyTorch again: forked from one that has.
+
+A test of exit codes, signals, files and outputs needs a process, but not the two seconds in which a new one imports its
+libraries. Run as a program, this file is the server: it imports them once and forks for every line of JSON on its stdin. A
+child goes on as if it had just been started, with its own folder, environment, streams and signals. It ends without taking the
+libraries down, which would take longer than a short command; functions registered to be called at exit are called.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gc
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+#: what a process of `fkflow` runs
+FKFLOW = "from fkflow.__main__ import command\ncommand()\n"
+
+
+class Running:
+    """A process that was started by `start`; what it prints goes to files."""
+
+    def __init__(self, pid: int, out: str, err: str) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._out, self._err = Path(out), Path(err)
+
+    @property
+    def stdout(self) -> str:
+        """What it has printed by now."""
+        return self._out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        """Its messages by now."""
+        return self._err.read_text()
+
+    def poll(self) -> int | None:
+        """The exit code, minus the number of the signal that ended it; None while it runs."""
+        if self.returncode is None:
+            self.returncode = _server()({"poll": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float = 120.0) -> int:
+        """Wait for the end; returns the exit code. A process that takes longer is killed, which fails the test."""
+        until = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > until:
+                self.send_signal(signal.SIGKILL)
+                raise AssertionError(f"it runs for more than {timeout} s:\n{self.stderr}")
+            time.sleep(0.01)
+        return code
+
+    def finish(self, timeout: float = 120.0) -> tuple[int, str, str]:
+        """Wait for the end; returns the exit code, stdout and stderr."""
+        return self.wait(timeout), self.stdout, self.stderr
+
+    def wait_for(self, text: str, timeout: float = 60.0) -> None:
+        """Wait until a line of stderr begins with this text."""
+        until = time.monotonic() + timeout
+        while not any(line.startswith(text) for line in self.stderr.splitlines()):
+            ended = self.poll() is not None
+            assert not ended and time.monotonic() < until, f"no line {text!r} in:\n{self.stderr}"
+            time.sleep(0.005)
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def start(
+    folder: Path,
+    *arguments: object,
+    code: str = FKFLOW,
+    session: bool = False,
+    environment: Mapping[str, object] | None = None,
+) -> Running:
+    """Start a process in a folder: the command with these arguments, or other Python source that finds them in sys.argv.
+
+    `session`: it leads a session, and so a process group, of its own.
+    """
+    out, err = (tempfile.mkstemp(dir=_server().outputs.name)[1] for _ in range(2))
+    variables = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        **{name: str(value) for name, value in (environment or {}).items()},
+    }
+    request = {
+        "start": code, "arguments": [str(argument) for argument in arguments], "folder": str(folder), "out": out, "err": err,
+        "environment": variables, "session": session,
+    }  # fmt: skip
+    return Running(_server()(request), out, err)
+
+
+def run(
+    folder: Path, *arguments: object, code: str = FKFLOW, timeout: float = 300.0, **how: Any
+) -> tuple[int, str, str]:
+    """Run a process to its end; returns the exit code, stdout and stderr."""
+    return start(folder, *arguments, code=code, **how).finish(timeout)
+
+
+def good(folder: Path, *arguments: object, **how: Any) -> str:
+    """What a command that ends well prints on stdout."""
+    code, out, err = run(folder, *arguments, **how)
+    assert code == 0, err
+    return out
+
+
+def interrupt(folder: Path, number: int, stage: str, wait: float, *arguments: object) -> tuple[int, str]:
+    """Start a command, send it a signal `wait` seconds after a stage begins; its exit code and its stderr."""
+    process = start(folder, *arguments)
+    process.wait_for(f"fkflow: {stage} ...")
+    time.sleep(wait)
+    process.send_signal(number)
+    code, _, err = process.finish(60)
+    return code, err
+
+
+class _Server:
+    """The process that forks; called with a request, it answers."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+        self.outputs = tempfile.TemporaryDirectory(prefix="fkflow-tests-")
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        atexit.register(self._end)
+
+    def __call__(self, request: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def _end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+
+
+@functools.cache
+def _server() -> _Server:
+    return _Server()
+
+
+# ------------------------------------------------------------------------------------------------ in the server
+
+
+def _serve() -> dict[str, Any] | None:
+    """Answer requests to their end; in a child, return the request that started it."""
+    for line in iter(sys.stdin.readline, ""):
+        request = json.loads(line)
+        if "poll" in request:
+            pid, status = os.waitpid(request["poll"], os.WNOHANG)
+            answer: int | None = os.waitstatus_to_exitcode(status) if pid else None
+        elif not (answer := os.fork()):
+            return request
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    return None
+
+
+def _become(request: dict[str, Any]) -> str:
+    """Give this process the folder, environment, arguments and streams of a request; returns what it is to run."""
+    # those of the libraries are the server's
+    atexit._clear()
+    if request["session"]:
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    for target, name in enumerate((os.devnull, request["out"], request["err"])):
+        file = os.open(name, os.O_WRONLY | os.O_APPEND if target else os.O_RDONLY)
+        os.dup2(file, target)
+        os.close(file)
+    sys.stdin = open(0, closefd=False)
+    sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False))
+    sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), errors="backslashreplace", line_buffering=True)
+    sys.argv = ["fkflow", *request["arguments"]]
+    return request["start"]
+
+
+def _import_libraries() -> None:
+    """All that a command may need, with the garbage collector as the command leaves it."""
+    gc.disable()
+    import matplotlib.pyplot  # noqa: F401
+    import torch._dynamo  # noqa: F401  imported by the first gradient of every walker
+    import torch.distributed.nn  # noqa: F401
+
+    import fkflow.api.functions  # noqa: F401
+    import fkflow.cli.entry  # noqa: F401
+    import fkflow.plot.catalogue  # noqa: F401
+    import fkflow.runs.animate
+    import fkflow.runs.remeasure
+    import fkflow.runs.scan  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
+
+
+def _run(code: str) -> int:
+    """Run Python source as a program; returns its exit code."""
+    try:
+        exec(compile(code, "<command>", "exec"), {"__name__": "__main__"})
+    except SystemExit as end:
+        return int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    # Ctrl-C in the tests is not for the server
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _import_libraries()
+    if request := _serve():
+        source = _become(request)
+        status = _run(source)
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status)
