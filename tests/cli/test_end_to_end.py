@@ -10,8 +10,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -21,7 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from commands import good, interrupt, run
+from commands import NEW, good, interrupt, run
 
 from fkflow.results.result import Result
 from fkflow.results.store import read_result
@@ -78,10 +76,8 @@ def unchanged_files(folder: Path) -> dict[str, bytes]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which ``python -m fkflow run double_well --seed 3`` was called; not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
-    command = [sys.executable, "-m", "fkflow", "run", "double_well", *TINY, "--seed", "3"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "variational energy" in done.stdout and "runs/double_well/result.h5" in done.stdout
+    out = good(folder, "run", "double_well", *TINY, "--seed", 3, code=NEW)
+    assert "variational energy" in out and "runs/double_well/result.h5" in out
     return folder
 
 
@@ -459,8 +455,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_interrupted_twice_and_resumed_is_the_same_run(uninterrupted: Path, tmp_path: Path, refused: Refused) -> None:
     """SIGINT, then SIGTERM on the resumed run, then to the end: bit for bit what nobody interrupted gives."""
     checkpoint, result = tmp_path / "runs/double_well/checkpoint.pt", tmp_path / "runs/double_well/result.h5"
-    code, said = interrupt(tmp_path, signal.SIGINT, "train", 0.15, "run", "double_well", *LONG)
-    assert code == 130 and "--resume" in said.splitlines()[-1] and "Traceback" not in said
+    code, said = interrupt(tmp_path, signal.SIGINT, "train", 0.5, "run", "double_well", *LONG, code=NEW)
+    assert code == 130 and "-m fkflow run --resume" in said.splitlines()[-1] and "Traceback" not in said
     assert checkpoint.is_file() and not result.exists()
     first = checkpoint.read_bytes()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,10 +55,8 @@ def gone(pid: int) -> bool:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    command = [sys.executable, "-m", "fkflow", *RECIPE, *TWO]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("projected energy") == 1 and "2 ranks on cpu" in done.stdout
+    out = commands.good(folder, *RECIPE, *TWO, code=commands.NEW)
+    assert out.count("projected energy") == 1 and "2 ranks on cpu" in out
     assert os.listdir(folder / "out") == ["result.h5"]
     return folder
 

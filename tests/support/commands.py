@@ -26,6 +26,8 @@ from typing import Any
 
 #: what a process of `fkflow` runs
 FKFLOW = "from fkflow.__main__ import command\ncommand()\n"
+#: the same in a new interpreter, which imports all by itself
+NEW = "import os, sys\nos.execv(sys.executable, [sys.executable, '-m', 'fkflow', *sys.argv[1:]])\n"
 
 
 class Running:
@@ -117,9 +119,9 @@ def good(folder: Path, *arguments: object, **how: Any) -> str:
     return out
 
 
-def interrupt(folder: Path, number: int, stage: str, wait: float, *arguments: object) -> tuple[int, str]:
+def interrupt(folder: Path, number: int, stage: str, wait: float, *arguments: object, **how: Any) -> tuple[int, str]:
     """Start a command, send it a signal `wait` seconds after a stage begins; its exit code and its stderr."""
-    process = start(folder, *arguments)
+    process = start(folder, *arguments, **how)
     process.wait_for(f"fkflow: {stage} ...")
     time.sleep(wait)
     process.send_signal(number)
