@@ -44,7 +44,7 @@ def check_bounded(probe: Probe, landscape: Landscape) -> None:
     """V has a lowest place, and rises far enough from it in every direction to hold the ground state there."""
     system, length = to_unit_masses(probe.system), landscape.length
     lowest = float(system.potential(landscape.minima[:1])[0])
-    _check_close_pairs(probe, length)
+    _check_close_pairs(probe, landscape)
     far, place = lowest_far_away(probe, lowest, length)
     widths = torch.linalg.eigvalsh(landscape.widths[0])
     if float(widths.max()) > UNCONFINED * length:
@@ -131,13 +131,17 @@ def lowest_far_away(probe: Probe, lowest: float, length: float) -> tuple[float, 
     return least[which], places[which]
 
 
-def _check_close_pairs(probe: Probe, length: float) -> None:
+def _check_close_pairs(probe: Probe, landscape: Landscape) -> None:
     """V does not fall without bound where two particles meet, and grows there as pair(r) says."""
     n = probe.system.particles
     # in the user's coordinates
-    length = length / math.sqrt(particle_masses(probe.system)[0])
+    root = math.sqrt(particle_masses(probe.system)[0])
+    length = landscape.length / root
     distances = length * 0.5 ** torch.arange(4, HALVINGS, dtype=torch.float64)
     known = probe.system.pair(distances)
+    if landscape.diameter is not None or (known is not None and bool(known.isposinf().any())):
+        _check_core(probe, (landscape.diameter or 0.0) / root)
+        return
     # neighbours, and the two ends
     pairs = [(i, i + 1) for i in range(min(n - 1, 2))] + ([(0, n - 1)] if n > 2 else [])
     for i, j in pairs:
@@ -162,6 +166,18 @@ def _check_close_pairs(probe: Probe, length: float) -> None:
                 "def pair(self, r) with the energy of two particles at the distances r gives it one"
             )
             return
+
+
+def _check_core(probe: Probe, diameter: float) -> None:
+    """pair(r), if there is one, has the hard core of V, of this diameter."""
+    near = probe.system.pair(diameter * torch.tensor([1 - 1e-6, 1 + 1e-6], dtype=torch.float64))
+    if near is None:
+        probe.notes.append(
+            f"V is infinite where two particles are closer than {diameter:.6g}: they are hard cores of that diameter"
+        )
+    elif near.isposinf().tolist() != [True, False]:
+        found = f"is infinite where two particles are closer than {diameter:.6g}" if diameter else "is not"
+        raise probe.error(f"pair(r) is infinite at other distances r than V: V {found}")
 
 
 def _check_pair_energy(probe: Probe, distances: Tensor, near: list[float], known: Tensor) -> None:

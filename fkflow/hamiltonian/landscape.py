@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian import derivatives
+from fkflow.hamiltonian.cores import PLACES, crowded_places, find_diameter, hardened
 from fkflow.hamiltonian.derivatives import gradient_error, value_and_gradient
-from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, mean_field
+from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, loose_share, mean_field
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import Nuclei, System
 from fkflow.hamiltonian.walls import Walls, allowed_places, find_walls
@@ -31,6 +33,9 @@ FAR = 1e3, 1e4
 LEAST, DIRECTIONS = 64, 2**14
 #: configurations about which jumps of V are looked for
 JUMPS = 16
+#: share of walkers that would not overlap from which on hard cores do not matter for the scale, and within what factor the
+#: natural length then is that of crowded places
+DILUTE, SIMILAR = 0.9, 2.0
 #: most minima times coordinates: many particles have very many minima, all alike
 MOST_MINIMA = 512
 
@@ -47,8 +52,9 @@ class Landscape:
     attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and covariance
     are those of walkers (`scale.corrected`).
 
-    walls: hard walls, beyond which V is infinite. Where there are walls, or V jumps, places (M, N, D) are where walkers
-    start, and loose (N, D) is the share of its confinement that each coordinate owes to V and not to walls.
+    walls: hard walls, beyond which V is infinite. diameter: that of hard cores, within which V of two particles is. Where there
+    are either, or V jumps, places (M, N, D) are where walkers start, and loose (N, D) is the share of its confinement that each
+    coordinate owes to V and not to walls.
     """
 
     length: float
@@ -61,6 +67,7 @@ class Landscape:
     free: float | None = None
     corrected: bool = False
     walls: Walls | None = None
+    diameter: float | None = None
     places: Tensor | None = None
     loose: Tensor | None = None
 
@@ -105,10 +112,20 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     nuclei, walls = system.nuclei(), None
     if not is_built_in(type(system)):
         walls = find_walls(system, torch.Generator().manual_seed(seed))
-        if nuclei is None and (walls is not None or _jumps(system, seed)):
-            return mean_field_landscape(system, walls, torch.Generator().manual_seed(seed))
+        if nuclei is None:
+            diameter = _diameter(system, seed)
+            hard = hardened(system) if diameter is None else system
+            if hard is not None:
+                return cored_landscape(hard, diameter, walls, seed, starts)
+            if walls is not None or _jumps(system, seed):
+                return mean_field_landscape(system, walls, torch.Generator().manual_seed(seed))
     if nuclei is not None:
         return replace(coulomb_landscape(nuclei, system.particles), walls=walls)
+    return smooth_landscape(system, seed, starts)
+
+
+def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
+    """The landscape of a potential that descents can follow. Raises NumericalError as `explore` does."""
     generator = torch.Generator().manual_seed(seed)
     n, dim = system.particles, system.dimensions
     own = getattr(system, "length", None)
@@ -147,6 +164,41 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     return Landscape(length, centre, minima, widths, covariance, com, harmonic, free)
 
 
+def _diameter(system: System, seed: int) -> float | None:
+    """The diameter of hard cores in V, if there are any."""
+    if system.particles == 1:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    return find_diameter(system, allowed_places(system, generator, JUMPS), generator)
+
+
+def cored_landscape(system: System, diameter: float | None, walls: Walls | None, seed: int, starts: int) -> Landscape:
+    """The landscape of particles with hard cores: without them where few walkers would overlap, else that of crowded places."""
+    generator = torch.Generator().manual_seed(seed)
+    x, length = crowded_places(system, allowed_places(system, generator, JUMPS), generator)
+    with suppress(NumericalError, torch.linalg.LinAlgError):
+        if walls is None:
+            found = smooth_landscape(system, seed, starts)
+        else:
+            found = mean_field_landscape(system, walls, generator)
+        places = found.start(PLACES, generator)
+        places = places[system.potential(places).detach().isfinite()]
+        if len(places) >= DILUTE * PLACES and 1 / SIMILAR < found.length / length < SIMILAR:
+            return replace(found, diameter=diameter, places=places)
+    centre = torch.zeros_like(x[0]) if system.isotropic else x.mean(0)
+    if system.identical:
+        centre = centre.mean(0, keepdim=True).expand(centre.shape).clone()
+    offsets = (x - centre).flatten(1)
+    covariance = offsets.T @ offsets / len(x)
+    values, vectors = torch.linalg.eigh(covariance)
+    widths = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    lowest = x[system.potential(x).argmin()][None]
+    com = _trap(system, x[0]) if system.separable else torch.linalg.inv(covariance.view(*x.shape[1:] * 2)[0, :, 0])
+    found = Landscape(length, centre, lowest, widths[None], covariance, com, harmonic=False)
+    loose = None if walls is None else loose_share(x.std(0), walls)
+    return replace(found, walls=walls, diameter=diameter, places=x, loose=loose)
+
+
 def _jumps(system: System, seed: int) -> bool:
     """Whether V jumps, as at the edge of a well of finite depth."""
     if system.separable and system.particles > 1:
@@ -165,7 +217,7 @@ def mean_field_landscape(system: System, walls: Walls | None, generator: torch.G
     if system.isotropic:
         centre = torch.zeros_like(centre)
     lowest = found.places[system.potential(found.places).detach().argmin()][None]
-    com = torch.diag(0.5 / found.deviation[0].square())
+    com = _trap(system, found.places[0]) if system.separable else torch.diag(0.5 / found.deviation[0].square())
     widths = torch.diag(found.deviation.flatten())[None]
     return Landscape(
         found.length,
@@ -179,6 +231,18 @@ def mean_field_landscape(system: System, walls: Walls | None, generator: torch.G
         places=found.places,
         loose=found.loose,
     )
+
+
+def _trap(system: System, x: Tensor) -> Tensor:
+    """√K (D, D) of the harmonic trap that the centre of mass of x (N, D) moves in, by differences: V is quadratic there."""
+    n, dim = x.shape
+    step = float(x.std()) * torch.eye(dim, dtype=x.dtype)
+    corners = torch.stack([x + a * e + b * f for e in step for f in step for a in (1, -1) for b in (1, -1)])
+    signs = x.new_tensor([1.0, -1.0, -1.0, 1.0])
+    second = (system.potential(corners).detach().view(dim, dim, 4) * signs).sum(-1) / (4 * float(x.std()) ** 2)
+    values, vectors = torch.linalg.eigh(second / n)
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return root
 
 
 def free_energy(

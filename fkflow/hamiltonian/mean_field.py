@@ -118,8 +118,13 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
         if not alone:
             samples = _draw(system, states, SAMPLES, x, generator)
     places = _draw(system, states, PLACES, x, generator)
-    loose = (1 - (deviation / _flat_deviation(walls, n, dim)).square()).clamp(min=LOOSE)
+    loose = loose_share(deviation, walls)
     return MeanField(mean, deviation, float(0.5 * kinetic.mean().rsqrt()), places, loose)
+
+
+def loose_share(deviation: Tensor, walls: Walls | None) -> Tensor:
+    """The share (N, D) of its confinement that a coordinate with a standard deviation (N, D) owes to V and not to walls."""
+    return (1 - (deviation / _flat_deviation(walls, *deviation.shape)).square()).clamp(min=LOOSE)
 
 
 def balanced_length(system: System, origin: Tensor, generator: torch.Generator) -> float:

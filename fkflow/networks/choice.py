@@ -50,10 +50,10 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 layers,
                 isotropic=system.isotropic,
                 separable=system.separable,
-                two_body_factor=two_body_factor(system, landscape.length),
+                two_body_factor=two_body_factor(system, landscape.length, landscape.diameter),
             )
         elif kind == "generic":
-            net = GenericNet(landscape, hidden, layers, two_body_factor(system, landscape.length))
+            net = GenericNet(landscape, hidden, layers, two_body_factor(system, landscape.length, landscape.diameter))
         else:
             # log ψ = −y²/(4 variance): its drift is −y/(2 variance)
             variance = float(landscape.one_body_covariance().diagonal().mean()) / landscape.length**2

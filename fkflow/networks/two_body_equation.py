@@ -7,13 +7,14 @@ is the radius of a hard core, 0 if there is none. All numbers are in natural len
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fkflow.errors import NumericalError
-from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.cores import Core, find_core
 
 Array = np.ndarray
 
@@ -23,38 +24,28 @@ SHORTEST, LONGEST, NODES, STEPS = 1e-7, 1e3, 100, 4
 HARD, LARGEST = 1e4, 1e9
 #: decay lengths that a high finite core is entered by; what is deeper counts as infinite
 DEEP = 40.0
-#: fall of v within one step, relative to it, that may be a jump, and r²v from which on a jump matters
-JUMP, WEAK = 0.5, 1.0
-#: halvings of the interval in which the energy of a bound pair, or a jump, is sought
+#: halvings of the interval in which the energy of a bound pair is sought
 HALVINGS = 50
 #: power with which r² v falls in a steep core
 STEEP = -6.0
 
 
-@dataclass(frozen=True)
-class Core:
-    """Where v jumps down to something finite: `edge`, and the radius c = `radius` in which u vanishes (0: nowhere)."""
-
-    edge: float
-    radius: float
-
-
 class TwoBodyEquation:
-    """The equation of a pair of a system with a natural length, on an even grid `t` (n,) of log(r − c).
+    """The equation of a pair of energy pair(r), in units of a natural length, on an even grid `t` (n,) of log(r − c).
 
     Every STEPS-th place is a node of a table, and so is a jump of v. Raises NumericalError where v is a hard core at every
     distance, −∞ or not a number.
     """
 
-    def __init__(self, system: System, length: float) -> None:
-        self.system, self.length, self.dimensions = system, length, system.dimensions
+    def __init__(self, pair: Callable[[Tensor], Tensor], length: float, dimensions: int) -> None:
+        self.pair, self.length, self.dimensions = pair, length, dimensions
         step = 1 / (NODES * STEPS)
         first = math.log(SHORTEST)
         t = first + step * np.arange(round(math.log(LONGEST / SHORTEST) / step) + 1)
-        core = find_core(self, np.exp(t))
-        self.core = core.radius if core else 0.0
-        if core is not None and core.edge > core.radius:
-            at = math.log(core.edge - core.radius)
+        core = find_core(self.energies, np.exp(t))
+        self.core = forbidden_radius(core) if core else 0.0
+        if core is not None and core.edge > self.core:
+            at = math.log(core.edge - self.core)
             t += at - first - STEPS * step * round((at - first) / (STEPS * step))
         if self.core == 0:
             reached = self.scattering(t) <= HARD
@@ -66,15 +57,14 @@ class TwoBodyEquation:
         self.t, self.step = t, step
         #: the place at which v jumps
         self.jump: int | None = None
-        if core is not None and core.edge > core.radius:
-            self.jump = int(np.abs(t - math.log(core.edge - core.radius)).argmin())
+        if core is not None and core.edge > self.core:
+            self.jump = int(np.abs(t - math.log(core.edge - self.core)).argmin())
 
     def energies(self, r: Array) -> Array:
         """v(r), which may be infinite."""
         with torch.no_grad():
-            found = self.system.pair(self.length * torch.from_numpy(r))
-        assert found is not None
-        return found.numpy() * self.length**2
+            found: Array = self.pair(self.length * torch.from_numpy(r)).numpy() * self.length**2
+        return found
 
     def distances(self, t: Array) -> Array:
         """r at the places t."""
@@ -167,40 +157,10 @@ class TwoBodyEquation:
         return float(self.distances(self.t[:-1][steep][-1:])[0]) if steep.any() else 0.0
 
 
-def find_core(equation: TwoBodyEquation, r: Array) -> Core | None:
-    """The largest distance at which v comes down from +∞, or else its largest jump down; None if there is none."""
-    v = equation.energies(r)
-    if np.isposinf(v[-1]):
-        raise NumericalError("pair(r) is a hard core at every distance")
-    infinite = np.isposinf(v)
-
-    def middle_of(low: float, high: float) -> tuple[float, Array]:
-        middle = 0.5 * (low + high)
-        return middle, equation.energies(np.array([low, middle, high]))
-
-    if infinite.any():
-        last = int(np.flatnonzero(infinite)[-1])
-        low, high = float(r[last]), float(r[last + 1])
-        for _ in range(2 * HALVINGS):
-            middle, found = middle_of(low, high)
-            low, high = (middle, high) if np.isposinf(found[1]) else (low, middle)
-        return Core(high, high)
-    fall = v[:-1] - v[1:]
-    jumps = (fall > JUMP * np.abs(v[:-1])) & (fall * r[:-1] ** 2 > WEAK)
-    if not jumps.any():
-        return None
-    which = int(np.where(jumps, fall, 0.0).argmax())
-    low, high = float(r[which]), float(r[which + 1])
-    for _ in range(HALVINGS):
-        middle, found = middle_of(low, high)
-        low, high = (low, middle) if found[0] - found[1] > found[1] - found[2] else (middle, high)
-    inside, outside = equation.energies(np.array([low, high]))
-    if not inside - outside > 0.9 * fall[which]:
-        return None
-    depth = DEEP / math.sqrt(inside)
-    if depth < 10 * SHORTEST:
-        return Core(high, high)
-    return Core(high, max(0.0, high - depth))
+def forbidden_radius(core: Core) -> float:
+    """The distance c at which u vanishes: the edge of a hard core, DEEP decay lengths within a high one, 0 where both meet."""
+    depth = DEEP / math.sqrt(core.height)
+    return core.edge if depth < 10 * SHORTEST else max(0.0, core.edge - depth)
 
 
 def regular(w: float, power: float, dimensions: int) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fkflow.hamiltonian.cores import pair_energy
 from fkflow.hamiltonian.system import System
 from fkflow.networks.parts import Node, Term
 from fkflow.networks.stored_numbers import StoredNumbers
@@ -141,19 +142,17 @@ class TwoBodyFactor(StoredNumbers, Term):
         return within - piece, place, rows.unbind(-1)
 
 
-def has_pair_energy(system: System) -> bool:
-    """Whether a system states the energy of a pair of its particles."""
-    return system.particles > 1 and system.pair(torch.ones(1, dtype=torch.float64)) is not None
+def two_body_factor(
+    system: System, length: float, diameter: float | None = None, healing: float = HEALING
+) -> TwoBodyFactor | None:
+    """The factor for a system of particles of mass 1 whose natural length is `length`.
 
-
-def two_body_factor(system: System, length: float, healing: float = HEALING) -> TwoBodyFactor | None:
-    """The factor for a system of particles of mass 1 whose natural length is `length`; None where it gives no `pair`.
-
-    Raises NumericalError where the energy of a pair is not finite outside a hard core.
+    None where the system gives no `pair`, nor has hard cores of some `diameter` that V alone shows. Raises NumericalError where
+    the energy of a pair is not finite outside a hard core.
     """
-    if not has_pair_energy(system):
+    if (pair := pair_energy(system, diameter)) is None:
         return None
-    equation = TwoBodyEquation(system, length)
+    equation = TwoBodyEquation(pair, length, system.dimensions)
     t, step, core = equation.t, equation.step, equation.core
     first, energy = equation.solve()
     if energy < 0:
