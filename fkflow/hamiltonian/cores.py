@@ -128,8 +128,16 @@ class Hardened(System):
     own: InstanceOf[System]
     edge: float
 
-    particles = property(lambda self: self.own.particles)
-    dimensions = property(lambda self: self.own.dimensions)
+    @property
+    def particles(self) -> int:
+        """N."""
+        return int(self.own.particles)
+
+    @property
+    def dimensions(self) -> int:
+        """D."""
+        return int(self.own.dimensions)
+
     identical = property(lambda self: self.own.identical)
     isotropic = property(lambda self: self.own.isotropic)
     separable = property(lambda self: self.own.separable)
