@@ -74,7 +74,10 @@ def test_a_high_finite_core_keeps_walkers_out() -> None:
 @pytest.mark.parametrize(
     ("system", "message"),
     [
-        (cored(0.5, 2, 2, core(0.6)), r"pair\(r\) is infinite at other distances r than V: V is infinite .* closer than 0.5"),
+        (
+            cored(0.5, 2, 2, core(0.6)),
+            r"pair\(r\) is infinite at other distances r than V: V is infinite .* closer than 0.5",
+        ),
         (cored(0.0, 2, 2, core(0.6)), r"pair\(r\) is infinite at other distances r than V: V is not"),
         (
             cored(
