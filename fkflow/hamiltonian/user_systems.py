@@ -206,7 +206,7 @@ def source_file(system: type[System]) -> str | None:
 
 def display_name(system: System) -> str:
     """How messages call a system: the class and, for a user's own, its file."""
-    kind = type(getattr(system, "own", system))
+    kind: type[System] = type(getattr(system, "own", system))
     if kind.__module__.startswith(PREFIX):
         return f"{kind.__name__} in {(source_file(kind) or '').replace(chr(92), '/').rpartition('/')[2]}"
     return f"the system {system.key}"
