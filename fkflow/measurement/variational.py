@@ -18,6 +18,7 @@ from torch import Tensor
 from fkflow.errors import NumericalError
 from fkflow.execution import ranks
 from fkflow.execution.chunks import IN_CACHE
+from fkflow.execution.pulse import Pulse
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.system import System
@@ -158,17 +159,20 @@ class VariationalEstimator:
         for name in NUMBERS:
             setattr(self, name, state[name])
 
-    def run(self, target_error: float, seconds: float, report: Report) -> Estimate:
+    def run(self, target_error: float, seconds: float, report: Report, pulse: Pulse | None = None) -> Estimate:
         """Sweep until the error is at most `target_error` or the measurement has taken `seconds` in all.
 
-        `report` gets the estimate so far and the seconds spent. Raises NumericalError at a local energy that is not finite.
+        `report` gets the estimate so far and the seconds spent; `pulse` raises KeyboardInterrupt after a sweep. Raises
+        NumericalError at a local energy that is not finite.
         """
+        pulse = Pulse() if pulse is None else pulse
         while ranks.broadcast(
             self.count < FEWEST_IN_TIME
             or (self.seconds < seconds and (self.count < self.fewest or self.estimate().error > target_error))
         ):
             for _ in range(_sweeps_per_round()):
                 self.sweep()
+                pulse.late()
             self.gather_sweeps()
             if self.count >= 2:
                 report(self.estimate(), self.seconds)

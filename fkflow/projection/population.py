@@ -16,7 +16,7 @@ corrects the bias of a finite population (Umrigar et al.; Nightingale & Blöte, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -160,13 +160,18 @@ class Population:
         self._reset_sums()
         self._store_past()
 
-    def step(self) -> None:
-        """One weighing: move, weigh, add to the sums, resample where needed, store."""
+    def step(self, late: Callable[[], bool] = lambda: False) -> bool:
+        """One weighing: move, weigh, add to the sums, resample where needed, store.
+
+        False if it became `late`, which is asked after every move: the walkers are then where they were.
+        """
         before = self.log_weight
         if self.mover.girsanov:
             change, sample = self._girsanov()
+        elif (weighed := self._langevin(late)) is None:
+            return False
         else:
-            change, sample = self._langevin()
+            change, sample = weighed
         self.log_weight = before - change
         if not bool(self.log_weight.isfinite().all()) or not bool(sample.isfinite().all()):
             raise NumericalError(
@@ -183,14 +188,19 @@ class Population:
             self._resample()
         self._store_past()
         self._add_densities()
+        return True
 
-    def _langevin(self) -> tuple[Tensor, Tensor]:
-        """Change of −log weight (B,) and local energies (B,) after `stride` Metropolis-adjusted moves."""
+    def _langevin(self, late: Callable[[], bool]) -> tuple[Tensor, Tensor] | None:
+        """Change of −log weight (B,) and local energies (B,) after `stride` Metropolis-adjusted moves; None if it got late."""
         mover, walkers = self.mover, self.walkers
+        before = walkers.state_dict()
         accepted = torch.zeros((), dtype=torch.float64, device=walkers.x.device)
         for _ in range(mover.stride):
             accept, _ = mover.langevin(walkers)
             accepted += accept.double().mean()
+            if late():
+                self.walkers = Walkers.from_state_dict(before, walkers.x.device)
+                return None
         self.accepted, self.moves = self.accepted + float(accepted), self.moves + mover.stride
         walkers.acceptance = self.accepted / self.moves
         energy = mover.local_energy(walkers)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
+from fkflow.execution.pulse import Pulse
 from fkflow.measurement.histograms import Histograms
 from fkflow.measurement.variational import VariationalEstimator, choose_walker_count
 from fkflow.networks.choice import LogPsi
@@ -86,14 +87,20 @@ class Projector:
 
     Starts from the measured walkers, and continues the measurement where that helps the projected energy. Each rank has its
     part of the walkers and takes the decisions of rank 0; all methods are collective. `saved` is an earlier `state_dict`; with
-    the measurement restored as well, the projection goes on to the same bits.
+    the measurement restored as well, the projection goes on to the same bits. `pulse` ends a turn for the budget or a signal.
     """
 
     def __init__(
-        self, measuring: VariationalEstimator, config: ProjectConfig, seed: int, saved: Mapping[str, Any] | None = None
+        self,
+        measuring: VariationalEstimator,
+        config: ProjectConfig,
+        seed: int,
+        saved: Mapping[str, Any] | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self.begun, self.measured = time.perf_counter(), measuring.seconds
         self.measuring, self.config = measuring, config
+        self.pulse = Pulse() if pulse is None else pulse
         self.natural = measuring.landscape.length**2
         self.window = self._longest_window()
         self.ease = min(2.0, max(1.0, config.target_error * self.natural / EASY))
@@ -138,6 +145,10 @@ class Projector:
     def spent(self) -> float:
         """Seconds of the projection on this rank's clock, without the time between a checkpoint and its resume."""
         return time.perf_counter() - self.begun
+
+    def _late(self) -> bool:
+        """Whether the time budget has ended; asked after every move and every weighing, a turn may take minutes."""
+        return self.pulse.late(lambda: self.spent >= self.config.seconds)
 
     def _done(self) -> bool:
         """Whether the target error is reached and there are densities, or the time is up, after at least one turn."""
@@ -266,11 +277,14 @@ class Projector:
         if which == len(populations):  # the measurement
             for _ in range(SWEEPS):
                 self.measuring.sweep()
+                if self._late():
+                    break
             self.measuring.gather_sweeps()
             return
         population = populations[which]
         for _ in range(population.length // PLACES):
-            population.step()
+            if not population.step(self._late) or self._late():
+                break
             if not population.branching and population.count <= population.length:
                 if population.effective_share() < EVEN:
                     for each in populations:

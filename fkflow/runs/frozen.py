@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fkflow.errors import Interrupted, NumericalError
 from fkflow.execution import ranks
+from fkflow.execution.pulse import Pulse
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.projection.project import Projector, can_project
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
@@ -37,29 +38,29 @@ def measure_and_project(
     first sweeps. Raises Interrupted as soon as there is a signal.
     """
     recipe, saved = context.recipe, context.saved_stages()
-    watch = _Watch(context, session)
+    watch, pulse = _Watch(context, session), Pulse(context.signals)
     try:
         with context.signals.raise_at_once():
             measuring = _estimator(context, model, x, saved=saved.get("measure"))
             watch.stages["measure"] = measuring
             report = watch.begin("measure", recipe.measure)
             if "project" not in saved:
-                measuring.run(math.inf, recipe.measure.seconds, report)
+                measuring.run(math.inf, recipe.measure.seconds, report, pulse)
                 if is_useless(measuring.spread(), model.landscape.length**2, model.landscape.centre.numel()):
                     return measuring.result()
                 if is_slow(measuring):
                     measuring = _estimator(context, model, measuring.samples(), jumps=True)
                     watch.stages["measure"] = measuring
-                    measuring.run(math.inf, recipe.measure.seconds, report)
+                    measuring.run(math.inf, recipe.measure.seconds, report, pulse)
                 if session and session.absorb_slow_modes(measuring):
                     return None
                 if session and measuring.is_shortest() and session.extend(measuring.spread(), measuring.walkers.x):
                     return None
-                measuring.run(recipe.measure.target_error, recipe.measure.seconds, report)
+                measuring.run(recipe.measure.target_error, recipe.measure.seconds, report, pulse)
             if not can_project(measuring, recipe.project):
                 return measuring.result()
             report = watch.begin("project", recipe.project)
-            projecting = Projector(measuring, recipe.project, context.seed, saved.get("project"))
+            projecting = Projector(measuring, recipe.project, context.seed, saved.get("project"), pulse)
             watch.stages["project"] = projecting
             return measuring.result(*projecting.run(report))
     except torch.linalg.LinAlgError as error:

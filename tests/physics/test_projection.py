@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from scipy.linalg import eigh_tridiagonal
 
 from fkflow.errors import NumericalError
+from fkflow.execution.pulse import Pulse
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
@@ -38,6 +40,7 @@ def work_for_time(monkeypatch) -> None:
     for module, tick in TICKS.items():
         clock = SimpleNamespace(perf_counter=itertools.count(step=tick).__next__)
         monkeypatch.setattr(f"{module}.time", clock)
+    monkeypatch.setattr(Pulse, "late", lambda *_: False)
 
 
 @pytest.fixture
@@ -264,3 +267,20 @@ def test_collapsing_weights_are_refused(gaussian) -> None:
     system = find_system("harmonic")(particles=20, dimensions=3)
     with pytest.raises(NumericalError, match="weights collapsed on"):
         projected(gaussian(6.0), system, walkers=256, time=0.5, seconds=2.5, measured=1.0)
+
+
+def test_a_budget_ends_a_turn_of_any_length(gaussian, monkeypatch) -> None:
+    """Steps so small that one weighing takes far longer: the projection ends in time, without an energy and with the reason."""
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        "fkflow.projection.project.largest_step", lambda net, walkers, generator, natural: 1e-6 * natural
+    )
+    psi = gaussian(1.0)
+    settings = MeasureConfig(walkers=512, seconds=0.5, bins=40)
+    start = psi.sample(512, (1, 1), 0)
+    measuring = VariationalEstimator(psi, QUARTIC, landscape_of(QUARTIC), settings, start, 0, dt=1e-8)
+    measuring.run(1e-2, 0.5, lambda *_: None)
+    begun = time.perf_counter()
+    found = project(measuring, ProjectConfig(walkers=512, seconds=0.4, target_error=1e-9), 0, lambda *_: None)
+    assert 0.4 <= time.perf_counter() - begun < 1.1 * 0.4 + 2
+    assert found == (None, None) and "no projected energy" in measuring.sampler.warnings[-1]
