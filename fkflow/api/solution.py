@@ -65,6 +65,21 @@ class Solution:
         return None if projection is None else projection.total
 
     @property
+    def status(self) -> str:
+        """Whether the energy can be trusted: "converged", "doubtful" or "failed" (the energy is then NaN)."""
+        return self.result.status
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why the run is not converged, a sentence each."""
+        return self.result.doubts
+
+    @property
+    def gap(self) -> float | None:
+        """An estimate of E1 − E0 from the slowest mode of the drift; None for a vector drift."""
+        return self.result.measurement.gap
+
+    @property
     def reference(self) -> Reference | None:
         """The known energy, or None."""
         return self.result.reference
