@@ -143,12 +143,21 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     x, energies = x[finite], energies[finite]
     lowest = x[energies.argmin()]
     length = own or balance_length(system, lowest, generator)
-    # minima above the lowest by more than the zero-point energy of a mode hold no density
-    keep = energies < energies.min() + 0.5 / length**2
+    hessian = derivatives.hessians(system, lowest[None], length)[0]
+    # a wide well may lie below a narrow deeper one by what it saves of the zero-point energy
+    zero_point = zero_point_energies(mode_widths(system, lowest, hessian, length)[None])[0]
+    keep = energies < energies.min() + zero_point + 0.5 / length**2
     most = max(1, min(64, MOST_MINIMA // (n * dim)))
     minima = distinct_minima(x[keep], energies[keep], 1e-2 * length, most)
     hessians = derivatives.hessians(system, minima, length)
     widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
+    # those above the lowest by more than the zero-point energy of a mode hold no density
+    energies = system.potential(minima).detach() + zero_point_energies(widths)
+    held = energies < energies.min() + 0.5 / length**2
+    minima, hessians, widths = minima[held], hessians[held], widths[held]
+    if not held[0]:
+        lowest = minima[energies[held].argmin()]
+        length = own or balance_length(system, lowest, generator)
     centre = minima.mean(0)
     if system.isotropic:
         centre = torch.zeros_like(centre)
@@ -243,6 +252,11 @@ def _trap(system: System, x: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(second / n)
     root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
     return root
+
+
+def zero_point_energies(widths: Tensor) -> Tensor:
+    """Σ 1/(4 width²), half the frequencies of all modes, (m,) for the square roots of covariances `widths` (m, d, d)."""
+    return 0.25 * torch.linalg.eigvalsh(widths).square().reciprocal().sum(1)
 
 
 def free_energy(

@@ -23,8 +23,9 @@ from fkflow.hamiltonian.geometry import pairs
 from fkflow.hamiltonian.system import System
 from fkflow.sampling.clipping import clip
 
-#: random functions of one particle (of all coordinates where particles are distinguishable), and functions of pairs
-RANDOM, OF_PAIRS = 16, 6
+#: random functions of one particle (of all coordinates where particles are distinguishable), functions of pairs, and random
+#: ones of the centre of mass
+RANDOM, OF_PAIRS, OF_CENTRE = 16, 6, 8
 #: smallest and largest steepness of the random functions, by the standard deviations of ψ²
 FLATTEST, STEEPEST = 0.5, 8.0
 #: most walkers times particles squared in one sum: more walkers are left out
@@ -110,7 +111,18 @@ class Basis:
         self.shifts = -torch.cat([centre @ self.slopes[:, :d], (zeros * self.slopes[:, d:].T).sum(1)])
         #: distances (m, 1) where functions of pairs rise, and how fast
         self.distances, self.rise = x.new_zeros(0), x.new_ones(())
+        #: (D, n) and (n,) the same for functions of the centre of mass of identical particles
+        self.together, self.zeros = x.new_zeros(x.shape[2], 0), x.new_zeros(0)
         if self.symmetric:
+            means = x.mean(1)
+            directions = torch.randn(x.shape[2], OF_CENTRE, generator=generator, **options)
+            directions[:, ::2] = torch.eye(x.shape[2], **options)[:, torch.arange(OF_CENTRE // 2) % x.shape[2]]
+            directions = directions / directions.norm(dim=0) / means.std(0)[:, None]
+            self.together = directions * (
+                FLATTEST * (STEEPEST / FLATTEST) ** torch.rand(OF_CENTRE, generator=generator, **options)
+            )
+            at = means[torch.randint(len(means), (OF_CENTRE,), generator=generator, device=x.device)]
+            self.zeros = -(at * self.together.T).sum(1)
             r = self._apart(x[:JUDGES]).norm(dim=-1).flatten()
             self.distances = r.sort().values[torch.linspace(0.05, 0.95, OF_PAIRS, **options).mul(len(r) - 1).long()]
             self.rise = 2 / r.std()
@@ -126,7 +138,10 @@ class Basis:
         values = values.sum(1)
         if self.symmetric:
             of_pairs, along = self._evaluate_pairs(x)
-            values, gradients = torch.cat([values, of_pairs], 1), torch.cat([gradients, along], 2)
+            of_centre = (x.mean(1) @ self.together + self.zeros).tanh()
+            slopes = (1 - of_centre.square())[:, None] * self.together / x.shape[1]
+            values = torch.cat([values, of_pairs, of_centre], 1)
+            gradients = torch.cat([gradients, along, slopes.repeat(1, x.shape[1], 1)], 2)
         one, zero = torch.ones_like(values[:, :1]), torch.zeros_like(gradients[..., :1])
         return torch.cat([one, values], 1), torch.cat([zero, gradients], 2)
 

@@ -29,9 +29,9 @@ from fkflow.runs import warm_start
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import Model, build_model, rescaled
 from fkflow.runs.rerun import definition_warning
+from fkflow.training.fit import absorb, fit, fit_to_minima
 from fkflow.training.loop import initial_state, train
 from fkflow.training.schedule import extend_training
-from fkflow.training.slow_modes import absorb
 from fkflow.training.state import Record, TrainState
 
 #: most slow modes that are put into a network, and share of the target error below which they are left to the projection
@@ -88,10 +88,22 @@ class Session:
         self.corrections = self.absorbed = 0
         if context.saved is not None:
             self._rescale(scale.restored(self.model.landscape, context.saved.get("scale", {})))
+        elif wanted.source is None:
+            self._start_in_all_wells()
         self.state = self._initial_state()
         if context.saved is not None:
             self._restore(context.saved)
         self._start_iterations()
+
+    def _start_in_all_wells(self) -> None:
+        """Begin with ψ² in all wells of distinguishable particles, or of one."""
+        system, landscape, net = self.model.system, self.model.landscape, self.model.net
+        alone = system.particles == 1 or not system.identical
+        if len(landscape.minima) == 1 or landscape.places is not None or not (alone and isinstance(net, LogPsi)):
+            return
+        if system.nuclei() is None:
+            fit_to_minima(net, landscape, torch.Generator(self.context.device).manual_seed(self.context.seed))
+            ranks.broadcast_tensors(net.parameters())
 
     def _initial_state(self) -> TrainState:
         model, context = self.model, self.context
@@ -133,7 +145,15 @@ class Session:
             return False
         self.corrections += 1
         x, weights = (ranks.gather(part) for part in (state.walkers.x, state.walkers.weights()))
+        before = self.model.net
+        assert isinstance(before, LogPsi)
         self._rescale(ranks.broadcast(scale.corrected(landscape, self.model.system, x, weights, length)))
+        after = self.model.net
+        assert isinstance(after, LogPsi)
+        # what the walkers have learned, such as the places of wells, is not lost
+        with torch.no_grad():
+            fit(after, x, before(x), weights)
+        ranks.broadcast_tensors(after.parameters())
         self.context.progress.log(
             f"the walkers show a natural length of {length:.3g}, not {landscape.length:.3g}: training starts anew with it"
         )

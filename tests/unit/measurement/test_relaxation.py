@@ -13,7 +13,7 @@ from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.systems.bosons import Bosons
 from fkflow.systems.harmonic import Harmonic
-from fkflow.training.slow_modes import absorb
+from fkflow.training.fit import absorb
 
 
 def measured(net: LogPsi, system: Harmonic | Bosons, walkers: int = 2000, sweeps: int = 5) -> SlowModes:
