@@ -36,6 +36,8 @@ JUMPS = 16
 #: share of walkers that would not overlap from which on hard cores do not matter for the scale, and within what factor the
 #: natural length then is that of crowded places
 DILUTE, SIMILAR = 0.9, 2.0
+#: distance of two wells, in natural lengths, that is none
+APART = 0.1
 #: most minima times coordinates: many particles have very many minima, all alike
 MOST_MINIMA = 512
 
@@ -88,6 +90,14 @@ class Landscape:
         n, dim = self.centre.shape
         blocks = self.covariance.reshape(n, dim, n, dim)
         return torch.einsum("iaib->ab", blocks) / n - blocks.sum((0, 2)) / n**2
+
+    def shifts(self, system: System) -> Tensor:
+        """Distances (m, N, D) from well to well, each with its opposite; those of the centres of mass of identical particles."""
+        minima = self.minima if self.places is None else self.minima[:1]
+        if system.identical and system.particles > 1:
+            minima = minima.mean(1, keepdim=True).expand_as(minima)
+        apart = (minima[:, None] - minima).flatten(0, 1)
+        return apart[apart.flatten(1).norm(dim=1) > APART * self.length]
 
     def start(self, walkers: int, generator: torch.Generator) -> Tensor:
         """Draw walkers (B, N, D) from the mixture of Gaussians at the minima, or from the places."""

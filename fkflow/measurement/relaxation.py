@@ -106,9 +106,7 @@ class Basis:
         steep = FLATTEST * (STEEPEST / FLATTEST) ** torch.rand(RANDOM, generator=generator, **options)
         #: (d, n) gradients of the arguments of all one-body functions, coordinates first, and their values (n,) at 0
         self.slopes = torch.cat([whitening, whitening @ (directions / directions.norm(dim=0) * steep)], 1)
-        # coordinates vanish at the centre, hyperbolic tangents each where some walker is
-        zeros = points[torch.randint(len(points), (RANDOM,), generator=generator, device=x.device)]
-        self.shifts = -torch.cat([centre @ self.slopes[:, :d], (zeros * self.slopes[:, d:].T).sum(1)])
+        self.shifts = -torch.cat([centre @ self.slopes[:, :d], _zeros(points @ self.slopes[:, d:], generator)])
         #: distances (m, 1) where functions of pairs rise, and how fast
         self.distances, self.rise = x.new_zeros(0), x.new_ones(())
         #: (D, n) and (n,) the same for functions of the centre of mass of identical particles
@@ -121,8 +119,7 @@ class Basis:
             self.together = directions * (
                 FLATTEST * (STEEPEST / FLATTEST) ** torch.rand(OF_CENTRE, generator=generator, **options)
             )
-            at = means[torch.randint(len(means), (OF_CENTRE,), generator=generator, device=x.device)]
-            self.zeros = -(at * self.together.T).sum(1)
+            self.zeros = -_zeros(means @ self.together, generator)
             r = self._apart(x[:JUDGES]).norm(dim=-1).flatten()
             self.distances = r.sort().values[torch.linspace(0.05, 0.95, OF_PAIRS, **options).mul(len(r) - 1).long()]
             self.rise = 2 / r.std()
@@ -158,6 +155,17 @@ class Basis:
     def _apart(self, x: Tensor) -> Tensor:
         i, j = pairs(x.shape[1], x.device)
         return x[:, i] - x[:, j]
+
+
+def _zeros(arguments: Tensor, generator: torch.Generator) -> Tensor:
+    """Where functions change sign, (n,), by turns at some walker and anywhere between all, from arguments (B, n) of walkers."""
+    count = arguments.shape[1]
+    options: dict[str, Any] = {"generator": generator, "device": arguments.device}
+    pick = torch.randint(len(arguments), (1, count), **options)
+    low, high = arguments.aminmax(dim=0)
+    anywhere = low + (high - low) * torch.rand(count, dtype=arguments.dtype, **options)
+    # in pairs: every other direction is a principal axis
+    return torch.where(torch.arange(count, device=arguments.device) % 4 < 2, arguments.gather(0, pick)[0], anywhere)
 
 
 class SlowModes:

@@ -89,7 +89,9 @@ class VariationalEstimator:
         )
         self.sampler: LangevinSampler | PathSampler
         if isinstance(net, LogPsi):
-            self.sampler = LangevinSampler(net, system, self.walkers, generator, landscape.length**2)
+            self.sampler = LangevinSampler(
+                net, system, self.walkers, generator, landscape.length**2, landscape.shifts(system)
+            )
         else:
             self.sampler = PathSampler(net, system, self.walkers, generator, dt)
         if saved is None:

@@ -10,16 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fkflow.networks.choice import LogPsi
 from fkflow.networks.single_precision import value_and_drift
 from fkflow.sampling.metropolis import Walkers
 
 
-def jump(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> float:
+def jump(psi: LogPsi, walkers: Walkers, generator: torch.Generator, shifts: Tensor | None = None) -> float:
     """Propose one jump to every walker, in place; returns the share that was accepted.
 
-    Half of the proposals move all coordinates, the others one particle or, of a single particle, one coordinate.
+    Half of the proposals move all coordinates, the others one particle or, of a single particle, one coordinate. With `shifts`
+    (m, N, D), each with its opposite, every other walker moves by one of them instead: they lead to wells without walkers too.
     """
     x = walkers.x
     draw: dict[str, Any] = {"generator": generator, "device": x.device}
@@ -35,6 +37,10 @@ def jump(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> float:
         moved = one | (torch.rand(count, 1, **draw) < 0.5)
         mask = moved[:, :, None] if particles > 1 else moved[:, None, :]
         proposal = walkers.x[movers] + torch.where(mask, walkers.x[pick[0]] - walkers.x[pick[1]], 0.0)
+        if shifts is not None and len(shifts):
+            by = shifts.to(x)[torch.randint(len(shifts), (count,), **draw)]
+            shifted = torch.rand(count, 1, 1, **draw) < 0.5
+            proposal = torch.where(shifted, walkers.x[movers] + by, proposal)
         value, drift = value_and_drift(psi, proposal)
         log_psi, old_drift = walkers.known
         # a NaN ratio compares false

@@ -28,8 +28,16 @@ class LangevinSampler:
     """Local energies on Metropolis-adjusted samples: an upper bound without time-step error."""
 
     def __init__(
-        self, net: LogPsi, system: System, walkers: Walkers, generator: torch.Generator, natural_time: float
+        self,
+        net: LogPsi,
+        system: System,
+        walkers: Walkers,
+        generator: torch.Generator,
+        natural_time: float,
+        shifts: Tensor | None = None,
     ) -> None:
+        #: distances from well to well (m, N, D)
+        self.shifts = shifts
         self.net, self.system, self.walkers, self.generator = net, system, walkers, generator
         self.natural_time = natural_time
         self.level = 0.0
@@ -45,7 +53,7 @@ class LangevinSampler:
         metropolis(self.net, walkers, self.generator, BURN_IN, adapt=False, frozen=True)
         # walkers that were in one well of several find the others, or local moves alone would show no slow mode
         for _ in range(JUMPS if self.jumps else JUMPS // 3):
-            jump(self.net, walkers, self.generator)
+            jump(self.net, walkers, self.generator, self.shifts)
             metropolis(self.net, walkers, self.generator, 1, adapt=False, frozen=True)
         assert walkers.log_psi is not None
         # one scale for the weights of all ranks
@@ -55,7 +63,7 @@ class LangevinSampler:
         """Energies (B,) after a few moves, their weights (B,) on one scale for all sweeps, and the acceptance."""
         walkers = self.walkers
         if self.jumps:
-            jump(self.net, walkers, self.generator)
+            jump(self.net, walkers, self.generator, self.shifts)
         metropolis(self.net, walkers, self.generator, MOVES_PER_SWEEP, adapt=False, frozen=True)
         assert walkers.log_psi is not None
         weights = (2 * (1 - walkers.power) * (walkers.log_psi - self.level)).exp()

@@ -14,6 +14,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe.config import SHORTEST, TrainConfig
 from fkflow.sampling.clipping import Deviations
+from fkflow.sampling.jumps import jump
 from fkflow.sampling.local_energy import analytic_local_energy, local_energy, prefers_laplacian
 from fkflow.sampling.metropolis import Walkers, importance_weights, metropolis
 from fkflow.sampling.path_energies import path_samples
@@ -37,6 +38,8 @@ class Problem:
     config: TrainConfig
     natural_time: float
     exploring: bool = False
+    #: distances from well to well (m, N, D), along which walkers jump
+    shifts: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ def observe(problem: Problem, state: TrainState) -> Observation:
         energies, walkers.x = _pathwise_energies(problem, state)
         energies = ranks.gather(energies)
         return Observation(energies, torch.ones_like(energies))
+    if problem.shifts is not None and len(problem.shifts):
+        walkers.refresh(net)
+        jump(net, walkers, state.generator, problem.shifts)
     if problem.exploring:
         everyone = _move_with_scouts(problem, state)
     else:
