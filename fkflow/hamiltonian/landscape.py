@@ -92,7 +92,7 @@ class Landscape:
         return torch.einsum("iaib->ab", blocks) / n - blocks.sum((0, 2)) / n**2
 
     def shifts(self, system: System) -> Tensor:
-        """Distances (m, N, D) from well to well, each with its opposite; those of the centres of mass of identical particles."""
+        """Distances (m, N, D) from well to well, each with its opposite; of centres of mass, for identical particles."""
         minima = self.minima if self.places is None else self.minima[:1]
         if system.identical and system.particles > 1:
             minima = minima.mean(1, keepdim=True).expand_as(minima)
@@ -266,7 +266,8 @@ def _trap(system: System, x: Tensor) -> Tensor:
 
 def zero_point_energies(widths: Tensor) -> Tensor:
     """Σ 1/(4 width²), half the frequencies of all modes, (m,) for the square roots of covariances `widths` (m, d, d)."""
-    return 0.25 * torch.linalg.eigvalsh(widths).square().reciprocal().sum(1)
+    energies: Tensor = 0.25 * torch.linalg.eigvalsh(widths).square().reciprocal().sum(1)
+    return energies
 
 
 def free_energy(
