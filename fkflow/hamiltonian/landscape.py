@@ -18,6 +18,7 @@ from fkflow.errors import NumericalError
 from fkflow.hamiltonian import derivatives
 from fkflow.hamiltonian.cores import PLACES, crowded_places, find_diameter, hardened
 from fkflow.hamiltonian.derivatives import gradient_error, value_and_gradient
+from fkflow.hamiltonian.line_states import LineState
 from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, loose_share, mean_field
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import Nuclei, System
@@ -46,17 +47,16 @@ MOST_MINIMA = 512
 class Landscape:
     """Scale and minima of a potential; lengths in the system's unit, float64.
 
-    length: natural length ℓ (the zero-point width of a typical mode); its square is the natural time.
-    centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima. widths: (m, d, d) with ψ² ≈ a Gaussian
-    of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
-    (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V equals its harmonic
-    approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
-    attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and covariance
-    are those of walkers (`scale.corrected`).
+        length: natural length ℓ (the zero-point width of a typical mode); its square is the natural time.
+        centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima. widths: (m, d, d) with ψ² ≈ a Gaussian
+        of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
+        (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V equals its harmonic
+        approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
+        attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and covariance
+        are those of walkers (`scale.corrected`).
 
-    walls: hard walls, beyond which V is infinite. diameter: that of hard cores, within which V of two particles is. Where there
-    are either, or V jumps, places (M, N, D) are where walkers start, and loose (N, D) is the share of its confinement that each
-    coordinate owes to V and not to walls.
+    from fkflow.hamiltonian.line_states import LineState
+    from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, loose_share, mean_field
     """
 
     length: float
@@ -72,6 +72,7 @@ class Landscape:
     diameter: float | None = None
     places: Tensor | None = None
     loose: Tensor | None = None
+    lines: tuple[LineState, ...] = ()
 
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
@@ -249,6 +250,7 @@ def mean_field_landscape(system: System, walls: Walls | None, generator: torch.G
         walls=walls,
         places=found.places,
         loose=found.loose,
+        lines=found.lines,
     )
 
 

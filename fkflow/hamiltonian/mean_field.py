@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
+from fkflow.hamiltonian.line_states import MOST_JUMPS, LineState, find_jumps, line_state
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.walls import Ball, Walls
 
@@ -30,6 +32,9 @@ MOST = 10.0
 DIRECTIONS = 64
 #: least share of the confinement that is not due to walls
 LOOSE = 0.01
+#: configurations of the others for the state along a coordinate, how much wider than it an interval between walls may be, and
+#: by what share of that its jumps may differ
+OTHERS, WIDEST, SAME = 4, 20.0, 1e-9
 #: places that the walkers start from
 PLACES = 256
 
@@ -38,8 +43,9 @@ PLACES = 256
 class MeanField:
     """The product of states of all coordinates.
 
-    Means and standard deviations (N, D), the natural length, places (M, N, D) drawn from it, and the share (N, D) of its
-    confinement that each coordinate owes to V and not to walls.
+    Means and standard deviations (N, D), the natural length, places (M, N, D) drawn from it, the share (N, D) of its
+    confinement that each coordinate owes neither to walls nor to its own state, and the states of coordinates along which V
+    jumps.
     """
 
     mean: Tensor
@@ -47,6 +53,7 @@ class MeanField:
     length: float
     places: Tensor
     loose: Tensor
+    lines: tuple[LineState, ...]
 
 
 def has_jumps(system: System, x: Tensor, length: float, generator: torch.Generator) -> bool:
@@ -119,7 +126,54 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
             samples = _draw(system, states, SAMPLES, x, generator)
     places = _draw(system, states, PLACES, x, generator)
     loose = loose_share(deviation, walls)
-    return MeanField(mean, deviation, float(0.5 * kinetic.mean().rsqrt()), places, loose)
+    lines = []
+    for (i, a), (points, density) in states.items():
+        ends, peak = (float(left[i, a]), float(right[i, a])), float(points[density.argmax()])
+        line = _line(system, places, (i, a), ends, peak, walls, float(kinetic[i, a]))
+        if line is not None:
+            lines.append(line)
+            loose[slice(None) if system.identical else i, a] = LOOSE
+    return MeanField(mean, deviation, float(0.5 * kinetic.mean().rsqrt()), places, loose, tuple(lines))
+
+
+def _line(
+    system: System,
+    places: Tensor,
+    coordinate: tuple[int, int],
+    ends: tuple[float, float],
+    peak: float,
+    walls: Walls | None,
+    kinetic: float,
+) -> LineState | None:
+    """The state along a coordinate of a particle, with the others where V is low; None unless V jumps at fixed places."""
+    i, a = coordinate
+    near = [piece for piece in (walls.regions[i] if walls is not None else ()) if a in piece.axes]
+    if any(len(piece.axes) > 1 for piece in near) or (walls is not None and walls.stated):
+        return None
+    low, high = (float(side[i, a]) for side in _bounds(walls, *places.shape[1:]))
+    bounded = math.isfinite(low), math.isfinite(high)
+    wide = low if bounded[0] else ends[0], high if bounded[1] else ends[1]
+    if wide[1] - wide[0] > WIDEST * (ends[1] - ends[0]):
+        return None
+    order = system.potential(places).detach().argsort()
+    others = places[order[: 1 if places[0].numel() == 1 else OTHERS]]
+
+    def mean(at: Tensor, samples: Tensor = others) -> Tensor:
+        moved = samples[:, None].repeat(1, len(at), 1, 1)
+        moved[:, :, i, a] = at
+        return system.potential(moved.flatten(0, 1)).detach().view(len(samples), -1).mean(0)
+
+    jumps = [find_jumps(partial(mean, samples=one[None]), *wide, kinetic) for one in others]
+    same = SAME * (wide[1] - wide[0])
+    fixed = all(
+        len(found) == len(jumps[0])
+        and all(abs(p.place - q.place) <= same for p, q in zip(found, jumps[0], strict=True))
+        for found in jumps
+    )
+    if not (fixed and 0 < len(jumps[0]) <= MOST_JUMPS):
+        return None
+    state = line_state(mean, wide, bounded, jumps[0], peak)
+    return None if state is None else LineState(None if system.identical else i, a, *state)
 
 
 def loose_share(deviation: Tensor, walls: Walls | None) -> Tensor:

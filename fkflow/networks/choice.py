@@ -14,6 +14,7 @@ import torch
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.networks.generic import GenericNet
+from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.molecular import MolecularNet
 from fkflow.networks.symmetric import SymmetricNet
@@ -68,10 +69,13 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 positions,
                 charges,
             )
-    if isinstance(net, LogPsi) and landscape.walls is not None:
+    if isinstance(net, LogPsi) and (landscape.walls is not None or landscape.lines):
         # where the internal coordinates count from
         zero = net.coordinates(torch.zeros(1, *landscape.centre.shape, dtype=torch.float64))
-        net.add_walls(wall_factor(system, landscape.walls, -net.length * zero[:, :, 0].mT, net.length))
+        origin = -net.length * zero[:, :, 0].mT
+        walls = None if landscape.walls is None else wall_factor(system, landscape.walls, origin, net.length)
+        lines = LineFactor(landscape.lines, origin, net.length) if landscape.lines else None
+        net.add_edges(walls, lines)
     return net
 
 

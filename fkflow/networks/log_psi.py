@@ -52,20 +52,28 @@ class LogPsi(nn.Module):
         """log ψ, x (B, N, D) → (B,)."""
         return self._composed(self.coordinates(x))
 
-    @property
-    def walls(self) -> Part | None:
-        """The factor that vanishes on hard walls, if there are any (`walls.wall_factor`)."""
-        return cast("Part | None", self._modules.get("wall_factor"))
+    def add_edges(self, walls: Part | None, lines: Part | None) -> None:
+        """Multiply ψ by factors of the internal coordinates for hard walls (`walls`) and for jumps of V (`line_factor`)."""
+        if walls is not None:
+            self.wall_factor = walls
+        if lines is not None:
+            self.line_factor = lines
+        self._analytic = None
 
-    def add_walls(self, factor: Part) -> None:
-        """Multiply ψ by a factor of the internal coordinates."""
-        self.wall_factor, self._analytic = factor, None
+    @property
+    def edges(self) -> list[Part]:
+        """The factors for walls and jumps, where there are any."""
+        found = (self._modules.get(name) for name in ("wall_factor", "line_factor"))
+        return [cast(Part, factor) for factor in found if factor is not None]
 
     def _composed(self, y: Tensor) -> Tensor:
-        """log ψ (B,) from internal coordinates y (D, N, B), with its walls."""
-        walls = self.walls
+        """log ψ (B,) from internal coordinates y (D, N, B), with its walls and jumps."""
+        edges = [factor(y) for factor in self.edges]
         # on the way back, the last to add to the gradient
-        return self.compose(y) if walls is None else walls(y) + self.compose(y)
+        value = self.compose(y)
+        for edge in edges:
+            value = edge + value
+        return value
 
     @property
     def has_singular_pairs(self) -> bool:

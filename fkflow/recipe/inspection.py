@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from fkflow.hamiltonian.checks import CheckedSystem, check
 from fkflow.hamiltonian.conversion import is_differentiable
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.user_systems import display_name, particle_masses
-from fkflow.recipe.config import Recipe
+from fkflow.recipe.config import SHORTEST, Recipe, TrainConfig
 
 #: walkers in a timing of the potential, and repetitions
 WALKERS, REPEATS = 1024, 5
@@ -28,7 +29,27 @@ def check_system(recipe: Recipe) -> CheckedSystem:
             f'{display_name(recipe.system)}: {checked.notes[0].split(":")[0]}, which train.estimator = "pathwise" needs: leave '
             "it out"
         )
+    if checked.landscape.walls is not None and (key := _needs_paths(recipe)):
+        raise PotentialError(
+            f"{display_name(recipe.system)}: V is infinite beyond walls, which no path may cross, so that {key} cannot be "
+            "used: leave it out"
+        )
     return checked
+
+
+def _needs_paths(recipe: Recipe) -> str:
+    """The first key of a recipe that asks for paths; "" if there is none."""
+    wanted, usual = recipe.train, TrainConfig()
+    if recipe.network.kind == "pair_drift":
+        return 'network.kind = "pair_drift"'
+    if recipe.project.weights == "girsanov":
+        return 'project.weights = "girsanov"'
+    if wanted.estimator == "pathwise":
+        return 'train.estimator = "pathwise"'
+    for key in ("steps", "paths", "antithetic"):
+        if getattr(wanted, key) != getattr(usual, key):
+            return f"train.{key} = {json.dumps(getattr(wanted, key))}"
+    return f"train.dt = {wanted.dt:g}" if wanted.dt > SHORTEST else ""
 
 
 def inspect(recipe: Recipe) -> dict[str, Any]:

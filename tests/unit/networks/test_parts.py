@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fkflow.hamiltonian.line_states import Jump, LineState, line_state
 from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
 from fkflow.networks import confinement, coordinates, layers, messages, molecular_features, molecular_parts
 from fkflow.networks import tangents as tangents_module
 from fkflow.networks.choice import default_float64
 from fkflow.networks.functions import DistanceFunction, Features, SquareFunction
+from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.parts import Node, Part, Tape, Term
 from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
@@ -165,6 +167,18 @@ def walled() -> WallFactor:
     return WallFactor(walls, torch.tensor([[0.2, 0.1, 0.3], [0.0, -0.1, 0.2]], dtype=DOUBLE), 1.3)
 
 
+def lines() -> LineFactor:
+    """A step along one axis of all particles, and one along the other axis of one of them, in tables that some are beyond."""
+
+    def step(at: Tensor) -> Tensor:
+        return torch.where(at > 0.3, 2.0, 0.0).to(DOUBLE) + 0.5 * at.square()
+
+    table = line_state(step, (-2.0, 2.0), (False, False), [Jump(0.3, 2.0)], 0.0)
+    assert table is not None
+    made = [LineState(None, 0, *table), LineState(1, 1, *table)]
+    return LineFactor(made, torch.tensor([[0.2, 0.1], [0.2, -0.1]], dtype=DOUBLE), 1.3)
+
+
 CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]]]] = {
     "confinement": (
         (3, 2),
@@ -202,6 +216,7 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
         ),
     ),
     "walls": ((2, 3), lambda: ({"factor": walled()}, lambda part, y: part("factor")(y))),
+    "lines": ((2, 2), lambda: ({"factor": lines()}, lambda part, y: part("factor")(y))),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
 }

@@ -90,7 +90,7 @@ def test_networks_vanish_on_walls(kind: type[System]) -> None:
     system = kind()
     landscape = explore(system)
     net = build(system, landscape, "auto", 8, 2, 0)
-    assert isinstance(net, LogPsi) and net.walls is not None
+    assert isinstance(net, LogPsi) and len(net.edges) == 1
     x = landscape.start(64, torch.Generator().manual_seed(3))
     assert bool(net(x).isfinite().all()) and bool(system.potential(x).isfinite().all())
     near = x[:3].clone()
