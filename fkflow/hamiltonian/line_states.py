@@ -207,10 +207,10 @@ def _without_walls(nodes: Array, p: Array, f: Array, q: Array, walls: tuple[bool
             value[node] = value[other] + sign * h / 2 * (first[node] + first[other]) - h**2 / 12 * curve * sign
         elif any(walls):
             # the end without a wall has a factor too
-            distance = high - low
-            first[node] -= (1 if walls[0] else -1) / distance
-            value[node] -= math.log(distance)
-            second[side, piece] = q[side, piece] - p[node] ** 2 + 1 / distance**2
+            far = high - low
+            first[node] -= (1 if walls[0] else -1) / far
+            value[node] -= math.log(far)
+            second[side, piece] = q[side, piece] - p[node] ** 2 + 1 / far**2
     f0, f1, d0, d1 = value[:-1], value[1:], width * first[:-1], width * first[1:]
     e0, e1 = 0.5 * width**2 * second[0], 0.5 * width**2 * second[1]
     a, b, c = f1 - f0 - d0 - e0, d1 - d0 - 2 * e0, e1 - e0

@@ -128,8 +128,8 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
     loose = loose_share(deviation, walls)
     lines = []
     for (i, a), (points, density) in states.items():
-        ends, peak = (float(left[i, a]), float(right[i, a])), float(points[density.argmax()])
-        line = _line(system, places, (i, a), ends, peak, walls, float(kinetic[i, a]))
+        window, peak = (float(left[i, a]), float(right[i, a])), float(points[density.argmax()])
+        line = _line(system, places, (i, a), window, peak, walls, float(kinetic[i, a]))
         if line is not None:
             lines.append(line)
             loose[slice(None) if system.identical else i, a] = LOOSE
