@@ -52,8 +52,8 @@ class Landscape:
         of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
         (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V equals its harmonic
         approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
-        attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and covariance
-        are those of walkers (`scale.corrected`).
+        attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and
+        covariance are those of walkers (`scale.corrected`).
 
     from fkflow.hamiltonian.line_states import LineState
     from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, loose_share, mean_field
