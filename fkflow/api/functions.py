@@ -84,7 +84,7 @@ def solve(
         project: the same of [project]; ``{"seconds": 0}`` leaves the projection out.
         target_error: error of the energy to reach; the work is chosen to suit it.
         out: run folder for the result and for checkpoints; left out, nothing is written.
-        resume: whether to continue from the checkpoint in `out`.
+        resume: whether to go on with what is in `out`: from a checkpoint, or with a finished run where the budget is larger.
         seed: seed of all random numbers; the same seed and threads give the same numbers.
         threads: CPU threads; left out, as many as suit.
         device: "auto", "cpu" or "cuda".

@@ -31,7 +31,7 @@ def run(
     device: On = Device.auto,
     processes: Processes = None,
     threads: Threads = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the full recipe and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -89,7 +89,7 @@ def scan(
     seed: Seed = None,
     device: On = Device.auto,
     threads: Threads = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the folder's scan.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the recipe and the points and stop.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -134,38 +134,35 @@ def _lock(path: Path) -> int | None:
 
 
 def prepare_folder(out: Path, resume: bool) -> Path:
-    """Create `out` for a new run (or, with `resume`, check that it has an unfinished one) and return it.
+    """Create `out` for a new run (or, with `resume`, for whatever is left of one) and return it.
 
-    Raises UsageError if it holds a finished run, holds an unfinished one without `resume` (or none with it),
-    is a file, or cannot be written.
+    Raises UsageError if it holds a scan, holds a run without `resume`, is a file, or cannot be written.
     """
-    result, checkpoint = out / RESULT, out / CHECKPOINT
     try:
-        if result.exists():
-            raise UsageError(f"{out} already holds a finished run ({RESULT}): choose another --out, or remove it first")
         if (out / SCAN).exists():
             raise UsageError(f"{out} holds a scan ({SCAN}): choose another --out, or go on with fkflow scan --resume")
-        if checkpoint.exists() and not resume:
+        if not resume and (out / CHECKPOINT).exists():
             raise UsageError(f"{out} holds an unfinished run: continue it with --resume, or choose another --out")
-        if resume and not checkpoint.exists():
-            raise UsageError(f"{out} has no {CHECKPOINT} to resume from: leave out --resume to start a new run")
+        if not resume and (out / RESULT).exists():
+            raise UsageError(
+                f"{out} already holds a finished run ({RESULT}): choose another --out, or remove it first (--resume prints it, "
+                "or goes on where the budget is larger)"
+            )
     except (OSError, ValueError) as error:
         raise UsageError(f"{out} cannot be used: {reason(error)}") from error
     return make_folder(out)
 
 
 def prepare_scan(out: Path, resume: bool) -> Path:
-    """Create `out` for a new scan (or, with `resume`, check that it has one) and return it.
+    """Create `out` for a new scan (or, with `resume`, for whatever is left of one) and return it.
 
-    Raises UsageError if it holds a scan without `resume` (or none with it) or a run, is a file, or cannot be written.
+    Raises UsageError if it holds a scan without `resume` or a run, is a file, or cannot be written.
     """
     try:
         if (out / RESULT).exists() or (out / CHECKPOINT).exists():
             raise UsageError(f"{out} holds a run, not a scan: choose another --out")
         if (out / SCAN).exists() and not resume:
             raise UsageError(f"{out} already holds a scan ({SCAN}): continue it with --resume, or choose another --out")
-        if resume and not (out / SCAN).exists():
-            raise UsageError(f"{out} has no {SCAN} to resume from: leave out --resume to start a new scan")
     except (OSError, ValueError) as error:
         raise UsageError(f"{out} cannot be used: {reason(error)}") from error
     return make_folder(out)

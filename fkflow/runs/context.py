@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -20,6 +21,8 @@ from fkflow.recipe.old_keys import current_text
 from fkflow.recipe.toml import to_toml
 from fkflow.results.checkpoints import CheckpointWriter
 from fkflow.results.folders import CHECKPOINT
+from fkflow.results.result import Result
+from fkflow.runs.budgets import first_change
 
 
 def draw_seed() -> int:
@@ -37,7 +40,7 @@ class RunContext:
         device: "auto", "cpu" or "cuda"; `session.prepare` replaces "auto" by its choice.
         threads: CPU threads; left out, `session.prepare` chooses.
         out: run folder; left out, nothing is written.
-        resume: whether to continue from the checkpoint in `out`.
+        resume: whether to go on with what is in `out`: a checkpoint, a finished run, or nothing.
         signals: those of a caller that handles signals already because it has more to do than this run.
     """
 
@@ -63,6 +66,8 @@ class RunContext:
         self.checkpoints = CheckpointWriter(None if out is None else out / CHECKPOINT)
         #: the checkpoint from which the run continues
         self.saved: dict[str, Any] | None = None
+        #: the finished run whose training goes on
+        self.finished: Result | None = None
         self.signals = Signals() if signals is None else signals
         self._handlers = self.signals if signals is None else nullcontext()
 
@@ -80,19 +85,17 @@ class RunContext:
     def load_checkpoint(self) -> None:
         """Read the checkpoint in `out` into `saved`; the run takes its seed.
 
-        Raises StoreError if it cannot be read, UsageError if it belongs to another recipe, seed or number of ranks.
+        Its budgets may be others (`budgets.BUDGETS`). Raises StoreError if it cannot be read, UsageError if it belongs to
+        another recipe, seed or number of ranks.
         """
         path = self.checkpoints.path
         assert path is not None, "a run without a folder has no checkpoint"
         saved = ranks.broadcast(self.checkpoints.load() if ranks.rank() == 0 else {})
         try:
-            before, seed = current_text(saved["recipe"]), int(saved["seed"])
+            before, seed = tomllib.loads(current_text(saved["recipe"])), int(saved["seed"])
         except (KeyError, TypeError, ValueError):
             raise StoreError(f"{path} is not the checkpoint of a run") from None
-        now = self.plain_recipe()
-        if before != now:
-            lines = zip(before.splitlines(), now.splitlines(), strict=False)
-            changed = next((old for old, new in lines if old != new), "its length")
+        if (changed := first_change(before, tomllib.loads(self.plain_recipe()))) is not None:
             raise UsageError(
                 f"{path} belongs to another recipe (there: {changed}): resume with the same recipe and --set, "
                 "or choose another --out"

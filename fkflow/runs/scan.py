@@ -68,7 +68,7 @@ def execute(context: RunContext, overs: Sequence[Over], planned: Sequence[Planne
     scan = _plan_scan(context, overs, planned, context.out / SCAN)
     if (source := context.recipe.train.source) is not None:
         warm_start.read_network(source)
-    if context.resume:
+    if context.resume and scan.path.exists():
         scan = _resume(context, scan, planned)
     with context.signals:
         work = _Work(context, scan, {p.name: p for p in planned})

@@ -16,6 +16,7 @@ from fkflow.execution.device import choose_device, choose_threads, keep_freed_me
 from fkflow.hamiltonian import scale
 from fkflow.hamiltonian.checks import check_device
 from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.masses import to_solver_coordinates
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
@@ -27,7 +28,7 @@ from fkflow.results.result import Result
 from fkflow.results.status import find_doubts
 from fkflow.runs import warm_start
 from fkflow.runs.context import RunContext
-from fkflow.runs.model import Model, build_model, rescaled
+from fkflow.runs.model import Model, build_model, load_weights, rescaled
 from fkflow.runs.rerun import definition_warning
 from fkflow.training.fit import absorb, fit, fit_to_minima
 from fkflow.training.loop import initial_state, train
@@ -75,7 +76,9 @@ class Session:
         wanted = self.recipe.train
         ranks.check_divisible("train.walkers", wanted.walkers)
         self.model = prepare(context)
-        if context.saved is None and wanted.source is not None:
+        if context.finished is not None:
+            self.model = load_weights(self.model, self.recipe, context.finished)
+        elif context.saved is None and wanted.source is not None:
             warm_start.load_weights(self.model.net, wanted.source)
             context.progress.log(f"starting from the weights of {wanted.source}")
         for kind, sentences in (("note", self.model.notes), ("warning", self.model.warnings)):
@@ -93,6 +96,8 @@ class Session:
         self.state = self._initial_state()
         if context.saved is not None:
             self._restore(context.saved)
+        if context.finished is not None:
+            self._continue(context.finished)
         self._start_iterations()
 
     def _start_in_all_wells(self) -> None:
@@ -127,6 +132,8 @@ class Session:
         """One iteration; None once training has ended. Raises NumericalError as `train` does."""
         record = next(self._iterations, None)
         if record is not None:
+            # what was saved of a measurement is that of another network from now on
+            self.context.saved = None
             self.records.append(asdict(record))
             if record.iteration == CHECK and self.correct_scale():
                 return self.step()
@@ -252,6 +259,19 @@ class Session:
             raise StoreError(f"{context.checkpoints.path} does not fit this recipe: {reason}") from None
         context.checkpoints.iteration = self.state.iteration
         context.progress.log(f"resumed at iteration {self.state.iteration}")
+
+    def _continue(self, old: Result) -> None:
+        """Begin after the last iteration of a finished run, with its stored walkers; the momentum of its steps is lost."""
+        state, context = self.state, self.context
+        self.records += old.records
+        state.iteration, state.seconds = len(old.records), old.seconds.get("train", 0.0)
+        if old.measurement.gap is not None:
+            self.gap = old.measurement.gap
+        x = torch.as_tensor(old.measurement.samples, dtype=torch.float64, device=context.device)
+        count = len(state.walkers.x)
+        rows = (torch.arange(count, device=x.device) + ranks.rank() * count) % len(x)
+        state.walkers.x = to_solver_coordinates(self.model.system, x)[rows]
+        context.checkpoints.iteration = state.iteration
 
     def result(self, measurement: Measurement) -> Result:
         """The trained network and its measurement, in no file yet."""

@@ -129,7 +129,7 @@ def test_two_runs_in_one_folder(training: Running, refused: Callable[..., str], 
     training.wait()
     assert (tmp_path / "runs/double_well/.lock").exists()
     # now the checkpoint itself is looked at, and the lock is gone again
-    assert "another recipe" in refused(*SHORT, "--resume")
+    assert "another recipe" in refused(*SHORT, "--set", "train.rate=0.1", "--resume")
     assert set(os.listdir(tmp_path / "runs/double_well")) - {"checkpoint.previous.pt"} == {"checkpoint.pt"}
 
 

@@ -148,7 +148,6 @@ def test_dry_run_prints_the_points(tmp_path: Path) -> None:
         (["run", "scan_h2"], ["section [scan]", "use fkflow scan scan_h2.toml"]),
         (["run", "h2", "--set", "scan.unit=2"], ["section [scan]"]),
         ([*SCAN, "--set", "train.from=nowhere"], ["train.from = nowhere", "does not exist"]),
-        ([*SCAN, "--resume"], ["no scan.h5 to resume from"]),
         ([*SCAN, "--target-error", "0"], ["--target-error"]),
     ],
 )

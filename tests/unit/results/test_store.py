@@ -437,16 +437,19 @@ def test_prepare_folder(tmp_path):
     out = tmp_path / "runs" / "h2"
     assert prepare_folder(out, False) == out and out.is_dir() and not os.listdir(out)
     prepare_folder(out, False)
-    with pytest.raises(UsageError, match="no checkpoint.pt"):
-        prepare_folder(out, True)
+    prepare_folder(out, True)
     (out / "checkpoint.pt").touch()
     with pytest.raises(UsageError, match="--resume"):
         prepare_folder(out, False)
     prepare_folder(out, True)
     (out / "result.h5").touch()
-    for resume in (False, True):
-        with pytest.raises(UsageError, match="finished run"):
-            prepare_folder(out, resume)
+    with pytest.raises(UsageError, match="--resume"):
+        prepare_folder(out, False)
+    prepare_folder(out, True)
+    (out / "checkpoint.pt").unlink()
+    with pytest.raises(UsageError, match="finished run"):
+        prepare_folder(out, False)
+    prepare_folder(out, True)
     with pytest.raises(UsageError, match="is a file"):
         prepare_folder(out / "result.h5", False)
     for impossible in (out / "result.h5" / "below", Path("/proc/none"), tmp_path / ("x" * 300)):
