@@ -1,4 +1,4 @@
-"""The training loop: move walkers, find their energies, step or reject, record.
+"""The training loop: move walkers, find their energies, step or reject, record; freeze the best network at the end.
 
 `train` is a generator that yields one record per iteration; the caller owns stopping, saving and showing.
 """
@@ -17,7 +17,8 @@ from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.recipe.config import TrainConfig
 from fkflow.sampling.metropolis import Walkers, metropolis, sampling_power
 from fkflow.training import scouts
-from fkflow.training.natural_gradient import Spring
+from fkflow.training.freezing import freeze, update_average
+from fkflow.training.natural_gradient import INFLUENCE, Spring
 from fkflow.training.observation import Problem, observe
 from fkflow.training.safeguards import CLIP, accept_step, reason_to_reject, reject_step, weighted_moments
 from fkflow.training.schedule import add_walkers, is_finished, is_trained_enough, step_size, walker_count
@@ -51,7 +52,7 @@ def initial_state(
     spring = adam = None
     if config.optimiser == "spring":
         size = sum(p.numel() for p in net.parameters())
-        spring = Spring(size, momentum=config.momentum, max_change=config.max_change)
+        spring = Spring(size, momentum=config.momentum, max_change=config.max_change, influence=INFLUENCE)
     else:
         adam = torch.optim.Adam(net.parameters(), lr=config.rate)
     return TrainState(net, walkers, generator, spring, adam)
@@ -59,6 +60,8 @@ def initial_state(
 
 def train(system: System, landscape: Landscape, config: TrainConfig, state: TrainState) -> Iterator[Record]:
     """Train state.net; yields after every iteration with `state` complete, so that the caller may stop or save there.
+
+    Once it ends, state.net is the best of the last networks (`freezing.freeze`).
 
     Raises NumericalError when MOST_REJECTED steps in a row had to be rejected.
     """
@@ -79,6 +82,7 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             reject_step(state, reason)
         else:
             accept_step(observation.deviations, state, problem.natural_time)
+        update_average(state, not reason)
         mean, error, _ = weighted_moments(observation.deviations.clip(CLIP), observation.weights)
         spread = weighted_moments(observation.energies, observation.weights)[2]
         state.iteration += 1
@@ -96,3 +100,4 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             acceptance=state.walkers.acceptance,
             undone=bool(reason),
         )
+    freeze(problem, state)

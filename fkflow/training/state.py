@@ -75,6 +75,11 @@ class TrainState:
     #: energy plus spread, and spread, of the best iteration so far; the network and walkers that gave them
     best: tuple[float, float] = (0.0, math.inf)
     snapshot: dict[str, Any] | None = None
+    #: average (P,) of the parameters of the last iterations
+    average: Tensor | None = None
+    #: iteration after which the best network was chosen (`freezing`), its energy and spread on walkers that it had not seen
+    frozen_at: int = 0
+    unseen: tuple[float, float] | None = None
 
     def take_walkers(self, x: Tensor, weights: Tensor) -> None:
         """Walk on from places drawn from x (B, N, D) with `weights` (B,); what other walkers showed is no measure for these."""
@@ -93,6 +98,9 @@ class TrainState:
             "scouts": None if self.scouts is None else ranks.gather(self.scouts),
             "best": list(self.best),
             "snapshot": self.snapshot and _of_all_ranks(self.snapshot),
+            "average": None if self.average is None else self.average.clone(),
+            "frozen_at": self.frozen_at,
+            "unseen": self.unseen and list(self.unseen),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -111,6 +119,11 @@ class TrainState:
         self.best, self.snapshot = (state["best"][0], state["best"][1]), state["snapshot"]
         if self.snapshot is not None:
             self.snapshot = {**self.snapshot, "x": ranks.own_part(self.snapshot["x"]).to(device)}
+        # earlier versions did not choose: what they had trained to the end is left as it is
+        average, unseen = state.get("average"), state.get("unseen")
+        self.average = None if average is None else average.clone().to(device)
+        self.frozen_at = state.get("frozen_at", self.iteration)
+        self.unseen = None if unseen is None else (unseen[0], unseen[1])
 
 
 def snapshot(state: TrainState) -> dict[str, Any]:

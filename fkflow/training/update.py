@@ -66,7 +66,8 @@ def _spring_step(problem: Problem, state: TrainState, observation: Observation, 
         rows[len(x) : len(everyone)].masked_fill_(~(scouts.weights[:, None] > 0), 0.0)
         energies = torch.cat([energies, scouts.bounded_energies(clipped, problem.natural_time)])
         weights = torch.cat([weights, scouts.weights])
-    change = state.spring.update(rows, energies, size.rate * problem.natural_time, size.damping, weights)
+    exploring = 0 if scouts is None else len(scouts.x)
+    change = state.spring.update(rows, energies, size.rate * problem.natural_time, size.damping, weights, exploring)
     if not _finite([change]):
         return "the natural gradient has no solution"
     add_to_parameters(net, change)

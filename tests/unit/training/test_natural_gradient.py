@@ -109,6 +109,80 @@ def test_weighted_walkers(walkers: int, size: int, sloped: int | None) -> None:
     assert not np.allclose(expected, plain, rtol=0.1)
 
 
+def influences(
+    o: Tensor, energies: Tensor, weights: Tensor, kept: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """√h |t| (B,) of each walker and t (B,), in units of the mean |t|, with all matrices written out; `kept` replaces t."""
+    share = weights.numpy() / weights.numpy().sum()
+    a = (o.numpy() - share @ o.numpy()) * np.sqrt(share)[:, None]
+    t = np.sqrt(share) * (energies.numpy() - share @ energies.numpy())
+    shift = DAMPING * np.sum(a**2) / len(a)
+    h = np.einsum("bi,ij,bj->b", a, np.linalg.inv(a.T @ a + shift * np.eye(a.shape[1])), a)
+    return np.sqrt(h) * np.abs(t) / np.abs(t).mean(), t
+
+
+@pytest.mark.parametrize(("walkers", "size"), [(12, 40), (90, 7)], ids=["sample space", "parameter space"])
+def test_the_influence_of_each_walker_is_bounded(walkers: int, size: int) -> None:
+    """Energies are clamped so that √h |t| is at most the bound: the update is that of the clamped energies."""
+    most = 1.5
+    o, _, energies = problem(walkers, size)
+    o[3] *= 4.0
+    energies[3] += 20.0
+    weights = torch.linspace(0.5, 2.0, walkers, dtype=torch.float64)
+    found, t = influences(o, energies, weights)
+    assert found[3] > most > np.sort(found)[-3]
+    share = (weights / weights.sum()).numpy()
+    clamped = torch.from_numpy(t * np.minimum(1.0, most / found) / np.sqrt(share))
+    bounded, same, free = (
+        Spring(size, momentum=0.0, max_change=1e9, influence=influence)
+        for influence in (most, found.max() * 1.01, math.inf)
+    )
+    change = bounded.update(rows(o), energies, RATE, DAMPING, weights)
+    # what is clamped has no mean of 0, which the plain update would take out: the rows have one
+    share_of = torch.from_numpy(share)
+    centred = o - share_of @ o
+    shift = DAMPING * float((share_of[:, None] * centred.square()).sum()) / walkers
+    matrix = centred.T @ (share_of[:, None] * centred) + shift * torch.eye(size, dtype=torch.float64)
+    expected = -RATE * torch.linalg.solve(matrix, centred.T @ (share_of * clamped))
+    assert torch.allclose(change, expected, rtol=1e-7, atol=1e-10)
+    # the twin: without the bound, and with one that nothing reaches, the update is another
+    whole = free.update(rows(o), energies, RATE, DAMPING, weights)
+    assert torch.allclose(same.update(rows(o), energies, RATE, DAMPING, weights), whole, rtol=1e-12)
+    assert float((whole - change).norm() / whole.norm()) > 0.1
+
+
+@pytest.mark.parametrize(("walkers", "size"), [(20, 60), (90, 7)], ids=["sample space", "parameter space"])
+def test_exploring_walkers_are_not_bounded(walkers: int, size: int) -> None:
+    o, _, energies = problem(walkers, size)
+    energies[-1] += 50.0
+    bounded, exploring, free = (
+        Spring(size, momentum=0.0, max_change=1e9, influence=influence).update(
+            rows(o), energies, RATE, DAMPING, None, count
+        )
+        for influence, count in ((1.0, 0), (1.0, walkers), (math.inf, 0))
+    )
+    assert torch.equal(exploring, free) and not torch.allclose(bounded, free, rtol=0.1)
+
+
+def test_outliers_that_many_walkers_share_are_learned() -> None:
+    """A tenth of the walkers are in a place of their own, with energies far off: their leverages are small, nothing is cut."""
+    o, _, energies = problem(200, 5)
+    o, energies = 0.1 * o, 0.1 * energies
+    o[:20, 0] += 3.0
+    energies[:20] += 5.0
+    alone_o, alone_e = torch.cat([o[:1], o[20:]]), torch.cat([energies[:1], energies[20:]])
+
+    def ratio(rows_: Tensor, values: Tensor) -> float:
+        bounded, free = (
+            Spring(5, momentum=0.0, max_change=1e9, influence=influence).update(rows(rows_), values, RATE, 1e-3)
+            for influence in (2.0, math.inf)
+        )
+        return float((bounded - free).norm() / free.norm())
+
+    assert ratio(o, energies) < 1e-12
+    assert ratio(alone_o, alone_e) > 0.3
+
+
 def test_the_bound_shrinks_step_and_momentum() -> None:
     o, slope, energies = problem(50, 6)
     free, bound = (Spring(6, momentum=MOMENTUM, max_change=c) for c in (1e9, 1e-3))
