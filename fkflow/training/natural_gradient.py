@@ -166,7 +166,7 @@ class NormalMatrix:
         if self.factor is None:
             return rows.new_zeros(len(rows))
         columns = (rows * self.unit.rsqrt()).T.to(self.factor.dtype)
-        return torch.linalg.solve_triangular(self.factor, columns, upper=False).square().sum(0).to(rows.dtype)
+        return _squared_lengths(self.factor, columns).to(rows.dtype)
 
     def leverages(self, which: Tensor) -> Tensor:
         """Diagonal (k,) of G(G + λ)⁻¹ at indices (k,): where G is AAᵀ, the leverages of those rows of A."""
@@ -174,8 +174,8 @@ class NormalMatrix:
             return self.shift.new_zeros(len(which))
         columns = self.factor.new_zeros(len(self.factor), len(which))
         columns[which, torch.arange(len(which), device=which.device)] = 1.0
-        inverse = torch.linalg.solve_triangular(self.factor, columns, upper=False).square().sum(0)
-        return (1 - self.shift * inverse.to(self.shift.dtype)).clamp(min=0.0)
+        inverse = _squared_lengths(self.factor, columns).to(self.shift.dtype)
+        return (1 - self.shift * inverse).clamp(min=0.0)
 
 
 def normal_matrix(
@@ -220,6 +220,12 @@ def gram(a: Tensor, block: int = 128) -> Tensor:
 def solve(gram: Tensor, shift: Tensor, rhs: Tensor) -> Tensor:
     """(G + λ)⁻¹ b by Cholesky; λ is raised tenfold until the factorisation succeeds, NaN if it never does. G is overwritten."""
     return NormalMatrix(gram, shift, torch.ones_like(shift)).solve(rhs)
+
+
+def _squared_lengths(factor: Tensor, columns: Tensor) -> Tensor:
+    """|L⁻¹u|² (k,) for a factor L (n, n) and columns u (n, k)."""
+    half: Tensor = torch.linalg.solve_triangular(factor, columns, upper=False)
+    return half.square().sum(0)
 
 
 def _substitute(factor: Tensor, rhs: Tensor) -> Tensor:
