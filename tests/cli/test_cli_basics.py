@@ -10,6 +10,7 @@ import time
 from types import ModuleType
 
 import pytest
+from commands import start
 
 from fkflow.cli.entry import main
 from fkflow.errors import Interrupted, NumericalError
@@ -463,16 +464,12 @@ def test_an_interrupted_film_leaves_nothing(untrained_run, tmp_path):
     untrained_run(tmp_path / "h2", 'name = "h2"')
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    command = [sys.executable, "-m", "fkflow", "animate", "h2", "--seconds", "50"]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(temporary)}
-    ) as film:
-        assert film.stderr is not None and "animate ..." in film.stderr.readline()
-        time.sleep(0.5)
-        film.send_signal(signal.SIGINT)
-        *_, last = film.stderr.read().splitlines()
-    # Python ends itself by the signal if that came inside an exec, as of dataclasses while importing: 130 to a shell too
-    assert film.returncode in (130, -signal.SIGINT) and last == "fkflow: error: interrupted"
+    film = start(tmp_path, "animate", "h2", "--seconds", 50, environment={"TMPDIR": temporary})
+    film.wait_for("fkflow: animate ...")
+    time.sleep(0.3)
+    film.send_signal(signal.SIGINT)
+    code, _, err = film.finish()
+    assert code == 130 and err.splitlines()[-1] == "fkflow: error: interrupted"
     assert [path.name for path in (tmp_path / "h2").iterdir()] == ["result.h5"] and list(temporary.iterdir()) == []
 
 

@@ -44,8 +44,10 @@ def test_failing_and_hanging_steps_do_not_end_it(
         'import time; print(\'ROW {"what": "a", "value": 1}\', flush=True); time.sleep(600)',
     ]
     good = [step for step in script.STEPS if step.name in ("same-quartic", "resume")]
-    steps = [script.Step("broken", 0.5, broken), script.Step("hanging", 0.02, hanging), *good]
-    monkeypatch.setattr(script, "STEPS", [script.Step(s.name, max(s.share, 0.02), s.command) for s in steps])
+    good = [script.Step(s.name, max(s.share, 0.02), s.command) for s in good]
+    # the hanging one has three seconds
+    steps = [script.Step("broken", 0.5, broken), script.Step("hanging", 0.006, hanging), *good]
+    monkeypatch.setattr(script, "STEPS", steps)
     script.main(["--device", "cpu", "--tiny", "--minutes", "8", "--out", str(tmp_path)])
     found = rows(tmp_path)
     assert list(dict.fromkeys(row["step"] for row in found)) == ["broken", "hanging", "same-quartic", "resume"]

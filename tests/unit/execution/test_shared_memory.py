@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
+from pathlib import Path
 
 import pytest
+from commands import run
 
 #: every process checks what it got; the first exits with the number of processes that found something wrong
 EXCHANGE = """
@@ -69,19 +69,15 @@ os.kill(pid, 9)
 """
 
 
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60)
-
-
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_every_process_gets_every_message(world: int) -> None:
-    done = run(EXCHANGE, str(world))
-    assert done.returncode == 0, done.stderr
+def test_every_process_gets_every_message(world: int, tmp_path: Path) -> None:
+    code, _, err = run(tmp_path, world, code=EXCHANGE, timeout=60)
+    assert code == 0, err
 
 
 @pytest.mark.parametrize("how", ["leaves", "dies"])
-def test_nobody_waits_for_a_process_that_is_gone(how: str) -> None:
+def test_nobody_waits_for_a_process_that_is_gone(how: str, tmp_path: Path) -> None:
     begun = time.monotonic()
-    done = run(MISSED, how)
-    assert done.stdout == "2.0\nanother process has left\n", done.stderr
+    _, out, err = run(tmp_path, how, code=MISSED, timeout=60)
+    assert out == "2.0\nanother process has left\n", err
     assert time.monotonic() - begun < 30

@@ -6,9 +6,9 @@ from itertools import permutations
 
 import pytest
 import torch
+from landscapes import explore
 from torch import Tensor
 
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, MolecularNet, PairDrift, build

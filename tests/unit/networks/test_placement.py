@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from landscapes import explore
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import built_in_systems, find_system
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build

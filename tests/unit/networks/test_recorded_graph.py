@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from landscapes import explore
 from torch import Tensor
 
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks import recorded_graph

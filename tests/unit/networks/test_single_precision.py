@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
+from landscapes import explore
 
 from fkflow.execution import chunks
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.networks import single_precision
 from fkflow.networks.choice import LogPsi, build

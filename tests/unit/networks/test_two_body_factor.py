@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from landscapes import explore
 from scipy.special import iv, ivp, k0, k1
 from torch import Tensor
 
 from fkflow.errors import NumericalError, PotentialError
 from fkflow.hamiltonian.checks import check
 from fkflow.hamiltonian.geometry import pair_squares
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System

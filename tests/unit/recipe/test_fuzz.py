@@ -117,7 +117,7 @@ def document(made: dict[str, Any]) -> str:
     return "\n".join(f"{text(key)} = {toml(value)}" for key, value in made.items())
 
 
-@fuzz(1200)
+@fuzz(700)
 @given(near_recipes())
 def test_tables_near_a_recipe(made: dict[str, Any]) -> None:
     said = planned(document(made))

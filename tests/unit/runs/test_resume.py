@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from landscapes import explore
 
-from fkflow.hamiltonian.landscape import Landscape, explore
+from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator

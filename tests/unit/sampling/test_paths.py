@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 import torchsde
+from landscapes import explore
 from torch import Tensor
 
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import build
 from fkflow.sampling.paths import brownian_frames, integrate

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from landscapes import explore
 
 from fkflow.errors import NumericalError
-from fkflow.hamiltonian.landscape import Landscape, explore
+from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import build

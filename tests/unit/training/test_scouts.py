@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from landscapes import explore
 from torch import Tensor, nn
 
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, build
@@ -96,12 +96,12 @@ def test_a_peak_that_no_walker_finds_goes(
     land = explore(BOSONS)
     config = TrainConfig(walkers=256, iterations=iterations, scouts=share, stop_spread=0.0)
     heights = []
-    for seed in range(5):
+    for seed in range(3):
         net = Peaked(build(BOSONS, land, "auto", 4, 1, seed))
         for _ in train(BOSONS, land, config, initial_state(net, land, config, seed, "cpu")):
             pass
         heights.append(float(net.height.detach()))
-    assert lowest < sorted(heights)[2] < highest, heights
+    assert lowest < sorted(heights)[1] < highest, heights
 
 
 def test_bound_of_the_energy_of_an_exploring_walker() -> None:
