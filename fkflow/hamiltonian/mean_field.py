@@ -148,7 +148,7 @@ def _line(
     """The state along a coordinate of a particle, with the others where V is low; None unless V jumps at fixed places."""
     i, a = coordinate
     near = [piece for piece in (walls.regions[i] if walls is not None else ()) if a in piece.axes]
-    if any(len(piece.axes) > 1 for piece in near) or (walls is not None and walls.stated):
+    if any(len(piece.axes) > 1 or piece.power != 1 for piece in near) or (walls is not None and walls.stated):
         return None
     low, high = (float(side[i, a]) for side in _bounds(walls, *places.shape[1:]))
     bounded = math.isfinite(low), math.isfinite(high)

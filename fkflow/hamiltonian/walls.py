@@ -8,6 +8,7 @@ Hard cores of pairs are no walls: a particle that has another behind it can be m
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +29,12 @@ OTHER = (
 )
 #: candidates for places where V is finite
 DRAWN = 4096
-#: V just inside a hard wall is no larger; beyond, it is a number that overflows
-LARGEST = 1e30
+#: V a small share of the distance inside a hard wall is no larger; beyond, it is a number that overflows
+LARGEST, INSIDE = 1e30, 1e-3
 #: how far, relative to its size, the places at which a wall is hit may be from it
 SHAPE = 1e-7
+#: distances from a wall, in that of a place inside, at which V shows how singular it is there, and the least V t² that counts
+NEAR, WEAK = (1e-5, 1e-6), 1e-4
 #: places at which the region is compared with V, and the share of its size next to a wall that is left out
 COMPARED, MARGIN = 256, 1e-6
 
@@ -42,20 +45,22 @@ class WallError(NumericalError):
 
 @dataclass(frozen=True)
 class Ball:
-    """|x − centre| < radius for some axes of a particle; an interval is a ball of one axis."""
+    """|x − centre| < radius for some axes of a particle; an interval is a ball of one axis. ψ ~ distance^power at the wall."""
 
     axes: tuple[int, ...]
     centre: tuple[float, ...]
     radius: float
+    power: float = 1.0
 
 
 @dataclass(frozen=True)
 class HalfLine:
-    """sign · (x − edge) > 0 for one axis of a particle."""
+    """sign · (x − edge) > 0 for one axis of a particle. ψ ~ distance^power at the wall."""
 
     axes: tuple[int, ...]
     edge: float
     sign: float
+    power: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -171,9 +176,20 @@ def _piece(
             # a pair that shuts a particle off hides the wall: the outermost hit counts
             ends.append(sign * max(sign * hit for hit in hits) if hits else None)
         low, high = ends
-        if low is not None and high is not None:
-            return [Ball(group, (0.5 * (low + high),), 0.5 * (high - low))]
-        return [HalfLine(group, edge, sign) for edge, sign in ((low, 1.0), (high, -1.0)) if edge is not None]
+        axis = group[0]
+        powers = [
+            1.0 if edge is None else _power(system, x[0], particle, _place(x[0, particle], axis, edge))
+            for edge in (low, high)
+        ]
+        if low is None or high is None:
+            edges = zip((low, high), (1.0, -1.0), powers, strict=True)
+            return [HalfLine(group, edge, sign, power) for edge, sign, power in edges if edge is not None]
+        centre, radius = (0.5 * (low + high),), 0.5 * (high - low)
+        if math.isclose(*powers, rel_tol=1e-3):
+            return [Ball(group, centre, radius, powers[0])]
+        # the one with the power 1 at both ends, and what is missing at each
+        missing = [HalfLine(group, low, 1.0, powers[0] - 1), HalfLine(group, high, -1.0, powers[1] - 1)]
+        return [Ball(group, centre, radius), *(piece for piece in missing if piece.power)]
     origins = x.repeat(-(-RAYS // len(x)) + 1, 1, 1)
     along = torch.zeros(len(origins), dim, dtype=x.dtype)
     along[:, list(group)] = torch.randn(len(origins), len(group), generator=generator, dtype=x.dtype)
@@ -192,10 +208,35 @@ def _piece(
         centre, square = solution[:-1], float(solution[-1] + solution[:-1].square().sum())
         off = ((q - centre).norm(dim=1) - max(square, 0.0) ** 0.5).abs()
         if float(off.max()) <= SHAPE * square**0.5:
-            return [Ball(group, tuple((centre + middle).tolist()), square**0.5)]
+            power = _power(system, x[0], particle, found[0])
+            return [Ball(group, tuple((centre + middle).tolist()), square**0.5, power)]
         # a hard core of a pair may have been in the way
         q = q[off < off.max()]
     return None
+
+
+def _place(x: Tensor, axis: int, value: float) -> Tensor:
+    """A place (D,) with another value of one coordinate."""
+    found = x.clone()
+    found[axis] = value
+    return found
+
+
+def _power(system: System, x: Tensor, particle: int, wall: Tensor) -> float:
+    """λ of ψ ~ t^λ at the distance t from a place (D,) on a wall: V goes as λ(λ − 1)/(2t²) there, 1 where V is less singular.
+
+    `x` (N, D) is a configuration inside; the particle approaches the wall from its place there.
+    """
+    inwards = x[particle] - wall
+    share = torch.tensor(NEAR, dtype=x.dtype)
+    moved = x.repeat(len(share), 1, 1)
+    moved[:, particle] = wall + share[:, None] * inwards
+    strength = (system.potential(moved).detach() * (share * inwards.norm()).square()).tolist()
+    if not all(map(math.isfinite, strength)) or abs(strength[1]) < WEAK or 2 * strength[1] <= -0.25:
+        return 1.0
+    if abs(strength[0] - strength[1]) > 1e-2 * abs(strength[1]):
+        return 1.0
+    return 0.5 + math.sqrt(0.25 + 2 * strength[1])
 
 
 def _hits(system: System, x: Tensor, particle: int, along: Tensor) -> list[Tensor | None]:
@@ -218,7 +259,8 @@ def _hits(system: System, x: Tensor, particle: int, along: Tensor) -> list[Tenso
         middle = 0.5 * (low + high)
         free = energies(middle, every).isfinite()
         low, high = torch.where(free, middle, low), torch.where(free, high, middle)
-    hard = (last < len(grid)) & energies(high, every).isposinf() & (energies(low, every).abs() < LARGEST)
+    # V may rise to infinity at the wall, but is no overflowing number well inside
+    hard = (last < len(grid)) & energies(high, every).isposinf() & (energies((1 - INSIDE) * low, every).abs() < LARGEST)
     places = x[:, particle] + low[:, None] * along
     return [place if met else None for place, met in zip(places, hard.tolist(), strict=True)]
 

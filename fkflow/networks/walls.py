@@ -44,7 +44,7 @@ def flat_state(axes: int) -> list[float]:
 
 
 class WallFactor(Term):
-    """Σ log d (B,) over particles and their walls, from coordinates y (D, N, B): −∞ beyond a wall.
+    """Σ λ log d (B,) over particles and their walls, λ the power of the wall, from coordinates y (D, N, B): −∞ beyond a wall.
 
     `walls` are in the solver's coordinates x = `origin` (N, D) + `length` · y.
     """
@@ -67,11 +67,13 @@ class WallFactor(Term):
             which = torch.tensor([i for i, _ in found])
             offset = origin[which][:, list(axes)].T
             centre, size = zip(*(_numbers(piece) for _, piece in found), strict=True)
+            powers = origin.new_tensor([piece.power for _, piece in found])[:, None]
+            self.register_buffer(f"power{number}", powers)
             self.register_buffer(f"particles{number}", which)
             self.register_buffer(f"centre{number}", ((origin.new_tensor(centre).T - offset) / length)[:, :, None])
             self.register_buffer(f"size{number}", (origin.new_tensor(size) / (length if ball else 1.0))[:, None])
             self.register_buffer(f"series{number}", origin.new_tensor(flat_state(len(axes)) if ball else []))
-            names += [f"{name}{number}" for name in ("centre", "size", "series")]
+            names += [f"{name}{number}" for name in ("centre", "size", "series", "power")]
             self.kinds.append((axes, ball))
         #: stay in double precision where the network is rounded: ψ must vanish just where V becomes infinite
         self.exact = tuple(names)
@@ -100,18 +102,19 @@ class WallFactor(Term):
     def _piece(self, y: Tensor, number: int, *, derivatives: bool) -> tuple[Tensor, ...]:
         """Value (B,), and with `derivatives` the gradient (axes, n, B) and Laplacian (B,), of pieces of one kind."""
         axes, ball = self.kinds[number]
-        which, centre, size = (getattr(self, f"{name}{number}") for name in ("particles", "centre", "size"))
+        names = ("particles", "centre", "size", "power")
+        which, centre, size, power = (getattr(self, f"{name}{number}") for name in names)
         part = torch.stack([y[axis].index_select(0, which) for axis in axes]).to(centre.dtype)
         offset = part - centre
         if not ball:
             distance = (size * offset).squeeze(0)
             inside = distance > 0
             safe = distance.where(inside, 1.0)
-            value = safe.log().where(inside, -math.inf).sum(0)
+            value = (power * safe.log()).where(inside, -math.inf).sum(0)
             if not derivatives:
                 return (value,)
             inverse = safe.reciprocal().where(inside, 0.0)
-            return value, (size * inverse)[None], -inverse.square().sum(0)
+            return value, (power * size * inverse)[None], -(power * inverse.square()).sum(0)
         series = getattr(self, f"series{number}")
         u = offset / size
         s = u.square().sum(0)
@@ -123,14 +126,14 @@ class WallFactor(Term):
                 second = torch.addcmul(2 * first, second, s)
                 first = torch.addcmul(g, first, s)
             g = torch.addcmul(coefficient, g, s)
-        value = ((1 - s).log() + g.log()).where(inside, -math.inf).sum(0)
+        value = (power * ((1 - s).log() + g.log())).where(inside, -math.inf).sum(0)
         if not derivatives:
             return (value,)
         near = (1 - s).reciprocal()
         by_s = first / g - near
         by_s_twice = second / g - (first / g).square() - near.square()
-        slope = (2 * by_s / size).where(inside, 0.0) * u
-        curvature = (2 * len(axes) * by_s + 4 * s * by_s_twice) / size.square()
+        slope = (2 * power * by_s / size).where(inside, 0.0) * u
+        curvature = power * (2 * len(axes) * by_s + 4 * s * by_s_twice) / size.square()
         return value, slope, curvature.where(inside, 0.0).sum(0)
 
     def pull_back(self, node: Node, gradient: Any = None) -> None:

@@ -35,13 +35,14 @@ def found(one: fkflow.System) -> Walls | None:
 
 
 def close(region: tuple[Ball | HalfLine, ...], expected: tuple[Ball | HalfLine, ...]) -> bool:
-    """Whether two regions are the same to nine digits."""
+    """Whether two regions are the same, powers to five digits."""
 
     def numbers(piece: Ball | HalfLine) -> list[float]:
-        return [*piece.centre, piece.radius] if isinstance(piece, Ball) else [piece.edge, piece.sign]
+        found = [*piece.centre, piece.radius] if isinstance(piece, Ball) else [piece.edge, piece.sign]
+        return [*found, piece.power]
 
     return [(type(p), p.axes) for p in region] == [(type(p), p.axes) for p in expected] and all(
-        math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+        math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-9)
         for p, q in zip(region, expected, strict=True)
         for a, b in zip(numbers(p), numbers(q), strict=True)
     )
@@ -71,6 +72,18 @@ REGIONS: dict[str, tuple[fkflow.System, tuple[Ball | HalfLine, ...]]] = {
         (Ball((0, 2), (0.0, 0.0), 2.0),),
     ),
     "rods": (system(lambda x: walls((x.abs() < 1).all(2).all(1) & apart(x, 0.1)), 4), (Ball((0,), (0.0,), 1.0),)),
+    "infinite towards its walls": (
+        system(lambda x: walls(x[:, 0, 0].abs() < math.pi / 2, 3 / x[:, 0, 0].cos() ** 2)),
+        (Ball((0,), (0.0,), math.pi / 2, 3.0),),
+    ),
+    "p wave": (
+        system(lambda x: walls(x[:, 0, 0] > 0, x[:, 0, 0] ** -2 - 1 / x[:, 0, 0])),
+        (HalfLine((0,), 0.0, 1.0, 2.0),),
+    ),
+    "infinite towards one wall": (
+        system(lambda x: walls((x[:, 0, 0] > 0) & (x[:, 0, 0] < 2), x[:, 0, 0] ** -2)),
+        (Ball((0,), (1.0,), 1.0), HalfLine((0,), 0.0, 1.0, 1.0)),
+    ),
     "hard spheres in a sphere": (
         system(lambda x: walls((x.square().sum(2) < 1).all(1) & apart(x, 0.3)), 3, 3),
         (Ball((0, 1, 2), (0.0, 0.0, 0.0), 1.0),),

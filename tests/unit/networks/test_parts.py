@@ -162,8 +162,8 @@ def table() -> TwoBodyFactor:
 
 def walled() -> WallFactor:
     """Two particles, one in a tube and above a plane, one in a sphere, all of which are large."""
-    tube = (Ball((0, 2), (0.1, -0.2), 7.0), HalfLine((1,), -6.0, 1.0), HalfLine((1,), 9.0, -1.0))
-    walls = Walls((tube, (Ball((0, 1, 2), (0.1, 0.0, 0.3), 8.0),)))
+    tube = (Ball((0, 2), (0.1, -0.2), 7.0), HalfLine((1,), -6.0, 1.0, 1.7), HalfLine((1,), 9.0, -1.0))
+    walls = Walls((tube, (Ball((0, 1, 2), (0.1, 0.0, 0.3), 8.0, 2.0),)))
     return WallFactor(walls, torch.tensor([[0.2, 0.1, 0.3], [0.0, -0.1, 0.2]], dtype=DOUBLE), 1.3)
 
 
