@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from fkflow.errors import FkflowError, NumericalError, UsageError
     from fkflow.hamiltonian.geometry import pair_squares
     from fkflow.hamiltonian.system import Nuclei, Reference, System
+    from fkflow.hamiltonian.table import Table
     from fkflow.results.result import Result
     from fkflow.statistics import Estimate
 
 __version__ = "0.1.0"
 __all__ = [
-    "Estimate", "FkflowError", "Nuclei", "NumericalError", "Reference", "Result", "Solution", "System", "Training",
+    "Estimate", "FkflowError", "Nuclei", "NumericalError", "Reference", "Result", "Solution", "System", "Table", "Training",
     "UsageError", "load", "make_system", "pair_squares", "solve", "train",
 ]  # fmt: skip
 
@@ -33,6 +34,7 @@ _HOME = {
     **dict.fromkeys(("Nuclei", "Reference", "System"), "hamiltonian.system"),
     "Estimate": "statistics",
     "Result": "results.result",
+    "Table": "hamiltonian.table",
     "pair_squares": "hamiltonian.geometry",
     "Solution": "api.solution",
     "Training": "api.training_loop",

@@ -16,7 +16,7 @@ from torch import Tensor
 from fkflow.errors import NumericalError, PotentialError
 from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.confinement import check_bounded, check_confined, check_nuclei, lowest_far_away
-from fkflow.hamiltonian.conversion import DOUBLE, SINGLE, ConvertedSystem, converted_part, rounding_of
+from fkflow.hamiltonian.conversion import DOUBLE, SINGLE, ConvertedSystem, converted_part, rounding_of, share_outside
 from fkflow.hamiltonian.landscape import Landscape, explore, user_start
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.probe import Probe, scale_of
@@ -26,6 +26,8 @@ from fkflow.hamiltonian.system import System
 GRADIENT = 1e-4
 #: configurations at which symmetries are tried, and walkers that must start where V is finite
 TRIED, STARTED = 16, 256
+#: largest share of the values of a table that may lie beyond its ends where walkers start
+MOST_OUTSIDE = 0.3
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ def _start_walkers(probe: Probe, x: Tensor | None) -> Landscape:
         x = to_user_coordinates(to_unit_masses(probe.system), landscape.start(STARTED, probe.generator))
     probe.walkers = x
     _check_finite(probe)
+    if (share := share_outside(probe.system, probe.walkers)) > MOST_OUTSIDE:
+        raise probe.error(
+            f"{100 * share:.0f} % of what is asked of its tables where walkers start lies beyond their ends: a longer table is "
+            'needed, or outside="linear", or a number, if V goes on like that'
+        )
     return landscape
 
 

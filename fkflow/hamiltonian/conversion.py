@@ -15,6 +15,7 @@ from pydantic import InstanceOf, PrivateAttr
 
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import Nuclei, Reference, System
+from fkflow.hamiltonian.table import watch
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -34,7 +35,7 @@ class ConvertedSystem(System):
 
     own: InstanceOf[System]
     _traits: dict[str, Any] = PrivateAttr(
-        default_factory=lambda: {"differentiable": True, "rounding": DOUBLE, "on_cpu": False}
+        default_factory=lambda: {"differentiable": True, "rounding": DOUBLE, "on_cpu": False, "outside": 0.0}
     )
 
     @property
@@ -122,8 +123,9 @@ class ConvertedSystem(System):
             x = x.cpu()
         wanted = x.requires_grad and torch.is_grad_enabled()
         # numpy warns of infinities, which checks find where they matter
-        with np.errstate(all="ignore"), torch.set_grad_enabled(wanted):
+        with np.errstate(all="ignore"), torch.set_grad_enabled(wanted), watch() as outside:
             value = function(x if wanted else x.detach())
+        self.note(outside=max(outside, default=0.0))
         if str(getattr(value, "dtype", "")).removeprefix("torch.") in SHORT:
             self.note(rounding=SINGLE)
         return to_energies(value, where)
@@ -139,6 +141,13 @@ def converted_part(system: System | None) -> ConvertedSystem | None:
     while system is not None and not isinstance(system, ConvertedSystem):
         system = getattr(system, "own", None)
     return system
+
+
+def share_outside(system: System, x: Tensor) -> float:
+    """The share of what a system asks of its tables at x (B, N, D) that lies beyond their ends, where they do not say more."""
+    converted = converted_part(system)
+    system.potential(x)
+    return 0.0 if converted is None else float(converted._traits["outside"])
 
 
 def to_energies(value: Any, device: torch.device) -> Any:

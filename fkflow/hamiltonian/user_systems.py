@@ -23,11 +23,14 @@ from pydantic import ValidationError
 
 from fkflow.hamiltonian.mistakes import explain_class, remedy
 from fkflow.hamiltonian.system import Nuclei, System
+from fkflow.hamiltonian.tabulated import define
 
 #: most bytes of such a file
 LONGEST = 2**20
 #: how a file and its class are named, for messages
-FORM = 'it must name a file and a class in it, such as "my_trap.py:Trap"'
+FORM = 'it must name a file and a class in it, such as "my_trap.py:Trap", or a table, such as "curve.csv:Particle"'
+#: endings of files with a table, whose classes are those of `tabulated`
+TABLES = (".csv", ".dat", ".txt")
 #: begins the names of the modules in sys.modules
 PREFIX = "fkflow_user_file_"
 
@@ -130,9 +133,14 @@ def _run(name: str, place: str, path: str, content: bytes) -> None:
     # pydantic looks up names of annotations there
     sys.modules[name] = module
     try:
-        exec(compile(content, place, "exec"), module.__dict__)
+        if path.lower().endswith(TABLES):
+            define(module, content.decode("utf-8-sig", errors="replace"), path)
+        else:
+            exec(compile(content, place, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
+        if path.lower().endswith(TABLES):
+            raise ValueError(str(error)) from None
         if isinstance(error, SyntaxError | ValueError) and error.__traceback__ and not error.__traceback__.tb_next:
             line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
@@ -206,7 +214,7 @@ def source_file(system: type[System]) -> str | None:
 
 def display_name(system: System) -> str:
     """How messages call a system: the class and, for a user's own, its file."""
-    kind: type[System] = type(getattr(system, "own", system))
+    kind = type(system if (own := getattr(system, "own", None)) is None else own)
     if kind.__module__.startswith(PREFIX):
         return f"{kind.__name__} in {(source_file(kind) or '').replace(chr(92), '/').rpartition('/')[2]}"
     return f"the system {system.key}"

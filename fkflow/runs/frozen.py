@@ -12,11 +12,12 @@ from torch import Tensor
 from fkflow.errors import Interrupted, NumericalError
 from fkflow.execution import ranks
 from fkflow.execution.pulse import Pulse
+from fkflow.hamiltonian.conversion import share_outside
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.projection.project import Projector, can_project
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.checkpoints import Clock
-from fkflow.results.records import Measurement
+from fkflow.results.records import Doubt, Measurement
 from fkflow.results.status import is_useless
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import Model
@@ -25,6 +26,8 @@ from fkflow.statistics import Estimate
 
 #: gap in natural energies below which walkers jump between the wells of ψ²
 SLOW = 0.2
+#: share of the values of a table beyond its ends from which on a result is doubtful
+MOST_OUTSIDE = 1e-3
 #: what messages call a stage under way
 WORDS = {"measure": "measuring", "project": "projecting"}
 
@@ -58,11 +61,14 @@ def measure_and_project(
                     return None
                 measuring.run(recipe.measure.target_error, recipe.measure.seconds, report, pulse)
             if not can_project(measuring, recipe.project):
+                _judge_tables(measuring)
                 return measuring.result()
             report = watch.begin("project", recipe.project)
             projecting = Projector(measuring, recipe.project, context.seed, saved.get("project"), pulse)
             watch.stages["project"] = projecting
-            return measuring.result(*projecting.run(report))
+            projected = projecting.run(report)
+            _judge_tables(measuring)
+            return measuring.result(*projected)
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"measuring failed: {error}") from None
     except KeyboardInterrupt:
@@ -76,6 +82,18 @@ def _estimator(
     return VariationalEstimator(
         model.net, model.system, model.landscape, recipe.measure, x, context.seed, dt=dt, jumps=jumps, saved=saved
     )
+
+
+def _judge_tables(measuring: VariationalEstimator) -> None:
+    """A doubt where walkers have left a table that does not say how V goes on."""
+    (share,) = ranks.reduce_mean(share_outside(measuring.system, measuring.samples()))
+    if share > MOST_OUTSIDE:
+        measuring.sampler.warnings.append(
+            Doubt(
+                f"{100 * share:.2g} % of what was asked of the tables of V lay beyond their ends, where V is not known and "
+                'went on linearly: a longer table is needed, or outside="linear", or a number, if V goes on like that'
+            )
+        )
 
 
 def is_slow(measuring: VariationalEstimator) -> bool:
