@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fkflow.api.training_loop import Training
     from fkflow.errors import FkflowError, NumericalError, UsageError
     from fkflow.hamiltonian.geometry import pair_squares
+    from fkflow.hamiltonian.pointwise import PointByPoint
     from fkflow.hamiltonian.system import Nuclei, Reference, System
     from fkflow.hamiltonian.table import Table
     from fkflow.results.result import Result
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Estimate", "FkflowError", "Nuclei", "NumericalError", "Reference", "Result", "Solution", "System", "Table", "Training",
-    "UsageError", "load", "make_system", "pair_squares", "solve", "train",
+    "Estimate", "FkflowError", "Nuclei", "NumericalError", "PointByPoint", "Reference", "Result", "Solution", "System", "Table",
+    "Training", "UsageError", "load", "make_system", "pair_squares", "solve", "train",
 ]  # fmt: skip
 
 #: the module of each name
@@ -34,6 +35,7 @@ _HOME = {
     **dict.fromkeys(("Nuclei", "Reference", "System"), "hamiltonian.system"),
     "Estimate": "statistics",
     "Result": "results.result",
+    "PointByPoint": "hamiltonian.pointwise",
     "Table": "hamiltonian.table",
     "pair_squares": "hamiltonian.geometry",
     "Solution": "api.solution",
