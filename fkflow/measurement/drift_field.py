@@ -13,6 +13,7 @@ from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.results.records import Axis, DriftField, Trajectories
+from fkflow.sampling.metropolis import limited_drift
 from fkflow.sampling.paths import integrate
 
 #: points per axis of drift fields in one dimension and in two
@@ -115,5 +116,18 @@ def sample_trajectories(
     start = x[: -(-SHOWN_PARTICLES // x.shape[1])]
     steps, dt = round(LASTING * STEPS_IN_TIME), natural_time / STEPS_IN_TIME
     noise = torch.randn(steps, *start.shape, generator=generator, device=x.device, dtype=x.dtype)
-    places = torch.stack([place for place, _, _ in integrate(net.drift, start, dt, noise)], 1)
+    if isinstance(net, LogPsi) and net.edges:
+        places = _paths_within_walls(net, start, dt, noise)
+    else:
+        places = torch.stack([place for place, _, _ in integrate(net.drift, start, dt, noise)], 1)
     return Trajectories(dt * np.arange(places.shape[1]), to_user_coordinates(system, places).cpu().numpy())
+
+
+def _paths_within_walls(net: LogPsi, x: Tensor, dt: float, noise: Tensor) -> Tensor:
+    """Places (B, K + 1, N, D) of paths whose steps stay where they are if they would end beyond a wall."""
+    places = [x]
+    for xi in noise:
+        proposal = x + dt * limited_drift(net.drift(x), dt) + dt**0.5 * xi
+        x = torch.where(net.value(proposal).isfinite()[:, None, None], proposal, x)
+        places.append(x)
+    return torch.stack(places, 1)

@@ -76,6 +76,8 @@ def test_energies(system: fkflow.System, exact: float, wrong: float) -> None:
     # the energy of a wall two thousandths farther out, or of a harder one
     assert abs(energy.value - wrong) > 8 * energy.error
     assert bool(system.potential(torch.as_tensor(found.samples)).isfinite().all())
+    paths = found.result.measurement.trajectories
+    assert paths is not None and bool(system.potential(torch.as_tensor(paths.positions).flatten(0, 1)).isfinite().all())
 
 
 def test_a_poor_network_is_projected_to_the_truth() -> None:
