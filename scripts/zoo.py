@@ -114,11 +114,12 @@ def energy(found: dict[str, Any]) -> tuple[float, float]:
 
 def row(run: Run) -> str:
     """A line of the table (Markdown)."""
+    name = run.name.replace("|", "\\|")
     if math.isnan(run.value):
-        return f"| {run.name} | {run.seed} | | | {run.reference:.7g} | | {run.status} | {run.seconds:.0f} | {run.scale:.3g} |"
+        return f"| {name} | {run.seed} | | | {run.reference:.7g} | | {run.status} | {run.seconds:.0f} | {run.scale:.3g} |"
     digits = max(0, 1 - math.floor(math.log10(max(run.error, 1e-9 * run.scale))))
     return (
-        f"| {run.name} | {run.seed} | {run.value:.{digits}f} | {run.error:.1e} | {run.reference:.{digits + 1}f} | "
+        f"| {name} | {run.seed} | {run.value:.{digits}f} | {run.error:.1e} | {run.reference:.{digits + 1}f} | "
         f"{run.z:+.1f} | {run.status} | {run.seconds:.0f} | {run.scale:.3g} |"
     )
 
