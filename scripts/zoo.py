@@ -72,6 +72,11 @@ def answer(case: Case) -> Answer:
     return case.solve()
 
 
+def rounded(target: float) -> float:
+    """A target error as a user would write it, two digits."""
+    return float(f"{target:.2g}")
+
+
 def recipe(case: Case) -> str:
     """The recipe of a potential."""
     lines = [f"{key} = {json.dumps(value)}" for key, value in case.parameters.items()]
@@ -81,7 +86,7 @@ def recipe(case: Case) -> str:
 def solve(case: Case, seed: int, target: float, limit: float) -> Run:
     """Run the command; `target` is the error to reach, in energy scales, and `limit` the seconds after which it is ended."""
     known, commit = answer(case), current_commit()
-    aim = float(f"{target * known.scale:.2g}")
+    aim = rounded(target * known.scale)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "zoo.toml")
         file.write_text(recipe(case), encoding="utf-8")
@@ -116,7 +121,9 @@ def row(run: Run) -> str:
     """A line of the table (Markdown)."""
     name = run.name.replace("|", "\\|")
     if math.isnan(run.value):
-        return f"| {name} | {run.seed} | | | {run.reference:.7g} | | {run.status} | {run.seconds:.0f} | {run.scale:.3g} |"
+        return (
+            f"| {name} | {run.seed} | | | {run.reference:.7g} | | {run.status} | {run.seconds:.0f} | {run.scale:.3g} |"
+        )
     digits = max(0, 1 - math.floor(math.log10(max(run.error, 1e-9 * run.scale))))
     return (
         f"| {name} | {run.seed} | {run.value:.{digits}f} | {run.error:.1e} | {run.reference:.{digits + 1}f} | "
