@@ -153,11 +153,11 @@ def molecule(electrons: int) -> dict[str, nn.Module]:
     }
 
 
-def table() -> TwoBodyFactor:
-    """f = sin t of t = log r, from r = e^-1 to e^1."""
+def table(core: float = 0.0) -> TwoBodyFactor:
+    """f = sin t of t = log(r − core), from t = −1 to 1."""
     t = torch.linspace(-1, 1, 21, dtype=DOUBLE).numpy()
     f = torch.from_numpy(t).sin().numpy()
-    return TwoBodyFactor(-1.0, 0.1, pieces(f, torch.from_numpy(t).cos().numpy(), -f, 0.1))
+    return TwoBodyFactor(-1.0, 0.1, pieces(f, torch.from_numpy(t).cos().numpy(), -f, 0.1), core)
 
 
 def walled() -> WallFactor:
@@ -212,6 +212,13 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
         (3, 3),
         lambda: (
             {"differences": coordinates.Differences(), "squares": coordinates.Squares(), "factor": table()},
+            two_bodies,
+        ),
+    ),
+    "hard cores": (
+        (3, 2),
+        lambda: (
+            {"differences": coordinates.Differences(), "squares": coordinates.Squares(), "factor": table(core=0.05)},
             two_bodies,
         ),
     ),
