@@ -115,11 +115,12 @@ class System(BaseModel):
         return None
 
     def pair(self, r: Tensor) -> Tensor | None:
-        """Energy of two particles that repel each other at the distances r (any shape).
+        """Energy of two particles at the distances r (any shape), where they repel each other: they may attract farther out.
 
         V must contain it for every pair. The network then starts from the two-particle solution (two-body factor), which has
-        the cusp, or the hard core, of a repulsion without bound as r → 0, and saves much training for a strong bounded one.
-        None: V is smooth where particles meet, and there is no such factor.
+        the cusp, or the hard core (+∞, or very high, below a diameter), of a repulsion without bound as r → 0, and saves much
+        training for a strong bounded one. None: V is smooth where particles meet, or has a hard core that is found in V, and
+        there is no other such factor.
         """
         return None
 
