@@ -19,6 +19,8 @@ from fkflow.hamiltonian.user_systems import particle_masses
 DIRECTIONS, DOUBLINGS, HALVINGS = 64, 24, 30
 #: natural energies a coordinate by which V must lie below its lowest minimum to count as falling
 BELOW = 1.0
+#: places at which a Gaussian is tried, and errors by which its energy must lie below that far away
+TRIALS, SURE = 1024, 4.0
 #: a minimum whose natural length is this part of that about the origin is a singularity
 POINT = 1e-3
 #: widths of a mode, in natural lengths, from which on nothing confines it (the largest that `landscape.mode_widths` tries)
@@ -63,6 +65,8 @@ def check_bounded(probe: Probe, landscape: Landscape) -> None:
             f"V falls to {lowest:.3g} at a point with nothing about it: a network has no cusp for a singularity but that "
             "of fixed charges, which nuclei() gives; soften it"
         )
+    if _is_bound(system, landscape, far, probe.generator):
+        return
     # the particles that stay behind, or a valley that leads there, have a zero-point energy too
     far, widths_there = _energy_at(system, to_solver_coordinates(system, place), length)
     if float(widths_there.max()) < UNCONFINED * length and abs(far - estimate) < margin:
@@ -71,7 +75,7 @@ def check_bounded(probe: Probe, landscape: Landscape) -> None:
             f"nothing holds {particles}: V has a minimum as low and as wide {float(place.norm()):.3g} away, and so on without "
             "end, so that there is no ground state; a trap or walls must hold it"
         )
-    if far >= estimate + margin or _binds_on_a_line(probe, far):
+    if far >= estimate + margin or _binds_always(probe, far):
         return
     probe.warnings.append(
         f"the energy is about {far:.6g} with particles far away, less than about {estimate:.6g} in the minimum of "
@@ -96,9 +100,24 @@ def _energy_at(system: System, place: Tensor, length: float) -> tuple[float, Ten
     return energy + _zero_point_energy(held, length), values
 
 
-def _binds_on_a_line(probe: Probe, far: float) -> bool:
-    """Whether V of one particle on a line is nowhere above its value far away, and somewhere below: then it binds."""
-    if probe.system.particles * probe.system.dimensions > 1:
+def _is_bound(system: System, landscape: Landscape, far: float, generator: torch.Generator) -> bool:
+    """Whether the energy of some Gaussian about the lowest minimum is surely below `far`: then so is the ground state."""
+    minimum, widths = landscape.minima[0], landscape.widths[0]
+    z = torch.randn(TRIALS, len(widths), generator=generator, dtype=torch.float64) @ widths
+    kinetic = float(torch.linalg.inv(widths @ widths.mT).trace()) / 8
+    for scale in 2.0 ** torch.arange(-2.0, 11.0):
+        energy = system.potential(minimum + float(scale) * z.view(-1, *minimum.shape)) + kinetic / float(scale) ** 2
+        if float(energy.mean() + SURE * energy.std() / math.sqrt(TRIALS)) < far:
+            return True
+    return False
+
+
+def _binds_always(probe: Probe, far: float) -> bool:
+    """Whether V of one particle on a line or in a plane is nowhere above its value far away, and somewhere below: it binds.
+
+    Simon, Annals of Physics 97, 279 (1976).
+    """
+    if probe.system.particles > 1 or probe.system.dimensions > 2:
         return False
     value = probe.value(torch.cat([scale * probe.walkers for scale in (0.5, 1.0, 2.0, 4.0, 16.0)]))
     return bool((value <= far + 1e-9 * scale_of(value)).all()) and bool((value < far).any())

@@ -159,6 +159,8 @@ RIGHT: dict[str, System] = {
     "kinks": made(lambda x: x.abs().sum((1, 2)), 3),
     "a well that binds": made(lambda x: -5 * torch.exp(-r2(x))),
     "a weak well on a line": made(lambda x: -0.1 * torch.exp(-r2(x))),
+    "a weak well in a plane": made(lambda x: -0.1 * torch.exp(-r2(x)), 1, 2),
+    "a wide well with a narrow hole": made(lambda x: -torch.exp(-0.01 * r2(x)) - torch.exp(-100 * r2(x)), 1, 3),
     "soft helium on a line": made(lambda x: (1 + gap(x) ** 2).rsqrt() - 2 * (1 + x[..., 0] ** 2).rsqrt().sum(1), 2),
     "a long valley": made(lambda x: x[:, 0].prod(1) ** 2 + 1e-3 * r2(x), 1, 2),
     "distinguishable": made(lambda x: x[:, 0, 0] ** 2 + 2 * x[:, 1, 0] ** 2, 2, identical=False),
