@@ -54,7 +54,8 @@ def find_core(energies: Callable[[Array], Array], r: Array) -> Core | None:
             middle = 0.5 * (low + high)
             low, high = (middle, high) if np.isposinf(energies(np.array([middle]))[0]) else (low, middle)
         return Core(high, math.inf)
-    fall = v[:-1] - v[1:]
+    with np.errstate(invalid="ignore"):
+        fall = v[:-1] - v[1:]
     jumps = (fall > JUMP * np.abs(v[:-1])) & (fall * r[:-1] ** 2 > WEAK)
     if not jumps.any():
         return None

@@ -23,7 +23,7 @@ from fkflow.networks.two_body_equation import STEPS, TwoBodyEquation
 
 Array = np.ndarray
 
-#: healing length b in natural lengths: f' is that of log u times exp(−½(r/b)²)
+#: healing length b in natural lengths: f' is that of log u times exp(−½(r/b)²), or exp(−½(r/b)⁴) for a longer b
 HEALING = 2.0
 #: the least healing length of a pair that is bound, in distances at which its u is largest, and where the core is steep, in
 #: those at which it ends
@@ -155,14 +155,17 @@ def two_body_factor(
     equation = TwoBodyEquation(pair, length, system.dimensions)
     t, step, core = equation.t, equation.step, equation.core
     first, energy = equation.solve()
+    least = 0.0
     if energy < 0:
         largest = float(equation.distances(t)[int((first < 0).argmax())])
-        healing = max(healing, BEYOND_LARGEST * largest - core)
-    healing = max(healing, BEYOND_STEEP * equation.steep_radius() - core)
+        least = BEYOND_LARGEST * largest - core
+    least = max(least, BEYOND_STEEP * equation.steep_radius() - core)
+    # h falls later where a core must not heal
+    power = 2 if least <= healing else 4
+    share = (np.exp(t) / max(healing, least)) ** power
+    heal = np.exp(-0.5 * share)
     # df/dt = p h, and its derivatives before and behind each place
-    square = (np.exp(t) / healing) ** 2
-    heal = np.exp(-0.5 * square)
-    before, behind = ((slope - first * square) * heal for slope in equation.slopes(first, energy))
+    before, behind = ((slope - 0.5 * power * first * share) * heal for slope in equation.slopes(first, energy))
     first = first * heal
     # the trapezoidal rule with its end correction: fourth order, four steps to a node
     growth = step / 2 * (first[1:] + first[:-1]) + step**2 / 12 * (behind[:-1] - before[1:])
