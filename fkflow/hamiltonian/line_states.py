@@ -96,7 +96,7 @@ def line_state(
 
     def shoot(energy: float) -> tuple[bool, list[float], list[float]]:
         """Whether the energy is too high, and y'/y and log y at all fine points, from the ends to the middle."""
-        rows = _transfer(step, 2 * (v1 - energy), 2 * (v2 - energy))
+        rows, growth = _transfer(step, 2 * (v1 - energy), 2 * (v2 - energy))
         slopes, logs = [0.0] * (len(rows) + 1), [0.0] * (len(rows) + 1)
         outside = [math.sqrt(max(2 * (float(e) - energy), 0.0)) for e in (v_ends[0, 0], v_ends[1, -1])]
         p = math.inf if walls[0] else outside[0]
@@ -106,18 +106,18 @@ def line_state(
             ahead = b if p == math.inf else a + b * p
             if not ahead > 0:
                 return True, slopes, logs
-            logs[k + 1] = logs[k] + math.log(ahead)
+            logs[k + 1] = logs[k] + math.log(ahead) + growth[k]
             p = slopes[k + 1] = d / b if p == math.inf else (c + d * p) / ahead
         from_left, reached = p, logs[middle]
         p = -math.inf if walls[1] else -outside[1]
         slopes[-1] = p
         for k in range(len(rows) - 1, middle - 1, -1):
             a, b, c, d = rows[k]
-            # the inverse of a matrix of determinant 1
+            # the inverse of a matrix of determinant 1, but for its scale
             ahead = b if p == -math.inf else d - b * p
             if not ahead > 0:
                 return True, slopes, logs
-            logs[k] = logs[k + 1] + math.log(ahead)
+            logs[k] = logs[k + 1] + math.log(ahead) + growth[k]
             p = slopes[k] = -a / b if p == -math.inf else (a * p - c) / ahead
         shift = reached - logs[middle]
         logs[middle:] = [value + shift for value in logs[middle:]]
@@ -162,17 +162,22 @@ def _graded(height: float, widest: float, most: float) -> Array:
     return np.array(found)
 
 
-def _transfer(step: Array, q1: Array, q2: Array) -> list[list[float]]:
-    """Matrices (a, b, c, d) that carry (y, y') with y'' = Q y over steps, Q at two Gauss points: Magnus, fourth order."""
+def _transfer(step: Array, q1: Array, q2: Array) -> tuple[list[list[float]], list[float]]:
+    """Matrices (a, b, c, d) that carry (y, y') with y'' = Q y over steps, Q at two Gauss points: Magnus, fourth order.
+
+    They are divided by the exponentials of the second list, which behind high steps no float can hold.
+    """
     # exp of [[−k, h], [h Q, k]]
     k = GAUSS / 2 * step**2 * (q2 - q1)
     mean = 0.5 * (q1 + q2)
     squared = k**2 + step**2 * mean
     root = np.sqrt(squared.astype(complex))
-    even = np.cosh(root).real
-    odd = np.where(np.abs(squared) < 1e-12, 1.0, (np.sinh(root) / np.where(root == 0, 1, root)).real)
+    growth = root.real
+    up, down = np.exp(root - growth), np.exp(-root - growth)
+    even = 0.5 * (up + down).real
+    odd = np.where(np.abs(squared) < 1e-12, 1.0, (0.5 * (up - down) / np.where(root == 0, 1, root)).real)
     rows: list[list[float]] = np.stack([even - odd * k, odd * step, odd * step * mean, even + odd * k], -1).tolist()
-    return rows
+    return rows, growth.tolist()
 
 
 def _without_walls(nodes: Array, p: Array, f: Array, q: Array, walls: tuple[bool, bool]) -> Array:
@@ -211,6 +216,7 @@ def _without_walls(nodes: Array, p: Array, f: Array, q: Array, walls: tuple[bool
             first[node] -= (1 if walls[0] else -1) / far
             value[node] -= math.log(far)
             second[side, piece] = q[side, piece] - p[node] ** 2 + 1 / far**2
+    value -= value.max()
     f0, f1, d0, d1 = value[:-1], value[1:], width * first[:-1], width * first[1:]
     e0, e1 = 0.5 * width**2 * second[0], 0.5 * width**2 * second[1]
     a, b, c = f1 - f0 - d0 - e0, d1 - d0 - 2 * e0, e1 - e0

@@ -230,6 +230,8 @@ def _solve(sums: np.ndarray, judges: np.ndarray) -> Relaxation | None:
     variances = np.diag(change.T @ s @ change)
     # what is the same for all walkers shows nothing
     varies = np.append(True, variances[1:] > CONSTANT * np.diag(s)[1:])
+    if not varies[1:].any():
+        return None
     change = (change / np.sqrt(np.where(varies, variances, 1.0)))[:, varies]
     values, vectors = np.linalg.eigh((change.T @ s @ change)[1:, 1:])
     good = values > INDEPENDENT * values[-1]
