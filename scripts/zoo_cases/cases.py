@@ -179,6 +179,15 @@ COUPLED = (
 )
 
 PAIRS = (
+    # two of diameter 1 on a line or in space: 1 − 2y² vanishes at their contact, y = 1/√2
+    Case("two hard rods", "pairs.py:Hard", closed(lambda s: 3.0)),
+    Case("two hard spheres", "pairs.py:Hard", closed(lambda s: 4.0), {"dimensions": 3}),
+    Case("two hard spheres, in V alone", "pairs.py:Hard", closed(lambda s: 4.0), {"dimensions": 3, "told": False}),
+    # as free fermions in the length that the rods leave
+    Case(
+        "two hard rods in a box", "pairs.py:Rods", closed(lambda s: 2.5 * (np.pi / (1 - s.rod)) ** 2), {"particles": 2}
+    ),
+    Case("three hard rods in a box", "pairs.py:Rods", closed(lambda s: 7.0 * (np.pi / (1 - 2 * s.rod)) ** 2)),
     Case("argon dimer", "pairs.py:Dimer", ball(9.0, 1.4, rest=0.75, pair=True)),
     Case(
         "neon dimer",

@@ -156,3 +156,35 @@ class QuarticPairs(fkflow.System):
 
     def potential(self, x):
         return 0.5 * x.square().sum((1, 2)) + 0.3 * fkflow.pair_squares(x).square().sum(0)
+
+
+class Hard(fkflow.System):
+    """Two or more particles with hard cores of diameter 1 in a harmonic trap; `told` says whether pair(r) has the cores too."""
+
+    particles: int = 2
+    dimensions: int = 1
+    told: bool = True
+
+    def cores(self, r):
+        return torch.where(r < 1.0, torch.inf, 0.0).to(r.dtype)
+
+    def pair(self, r):
+        return self.cores(r) if self.told else None
+
+    def potential(self, x):
+        return 0.5 * x.square().sum((1, 2)) + self.cores(fkflow.pair_squares(x).sqrt()).sum(0)
+
+
+class Rods(fkflow.System):
+    """Hard rods in a box from 0 to 1."""
+
+    particles: int = 3
+    dimensions = 1
+    rod: float = 0.2
+
+    def pair(self, r):
+        return torch.where(r < self.rod, torch.inf, 0.0).to(r.dtype)
+
+    def potential(self, x):
+        box = torch.where((x < 0) | (x > 1), torch.inf, 0.0).to(x.dtype).sum((1, 2))
+        return box + self.pair(fkflow.pair_squares(x).sqrt()).sum(0)
