@@ -66,6 +66,8 @@ class RunContext:
         self.checkpoints = CheckpointWriter(None if out is None else out / CHECKPOINT)
         #: the checkpoint from which the run continues
         self.saved: dict[str, Any] | None = None
+        #: seconds of measurements that were dropped because training went on
+        self.measured = 0.0
         #: the finished run whose training goes on
         self.finished: Result | None = None
         self.signals = Signals() if signals is None else signals

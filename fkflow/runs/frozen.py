@@ -51,10 +51,13 @@ def measure_and_project(
                 measuring.run(math.inf, recipe.measure.seconds, report, pulse)
                 if is_useless(measuring.spread(), model.landscape.length**2, model.landscape.centre.numel()):
                     return measuring.result()
+                # a measurement that is dropped has used up its part of the budget
+                context.measured = measuring.seconds
                 if is_slow(measuring):
                     measuring = _estimator(context, model, measuring.samples(), jumps=True)
                     watch.stages["measure"] = measuring
                     measuring.run(math.inf, recipe.measure.seconds, report, pulse)
+                    context.measured = measuring.seconds
                 if session and session.absorb_slow_modes(measuring):
                     return None
                 if session and measuring.is_shortest() and session.extend(measuring.spread(), measuring.walkers.x):
@@ -79,9 +82,12 @@ def _estimator(
     context: RunContext, model: Model, x: Tensor, jumps: bool = False, saved: Mapping[str, Any] | None = None
 ) -> VariationalEstimator:
     recipe, dt = context.recipe, context.recipe.train.dt * model.landscape.length**2
-    return VariationalEstimator(
+    measuring = VariationalEstimator(
         model.net, model.system, model.landscape, recipe.measure, x, context.seed, dt=dt, jumps=jumps, saved=saved
     )
+    if saved is None:
+        measuring.seconds += context.measured
+    return measuring
 
 
 def _judge_tables(measuring: VariationalEstimator) -> None:
