@@ -21,6 +21,7 @@ from fkflow.hamiltonian.landscape import Landscape, explore, user_start
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.probe import Probe, scale_of
 from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.walls import Walls, describe_region
 
 #: how far a gradient may be from the differences of V, relative to its length
 GRADIENT = 1e-4
@@ -63,7 +64,22 @@ def check(system: System, seed: int = 0) -> CheckedSystem:
         check_bounded(probe, landscape)
     else:
         check_nuclei(probe, nuclei)
+    if landscape.walls is not None:
+        probe.notes.append(
+            f"V is infinite beyond hard walls, where ψ vanishes: {_describe_walls(system, landscape.walls)}"
+        )
     return CheckedSystem(probe.system, landscape, tuple(probe.warnings), tuple(probe.notes))
+
+
+def _describe_walls(system: System, walls: Walls) -> str:
+    """Where particles may be, in the user's coordinates."""
+    if walls.stated:
+        return "boundary(x) > 0"
+    masses = user_systems.particle_masses(system)
+    regions = [describe_region(region, mass**-0.5) for region, mass in zip(walls.regions, masses, strict=True)]
+    if len(set(regions)) == 1:
+        return regions[0]
+    return "; ".join(f"particle {i + 1}: {region}" for i, region in enumerate(regions) if region)
 
 
 def _start_walkers(probe: Probe, x: Tensor | None) -> Landscape:

@@ -21,6 +21,8 @@ from fkflow.hamiltonian.system import System
 #: configurations from which rays leave, more where particles may be in each other's way; rays in a plane or in space, distances
 #: as powers of 2, and halvings of the last
 ORIGINS, CROWDED, RAYS, OCTAVES, HALVINGS = 8, 32, 16, 40, 60
+#: names of axes
+AXES = "xyz"
 #: what is said of walls of another shape
 OTHER = (
     "V is infinite in a region that is not bounded by planes across the axes, a sphere, a disc or a cylinder along an axis: "
@@ -83,6 +85,29 @@ class Walls:
             else:
                 found &= (piece.sign * (part - piece.edge) > 0).all(-1)
         return found
+
+
+def describe_region(region: tuple[Ball | HalfLine, ...], unit: float) -> str:
+    """Where a particle may be, in words; positions are multiplied by `unit`."""
+    found = []
+    for piece in region:
+        names = [AXES[axis] if axis < len(AXES) else f"x{axis + 1}" for axis in piece.axes]
+        if isinstance(piece, HalfLine):
+            # those beside an interval only say how ψ vanishes
+            if not any(isinstance(other, Ball) and other.axes == piece.axes for other in region):
+                found.append(f"{names[0]} {'>' if piece.sign > 0 else '<'} {_short(unit * piece.edge)}")
+        elif len(names) == 1:
+            low, high = (_short(unit * (piece.centre[0] + sign * piece.radius)) for sign in (-1, 1))
+            found.append(f"{low} < {names[0]} < {high}")
+        else:
+            centre = ", ".join(_short(unit * c, unit * piece.radius) for c in piece.centre)
+            found.append(f"({', '.join(names)}) within {_short(unit * piece.radius)} of ({centre})")
+    return ", ".join(found)
+
+
+def _short(number: float, scale: float = 1e-9) -> str:
+    """A position to six digits, rounding errors of a size `scale` left out."""
+    return f"{0.0 if abs(number) < 1e-9 * scale else number:.6g}"
 
 
 def allowed_places(system: System, generator: torch.Generator, count: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import fkflow
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls, find_walls
+from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls, describe_region, find_walls
 
 
 def system(
@@ -97,6 +97,20 @@ def test_walls_are_found(name: str) -> None:
     region = found(one)
     assert region is not None and all(close(each, expected) for each in region.regions)
     assert len(region.regions) == one.particles
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "words"),
+    [
+        ("mirrored", 2.0, "x < -4"),
+        ("rectangle", 1.0, "-1 < x < 1, -1 < y < 5"),
+        ("sphere", 0.5, "(x, y, z) within 1 of (0.5, 0.5, 0.5)"),
+        ("tube", 1.0, "(x, z) within 2 of (0, 0)"),
+        ("infinite towards one wall", 1.0, "0 < x < 2"),
+    ],
+)
+def test_regions_in_words(name: str, unit: float, words: str) -> None:
+    assert describe_region(REGIONS[name][1], unit) == words
 
 
 def test_a_wall_elsewhere_is_another_wall() -> None:

@@ -44,3 +44,4 @@ def test_no_path_crosses_a_wall(sections: dict[str, Any], key: str) -> None:
 def test_the_usual_keys_are_allowed() -> None:
     checked = check_system(Recipe.model_validate({"system": Box()}))
     assert checked.landscape.walls is not None and not checked.warnings
+    assert checked.notes[-1] == "V is infinite beyond hard walls, where ψ vanishes: 0 < x < 1"
