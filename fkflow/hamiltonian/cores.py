@@ -25,7 +25,7 @@ OCTAVES, TRIED = 20, 32
 HIGH = 100.0
 #: places that walkers start from; moves of each particle, downhill and then at a temperature; room between particles for the
 #: curvature of V; rounds at a temperature
-PLACES, DESCENT, THERMAL, ROOM, ROUNDS = 256, 60, 40, 1.05, 3
+PLACES, DESCENT, THERMAL, ROOM, ROUNDS = 1024, 60, 20, 1.05, 3
 #: relative difference of diameters that are the same
 SAME = 1e-9
 
@@ -174,15 +174,16 @@ def crowded_places(system: System, x: Tensor, generator: torch.Generator) -> tup
     From configurations x (M, N, D) where V is finite particles move singly, downhill first; then they are thermal, at the
     temperature at which an oscillator of the curvature of V has its zero-point width, or one as wide as the places.
     """
-    x = x[torch.randint(len(x), (PLACES,), generator=generator)]
+    x = x[torch.randint(len(x), (TRIED,), generator=generator)]
     spread = x.std().expand(len(x))
     x = _move_singly(system, x, spread, 0.0, DESCENT * x.shape[1], generator)
     lowest = x[system.potential(x).argmin()]
     frequency = _frequency(system, lowest)
-    x, width = lowest.repeat(PLACES, 1, 1), frequency**-0.5 if frequency else float(x.std())
+    width = frequency**-0.5 if frequency else float(x.std())
+    x, spread = lowest.repeat(PLACES, 1, 1), x.new_full((PLACES,), width)
     for _ in range(ROUNDS):
         temperature = max(0.5 * frequency, 0.25 / width**2)
-        x = _move_singly(system, x, spread.new_full((len(x),), width), temperature, THERMAL * x.shape[1], generator)
+        x = _move_singly(system, x, spread, temperature, THERMAL * x.shape[1], generator)
         width = float((x - x.mean((0, 1))).square().mean().sqrt())
     return x, min(frequency**-0.5, width) if frequency else width
 
