@@ -19,7 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from commands import NEW, good, interrupt, run
+from commands import COUNTED, NEW, good, interrupt, new, run
 
 from fkflow.results.result import Result
 from fkflow.results.store import read_result
@@ -47,7 +47,7 @@ LONG = [
     *SMALL,
     *VARIATIONAL,
     "--set",
-    "train.iterations=100",
+    "train.iterations=60",
     "--set",
     "train.stop_spread=0",
     "--set",
@@ -455,25 +455,27 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_interrupted_twice_and_resumed_is_the_same_run(uninterrupted: Path, tmp_path: Path, refused: Refused) -> None:
     """SIGINT, then SIGTERM on the resumed run, then to the end: bit for bit what nobody interrupted gives."""
     checkpoint, result = tmp_path / "runs/double_well/checkpoint.pt", tmp_path / "runs/double_well/result.h5"
-    code, said = interrupt(tmp_path, signal.SIGINT, "train", 0.5, "run", "double_well", *LONG, code=NEW)
-    assert code == 130 and "-m fkflow run --resume" in said.splitlines()[-1] and "Traceback" not in said
+    code, said = interrupt(tmp_path, signal.SIGINT, "iteration 9;", "run", "double_well", *LONG, code=new(COUNTED))
+    assert code == 130 and "fkflow run --resume" in said.splitlines()[-1] and "Traceback" not in said
     assert checkpoint.is_file() and not result.exists()
     first = checkpoint.read_bytes()
 
     # another recipe, another seed, or no --resume: refused, and the checkpoint stays as it was
-    assert "iterations" in refused(tmp_path, "run", "double_well", *LONG, "--set", "train.iterations=101", "--resume")
+    assert "iterations" in refused(tmp_path, "run", "double_well", *LONG, "--set", "train.iterations=61", "--resume")
     assert "recipe" in refused(tmp_path, "run", "harmonic", *LONG, "--out", "runs/double_well", "--resume")
     assert "--seed 8" in refused(tmp_path, "run", "double_well", *LONG, "--seed", 8, "--resume")
     assert "--resume" in refused(tmp_path, "run", "double_well", *LONG)
     assert "unfinished" in refused(tmp_path, "show", "runs/double_well")
     assert checkpoint.read_bytes() == first and not result.exists()
 
-    code, said = interrupt(tmp_path, signal.SIGTERM, "train", 0.15, "run", "double_well", *LONG, "--resume")
+    code, said = interrupt(
+        tmp_path, signal.SIGTERM, "iteration 30;", "run", "double_well", *LONG, "--resume", code=COUNTED
+    )
     assert code == 130 and "resumed at iteration" in said and checkpoint.read_bytes() != first
     good(tmp_path, "run", "double_well", *LONG, "--resume")
     assert not checkpoint.exists()
     expected, found = training(uninterrupted), training(result)
-    assert found.keys() == expected.keys() and len(found["energy"]) == 100
+    assert found.keys() == expected.keys() and len(found["energy"]) == 60
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert energy(result) == energy(uninterrupted)
 
@@ -493,7 +495,7 @@ def test_stopped_while_measuring(finished: Path, tmp_path: Path, number: int) ->
         "3",
         *VARIATIONAL,
     ]
-    code, said = interrupt(tmp_path, number, "measure", 0.2, "run", "double_well", *slow)
+    code, said = interrupt(tmp_path, number, "fkflow: measure ...", "run", "double_well", *slow, wait=0.2)
     assert code == (130 if number == signal.SIGINT else -number)
     assert (tmp_path / "runs/double_well/checkpoint.pt").is_file()
     # a killed process leaves its lock, which keeps nobody out
@@ -511,8 +513,7 @@ def test_interrupted_measure_keeps_the_result(copy: Path, stage: str) -> None:
     code, said = interrupt(
         copy,
         signal.SIGINT,
-        stage,
-        0.3,
+        f"fkflow: {stage} ...",
         "measure",
         "runs/double_well",
         "--threads",
@@ -521,6 +522,7 @@ def test_interrupted_measure_keeps_the_result(copy: Path, stage: str) -> None:
         f"{stage}.target_error=1e-9",
         "--set",
         "project.seconds=60",
+        wait=0.3,
     )
     assert code == 130 and "Traceback" not in said and f"stopped while {stage.removesuffix('e')}ing" in said
     assert unchanged_files(copy) == before

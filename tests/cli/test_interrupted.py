@@ -117,6 +117,7 @@ def test_an_extended_training_is_resumed(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(schedule, "ENOUGH", math.inf)
     command = ["run", "bosons", "--set", "system.particles=3", "--set", "train.walkers=128", "--target-error", "2e-3"]
+    command += ["--set", "project.target_error=8e-3"]
     command += ["--threads", "1", "--device", "cpu", "--seed", "1"]
     assert main([*command, "--out", "whole"]) == 0
     told = capsys.readouterr().err

@@ -25,8 +25,8 @@ KILLS = 20
 COMMAND = [
     "run", "double_well", "--seed", "5", "--threads", "1", "--device", "cpu",
     "--set", "train.walkers=128", "--set", "train.iterations=24", "--set", "train.stop_spread=0",
-    "--set", "measure.walkers=128", "--set", "measure.target_error=6e-4", "--set", "measure.seconds=600",
-    "--set", "project.walkers=128", "--set", "project.target_error=5e-4", "--set", "project.seconds=600",
+    "--set", "measure.walkers=128", "--set", "measure.target_error=1e-3", "--set", "measure.seconds=600",
+    "--set", "project.walkers=128", "--set", "project.target_error=1e-3", "--set", "project.seconds=600",
 ]  # fmt: skip
 
 

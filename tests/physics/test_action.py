@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
+from landscapes import explore
 from torch import Tensor
 
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import build
 from fkflow.sampling.local_energy import laplacian, local_energy

@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
+from landscapes import explore
 from torch import Tensor
 
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System

@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from landscapes import explore
 from torch import Tensor
 from torch.func import functional_call
 
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import LogPsi, PairDrift, SymmetricNet, build, default_float64
 from fkflow.networks.layers import affine

@@ -6,8 +6,8 @@ import statistics
 
 import pytest
 import torch
+from landscapes import explore
 
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator
@@ -110,7 +110,7 @@ def test_without_its_cusp_a_network_does_worse(monkeypatch: pytest.MonkeyPatch) 
     system = find_system("hooke")(omega=0.5)
 
     def spread() -> float:
-        runs = (solved(system, 1e-3, seed=seed, iterations=20) for seed in range(3))
+        runs = (solved(system, 1e-2, seed=seed, iterations=20) for seed in range(3))
         return statistics.median(run.variational.local_energy_std for run in runs)
 
     with_cusp = spread()
@@ -193,7 +193,7 @@ def test_the_vector_drift_of_the_paper() -> None:
         steps=32,
         dt=0.01,
         walkers=128,
-        iterations=80,
+        iterations=50,
     )
     estimate = measurement.variational.estimate
     exact = system.reference().energy  # 2.126967

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from landscapes import explore
 from torch import Tensor
 
-from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.choice import build
 from fkflow.sampling.local_energy import local_energy

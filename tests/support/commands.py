@@ -26,7 +26,20 @@ from typing import Any
 
 #: what a process of `fkflow` runs
 FKFLOW = "from fkflow.__main__ import command\ncommand()\n"
-#: the same in a new interpreter, which imports all by itself
+#: the same, which says on stderr how many iterations are done
+COUNTED = (
+    """
+import sys
+from fkflow.runs import run
+show = run.show
+def count(session, record):
+    show(session, record)
+    print(f"iteration {len(session.records)};", file=sys.stderr, flush=True)
+run.show = count
+"""
+    + FKFLOW
+)
+#: the command in a new interpreter, which imports all by itself
 NEW = "import os, sys\nos.execv(sys.executable, [sys.executable, '-m', 'fkflow', *sys.argv[1:]])\n"
 
 
@@ -119,10 +132,17 @@ def good(folder: Path, *arguments: object, **how: Any) -> str:
     return out
 
 
-def interrupt(folder: Path, number: int, stage: str, wait: float, *arguments: object, **how: Any) -> tuple[int, str]:
-    """Start a command, send it a signal `wait` seconds after a stage begins; its exit code and its stderr."""
+def new(code: str) -> str:
+    """Source that runs `code` in a new interpreter."""
+    return f"import os, sys\nos.execv(sys.executable, [sys.executable, '-c', {code!r}, *sys.argv[1:]])\n"
+
+
+def interrupt(
+    folder: Path, number: int, line: str, *arguments: object, wait: float = 0.0, **how: Any
+) -> tuple[int, str]:
+    """Start a command, send it a signal `wait` seconds after a line of stderr begins so; its exit code and its stderr."""
     process = start(folder, *arguments, **how)
-    process.wait_for(f"fkflow: {stage} ...")
+    process.wait_for(line)
     time.sleep(wait)
     process.send_signal(number)
     code, _, err = process.finish(60)
