@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lo
 
 RECIPE = ["run", "double_well", "--device", "cpu", "--seed", "7", "--out", "out"]
 for setting in (
-    "train.walkers=128", "train.iterations=60", "train.stop_spread=0", "measure.walkers=256",
+    "train.walkers=128", "train.iterations=30", "train.stop_spread=0", "measure.walkers=256",
     "measure.target_error=0.002", "project.walkers=256", "project.time=2", "project.target_error=0.004",
 ):  # fmt: skip
     RECIPE += ["--set", setting]
@@ -29,13 +29,12 @@ TWO = ["--processes", "2"]
 
 def start(folder: Path, *arguments: str) -> Running:
     # a group of its own: Ctrl-C goes to all of it
-    return commands.start(folder, *RECIPE, *arguments, session=True)
+    return commands.start(folder, *RECIPE, *arguments, code=commands.COUNTED, session=True)
 
 
 def copies(process: Running) -> list[int]:
-    """The copies, once training has begun."""
-    process.wait_for("fkflow: train ...")
-    time.sleep(0.1)
+    """The copies, once the first iteration is done."""
+    process.wait_for("iteration ")
     found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(pid) for pid in found]
 

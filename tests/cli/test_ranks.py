@@ -40,7 +40,6 @@ VARIATIONAL = ["--set", "project.seconds=0"]
 CHILD = """
 import os
 from pathlib import Path
-from fkflow.__main__ import command
 from fkflow.results import checkpoints
 checkpoints.EVERY = float(os.environ.get("EVERY", checkpoints.EVERY))
 checkpoints.PATIENCE = 2.0
@@ -54,8 +53,8 @@ if "SPOILT" in os.environ and os.environ["RANK"] == "1":
         DoubleWell.potential = lambda self, x: factor * potential(self, x)
         return ready
     session.prepare = prepared
-command()
 """
+CHILD += commands.COUNTED
 #: torchrun's agent, whose ranks are forks of it: they need not import PyTorch
 LAUNCHER = """
 import atexit, os, signal, sys
@@ -100,13 +99,12 @@ def start(folder: Path, *arguments: str, **environment: str) -> Running:
     return commands.start(folder, *arguments, code=f"CODE = {CHILD!r}\n{LAUNCHER}", environment=environment)
 
 
-def stop(process: Running, wait: float, kill: Path | None = None) -> tuple[float, list[str]]:
-    """Ctrl-C, or kill -9 of the rank whose number is in that file, some time after training began.
+def stop(process: Running, kill: Path | None = None) -> tuple[float, list[str]]:
+    """Ctrl-C, or kill -9 of the rank whose number is in that file, after the first iteration.
 
     Returns the seconds that it then took to end, and what fkflow said.
     """
-    process.wait_for("fkflow: train ...")
-    time.sleep(wait)
+    process.wait_for("iteration ")
     begun = time.monotonic()
     if kill is None:
         process.send_signal(signal.SIGINT)
@@ -227,7 +225,7 @@ def test_stopped_killed_and_resumed_is_the_same_run(
 ) -> None:
     """Ctrl-C, then kill -9 of one rank of the resumed run, then to the end: the bits of a run that nobody stopped."""
     checkpoint, result = tmp_path / "out/checkpoint.pt", tmp_path / "out/result.h5"
-    _, lines = stop(start(tmp_path, *RECIPE), 0.1)
+    _, lines = stop(start(tmp_path, *RECIPE))
     assert "--resume" in lines[-1] and sum("error" in line for line in lines) == 1
     saved = load_checkpoint(checkpoint)
     assert saved["ranks"] == 2 and saved["state"]["x"].shape == (128, 1, 1)
@@ -238,7 +236,7 @@ def test_stopped_killed_and_resumed_is_the_same_run(
     assert "2 ranks" in refused(tmp_path, *RECIPE, "--resume")
 
     process = start(tmp_path, *RECIPE, "--resume")
-    took, lines = stop(process, 0.05, kill=tmp_path / "pid1")
+    took, lines = stop(process, kill=tmp_path / "pid1")
     assert "rank 1 of 2 ended" in lines[-1] and "checkpoint.pt holds iteration" in lines[-1] and "--resume" in lines[-1]
     assert sum("error" in line for line in lines) == 1 and took < 30
     assert checkpoint.read_bytes() == content and not result.exists()
