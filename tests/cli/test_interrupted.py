@@ -86,7 +86,7 @@ def test_a_long_evaluation_is_broken_off(stage: str, number: int, calls: dict[st
     """In the middle of an evaluation that takes a minute; the printed command then finishes the run."""
     ends = {
         "before": 3,
-        "train": calls["measure"] - 4,
+        "train": (calls["train"] + calls["measure"]) // 2,
         "measure": calls["measure"] + 3,
         "project": calls["project"] + 60,
     }
@@ -121,9 +121,10 @@ def test_an_extended_training_is_resumed(
     command += ["--threads", "1", "--device", "cpu", "--seed", "1"]
     assert main([*command, "--out", "whole"]) == 0
     told = capsys.readouterr().err
-    assert told.count("training goes on") == 2 and told.count("iterations: more would not pay") == 3
+    extended = told.count("training goes on")
+    assert extended >= 1 and told.count("iterations: more would not pay") == extended + 1
     whole = read_result(tmp_path / "whole")
-    first, second, _ = (int(line.split()[2]) for line in told.splitlines() if line.startswith("fkflow: trained"))
+    first, second, *_ = (int(line.split()[2]) for line in told.splitlines() if line.startswith("fkflow: trained"))
     at = (first + second) // 2
     real = run.show
 
