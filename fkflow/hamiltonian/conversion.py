@@ -6,6 +6,7 @@ differentiation unless a gradient is wanted.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ from fkflow.hamiltonian.table import watch
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+# numpy says it of every function that is given a tensor
+warnings.filterwarnings("ignore", "__array_wrap__ must accept context", DeprecationWarning)
 
 #: relative rounding of an energy in double and in single precision
 DOUBLE, SINGLE = 1e-15, 1e-6

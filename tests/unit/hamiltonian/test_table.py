@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy.interpolate import CubicSpline
 
-from fkflow import Table
+import fkflow
+from fkflow import System, Table
 from fkflow.errors import PotentialError, RecipeError
 from fkflow.hamiltonian.checks import check
 from fkflow.hamiltonian.conversion import share_outside
@@ -102,3 +103,23 @@ def test_a_file_is_a_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     short = config.parse('[system]\nfile = "short.csv:Particle"\nmass = 0.1', "short.toml").recipe.system
     with pytest.raises(PotentialError, match="lies beyond their ends: a longer table is needed"):
         check(short)
+
+
+def test_the_ground_state_of_a_curve_through_numpy() -> None:
+    """The spline of scipy, which torch does not differentiate; the energy on a grid is −0.164513."""
+    spline = CubicSpline(R, MORSE)
+
+    class Curve(System):
+        particles = 1
+        dimensions = 1
+        mass = 918.076
+
+        def potential(self, x):
+            return torch.from_numpy(spline(x[:, 0, 0].numpy()))
+
+    found = fkflow.solve(Curve(), target_error=2e-5, seed=1, threads=1, progress=False).energy
+    assert found.error <= 2e-5 and abs(found.value + 0.164513) < 4 * found.error + 1e-6
+    assert abs(found.value + 1.003 * 0.164513) > 5 * found.error
+    pathwise = {"estimator": "pathwise", "optimiser": "adam"}
+    with pytest.raises(PotentialError, match="V has no gradient of torch .*pathwise.* needs: leave it out"):
+        fkflow.solve(Curve(), train=pathwise, progress=False)
