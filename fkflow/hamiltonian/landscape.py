@@ -39,6 +39,8 @@ JUMPS = 16
 DILUTE, SIMILAR = 0.9, 2.0
 #: distance of two wells, in natural lengths, that is none
 APART = 0.1
+#: widths of a mode, in natural lengths, from which on V does not rise along it (`mode_widths` tries 64)
+PLAIN = 60.0
 #: most minima times coordinates: many particles have very many minima, all alike
 MOST_MINIMA = 512
 
@@ -164,6 +166,10 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
     # those above the lowest by more than the zero-point energy of a mode hold no density
     energies = system.potential(minima).detach() + zero_point_energies(widths)
+    # nor do places on a plain, where descents end too, as long as there is a well; clusters may move on one, and part
+    on_plain = torch.linalg.eigvalsh(widths).amax(1) > PLAIN * length
+    if not (system.separable or on_plain.all()):
+        energies = energies.where(~on_plain, math.inf)
     held = energies < energies.min() + 0.5 / length**2
     minima, hessians, widths = minima[held], hessians[held], widths[held]
     if not held[0]:

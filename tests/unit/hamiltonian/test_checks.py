@@ -192,6 +192,12 @@ def test_what_may_turn_out_badly_is_a_warning(system: System, words: str) -> Non
     assert re.search(words, warning)
 
 
+def test_a_weak_well_is_found_on_its_plain() -> None:
+    """Its harmonic zero-point energy exceeds its depth, and yet a line has no lower place."""
+    found = check(made(lambda x: -0.1 * torch.exp(-r2(x)))).landscape
+    assert found.minima.flatten().tolist() == pytest.approx([0.0], abs=1e-4)
+
+
 def test_tensors_on_another_device_are_told() -> None:
     """The device "meta" stands in for a GPU."""
     weights = torch.tensor([1.0, 2.0], dtype=torch.float64)
