@@ -307,8 +307,8 @@ def test_show_with_and_without_a_projection(cli, three_kinds):
     def shown(run):
         return json.loads(cli("show", run, "--json")[1])["projected"]
 
-    assert shown("both") == {"energy": -1.1744, "error": 3e-5, "time_step_error": 4e-5}
-    assert shown("alone") == {"energy": -1.1745, "error": 3e-5, "time_step_error": None}
+    assert shown("both") == {"energy": -1.1744, "error": 3e-5, "time_step_error": 4e-5, "slow_mode_error": 0.0}
+    assert shown("alone") == {"energy": -1.1745, "error": 3e-5, "time_step_error": None, "slow_mode_error": 0.0}
     assert shown("plain") is None
     code, out, err = cli("show", "both")
     assert code == 0 and err == ""
