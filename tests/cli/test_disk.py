@@ -31,10 +31,10 @@ from fkflow.__main__ import command
 checkpoints.EVERY = checkpoints.PATIENCE = 0.0
 command()
 """
-#: no file may grow beyond 4 kB (Python ignores the signal for it, and gets an error instead)
+#: no file may grow beyond 16 kB, which the messages stay below (Python ignores the signal for it, and gets an error instead)
 SMALL_FILES = """
 import resource
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
 """
 
 
