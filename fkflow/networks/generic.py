@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from fkflow.networks.coordinates import Differences, Squares, Whitening
 from fkflow.networks.layers import Sum, mlp
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.two_body_factor import RENAMED, TwoBodyFactor
+from fkflow.networks.wells import has_wells, wells_of
 
 
 class GenericNet(LogPsi):
@@ -42,8 +44,13 @@ class GenericNet(LogPsi):
         self.register_buffer("whiten", landscape.whitening())
         # ψ² of unit variance in z: log ψ = −z²/4, with tails d²/dz² = w_0 at the centre
         soft = d <= 3 and not landscape.harmonic
-        root = torch.eye(d) * math.sqrt(0.5 * (GAUSSIAN_SHARE if soft else 1.0))
+        share = GAUSSIAN_SHARE if soft else 1.0
         tails = torch.tensor([0.5 * (1 - GAUSSIAN_SHARE), FAINT])
+        wells = has_wells(landscape)
+        if wells:
+            # what confines is the sum over the wells
+            share, tails = FAINT, torch.tensor([FAINT, FAINT])
+        root = torch.eye(d) * math.sqrt(0.5 * share)
         if landscape.loose is not None:
             root, tails = root * landscape.loose.flatten().sqrt(), tails * landscape.loose.mean()
         self.root = nn.Parameter(root)
@@ -52,6 +59,17 @@ class GenericNet(LogPsi):
         self.whitening, self.gaussian, self.tails = Whitening(), Gaussian(), Tails()
         self.element_squares, self.sum = ElementSquares(), Sum()
         self.differences, self.squares = Differences(), Squares()
+        self.wells = wells_of(landscape) if wells else None
+        if wells:
+            self.well_heights = nn.Parameter(torch.zeros(len(landscape.minima)))
+            self.well_stiffness = nn.Parameter(torch.zeros(len(landscape.minima)))
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As of any module; a state of an earlier version has no sum over wells, and this network has none from then on."""
+        if self.wells is not None and "well_heights" not in state_dict:
+            self.wells = None
+            del self.well_heights, self.well_stiffness
+        return super().load_state_dict(state_dict, strict, assign)
 
     @property
     def width(self) -> int:
@@ -65,6 +83,8 @@ class GenericNet(LogPsi):
         value = self.gaussian(z, self.root, 1.0) + self.sum(self.net(z))
         if self.log_tails is not None:
             value = value + self.tails(self.element_squares(z), self.log_tails.exp())
+        if self.wells is not None:
+            value = value + self.wells(y, self.well_heights, self.well_stiffness)
         if self.two_body_factor is not None:
             value = value + self.two_body_factor(self.squares(self.differences(y, y.dtype)), 1.0)
         return value

@@ -30,7 +30,7 @@ from fkflow.runs import warm_start
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import Model, build_model, load_weights, rescaled
 from fkflow.runs.rerun import definition_warning
-from fkflow.training.fit import absorb, fit, fit_to_minima
+from fkflow.training.fit import absorb, fit
 from fkflow.training.loop import initial_state, train
 from fkflow.training.schedule import extend_training
 from fkflow.training.state import Record, TrainState
@@ -91,24 +91,12 @@ class Session:
         self.corrections = self.absorbed = 0
         if context.saved is not None:
             self._rescale(scale.restored(self.model.landscape, context.saved.get("scale", {})))
-        elif wanted.source is None:
-            self._start_in_all_wells()
         self.state = self._initial_state()
         if context.saved is not None:
             self._restore(context.saved)
         if context.finished is not None:
             self._continue(context.finished)
         self._start_iterations()
-
-    def _start_in_all_wells(self) -> None:
-        """Begin with ψ² in all wells of distinguishable particles, or of one."""
-        system, landscape, net = self.model.system, self.model.landscape, self.model.net
-        alone = system.particles == 1 or not system.identical
-        if len(landscape.minima) == 1 or landscape.places is not None or not (alone and isinstance(net, LogPsi)):
-            return
-        if system.nuclei() is None:
-            fit_to_minima(net, landscape, torch.Generator(self.context.device).manual_seed(self.context.seed))
-            ranks.broadcast_tensors(net.parameters())
 
     def _initial_state(self) -> TrainState:
         model, context = self.model, self.context

@@ -1,4 +1,4 @@
-"""Fits of log ψ to given values: a start in several wells, another natural scale, and slow modes that a measurement showed.
+"""Fits of log ψ to given values: another natural scale, and slow modes that a measurement showed.
 
 A fit is a few Gauss–Newton steps at fixed walkers. It gives a network at once what training would take much imaginary time for.
 """
@@ -10,7 +10,6 @@ import math
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.landscape import Landscape
 from fkflow.networks.choice import LogPsi
 from fkflow.training.gradients import add_to_parameters, jacobian
 from fkflow.training.natural_gradient import Spring
@@ -68,19 +67,6 @@ def absorb(net: LogPsi, x: Tensor, factor: Tensor, weights: Tensor) -> bool:
         target = net(x) + factor.log()
     # both ψ² and (g ψ)² count
     return fit(net, x, target, weights * (1 + factor.square()))
-
-
-def fit_to_minima(net: LogPsi, landscape: Landscape, generator: torch.Generator) -> bool:
-    """Fit ψ² to the mixture of Gaussians at the minima, from which walkers start; whether it succeeded.
-
-    One Gaussian about all of them would leave narrow wells, and training would not find them again.
-    """
-    x = landscape.start(WALKERS // 2, generator)
-    apart = (x[:, None] - landscape.minima.to(x)).flatten(2)
-    widths = landscape.widths.to(x)
-    squares = torch.einsum("bmi,mij->bmj", apart, torch.linalg.inv(widths).mT).square().sum(2)
-    heights = -0.5 * squares - torch.linalg.slogdet(widths)[1]
-    return fit(net, x, 0.5 * heights.logsumexp(1), torch.ones_like(x[:, 0, 0]))
 
 
 def _copy(net: LogPsi) -> dict[str, Tensor]:

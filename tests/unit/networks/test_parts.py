@@ -22,6 +22,7 @@ from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.parts import Node, Part, Tape, Term
 from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
 from fkflow.networks.walls import BoundaryFactor, WallFactor
+from fkflow.networks.wells import Wells
 from fkflow.sampling.local_energy import laplacian
 
 DOUBLE = torch.float64
@@ -179,6 +180,18 @@ def lines() -> LineFactor:
     return LineFactor(made, torch.tensor([[0.2, 0.1], [0.2, -0.1]], dtype=DOUBLE), 1.3)
 
 
+def several_wells(part: Any, y: Tensor) -> Tensor:
+    """Three wells of different shapes, heights and stiffness."""
+    heights, stiffness = (torch.tensor(values, dtype=DOUBLE) for values in ((0.0, 0.7, -0.4), (0.2, 0.0, -0.3)))
+    return part("factor")(y, heights, stiffness)
+
+
+def wells() -> Wells:
+    """Wells of two particles in the plane."""
+    widths = torch.eye(4, dtype=DOUBLE) + 0.2 * torch.randn(3, 4, 4, dtype=DOUBLE)
+    return Wells(torch.randn(3, 4, dtype=DOUBLE), widths)
+
+
 CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]]]] = {
     "confinement": (
         (3, 2),
@@ -224,6 +237,7 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     ),
     "walls": ((2, 3), lambda: ({"factor": walled()}, lambda part, y: part("factor")(y))),
     "lines": ((2, 2), lambda: ({"factor": lines()}, lambda part, y: part("factor")(y))),
+    "wells": ((2, 2), lambda: ({"factor": wells()}, several_wells)),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
 }
