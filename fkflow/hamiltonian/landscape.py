@@ -70,6 +70,7 @@ class Landscape:
     harmonic: bool
     free: float | None = None
     corrected: bool = False
+    open: bool = False
     walls: Walls | None = None
     diameter: float | None = None
     places: Tensor | None = None
@@ -186,8 +187,10 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     values, vectors = torch.linalg.eigh(force)
     com = (vectors * values.clamp_min(1e-6 / length**4).sqrt()) @ vectors.T
     harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
-    free = free_energy(system, lowest, length, force, com, generator) if system.separable and n > 1 else None
-    return Landscape(length, centre, minima, widths, covariance, com, harmonic, free)
+    together = system.separable and n > 1
+    free = free_energy(system, lowest, length, force, com, generator) if together else None
+    open_ = not together and is_open(system, lowest, length, generator)
+    return Landscape(length, centre, minima, widths, covariance, com, harmonic, free, open=open_)
 
 
 def _diameter(system: System, seed: int) -> float | None:
@@ -294,6 +297,13 @@ def free_energy(
     if not bool(((far - near).abs() < 1e-3 / length**2).all()):
         return None
     return float(far.mean()) + 0.5 * float(centre_of_mass.trace())
+
+
+def is_open(system: System, minimum: Tensor, length: float, generator: torch.Generator) -> bool:
+    """Whether V becomes flat far away in some direction, so that ψ falls exponentially there at most."""
+    direction = torch.randn(LEAST, *minimum.shape, generator=generator, dtype=torch.float64)
+    near, far = (system.potential(minimum + scale * length * direction) for scale in FAR)
+    return bool(((far - near).abs() < 1e-3 / length**2).any())
 
 
 def user_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:

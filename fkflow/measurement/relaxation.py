@@ -30,6 +30,8 @@ RANDOM, OF_PAIRS, OF_CENTRE = 16, 6, 8
 FLATTEST, STEEPEST = 0.5, 8.0
 #: most walkers times particles squared in one sum: more walkers are left out
 MOST_PAIRS = 2**19
+#: exponent of the growing functions, by the standard deviations of ψ²
+GROWTH = 0.5
 #: least variance of a function, by its mean square, that is not rounding
 CONSTANT = 1e-10
 #: smallest eigenvalue of S, relative to the largest, that is not rounding
@@ -129,9 +131,21 @@ class Basis:
         points = x if self.symmetric else x.flatten(1)[:, None]
         d = points.shape[-1]
         z = points @ self.slopes + self.shifts
-        values = torch.cat([z[..., :d], z[..., d:].tanh()], -1)
-        derivative = torch.cat([torch.ones_like(z[..., :d]), 1 - values[..., d:].square()], -1)
-        gradients = (derivative[:, :, None] * self.slopes).flatten(1, 2)
+        first = z[..., :d]
+        # functions that grow reach beyond most walkers, into tails that the network has too short
+        growing = torch.cat([(GROWTH * first).exp(), (-GROWTH * first).exp()], -1)
+        values = torch.cat([first, z[..., d:].tanh(), growing], -1)
+        derivative = torch.cat(
+            [
+                torch.ones_like(first),
+                1 - values[..., d : z.shape[-1]].square(),
+                GROWTH * growing[..., :d],
+                -GROWTH * growing[..., d:],
+            ],
+            -1,
+        )
+        slopes = torch.cat([self.slopes, self.slopes[:, :d], self.slopes[:, :d]], 1)
+        gradients = (derivative[:, :, None] * slopes).flatten(1, 2)
         values = values.sum(1)
         if self.symmetric:
             of_pairs, along = self._evaluate_pairs(x)

@@ -46,6 +46,8 @@ class GenericNet(LogPsi):
         soft = d <= 3 and not landscape.harmonic
         share = GAUSSIAN_SHARE if soft else 1.0
         tails = torch.tensor([0.5 * (1 - GAUSSIAN_SHARE), FAINT])
+        if landscape.open and soft:
+            share, tails = FAINT, torch.tensor([0.5 * (1 - FAINT), FAINT**2])
         wells = has_wells(landscape)
         if wells:
             # what confines is the sum over the wells
