@@ -65,10 +65,10 @@ class SymmetricNet(StoredNumbers, LogPsi):
             share = landscape.loose.mean(0).sqrt()
             own = own * share[:, None] * share
         soft = landscape.free is not None or not (landscape.harmonic or self.separable)
-        share, steep = (FAINT, FAINT**2) if landscape.open else (GAUSSIAN_SHARE, FAINT)
-        self.own_root = nn.Parameter(self._root(own * share if soft else own))
+        gaussian, steep = (FAINT, FAINT**2) if landscape.open else (GAUSSIAN_SHARE, FAINT)
+        self.own_root = nn.Parameter(self._root(own * gaussian if soft else own))
         self.com_root = nn.Parameter(self._root(com)) if self.separable else None
-        weights = [(1 - share) * float(own.diagonal().mean()), steep]
+        weights = [(1 - gaussian) * float(own.diagonal().mean()), steep]
         self.log_tails = nn.Parameter(torch.tensor(weights).log()) if soft else None
 
         self.places, self.mean, self.squares = Places(self.separable), CentreOfMass(), Squares()
