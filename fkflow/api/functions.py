@@ -84,7 +84,8 @@ def solve(
         project: the same of [project]; ``{"seconds": 0}`` leaves the projection out.
         target_error: error of the energy to reach; the work is chosen to suit it.
         out: run folder for the result and for checkpoints; left out, nothing is written.
-        resume: whether to go on with what is in `out`: from a checkpoint, or with a finished run where the budget is larger.
+        resume: whether to go on with what is in `out`: from a checkpoint, or with a finished run where the budget is larger;
+            a finished run of the same budget is given back as it is, and without a run one begins.
         seed: seed of all random numbers; the same seed and threads give the same numbers.
         threads: CPU threads; left out, as many as suit.
         device: "auto", "cpu" or "cuda".

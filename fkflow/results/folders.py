@@ -145,8 +145,8 @@ def prepare_folder(out: Path, resume: bool) -> Path:
             raise UsageError(f"{out} holds an unfinished run: continue it with --resume, or choose another --out")
         if not resume and (out / RESULT).exists():
             raise UsageError(
-                f"{out} already holds a finished run ({RESULT}): choose another --out, or remove it first (--resume prints it, "
-                "or goes on where the budget is larger)"
+                f"{out} already holds a finished run ({RESULT}): choose another --out, or remove it first (--resume gives its "
+                "result, or goes on where the budget is larger)"
             )
     except (OSError, ValueError) as error:
         raise UsageError(f"{out} cannot be used: {reason(error)}") from error

@@ -213,10 +213,14 @@ def test_training_sends_paths_where_the_recipe_says_which(options: dict[str, obj
     assert counted(monkeypatch, system, **options) == {"laplacian": 0, "paths": 1}
 
 
-@pytest.mark.parametrize(("particles", "laplacian", "paths"), [(3, 1, 0), (2, 0, 1)])
+@pytest.mark.parametrize(
+    ("name", "particles", "laplacian", "paths"),
+    [("chain", 5, 1, 0), ("chain", 4, 0, 1), ("bosons", 2, 1, 0)],
+)
 def test_training_takes_the_limit_of_short_paths_where_it_is_cheaper(
-    particles: int, laplacian: int, paths: int, monkeypatch
+    name: str, particles: int, laplacian: int, paths: int, monkeypatch
 ) -> None:
-    found = counted(monkeypatch, find_system("bosons")(particles=particles))
-    assert found == {"laplacian": laplacian, "paths": paths}
+    """From five coordinates on; a network with a two-body factor takes the Laplacian also with two."""
+    system = find_system(name)(particles=particles)
+    assert counted(monkeypatch, system) == {"laplacian": laplacian, "paths": paths}
     assert energies.LAPLACIAN_COST == 4

@@ -340,11 +340,22 @@ def test_ctrl_c_keeps_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(fkflow.UsageError, match=r"unfinished run: continue it with resume=True, or choose another out"):
         fkflow.solve(well, **SLOW, out=out, progress=False)
     with pytest.raises(fkflow.UsageError, match="belongs to another recipe"):
-        fkflow.solve(well, **QUICK, out=out, resume=True, progress=False)
+        fkflow.solve(well, **{**SLOW, "network": {"hidden": 5}}, out=out, resume=True, progress=False)
     watching = Interrupting("never", 0)
     finished = fkflow.solve(well, **SLOW, out=out, resume=True, progress=watching)
     assert watching.lines[0] == "resumed at iteration 5"
     assert same(finished, fkflow.solve(well, **SLOW, progress=False))
+    # finished: resume=True gives the result again; more iterations are another budget, not another recipe
+    before = (out / "result.h5").read_bytes()
+    with pytest.raises(fkflow.UsageError, match="finished run .*resume=True gives its result"):
+        fkflow.solve(well, **SLOW, out=out, progress=False)
+    watching = Interrupting("never", 0)
+    assert same(finished, fkflow.solve(well, **SLOW, out=out, resume=True, progress=watching))
+    assert "nothing is left to do" in watching.lines[-1] and (out / "result.h5").read_bytes() == before
+    longer = {**SLOW, "train": {"iterations": 14, "walkers": 64}}
+    more = fkflow.solve(well, **longer, out=out, resume=True, progress=False)
+    assert len(more.training["energy"]) == 14
+    assert list(more.training["energy"][:12]) == list(finished.training["energy"])
 
 
 @pytest.mark.parametrize("stage", ["train", "measure"])

@@ -9,6 +9,7 @@ and the energies of the training that went on from the checkpoint.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from fkflow.results.store import read_result
 from fkflow.runs import evaluation
 from fkflow.runs.model import restore_model
 from fkflow.sampling.local_energy import local_energy
+from fkflow.training import loop
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "format1"
 RUNS = sorted(folder.name for folder in DATA.iterdir() if folder.is_dir())
@@ -98,7 +100,9 @@ def test_measure(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", STOPPED)
-def test_resume(name: str, tmp_path: Path) -> None:
+def test_resume(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the version that wrote them did not bound the influence of a walker on a step
+    monkeypatch.setattr(loop, "INFLUENCE", math.inf)
     (run := tmp_path / name).mkdir()
     shutil.copy(DATA / name / "checkpoint.pt", run)
     written = load_checkpoint(run / "checkpoint.pt")["records"]
