@@ -82,6 +82,8 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
     if result.path is not None:
         rows.append(("result", result.path.as_posix()))
         rows.append(("plots", f"fkflow plot {result.run}"))
+    if result.failed:  # what else was missed does not matter
+        return rows
     return rows + [("warning", warning) for warning in result.warnings if warning not in result.doubts]
 
 
