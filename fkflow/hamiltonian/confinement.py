@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from fkflow.hamiltonian.centres import Softened
 from fkflow.hamiltonian.derivatives import hessians
 from fkflow.hamiltonian.landscape import Landscape, balance_length, descend, mode_widths
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses
@@ -47,6 +48,8 @@ def check_confined(probe: Probe, x: Tensor) -> None:
 def check_bounded(probe: Probe, landscape: Landscape) -> None:
     """V has a lowest place, and rises far enough from it in every direction to hold the ground state there."""
     system, length = to_unit_masses(probe.system), landscape.length
+    if landscape.centres is not None:
+        system = Softened(own=system, centres=landscape.centres)
     lowest = float(system.potential(landscape.minima[:1])[0])
     _check_close_pairs(probe, landscape)
     far, place = lowest_far_away(probe, lowest, length)

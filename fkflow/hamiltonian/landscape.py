@@ -16,12 +16,14 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian import derivatives
+from fkflow.hamiltonian.centres import Centres, Softened, find_centres
 from fkflow.hamiltonian.cores import PLACES, crowded_places, find_diameter, hardened
 from fkflow.hamiltonian.derivatives import gradient_error, value_and_gradient
 from fkflow.hamiltonian.line_states import LineState
 from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, loose_share, mean_field
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import Nuclei, System
+from fkflow.hamiltonian.trial_width import variational_length
 from fkflow.hamiltonian.walls import Walls, allowed_places, find_walls
 
 #: a mode is harmonic when V rises along it as its curvature says, within this factor
@@ -49,16 +51,14 @@ MOST_MINIMA = 512
 class Landscape:
     """Scale and minima of a potential; lengths in the system's unit, float64.
 
-        length: natural length ℓ (the zero-point width of a typical mode); its square is the natural time.
-        centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima. widths: (m, d, d) with ψ² ≈ a Gaussian
-        of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
-        (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V equals its harmonic
-        approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
-        attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and
-        covariance are those of walkers (`scale.corrected`).
-
-    from fkflow.hamiltonian.line_states import LineState
-    from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, loose_share, mean_field
+    length: natural length ℓ (the zero-point width of a typical mode); its square is the natural time.
+    centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima. widths: (m, d, d) with ψ² ≈ a Gaussian
+    of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
+    (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V equals its harmonic
+    approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
+    attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and
+    covariance are those of walkers (`scale.corrected`). centres: where V falls as −c/r without nuclei; all else is then
+    that of V with them softened.
     """
 
     length: float
@@ -76,6 +76,7 @@ class Landscape:
     places: Tensor | None = None
     loose: Tensor | None = None
     lines: tuple[LineState, ...] = ()
+    centres: Centres | None = None
 
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
@@ -119,10 +120,18 @@ class Landscape:
 def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     """Find minima and harmonic scale of a potential; for point charges, Gaussians of atomic width at the nuclei.
 
-    Lengths are in the coordinates of `system.potential`. The system's own length and start, if given, replace the search
-    about the origin. Raises NumericalError when no confining scale or no finite minimum is found, WallError for walls of
-    another shape than those that are found.
+    Centres of −c/r that no nuclei state are softened first. Lengths are in the coordinates of `system.potential`. The system's
+    own length and start, if given, replace the search about the origin. Raises NumericalError when no confining scale or no
+    finite minimum is found, WallError for walls of another shape than those that are found.
     """
+    centres = find_centres(system, torch.Generator().manual_seed(seed))
+    if centres is not None:
+        return replace(_explore(Softened(own=system, centres=centres), seed, starts), centres=centres)
+    return _explore(system, seed, starts)
+
+
+def _explore(system: System, seed: int, starts: int) -> Landscape:
+    """As `explore`, of a potential whose centres are stated as nuclei or softened."""
     nuclei, walls = system.nuclei(), None
     if not is_built_in(type(system)):
         walls = find_walls(system, torch.Generator().manual_seed(seed))
@@ -389,9 +398,7 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
             break
         if singular and value < max(1.0, least):
             best, least = length, min(least, value)
-    if best is None:
-        raise NumericalError("the potential confines nothing: no length was found where it balances the kinetic energy")
-    return best
+    return variational_length(system, origin, generator) if best is None else best
 
 
 def descend(system: System, x: Tensor, length: float, steps: int = 400) -> Tensor:

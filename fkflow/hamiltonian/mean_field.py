@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fkflow.errors import NumericalError
 from fkflow.hamiltonian.line_states import MOST_JUMPS, LineState, find_jumps, line_state
 from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.trial_width import variational_length
 from fkflow.hamiltonian.walls import Ball, Walls
 
 #: most rounds, points of a grid, samples of the other coordinates
@@ -190,7 +190,7 @@ def balanced_length(system: System, origin: Tensor, generator: torch.Generator) 
         rise = (system.potential(origin + length * z).detach() - height).abs().nan_to_num(nan=math.inf)
         if float((rise * 2 * length**2 / origin.numel()).clamp(max=MOST).mean()) >= 1:
             return length
-    raise NumericalError("the potential confines nothing: no length was found where it balances the kinetic energy")
+    return variational_length(system, origin, generator)
 
 
 #: standard deviations of a coordinate in flat intervals, discs and balls of radius 1

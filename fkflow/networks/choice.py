@@ -13,6 +13,7 @@ import torch
 
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.system import System
+from fkflow.networks.centre_factor import CentreFactor
 from fkflow.networks.generic import GenericNet
 from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
@@ -69,13 +70,16 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 positions,
                 charges,
             )
-    if isinstance(net, LogPsi) and (landscape.walls is not None or landscape.lines):
+    centres = landscape.centres
+    if isinstance(net, LogPsi) and (landscape.walls is not None or landscape.lines or centres is not None):
         # where the internal coordinates count from
         zero = net.coordinates(torch.zeros(1, *landscape.centre.shape, dtype=torch.float64))
         origin = -net.length * zero[:, :, 0].mT
         walls = None if landscape.walls is None else wall_factor(system, landscape.walls, origin, net.length)
         lines = LineFactor(landscape.lines, origin, net.length) if landscape.lines else None
         net.add_edges(walls, lines)
+        if centres is not None:
+            net.add_cusps(CentreFactor(centres, origin, net.length))
     return net
 
 

@@ -52,6 +52,11 @@ class LogPsi(nn.Module):
         """log ψ, x (B, N, D) → (B,)."""
         return self._composed(self.coordinates(x))
 
+    def add_cusps(self, centres: Part) -> None:
+        """Multiply ψ by a factor of the internal coordinates with cusps at centres of V (`centre_factor`)."""
+        self.centre_factor = centres
+        self._analytic = None
+
     def add_edges(self, walls: Part | None, lines: Part | None) -> None:
         """Multiply ψ by factors of the internal coordinates for hard walls (`walls`) and for jumps of V (`line_factor`)."""
         if walls is not None:
@@ -67,8 +72,9 @@ class LogPsi(nn.Module):
         return [cast(Part, factor) for factor in found if factor is not None]
 
     def _composed(self, y: Tensor) -> Tensor:
-        """log ψ (B,) from internal coordinates y (D, N, B), with its walls and jumps."""
-        edges = [factor(y) for factor in self.edges]
+        """log ψ (B,) from internal coordinates y (D, N, B), with its walls, jumps and cusps."""
+        centres = cast(Part | None, self._modules.get("centre_factor"))
+        edges = [factor(y) for factor in (*self.edges, *(() if centres is None else (centres,)))]
         # on the way back, the last to add to the gradient
         value = self.compose(y)
         for edge in edges:
@@ -76,9 +82,9 @@ class LogPsi(nn.Module):
         return value
 
     @property
-    def has_singular_pairs(self) -> bool:
-        """Whether log ψ has a two-body factor, which may be singular where two particles meet."""
-        return self._modules.get("two_body_factor") is not None
+    def has_singular_points(self) -> bool:
+        """Whether log ψ has a factor that may be singular where two particles meet, or one meets a centre of V."""
+        return any(self._modules.get(name) is not None for name in ("two_body_factor", "centre_factor"))
 
     if TYPE_CHECKING:
 

@@ -288,8 +288,9 @@ def collect_result(
     if measurement.projection is not None:
         seconds["project"] = measurement.projection.seconds
     natural_time = model.landscape.length**2
-    # near nuclei V has no minimum
-    heights = None if model.system.nuclei() else model.system.potential(model.landscape.minima.to(context.device))
+    # near nuclei and other centres V has no minimum
+    bottomless = model.system.nuclei() is not None or model.landscape.centres is not None
+    heights = None if bottomless else model.system.potential(model.landscape.minima.to(context.device))
     lowest = -math.inf if heights is None else float(heights.min())
     if measurement.gap is not None and gap is not None:
         measurement = replace(measurement, gap=min(gap, measurement.gap))

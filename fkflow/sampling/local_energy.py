@@ -81,14 +81,14 @@ def local_energy_cost(psi: LogPsi | PairDrift, system: System) -> int:
 
 
 def prefers_laplacian(psi: LogPsi, paths: int) -> bool:
-    """Whether psi knows its Laplacian and that takes less time than so many paths, or psi is singular: at walls, jumps, pairs.
+    """Whether psi knows its Laplacian and that is faster than so many paths, or psi is singular: at walls, jumps, pairs, cusps.
 
     Next to ψ ~ r^λ the noise of a path is √dt/r³: where ψ does not fall fast as r → 0 it has no finite variance, however short
     the path.
     """
     if psi.edges:
         return True
-    return psi.analytic and (paths > LAPLACIAN_COST or psi.has_singular_pairs)
+    return psi.analytic and (paths > LAPLACIAN_COST or psi.has_singular_points)
 
 
 def path_count(system: System) -> int:
