@@ -13,6 +13,7 @@ import torch
 from pydantic import InstanceOf
 from torch import Tensor
 
+from fkflow.hamiltonian.conversion import is_differentiable, rounding_of
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import System
 
@@ -49,7 +50,10 @@ class Softened(System):
     own: InstanceOf[System]
     centres: InstanceOf[Centres]
 
-    particles = 1
+    @property
+    def particles(self) -> int:
+        """N."""
+        return 1
 
     @property
     def dimensions(self) -> int:
@@ -60,7 +64,16 @@ class Softened(System):
     isotropic = property(lambda self: self.own.isotropic)
     separable = property(lambda self: self.own.separable)
     length = property(lambda self: getattr(self.own, "length", None))
-    differentiable = property(lambda self: getattr(self.own, "differentiable", True))
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether torch differentiates V."""
+        return is_differentiable(self.own)
+
+    @property
+    def rounding(self) -> float:
+        """Relative rounding of V."""
+        return rounding_of(self.own)
 
     def potential(self, x: Tensor) -> Tensor:
         """V without singularities."""

@@ -76,7 +76,7 @@ WRONG: dict[str, tuple[System, str]] = {
     "a lattice": (made(lambda x: 9 - 3 * x[:, 0].cos().sum(1), 1, 3), "nothing holds the particle: V has a minimum"),
     "falls far out": (made(lambda x: r2(x) - 0.01 * r2(x) ** 2), "not bounded below"),
     "attraction": (made(lambda x: r2(x) - 1 / gap(x), 2, 3), "where two particles meet"),
-    "a centre": (made(lambda x: -1 / x[:, 0].norm(dim=-1), 1, 3), r"a singularity but that of fixed charges"),
+    "a centre": (made(lambda x: -1 / x[:, 0].norm(dim=-1) ** 1.5, 1, 3), r"a singularity but that of fixed charges"),
     "half a space": (made(lambda x: r2(x) + torch.log(x[:, 0, 0])), "not finite at .* where walkers start"),
     "not alike": (made(lambda x: x[:, 0, 0] ** 2 + 2 * x[:, 1, 0] ** 2, 2), "identical = False"),
     "not round": (made(lambda x: r2(x) + x[:, 0, 0] ** 2, 1, 2, isotropic=True), "isotropic = True is not so"),
