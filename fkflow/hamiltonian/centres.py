@@ -18,11 +18,13 @@ from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import System
 
 #: starts of the search, octaves about 1 in which they are, moves from each in a round, rounds
-STARTS, OCTAVES, MOVES, ROUNDS = 32, 28, 16, 160
+STARTS, OCTAVES, MOVES, ROUNDS = 32, 28, 16, 320
 #: moves in a round that place a centre as exactly as floating-point numbers allow, and their first length in lengths 1/κ
 MORE, NEARLY = 256, 1e-9
 #: factors of the length of moves after a round that went lower, and after another
 LONGER, SHORTER = 1.5, 0.75
+#: rounds without success after which nothing is lower
+IDLE = 25
 #: distances from a centre, in lengths 1/κ, at which c is measured, relative deviations allowed, and directions
 DISTANCES, SAME, DIRECTIONS = (1e-4, 1e-5, 1e-6), 1e-2, 16
 #: distance in lengths 1/κ within which V is the softened −c/r and a constant
@@ -141,7 +143,7 @@ def _downhill(
     system: System, x: Tensor, spread: Tensor, moves: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Places (S, 1, D) and V (S,) after rounds of so many random moves, of length `spread` (S,) at first."""
-    energy, rows = _values(system, x), torch.arange(len(x))
+    energy, rows, idle = _values(system, x), torch.arange(len(x)), 0
     for _ in range(ROUNDS):
         noise = torch.randn(len(x), moves, *x.shape[1:], generator=generator, dtype=torch.float64)
         moved = x[:, None] + spread[:, None, None, None] * noise
@@ -150,6 +152,9 @@ def _downhill(
         x = torch.where(lower[:, None, None], moved[rows, which], x)
         energy = torch.where(lower, values, energy)
         spread = spread * torch.where(lower, LONGER, SHORTER)
+        idle = 0 if bool(lower.any()) else idle + 1
+        if idle == IDLE:
+            break
     return x, energy
 
 

@@ -65,11 +65,12 @@ class Yukawa(System):
         return -(-0.5 * r).exp() / r
 
 
-def test_centres_are_found_where_they_are() -> None:
-    centres = find_centres(Charges(), generator())
-    assert centres is not None
-    order = centres.places[:, 0].argsort(descending=True)
-    torch.testing.assert_close(centres.places[order], torch.tensor(Charges().places, dtype=DOUBLE), rtol=0, atol=1e-8)
+@pytest.mark.parametrize("places", [[[0.7, -0.3], [-1.1, 0.4]], [[0.3, 0.5, 1.0], [0.3, 0.5, -1.0]]])
+def test_centres_are_found_where_they_are(places: list[list[float]]) -> None:
+    centres = find_centres(Charges(places=places, dimensions=len(places[0])), generator())
+    assert centres is not None and len(centres.places) == 2
+    order = centres.places[:, 0 if len(places[0]) == 2 else 2].argsort(descending=True)
+    torch.testing.assert_close(centres.places[order], torch.tensor(places, dtype=DOUBLE), rtol=0, atol=1e-8)
     torch.testing.assert_close(centres.strengths[order], torch.tensor([0.6, 1.3], dtype=DOUBLE), rtol=1e-3, atol=0)
 
 
