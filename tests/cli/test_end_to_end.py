@@ -251,7 +251,7 @@ def test_a_projected_run_in_json(finished: Path, projected: Path, summary: dict[
 
 
 def test_a_projected_run_for_people(projected: Path) -> None:
-    lines = good(projected, "show", "runs/double_well").splitlines()
+    lines = good(projected, "show", "runs/double_well", environment={"COLUMNS": "120"}).splitlines()
     assert re.fullmatch(r"  projected energy     \S+\(\d+\)", lines[1])
     number = r"\d\.\de-\d\d"
     assert re.fullmatch(
@@ -405,9 +405,11 @@ def test_a_finished_run_has_nothing_left_to_do(copy: Path) -> None:
 def test_other_estimators_run(tmp_path: Path, estimator: str) -> None:
     steps = ["--set", "train.steps=4"] if estimator == "pathwise" else []
     summary = json.loads(
-        good(tmp_path, "run", "double_well", *TINY, "--json", "--set", f"train.estimator={estimator}", *steps)
+        good(tmp_path, "run", "harmonic", *TINY, "--seed", 1, "--json", "--set", f"train.estimator={estimator}", *steps)
     )
-    assert np.isfinite(summary["variational"]["energy"])
+    found = summary["variational"]
+    # so short a training by paths leaves a double well's network no ground state, and the run fails
+    assert -5 * found["error"] < found["energy"] - summary["reference"]["energy"] < 0.05
 
 
 def test_a_target_error_is_reached_with_little_work(tmp_path: Path, refused: Refused) -> None:
