@@ -67,7 +67,7 @@ def run(out: Path, seed: int | None = None, stop: bool = False, **changes: Any) 
         "train.walkers": 64,
         "measure.walkers": 64,
         "measure.target_error": 1.0,
-        "measure.seconds": 5.0,
+        "measure.seconds": 60.0,
         "project.seconds": 0,
         "network.hidden": 4,
     }
