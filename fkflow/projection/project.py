@@ -49,6 +49,8 @@ SWEEPS = 4
 FALL = 0.2
 #: share of the target error that slow modes may leave, and the longest window for them in that of the recipe
 LEFT, LONGEST = 0.3, 20.0
+#: gap times imaginary time of the recipe below which the gap is small
+QUICK = 3.0
 #: share of the longest window that the walkers must pass for the densities
 LEAST = 0.75
 #: the same for a target that so many energies of each walker would reach: densities of a shorter window, whose bias is far
@@ -192,16 +194,32 @@ class Projector:
         """The imaginary time of the recipe, or what slow modes need to leave little of the target error."""
         time, relaxation = self.config.time * self.natural, self.measuring.relaxation
         wanted = LEFT * self.config.target_error
-        if relaxation is None or ranks.broadcast(relaxation.left(time) <= wanted):
+        if relaxation is None:
             return time
-        return ranks.broadcast(min(max(time, relaxation.time_to(wanted)), LONGEST * time))
+        longest = time if relaxation.left(time) <= wanted else relaxation.time_to(wanted)
+        if relaxation.gap * time < QUICK:
+            # modes that the functions of the relaxation do not have may be as slow as the slowest of them: about the variance
+            # of the local energy is left of their excess at the start
+            excess = self.measuring.spread() ** 2 * self.natural
+            longest = max(longest, math.log(max(1.0, excess / wanted)) / relaxation.gap)
+        return ranks.broadcast(min(max(time, longest), LONGEST * time))
 
-    def _slow_mode_error(self) -> float:
-        """What slow modes may leave of the excess energy after the window that the energy comes from."""
-        if self.measuring.relaxation is None or self.lag is None:
+    def _slow_mode_error(self, found: Extrapolation) -> float:
+        """What slow modes may leave of the excess energy after the window that the energy comes from.
+
+        Where the window is short beside the gap Δ, at least e^(−Δt)/(1 − e^(−Δt)) of the fall so far, whatever the modes.
+        """
+        relaxation, finest = self.measuring.relaxation, self.populations[-1]
+        if relaxation is None or self.lag is None:
             return 0.0
-        finest = self.populations[-1]
-        return self.measuring.relaxation.left(finest.lags[self.lag] * finest.interval)
+        time = finest.lags[self.lag] * finest.interval
+        left = relaxation.left(time)
+        if relaxation.gap * self.config.time * self.natural < QUICK:
+            # only what is more than the noise of the difference
+            noise = math.sqrt(max(0.0, average_window(finest, self.lag).covariance[1, 1]))
+            fall = self.measuring.estimate().value - found.value - 2 * max(noise, found.time_step_error)
+            left = max(left, fall / math.expm1(relaxation.gap * time))
+        return left
 
     def _population(self, dt: float, stride: int, x: Tensor, pure: bool) -> Population:
         """A population at x (B, N, D) with time step dt, weighed every `stride` moves; `pure`: with densities of |φ0|²."""
@@ -335,5 +353,5 @@ class Projector:
             self.natural,
             seconds,
             self.is_settled(found),
-            self._slow_mode_error(),
+            self._slow_mode_error(found),
         )

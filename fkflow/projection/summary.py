@@ -136,7 +136,7 @@ def collect_warnings(
                 )
             )
     finest = populations[-1]
-    if slow_mode_error > found.total:
+    if slow_mode_error > max(found.total, config.target_error):
         warnings.append(
             Doubt(
                 f"slow modes may leave {slow_mode_error:.2g} of the excess energy after the imaginary time of the projection: "
