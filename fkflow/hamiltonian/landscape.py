@@ -39,6 +39,8 @@ JUMPS = 16
 #: share of walkers that would not overlap from which on hard cores do not matter for the scale, and within what factor the
 #: natural length then is that of crowded places
 DILUTE, SIMILAR = 0.9, 2.0
+#: distance of two minima, in natural lengths, within which they are one: flat bottoms have many places that look like minima
+SAME = 0.2
 #: distance of two wells, in natural lengths, that is none
 APART = 0.1
 #: widths of a mode, in natural lengths, from which on V does not rise along it (`mode_widths` tries 64)
@@ -171,7 +173,7 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     zero_point = zero_point_energies(mode_widths(system, lowest, hessian, length)[None])[0]
     keep = energies < energies.min() + zero_point + 0.5 / length**2
     most = max(1, min(64, MOST_MINIMA // (n * dim)))
-    minima = distinct_minima(x[keep], energies[keep], 1e-2 * length, most)
+    minima = distinct_minima(x[keep], energies[keep], SAME * length, most)
     hessians = derivatives.hessians(system, minima, length)
     widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
     # those above the lowest by more than the zero-point energy of a mode hold no density

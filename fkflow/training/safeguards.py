@@ -58,6 +58,10 @@ def reason_to_reject(energies: Deviations, state: TrainState, natural_time: floa
         # This is the snapshot itself, and the walkers have moved: its measure is taken anew.
         state.best = (merit, spread)
         return ""
+    if gone > MOST_LOST and best_spread == math.inf:
+        # a start that is too broad for steep walls has many walkers high up, and no better network to return to
+        state.snapshot = snapshot(state)
+        return ""
     if gone > MOST_LOST:
         return f"{100 * gone:.0f} % of the walkers, by weight, are lost"
     # Far below is as bad as far above: walkers that no longer belong to ψ² are not bound by the variational principle.
