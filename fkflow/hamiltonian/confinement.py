@@ -10,8 +10,9 @@ from torch import Tensor
 
 from fkflow.hamiltonian.centres import Softened
 from fkflow.hamiltonian.derivatives import hessians
-from fkflow.hamiltonian.landscape import Landscape, balance_length, descend, mode_widths
+from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses
+from fkflow.hamiltonian.minima import balance_length, descend, mode_widths
 from fkflow.hamiltonian.probe import Probe, scale_of
 from fkflow.hamiltonian.system import Nuclei, System
 from fkflow.hamiltonian.user_systems import particle_masses
@@ -24,7 +25,7 @@ BELOW = 1.0
 TRIALS, SURE = 1024, 4.0
 #: a minimum whose natural length is this part of that about the origin is a singularity
 POINT = 1e-3
-#: widths of a mode, in natural lengths, from which on nothing confines it (the largest that `landscape.mode_widths` tries)
+#: widths of a mode, in natural lengths, from which on nothing confines it (the largest that `minima.mode_widths` tries)
 UNCONFINED = 63.0
 
 

@@ -11,8 +11,9 @@ import torch
 
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian.derivatives import hessians
-from fkflow.hamiltonian.landscape import balance_length, descend, distinct_minima, explore
+from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
+from fkflow.hamiltonian.minima import balance_length, descend, distinct_minima
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 

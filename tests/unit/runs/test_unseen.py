@@ -64,8 +64,9 @@ def test_a_slow_mode_is_put_into_the_network(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(fkflow.projection.project, "LONGEST", 1.0)
     worse = solve(Tilted(), 2e-3, 2.0)
     assert worse.energy.value - reference[0] > 0.01
-    # what the slow mode may leave is in the error, and said
-    assert worse.status == "doubtful" and worse.energy.value - 2 * worse.energy.error < reference[0]
+    # what the slow mode may leave is in the error
+    assert abs(worse.energy.value - reference[0]) < 3 * worse.energy.error
+    assert worse.energy.error > 5 * found.energy.error
 
 
 def test_the_scale_of_a_weakly_bound_state() -> None:
