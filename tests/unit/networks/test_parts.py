@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fkflow.hamiltonian.centres import Centres
 from fkflow.hamiltonian.line_states import Jump, LineState, line_state
 from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
 from fkflow.networks import confinement, coordinates, layers, messages, molecular_features, molecular_parts
 from fkflow.networks import tangents as tangents_module
+from fkflow.networks.centre_factor import CentreFactor
 from fkflow.networks.choice import default_float64
 from fkflow.networks.functions import DistanceFunction, Features, SquareFunction
 from fkflow.networks.line_factor import LineFactor
@@ -192,6 +194,12 @@ def wells() -> Wells:
     return Wells(torch.randn(3, 4, dtype=DOUBLE), widths)
 
 
+def charges() -> CentreFactor:
+    """Two centres in space, of different cusps."""
+    places = torch.tensor([[0.3, -0.2, 0.4], [-0.5, 0.1, 0.0]], dtype=DOUBLE)
+    return CentreFactor(Centres(places, torch.tensor([1.3, 0.4], dtype=DOUBLE)), torch.zeros(1, 3, dtype=DOUBLE), 1.2)
+
+
 CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]]]] = {
     "confinement": (
         (3, 2),
@@ -238,6 +246,7 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     "walls": ((2, 3), lambda: ({"factor": walled()}, lambda part, y: part("factor")(y))),
     "lines": ((2, 2), lambda: ({"factor": lines()}, lambda part, y: part("factor")(y))),
     "wells": ((2, 2), lambda: ({"factor": wells()}, several_wells)),
+    "centres": ((1, 3), lambda: ({"factor": charges()}, lambda part, y: part("factor")(y))),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from pathlib import Path
 
@@ -48,7 +47,6 @@ class WeaklyBound(System):
 
 def solve(system: System, target: float, seconds: float = 30.0) -> fkflow.Solution:
     """A run without progress; a short projection where it could not reach its target anyway."""
-    logging.getLogger("fkflow").setLevel(logging.ERROR)
     project = {"seconds": seconds}
     return fkflow.solve(system, target_error=target, seed=0, threads=1, progress=False, project=project)
 
