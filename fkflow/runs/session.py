@@ -163,6 +163,8 @@ class Session:
     def walkers_length(self) -> float:
         """The natural length that the walkers show, the same on all ranks; that of the landscape where it cannot be wrong."""
         model, walkers = self.model, self.state.walkers
+        if self.recipe.train.optimiser != "spring":  # others are far from trained after so few iterations
+            return model.landscape.length
         if not isinstance(model.net, LogPsi) or model.system.nuclei() is not None or walkers.drift is None:
             return model.landscape.length
         drift, weights = ranks.gather(walkers.drift), ranks.gather(walkers.weights())
