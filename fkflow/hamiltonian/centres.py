@@ -13,9 +13,9 @@ import torch
 from pydantic import InstanceOf
 from torch import Tensor
 
-from fkflow.hamiltonian.conversion import is_differentiable, rounding_of
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.wrapped import WrappedSystem
 
 #: starts of the search, octaves about 1 in which they are, moves from each in a round, rounds
 STARTS, OCTAVES, MOVES, ROUNDS = 32, 28, 16, 320
@@ -46,36 +46,10 @@ class Centres:
         return kappa
 
 
-class Softened(System):
+class Softened(WrappedSystem):
     """The system `own` of one particle with each −c/r replaced by −c/√(r² + 1/κ²)."""
 
-    own: InstanceOf[System]
     centres: InstanceOf[Centres]
-
-    @property
-    def particles(self) -> int:
-        """N."""
-        return 1
-
-    @property
-    def dimensions(self) -> int:
-        """D."""
-        return int(self.own.dimensions)
-
-    identical = property(lambda self: self.own.identical)
-    isotropic = property(lambda self: self.own.isotropic)
-    separable = property(lambda self: self.own.separable)
-    length = property(lambda self: getattr(self.own, "length", None))
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether torch differentiates V."""
-        return is_differentiable(self.own)
-
-    @property
-    def rounding(self) -> float:
-        """Relative rounding of V."""
-        return rounding_of(self.own)
 
     def potential(self, x: Tensor) -> Tensor:
         """V without singularities."""
@@ -91,10 +65,6 @@ class Softened(System):
         for place, strength in zip(centres.places, centres.strengths, strict=True):
             added = added + strength / (moved - place).square().sum((1, 2)).sqrt()
         return self.own.potential(moved) + added
-
-    def start(self, walkers: int, generator: torch.Generator) -> Tensor | None:
-        """The start of the system."""
-        return self.own.start(walkers, generator)
 
 
 def find_centres(system: System, generator: torch.Generator) -> Centres | None:

@@ -16,12 +16,13 @@ from torch import Tensor
 from fkflow.errors import NumericalError, PotentialError
 from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.confinement import check_bounded, check_confined, check_nuclei, lowest_far_away
-from fkflow.hamiltonian.conversion import DOUBLE, SINGLE, ConvertedSystem, converted_part, rounding_of, share_outside
+from fkflow.hamiltonian.conversion import SINGLE, ConvertedSystem, converted_part, share_outside
 from fkflow.hamiltonian.landscape import Landscape, explore, user_start
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.probe import Probe, scale_of
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.walls import Walls, describe_region
+from fkflow.hamiltonian.wrapped import DOUBLE, rounding_of
 
 #: how far a gradient may be from the differences of V, relative to its length
 GRADIENT = 1e-4

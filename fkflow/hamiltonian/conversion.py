@@ -12,62 +12,40 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import InstanceOf, PrivateAttr
+from pydantic import PrivateAttr
 
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import Nuclei, Reference, System
 from fkflow.hamiltonian.table import watch
+from fkflow.hamiltonian.wrapped import DOUBLE, WrappedSystem
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Tensor
 
 # numpy says it of every function that is given a tensor
 warnings.filterwarnings("ignore", "__array_wrap__ must accept context", DeprecationWarning)
 
-#: relative rounding of an energy in double and in single precision
-DOUBLE, SINGLE = 1e-15, 1e-6
+#: relative rounding of an energy in single precision
+SINGLE = 1e-6
 #: real types of numpy and torch with fewer digits than float64
 SHORT = {"float16", "bfloat16", "float32"}
 
 
-class ConvertedSystem(System):
+class ConvertedSystem(WrappedSystem):
     """The system `own` with `potential` and `pair` that give float64 tensors on the device of their argument.
 
     `differentiable`: torch differentiates the potential. `rounding`: relative rounding of its values. `on_cpu`: it is called
     with tensors on the CPU. `checks` finds out which of these hold.
     """
 
-    own: InstanceOf[System]
     _traits: dict[str, Any] = PrivateAttr(
         default_factory=lambda: {"differentiable": True, "rounding": DOUBLE, "on_cpu": False, "outside": 0.0}
     )
 
     @property
-    def particles(self) -> int:
-        """N."""
-        return int(self.own.particles)
-
-    @property
-    def dimensions(self) -> int:
-        """D."""
-        return int(self.own.dimensions)
-
-    key = property(lambda self: self.own.key)
-    identical = property(lambda self: self.own.identical)
-    isotropic = property(lambda self: self.own.isotropic)
-    separable = property(lambda self: self.own.separable)
-    energy_unit = property(lambda self: self.own.energy_unit)
-    length_unit = property(lambda self: self.own.length_unit)
-
-    @property
     def mass(self) -> Any:
         """The mass or masses of the system; 1 where it says nothing."""
         return getattr(self.own, "mass", 1.0)
-
-    @property
-    def length(self) -> Any:
-        """The length of the system, or None."""
-        return getattr(self.own, "length", None)
 
     @property
     def differentiable(self) -> bool:
@@ -96,10 +74,6 @@ class ConvertedSystem(System):
     def boundary(self, x: Tensor) -> Tensor | None:
         """The boundary of the system."""
         return self.own.boundary(x)
-
-    def start(self, walkers: int, generator: Generator) -> Tensor | None:
-        """The start of the system."""
-        return self.own.start(walkers, generator)
 
     def reference(self) -> Reference | None:
         """The reference of the system."""
@@ -161,13 +135,3 @@ def to_energies(value: Any, device: torch.device) -> Any:
     if isinstance(value, torch.Tensor) and not value.is_complex():
         value = value.to(device, torch.float64)
     return value
-
-
-def is_differentiable(system: System) -> bool:
-    """Whether torch differentiates the potential of a system, converted or not."""
-    return bool(getattr(system, "differentiable", True))
-
-
-def rounding_of(system: System) -> float:
-    """Relative rounding of the energies of a system, converted or not."""
-    return float(getattr(system, "rounding", DOUBLE))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import InstanceOf
 from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian.geometry import pair_squares
 from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.wrapped import WrappedSystem
 
 Array = np.ndarray
 
@@ -123,34 +123,14 @@ def pair_energy(system: System, diameter: float | None = None) -> Callable[[Tens
     return lambda r: torch.where(r < diameter, math.inf, 0.0).to(r.dtype)
 
 
-class Hardened(System):
+class Hardened(WrappedSystem):
     """The system `own` with V infinite where two particles are closer than `edge`: what descents see of a high finite core."""
 
-    own: InstanceOf[System]
     edge: float
-
-    @property
-    def particles(self) -> int:
-        """N."""
-        return int(self.own.particles)
-
-    @property
-    def dimensions(self) -> int:
-        """D."""
-        return int(self.own.dimensions)
-
-    identical = property(lambda self: self.own.identical)
-    isotropic = property(lambda self: self.own.isotropic)
-    separable = property(lambda self: self.own.separable)
-    length = property(lambda self: getattr(self.own, "length", None))
 
     def potential(self, x: Tensor) -> Tensor:
         """V, or +∞."""
         return self.own.potential(x).masked_fill((pair_squares(x) < self.edge**2).any(0), math.inf)
-
-    def start(self, walkers: int, generator: torch.Generator) -> Tensor | None:
-        """The start of the system."""
-        return self.own.start(walkers, generator)
 
 
 def hardened(system: System) -> System | None:

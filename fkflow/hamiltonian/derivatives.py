@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.conversion import is_differentiable, rounding_of
 from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.wrapped import is_differentiable, rounding_of
 
 #: most configurations in one call of a potential
 MOST = 2**14

@@ -11,48 +11,23 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import InstanceOf, PrivateAttr
+from pydantic import PrivateAttr
 
-from fkflow.hamiltonian.conversion import is_differentiable, rounding_of
 from fkflow.hamiltonian.system import Nuclei, Reference, System
 from fkflow.hamiltonian.user_systems import particle_masses
+from fkflow.hamiltonian.wrapped import WrappedSystem
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
-class UnitMassSystem(System):
-    """The system `own` in the coordinates z_i = √m_i x_i; its densities and reference are in the user's coordinates."""
+class UnitMassSystem(WrappedSystem):
+    """The system `own` in the coordinates z_i = √m_i x_i; its densities and reference are in the user's coordinates.
 
-    own: InstanceOf[System]
+    Identical particles have one mass, and rotations do not change masses: the symmetries stay.
+    """
+
     _roots: dict[Any, Any] = PrivateAttr(default_factory=dict)
-
-    @property
-    def particles(self) -> int:
-        """N."""
-        return int(self.own.particles)
-
-    @property
-    def dimensions(self) -> int:
-        """D."""
-        return int(self.own.dimensions)
-
-    # identical particles have one mass, and rotations do not change masses: the symmetries stay
-    key = property(lambda self: self.own.key)
-    identical = property(lambda self: self.own.identical)
-    isotropic = property(lambda self: self.own.isotropic)
-    separable = property(lambda self: self.own.separable)
-    length_unit = property(lambda self: self.own.length_unit)
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether torch differentiates the potential (`conversion.is_differentiable`)."""
-        return is_differentiable(self.own)
-
-    @property
-    def rounding(self) -> float:
-        """Relative rounding of the energies (`conversion.rounding_of`)."""
-        return rounding_of(self.own)
 
     @property
     def length(self) -> float | None:

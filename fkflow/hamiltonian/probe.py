@@ -10,9 +10,10 @@ from torch import Tensor
 
 from fkflow.errors import PotentialError
 from fkflow.hamiltonian import user_systems
-from fkflow.hamiltonian.conversion import convert, rounding_of
+from fkflow.hamiltonian.conversion import convert
 from fkflow.hamiltonian.mistakes import remedy
 from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.wrapped import rounding_of
 
 #: relative difference that rounding explains, in the rounding of one value
 ROUNDING = 1e6

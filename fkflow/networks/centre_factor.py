@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.centres import Centres
-from fkflow.networks.parts import Node, Term
+from fkflow.networks.parts import TermOfCoordinates
 
 #: length over which a cusp heals, in its own length 1/κ
 HEALING = 2.0
@@ -16,13 +16,12 @@ HEALING = 2.0
 SMALLEST = 1e-100
 
 
-class CentreFactor(Term):
+class CentreFactor(TermOfCoordinates):
     """−Σ κ b (1 − e^{−r/b}) (B,) of the distances r of one particle, y (D, 1, B), from each centre, with b = HEALING/κ.
 
     The centres are in the solver's coordinates x = `origin` (1, D) + `length` · y.
     """
 
-    curved: ClassVar[bool] = True
     #: a cusp stays where that of V is
     exact: ClassVar[tuple[str, ...]] = ("places", "cusps")
 
@@ -55,10 +54,3 @@ class CentreFactor(Term):
         """y relative to the centres (D, M, B), and the distances (M, B)."""
         apart = y.to(self.places.dtype) - self.places.mT[:, :, None]
         return apart, apart.square().sum(0).clamp_min(SMALLEST**2).sqrt()
-
-    def pull_back(self, node: Node, gradient: Any = None) -> None:
-        node.inputs[0].add(node.saved[0], new=False)
-
-    def laplacian_term(self, node: Node) -> Tensor:
-        laplacian: Tensor = node.saved[1]
-        return laplacian

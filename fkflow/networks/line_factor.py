@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.line_states import LineState
-from fkflow.networks.parts import Node, Term
+from fkflow.networks.parts import TermOfCoordinates
 
 
-class LineFactor(Term):
+class LineFactor(TermOfCoordinates):
     """Σ log φ (B,) of single coordinates of y (D, N, B), from tables: pieces of fifth order, twice differentiable within.
 
     The tables are in the solver's coordinates x = `origin` (N, D) + `length` · y. The second derivative jumps between two
     pieces where V does, and log φ is linear beyond the table.
     """
-
-    curved: ClassVar[bool] = True
 
     def __init__(self, lines: Sequence[LineState], origin: Tensor, length: float) -> None:
         super().__init__()
@@ -82,10 +80,3 @@ class LineFactor(Term):
         for power in range(4, 1, -1):
             curvature = torch.addcmul(power * (power - 1) * c[power], curvature, z)
         return value, slope, (curvature / width.square()).where(beyond == 0, 0.0)
-
-    def pull_back(self, node: Node, gradient: Any = None) -> None:
-        node.inputs[0].add(node.saved[0], new=False)
-
-    def laplacian_term(self, node: Node) -> Tensor:
-        laplacian: Tensor = node.saved[1]
-        return laplacian

@@ -80,6 +80,22 @@ class Term(Part):
         return type(self).pull_back is not Term.pull_back
 
 
+class TermOfCoordinates(Term):
+    """A term that knows its gradient by its first input, the coordinates y themselves, and its Laplacian, both in closed form.
+
+    `evaluate` with `derivatives` gives both, (D, N, B) and (B,), as what it saves.
+    """
+
+    curved: ClassVar[bool] = True
+
+    def pull_back(self, node: Node, gradient: Any = None) -> None:
+        node.inputs[0].add(node.saved[0], new=False)
+
+    def laplacian_term(self, node: Node) -> Tensor:
+        laplacian: Tensor = node.saved[1]
+        return laplacian
+
+
 class Node:
     """The output of a part on a tape: its value, and the gradient of log ψ by it as far as it is known."""
 

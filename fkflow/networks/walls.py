@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
-from fkflow.networks.parts import Node, Term
+from fkflow.networks.parts import Term, TermOfCoordinates
 
 #: terms of a series that is summed to the last digit
 TERMS = 24
@@ -43,13 +43,11 @@ def flat_state(axes: int) -> list[float]:
     return [math.fsum(series[: m + 1]) for m in range(TERMS - 1)]
 
 
-class WallFactor(Term):
+class WallFactor(TermOfCoordinates):
     """Σ λ log d (B,) over particles and their walls, λ the power of the wall, from coordinates y (D, N, B): −∞ beyond a wall.
 
     `walls` are in the solver's coordinates x = `origin` (N, D) + `length` · y.
     """
-
-    curved: ClassVar[bool] = True
 
     def __init__(self, walls: Walls, origin: Tensor, length: float) -> None:
         super().__init__()
@@ -135,13 +133,6 @@ class WallFactor(Term):
         slope = (2 * power * by_s / size).where(inside, 0.0) * u
         curvature = power * (2 * len(axes) * by_s + 4 * s * by_s_twice) / size.square()
         return value, slope, curvature.where(inside, 0.0).sum(0)
-
-    def pull_back(self, node: Node, gradient: Any = None) -> None:
-        node.inputs[0].add(node.saved[0], new=False)
-
-    def laplacian_term(self, node: Node) -> Tensor:
-        laplacian: Tensor = node.saved[1]
-        return laplacian
 
 
 class BoundaryFactor(Term):

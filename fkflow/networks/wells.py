@@ -7,22 +7,20 @@ chance. With this factor ψ is there in all from the start, and how much is in e
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.landscape import Landscape
-from fkflow.networks.parts import Node, Term
+from fkflow.networks.parts import TermOfCoordinates
 
 #: most wells, which many particles have very many of
 MOST_WELLS = 16
 
 
-class Wells(Term):
+class Wells(TermOfCoordinates):
     """log Σ_k exp(h_k − ½ e^{s_k} |R_k (y − c_k)|²) (B,) of coordinates y (D, N, B), for heights h and s, (m,) or (B, m)."""
-
-    curved: ClassVar[bool] = True
 
     centres: Tensor
     roots: Tensor
@@ -52,13 +50,6 @@ class Wells(Term):
         curvature = slopes.square().sum(1) - stiff * self.roots.square().sum((1, 2))[:, None]
         laplacian = (share * curvature).sum(0) - gradient.square().sum(0)
         return total, (gradient.view(n, dim, batch).transpose(0, 1).contiguous(), laplacian)
-
-    def pull_back(self, node: Node, gradient: Any = None) -> None:
-        node.inputs[0].add(node.saved[0], new=False)
-
-    def laplacian_term(self, node: Node) -> Tensor:
-        laplacian: Tensor = node.saved[1]
-        return laplacian
 
 
 def has_wells(landscape: Landscape) -> bool:

@@ -12,9 +12,9 @@ import torch
 
 from fkflow.errors import PotentialError
 from fkflow.hamiltonian.checks import CheckedSystem, check
-from fkflow.hamiltonian.conversion import is_differentiable
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.user_systems import display_name, particle_masses
+from fkflow.hamiltonian.wrapped import is_differentiable
 from fkflow.recipe.config import SHORTEST, Recipe, TrainConfig
 
 #: walkers in a timing of the potential, and repetitions

@@ -90,6 +90,11 @@ class Result:
         return self.status == FAILED
 
     @property
+    def failure(self) -> str:
+        """Why a failed run has no energy, and the file that has its pictures, if there is one."""
+        return self.doubts[0] + ("" if self.path is None else f"; {self.file} has its pictures, and no energy")
+
+    @property
     def warnings(self) -> list[str]:
         """The warnings of measurement and projection, doubts among them."""
         projection = self.measurement.projection

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fkflow.errors import Interrupted, NumericalError, RankError, StoreError, UsageError
+from fkflow.errors import NumericalError, UsageError
 from fkflow.execution import ranks
 from fkflow.hamiltonian.user_systems import without_folders
 from fkflow.results import store
 from fkflow.results.result import Result
 from fkflow.runs.budgets import first_change, grew
 from fkflow.runs.context import RunContext
-from fkflow.runs.remeasure import UNCHANGED, remeasure
+from fkflow.runs.remeasure import replace_measurement
 from fkflow.runs.rerun import definition_warning
 from fkflow.text import strict_json
 
@@ -60,7 +60,7 @@ def go_on(context: RunContext, path: Path) -> tuple[bool, Result | None]:
     """Whether nothing is left to train of the finished run at `path`, and then its result, measured again if that is asked.
 
     Otherwise the training of `context` begins with the network and the walkers of the run. Raises NumericalError for a run that
-    failed, unless it is to be trained further, and as `sections_left` and `measure_more` do.
+    failed, unless it is to be trained further, and as `sections_left` and `replace_measurement` do.
     """
     old = store.read_result(path)
     left = sections_left(context, old)
@@ -69,25 +69,9 @@ def go_on(context: RunContext, path: Path) -> tuple[bool, Result | None]:
         context.finished = old
         return False, None
     if old.failed:
-        raise NumericalError(f"{old.doubts[0]}; {old.file} has its pictures, and no energy")
+        raise NumericalError(old.failure)
     if left:
-        return True, measure_more(context, old, path)
+        context.progress.log(f"{old.file} is finished: it is measured with a larger budget")
+        return True, replace_measurement(path, old, context, resumable=True)
     context.progress.log(f"{old.file} is finished: nothing is left to do")
     return True, None if ranks.rank() else old
-
-
-def measure_more(context: RunContext, old: Result, path: Path) -> Result | None:
-    """Measure and project the network of a finished run with the recipe of `context`, and replace the file at `path`."""
-    context.progress.log(f"{old.file} is finished: it is measured with a larger budget")
-    try:
-        result = remeasure(old, context)
-    except (Interrupted, RankError) as error:
-        raise error.with_hint(UNCHANGED, resumable=True) from None
-    saved = None
-    if ranks.rank() == 0:
-        try:
-            saved = store.save_result(result, path)
-        except StoreError as error:
-            raise error.with_hint(f"what was measured is lost, {UNCHANGED}") from error
-    ranks.broadcast(None)  # the others end well only if this did
-    return saved

@@ -40,10 +40,20 @@ def measure_again(
             )
     with show_warnings(progress):
         loaded = recipe_of(old, overrides)
+    return replace_measurement(
+        path, old, RunContext(loaded, progress, seed=seed, threads=threads, device=device), resumable=False
+    )
+
+
+def replace_measurement(path: Path, old: Result, context: RunContext, *, resumable: bool) -> Result | None:
+    """Measure the network of the run `old` as the recipe of `context` says, and replace its file at `path`.
+
+    `resumable`: the command that is stopped goes on when it is called again. Errors and result are those of `measure_again`.
+    """
     try:
-        result = remeasure(old, RunContext(loaded, progress, seed=seed, threads=threads, device=device))
+        result = remeasure(old, context)
     except (Interrupted, RankError) as error:
-        raise error.with_hint(UNCHANGED) from None
+        raise error.with_hint(UNCHANGED, resumable=resumable) from None
     saved = None
     if ranks.rank() == 0:
         try:

@@ -113,8 +113,7 @@ def write_result(session: Session, measurement: Measurement) -> Result | None:
                 raise context.checkpoints.with_hint(error.with_hint("what was measured is lost")) from error
             context.checkpoints.remove()
         if result.failed:
-            where = "" if context.out is None else f"; {result.file} has its pictures, and no energy"
-            failure = f"{result.doubts[0]}{where}"
+            failure = result.failure
     # the others end well only if this did
     if (failure := ranks.broadcast(failure)) is not None:
         raise NumericalError(failure)

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from fkflow.errors import PotentialError
 from fkflow.hamiltonian.checks import check, check_device
-from fkflow.hamiltonian.conversion import convert, is_differentiable
+from fkflow.hamiltonian.conversion import convert
 from fkflow.hamiltonian.registry import built_in_systems
 from fkflow.hamiltonian.system import Nuclei, System
+from fkflow.hamiltonian.wrapped import is_differentiable
 
 Potential = Callable[[Tensor], Any]
 

@@ -21,7 +21,7 @@ from fkflow.networks.choice import default_float64
 from fkflow.networks.functions import DistanceFunction, Features, SquareFunction
 from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
-from fkflow.networks.parts import Node, Part, Tape, Term
+from fkflow.networks.parts import Node, Part, Tape, Term, TermOfCoordinates
 from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
 from fkflow.networks.walls import BoundaryFactor, WallFactor
 from fkflow.networks.wells import Wells
@@ -301,7 +301,7 @@ def all_parts(kind: type[Part] = Part) -> Iterator[type[Part]]:
 def test_every_part_is_tested_and_a_wrong_one_is_seen(kind: type[Part], monkeypatch: pytest.MonkeyPatch) -> None:
     """The counterexample of each part: with a pull back or a Laplacian term that is 1 % off its compositions disagree."""
     # the boundary that a user states is differentiated automatically (test_walls.py)
-    if kind in (Term, BoundaryFactor):
+    if kind in (Term, TermOfCoordinates, BoundaryFactor):
         return
     names = [name for name in CASES if any(type(one) is kind for one in composition(name)[0].modules())]
     assert names, f"no composition in CASES has a {kind.__name__}"

@@ -1,0 +1,68 @@
+"""The base class of systems that are another one seen differently: in other coordinates, units of numbers, or softened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import InstanceOf
+
+from fkflow.hamiltonian.system import System
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+
+#: relative rounding of an energy in double precision
+DOUBLE = 1e-15
+
+
+class WrappedSystem(System):
+    """A system with the particles, symmetries, units and start of the system `own`; subclasses define `potential`."""
+
+    own: InstanceOf[System]
+
+    @property
+    def particles(self) -> int:
+        """N."""
+        return int(self.own.particles)
+
+    @property
+    def dimensions(self) -> int:
+        """D."""
+        return int(self.own.dimensions)
+
+    key = property(lambda self: self.own.key)
+    identical = property(lambda self: self.own.identical)
+    isotropic = property(lambda self: self.own.isotropic)
+    separable = property(lambda self: self.own.separable)
+    energy_unit = property(lambda self: self.own.energy_unit)
+    length_unit = property(lambda self: self.own.length_unit)
+
+    @property
+    def length(self) -> Any:
+        """The length of the system, or None."""
+        return getattr(self.own, "length", None)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether torch differentiates the potential."""
+        return is_differentiable(self.own)
+
+    @property
+    def rounding(self) -> float:
+        """Relative rounding of the energies."""
+        return rounding_of(self.own)
+
+    def start(self, walkers: int, generator: Generator) -> Tensor | None:
+        """The start of the system."""
+        return self.own.start(walkers, generator)
+
+
+def is_differentiable(system: System) -> bool:
+    """Whether torch differentiates the potential of a system, converted or not."""
+    return bool(getattr(system, "differentiable", True))
+
+
+def rounding_of(system: System) -> float:
+    """Relative rounding of the energies of a system, converted or not."""
+    return float(getattr(system, "rounding", DOUBLE))
