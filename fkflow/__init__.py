@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fkflow import units
     from fkflow.api.functions import load, make_system, solve, train
     from fkflow.api.solution import Solution
     from fkflow.api.training_loop import Training
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Estimate", "FkflowError", "Nuclei", "NumericalError", "PointByPoint", "Reference", "Result", "Solution", "System", "Table",
-    "Training", "UsageError", "load", "make_system", "pair_squares", "solve", "train",
+    "Training", "UsageError", "load", "make_system", "pair_squares", "solve", "train", "units",
 ]  # fmt: skip
 
 #: the module of each name
@@ -45,6 +46,8 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Import a name of the public API when it is first used, so that ``import fkflow`` is instant."""
+    if name == "units":
+        return import_module("fkflow.units")
     if name in _HOME:
         value = getattr(import_module(f"fkflow.{_HOME[name]}"), name)
         globals()[name] = value
@@ -53,4 +56,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, "__version__"])

@@ -16,6 +16,7 @@ import fkflow
 #: the public names, the data they return, the pictures, and the method itself
 MODULES = (
     "fkflow",
+    "fkflow.units",
     "fkflow.results.result",
     "fkflow.results.records",
     "fkflow.plot.solution_plots",

@@ -18,7 +18,7 @@ from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.confinement import check_bounded, check_confined, check_nuclei, lowest_far_away
 from fkflow.hamiltonian.conversion import SINGLE, ConvertedSystem, converted_part, share_outside
 from fkflow.hamiltonian.landscape import Landscape, explore, user_start
-from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
+from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates, warn_of_units
 from fkflow.hamiltonian.probe import Probe, scale_of
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.walls import Walls, describe_region
@@ -69,6 +69,8 @@ def check(system: System, seed: int = 0) -> CheckedSystem:
         probe.notes.append(
             f"V is infinite beyond hard walls, where ψ vanishes: {_describe_walls(system, landscape.walls)}"
         )
+    if warning := warn_of_units(system):
+        probe.warnings.append(warning)
     return CheckedSystem(probe.system, landscape, tuple(probe.warnings), tuple(probe.notes))
 
 

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import PrivateAttr
 
+from fkflow import units
 from fkflow.hamiltonian.system import Nuclei, Reference, System
 from fkflow.hamiltonian.user_systems import particle_masses
 from fkflow.hamiltonian.wrapped import WrappedSystem
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+#: how near to 1 the mass of an electron is in units that need no other
+SAME_MASS = 1e-3
 
 
 class UnitMassSystem(WrappedSystem):
@@ -88,3 +92,19 @@ def to_user_coordinates(system: System, z: Tensor) -> Tensor:
 def to_solver_coordinates(system: System, x: Tensor) -> Tensor:
     """Convert positions (…, N, D) from the user's coordinates to those of unit mass."""
     return x * system.root(x) if isinstance(system, UnitMassSystem) else x
+
+
+def warn_of_units(system: System) -> str | None:
+    """A warning if a system names units in which the mass 1, which it leaves at that, is no electron's."""
+    energy, length = system.energy_unit, system.length_unit
+    default = getattr(system, "mass", None) is None and set(particle_masses(system)) == {1.0}
+    if not default or not units.is_known(energy, length):
+        return None
+    electron, atom = (units.mass(1.0, energy, length, unit=unit) for unit in ("m_e", "u"))
+    if abs(electron - 1) < SAME_MASS:
+        return None
+    return (
+        f"its energies are in {energy} and its lengths in {length}, where the default mass = 1 is {1 / electron:.4g} electron "
+        f"masses (ħ²/m = 1 {energy} {length}²): an electron has mass = {electron:.6g}, a particle of 1 u mass = {atom:.6g}, "
+        f'and fkflow.units.mass(particle, "{energy}", "{length}") gives that of others'
+    )

@@ -80,6 +80,8 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
         "nuclei": len(nuclei.charges) if nuclei else 0,
         "reference": reference and asdict(reference),
         "unit": system.energy_unit,
+        "energy_unit": system.energy_unit,
+        "length_unit": system.length_unit,
         "potential_seconds": min(took),
         "potential_walkers": WALKERS,
         "notes": list(checked.notes),

@@ -125,6 +125,9 @@ class Result:
                 "version": self.provenance.get("version"),
                 "status": self.status,
                 "doubts": self.doubts,
+                "warnings": self.warnings,
+                "energy_unit": self.energy_unit,
+                "length_unit": self.length_unit,
                 "variational": None
                 if self.failed
                 else {

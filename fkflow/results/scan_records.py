@@ -177,6 +177,7 @@ class Scan:
                 "over": self.over,
                 "system": self.system,
                 "unit": self.energy_unit,
+                "energy_unit": self.energy_unit,
                 "seed": self.seed,
                 "version": self.version,
                 "points": [

@@ -296,6 +296,7 @@ def collect_result(
     lowest = -math.inf if heights is None else float(heights.min())
     if measurement.gap is not None and gap is not None:
         measurement = replace(measurement, gap=min(gap, measurement.gap))
+    measurement = replace(measurement, warnings=[*model.warnings, *measurement.warnings])
     return store.make_result(
         loaded=loaded or context.loaded,
         provenance=came_from | changes,

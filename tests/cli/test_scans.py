@@ -82,7 +82,7 @@ def test_every_point_is_an_ordinary_run(finished: Path, summary: dict[str, Any])
 
 
 def test_json_is_alone_on_stdout_and_progress_counts_the_points(finished: Path, summary: dict[str, Any]) -> None:
-    assert list(summary) == ["scan", "recipe", "over", "system", "unit", "seed", "version", "points"]
+    assert list(summary) == ["scan", "recipe", "over", "system", "unit", "energy_unit", "seed", "version", "points"]
     assert summary["scan"] == "runs/double_well" and summary["over"] == ["system.height=[1.0, 2.0, 3.0]"]
     assert [point["run"] for point in summary["points"]] == NAMES and summary["seed"] == 3
     err = (finished / "err.txt").read_text()

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: lowest first
 PACKAGES = (
-    "errors", "statistics", "text", "execution", "hamiltonian", "systems", "recipe", "networks", "results", "sampling",
+    "errors", "statistics", "text", "units", "execution", "hamiltonian", "systems", "recipe", "networks", "results", "sampling",
     "training", "measurement", "projection", "plot", "runs", "api", "cli",
 )  # fmt: skip
 

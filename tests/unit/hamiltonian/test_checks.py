@@ -193,6 +193,23 @@ def test_what_may_turn_out_badly_is_a_warning(system: System, words: str) -> Non
     assert re.search(words, warning)
 
 
+@pytest.mark.parametrize(
+    ("energy", "length", "electron", "atom"),
+    [("eV", "nm", "13.1234", "23922.5"), ("K", "Å", "1.13089e-05", "0.0206148"), ("meV", "nm", "0.0131234", "23.9225")],
+)
+def test_units_in_which_the_mass_1_is_no_electrons_are_a_warning(energy: str, length: str, electron: str, atom: str):
+    """The sentence names the right mass, and with that there is no warning."""
+    named = {"energy_unit": energy, "length_unit": length}
+    (warning,) = check(made(r2, **named)).warnings
+    assert f"an electron has mass = {electron}, a particle of 1 u mass = {atom}," in warning
+    assert check(made(r2, mass=float(electron), **named)).warnings == ()
+
+
+@pytest.mark.parametrize(("energy", "length"), [("hartree", "bohr"), ("E", "a"), ("eV", "a"), ("quanta", "nm")])
+def test_other_units_need_no_other_mass(energy: str, length: str) -> None:
+    assert check(made(r2, energy_unit=energy, length_unit=length)).warnings == ()
+
+
 def test_a_weak_well_is_found_on_its_plain() -> None:
     """Its harmonic zero-point energy exceeds its depth, and yet a line has no lower place."""
     found = check(made(lambda x: -0.1 * torch.exp(-r2(x)))).landscape

@@ -205,6 +205,9 @@ def test_summary_is_the_agreed_json(tmp_path, write_run, made_up, monkeypatch):
         "version": "0.1.0",
         "status": "converged",
         "doubts": [],
+        "warnings": ["R-hat is 1.2: measure longer"],
+        "energy_unit": "hartree",
+        "length_unit": "bohr",
         "gap": None,
         "variational": {"energy": -1.17447, "error": 2e-5, "local_energy_std": 0.021},
         "projected": None,
@@ -216,7 +219,8 @@ def test_summary_is_the_agreed_json(tmp_path, write_run, made_up, monkeypatch):
     projected = write_run(Path("runs/h2/result.h5"), measurement=made_up.projected()).summary()
     energies = {"energy": -1.174476, "error": 1e-5, "time_step_error": 2e-5, "slow_mode_error": 0.0}
     assert projected.pop("projected") == energies
-    assert projected == {key: value for key, value in summary.items() if key != "projected"}
+    assert projected.pop("warnings") == [*summary["warnings"], "the weights rest on few walkers"]
+    assert projected == {key: value for key, value in summary.items() if key not in ("projected", "warnings")}
     # what one time step leaves unknown is null
     alone = write_run(Path("runs/h2/result.h5"), measurement=made_up.projected(steps=1)).summary()
     assert json.loads(json.dumps(alone, allow_nan=False))["projected"]["time_step_error"] is None
