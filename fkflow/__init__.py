@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fkflow.errors import FkflowError, NumericalError, UsageError
     from fkflow.hamiltonian.geometry import pair_squares
     from fkflow.hamiltonian.pointwise import PointByPoint
+    from fkflow.hamiltonian.species import Species
     from fkflow.hamiltonian.system import Nuclei, Reference, System
     from fkflow.hamiltonian.table import Table
     from fkflow.results.result import Result
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Estimate", "FkflowError", "Nuclei", "NumericalError", "PointByPoint", "Reference", "Result", "Solution", "System", "Table",
-    "Training", "UsageError", "load", "make_system", "pair_squares", "solve", "train", "units",
+    "Estimate", "FkflowError", "Nuclei", "NumericalError", "PointByPoint", "Reference", "Result", "Solution", "Species",
+    "System", "Table", "Training", "UsageError", "load", "make_system", "pair_squares", "solve", "train", "units",
 ]  # fmt: skip
 
 #: the module of each name
@@ -34,6 +35,7 @@ _HOME = {
     **dict.fromkeys(("load", "make_system", "solve", "train"), "api.functions"),
     **dict.fromkeys(("FkflowError", "NumericalError", "UsageError"), "errors"),
     **dict.fromkeys(("Nuclei", "Reference", "System"), "hamiltonian.system"),
+    "Species": "hamiltonian.species",
     "Estimate": "statistics",
     "Result": "results.result",
     "PointByPoint": "hamiltonian.pointwise",

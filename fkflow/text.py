@@ -32,6 +32,17 @@ def title(system: str, parameters: Mapping[str, Any]) -> str:
     return "  ".join([system, *(f"{key} = {_short(value)}" for key, value in parameters.items())])
 
 
+def species_words(species: Sequence[Any]) -> str:
+    """The `Species` of a system in words, such as ``2 electron (mass 1, charge -1), 1 proton (mass 1836)``."""
+    parts = []
+    for one in species:
+        traits = [
+            f"{name} {value:g}" for name, value in (("mass", one.mass), ("charge", one.charge)) if value is not None
+        ]
+        parts.append(f"{one.count} {one.name} ({', '.join(traits)})")
+    return ", ".join(parts)
+
+
 def display_unit(unit: str) -> str:
     """The unit to print: "" for the natural units a and E, which are those of the parameters."""
     return "" if re.fullmatch(r"(1/)?[1aE](\^\d+)?", unit) else unit

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,8 +45,8 @@ class ConvertedSystem(WrappedSystem):
 
     @property
     def mass(self) -> Any:
-        """The mass or masses of the system; 1 where it says nothing."""
-        return getattr(self.own, "mass", 1.0)
+        """The mass or masses of the system; 1 where it says nothing, None where its species say it."""
+        return getattr(self.own, "mass", 1.0 if self.species is None else None)
 
     @property
     def differentiable(self) -> bool:
@@ -66,9 +67,10 @@ class ConvertedSystem(WrappedSystem):
         value: Tensor = self._call(self.own.potential, x)
         return value
 
-    def pair(self, r: Tensor) -> Tensor | None:
-        """The pair energy at the distances r."""
-        value: Tensor | None = self._call(self.own.pair, r)
+    def pair(self, *given: Any) -> Tensor | None:
+        """The pair energy at the distances r, the last argument; names of two species may come before it."""
+        *names, r = given
+        value: Tensor | None = self._call(partial(self.own.pair, *names), r)
         return value
 
     def boundary(self, x: Tensor) -> Tensor | None:

@@ -8,14 +8,15 @@ positions and drifts are converted by the same division.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import PrivateAttr
 
 from fkflow import units
+from fkflow.hamiltonian.species import Species, declared_species, pair_of_species, particle_masses, species_of
 from fkflow.hamiltonian.system import Nuclei, Reference, System
-from fkflow.hamiltonian.user_systems import particle_masses
 from fkflow.hamiltonian.wrapped import WrappedSystem
 
 if TYPE_CHECKING:
@@ -60,17 +61,43 @@ class UnitMassSystem(WrappedSystem):
         """None: networks have cusps of nuclei for the mass 1 only."""
         return None
 
-    def pair(self, r: Tensor) -> Tensor | None:
-        """The pair energy at distances in these coordinates, of particles of one mass."""
-        return self.own.pair(r / self.root(r))
+    @property
+    def species(self) -> tuple[Species, ...] | None:
+        """The species that the system declares, all of mass 1."""
+        declared = declared_species(self.own)
+        return declared and tuple(replace(one, mass=1.0) for one in declared)
+
+    @property
+    def takes_names(self) -> bool:
+        """Whether `pair` takes the names of two species: it does where they have several masses."""
+        return len(set(self.masses)) > 1 or super().takes_names
+
+    def pair(self, *given: Any) -> Tensor | None:
+        """The pair energy at the distances s, the last argument; names of two species may come before it.
+
+        s = √(2μ) r with the reduced mass μ, in which H of the relative motion is −Δ_s + pair(s/√(2μ)), as for particles of
+        mass 1. It is the distance in these coordinates for particles of one mass.
+        """
+        if len(given) == 1:
+            return self.own.pair(given[0] / self.root(given[0]))
+        first, second, distance = given
+        return pair_of_species(self.own, first, second, distance / self.pair_root(first, second))
 
     def boundary(self, x: Tensor) -> Tensor | None:
         """The boundary of the system, for coordinates of particles of one mass."""
         return self.own.boundary(x / self.root(x))
 
+    @property
+    def masses(self) -> tuple[float, ...]:
+        """The mass of each particle in the user's coordinates."""
+        if "masses" not in self._roots:
+            self._roots["masses"] = particle_masses(self.own)
+        found: tuple[float, ...] = self._roots["masses"]
+        return found
+
     def root(self, like: Tensor) -> Any:
         """√m: a number where all masses are equal, else a tensor (N, 1) of the device and type of `like`."""
-        masses = particle_masses(self.own)
+        masses = self.masses
         if len(set(masses)) == 1:
             return math.sqrt(masses[0])
         place = like.device, like.dtype
@@ -78,10 +105,20 @@ class UnitMassSystem(WrappedSystem):
             self._roots[place] = like.new_tensor(masses).sqrt()[:, None]
         return self._roots[place]
 
+    def pair_root(self, first: str, second: str) -> float:
+        """√(2μ) of the reduced mass μ of a particle of the species `first` and one of `second`."""
+        mass = {one.name: one.mass for one in species_of(self.own)}
+        return math.sqrt(2 / (1 / mass[first] + 1 / mass[second]))
+
 
 def to_unit_masses(system: System) -> System:
     """The system in coordinates of unit mass: itself where all masses are 1. ValueError for wrong masses."""
     return system if set(particle_masses(system)) == {1.0} else UnitMassSystem(own=system)
+
+
+def user_masses(system: System) -> tuple[float, ...]:
+    """The mass of each particle in the user's coordinates, of a system in those or in coordinates of unit mass."""
+    return system.masses if isinstance(system, UnitMassSystem) else particle_masses(system)
 
 
 def to_user_coordinates(system: System, z: Tensor) -> Tensor:

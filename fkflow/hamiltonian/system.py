@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from fkflow.hamiltonian.species import read_species
+
 if TYPE_CHECKING:
     from numpy import ndarray as Array
     from torch import Generator, Tensor
@@ -33,12 +35,25 @@ class Nuclei:
     charges: tuple[float, ...]
 
 
+def _count_particles(system: System) -> int:
+    """The particles of all species."""
+    return sum(species.count for species in read_species(system.species))
+
+
+def _has_one_species(system: System) -> bool:
+    """Whether all particles are of one species."""
+    return len(read_species(system.species)) == 1
+
+
 class System(BaseModel):
     """Base class of all systems. Subclasses add fields (parameters), set `particles` and `dimensions`, and define `potential`.
 
     `particles` N and `dimensions` D may be class constants or recipe parameters; d = N·D is the dimension of
     configuration space. So may `mass`, a number or one for each particle (default 1), and `length`, a length over which the
     ground state varies (default: found from the potential).
+
+    `species` says which particles are of one kind (see `species.Species`). `particles`, the masses and `identical` then follow
+    from it and are left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -69,6 +84,7 @@ class System(BaseModel):
         dimensions: ClassVar[Any]
     mass: ClassVar[Any]
     length: ClassVar[Any]
+    species: ClassVar[Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -79,6 +95,17 @@ class System(BaseModel):
             )
         if "key" not in cls.__dict__:
             cls.key = cls.__name__
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        super().__pydantic_init_subclass__(**options)
+        if "species" not in cls.__dict__ and "species" not in cls.model_fields:
+            return
+        # what the class states itself is checked against its species (`find_fault`)
+        if not hasattr(cls, "particles") and "particles" not in cls.model_fields:
+            cls.particles = property(_count_particles)  # type: ignore[method-assign, assignment]
+        if "identical" not in cls.__dict__ and cls.identical is System.identical:
+            cls.identical = property(_has_one_species)  # type: ignore[assignment]
 
     def potential(self, x: Tensor) -> Tensor:
         """Potential energy V of a batch of configurations, x (B, N, D) → (B,); differentiable, any device.
@@ -116,6 +143,9 @@ class System(BaseModel):
 
     def pair(self, r: Tensor) -> Tensor | None:
         """Energy of two particles at the distances r (any shape), where they repel each other: they may attract farther out.
+
+        A system with species may take their names before it, pair(self, a, b, r), in either order; then it may return None for
+        some of them.
 
         V must contain it for every pair. The network then starts from the two-particle solution (two-body factor), which has
         the cusp, or the hard core (+∞, or very high, below a diameter), of a repulsion without bound as r → 0, and saves much

@@ -22,6 +22,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from fkflow.hamiltonian.mistakes import explain_class, remedy
+from fkflow.hamiltonian.species import find_fault_of_species
+from fkflow.hamiltonian.species import particle_masses as particle_masses
 from fkflow.hamiltonian.system import Nuclei, System
 from fkflow.hamiltonian.tabulated import define
 
@@ -224,6 +226,12 @@ def find_fault(system: System) -> str | None:
     """The first thing that is wrong with what a system declares, in one sentence that follows its name; None if nothing is."""
     if type(system).potential is System.potential:
         return "it has no potential: def potential(self, x) must give the energies (B,) of configurations x (B, N, D)"
+    try:
+        fault = find_fault_of_species(system)
+    except Exception as error:
+        return f"species raises {describe_error(error, source_file(type(system)))}"
+    if fault is not None:
+        return fault
     for name, example in (("particles", 2), ("dimensions", 1)):
         value = getattr(system, name, None)
         if value is None:
@@ -242,22 +250,6 @@ def find_fault(system: System) -> str | None:
     except Exception as error:
         return f"nuclei() raises {describe_error(error, source_file(type(system)))}"
     return None if nuclei is None else _find_fault_of_nuclei(system, nuclei, masses)
-
-
-def particle_masses(system: System) -> tuple[float, ...]:
-    """The mass of each particle; ValueError, with one sentence, for values that are no masses."""
-    given = getattr(system, "mass", 1.0)
-    listed = list(given) if isinstance(given, list | tuple) else [given] * system.particles
-    if len(listed) != system.particles or not all(map(_positive, listed)):
-        raise ValueError(
-            f"mass = {given!r} is not allowed: it must be a number above 0, or a list of such numbers, one for each of the "
-            f"{system.particles} particles"
-        )
-    if system.identical and len(set(listed)) > 1:
-        raise ValueError(
-            f"mass = {given!r} is not allowed: identical particles have one mass (identical = False tells particles apart)"
-        )
-    return tuple(float(mass) for mass in listed)
 
 
 def _positive(value: object) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import InstanceOf
 
+from fkflow.hamiltonian.species import pair_takes_names
 from fkflow.hamiltonian.system import System
 
 if TYPE_CHECKING:
@@ -39,9 +40,19 @@ class WrappedSystem(System):
     length_unit = property(lambda self: self.own.length_unit)
 
     @property
+    def species(self) -> Any:
+        """The species that the system declares, or None."""
+        return getattr(self.own, "species", None)
+
+    @property
     def length(self) -> Any:
         """The length of the system, or None."""
         return getattr(self.own, "length", None)
+
+    @property
+    def takes_names(self) -> bool:
+        """Whether `pair` takes the names of two species before the distances."""
+        return pair_takes_names(self.own)
 
     @property
     def differentiable(self) -> bool:

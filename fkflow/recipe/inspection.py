@@ -13,7 +13,8 @@ import torch
 from fkflow.errors import PotentialError
 from fkflow.hamiltonian.checks import CheckedSystem, check
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
-from fkflow.hamiltonian.user_systems import display_name, particle_masses
+from fkflow.hamiltonian.species import declared_species, particle_masses
+from fkflow.hamiltonian.user_systems import display_name
 from fkflow.hamiltonian.wrapped import is_differentiable
 from fkflow.recipe.config import SHORTEST, Recipe, TrainConfig
 
@@ -72,6 +73,7 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
         "dimensions": system.dimensions,
         "coordinates": system.particles * system.dimensions,
         "identical": system.identical,
+        **({"species": [asdict(one) for one in declared]} if (declared := declared_species(system)) else {}),
         "mass": mass[0] if len(set(mass)) == 1 else list(mass),
         "natural_length": length,
         "natural_time": land.length**2,

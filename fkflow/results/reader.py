@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from fkflow.hamiltonian.species import Species
 from fkflow.hamiltonian.system import Reference
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.old_keys import current_keys
@@ -62,6 +63,7 @@ def _read(file: h5py.File, path: Path) -> Result:
         model={name: model[name][()] for name in model},
         seconds={stage: seconds[stage] for stage in stages},
         definition=_read_definition(config, path),
+        species=tuple(Species(**one) for one in json.loads(config.attrs.get("species", "[]"))),
         **_read_status(file, path),
     )
 

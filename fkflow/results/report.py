@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from fkflow.hamiltonian.species import Species
 from fkflow.hamiltonian.system import System
 from fkflow.results import scan_records
 from fkflow.results.result import Comparison, Result
@@ -18,7 +19,7 @@ from fkflow.results.scan_records import Scan
 from fkflow.results.status import FAILED
 from fkflow.results.summary import BLOCKS, summary_text
 from fkflow.statistics import Estimate
-from fkflow.text import format_energy, strict_json, title, with_unit
+from fkflow.text import format_energy, species_words, strict_json, title, with_unit
 
 #: widest text
 WIDEST = 110
@@ -68,11 +69,17 @@ def class_entry(kind: type[System]) -> dict[str, Any]:
 def inspection_text(found: Mapping[str, Any]) -> str:
     """The report of `inspection.inspect` as text."""
     n, dim = found["particles"], found["dimensions"]
-    many = "one particle" if n == 1 else f"{n} {'identical' if found['identical'] else 'distinguishable'} particles"
+    species = [Species(**one) for one in found.get("species", ())]
+    kind = "identical" if found["identical"] else "distinguishable"
+    many = "one particle" if n == 1 else f"{n} {kind} particles"
+    if len(species) > 1:
+        many = f"{n} particles of {len(species)} species"
     space = f"{dim} dimension{'s' if dim > 1 else ''}: {n * dim} coordinate{'s' if n * dim > 1 else ''}"
     lengths = f"{found['natural_length']:.4g} natural length, {found['natural_time']:.4g} natural time"
     rows = [("system", f"{many} in {space}"), ("scale", lengths)]
-    if found["mass"] != 1:
+    if species:
+        rows.insert(1, ("species", species_words(species)))
+    elif found["mass"] != 1:
         rows.insert(1, ("mass", str(found["mass"])))
     if found["nuclei"]:
         rows.append(("nuclei", str(found["nuclei"])))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fkflow.hamiltonian.species import Species
 from fkflow.hamiltonian.system import Reference
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.results.records import Measurement
@@ -26,12 +27,12 @@ class Result:
 
     `path` is the file as the user named it, or None. `name` is that of the recipe, `recipe_text` the recipe as written,
     `recipe_source` its file name, `resolved` the recipe with every default (``[system]`` has ``name`` and the parameters).
-    `system` is the name of the system, `parameters` are its values: N `particles` in D `dimensions`, with `nuclei` (M, 3) or
-    None. `energy_unit` and `length_unit` are those of all numbers here, `reference` is the known energy or None. `training` has
-    one array a column, all (iterations,); `measurement` what was measured; `model` the weights by name; `seconds` the
-    wall-clock time of each stage; `provenance` seed, device, versions and times. `definition` is the file that defines the
-    system, if it is not built in: its text is never run. `status` is "converged", "doubtful" or "failed", `doubts` say why, a
-    sentence each.
+    `system` is the name of the system, `parameters` are its values: N `particles` in D `dimensions`, with `nuclei` (M, 3)
+    or None, and the `species` that it declares, if any. `energy_unit` and `length_unit` are those of all numbers here,
+    `reference` is the known energy or None. `training` has one array a column, all (iterations,); `measurement` what was
+    measured; `model` the weights by name; `seconds` the wall-clock time of each stage; `provenance` seed, device, versions
+    and times. `definition` is the file that defines the system, if it is not built in: its text is never run. `status` is
+    "converged", "doubtful" or "failed", `doubts` say why, a sentence each.
     """
 
     path: Path | None
@@ -55,6 +56,7 @@ class Result:
     definition: Definition | None = None
     status: str = "converged"
     doubts: list[str] = field(default_factory=list)
+    species: tuple[Species, ...] = ()
 
     @property
     def run(self) -> str:
@@ -119,6 +121,7 @@ class Result:
             {
                 "system": self.system,
                 "parameters": self.parameters,
+                **({"species": [asdict(one) for one in self.species]} if self.species else {}),
                 "run": None if self.path is None else self.run,
                 "seed": self.provenance.get("seed"),
                 "device": self.provenance.get("device"),

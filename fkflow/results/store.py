@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from fkflow.hamiltonian import user_systems
+from fkflow.hamiltonian.species import declared_species
 from fkflow.results.checksum import add_checksum
 from fkflow.results.folders import atomic_write
 from fkflow.results.reader import read_result
@@ -76,6 +77,7 @@ def make_result(
         definition=definition and replace(definition, file=hide_home(definition.file), text=hide_home(definition.text)),
         status=status_of(doubts),
         doubts=[str(doubt) for doubt in doubts],
+        species=declared_species(system) or (),
     )
 
 

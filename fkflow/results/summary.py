@@ -11,7 +11,7 @@ import numpy as np
 
 from fkflow.results.records import Projection
 from fkflow.results.result import Comparison, Result
-from fkflow.text import format_energy, with_unit
+from fkflow.text import format_energy, species_words, with_unit
 
 #: bars from low to high, also for ASCII terminals
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
@@ -54,6 +54,7 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
     rows = []
     rows += [("status", result.status)] if result.doubts else []
     rows += [(f"  {'failed' if result.failed else 'doubt'}", doubt) for doubt in result.doubts]
+    rows += [("species", species_words(result.species))] if result.species else []
     if projection is not None and not result.failed:
         rows += [
             ("projected energy", with_unit(projection.total, unit)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 import h5py
 import numpy as np
@@ -53,6 +54,8 @@ def _write_config(config: h5py.Group, result: Result) -> None:
         particles=result.particles,
         dimensions=result.dimensions,
     )
+    if result.species:
+        config.attrs["species"] = json.dumps([asdict(one) for one in result.species])
     hdf5.write_text(config, "recipe", result.recipe_text, "recipe as written (TOML)")
     hdf5.write_text(config, "resolved", json.dumps(result.resolved), "recipe with all defaults and overrides (JSON)")
     if (definition := result.definition) is not None:

@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from fkflow.errors import StoreError, UsageError
+from fkflow.hamiltonian.species import Species
 from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
 from fkflow.results.checksum import LENGTH
 from fkflow.results.folders import prepare_folder
 from fkflow.results.result import Comparison
-from fkflow.results.store import read_result
+from fkflow.results.store import read_result, save_result
+from fkflow.results.summary import summary_text
 from fkflow.statistics import Estimate
 from fkflow.text import display_unit, strict_json, with_unit
 
@@ -459,3 +461,17 @@ def test_prepare_folder(tmp_path):
     for impossible in (out / "result.h5" / "below", Path("/proc/none"), tmp_path / ("x" * 300)):
         with pytest.raises(UsageError, match="cannot be"):
             prepare_folder(impossible, False)
+
+
+def test_species_are_stored(tmp_path, write_run):
+    written = write_run(tmp_path / "r" / "result.h5")
+    assert written.species == () and "species" not in written.summary()
+    species = (Species("electron", 2, 1.0, -1.0), Species("core", 1, 1836.0))
+    save_result(dataclasses.replace(written, species=species), tmp_path / "r" / "result.h5")
+    again = read_result(tmp_path / "r")
+    assert again.species == species
+    assert again.summary()["species"] == [
+        {"name": "electron", "count": 2, "mass": 1.0, "charge": -1.0},
+        {"name": "core", "count": 1, "mass": 1836.0, "charge": None},
+    ]
+    assert "2 electron (mass 1, charge -1), 1 core (mass 1836)" in summary_text(again)
