@@ -6,7 +6,7 @@ one against the exact energy. Right error bars hold 68 % of the truth within one
 
     python scripts/calibration.py [--seeds 20] [--threads 1] [--only quartic he]
 
-prints the table of docs/results.md.
+prints the table of docs/notes/calibration.md.
 """
 
 from __future__ import annotations

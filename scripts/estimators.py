@@ -1,4 +1,4 @@
-"""Time to accuracy of the gradient estimators on the same network: the table of docs/results.md.
+"""Time to accuracy of the gradient estimators on the same network: the tables of docs/notes/training.md.
 
     python scripts/estimators.py --seconds 40 --threads 1
 

@@ -58,7 +58,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "hooke": ("hooke", {}),
     "user": ("pair.py:Pair", {}),
 }
-#: energies of the recipes without a reference, and their errors, from CPUs (docs/results.md)
+#: energies of the recipes without a reference, and their errors, from CPUs (docs/notes/scaling.md)
 ON_CPU = {"bosons16": (34.7195, 7e-4), "bosons32": (94.613, 4e-3), "bosons64": (263.365, 8e-3)}
 #: about 1e-4 of the energy; N = 100 has about 600
 ERRORS = {"bosons16": 3.5e-3, "bosons32": 9.5e-3, "bosons64": 2.6e-2, "bosons100": 6e-2}

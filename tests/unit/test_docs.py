@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -12,6 +13,7 @@ from pathlib import Path
 import h5py
 import pytest
 import typer.main
+from markdown_it import MarkdownIt
 
 from fkflow.cli.commands import app
 from fkflow.recipe import config
@@ -20,16 +22,67 @@ from fkflow.results import scan_store
 from fkflow.results.provenance import collect_provenance
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 #: folders of the repository: what is named with one of them before it must exist
 FOLDERS = ("fkflow", "systems", "scripts", "tests", "docs", ".ci")
-on_each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+on_each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def without_blocks(page: Path) -> str:
     """A page without its fenced and indented blocks."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
     return re.sub(r"^    .*$", "", text, flags=re.M)
+
+
+def faults_of_tables(text: str) -> list[str]:
+    """The rows of a page that no table holds, and those with more or fewer cells than the header of their table."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    tables = [token.map for token in tokens if token.type == "table_open" and token.map]
+    inside = {line for begin, end in tables for line in range(begin, end)}
+    # a bar is escaped within a cell
+    cells = [len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines()]
+    blocks = [token.map for token in tokens if token.type in ("fence", "code_block") and token.map]
+    code = {line for begin, end in blocks for line in range(begin, end)}
+    faults = [
+        line
+        for number, line in enumerate(text.splitlines())
+        if line.lstrip().startswith("|") and number not in inside | code
+    ]
+    return faults + [
+        text.splitlines()[number]
+        for begin, end in tables
+        for number in range(begin, end)
+        if cells[number] != cells[begin]
+    ]
+
+
+@on_each_page
+def test_tables_are_rendered(page: Path) -> None:
+    faults = faults_of_tables(page.read_text(encoding="utf-8"))
+    assert not faults, faults
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "| a | b |\n| 1 | 2 |\n",
+        "| a | b |\n|---|---|\n| 1 |\n",
+        "| a |\n|---|\n| 1 |\n\n| 2 |\n",
+        "| a |\n|---|---|\n| 1 |\n",
+    ],
+)
+def test_a_broken_table_is_found(wrong: str) -> None:
+    assert not faults_of_tables("| a | b |\n|---|---|\n| 1 | `\\|x\\|` |\n")
+    assert faults_of_tables(wrong)
+
+
+@on_each_page
+def test_headings_are_in_order(page: Path) -> None:
+    """One heading of the first level, at the top, and no level is left out on the way down."""
+    tokens = MarkdownIt("commonmark").parse(page.read_text(encoding="utf-8"))
+    levels = [int(token.tag[1:]) for token in tokens if token.type == "heading_open"]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(deeper <= level + 1 for level, deeper in itertools.pairwise(levels)), levels
 
 
 def code(page: Path) -> list[str]:
