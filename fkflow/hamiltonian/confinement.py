@@ -30,20 +30,34 @@ UNCONFINED = 63.0
 
 
 def check_confined(probe: Probe, x: Tensor) -> None:
-    """V changes when all particles move together, in every direction of space."""
+    """V changes when all particles move together, in every direction of space; that of a free system in none."""
     # not only close together, where a steep repulsion would hide all else
     x = torch.cat([x, 8 * x, 64 * x])
-    value = probe.value(x)
-    if not bool(value.isfinite().all()):
+    value, free = probe.value(x), probe.system.free
+    if not (free or bool(value.isfinite().all())):
         return
-    scale, dim = float(value.abs().median()), probe.system.dimensions
-    for axis, unit in enumerate(torch.eye(dim, dtype=torch.float64)):
-        if all(probe.same(value, probe.value(x + shift * unit), scale) for shift in (0.7, 5.3)):
-            what = "the particle" if probe.system.particles == 1 else "the particles together"
+    scale, dim = float(value[value.isfinite()].abs().median()), probe.system.dimensions
+    loose = [
+        all(probe.same(value, probe.value(x + shift * unit), scale) for shift in (0.7, 5.3))
+        for unit in torch.eye(dim, dtype=torch.float64)
+    ]
+    if free:
+        if not all(loose):
             raise probe.error(
-                f"nothing holds {what} along direction {axis + 1} of {dim}, so that there is no ground "
-                "state: V must confine every direction, by a trap for example"
+                "V changes when all particles move together: free = True is for potentials of differences of places alone"
             )
+        return
+    if any(loose):
+        alone = probe.system.particles == 1
+        axis, what = loose.index(True), "the particle" if alone else "the particles together"
+        mend = (
+            "free = True leaves the centre of mass free and gives the energy of the internal motion"
+            if all(loose) and not alone
+            else "V must confine every direction, by a trap for example"
+        )
+        raise probe.error(
+            f"nothing holds {what} along direction {axis + 1} of {dim}, so that there is no ground state: {mend}"
+        )
 
 
 def check_bounded(probe: Probe, landscape: Landscape) -> None:
@@ -54,7 +68,8 @@ def check_bounded(probe: Probe, landscape: Landscape) -> None:
     lowest = float(system.potential(landscape.minima[:1])[0])
     _check_close_pairs(probe, landscape)
     far, place = lowest_far_away(probe, lowest, length)
-    widths = torch.linalg.eigvalsh(landscape.widths[0])
+    basis = landscape.internal_basis()
+    widths = torch.linalg.eigvalsh(basis.T @ landscape.widths[0] @ basis)
     if float(widths.max()) > UNCONFINED * length:
         probe.warnings.append(
             "V hardly rises in some direction from its minimum: if nothing holds the particles there, there is no ground "
@@ -106,8 +121,9 @@ def _energy_at(system: System, place: Tensor, length: float) -> tuple[float, Ten
 
 def _is_bound(system: System, landscape: Landscape, far: float, generator: torch.Generator) -> bool:
     """Whether the energy of some Gaussian about the lowest minimum is surely below `far`: then so is the ground state."""
-    minimum, widths = landscape.minima[0], landscape.widths[0]
-    z = torch.randn(TRIALS, len(widths), generator=generator, dtype=torch.float64) @ widths
+    minimum, basis = landscape.minima[0], landscape.internal_basis()
+    widths = basis.T @ landscape.widths[0] @ basis
+    z = torch.randn(TRIALS, len(widths), generator=generator, dtype=torch.float64) @ widths @ basis.T
     kinetic = float(torch.linalg.inv(widths @ widths.mT).trace()) / 8
     for scale in 2.0 ** torch.arange(-2.0, 11.0):
         energy = system.potential(minimum + float(scale) * z.view(-1, *minimum.shape)) + kinetic / float(scale) ** 2

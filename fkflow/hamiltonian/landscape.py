@@ -19,6 +19,7 @@ from fkflow.hamiltonian import derivatives
 from fkflow.hamiltonian.centres import Centres, Softened, find_centres
 from fkflow.hamiltonian.cores import PLACES, crowded_places, find_diameter, hardened
 from fkflow.hamiltonian.derivatives import value_and_gradient
+from fkflow.hamiltonian.free import direction_together, held, internal_basis, recentred, separated_energy
 from fkflow.hamiltonian.line_states import LineState
 from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, loose_share, mean_field
 from fkflow.hamiltonian.minima import (
@@ -62,7 +63,8 @@ class Landscape:
     approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
     attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and
     covariance are those of walkers (`scale.corrected`). centres: where V falls as −c/r without nuclei; all else is then
-    that of V with them softened.
+    that of V with them softened. together: (N,) the direction along which nothing holds a free system (`free`); widths and
+    covariance then mean nothing along it.
     """
 
     length: float
@@ -81,12 +83,23 @@ class Landscape:
     loose: Tensor | None = None
     lines: tuple[LineState, ...] = ()
     centres: Centres | None = None
+    together: Tensor | None = None
 
     def whitening(self) -> Tensor:
-        """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture."""
-        values, vectors = torch.linalg.eigh(self.covariance)
-        whitening: Tensor = (vectors / values.sqrt()) @ vectors.T
+        """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture.
+
+        For free systems (d, d − D): the internal coordinates with unit covariance.
+        """
+        basis = self.internal_basis()
+        values, vectors = torch.linalg.eigh(basis.T @ self.covariance @ basis)
+        whitening: Tensor = basis @ (vectors / values.sqrt()) @ vectors.T
         return whitening
+
+    def internal_basis(self) -> Tensor:
+        """Orthonormal columns (d, d') that span the coordinates along which ψ may change: all, or the internal ones."""
+        if self.together is None:
+            return torch.eye(self.centre.numel(), dtype=torch.float64)
+        return internal_basis(self.together, self.centre.shape[1])
 
     def one_body_covariance(self) -> Tensor:
         """(D, D) covariance of one particle, averaged over particles and minima."""
@@ -128,6 +141,8 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     own length and start, if given, replace the search about the origin. Raises NumericalError when no confining scale or no
     finite minimum is found, WallError for walls of another shape than those that are found.
     """
+    if system.free and system.particles > 1:
+        return _without_hold(_explore(held(system, rough_length(system, seed)), seed, starts), system)
     centres = find_centres(system, torch.Generator().manual_seed(seed))
     if centres is not None:
         return replace(_explore(Softened(own=system, centres=centres), seed, starts), centres=centres)
@@ -149,6 +164,37 @@ def _explore(system: System, seed: int, starts: int) -> Landscape:
     if nuclei is not None:
         return replace(coulomb_landscape(nuclei, system.particles), walls=walls)
     return smooth_landscape(system, seed, starts)
+
+
+def _without_hold(landscape: Landscape, system: System) -> Landscape:
+    """The landscape of a free system from that of the held one."""
+    together = direction_together(system)
+    return replace(
+        landscape,
+        centre=torch.zeros_like(landscape.centre),
+        minima=recentred(landscape.minima, together),
+        places=None if landscape.places is None else recentred(landscape.places, together),
+        centre_of_mass=torch.zeros_like(landscape.centre_of_mass),
+        free=separated_energy(system, landscape.minima[0], landscape.length),
+        together=together,
+    )
+
+
+def rough_length(system: System, seed: int) -> float:
+    """About the natural length of a free system, which has no landscape without a hold. Raises NumericalError as `explore`."""
+    if (own := getattr(system, "length", None)) is not None:
+        return float(own)
+    generator = torch.Generator().manual_seed(seed)
+    x = allowed_places(system, generator, JUMPS)
+    if not len(x):
+        raise NumericalError("the potential is finite at none of the places that were tried: start() must give some")
+    try:
+        length = balance_length(system, x[0], generator)
+        x = descend(system, x, length)
+        energies = system.potential(x).detach().nan_to_num(nan=math.inf)
+        return balance_length(system, x[energies.argmin()], generator)
+    except NumericalError:
+        return crowded_places(system, x, generator)[1]
 
 
 def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
@@ -182,7 +228,8 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     energies = system.potential(minima).detach() + zero_point_energies(widths)
     # nor do places on a plain, where descents end too, as long as there is a well; clusters may move on one, and part
     on_plain = torch.linalg.eigvalsh(widths).amax(1) > PLAIN * length
-    if not (system.separable or on_plain.all()):
+    if system.free or not system.separable:
+        on_plain &= ~on_plain.all()
         energies = energies.where(~on_plain, math.inf)
     held = energies < energies.min() + 0.5 / length**2
     minima, hessians, widths = minima[held], hessians[held], widths[held]

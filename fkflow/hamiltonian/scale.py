@@ -24,11 +24,14 @@ MOST_COORDINATES = 64
 PREFIX = "landscape."
 
 
-def kinetic_length(drift: Tensor, weights: Tensor) -> float:
-    """The natural length from the drift (B, N, D) of walkers with weights (B,), infinite where nothing drifts."""
+def kinetic_length(drift: Tensor, weights: Tensor, moving: float = 1.0) -> float:
+    """The natural length from the drift (B, N, D) of walkers with weights (B,), infinite where nothing drifts.
+
+    `moving` is the share of the coordinates along which ψ changes.
+    """
     squares = drift.square().sum((1, 2))
     mean = float((weights * squares).sum() / weights.sum())
-    return math.sqrt(drift[0].numel() / (2 * mean)) if mean > 0 else math.inf
+    return math.sqrt(moving * drift[0].numel() / (2 * mean)) if mean > 0 else math.inf
 
 
 def is_wrong(landscape: Landscape, length: float) -> bool:

@@ -49,8 +49,9 @@ class System(BaseModel):
     """Base class of all systems. Subclasses add fields (parameters), set `particles` and `dimensions`, and define `potential`.
 
     `particles` N and `dimensions` D may be class constants or recipe parameters; d = N·D is the dimension of
-    configuration space. So may `mass`, a number or one for each particle (default 1), and `length`, a length over which the
-    ground state varies (default: found from the potential).
+    configuration space. So may `mass`, a number or one for each particle (default 1), `length`, a length over which the
+    ground state varies (default: found from the potential), and, for free systems, `threshold`, the lowest energy of parts that
+    have left each other (default: that of separated particles).
 
     `species` says which particles are of one kind (see `species.Species`). `particles`, the masses and `identical` then follow
     from it and are left out.
@@ -66,6 +67,8 @@ class System(BaseModel):
     """V depends only on distances to the origin and between particles."""
     separable: ClassVar[bool] = False
     """The centre of mass moves in a harmonic trap, apart from the rest (networks then use relative coordinates)."""
+    free: ClassVar[bool] = False
+    """Nothing holds the centre of mass: V depends on differences of places alone, and energies are internal ones."""
     energy_unit: ClassVar[str] = "E"
     """Unit of energies, as printed and stored; "E" and "a" stand for the units of the parameters, ħ = 1."""
     length_unit: ClassVar[str] = "a"
@@ -85,6 +88,7 @@ class System(BaseModel):
     mass: ClassVar[Any]
     length: ClassVar[Any]
     species: ClassVar[Any]
+    threshold: ClassVar[Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

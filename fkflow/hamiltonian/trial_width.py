@@ -43,11 +43,13 @@ def _lowest(system: System, origin: Tensor, z: Tensor) -> Tensor:
 
 def _least_energy(system: System, centre: Tensor, z: Tensor) -> tuple[float, float]:
     """An upper bound, but for chance, of the least energy relative to a very wide Gaussian, and ℓ there."""
+    # the centre of mass of a free system has no energy
+    moving = len(centre) - 1 if system.free else len(centre)
     widest = _values(system, centre + 2.0 ** EXPONENTS[-1] * z).median()
     best = math.inf, math.nan
     for sigma in 2.0**EXPONENTS:
         values = _values(system, centre + sigma * z) - widest
-        kinetic = centre.numel() / (8 * sigma**2)
+        kinetic = moving * centre.shape[1] / (8 * sigma**2)
         energy = float(kinetic + values.mean() + SURE * values.std() / math.sqrt(len(z)))
         # not what is rounding alone
         if energy < min(best[0], -1e-3 * float(kinetic)):

@@ -242,6 +242,11 @@ def find_fault(system: System) -> str | None:
         masses = particle_masses(system)
     except ValueError as error:
         return str(error)
+    if system.free and system.particles < 2:
+        return "free = True is not allowed: one particle without a trap has no ground state"
+    threshold = getattr(system, "threshold", None)
+    if threshold is not None and not (type(threshold) in (int, float) and math.isfinite(threshold)):
+        return f"threshold = {threshold!r} is not allowed: it must be a number, the lowest energy of separated parts"
     length = getattr(system, "length", None)
     if length is not None and not _positive(length):
         return f"length = {length!r} is not allowed: it must be a number above 0, over which the ground state varies"

@@ -36,6 +36,7 @@ class WrappedSystem(System):
     identical = property(lambda self: self.own.identical)
     isotropic = property(lambda self: self.own.isotropic)
     separable = property(lambda self: self.own.separable)
+    free = property(lambda self: self.own.free)
     energy_unit = property(lambda self: self.own.energy_unit)
     length_unit = property(lambda self: self.own.length_unit)
 
@@ -53,6 +54,11 @@ class WrappedSystem(System):
     def takes_names(self) -> bool:
         """Whether `pair` takes the names of two species before the distances."""
         return pair_takes_names(self.own)
+
+    @property
+    def threshold(self) -> Any:
+        """The threshold of the system, or None."""
+        return getattr(self.own, "threshold", None)
 
     @property
     def differentiable(self) -> bool:

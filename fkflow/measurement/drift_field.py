@@ -103,7 +103,7 @@ def find_most_likely(net: LogPsi | PairDrift, system: System, x: Tensor, generat
             uphill = found.max() > value
             place, value = torch.where(uphill, trials[found.argmax()], place), torch.maximum(value, found.max())
             step = torch.where(uphill, step, 0.7 * step)
-    return place
+    return net.recentre(place) if isinstance(net, LogPsi) else place
 
 
 def sample_trajectories(
@@ -120,6 +120,8 @@ def sample_trajectories(
         places = _paths_within_walls(net, start, dt, noise)
     else:
         places = torch.stack([place for place, _, _ in integrate(net.drift, start, dt, noise)], 1)
+    if isinstance(net, LogPsi):
+        places = net.recentre(places)
     return Trajectories(dt * np.arange(places.shape[1]), to_user_coordinates(system, places).cpu().numpy())
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
+from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.geometry import pairs
 from fkflow.hamiltonian.system import System
 from fkflow.sampling.clipping import clip
@@ -96,12 +97,17 @@ class Basis:
 
     def __init__(self, system: System, x: Tensor, generator: torch.Generator) -> None:
         self.symmetric = system.identical and system.particles > 1
+        #: (N,) the direction along which no function of a free system changes
+        self.free = direction_together(system)
         points = x.flatten(0, 1) if self.symmetric else x.flatten(1)
         options: dict[str, Any] = {"dtype": x.dtype, "device": x.device}
         centre = points.mean(0)
         values, vectors = torch.linalg.eigh((points - centre).T @ (points - centre) / len(points))
+        if self.free is not None and not self.symmetric:
+            # the centre of mass does not vary
+            values, vectors = values[x.shape[2] :], vectors[:, x.shape[2] :]
         whitening = vectors / values.clamp_min(1e-12 * float(values.max())).sqrt()
-        d = len(centre)
+        d = len(values)
         directions = torch.randn(d, RANDOM, generator=generator, **options)
         # every other one is a principal axis: wells are often those of one coordinate
         directions[:, ::2] = torch.eye(d, **options)[:, torch.arange(RANDOM // 2, device=x.device) % d]
@@ -113,7 +119,7 @@ class Basis:
         self.distances, self.rise = x.new_zeros(0), x.new_ones(())
         #: (D, n) and (n,) the same for functions of the centre of mass of identical particles
         self.together, self.zeros = x.new_zeros(x.shape[2], 0), x.new_zeros(0)
-        if self.symmetric:
+        if self.symmetric and self.free is None:
             means = x.mean(1)
             directions = torch.randn(x.shape[2], OF_CENTRE, generator=generator, **options)
             directions[:, ::2] = torch.eye(x.shape[2], **options)[:, torch.arange(OF_CENTRE // 2) % x.shape[2]]
@@ -122,6 +128,7 @@ class Basis:
                 FLATTEST * (STEEPEST / FLATTEST) ** torch.rand(OF_CENTRE, generator=generator, **options)
             )
             self.zeros = -_zeros(means @ self.together, generator)
+        if self.symmetric:
             r = self._apart(x[:JUDGES]).norm(dim=-1).flatten()
             self.distances = r.sort().values[torch.linspace(0.05, 0.95, OF_PAIRS, **options).mul(len(r) - 1).long()]
             self.rise = 2 / r.std()
@@ -129,7 +136,7 @@ class Basis:
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Values (B, n) and gradients (B, N·D, n) at x (B, N, D)."""
         points = x if self.symmetric else x.flatten(1)[:, None]
-        d = points.shape[-1]
+        d = self.slopes.shape[1] - RANDOM
         z = points @ self.slopes + self.shifts
         first = z[..., :d]
         # functions that grow reach beyond most walkers, into tails that the network has too short
@@ -153,6 +160,11 @@ class Basis:
             slopes = (1 - of_centre.square())[:, None] * self.together / x.shape[1]
             values = torch.cat([values, of_pairs, of_centre], 1)
             gradients = torch.cat([gradients, along, slopes.repeat(1, x.shape[1], 1)], 2)
+        if self.free is not None:
+            # as functions of places about the centre of mass
+            along = gradients.view(*x.shape, -1)
+            e = self.free.to(x)[:, None, None]
+            gradients = (along - e * (e * along).sum(1, keepdim=True)).flatten(1, 2)
         one, zero = torch.ones_like(values[:, :1]), torch.zeros_like(gradients[..., :1])
         return torch.cat([one, values], 1), torch.cat([zero, gradients], 2)
 

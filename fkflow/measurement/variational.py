@@ -303,7 +303,7 @@ class VariationalEstimator:
                     "not forgotten their start, the error bar is too small"
                 )
             )
-        free = self.landscape.free
+        free = None if self.system.free else self.landscape.free
         if free is not None and lowest > free:
             warnings.append(
                 Failure(

@@ -17,6 +17,8 @@ from fkflow.hamiltonian.system import System
 BIN_POINTS = 4
 #: what an axis that is no Cartesian coordinate shows
 LONG_NAMES = {"r": "distance from the origin", "rho": "distance from the axis of the nuclei"}
+#: the same for the places of particles of a free system
+OF_FREE = {"r": "distance from the centre of mass"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class View:
     long_name: str
     #: dimension of the shells each axis counts in: 1 for a line, 2 for circles, 3 for spheres
     shells: tuple[int, ...]
+    #: places count from the centre of mass
+    free: bool = False
 
     def coordinates(self, x: Tensor) -> Tensor:
         """(B, n, axes): the value on each axis for each particle (or pair) of each walker x (B, N, D)."""
@@ -51,7 +55,11 @@ class View:
 
     def axis_name(self, axis: str) -> str:
         """What an axis shows, in words."""
-        return "distance between two particles" if self.group == "pair" else LONG_NAMES.get(axis, f"coordinate {axis}")
+        if self.group == "pair":
+            return "distance between two particles"
+        if self.free:
+            return OF_FREE.get(axis, f"coordinate {axis} about the centre of mass")
+        return LONG_NAMES.get(axis, f"coordinate {axis}")
 
 
 def _coordinate(axis: str, x: Tensor) -> Tensor:
@@ -67,7 +75,9 @@ def views(system: System) -> list[View]:
     found = []
 
     def density(*axes: str, measure: str, shells: tuple[int, ...], words: str) -> None:
-        found.append(View("density", "".join(axes), axes, measure, f"one-body density {words}", shells))
+        if system.free:
+            words = words.replace("the origin", "the centre of mass")
+        found.append(View("density", "".join(axes), axes, measure, f"one-body density {words}", shells, system.free))
 
     if dim == 1:
         density("x", measure="dx", shells=(1,), words="along x")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
+from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.networks.centre_factor import CentreFactor
@@ -52,6 +53,7 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 layers,
                 isotropic=system.isotropic,
                 separable=system.separable,
+                free=system.free,
                 two_body_factor=two_body_factor(system, landscape.length, landscape.diameter),
             )
         elif kind == "generic":
@@ -70,6 +72,8 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 positions,
                 charges,
             )
+    if isinstance(net, LogPsi):
+        net.together = direction_together(system)
     centres = landscape.centres
     if isinstance(net, LogPsi) and (landscape.walls is not None or landscape.lines or centres is not None):
         # where the internal coordinates count from

@@ -22,8 +22,9 @@ from fkflow.networks.wells import has_wells, wells_of
 class GenericNet(LogPsi):
     """Distinguishable particles (or one): −½|Lᵀz|² with a full learnable L, tails, and a perceptron of z.
 
-    z are the whitened coordinates and L starts so that ψ is the harmonic approximation, which solves any set of coupled
-    oscillators exactly. LLᵀ cannot become negative: ψ stays normalisable whatever the optimiser does.
+    z are the whitened coordinates, the internal ones of a free system, and L starts so that ψ is the harmonic approximation,
+    which solves any set of coupled oscillators exactly. LLᵀ cannot become negative: ψ stays normalisable whatever the
+    optimiser does.
     """
 
     walkerwise: ClassVar[bool] = True
@@ -37,11 +38,12 @@ class GenericNet(LogPsi):
         self, landscape: Landscape, hidden: int, layers: int, two_body_factor: TwoBodyFactor | None = None
     ) -> None:
         super().__init__()
-        d = landscape.centre.numel()
         self.two_body_factor = two_body_factor
         self.register_buffer("centre", landscape.centre.reshape(-1).clone())
         # Whitening z = W (x − c): unit variance of ψ² in the Gaussian approximation.
         self.register_buffer("whiten", landscape.whitening())
+        # of a free system the internal coordinates
+        d = self.whiten.shape[1]
         # ψ² of unit variance in z: log ψ = −z²/4, with tails d²/dz² = w_0 at the centre
         soft = d <= 3 and not landscape.harmonic
         share = GAUSSIAN_SHARE if soft else 1.0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from fkflow.hamiltonian.free import recentred
 from fkflow.hamiltonian.geometry import coordinates_first, coordinates_last
 from fkflow.networks.parts import Part, Tape
 from fkflow.networks.recorded_graph import run_recorded
@@ -32,6 +33,8 @@ class LogPsi(nn.Module):
     chunk: int = 0
     #: the unit of the internal coordinates, in the units of x
     length: float = 1.0
+    #: direction (N,) along which all particles of a free system move together, which leaves log ψ as it is
+    together: Tensor | None = None
     #: what `analytic` found
     _analytic: bool | None = None
 
@@ -51,6 +54,10 @@ class LogPsi(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """log ψ, x (B, N, D) → (B,)."""
         return self._composed(self.coordinates(x))
+
+    def recentre(self, x: Tensor) -> Tensor:
+        """Configurations x (…, N, D) of a free system with the centre of mass at the origin; of another as they are."""
+        return recentred(x, self.together)
 
     def add_cusps(self, centres: Part) -> None:
         """Multiply ψ by a factor of the internal coordinates with cusps at centres of V (`centre_factor`)."""

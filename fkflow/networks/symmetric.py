@@ -23,8 +23,8 @@ class SymmetricNet(StoredNumbers, LogPsi):
     """Identical particles: Gaussian part, pair functions of several widths and one round of pair–particle messages.
 
     Pairs see Gaussians exp(−(r/w)²) of widths ⅛…4 ℓ and √(1 + (r/ℓ)²); particles see their place relative to the centre of
-    mass (`separable` systems, whose centre of mass then stays an exact Gaussian) or to the trap. Isotropic systems enter
-    through squared distances only, so ψ is rotation invariant. Summing over pairs and particles makes it symmetric.
+    mass (`separable` systems, whose centre of mass then stays an exact Gaussian, and `free` ones) or to the trap. Isotropic
+    systems enter through squared distances only, so ψ is rotation invariant. Sums over pairs and particles make it symmetric.
     """
 
     walkerwise: ClassVar[bool] = True
@@ -45,13 +45,14 @@ class SymmetricNet(StoredNumbers, LogPsi):
         *,
         isotropic: bool,
         separable: bool,
+        free: bool = False,
         two_body_factor: TwoBodyFactor | None = None,
     ) -> None:
         super().__init__()
         self.two_body_factor = two_body_factor
         n, dim = landscape.centre.shape
         self.particles, self.dimensions = n, dim
-        self.isotropic, self.separable = isotropic, separable and n > 1
+        self.isotropic, self.separable = isotropic, (separable or free) and n > 1
         self.length = landscape.length
         self.register_buffer("centre", landscape.centre[0].clone())
         scale = landscape.length**2
@@ -67,7 +68,7 @@ class SymmetricNet(StoredNumbers, LogPsi):
         soft = landscape.free is not None or not (landscape.harmonic or self.separable)
         gaussian, steep = (FAINT, FAINT**2) if landscape.open else (GAUSSIAN_SHARE, FAINT)
         self.own_root = nn.Parameter(self._root(own * gaussian if soft else own))
-        self.com_root = nn.Parameter(self._root(com)) if self.separable else None
+        self.com_root = nn.Parameter(self._root(com)) if self.separable and not free else None
         weights = [(1 - gaussian) * float(own.diagonal().mean()), steep]
         self.log_tails = nn.Parameter(torch.tensor(weights).log()) if soft else None
 

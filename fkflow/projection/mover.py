@@ -28,7 +28,9 @@ class Mover:
     def langevin(self, walkers: Walkers) -> tuple[Tensor, Tensor]:
         """One Metropolis-adjusted move; returns the probabilities of acceptance and the squared distances (B,) proposed."""
         assert isinstance(self.net, LogPsi)
-        return langevin_move(self.net, walkers, self.generator)
+        moved = langevin_move(self.net, walkers, self.generator)
+        walkers.x = self.net.recentre(walkers.x)
+        return moved
 
     def local_energy(self, walkers: Walkers) -> Tensor:
         """E_L (B,) where the walkers are."""
@@ -48,4 +50,5 @@ class Mover:
         action = action + 0.5 * dt * (self.system.potential(x) + self.system.potential(walkers.x))
         if isinstance(net, LogPsi):
             action = action + value - net.value(walkers.x)
+            walkers.x = net.recentre(walkers.x)
         return action

@@ -209,6 +209,8 @@ class Recipe(Section):
         fitting: tuple[str, ...]
         if system.nuclei() is not None:
             fitting, why = ("auto", "molecular", "pair_drift"), "its nuclei need exact cusps"
+        elif system.identical and system.free:
+            fitting, why = ("auto", "symmetric", "generic"), "it is free in space and has no nuclei"
         elif system.identical:
             fitting, why = ("auto", "symmetric", "generic", "pair_drift"), "it has no nuclei"
         else:

@@ -15,19 +15,29 @@ POOR, USELESS = 1.0, 10.0
 FAR, TOO_FAR = 0.3, 10.0
 #: energy above the lowest minimum of V, in natural energies per coordinate, from which on a training has failed
 HIGH = 100.0
+#: errors by which the energy must lie below that of separated parts to be bound, and above it from which on it is not
+BOUND, UNBOUND = 3.0, 3.0
 #: last iterations, and rejected steps among them from which on the end of the training is doubtful
 LAST, REJECTED = 20, 4
 
 
 def find_doubts(
-    measurement: Measurement, records: Sequence[Mapping[str, Any]], natural_time: float, coordinates: int, lowest: float
+    measurement: Measurement,
+    records: Sequence[Mapping[str, Any]],
+    natural_time: float,
+    coordinates: int,
+    lowest: float,
+    threshold: float | None = None,
 ) -> list[Doubt]:
     """What makes a result doubtful or failed, a sentence each, the worst first.
 
-    `records` are the training iterations, `lowest` is V at its lowest minimum (−inf where it has none).
+    `records` are the training iterations, `lowest` is V at its lowest minimum (−inf where it has none), `threshold` the lowest
+    energy of the parts of a free system that have left each other (None where they cannot).
     """
     projection, variational = measurement.projection, measurement.variational
     found = [w for w in (*measurement.warnings, *(projection.warnings if projection else ())) if isinstance(w, Doubt)]
+    if threshold is not None and (doubt := _find_break_up(measurement, threshold)):
+        found.append(doubt)
     spread = variational.local_energy_std
     if not spread * natural_time <= POOR * math.sqrt(coordinates):
         kind = Failure if is_useless(spread, natural_time, coordinates) else Doubt
@@ -66,6 +76,28 @@ def find_doubts(
             )
         )
     return sorted(found, key=lambda doubt: not isinstance(doubt, Failure))
+
+
+def _find_break_up(measurement: Measurement, threshold: float) -> Doubt | None:
+    """What is doubtful about a free system whose energy is not surely below that of its parts."""
+    projection, estimate = measurement.projection, measurement.variational.estimate
+    error = estimate.error
+    if projection is not None:
+        estimate = projection.estimate
+        bias = projection.time_step_error
+        error = math.hypot(estimate.error, bias if math.isfinite(bias) else 0.0)
+    parts = f"{threshold:.6g}, that of parts that have left each other"
+    if estimate.value - threshold > UNBOUND * error:
+        return Failure(
+            f"the energy is {estimate.value - threshold:.3g} above {parts}: the system is not bound, or the training did not "
+            "find the bound state; train longer, or with another --seed"
+        )
+    if estimate.value - threshold > -BOUND * error:
+        return Doubt(
+            f"the energy is within its error of {parts}: whether the system is bound is not known; a smaller target error "
+            "may tell"
+        )
+    return None
 
 
 def is_useless(spread: float, natural_time: float, coordinates: int) -> bool:

@@ -15,6 +15,7 @@ from fkflow.execution import ranks
 from fkflow.execution.device import choose_device, choose_threads, keep_freed_memory, keep_single_precision
 from fkflow.hamiltonian import scale
 from fkflow.hamiltonian.checks import check_device
+from fkflow.hamiltonian.free import break_up_energy
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_solver_coordinates
 from fkflow.hamiltonian.user_systems import Definition
@@ -168,7 +169,8 @@ class Session:
         if not isinstance(model.net, LogPsi) or model.system.nuclei() is not None or walkers.drift is None:
             return model.landscape.length
         drift, weights = ranks.gather(walkers.drift), ranks.gather(walkers.weights())
-        return ranks.broadcast(scale.kinetic_length(drift, weights))
+        moving = 1.0 if model.net.together is None else 1 - 1 / model.system.particles
+        return ranks.broadcast(scale.kinetic_length(drift, weights, moving))
 
     def rewind(self, state: dict[str, Any]) -> None:
         """Return to an earlier state_dict of `state`, also after an iteration that was broken off."""
@@ -294,6 +296,7 @@ def collect_result(
     bottomless = model.system.nuclei() is not None or model.landscape.centres is not None
     heights = None if bottomless else model.system.potential(model.landscape.minima.to(context.device))
     lowest = -math.inf if heights is None else float(heights.min())
+    threshold = break_up_energy(model.system, model.landscape.free)
     if measurement.gap is not None and gap is not None:
         measurement = replace(measurement, gap=min(gap, measurement.gap))
     measurement = replace(measurement, warnings=[*model.warnings, *measurement.warnings])
@@ -304,5 +307,5 @@ def collect_result(
         measurement=measurement,
         model_state={**model.net.state_dict(), **scale.scale_state(model.landscape)},
         seconds=seconds,
-        doubts=find_doubts(measurement, records, natural_time, model.landscape.centre.numel(), lowest),
+        doubts=find_doubts(measurement, records, natural_time, model.landscape.centre.numel(), lowest, threshold),
     )

@@ -10,6 +10,7 @@ import torch
 
 from fkflow.errors import NumericalError, StoreError, UsageError
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates
+from fkflow.networks.choice import LogPsi
 from fkflow.results.result import Result
 from fkflow.runs.model import Model
 from fkflow.sampling.paths import integrate
@@ -50,3 +51,5 @@ def follow(model: Model, x: torch.Tensor, *, interval: float, seed: int) -> Iter
         noise = torch.randn(steps, *x.shape, generator=generator, dtype=x.dtype)
         for position, _, _ in integrate(model.net.drift, x, interval / steps, noise):
             x = position
+        if isinstance(model.net, LogPsi):
+            x = model.net.recentre(x)

@@ -3,6 +3,9 @@
 The proposal is the Euler–Maruyama step of the model's own diffusion, dX = v dt + dW with v = ∇ log ψ. Near Coulomb
 singularities and wherever |v|²τ is large the drift is limited as by Umrigar, Nightingale, Runge, JCP 99, 2865 (1993);
 accept/reject makes the density exactly ψ² for every step size.
+
+The centre of mass of a free system diffuses with the walkers. It is put back after the moves, which changes neither log ψ nor
+the drift nor any average (`hamiltonian.free`).
 """
 
 from __future__ import annotations
@@ -144,6 +147,7 @@ def metropolis(
         walkers.refresh(psi)
     for _ in range(moves):
         accepted += langevin_move(psi, walkers, generator)[0][:first].double().mean()
+    walkers.x = psi.recentre(walkers.x)
     walkers.acceptance = float(accepted) / max(moves, 1)
     if adapt and moves:
         walkers.step *= min(max(2.0 ** (2 * (walkers.acceptance - TARGET_ACCEPTANCE)), 0.5), 2.0)

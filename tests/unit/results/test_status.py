@@ -17,7 +17,12 @@ from fkflow.statistics import Estimate
 
 
 def doubts(
-    result: Result, spread: float = 0.01, energy: float = 0.5, records: Any = (), projected: float | None = None
+    result: Result,
+    spread: float = 0.01,
+    energy: float = 0.5,
+    records: Any = (),
+    projected: float | None = None,
+    threshold: float | None = None,
 ) -> list[Doubt]:
     """The doubts about a measurement with other numbers, in a system with one coordinate and natural time 1."""
     measured = result.measurement.variational
@@ -27,7 +32,7 @@ def doubts(
         at = energy if projected is None else projected
         projection = replace(projection, estimate=Estimate(at, 0.01), warnings=[])
     measurement = replace(result.measurement, variational=variational, projection=projection, warnings=[], curl=None)
-    return find_doubts(measurement, records, 1.0, 1, 0.0)
+    return find_doubts(measurement, records, 1.0, 1, 0.0, threshold)
 
 
 @pytest.fixture
@@ -47,6 +52,7 @@ def projected(write_run: Any, made_up: Any, tmp_path: Any) -> Result:
 def test_a_good_run_is_converged(result: Result) -> None:
     """Small spread, energies that agree, accepted steps."""
     assert status_of(doubts(result, records=[{"undone": False}] * 30)) == "converged"
+    assert status_of(doubts(result, threshold=0.6)) == "converged"
 
 
 @pytest.mark.parametrize(
@@ -56,6 +62,12 @@ def test_a_good_run_is_converged(result: Result) -> None:
         ({"spread": 30.0}, "failed", "spreads by 30"),
         ({"spread": float("nan")}, "failed", "spreads by nan"),
         ({"energy": 300.0}, "failed", "300 above the lowest minimum"),
+        ({"energy": 0.5, "threshold": 0.51}, "doubtful", "within its error of 0.51"),
+        (
+            {"energy": 0.5, "threshold": 0.4},
+            "failed",
+            "that of parts that have left each other: the system is not bound",
+        ),
         ({"records": [{"undone": True}] * 4 + [{"undone": False}] * 9}, "doubtful", "4 of the last 13"),
     ],
 )

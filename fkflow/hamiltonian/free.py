@@ -1,0 +1,100 @@
+"""Systems that are free in space: nothing holds their centre of mass, and energies are those of the internal motion.
+
+V depends on differences of places only. In coordinates of unit mass, z_i = √m_i x_i, all particles move together along the unit
+vector e_i = √(m_i/M). ψ and V do not change along e, so that ∇ log ψ has no component there and the local energy of ψ is
+internal. The internal coordinates z − e (e·z) of walkers that diffuse in all coordinates are themselves a Markov chain, with
+the internal ψ² as its density: to move the centre of mass of a walker back to the origin after a move changes no average.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fkflow.hamiltonian.masses import UnitMassSystem, user_masses
+from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.wrapped import WrappedSystem
+
+#: width of ψ² of the centre of mass while a landscape is found, in natural lengths
+HELD = 2.0
+#: two distances in natural lengths: V is the same at both if nothing is left of the interactions
+FAR = 1e3, 1e4
+#: configurations that show it
+DIRECTIONS = 64
+
+
+def direction_together(system: System) -> Tensor | None:
+    """The unit vector e (N,) along which all particles of a free system move together, in coordinates of unit mass.
+
+    None if the system is not free.
+    """
+    if not system.free or system.particles < 2:
+        return None
+    own = system
+    while not isinstance(own, UnitMassSystem) and isinstance(own, WrappedSystem):
+        own = own.own
+    return torch.tensor(masses := user_masses(own), dtype=torch.float64).div(math.fsum(masses)).sqrt()
+
+
+def recentred(x: Tensor, together: Tensor | None) -> Tensor:
+    """Configurations x (…, N, D) with the centre of mass at the origin, for the direction `together` (N,), if there is one."""
+    if together is None:
+        return x
+    e = together.to(x)[:, None]
+    return x - e * (e * x).sum(-2, keepdim=True)
+
+
+def internal_basis(together: Tensor, dimensions: int) -> Tensor:
+    """Orthonormal columns (N·D, N·D − D) that span the internal coordinates."""
+    n = len(together)
+    # the first column of the frame is along e
+    frame, _ = torch.linalg.qr(torch.cat([together[:, None], torch.eye(n, dtype=together.dtype)[:, : n - 1]], 1))
+    one = torch.eye(dimensions, dtype=together.dtype)
+    return torch.einsum("ij,ab->iajb", frame[:, 1:], one).reshape(n * dimensions, -1)
+
+
+class Held(WrappedSystem):
+    """A free system in coordinates of unit mass with a harmonic hold of its centre of mass, ½ k |e·z|², for its landscape."""
+
+    stiffness: float
+    separable = True
+
+    def potential(self, x: Tensor) -> Tensor:
+        """V and the energy of the hold."""
+        together = direction_together(self.own)
+        assert together is not None
+        return self.own.potential(x) + 0.5 * self.stiffness * torch.einsum("i,bid->bd", together.to(x), x).square().sum(
+            1
+        )
+
+    def pair(self, r: Tensor) -> Tensor | None:
+        """The pair energy of the system."""
+        return self.own.pair(r)
+
+
+def held(system: System, length: float) -> Held:
+    """The free system with a weak hold, for a natural length about `length`."""
+    return Held(own=system, stiffness=(0.5 / (HELD * length) ** 2) ** 2)
+
+
+def separated_energy(system: System, like: Tensor, length: float) -> float | None:
+    """V of particles that are all far apart, or None if it depends on how far: they cannot part then."""
+    generator = torch.Generator().manual_seed(0)
+    apart = length * torch.randn(DIRECTIONS, *like.shape, generator=generator, dtype=torch.float64)
+    near, far = (system.potential(scale * apart).detach() for scale in FAR)
+    if not bool(((far - near).abs() < 1e-3 / length**2).all()):
+        return None
+    return float(far.mean())
+
+
+def break_up_energy(system: System, separated: float | None) -> float | None:
+    """The lowest energy of separated parts of a free system: its `threshold`, or that of `separated` particles.
+
+    None for a system that is not free, or whose parts cannot leave each other.
+    """
+    if not system.free:
+        return None
+    stated = getattr(system, "threshold", None)
+    return separated if stated is None else float(stated)
