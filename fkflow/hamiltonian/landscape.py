@@ -61,7 +61,9 @@ class Landscape:
     of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
     (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V equals its harmonic
     approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
-    attraction holds them together, so that ψ falls exponentially far out; else None. corrected: length, centre and
+    attraction holds them together, so that ψ falls exponentially far out; else None. flat: (d, d) projector on the directions
+    along which V becomes flat far away, so that ψ falls exponentially there; None if there are none. threshold: the lowest V
+    far away along them, of one particle; a bound state lies below, and no gap is wider. corrected: length, centre and
     covariance are those of walkers (`scale.corrected`). centres: where V falls as −c/r without nuclei; all else is then
     that of V with them softened. together: (N,) the direction along which nothing holds a free system (`free`); widths and
     covariance then mean nothing along it.
@@ -76,7 +78,8 @@ class Landscape:
     harmonic: bool
     free: float | None = None
     corrected: bool = False
-    open: bool = False
+    flat: Tensor | None = None
+    threshold: float | None = None
     walls: Walls | None = None
     diameter: float | None = None
     places: Tensor | None = None
@@ -249,8 +252,9 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
     together = system.separable and n > 1
     free = free_energy(system, lowest, length, force, com, generator) if together else None
-    open_ = not together and is_open(system, lowest, length, generator)
-    return Landscape(length, centre, minima, widths, covariance, com, harmonic, free, open=open_)
+    found = Landscape(length, centre, minima, widths, covariance, com, harmonic, free)
+    flat, threshold = (None, None) if together else flat_directions(system, lowest, length, covariance, generator)
+    return replace(found, flat=flat, threshold=threshold)
 
 
 def _diameter(system: System, seed: int) -> float | None:
@@ -353,11 +357,29 @@ def free_energy(
     return float(far.mean()) + 0.5 * float(centre_of_mass.trace())
 
 
-def is_open(system: System, minimum: Tensor, length: float, generator: torch.Generator) -> bool:
-    """Whether V becomes flat far away in some direction, so that ψ falls exponentially there at most."""
-    direction = torch.randn(LEAST, *minimum.shape, generator=generator, dtype=torch.float64)
-    near, far = (system.potential(minimum + scale * length * direction) for scale in FAR)
-    return bool(((far - near).abs() < 1e-3 / length**2).any())
+def flat_directions(
+    system: System, minimum: Tensor, length: float, covariance: Tensor, generator: torch.Generator
+) -> tuple[Tensor | None, float | None]:
+    """The projector (d, d) on directions along which V becomes flat far away, and the lowest V there of one particle.
+
+    All directions count as flat where any drawn at random is; else the axes and the eigenvectors of `covariance` are looked at.
+    """
+    d = minimum.numel()
+    drawn = torch.randn(LEAST, d, generator=generator, dtype=torch.float64)
+    axes = torch.cat([torch.eye(d, dtype=torch.float64), torch.linalg.eigh(covariance).eigenvectors.T])
+    directions = length * torch.cat([drawn, axes, -axes]).view(-1, *minimum.shape)
+    near, far = (system.potential(minimum + scale * directions).detach() for scale in FAR)
+    flat = (far - near).abs() < 1e-3 / length**2
+    if not bool(flat.any()):
+        return None, None
+    threshold = float(far[flat].min()) if system.particles == 1 else None
+    if bool(flat[:LEAST].any()):
+        return torch.eye(d, dtype=torch.float64), threshold
+    along = axes[flat[LEAST:].view(2, -1).any(0)]
+    # what spans them: an axis and an eigenvector may be the same
+    values, vectors = torch.linalg.eigh(along.T @ along)
+    spanned = vectors[:, values > 1e-6]
+    return spanned @ spanned.T, threshold
 
 
 def user_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fkflow.hamiltonian.grid_state import grid_state
 from fkflow.hamiltonian.line_states import MOST_JUMPS, LineState, find_jumps, line_state
+from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.trial_width import variational_length
 from fkflow.hamiltonian.walls import Ball, Walls
@@ -87,8 +89,13 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
     Raises NumericalError where V confines nothing.
     """
     n, dim = x.shape[1:]
-    length = getattr(system, "length", None) or balanced_length(system, x[0], generator)
     low, high = _bounds(walls, n, dim)
+    shaped = walls is not None and any(isinstance(piece, Surfaces) for piece in walls.regions[0])
+    if shaped and system.identical and bool((high[0] - low[0]).isfinite().all()):
+        found = _shaped_field(system, x, walls, generator)
+        if found is not None:
+            return found
+    length = getattr(system, "length", None) or balanced_length(system, x[0], generator)
     first = x[0].mean(0).expand(n, dim) if system.identical else x[0]
     left, right = torch.maximum(first - FIRST * length, low), torch.minimum(first + FIRST * length, high)
     alone = n * dim == 1
@@ -134,6 +141,27 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
             lines.append(line)
             loose[slice(None) if system.identical else i, a] = LOOSE
     return MeanField(mean, deviation, float(0.5 * kinetic.mean().rsqrt()), places, loose, tuple(lines))
+
+
+def _shaped_field(system: System, x: Tensor, walls: Walls | None, generator: torch.Generator) -> MeanField | None:
+    """The field of particles within walls whose coordinates do not part: all have the state of the first on a grid."""
+    n, dim = x.shape[1:]
+    low, high = (side[0] for side in _bounds(walls, n, dim))
+    state = grid_state(system, x, low, high)
+    if state is None:
+        return None
+    places, density, kinetic = state
+    mean = density @ places
+    deviation = (density @ (places - mean).square()).sqrt().expand(n, dim).clone()
+    size = (high - low) / round(len(places) ** (1 / dim))
+    which = torch.multinomial(density, 8 * PLACES * n, replacement=True, generator=generator)
+    drawn = places[which] + size * (torch.rand(len(which), dim, generator=generator, dtype=x.dtype) - 0.5)
+    drawn = drawn.view(-1, n, dim)
+    drawn = drawn[system.potential(drawn).detach().isfinite()][:PLACES]
+    length = getattr(system, "length", None) or 0.5 * (dim / kinetic) ** 0.5
+    return MeanField(
+        mean.expand(n, dim).clone(), deviation, length, drawn if len(drawn) else x, loose_share(deviation, walls), ()
+    )
 
 
 def _line(
@@ -203,7 +231,9 @@ def _bounds(walls: Walls | None, n: int, dim: int) -> tuple[Tensor, Tensor]:
     high = -low
     for i, region in enumerate(walls.regions if walls is not None else ()):
         for piece in region:
-            if isinstance(piece, Ball):
+            if isinstance(piece, Surfaces):
+                low[i], high[i] = piece.low, piece.high
+            elif isinstance(piece, Ball):
                 centre = low.new_tensor(piece.centre)
                 low[i, list(piece.axes)], high[i, list(piece.axes)] = centre - piece.radius, centre + piece.radius
             elif piece.sign > 0:
@@ -218,7 +248,9 @@ def _flat_deviation(walls: Walls | None, n: int, dim: int) -> Tensor:
     found = torch.full((n, dim), math.inf, dtype=torch.float64)
     for i, region in enumerate(walls.regions if walls is not None else ()):
         for piece in region:
-            if isinstance(piece, Ball):
+            if isinstance(piece, Surfaces):
+                found[i] = piece.deviation
+            elif isinstance(piece, Ball):
                 found[i, list(piece.axes)] = piece.radius * FLAT.get(len(piece.axes), 0.0)
     return found
 

@@ -1,7 +1,8 @@
 """The natural scale seen by walkers, which corrects the one found from the potential alone.
 
 V alone does not tell how far a weakly bound state reaches, or how narrow one in a singular well is. The kinetic energy of the
-walkers does: a harmonic mode of natural length ℓ has ⟨v²⟩ = 1/(2ℓ²), so that ℓ² = d/(2⟨|v|²⟩) for d coordinates.
+walkers does: a harmonic mode of natural length ℓ has ⟨v²⟩ = 1/(2ℓ²), so that ℓ² = d/(2⟨|v|²⟩) for d coordinates. A state that
+is weakly bound reaches beyond the well that holds it, and changes as slowly there as its distance from the threshold is small.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ def kinetic_length(drift: Tensor, weights: Tensor, moving: float = 1.0) -> float
     squares = drift.square().sum((1, 2))
     mean = float((weights * squares).sum() / weights.sum())
     return math.sqrt(moving * drift[0].numel() / (2 * mean)) if mean > 0 else math.inf
+
+
+def binding_length(landscape: Landscape, energy: float) -> float:
+    """The natural length of a state of this energy below the threshold, 1/√(2 binding): how far it reaches; 0 without one."""
+    if landscape.threshold is None or not energy < landscape.threshold:
+        return 0.0
+    return 1 / math.sqrt(2 * (landscape.threshold - energy))
 
 
 def is_wrong(landscape: Landscape, length: float) -> bool:

@@ -1,7 +1,8 @@
 """Hard walls: the region in which V is finite for each particle, found from values of V alone.
 
 Rays leave places where V is finite, and bisection finds where V becomes infinite. The region of a particle must be a product
-of intervals, half-lines and balls (discs, spheres, cylinders) along the axes; a system states any other by `System.boundary`.
+of intervals, half-lines and balls (discs, spheres, cylinders) along the axes, or lie on one side of each of some planes,
+spheres and other quadrics (`surfaces`); a system states any other by `System.boundary`.
 Hard cores of pairs are no walls: a particle that has another behind it can be moved past it.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
+from fkflow.hamiltonian.surfaces import Surfaces, find_surfaces
 from fkflow.hamiltonian.system import System
 
 #: configurations from which rays leave, more where particles may be in each other's way; rays in a plane or in space, distances
@@ -25,7 +28,7 @@ ORIGINS, CROWDED, RAYS, OCTAVES, HALVINGS = 8, 32, 16, 40, 60
 AXES = "xyz"
 #: what is said of walls of another shape
 OTHER = (
-    "V is infinite in a region that is not bounded by planes across the axes, a sphere, a disc or a cylinder along an axis: "
+    "V is infinite in a region that does not lie on one side of each of some planes, spheres, cylinders or other quadrics: "
     "def boundary(self, x) must give, for coordinates x (..., D) of one particle, a smooth number (...) that is above 0 inside "
     "and 0 on the wall, with a gradient there"
 )
@@ -39,6 +42,8 @@ SHAPE = 1e-7
 NEAR, WEAK = (1e-5, 1e-6), 1e-4
 #: places at which the region is compared with V, and the share of its size next to a wall that is left out
 COMPARED, MARGIN = 256, 1e-6
+#: the same for a region within surfaces
+WITHIN = 4096
 
 
 class WallError(NumericalError):
@@ -72,7 +77,7 @@ class Walls:
     `stated`: the system's `boundary` says where the walls are instead, and there are no pieces.
     """
 
-    regions: tuple[tuple[Ball | HalfLine, ...], ...]
+    regions: tuple[tuple[Ball | HalfLine | Surfaces, ...], ...]
     stated: bool = False
 
     def inside(self, particle: int, places: Tensor) -> Tensor:
@@ -80,19 +85,27 @@ class Walls:
         found = torch.ones(places.shape[:-1], dtype=torch.bool)
         for piece in self.regions[particle]:
             part = places[..., list(piece.axes)]
-            if isinstance(piece, Ball):
+            if isinstance(piece, Surfaces):
+                found &= piece.inside(part)
+            elif isinstance(piece, Ball):
                 found &= (part - part.new_tensor(piece.centre)).norm(dim=-1) < piece.radius
             else:
                 found &= (piece.sign * (part - piece.edge) > 0).all(-1)
         return found
 
 
-def describe_region(region: tuple[Ball | HalfLine, ...], unit: float) -> str:
+def describe_region(region: tuple[Ball | HalfLine | Surfaces, ...], unit: float) -> str:
     """Where a particle may be, in words; positions are multiplied by `unit`."""
     found = []
     for piece in region:
         names = [AXES[axis] if axis < len(AXES) else f"x{axis + 1}" for axis in piece.axes]
-        if isinstance(piece, HalfLine):
+        if isinstance(piece, Surfaces):
+            count = len(piece.constant)
+            planes = sum(not bool(square.any()) for square in piece.square)
+            flat = f"{planes} plane{'s' * (planes != 1)}" * (planes > 0)
+            bent = f"{count - planes} curved surface{'s' * (count - planes != 1)}" * (count > planes)
+            found.append(f"({', '.join(names)}) within {' and '.join(filter(None, (flat, bent)))}")
+        elif isinstance(piece, HalfLine):
             # those beside an interval only say how ψ vanishes
             if not any(isinstance(other, Ball) and other.axes == piece.axes for other in region):
                 found.append(f"{names[0]} {'>' if piece.sign > 0 else '<'} {_short(unit * piece.edge)}")
@@ -148,13 +161,45 @@ def find_walls(system: System, generator: torch.Generator) -> Walls | None:
         if not all(_fits(system, x, walls, particle, generator) for particle in particles):
             raise WallError("V is finite where boundary(x) is below 0, or infinite where it is above 0")
         return walls
-    regions: list[tuple[Ball | HalfLine, ...]] = [()] * len(particles)
+    regions: list[tuple[Ball | HalfLine | Surfaces, ...]] | None = [()] * len(particles)
     if bool(_far(system, x).isposinf().any()):
-        regions = [_region(system, x, particle, generator) for particle in particles]
-    walls = Walls(tuple(regions * system.particles if system.identical else regions))
-    if not all(_fits(system, x, walls, particle, generator) for particle in particles):
+        found = [_region(system, x, particle, generator) for particle in particles]
+        regions = None if None in found else [region for region in found if region is not None]
+    simple = None if regions is None else _walls(system, regions)
+    if simple is not None and all(_fits(system, x, simple, particle, generator) for particle in particles):
+        return simple if any(simple.regions) else None
+    return _walls(system, [_within_surfaces(system, x, particle, generator) for particle in particles])
+
+
+def _walls(system: System, regions: Sequence[tuple[Ball | HalfLine | Surfaces, ...]]) -> Walls:
+    """The walls with these regions of the particles that differ."""
+    return Walls((*regions,) * system.particles if system.identical else tuple(regions))
+
+
+def _within_surfaces(system: System, x: Tensor, particle: int, generator: torch.Generator) -> tuple[Surfaces, ...]:
+    """The region of a particle on one side of each of some surfaces; WallError if V does not agree with it."""
+
+    def finite(places: Tensor) -> Tensor:
+        found = torch.zeros(len(places), dtype=torch.bool)
+        for others in x[:ORIGINS]:
+            rest = (~found).nonzero()[:, 0]
+            moved = others.repeat(len(rest), 1, 1)
+            moved[:, particle] = places[rest]
+            found[rest] = ~system.potential(moved).detach().isposinf()
+        return found
+
+    # on a line there is nothing but intervals
+    found = find_surfaces(finite, x[:, particle], generator) if x.shape[2] > 1 else None
+    if found is None:
         raise WallError(OTHER)
-    return walls if any(walls.regions) else None
+    surfaces, inside = found
+    noise = torch.rand(WITHIN, x.shape[2], generator=generator, dtype=x.dtype)
+    low, high = inside.aminmax(dim=0)
+    places = low + (high - low) * (1.6 * noise - 0.3)
+    clear = (surfaces.distances(places).abs() > MARGIN).all(1)
+    if not bool((surfaces.inside(places) == finite(places))[clear].all()):
+        raise WallError(OTHER)
+    return (surfaces,)
 
 
 def _far(system: System, x: Tensor) -> Tensor:
@@ -164,8 +209,10 @@ def _far(system: System, x: Tensor) -> Tensor:
     return system.potential(torch.cat([x[:1] + shift, x[:1] - shift])).detach()
 
 
-def _region(system: System, x: Tensor, particle: int, generator: torch.Generator) -> tuple[Ball | HalfLine, ...]:
-    """The region of one particle: the first product of balls, intervals and half-lines that V agrees with."""
+def _region(
+    system: System, x: Tensor, particle: int, generator: torch.Generator
+) -> tuple[Ball | HalfLine | Surfaces, ...] | None:
+    """The region of one particle: the first product of balls, intervals and half-lines that V agrees with, None without one."""
     for axes in _partitions(x.shape[2]):
         found = [_piece(system, x, particle, group, generator) for group in axes]
         region = tuple(piece for pieces in found if pieces is not None for piece in pieces)
@@ -173,7 +220,7 @@ def _region(system: System, x: Tensor, particle: int, generator: torch.Generator
         walls = Walls((*others[:particle], region, *others[particle + 1 :]))
         if None not in found and _fits(system, x, walls, particle, generator):
             return region
-    raise WallError(OTHER)
+    return None
 
 
 def _partitions(dim: int) -> list[tuple[tuple[int, ...], ...]]:
@@ -310,7 +357,7 @@ def _fits(system: System, x: Tensor, walls: Walls, particle: int, generator: tor
     return bool((finite == walls.inside(particle, places)).all())
 
 
-def _scattered(x: Tensor, pieces: tuple[Ball | HalfLine, ...], generator: torch.Generator) -> Tensor:
+def _scattered(x: Tensor, pieces: tuple[Ball | HalfLine | Surfaces, ...], generator: torch.Generator) -> Tensor:
     """Places (COMPARED, D) of one particle inside and outside its walls, none of them next to a wall."""
     size = (x - x.mean(0)).abs().amax(0)
     size = torch.where(size > 0, size, x.abs().amax(0)).clamp(min=1e-12)
@@ -320,7 +367,7 @@ def _scattered(x: Tensor, pieces: tuple[Ball | HalfLine, ...], generator: torch.
         axes = list(piece.axes)
         if isinstance(piece, Ball):
             places[:, axes] = places.new_tensor(piece.centre) + 1.3 * piece.radius * (2 * noise[:, axes] - 1)
-        else:
+        elif isinstance(piece, HalfLine):
             reach = float((x[:, axes] - piece.edge).abs().max())
             places[:, axes] = piece.edge + piece.sign * reach * (1.5 * noise[:, axes] - 0.3)
     near = torch.zeros(len(places), dtype=torch.bool)

@@ -59,6 +59,11 @@ class Relaxation:
     gain: float = 0.0
     most_gain: float = 0.0
 
+    def below(self, threshold: float) -> Relaxation:
+        """The same where the continuum begins at this energy: no gap is wider than the distance from there."""
+        binding = threshold - float(self.levels[0])
+        return replace(self, gap=binding) if 0 < binding < self.gap else self
+
     def left(self, time: float) -> float:
         """What slow modes may leave of the excess energy after the imaginary time t: at most `most_gain`."""
         return max(0.0, min(self.excess(time), self.most_gain))

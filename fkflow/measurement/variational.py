@@ -186,6 +186,8 @@ class VariationalEstimator:
             self.relaxation = self.slow.solve()
             if self.relaxation is None:
                 self.slow = None
+            elif self.landscape.threshold is not None:
+                self.relaxation = self.relaxation.below(self.landscape.threshold)
         return self.relaxation
 
     def ground_factor(self) -> Tensor:

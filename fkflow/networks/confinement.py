@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fkflow.networks.layers import affine
 from fkflow.networks.pair_tangents import CoordinateTangent
-from fkflow.networks.parts import Node, Part, Term
+from fkflow.networks.parts import Node, Part, Term, TermOfCoordinates
 from fkflow.networks.tangents import rounded
 
 #: share of the start's curvature that sits in a Gaussian where tails may be softer; the rest is √(1 + z²). A start that
@@ -17,6 +17,10 @@ from fkflow.networks.tangents import rounded
 GAUSSIAN_SHARE = 0.25
 #: weight of the steeper tail at the start: hardly there, yet within reach of a gradient
 FAINT = 0.02
+#: where the wider of two exponential tails sets in, in the unit of the narrower one
+WIDE = 4.0
+#: where coordinates are far out, in standard deviations of ψ² in the Gaussian approximation
+FAR = 8.0
 
 
 class RoundGaussian(Term):
@@ -107,3 +111,55 @@ class Tails(Term):
         inverse = node.saved.reciprocal()
         curvature = 0.25 * weights[0] * inverse**3 - 0.75 * weights[1] * inverse
         return (curvature * square.tangent.squares().view(curvature.shape)).flatten(0, -2).sum(0)
+
+
+class Saturated(Part):
+    """a/√(1 + a²/FAR²) for each element of coordinates a: what a network of it does is constant far out."""
+
+    curved: ClassVar[bool] = True
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        return inputs[0] * _flattening(inputs[0])
+
+    def pull_back(self, node: Node, gradient: Tensor) -> None:
+        (a,) = node.inputs
+        a.add(_flattening(a.value) ** 3 * gradient)
+
+    def tangent(self, node: Node) -> Any:
+        (a,) = node.inputs
+        return a.tangent.scaled(rounded(_flattening(a.value) ** 3))
+
+    def laplacian_term(self, node: Node) -> Tensor:
+        (a,) = node.inputs
+        curvature = a.value * _flattening(a.value) ** 5 * (-3 / FAR**2)
+        return curvature * a.tangent.squares().view(len(node.value), *(1,) * (node.value.dim() - 1))
+
+
+def _flattening(a: Tensor) -> Tensor:
+    return (1 + (a / FAR).square()).rsqrt()
+
+
+class RoundTails(TermOfCoordinates):
+    """−w_0 (√(1 + s) − 1) − w_1 (√(WIDE² + s) − WIDE) (B,) of s = |W y|² for all coordinates y (D, N, B), and W (d, d).
+
+    The weights w are (2,), or one copy per walker (B, 2).
+    """
+
+    def value(self, *inputs: Any) -> Tensor:
+        return self.evaluate(*inputs, derivatives=False)[0]
+
+    def evaluate(self, *inputs: Any, derivatives: bool) -> tuple[Tensor, Any]:
+        y, whiten, weights = inputs
+        dim, n, batch = y.shape
+        z = whiten.mT @ y.transpose(0, 1).reshape(n * dim, batch).to(whiten.dtype)
+        square = z.square().sum(0)
+        near, far = (1 + square).sqrt(), (WIDE**2 + square).sqrt()
+        first, second = weights[..., 0], weights[..., 1]
+        value = -(first * (near - 1) + second * (far - WIDE))
+        if not derivatives:
+            return value, None
+        slope = -(first / near + second / far)
+        curvature = first / near**3 + second / far**3
+        turned = whiten @ z
+        laplacian = slope * whiten.square().sum() + curvature * turned.square().sum(0)
+        return value, ((slope * turned).view(n, dim, batch).transpose(0, 1).contiguous(), laplacian)

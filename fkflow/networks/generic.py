@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fkflow.hamiltonian.geometry import coordinates_first
 from fkflow.hamiltonian.landscape import Landscape
-from fkflow.networks.confinement import FAINT, GAUSSIAN_SHARE, ElementSquares, Gaussian, Tails
+from fkflow.networks.confinement import FAINT, GAUSSIAN_SHARE, ElementSquares, Gaussian, RoundTails, Saturated, Tails
 from fkflow.networks.coordinates import Differences, Squares, Whitening
 from fkflow.networks.layers import Sum, mlp
 from fkflow.networks.log_psi import LogPsi
@@ -24,7 +24,7 @@ class GenericNet(LogPsi):
 
     z are the whitened coordinates, the internal ones of a free system, and L starts so that ψ is the harmonic approximation,
     which solves any set of coupled oscillators exactly. LLᵀ cannot become negative: ψ stays normalisable whatever the
-    optimiser does.
+    optimiser does. Directions in which V becomes flat far away are projected out of it, and have exponential tails.
     """
 
     walkerwise: ClassVar[bool] = True
@@ -33,6 +33,7 @@ class GenericNet(LogPsi):
 
     centre: Tensor
     whiten: Tensor
+    closed: Tensor | None
 
     def __init__(
         self, landscape: Landscape, hidden: int, layers: int, two_body_factor: TwoBodyFactor | None = None
@@ -48,7 +49,10 @@ class GenericNet(LogPsi):
         soft = d <= 3 and not landscape.harmonic
         share = GAUSSIAN_SHARE if soft else 1.0
         tails = torch.tensor([0.5 * (1 - GAUSSIAN_SHARE), FAINT])
-        if landscape.open and soft:
+        # a Gaussian falls too fast in directions along which V becomes flat
+        flat = landscape.flat if soft else None
+        self.register_buffer("closed", None if flat is None else closed_directions(flat, self.whiten))
+        if flat is not None:
             share, tails = FAINT, torch.tensor([0.5 * (1 - FAINT), FAINT**2])
         wells = has_wells(landscape)
         if wells:
@@ -61,15 +65,22 @@ class GenericNet(LogPsi):
         self.log_tails = nn.Parameter(tails.log()) if soft else None
         self.net = mlp([d] + [hidden] * layers + [1], final_scale=0.0)
         self.whitening, self.gaussian, self.tails = Whitening(), Gaussian(), Tails()
+        self.round_tails, self.saturated = RoundTails(), Saturated()
         self.element_squares, self.sum = ElementSquares(), Sum()
         self.differences, self.squares = Differences(), Squares()
-        self.wells = wells_of(landscape) if wells else None
+        self.wells = wells_of(landscape, open_=self.closed is not None) if wells else None
         if wells:
             self.well_heights = nn.Parameter(torch.zeros(len(landscape.minima)))
             self.well_stiffness = nn.Parameter(torch.zeros(len(landscape.minima)))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As of any module; a state of an earlier version has no sum over wells, and this network has none from then on."""
+        """As of any module; a state of an earlier version may have no sum over wells and no open directions, nor has this
+        network from then on.
+        """
+        if self.closed is not None and "closed" not in state_dict:
+            self.closed = None
+            if self.wells is not None:
+                self.wells.open = False
         if self.wells is not None and "well_heights" not in state_dict:
             self.wells = None
             del self.well_heights, self.well_stiffness
@@ -84,11 +95,24 @@ class GenericNet(LogPsi):
 
     def compose(self, y: Tensor) -> Tensor:
         z = self.whitening(y, self.whiten)
-        value = self.gaussian(z, self.root, 1.0) + self.sum(self.net(z))
-        if self.log_tails is not None:
-            value = value + self.tails(self.element_squares(z), self.log_tails.exp())
+        if self.closed is None:
+            value = self.gaussian(z, self.root, 1.0) + self.sum(self.net(z))
+            if self.log_tails is not None:
+                value = value + self.tails(self.element_squares(z), self.log_tails.exp())
+        else:
+            assert self.log_tails is not None
+            value = self.gaussian(self.whitening(y, self.whiten @ self.closed), self.root, 1.0)
+            value = value + self.sum(self.net(self.saturated(z)))
+            value = value + self.round_tails(y, self.whiten, self.log_tails.exp())
         if self.wells is not None:
             value = value + self.wells(y, self.well_heights, self.well_stiffness)
         if self.two_body_factor is not None:
             value = value + self.two_body_factor(self.squares(self.differences(y, y.dtype)), 1.0)
         return value
+
+
+def closed_directions(flat: Tensor, whiten: Tensor) -> Tensor:
+    """The projector (d, d) on whitened coordinates other than those of the directions that `flat` (d, d) projects on."""
+    values, vectors = torch.linalg.eigh(whiten @ flat @ whiten)
+    kept = vectors[:, values <= 1e-9 * values[-1]]
+    return kept @ kept.mT

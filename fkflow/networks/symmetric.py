@@ -66,7 +66,7 @@ class SymmetricNet(StoredNumbers, LogPsi):
             share = landscape.loose.mean(0).sqrt()
             own = own * share[:, None] * share
         soft = landscape.free is not None or not (landscape.harmonic or self.separable)
-        gaussian, steep = (FAINT, FAINT**2) if landscape.open else (GAUSSIAN_SHARE, FAINT)
+        gaussian, steep = (FAINT, FAINT**2) if landscape.flat is not None else (GAUSSIAN_SHARE, FAINT)
         self.own_root = nn.Parameter(self._root(own * gaussian if soft else own))
         self.com_root = nn.Parameter(self._root(com)) if self.separable and not free else None
         weights = [(1 - gaussian) * float(own.diagonal().mean()), steep]

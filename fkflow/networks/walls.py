@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
+from fkflow.hamiltonian.walls import Ball, Walls
 from fkflow.networks.parts import Term, TermOfCoordinates
+from fkflow.networks.surface_factor import SurfaceFactor
 
 #: terms of a series that is summed to the last digit
 TERMS = 24
@@ -155,12 +157,17 @@ class BoundaryFactor(Term):
         origin: Tensor
 
 
-def wall_factor(system: System, walls: Walls, origin: Tensor, length: float) -> WallFactor | BoundaryFactor:
+def wall_factor(
+    system: System, walls: Walls, origin: Tensor, length: float
+) -> WallFactor | BoundaryFactor | SurfaceFactor:
     """The factor for these walls in coordinates y of a network, x = `origin` (N, D) + `length` · y."""
     if walls.stated:
         return BoundaryFactor(system.boundary, origin, length)
+    surfaces = [piece for region in walls.regions for piece in region if isinstance(piece, Surfaces)]
+    if surfaces:
+        return SurfaceFactor(surfaces, origin, length)
     return WallFactor(walls, origin, length)
 
 
-def _numbers(piece: Ball | HalfLine) -> tuple[tuple[float, ...], float]:
+def _numbers(piece: Any) -> tuple[tuple[float, ...], float]:
     return (piece.centre, piece.radius) if isinstance(piece, Ball) else ((piece.edge,), piece.sign)

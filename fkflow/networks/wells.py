@@ -20,13 +20,17 @@ MOST_WELLS = 16
 
 
 class Wells(TermOfCoordinates):
-    """log Σ_k exp(h_k − ½ e^{s_k} |R_k (y − c_k)|²) (B,) of coordinates y (D, N, B), for heights h and s, (m,) or (B, m)."""
+    """log Σ_k exp(h_k − q_k), q_k = ½ e^{s_k} |R_k (y − c_k)|² (B,) of coordinates y (D, N, B), for h and s, (m,) or (B, m).
+
+    `open`: √(1 + 2q) − 1 in the place of q, with which ψ falls exponentially far out.
+    """
 
     centres: Tensor
     roots: Tensor
 
-    def __init__(self, centres: Tensor, widths: Tensor) -> None:
+    def __init__(self, centres: Tensor, widths: Tensor, *, open_: bool = False) -> None:
         super().__init__()
+        self.open = open_
         #: (m, d) and (m, d, d): |R y|² is half the square in standard deviations of ψ², `widths` (m, d, d)
         self.register_buffer("centres", centres.clone())
         self.register_buffer("roots", torch.linalg.inv(widths) * math.sqrt(0.5))
@@ -40,14 +44,19 @@ class Wells(TermOfCoordinates):
         flat = y.transpose(0, 1).reshape(n * dim, batch).to(self.centres.dtype)
         turned = self.roots @ (flat - self.centres[:, :, None])
         stiff = _rows(stiffness).exp()
-        exponents = _rows(heights) - 0.5 * stiff * turned.square().sum(1)
+        twice = stiff * turned.square().sum(1)
+        root = (1 + twice).sqrt() if self.open else torch.ones_like(twice)
+        exponents = _rows(heights) - (root - 1 if self.open else 0.5 * twice)
         total = exponents.logsumexp(0)
         if not derivatives:
             return total, None
         share = (exponents - total).exp()
-        slopes = -stiff[:, None] * (self.roots.mT @ turned)
+        slopes = -stiff[:, None] * (self.roots.mT @ turned) / root[:, None]
         gradient = (share[:, None] * slopes).sum(0)
-        curvature = slopes.square().sum(1) - stiff * self.roots.square().sum((1, 2))[:, None]
+        squares = slopes.square().sum(1)
+        curvature = squares - stiff * self.roots.square().sum((1, 2))[:, None] / root
+        if self.open:
+            curvature = curvature + squares / root
         laplacian = (share * curvature).sum(0) - gradient.square().sum(0)
         return total, (gradient.view(n, dim, batch).transpose(0, 1).contiguous(), laplacian)
 
@@ -57,9 +66,9 @@ def has_wells(landscape: Landscape) -> bool:
     return landscape.places is None and 1 < len(landscape.minima) <= MOST_WELLS
 
 
-def wells_of(landscape: Landscape) -> Wells:
+def wells_of(landscape: Landscape, *, open_: bool = False) -> Wells:
     """The factor for the minima of a landscape, in coordinates about its centre."""
-    return Wells((landscape.minima - landscape.centre).flatten(1), landscape.widths)
+    return Wells((landscape.minima - landscape.centre).flatten(1), landscape.widths, open_=open_)
 
 
 def _rows(parameter: Tensor) -> Tensor:

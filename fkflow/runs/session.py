@@ -40,6 +40,8 @@ from fkflow.training.state import Record, TrainState
 ABSORBED, SHARE = 4, 0.3
 #: the iteration after which the natural scale is checked, and the most trainings that are started anew with another
 CHECK, CORRECTIONS = 30, 6
+#: last iterations whose energies show how strongly a state is bound
+JUDGED = 10
 
 
 def prepare(context: RunContext) -> Model:
@@ -170,7 +172,9 @@ class Session:
             return model.landscape.length
         drift, weights = ranks.gather(walkers.drift), ranks.gather(walkers.weights())
         moving = 1.0 if model.net.together is None else 1 - 1 / model.system.particles
-        return ranks.broadcast(scale.kinetic_length(drift, weights, moving))
+        energies = [record["energy"] for record in self.records[-JUDGED:]]
+        length = scale.binding_length(model.landscape, sum(energies) / max(1, len(energies)))
+        return ranks.broadcast(max(length, scale.kinetic_length(drift, weights, moving)))
 
     def rewind(self, state: dict[str, Any]) -> None:
         """Return to an earlier state_dict of `state`, also after an iteration that was broken off."""

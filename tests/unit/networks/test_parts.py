@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from fkflow.hamiltonian.centres import Centres
 from fkflow.hamiltonian.line_states import Jump, LineState, line_state
+from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
 from fkflow.networks import confinement, coordinates, layers, messages, molecular_features, molecular_parts
 from fkflow.networks import tangents as tangents_module
@@ -22,6 +24,7 @@ from fkflow.networks.functions import DistanceFunction, Features, SquareFunction
 from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.parts import Node, Part, Tape, Term, TermOfCoordinates
+from fkflow.networks.surface_factor import SurfaceFactor
 from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
 from fkflow.networks.walls import BoundaryFactor, WallFactor
 from fkflow.networks.wells import Wells
@@ -182,16 +185,37 @@ def lines() -> LineFactor:
     return LineFactor(made, torch.tensor([[0.2, 0.1], [0.2, -0.1]], dtype=DOUBLE), 1.3)
 
 
+def open_ended(part: Any, y: Tensor) -> Tensor:
+    """Exponential tails, and a perceptron that is constant far out."""
+    matrix = torch.linspace(-1, 1, 16, dtype=DOUBLE).sin().view(4, 4) + torch.eye(4, dtype=DOUBLE)
+    matrix = 0.5 * (matrix + matrix.mT)
+    z = part("saturated")(part("whitening")(y, 5 * matrix))
+    return part("round_tails")(y, matrix, torch.tensor([0.7, 0.3], dtype=DOUBLE)) + part("sum")(part("net")(z))
+
+
+def surfaces() -> SurfaceFactor:
+    """Two particles in a large wedge below a bowl."""
+    square = torch.zeros(3, 2, 2, dtype=DOUBLE)
+    square[2] = -0.1 * torch.eye(2, dtype=DOUBLE)
+    linear = torch.tensor([[0.0, 1.0], [0.8, -0.6], [0.1, 0.0]], dtype=DOUBLE)
+    constant = torch.tensor([4.0, 4.5, 5.0], dtype=DOUBLE)
+    nowhere = torch.full((2,), math.inf, dtype=DOUBLE)
+    edges = ((0, 1, math.acos(0.6)), (1, 2, 2.0))
+    centre = torch.tensor([0.1, -0.3], dtype=DOUBLE)
+    one = Surfaces((0, 1), centre, 1.7, constant, linear, square, edges, -nowhere, nowhere, nowhere)
+    return SurfaceFactor([one, one], torch.tensor([[0.2, 0.1], [0.0, -0.1]], dtype=DOUBLE), 0.7)
+
+
 def several_wells(part: Any, y: Tensor) -> Tensor:
     """Three wells of different shapes, heights and stiffness."""
     heights, stiffness = (torch.tensor(values, dtype=DOUBLE) for values in ((0.0, 0.7, -0.4), (0.2, 0.0, -0.3)))
     return part("factor")(y, heights, stiffness)
 
 
-def wells() -> Wells:
+def wells(*, open_: bool = False) -> Wells:
     """Wells of two particles in the plane."""
     widths = torch.eye(4, dtype=DOUBLE) + 0.2 * torch.randn(3, 4, 4, dtype=DOUBLE)
-    return Wells(torch.randn(3, 4, dtype=DOUBLE), widths)
+    return Wells(torch.randn(3, 4, dtype=DOUBLE), widths, open_=open_)
 
 
 def charges() -> CentreFactor:
@@ -229,6 +253,19 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
             whitened,
         ),
     ),
+    "open ends": (
+        (2, 2),
+        lambda: (
+            {
+                "whitening": coordinates.Whitening(),
+                "saturated": confinement.Saturated(),
+                "net": layers.mlp([4, 3, 1]),
+                "round_tails": confinement.RoundTails(),
+                "sum": layers.Sum(),
+            },
+            open_ended,
+        ),
+    ),
     "two bodies": (
         (3, 3),
         lambda: (
@@ -244,8 +281,10 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
         ),
     ),
     "walls": ((2, 3), lambda: ({"factor": walled()}, lambda part, y: part("factor")(y))),
+    "surfaces": ((2, 2), lambda: ({"factor": surfaces()}, lambda part, y: part("factor")(y))),
     "lines": ((2, 2), lambda: ({"factor": lines()}, lambda part, y: part("factor")(y))),
     "wells": ((2, 2), lambda: ({"factor": wells()}, several_wells)),
+    "open wells": ((2, 2), lambda: ({"factor": wells(open_=True)}, several_wells)),
     "centres": ((1, 3), lambda: ({"factor": charges()}, lambda part, y: part("factor")(y))),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
