@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from fkflow.hamiltonian.system import Nuclei, Reference, System
-from fkflow.results.records import Axis, DriftField, Energy, Histogram, Measurement, Projection, Trajectories
+from fkflow.results.records import (
+    Axis,
+    DriftField,
+    Energy,
+    Histogram,
+    Measurement,
+    Observable,
+    Projection,
+    Trajectories,
+)
 from fkflow.statistics import Estimate
 
 RECIPE = '# hydrogen molecule\n[system]\nname = "h2"\nR = 1.401\n'
@@ -114,6 +123,7 @@ def made_up_measurement(energy=-1.17447, error=2e-5, seed=0):
         curl=None,
         warnings=["R-hat is 1.2: measure longer"],
         trajectories=Trajectories(0.1 * np.arange(30), noise.normal(size=(4, 30, 2, 3)).cumsum(1)),
+        observables=made_up_observables(None),
     )
 
 
@@ -152,7 +162,22 @@ def made_up_projected(measurement=None, **changes):
     """A measurement with a projection: |φ0|² beside |ψ|², a little narrower and twice as uncertain."""
     measurement = made_up_measurement() if measurement is None else measurement
     histograms = [h.with_projected(h.values**1.1, 2 * h.errors) for h in measurement.histograms]
-    return dataclasses.replace(measurement, histograms=histograms, projection=made_up_projection(**changes))
+    return dataclasses.replace(
+        measurement,
+        histograms=histograms,
+        projection=made_up_projection(**changes),
+        observables=made_up_observables(0.99),
+    )
+
+
+def made_up_observables(change):
+    """An observable of one number and one of two; projected to `change` times the variational average, unless it is None."""
+
+    def one(value, unit):
+        projected = None if change is None else Estimate(change * value, 0.02, 2500.0)
+        return Observable.of(Estimate(value, 0.01, 1e4), projected, unit)
+
+    return {"distance": one(1.6, "bohr"), "places": (one(0.5, ""), one(-0.5, ""))}
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.system import Reference, System
 from fkflow.recipe.config import Recipe, compose
 from fkflow.results import folders, store
-from fkflow.results.records import Histogram
+from fkflow.results.records import Histogram, Observables
 from fkflow.results.result import Result
 from fkflow.results.summary import summary_html, summary_text
 from fkflow.runs import evaluation
@@ -78,6 +78,15 @@ class Solution:
     def gap(self) -> float | None:
         """An estimate of E1 − E0 from the slowest mode of the drift; None for a vector drift."""
         return self.result.measurement.gap
+
+    @property
+    def observables(self) -> Observables:
+        """What `observables` of the system gives, by name: averages with errors, projected to the ground state where possible.
+
+        Each is an `Estimate` that also has `variational` and `projected` (None without a projection); a tuple of them where the
+        observable has several numbers.
+        """
+        return self.result.measurement.observables
 
     @property
     def reference(self) -> Reference | None:

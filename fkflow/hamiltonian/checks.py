@@ -19,6 +19,7 @@ from fkflow.hamiltonian.confinement import check_bounded, check_confined, check_
 from fkflow.hamiltonian.conversion import SINGLE, ConvertedSystem, converted_part, share_outside
 from fkflow.hamiltonian.landscape import Landscape, explore, user_start
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates, warn_of_units
+from fkflow.hamiltonian.observables import check_observables
 from fkflow.hamiltonian.probe import Probe, scale_of
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.walls import Walls, describe_region
@@ -65,6 +66,7 @@ def check(system: System, seed: int = 0) -> CheckedSystem:
         check_bounded(probe, landscape)
     else:
         check_nuclei(probe, nuclei)
+    check_observables(probe)
     if landscape.walls is not None:
         probe.notes.append(
             f"V is infinite beyond hard walls, where ψ vanishes: {_describe_walls(system, landscape.walls)}"
@@ -111,6 +113,7 @@ def check_device(system: System, device: str) -> str | None:
     own = converted.own
     try:
         own.potential(x)
+        own.observables(x)
         return None
     except Exception as error:
         text = user_systems.describe_error(error, user_systems.source_file(type(own)))

@@ -7,7 +7,7 @@ differentiation unless a gradient is wanted.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,13 @@ class ConvertedSystem(WrappedSystem):
         *names, r = given
         value: Tensor | None = self._call(partial(self.own.pair, *names), r)
         return value
+
+    def observables(self, x: Tensor) -> Any:
+        """The observables of the system with float64 tensors on the device of x; what is no dictionary stays as it is."""
+        found = self._call(self.own.observables, x)
+        if not isinstance(found, Mapping):
+            return found
+        return {name: to_energies(value, x.device) for name, value in found.items()}
 
     def boundary(self, x: Tensor) -> Tensor | None:
         """The boundary of the system."""

@@ -95,6 +95,10 @@ class UnitMassSystem(WrappedSystem):
         found: tuple[float, ...] = self._roots["masses"]
         return found
 
+    def observables(self, x: Tensor) -> dict[str, Tensor]:
+        """The observables of the system at z (B, N, D), which it takes in the user's coordinates."""
+        return self.own.observables(x / self.root(x))
+
     def root(self, like: Tensor) -> Any:
         """√m: a number where all masses are equal, else a tensor (N, 1) of the device and type of `like`."""
         masses = self.masses

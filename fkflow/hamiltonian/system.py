@@ -6,6 +6,7 @@ strictly; its methods are the physics. Units: ħ = 1, H = −½ Σ_i ∇_i²/m_i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -74,6 +75,9 @@ class System(BaseModel):
     length_unit: ClassVar[str] = "a"
     """Unit of lengths, as printed and stored."""
 
+    observable_units: ClassVar[Mapping[str, str]] = {}
+    """Units of what `observables` gives, by name; left out, a number has none."""
+
     # without values, so that fields may take their place; class variables may be set without an annotation
     if TYPE_CHECKING:
 
@@ -136,6 +140,14 @@ class System(BaseModel):
         measure in docs/file-format.md.
         """
         return None
+
+    def observables(self, x: Tensor) -> dict[str, Tensor]:
+        """Quantities to measure beside the energy: a name → its values (B,) or (B, n) at configurations x (B, N, D).
+
+        They are functions of the positions, such as ``{"r": x.norm(dim=-1).mean(1)}``; no gradient is asked for. Their averages
+        over ψ² and φ0² are measured with errors. {}: there are none.
+        """
+        return {}
 
     def published(self) -> tuple[Reference, ...]:
         """Other published energies at these parameters, less accurate than the reference or not converged."""

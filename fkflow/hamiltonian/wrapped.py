@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import InstanceOf
@@ -61,6 +62,11 @@ class WrappedSystem(System):
         return getattr(self.own, "threshold", None)
 
     @property
+    def observable_units(self) -> Mapping[str, str]:  # type: ignore[override]
+        """The units of the observables of the system."""
+        return self.own.observable_units
+
+    @property
     def differentiable(self) -> bool:
         """Whether torch differentiates the potential."""
         return is_differentiable(self.own)
@@ -73,6 +79,10 @@ class WrappedSystem(System):
     def start(self, walkers: int, generator: Generator) -> Tensor | None:
         """The start of the system."""
         return self.own.start(walkers, generator)
+
+    def observables(self, x: Tensor) -> dict[str, Tensor]:
+        """The observables of the system, in whose coordinates x (B, N, D) is."""
+        return self.own.observables(x)
 
 
 def is_differentiable(system: System) -> bool:

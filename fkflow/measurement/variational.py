@@ -24,6 +24,7 @@ from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.drift_field import drift_fields, sample_trajectories
 from fkflow.measurement.histograms import Histograms
+from fkflow.measurement.observables import ObservableAverages
 from fkflow.measurement.relaxation import Relaxation, SlowModes
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
@@ -104,6 +105,7 @@ class VariationalEstimator:
             functions = torch.Generator(x.device).manual_seed(seed)
             self.slow = SlowModes(system, self.samples(), functions)
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
+        self.observables = ObservableAverages(system, self.walkers.x)
         #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not have yet
         self.sweeps: list[np.ndarray] = []
         self.pending: list[np.ndarray] = []
@@ -143,6 +145,7 @@ class VariationalEstimator:
             "relaxation": self.relaxation and self.relaxation.state_dict(),
             "warnings": list(self.sampler.warnings),
             "histograms": self.histograms.state_dict(),
+            "observables": self.observables.state_dict(),
             "sweeps": [torch.from_numpy(sweep) for sweep in self.sweeps],
             **{name: getattr(self, name) for name in NUMBERS},
         }
@@ -157,19 +160,24 @@ class VariationalEstimator:
             self.slow.load_state_dict(state["slow"])
         self.relaxation = Relaxation.from_state_dict(state["relaxation"]) if state.get("relaxation") else None
         self.histograms.load_state_dict(state["histograms"])
+        if "observables" in state:
+            self.observables.load_state_dict(state["observables"])
         self.sweeps = [sweep.numpy() for sweep in state["sweeps"]]
         for name in NUMBERS:
             setattr(self, name, state[name])
 
     def run(self, target_error: float, seconds: float, report: Report, pulse: Pulse | None = None) -> Estimate:
-        """Sweep until the error is at most `target_error` or the measurement has taken `seconds` in all.
+        """Sweep until the error is at most `target_error`, and that of the observables small, or `seconds` are over in all.
 
         `report` gets the estimate so far and the seconds spent; `pulse` raises KeyboardInterrupt after a sweep. Raises
         NumericalError at a local energy that is not finite.
         """
         pulse = Pulse() if pulse is None else pulse
+        # the first sweeps, of an infinite target error, wait for nothing else
+        sharp = self.config.observable_error if math.isfinite(target_error) else math.inf
         while ranks.broadcast(
-            self.count < FEWEST_IN_TIME
+            (self.observables.error() > sharp and self.seconds < seconds)
+            or self.count < FEWEST_IN_TIME
             or (self.seconds < seconds and (self.count < self.fewest or self.estimate().error > target_error))
         ):
             for _ in range(_sweeps_per_round()):
@@ -211,6 +219,7 @@ class VariationalEstimator:
                 "network is unusable, train again with a smaller train.rate"
             )
         self.histograms.add(self.walkers.x, weights)
+        self.observables.add(self.walkers.x, weights)
         if not self.count:
             self.offset = ranks.broadcast(float((weights * energies).sum() / weights.sum()))
         # as distances from the first mean: no digits are lost
@@ -255,8 +264,13 @@ class VariationalEstimator:
         teeth = (torch.arange(len(x), device=x.device, dtype=x.dtype) + 0.5) / len(x)
         return x[torch.searchsorted(share, teeth).clamp(max=len(x) - 1)]
 
-    def result(self, projection: Projection | None = None, histograms: list[Histogram] | None = None) -> Measurement:
-        """Everything measured; `projection` and the `histograms` with its densities are added if given."""
+    def result(
+        self,
+        projection: Projection | None = None,
+        histograms: list[Histogram] | None = None,
+        projected: list[Estimate] | None = None,
+    ) -> Measurement:
+        """Everything measured, with what was projected: `projection`, `histograms` with its densities, and the observables."""
         estimate = self.estimate()
         weighted, weights = np.stack(self.sweeps, 1)
         # each walker's energies as they enter the mean: weighted residuals about it
@@ -288,6 +302,7 @@ class VariationalEstimator:
             projection,
             sample_trajectories(self.net, self.system, samples, self.landscape.length**2, pictures),
             None if self.relaxation is None else self.relaxation.gap,
+            self.observables.results(projected),
         )
 
     def _warnings(self, estimate: Estimate, lowest: float, shift: float) -> list[str]:
@@ -304,6 +319,10 @@ class VariationalEstimator:
                     f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
                     "not forgotten their start, the error bar is too small"
                 )
+            )
+        if unknown := self.observables.unknown():
+            warnings.append(
+                f"{', '.join(unknown)} had values that were not finite during the measurement: there is no average"
             )
         free = None if self.system.free else self.landscape.free
         if free is not None and lowest > free:

@@ -26,7 +26,9 @@ from torch import Tensor
 from fkflow.errors import NumericalError
 from fkflow.execution import ranks
 from fkflow.measurement.histograms import Histograms
+from fkflow.measurement.observables import ObservableAverages
 from fkflow.networks.choice import LogPsi
+from fkflow.projection.forward_walking import ForwardWalking
 from fkflow.projection.mover import Mover
 from fkflow.sampling.metropolis import Walkers
 
@@ -34,6 +36,8 @@ from fkflow.sampling.metropolis import Walkers
 WINDOWS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
 #: index of the window for families and for densities of walkers that are not resampled; the same for a loose target error
 MIDDLE, SHORT_MIDDLE = 3, 2
+#: index of the shortest window for observables
+OBSERVED = 2
 #: past positions stored, spread evenly over the longest window
 PLACES = 16
 #: share of effective walkers below which a group is resampled
@@ -78,6 +82,7 @@ class Population:
         energy: float,
         histograms: Histograms | None,
         middle: int = MIDDLE,
+        observables: ObservableAverages | None = None,
     ) -> None:
         self.mover, self.energy_reference, self.histograms = mover, energy, histograms
         self.own_groups = ranks.groups_per_rank()
@@ -98,6 +103,10 @@ class Population:
         self.past_weight = torch.zeros(self.length + 1, len(x), **options)
         self.past_energy = torch.zeros(self.length + 1, len(x), **options)
         self.places = torch.zeros(PLACES + 1, *x.shape, **options)
+        #: what gives the observables over φ0², for the windows from OBSERVED on
+        self.walking: ForwardWalking | None = None
+        if observables is not None:
+            self.walking = ForwardWalking(observables, x, PLACES + 1, len(WINDOWS) - OBSERVED, self.own_groups)
         self._reset_sums()
 
     def _reset_sums(self) -> None:
@@ -115,12 +124,15 @@ class Population:
         self.sums: list[np.ndarray] = []
         self.pending: list[np.ndarray] = []
         self.merged = 1
+        if self.walking is not None:
+            self.walking.reset()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of this rank but the mover, as tensors and numbers."""
         return {
             "walkers": self.walkers.state_dict(),
             "histograms": self.histograms and self.histograms.state_dict(),
+            "walking": self.walking and self.walking.state_dict(),
             "sums": [torch.from_numpy(row) for row in self.sums],
             "plain": [torch.from_numpy(row) for row in self.plain],
             **{name: getattr(self, name) for name in (*TENSORS, *NUMBERS)},
@@ -132,6 +144,8 @@ class Population:
         self.walkers = Walkers.from_state_dict(state["walkers"], device)
         if self.histograms is not None:
             self.histograms.load_state_dict(state["histograms"])
+        if self.walking is not None:
+            self.walking.load_state_dict(state["walking"])
         self.sums, self.plain = ([row.numpy() for row in state[name]] for name in ("sums", "plain"))
         for name in TENSORS:
             setattr(self, name, state[name].to(device))
@@ -188,6 +202,7 @@ class Population:
             self._resample()
         self._store_past()
         self._add_densities()
+        self._add_observables()
         return True
 
     def _langevin(self, late: Callable[[], bool]) -> tuple[Tensor, Tensor] | None:
@@ -226,12 +241,25 @@ class Population:
         weights = self.log_weight - self.past_weight[(self.count - window) % (self.length + 1)]
         self.histograms.add(middle, weights.exp())
 
+    def _add_observables(self) -> None:
+        """Add the observables in the middle of each window that ends now."""
+        every = self.length // PLACES
+        if self.walking is None or self.count % every:
+            return
+        for number, lag in enumerate(self.lags[OBSERVED:]):
+            if self.count >= lag:
+                weights = self.log_weight - self.past_weight[(self.count - lag) % (self.length + 1)]
+                self.walking.add(number, (self.count - lag // 2) // every % (PLACES + 1), weights.exp())
+
     def _store_past(self) -> None:
         self.past_weight[self.count % (self.length + 1)] = self.log_weight
         self.past_energy[self.count % (self.length + 1)] = self.local
         every = self.length // PLACES
         if self.count % every == 0:
-            self.places[(self.count // every) % (PLACES + 1)] = self.walkers.x
+            place = (self.count // every) % (PLACES + 1)
+            self.places[place] = self.walkers.x
+            if self.walking is not None:
+                self.walking.store(place, self.walkers.x)
 
     def _add(self, log_weight: Tensor, sample: Tensor) -> None:
         """Add one row of sums (3 · windows + 1, groups): weight × energy, weight, and energy without weights of each window.
@@ -329,3 +357,5 @@ class Population:
         self.ancestral_weight = self.ancestral_weight[parents]
         self.past_weight, self.past_energy = self.past_weight[:, parents], self.past_energy[:, parents]
         self.places = self.places[:, parents]
+        if self.walking is not None:
+            self.walking.copy(parents)

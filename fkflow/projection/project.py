@@ -23,8 +23,9 @@ from fkflow.measurement.histograms import Histograms
 from fkflow.measurement.variational import VariationalEstimator, choose_walker_count
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.extrapolation import Extrapolation, average_window, extrapolate, find_longest_window
+from fkflow.projection.forward_walking import project_observables
 from fkflow.projection.mover import Mover
-from fkflow.projection.population import EVEN, MIDDLE, PLACES, SHORT_MIDDLE, Population
+from fkflow.projection.population import EVEN, MIDDLE, OBSERVED, PLACES, SHORT_MIDDLE, Population
 from fkflow.projection.summary import summarise_projection
 from fkflow.projection.time_steps import GIRSANOV_STEP, RATIO, SMALL_RATIO, largest_step, longest_interval
 from fkflow.recipe.config import ProjectConfig
@@ -56,6 +57,8 @@ LEAST = 0.75
 #: the same for a target that so many energies of each walker would reach: densities of a shorter window, whose bias is far
 #: below the noise of so few walkers
 HURRIED, FEW = 0.375, 4
+#: more of it that all walkers must pass for observables
+PASSED = 0.5
 #: moves before the first weighing; moves that separate the walkers from those of the measurement
 SETTLE, PART = 30, 30
 
@@ -156,7 +159,11 @@ class Projector:
         """Whether the target error is reached and there are densities, or the time is up, after at least one turn."""
         found, config = self.found, self.config
         reached = (
-            found is not None and found.total <= config.target_error and self.is_settled(found) and self.has_densities()
+            found is not None
+            and found.total <= config.target_error
+            and self.is_settled(found)
+            and self.has_densities()
+            and self.has_observables()
         )
         return bool(ranks.broadcast(self.turn > 0 and (reached or self.spent >= config.seconds)))
 
@@ -228,7 +235,8 @@ class Projector:
         x = x.to(measuring.walkers.x.device)
         histograms = Histograms(measuring.system, x, 2, like=measuring.histograms) if pure else None
         middle = SHORT_MIDDLE if self.hurried else MIDDLE
-        return Population(mover, x, self.window, measuring.estimate().value, histograms, middle)
+        observables = None if measuring.observables.offset is None else measuring.observables
+        return Population(mover, x, self.window, measuring.estimate().value, histograms, middle, observables)
 
     def _start(self) -> None:
         """Choose walkers, time steps and the time between weighings; equilibrate the populations; note the cost of a turn."""
@@ -286,6 +294,8 @@ class Projector:
         elif not self.has_densities() and (self.turn % 2 or found.total <= self.config.target_error):
             # every other turn goes to the densities, and every turn once the target error is reached
             which = len(populations) - 1
+        elif not self.has_observables() and (self.turn % 2 or found.total <= self.config.target_error):
+            which = min(range(len(populations)), key=lambda i: populations[i].count / populations[i].length)
         else:
             # errors fall as 1/√work: d(variance)/d(work) = −variance/work
             gain = [share / max(work, 1.0) for share, work in zip(found.shares, self.work, strict=True)]
@@ -330,6 +340,26 @@ class Projector:
         """Whether the walkers have gone far enough for densities of |φ0|²."""
         finest = self.populations[-1]
         return finest.count >= (HURRIED if self.hurried else LEAST) * finest.length
+
+    def has_observables(self) -> bool:
+        """Whether the walkers of all populations have gone far enough for observables over φ0², or there are none."""
+        least = (HURRIED if self.hurried else LEAST) + PASSED
+        return all(p.walking is None or p.count >= least * p.length for p in self.populations)
+
+    def observables(self) -> list[Estimate] | None:
+        """The numbers of the observables over φ0²; None if there are none, or no window for them was passed."""
+        populations, relaxation = self.populations, self.measuring.relaxation
+        walkings = [p.walking for p in populations if p.walking is not None]
+        if not walkings:
+            return None
+        finest = populations[-1]
+        return project_observables(
+            walkings,
+            [p.mover.dt ** (2 if self.girsanov else 1) for p in populations],
+            [lag * finest.interval for lag in finest.lags[OBSERVED:]],
+            finest.branching,
+            None if relaxation is None else relaxation.gap,
+        )
 
     def densities(self) -> list[Histogram]:
         """The measured densities with those of |φ0|² at the smallest time step."""

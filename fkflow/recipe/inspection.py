@@ -13,6 +13,7 @@ import torch
 from fkflow.errors import PotentialError
 from fkflow.hamiltonian.checks import CheckedSystem, check
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
+from fkflow.hamiltonian.observables import observe
 from fkflow.hamiltonian.species import declared_species, particle_masses
 from fkflow.hamiltonian.user_systems import display_name
 from fkflow.hamiltonian.wrapped import is_differentiable
@@ -86,6 +87,7 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
         "length_unit": system.length_unit,
         "potential_seconds": min(took),
         "potential_walkers": WALKERS,
+        "observables": list(observe(checked.system, x[:1])),
         "notes": list(checked.notes),
         "warnings": list(checked.warnings),
     }

@@ -116,6 +116,12 @@ class MeasureConfig(Section):
     walkers: int = Field(4096, ge=0, le=10**7, description="walkers; 0: as many as the target error calls for")
     target_error: float = Field(1e-4, gt=0, le=1e9, description="error of the energy at which to stop")
     seconds: float = Field(60.0, gt=0, le=1e9, description="time budget")
+    observable_error: float = Field(
+        0.01,
+        gt=0,
+        le=1e9,
+        description="error of observables at which to stop, in their standard deviations",
+    )
     bins: int = Field(100, ge=2, le=10**4, description="bins of each density")
 
     @field_validator("walkers")

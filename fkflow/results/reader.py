@@ -17,7 +17,17 @@ from fkflow.recipe.old_keys import current_keys
 from fkflow.results import hdf5
 from fkflow.results.folders import find_result
 from fkflow.results.layout import COLUMNS, CURVE, ENERGY, FORMAT, FORMAT_VERSION, HISTOGRAMS, PROJECTION, STAGES, STEPS
-from fkflow.results.records import Axis, DriftField, Energy, Histogram, Measurement, Projection, Trajectories
+from fkflow.results.records import (
+    Axis,
+    DriftField,
+    Energy,
+    Histogram,
+    Measurement,
+    Observable,
+    Observables,
+    Projection,
+    Trajectories,
+)  # fmt: skip
 from fkflow.results.result import Result
 from fkflow.statistics import Estimate
 
@@ -114,6 +124,7 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
         warnings=[str(warning) for warning in attribute("warnings")],
         projection=_read_projection(file, path),
         trajectories=_read_trajectories(file, path),
+        observables=_read_observables(file, path),
     )
 
 
@@ -184,6 +195,26 @@ def _read_trajectories(file: h5py.File, path: Path) -> Trajectories | None:
         return None
     group = file["trajectories"]
     return Trajectories(hdf5.get_part(group, "imaginary_time", path)[()], hdf5.get_part(group, "positions", path)[()])
+
+
+def _read_observables(file: h5py.File, path: Path) -> Observables:
+    if "observables" not in file:  # a file of an older version
+        return {}
+    group = file["observables"]
+    return {name: _read_observable(group[name], path) for name in group}
+
+
+def _read_observable(group: h5py.Group, path: Path) -> Observable | tuple[Observable, ...]:
+    unit = str(hdf5.attribute_reader(group, path)("units"))
+
+    def estimates(kind: str) -> list[Estimate]:
+        columns = [hdf5.get_part(group, kind + suffix, path)[()] for suffix in ("", "_error", "_n_effective")]
+        return [Estimate(*map(float, numbers)) for numbers in np.stack(columns).reshape(3, -1).T]
+
+    variational = estimates("variational")
+    projected = estimates("projected") if "projected" in group else [None] * len(variational)
+    parts = tuple(Observable.of(*pair, unit) for pair in zip(variational, projected, strict=True))
+    return parts if group["variational"].ndim else parts[0]
 
 
 def _read_axes(group: h5py.Group, path: Path) -> tuple[Axis, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -165,13 +166,65 @@ class Projection:
 
 
 @dataclass(frozen=True)
+class Observable(Estimate):
+    """A quantity that the system defines: its best average, projected to φ0² where that is known, else over ψ².
+
+    `variational` is the average over ψ², `projected` that over φ0² or None, all in `unit` ("" if it has none).
+    """
+
+    variational: Estimate = field(kw_only=True)
+    projected: Estimate | None = field(default=None, kw_only=True)
+    unit: str = field(default="", kw_only=True)
+
+    @classmethod
+    def of(cls, variational: Estimate, projected: Estimate | None, unit: str) -> Observable:
+        """The observable with these averages."""
+        best = variational if projected is None else projected
+        return cls(best.value, best.error, best.n_effective, variational=variational, projected=projected, unit=unit)
+
+
+#: observables by name; a tuple where one has several numbers
+Observables = dict[str, Observable | tuple[Observable, ...]]
+
+
+def components(observable: Observable | tuple[Observable, ...]) -> tuple[Observable, ...]:
+    """The numbers of an observable, one or several."""
+    return observable if isinstance(observable, tuple) else (observable,)
+
+
+def observable_text(observable: Observable | tuple[Observable, ...], kind: str = "") -> str:
+    """The best averages, or those of a `kind`, without their unit; several in a row."""
+    return ", ".join(str(getattr(part, kind) if kind else part) for part in components(observable))
+
+
+def observable_entries(observables: Observables) -> dict[str, Any]:
+    """Observables as in JSON: a name → its averages "variational" and "projected" (or None), and its "unit".
+
+    "value" and "error" of an average are numbers, or lists where the observable has several.
+    """
+    entries = {}
+    for name, observable in observables.items():
+        parts = components(observable)
+        entry: dict[str, Any] = {"unit": parts[0].unit}
+        for kind in ("variational", "projected"):
+            found = [getattr(part, kind) for part in parts]
+            columns = None if None in found else {"value": [e.value for e in found], "error": [e.error for e in found]}
+            if columns is not None and not isinstance(observable, tuple):
+                columns = {key: column[0] for key, column in columns.items()}
+            entry[kind] = columns
+        entries[name] = entry
+    return entries
+
+
+@dataclass(frozen=True)
 class Measurement:
     """Everything measured with the frozen drift. `samples` (n, N, D) are distributed as |ψ|².
 
     `variational` is the energy of ψ, `projection` that of the exact ground state or None; `histograms` are densities, `drift`
     fields, `trajectories` paths of a few walkers. `curl` is the mean antisymmetric part of the Jacobian of the drift relative
-    to its norm (vector drifts only). `gap` is an estimate of E1 − E0 from the slowest mode of the drift. `seconds` is the
-    wall-clock time without the projection, `warnings` are sentences, a `Doubt` each where the energy may be wrong.
+    to its norm (vector drifts only). `gap` is an estimate of E1 − E0 from the slowest mode of the drift. `observables` are
+    averages of what the system defines. `seconds` is the wall-clock time without the projection, `warnings` are sentences, a
+    `Doubt` each where the energy may be wrong.
     """
 
     variational: Energy
@@ -184,3 +237,4 @@ class Measurement:
     projection: Projection | None = None
     trajectories: Trajectories | None = None
     gap: float | None = None
+    observables: Observables = field(default_factory=dict)

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from fkflow.hamiltonian.species import Species
 from fkflow.hamiltonian.system import System
 from fkflow.results import scan_records
@@ -91,6 +93,8 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     if reference := found["reference"]:
         energy = with_unit(format_energy(reference["energy"], reference["error"]), found["unit"])
         rows.append(("reference", f"{energy}  ({reference['source']})"))
+    if found["observables"]:
+        rows.append(("measures", f"the energy and {', '.join(found['observables'])}"))
     rows += [("note", note) for note in found["notes"]]
     rows += [("warning", warning) for warning in found["warnings"]]
     lines = [title(found["system"], found["parameters"])]
@@ -155,6 +159,7 @@ def compare_results(results: Sequence[Result], sigma: float, tolerance: float) -
             "z": None,
             "within": None,
             "above_lowest": None,
+            "observables": result.summary()["observables"],
         }
         if result.reference is not None:
             against = Comparison.of(result)
@@ -189,6 +194,7 @@ def comparison_text(rows: Sequence[Mapping[str, Any]]) -> str:
         if reference:
             energy = format_energy(reference["energy"], reference["error"])
             lines += _wrapped(f"  reference {energy}: {reference['source']}", 4)
+        lines += _observables(members)
         lines.append("")
     if any(row["kind"] == "variational" for row in rows):
         lines.append("Variational energies are upper bounds: but for its error, none lies below the exact energy.")
@@ -213,6 +219,27 @@ def _table(members: Sequence[Mapping[str, Any]]) -> list[str]:
         ])  # fmt: skip
     if len(members) == 1:
         table = [cells[:8] for cells in table]
+    return _aligned(table)
+
+
+def _observables(members: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The best averages of the observables of the runs as a table; no lines without observables."""
+    names = list(dict.fromkeys(name for row in members for name in row["observables"]))
+    table = [["run", *names]]
+    for row in members:
+        entries = [row["observables"].get(name) for name in names]
+        cells = ["-" if entry is None else _averages(entry["projected"] or entry["variational"]) for entry in entries]
+        table.append([row["run"], *cells])
+    return _aligned(table) if names else []
+
+
+def _averages(found: Mapping[str, Any]) -> str:
+    """Values with their errors, one or several."""
+    pairs = zip(*(np.atleast_1d(np.array(found[key], dtype=float)) for key in ("value", "error")), strict=True)
+    return ", ".join(str(Estimate(float(value), float(error))) for value, error in pairs)
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  " + "  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip() for cells in table]
 

@@ -12,7 +12,7 @@ import numpy as np
 from fkflow.hamiltonian.species import Species
 from fkflow.hamiltonian.system import Reference
 from fkflow.hamiltonian.user_systems import Definition
-from fkflow.results.records import Measurement
+from fkflow.results.records import Measurement, observable_entries
 from fkflow.results.status import FAILED
 from fkflow.statistics import Estimate, combined_error
 from fkflow.text import strict_json, title
@@ -147,6 +147,7 @@ class Result:
                     "slow_mode_error": projection.slow_mode_error,
                 },
                 "gap": self.measurement.gap,
+                "observables": {} if self.failed else observable_entries(self.measurement.observables),
                 "reference": self.reference and asdict(self.reference),
                 "seconds": self.seconds,
             }

@@ -10,11 +10,12 @@ import io
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fkflow.hamiltonian.system import Reference
+from fkflow.results.records import Observables, components, observable_entries, observable_text
 from fkflow.results.result import Comparison, Result
 from fkflow.statistics import Estimate
 from fkflow.text import format_energy, strict_json, title, with_unit
@@ -52,6 +53,7 @@ class Point:
     reference: Reference | None = None
     published: tuple[Reference, ...] = ()
     seconds: float = NAN
+    observables: Observables = field(default_factory=dict)
 
     def with_result(self, result: Result) -> Point:
         """The point with the energies of its run."""
@@ -70,6 +72,7 @@ class Point:
             projected_error=NAN if projection is None else projection.estimate.error,
             time_step_error=NAN if projection is None else projection.time_step_error,
             seconds=math.fsum(result.seconds.values()),
+            observables=result.measurement.observables,
         )
 
     @property
@@ -109,6 +112,15 @@ class Point:
             "start": self.start or None,
             "reason": self.reason or None,
         }
+
+    def observable_row(self) -> dict[str, float]:
+        """The best values of the observables and their errors as columns, such as ``observables.r`` and ``….r_error``."""
+        row: dict[str, float] = {}
+        for name, observable in self.observables.items():
+            for number, part in enumerate(components(observable)):
+                column = f"observables.{name}" + (f".{number}" if isinstance(observable, tuple) else "")
+                row |= {column: part.value, f"{column}_error": part.error}
+        return row
 
 
 @dataclass(frozen=True)
@@ -181,7 +193,11 @@ class Scan:
                 "seed": self.seed,
                 "version": self.version,
                 "points": [
-                    {"values": point.values, **{k: v for k, v in point.row().items() if k not in point.values}}
+                    {
+                        "values": point.values,
+                        **{k: v for k, v in point.row().items() if k not in point.values},
+                        "observables": observable_entries(point.observables),
+                    }
                     for point in self.points
                 ],
             }
@@ -197,8 +213,10 @@ class Scan:
 def csv_text(scan: Scan) -> str:
     """All points as comma-separated values; unknown values are empty."""
     buffer = io.StringIO()
-    rows = [strict_json(point.row()) for point in scan.points]
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    rows = [strict_json(point.row() | point.observable_row()) for point in scan.points]
+    # a point without a result has no observables
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
@@ -225,13 +243,15 @@ def table_text(scan: Scan, width: int = 100) -> str:
 
 
 def _cells(scan: Scan) -> Iterator[list[str]]:
-    yield [*(axis.short for axis in scan.axes), "energy", "reference", "difference", "z", "seconds"]
+    observed = list(dict.fromkeys(name for point in scan.points for name in point.observables))
+    yield [*(axis.short for axis in scan.axes), "energy", *observed, "reference", "difference", "z", "seconds"]
     for point in scan.points:
         against, reference = point.comparison, point.reference
         energy = point.status if point.status != FINISHED else str(point.best)
         yield [
             *(format_value(point.values[axis.key]) for axis in scan.axes),
             energy,
+            *(observable_text(point.observables.get(name, ())) or "-" for name in observed),
             format_energy(reference.energy, reference.error) if reference else "-",
             f"{against.difference:+.1e}" if against else "-",
             f"{against.z:+.1f}" if against else "-",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from fkflow.recipe.old_keys import current_keys
 from fkflow.results import hdf5
 from fkflow.results.checksum import add_checksum
 from fkflow.results.folders import SCAN, atomic_write, reason
+from fkflow.results.records import Observable, Observables, components
 from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan
 from fkflow.results.store import hide_home
+from fkflow.statistics import Estimate
 
 FORMAT = "fkflow-scan"
 FORMAT_VERSION = 1
@@ -37,6 +40,8 @@ NUMBERS = {
     "attempts": ("", "how often the run failed"),
 }
 WHOLE = ("seed", "attempts")
+#: endings of the columns of an average: its value, error and number of independent samples
+AVERAGE = ("", "_error", "_n_effective")
 #: the texts of a point
 TEXTS = {
     "run": "name of the run folder",
@@ -104,10 +109,61 @@ def _write(file: h5py.File, scan: Scan) -> None:
     for name, words in TEXTS.items():
         hdf5.write_text(points, name, [hide_home(getattr(point, name)) for point in scan.points], words)
         hdf5.label_axes(points[name], "point")
+    _write_observables(file.create_group("observables"), scan)
     known = [(i, point.reference) for i, point in enumerate(scan.points) if point.reference]
     _references(file.create_group("reference"), known, scan.energy_unit, "ground-state energy known from elsewhere")
     known = [(i, bound) for i, point in enumerate(scan.points) for bound in point.published]
     _references(file.create_group("published"), known, scan.energy_unit, "other published energy")
+
+
+def _write_observables(group: h5py.Group, scan: Scan) -> None:
+    """Write the averages of each observable, (points,) or (points, n), with NaN where a point has none."""
+    for name in dict.fromkeys(name for point in scan.points for name in point.observables):
+        found = [point.observables.get(name, ()) for point in scan.points]
+        several = any(isinstance(one, tuple) and one for one in found)
+        width = max(len(components(one)) for one in found)
+        unit = next(components(one)[0].unit for one in found if one)
+        words = f"observable {name} of the system"
+        folder = group.create_group(name)
+        folder.attrs.update(units=unit, long_name=words)
+        for kind, over in (("variational", "psi^2"), ("projected", "phi_0^2")):
+            columns = np.full((3, len(found), width), np.nan)
+            for i, one in enumerate(found):
+                for j, part in enumerate(components(one)):
+                    if (average := getattr(part, kind)) is not None:
+                        columns[:, i, j] = average.value, average.error, average.n_effective
+            for suffix, units, long_name, column in zip(
+                AVERAGE, (unit, unit, ""), ("", "error of ", "independent samples of "), columns, strict=True
+            ):
+                long_name += f"{words}, averaged over {over}"
+                dataset = hdf5.write_array(folder, kind + suffix, column if several else column[:, 0], units, long_name)
+                hdf5.label_axes(dataset, "point", *(["component"] if several else []))
+
+
+def _read_observables(file: h5py.File, count: int, path: Path) -> list[Observables]:
+    """The observables of each point."""
+    points: list[Observables] = [{} for _ in range(count)]
+    for name, group in file["observables"].items() if "observables" in file else ():
+        unit = str(hdf5.attribute_reader(group, path)("units"))
+        found = {
+            kind: np.stack([hdf5.get_part(group, kind + suffix, path)[()] for suffix in AVERAGE], -1)
+            for kind in ("variational", "projected")
+        }
+        several = found["variational"].ndim == 3
+        if any(len(column) != count for column in found.values()):
+            raise StoreError(f"{path} is damaged: its columns do not fit together")
+        for point, *rows in zip(
+            points, *(column.reshape(count, -1, 3).tolist() for column in found.values()), strict=True
+        ):
+            parts = []
+            for variational, projected in zip(*rows, strict=True):
+                # the number of independent samples is NaN where there is no average
+                if not math.isnan(variational[2]):
+                    best = None if math.isnan(projected[2]) else Estimate(*projected)
+                    parts.append(Observable.of(Estimate(*variational), best, unit))
+            if parts:
+                point[name] = tuple(parts) if several else parts[0]
+    return points
 
 
 def _references(group: h5py.Group, known: list[tuple[int, Reference]], unit: str, words: str) -> None:
@@ -175,11 +231,13 @@ def _read_points(file: h5py.File, parameters: dict[str, list[Any]], path: Path) 
         raise StoreError(f"{path} is damaged: its columns do not fit together")
     known = dict(_read_references(file, "reference", count, path))
     published = _read_references(file, "published", count, path)
+    observables = _read_observables(file, count, path)
     return tuple(
         Point(
             values={key: column[i] for key, column in parameters.items()},
             reference=known.get(i),
             published=tuple(bound for number, bound in published if number == i),
+            observables=observables[i],
             **{name: column[i] for name, column in columns.items()},
         )
         for i in range(count)

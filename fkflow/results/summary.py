@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from fkflow.results.records import Projection
+from fkflow.results.records import Projection, components, observable_text
 from fkflow.results.result import Comparison, Result
 from fkflow.text import format_energy, species_words, with_unit
 
@@ -75,6 +75,8 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
         energy = with_unit(format_energy(result.reference.energy, result.reference.error), unit)
         rows.append(("reference", f"{energy}: {Comparison.of(result).words()}"))
         rows.append(("", result.reference.source))
+    if not result.failed:
+        rows += _observables(result)
     rows += _training(result, room)
     if result.measurement.curl is not None:
         rows.append(("curl of the drift", f"{result.measurement.curl:.3g} of its gradient"))
@@ -86,6 +88,18 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
     if result.failed:  # what else was missed does not matter
         return rows
     return rows + [("warning", warning) for warning in result.warnings if warning not in result.doubts]
+
+
+def _observables(result: Result) -> list[tuple[str, str]]:
+    """A row for each observable: over φ0² if it was projected, then over ψ²."""
+    rows = []
+    for name, observable in result.measurement.observables.items():
+        parts = components(observable)
+        text = with_unit(observable_text(observable), parts[0].unit)
+        if parts[0].projected is not None:
+            text += f"  (variational {observable_text(observable, 'variational')})"
+        rows.append((name if len(name) < INDENT - 2 else name[: INDENT - 4] + "…", text))
+    return rows
 
 
 def _training(result: Result, room: int) -> list[tuple[str, str]]:

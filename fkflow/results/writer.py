@@ -11,7 +11,7 @@ import numpy as np
 
 from fkflow.results import hdf5
 from fkflow.results.layout import COLUMNS, CURVE, ENERGY, FORMAT, FORMAT_VERSION, PROJECTION, STEPS
-from fkflow.results.records import Axis, DriftField, Histogram, Projection, Trajectories
+from fkflow.results.records import Axis, DriftField, Histogram, Observable, Projection, Trajectories, components
 from fkflow.results.result import Result
 
 
@@ -30,6 +30,9 @@ def write_result(file: h5py.File, result: Result) -> None:
         for histogram in measurement.histograms:
             if histogram.group == group:
                 _write_histogram(folder.create_group(histogram.name), histogram)
+    observables = file.create_group("observables")
+    for name, observable in measurement.observables.items():
+        _write_observable(observables.create_group(name), name, observable)
     drift = file.create_group("drift")
     if measurement.curl is not None:
         drift.attrs["curl"] = measurement.curl
@@ -161,6 +164,26 @@ def _write_histogram(group: h5py.Group, histogram: Histogram) -> None:
     ):
         if values is not None:
             _attach(hdf5.write_array(group, name, values, histogram.unit, long_name), scales)
+
+
+def _write_observable(group: h5py.Group, name: str, observable: Observable | tuple[Observable, ...]) -> None:
+    parts = components(observable)
+    words = f"observable {name} of the system"
+    group.attrs.update(units=parts[0].unit, long_name=words)
+    for kind, over in (("variational", "psi^2"), ("projected", "phi_0^2")):
+        estimates = [getattr(part, kind) for part in parts]
+        if None in estimates:
+            continue
+        for suffix, field, unit, long_name in (
+            ("", "value", parts[0].unit, f"{words}, averaged over {over}"),
+            ("_error", "error", parts[0].unit, f"error of the {words}, averaged over {over}"),
+            ("_n_effective", "n_effective", "", "independent samples that would give this error"),
+        ):
+            numbers = np.array([getattr(estimate, field) for estimate in estimates])
+            several = isinstance(observable, tuple)
+            dataset = hdf5.write_array(group, kind + suffix, numbers if several else numbers[0], unit, long_name)
+            if several:
+                hdf5.label_axes(dataset, "component")
 
 
 def _write_drift(group: h5py.Group, field: DriftField, length: str) -> None:

@@ -11,7 +11,7 @@ Tables = Mapping[str, Mapping[str, Any]]
 #: the keys that say how much work is done; `walkers` is one where --target-error sets it
 BUDGETS = {
     "train": ("iterations", "seconds", "target_error"),
-    "measure": ("seconds", "target_error", "walkers"),
+    "measure": ("seconds", "target_error", "observable_error", "walkers"),
     "project": ("seconds", "target_error", "walkers"),
 }
 
@@ -22,19 +22,23 @@ def first_change(before: Tables, now: Tables) -> str | None:
         for key, value in table.items():
             if key not in BUDGETS.get(section, ()) and now.get(section, {}).get(key) != value:
                 return f"{section}.{key} = {value}"
-    new = next((f"{s}.{k}" for s, table in now.items() for k in table if k not in before.get(s, {})), None)
+    # a budget may be newer than the recipe of an earlier version
+    known = {section: {*BUDGETS.get(section, ()), *before.get(section, ())} for section in now}
+    new = next((f"{s}.{k}" for s, table in now.items() for k in table if k not in known[s]), None)
     return new and f"no {new}"
 
 
 def grew(before: Tables, now: Tables) -> tuple[str, ...]:
-    """The sections whose budget is larger `now`: more iterations or seconds, or a smaller target error."""
+    """The sections whose budget is larger `now`: more iterations or seconds, or a smaller error."""
     return tuple(section for section in BUDGETS if _grew(before.get(section, {}), now.get(section, {})))
 
 
 def _grew(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     larger = any(_limit(now.get(key)) > _limit(before.get(key)) for key in ("iterations", "seconds"))
     # no target error: train for all iterations
-    return larger or (now.get("target_error") or 0.0) < (before.get("target_error") or 0.0)
+    return larger or any(
+        (now.get(key) or 0.0) < (before.get(key) or 0.0) for key in ("target_error", "observable_error")
+    )
 
 
 def _limit(value: float | None) -> float:

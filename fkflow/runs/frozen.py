@@ -71,7 +71,7 @@ def measure_and_project(
             watch.stages["project"] = projecting
             projected = projecting.run(report)
             _judge_tables(measuring)
-            return measuring.result(*projected)
+            return measuring.result(*projected, projecting.observables())
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"measuring failed: {error}") from None
     except KeyboardInterrupt:

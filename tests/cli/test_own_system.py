@@ -170,3 +170,37 @@ def test_a_scan_of_a_parameter(here: Path, capsys: pytest.CaptureFixture[str]) -
     command = ["scan", "../pair.toml", "--over", "system.k=[1.5, -5.0, 2.0]", "--out", "../runs/scan", "--resume"]
     assert main(command) == 3
     assert "belongs to another" not in capsys.readouterr().err
+
+
+OBSERVED = """
+    observable_units = {"heavy": "nm^2"}
+
+    def observables(self, x):
+        return {"heavy": x[:, 1, 0] ** 2, "places": x[:, :, 0]}
+"""
+#: ⟨x²⟩ of the heavy particle: the centre of mass and the distance are independent oscillators
+HEAVY = 1 / (2 * 4.0) + 1 / 4**2 / (2 * 0.75 * math.sqrt(1 + 1.5 / 0.75))
+
+
+def test_observables_of_the_class(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the summary, JSON and a scan; those that are wrong are refused, and nothing is written."""
+    Path("pair.py").write_text(PAIR + OBSERVED)
+    assert main(["check", "pair.toml"]) == 0 and "the energy and heavy, places" in capsys.readouterr().out
+    assert main(["run", "pair.toml", "--out", "runs/new", "--seed", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["observables"]
+    heavy = found["heavy"]["variational"]
+    assert abs(heavy["value"] - HEAVY) < 4 * heavy["error"] + 0.01 * HEAVY and heavy["error"] < 0.05 * HEAVY
+    assert found["heavy"]["unit"] == "nm^2" and len(found["places"]["variational"]["value"]) == 2
+    assert main(["show", "runs/new"]) == 0
+    assert any(line.split()[0] == "heavy" and line.endswith("nm^2") for line in capsys.readouterr().out.splitlines())
+    before = sorted(str(path) for path in here.rglob("*"))
+    for wrong, words in (
+        ("x[:, 1:]", "has the shape (7, 1, 1)"),
+        ("1 / (0 * x[:, 1, 0])", "is not finite at 256 of 256"),
+    ):
+        Path("pair.py").write_text(PAIR + OBSERVED.replace("x[:, 1, 0] ** 2", wrong))
+        for command in ("check", "run"):
+            assert main([command, "pair.toml", *(["--out", "runs/no"] if command == "run" else [])]) == 2
+            said = capsys.readouterr().err
+            assert said.startswith("fkflow: error: Pair in pair.py: the observable heavy") and words in said
+            assert len(said.splitlines()) == 1 and sorted(str(path) for path in here.rglob("*")) == before

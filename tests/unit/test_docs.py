@@ -237,7 +237,7 @@ def test_the_format_describes_all_that_is_written(tmp_path: Path, write_run, mad
             return
         words = next(words for heading, words in described.items() if f"/{top}" in heading) | everywhere
         # names of pictures and of their axes are the user's own
-        given = inner[:1] if top in ("density", "pair", "drift") else []
+        given = inner[:1] if top in ("density", "pair", "drift", "observables") else []
         axes = {part for axis in ("x", "y", "z", "r") for part in (axis, f"{axis}_edges")}
         # what HDF5 itself says of scales and labels is in capitals
         attributes = {each for each in item.attrs if not each.isupper()}

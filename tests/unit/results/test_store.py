@@ -121,7 +121,8 @@ def test_every_dataset_describes_itself(tmp_path, write_run, made_up):
         file.visititems(check)
         assert file.attrs["format"] == "fkflow" and file.attrs["format_version"] == 1
         assert set(file) == {
-            "config", "provenance", "training", "energy", "density", "pair", "drift", "trajectories", "samples", "model"
+            "config", "provenance", "training", "energy", "density", "pair", "observables", "drift", "trajectories", "samples",
+            "model",
         }  # fmt: skip
         assert file["training/energy"].attrs["units"] == "hartree"
         assert file["config/recipe"].asstr()[()].startswith("# hydrogen")
@@ -198,6 +199,8 @@ def test_nothing_personal_is_stored(tmp_path, write_run, made_up, monkeypatch):
 def test_summary_is_the_agreed_json(tmp_path, write_run, made_up, monkeypatch):
     monkeypatch.chdir(tmp_path)
     summary = write_run(Path("runs/h2/result.h5")).summary()
+    observables = summary.pop("observables")
+    assert {name: entry["unit"] for name, entry in observables.items()} == {"distance": "bohr", "places": ""}
     assert json.loads(json.dumps(summary, allow_nan=False)) == {
         "system": "h2",
         "parameters": {"R": 1.401},
@@ -221,6 +224,7 @@ def test_summary_is_the_agreed_json(tmp_path, write_run, made_up, monkeypatch):
     projected = write_run(Path("runs/h2/result.h5"), measurement=made_up.projected()).summary()
     energies = {"energy": -1.174476, "error": 1e-5, "time_step_error": 2e-5, "slow_mode_error": 0.0}
     assert projected.pop("projected") == energies
+    assert projected.pop("observables") != observables
     assert projected.pop("warnings") == [*summary["warnings"], "the weights rest on few walkers"]
     assert projected == {key: value for key, value in summary.items() if key not in ("projected", "warnings")}
     # what one time step leaves unknown is null
@@ -291,12 +295,13 @@ def test_flipped_bits_of_a_projection_are_noticed(tmp_path, write_run, made_up):
     places = {}
 
     def find(name, item):
-        if isinstance(item, h5py.Dataset) and "projected" in name:
+        # a single number, as of an observable, can have none
+        if isinstance(item, h5py.Dataset) and "projected" in name and item.shape:
             places[name] = item.id.get_chunk_info(0).byte_offset
 
     with h5py.File(path) as file:
         file.visititems(find)
-    assert len(places) == 12 + 6
+    assert len(places) == 12 + 6 + 3
     content = path.read_bytes()[:-LENGTH]
     for place in places.values():
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])

@@ -147,3 +147,40 @@ def test_a_loose_target_takes_less_work(perturbed, target: float, ratio: float, 
             run.populations[which].step()
     assert fine.count == share * fine.length >= 1.5 * fine.middle
     assert fine.histograms is not None and bool(fine.histograms.weights.sum() > 0)
+
+
+@pytest.mark.parametrize("kind", ["auto", "pair_drift"])
+def test_observables_continue(tmp_path: Path, perturbed, kind: str) -> None:
+    """Averages over ψ² and φ0², also of walkers that are resampled."""
+
+    class Observed(find_system("bosons")):
+        particles: int = 2
+
+        def observables(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"r": x.norm(dim=2), "width": x.square().sum((1, 2))}
+
+    system = Observed()
+    config = ProjectConfig(
+        walkers=128, target_error=1e-9, time=1.0, weights="girsanov" if kind != "auto" else "local_energy"
+    )
+    found = measuring(system, kind, perturbed)
+    for _ in range(3):
+        found.sweep()
+    whole = Projector(found, config, 5)
+    for _ in range(9):
+        whole.advance()
+        whole.extrapolate()
+    state = through_a_file({"measure": found.state_dict(), "project": whole.state_dict()}, tmp_path / "c.pt")
+    before = measuring(system, kind, perturbed, state["measure"])
+    again = Projector(before, config, 5, state["project"])
+    for each in (whole, again):
+        for _ in range(40):
+            each.advance()
+            each.extrapolate()
+    assert whole.observables() is not None and whole.observables() == again.observables()
+    assert found.observables.results() == before.observables.results()
+    # a state without them, as of an earlier version, is read: they are averaged from then on
+    state["measure"].pop("observables")
+    late = measuring(system, kind, perturbed, state["measure"])
+    late.sweep()
+    assert list(late.result().observables) == ["r", "width"]
