@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from fkflow.errors import PotentialError
 from fkflow.hamiltonian.centres import Softened
 from fkflow.hamiltonian.derivatives import hessians
 from fkflow.hamiltonian.landscape import Landscape
@@ -19,6 +20,8 @@ from fkflow.hamiltonian.user_systems import particle_masses
 
 #: directions and doublings of the natural length in which V is followed outwards, halvings in which two particles approach
 DIRECTIONS, DOUBLINGS, HALVINGS = 64, 24, 30
+#: lines along which a barrier is looked for, and the least height of one, in natural energies, that holds a state
+LINES, BARRIER = 512, 8.0
 #: natural energies a coordinate by which V must lie below its lowest minimum to count as falling
 BELOW = 1.0
 #: places at which a Gaussian is tried, and errors by which its energy must lie below that far away
@@ -67,7 +70,17 @@ def check_bounded(probe: Probe, landscape: Landscape) -> None:
         system = Softened(own=system, centres=landscape.centres)
     lowest = float(system.potential(landscape.minima[:1])[0])
     _check_close_pairs(probe, landscape)
-    far, place = lowest_far_away(probe, lowest, length)
+    try:
+        far, place = lowest_far_away(probe, lowest, length)
+    except PotentialError:
+        barrier = _lowest_barrier(system, landscape, lowest, probe.generator)
+        if barrier < BARRIER / length**2:
+            raise
+        probe.warnings.append(
+            f"V falls below its minimum of {lowest:.6g} beyond a barrier of {barrier:.3g}: the energy is that of the state "
+            "behind it, which lives long"
+        )
+        return
     basis = landscape.internal_basis()
     widths = torch.linalg.eigvalsh(basis.T @ landscape.widths[0] @ basis)
     if float(widths.max()) > UNCONFINED * length:
@@ -100,6 +113,25 @@ def check_bounded(probe: Probe, landscape: Landscape) -> None:
         f"the energy is about {far:.6g} with particles far away, less than about {estimate:.6g} in the minimum of "
         f"{lowest:.6g}: nothing may be bound"
     )
+
+
+def _lowest_barrier(system: System, landscape: Landscape, lowest: float, generator: torch.Generator) -> float:
+    """How far V rises above its `lowest` minimum on straight lines from there to where it is lower; the least of many lines."""
+    minimum, basis = landscape.minima[0], landscape.internal_basis()
+    along = torch.randn(LINES, basis.shape[1], generator=generator, dtype=torch.float64)
+    along = torch.cat(
+        [along, torch.eye(basis.shape[1], dtype=torch.float64), -torch.eye(basis.shape[1], dtype=torch.float64)]
+    )
+    along = (along / along.norm(dim=1, keepdim=True) @ basis.T).view(-1, *minimum.shape)
+    steps = landscape.length * 2.0 ** torch.arange(-3.0, DOUBLINGS, 0.125)
+    highest = torch.full((len(along),), -math.inf, dtype=torch.float64)
+    least = math.inf
+    for step in steps:
+        value = system.potential(minimum + step * along).nan_to_num(nan=math.inf)
+        if bool((below := value < lowest - 0.5 * BELOW / landscape.length**2).any()):
+            least = min(least, float(highest[below].min()) - lowest)
+        highest = torch.maximum(highest, value)
+    return least
 
 
 def _zero_point_energy(widths: Tensor, length: float) -> float:

@@ -82,7 +82,7 @@ WRONG: dict[str, tuple[System, str]] = {
         "nothing holds the particle: V has a minimum as low",
     ),
     "a lattice": (made(lambda x: 9 - 3 * x[:, 0].cos().sum(1), 1, 3), "nothing holds the particle: V has a minimum"),
-    "falls far out": (made(lambda x: r2(x) - 0.01 * r2(x) ** 2), "not bounded below"),
+    "falls behind a low barrier": (made(lambda x: r2(x) - 0.1 * r2(x) ** 2), "not bounded below"),
     "attraction": (made(lambda x: r2(x) - 1 / gap(x), 2, 3), "where two particles meet"),
     "a centre": (made(lambda x: -1 / x[:, 0].norm(dim=-1) ** 1.5, 1, 3), r"a singularity but that of fixed charges"),
     "half a space": (made(lambda x: r2(x) + torch.log(x[:, 0, 0])), "not finite at .* where walkers start"),
@@ -191,6 +191,14 @@ def test_what_is_right_passes(name: str) -> None:
     ("system", "words"),
     [
         (made(lambda x: -0.1 * torch.exp(-r2(x)), 1, 3), "nothing may be bound"),
+        (
+            made(lambda x: r2(x) - 0.01 * r2(x) ** 2),
+            "beyond a barrier of 24.9: the energy is that of the state behind it",
+        ),
+        (
+            made(lambda x: 0.5 * r2(x) + 0.1 * (x[:, 0, 0] ** 2 * x[:, 0, 1] - x[:, 0, 1] ** 3 / 3), 1, 2),
+            "beyond a barrier",
+        ),
         (made(lambda x: r2(x) + 1 / gap(x), 2, 2), r"two particles meet.*: def pair\(self, r\)"),
         (made(lambda x: r2(x) + gap(x) ** -12, 2, 3), r"two particles meet.*: def pair\(self, r\)"),
     ],
