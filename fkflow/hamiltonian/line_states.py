@@ -138,6 +138,15 @@ def line_state(
     return torch.from_numpy(nodes), torch.from_numpy(_without_walls(nodes, p, f, q, walls))
 
 
+def drops(coefficients: Tensor) -> tuple[float, float]:
+    """log ψ at both ends less its highest value; 0 where ψ does not fall towards an end."""
+    highest = float(coefficients[:, 0].max())
+    left, right = float(coefficients[0, 0]), float(coefficients[-1].sum())
+    powers = torch.arange(coefficients.shape[1], dtype=coefficients.dtype)
+    falls = float(coefficients[0, 1]) > 0, float(coefficients[-1] @ powers) < 0
+    return (left - highest) * falls[0], (right - highest) * falls[1]
+
+
 def _nodes(ends: tuple[float, float], jumps: list[Jump]) -> Array:
     """Ends of pieces, jumps among them: evenly, but closer and closer towards a jump, behind which ψ decays fast."""
     corners = [Jump(ends[0], 0.0), *jumps, Jump(ends[1], 0.0)]

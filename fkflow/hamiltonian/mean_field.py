@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.grid_state import grid_state
-from fkflow.hamiltonian.line_states import MOST_JUMPS, LineState, find_jumps, line_state
+from fkflow.hamiltonian.line_states import MOST_JUMPS, LineState, drops, find_jumps, line_state
 from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.trial_width import variational_length
@@ -37,6 +37,8 @@ LOOSE = 0.01
 #: configurations of the others for the state along a coordinate, how much wider than it an interval between walls may be, and
 #: by what share of that its jumps may differ
 OTHERS, WIDEST, SAME = 4, 20.0, 1e-9
+#: log ψ at the ends of the state along a coordinate, by its highest value, if ψ is small there
+SMALL = -18.0
 #: places that the walkers start from
 PLACES = 256
 
@@ -191,16 +193,25 @@ def _line(
         moved[:, :, i, a] = at
         return system.potential(moved.flatten(0, 1)).detach().view(len(samples), -1).mean(0)
 
-    jumps = [find_jumps(partial(mean, samples=one[None]), *wide, kinetic) for one in others]
-    same = SAME * (wide[1] - wide[0])
-    fixed = all(
-        len(found) == len(jumps[0])
-        and all(abs(p.place - q.place) <= same for p, q in zip(found, jumps[0], strict=True))
-        for found in jumps
-    )
-    if not (fixed and 0 < len(jumps[0]) <= MOST_JUMPS):
-        return None
-    state = line_state(mean, wide, bounded, jumps[0], peak)
+    narrow, state = wide[1] - wide[0], None
+    for _ in range(ROUNDS):
+        jumps = [find_jumps(partial(mean, samples=one[None]), *wide, kinetic) for one in others]
+        same = SAME * (wide[1] - wide[0])
+        fixed = all(
+            len(found) == len(jumps[0])
+            and all(abs(p.place - q.place) <= same for p, q in zip(found, jumps[0], strict=True))
+            for found in jumps
+        )
+        wider = line_state(mean, wide, bounded, jumps[0], peak) if fixed and 0 < len(jumps[0]) <= MOST_JUMPS else None
+        if wider is None:
+            break
+        state = wider
+        small = [end or drop < SMALL for end, drop in zip(bounded, drops(state[1]), strict=True)]
+        if all(small) or wide[1] - wide[0] > WIDEST * narrow:
+            break
+        # another well, or a slow decay, is beyond the end
+        more = 0.5 * (wide[1] - wide[0])
+        wide = wide[0] - more * (not small[0]), wide[1] + more * (not small[1])
     return None if state is None else LineState(None if system.identical else i, a, *state)
 
 

@@ -50,6 +50,8 @@ SWEEPS = 4
 FALL = 0.2
 #: share of the target error that slow modes may leave, and the longest window for them in that of the recipe
 LEFT, LONGEST = 0.3, 20.0
+#: least error of the difference of two windows, in that of the longer one
+SHARED = 0.3
 #: gap times imaginary time of the recipe below which the gap is small
 QUICK = 3.0
 #: share of the longest window that the walkers must pass for the densities
@@ -214,7 +216,8 @@ class Projector:
     def _slow_mode_error(self, found: Extrapolation) -> float:
         """What slow modes may leave of the excess energy after the window that the energy comes from.
 
-        Where the window is short beside the gap Δ, at least e^(−Δt)/(1 − e^(−Δt)) of the fall so far, whatever the modes.
+        Where the window is short beside the gap Δ, at most 1/(e^(Δt) − 1) of the fall so far, whatever the modes; or as much of
+        the last fall with its noise, in which fast modes have no part any more.
         """
         relaxation, finest = self.measuring.relaxation, self.populations[-1]
         if relaxation is None or self.lag is None:
@@ -225,7 +228,15 @@ class Projector:
             # only what is more than the noise of the difference
             noise = math.sqrt(max(0.0, average_window(finest, self.lag).covariance[1, 1]))
             fall = self.measuring.estimate().value - found.value - 2 * max(noise, found.time_step_error)
-            left = max(left, fall / math.expm1(relaxation.gap * time))
+            unknown = fall / math.expm1(relaxation.gap * time)
+            if self.lag > 1 and not finest.branching:
+                short, long = (average_window(finest, index) for index in (self.lag - 1, self.lag))
+                # the windows share their walkers
+                apart = math.sqrt(max(abs(long.covariance[1, 1] - short.covariance[1, 1]), (SHARED * noise) ** 2))
+                last = max(0.0, short.correction - long.correction) + apart
+                between = (finest.lags[self.lag] - finest.lags[self.lag - 1]) * finest.interval
+                unknown = min(unknown, last / math.expm1(relaxation.gap * between))
+            left = max(left, unknown)
         return left
 
     def _population(self, dt: float, stride: int, x: Tensor, pure: bool) -> Population:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import fkflow
 from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.line_states import drops
 from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls, describe_region, find_walls
 
 
@@ -206,3 +207,28 @@ def test_the_scale_where_a_wall_is_not_alone() -> None:
     assert (
         math.isclose(float(free.covariance), 0.5, rel_tol=4e-2) and free.loose is not None and float(free.loose) > 0.9
     )
+
+
+def test_a_second_well_is_in_the_state_along_its_axis() -> None:
+    """The narrow well beyond a barrier, and the wall behind it, are in the table: psi falls on both sides."""
+
+    def wells(x: Tensor) -> Tensor:
+        q = x[:, 0, 0]
+        inside = ((q > -3) & (q < -1)) | ((q > 0) & (q < 2.5))
+        return torch.where(inside, 0.0, torch.where((q > -3) & (q < 2.5), 6.0, 40.0)).to(x.dtype)
+
+    (line,) = explore(system(wells)).lines
+    assert float(line.nodes[0]) < -3 and float(line.nodes[-1]) > 2.5
+    assert all(drop < -18 for drop in drops(line.coefficients))
+    # log psi of a table that ends inside the narrow well does not fall towards that end
+    inside = int((line.nodes < -2).sum())
+    assert drops(line.coefficients[inside:])[0] > -18
+
+
+def test_particles_in_a_ring_are_all_around_it() -> None:
+    ring = explore(system(lambda x: walls((x[:, 0].norm(dim=1) > 0.8) & (x[:, 0].norm(dim=1) < 2)), dimensions=2))
+    assert ring.walls is not None and describe_region(ring.walls.regions[0], 1.0) == "(x, y) within 2 curved surfaces"
+    # <r²>/2 of the state between the circles
+    assert torch.allclose(ring.covariance, 1.03 * torch.eye(2, dtype=torch.float64), atol=0.05)
+    assert float(ring.centre.abs().max()) < 0.05
+    assert ring.places is not None and 0.3 < float((ring.places[:, 0, 0] > 0).double().mean()) < 0.7
