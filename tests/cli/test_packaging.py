@@ -1,13 +1,15 @@
-"""The wheel: systems and recipes inside fkflow, nothing else at the top, usable without the checkout."""
+"""The wheel: systems and recipes inside fkflow, nothing else at the top, usable without the checkout. The sdist: tests too."""
 
 from __future__ import annotations
 
+import email
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -71,6 +73,56 @@ def test_what_is_inside(wheel: Path) -> None:
     assert any(name.endswith("LICENSE") for name in names)
     # a top-level package called systems or runs would clash with other projects
     assert {name.split("/")[0].split("-")[0] for name in names} == {"fkflow"}
+
+
+def test_what_an_index_shows(wheel: Path) -> None:
+    """The page of the project: its description is the README, as Markdown, with links to the project."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        head, _, description = archive.read(name).decode().partition("\n\n")
+    metadata = email.message_from_string(head)
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert description.strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    assert metadata["Author"] == "The fkflow developers" and metadata["License-Expression"] == "MIT"
+    links = dict(link.split(", ") for link in metadata.get_all("Project-URL", []))
+    assert {"Homepage", "Documentation", "Issues", "Changelog"} == set(links)
+    pages = [link.partition("/blob/main/")[2] for link in links.values() if "/blob/main/" in link]
+    assert pages and all((ROOT / page).is_file() for page in pages)
+
+
+def test_the_sdist_holds_what_the_tests_read(tmp_path: Path) -> None:
+    """Whoever packages fkflow can run the tests from the sdist; caches and results of runs are not in it."""
+    parts = ("tests", "docs", "scripts", "systems", ".ci", ".github", "examples")
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".ipynb_checkpoints")
+    copy = tmp_path / "fkflow"
+    copy.mkdir()
+    for path in (
+        *ROOT.glob("*.md"),
+        *(ROOT / name for name in ("MANIFEST.in", "LICENSE", "CITATION.cff", "mkdocs.yml")),
+    ):
+        shutil.copy(path, copy)
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    for part in (part for part in (*parts, "fkflow") if (ROOT / part).is_dir()):
+        shutil.copytree(ROOT / part, copy / part, symlinks=True, ignore=ignored)
+    (copy / "runs" / "old").mkdir(parents=True)
+    (copy / "runs" / "old" / "result.h5").touch()
+    (copy / "systems" / "__pycache__").mkdir()
+    (copy / "systems" / "__pycache__" / "wells.pyc").touch()
+    for file in [*(ROOT / "runs").glob("*.toml"), ROOT / "runs" / "__init__.py"]:
+        shutil.copy(file, copy / "runs")
+    build = f"from setuptools.build_meta import build_sdist; build_sdist({str(tmp_path)!r})"
+    done = subprocess.run([sys.executable, "-c", build], cwd=copy, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (built,) = tmp_path.glob("fkflow-*.tar.gz")
+    with tarfile.open(built) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {
+        path.relative_to(copy).as_posix() for part in parts for path in (copy / part).rglob("*") if path.is_file()
+    }
+    wanted -= {"systems/__pycache__/wells.pyc"}
+    assert len(wanted) > 200 and wanted <= inside, wanted - inside
+    assert {"README.md", "CONTRIBUTING.md", "CITATION.cff", "mkdocs.yml", "pyproject.toml", "runs/h2.toml"} <= inside
+    assert not [name for name in inside if name.endswith(".pyc") or name.startswith("runs/old")]
 
 
 def new_environment(folder: Path, *what: str | Path) -> Path:

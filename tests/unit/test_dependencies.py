@@ -27,3 +27,8 @@ def test_the_lowest_versions_are_tested() -> None:
     assert tested == bounds(project["dependencies"] + project["optional-dependencies"]["test"], ">=")
     (python,) = (line.split()[0] for line in (ROOT / ".ci" / "lowest").read_text().splitlines() if "-m venv" in line)
     assert f">={python.removeprefix('python')}" == project["requires-python"]
+
+
+def test_the_tests_can_make_the_site() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert set(extras["docs"]) < set(extras["test"])

@@ -22,7 +22,8 @@ def script():
 
 def images(page: Path) -> list[str]:
     found = re.findall(
-        r"""!\[[^\]]+\]\(figures/([^)]+)\)|<img src="docs/figures/([^"]+)""", page.read_text(encoding="utf-8")
+        r"""!\[[^\]]+\]\((?:\.\./)?figures/([^)]+)\)|<img src="(?:[^"]*/)?figures/([^"]+)""",
+        page.read_text(encoding="utf-8"),
     )
     return [markdown or html for markdown, html in found]
 
@@ -32,7 +33,7 @@ def test_the_gallery_shows_what_the_script_makes() -> None:
     names = {f"{name}_{picture}" for name, source in sources.items() for picture in source.pictures}
     shown = images(ROOT / "docs" / "gallery.md")
     assert len(shown) == len(set(shown)) and {Path(image).stem for image in shown} == names
-    elsewhere = {image for page in (ROOT / "docs").glob("*.md") for image in images(page)}
+    elsewhere = {image for page in (ROOT / "docs").rglob("*.md") for image in images(page)}
     assert {image.name for image in FIGURES.iterdir()} == elsewhere
 
 
