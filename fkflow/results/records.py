@@ -169,8 +169,8 @@ class Projection:
 class Observable(Estimate):
     """A quantity that the system defines: its best average, projected to φ0² where that is known, else over ψ².
 
-    `value`, `error` and `n_effective` are those of the best average; `variational` is the average over ψ², `projected` that over
-    φ0² or None, all in `unit` ("" if it has none).
+    `value`, `error` and `n_effective` are those of the best average; `variational` is the average over ψ², `projected` that
+    over φ0² or None, all in `unit` ("" if it has none).
     """
 
     variational: Estimate = field(kw_only=True)
