@@ -10,12 +10,13 @@ class FkflowError(Exception):
     """Base of all errors with a message for the user: one sentence, no traceback.
 
     `exit_code` is that of the command line. `resumable`: the same command goes on with --resume. `reported`: another process
-    has printed it.
+    has printed it. `on_all_ranks`: all processes of the run raise it together.
     """
 
     exit_code = 1
     resumable = False
     reported = False
+    on_all_ranks = False
 
     def with_hint(self, hint: str, resumable: bool = False) -> Self:
         """Add what the user can do, or what is left of the run, to the message."""

@@ -15,8 +15,7 @@ import torch
 
 from fkflow.errors import FkflowError, Interrupted, RecipeError, UsageError
 from fkflow.execution import launch
-from fkflow.execution.progress import Progress, Silent, choose_progress
-from fkflow.hamiltonian.registry import built_in_systems
+from fkflow.execution.progress import WARNING, Progress, Silent, choose_progress
 from fkflow.hamiltonian.system import System
 from fkflow.recipe import config
 from fkflow.recipe.schema import target_sections
@@ -25,13 +24,11 @@ from fkflow.runs.rerun import load_recipe
 
 DEVICES = ("auto", "cpu", "cuda")
 LARGEST_SEED, MOST_THREADS = 2**32 - 1, 1024
-#: beginning of the lines of the progress that are warnings
-WARNING = "warning: "
 #: options of the command line and the arguments of a call, in messages
 OPTIONS = (
     (r"--set system\.file=FILE\.py:(\w+)", r"system=\1"),
     (r" and --set\b", ""),
-    (r"--resume\b", "resume=True"),
+    (r"--(resume|force)\b", r"\1=True"),
     (r"--(seed|target-error) ([^\s:]+)(?=:)", r"\1=\2"),
     (r"--device (\w+)", r'device="\1"'),
     (r"--(\w+)", r"\1"),
@@ -182,12 +179,7 @@ def _load_system(
         what = f"{config.shorten(repr(system))} is {'a class' if a_class else 'no system'}"
         raise UsageError(f"{what}: give an instance of fkflow.System, such as MyTrap(), or the name of a recipe")
     name = os.fspath(system)
-    try:
-        loaded, seed, threads = load_recipe(name)
-    except RecipeError as error:
-        if name in built_in_systems():
-            raise error.with_hint(f"{name} is a system: fkflow.make_system({name!r}) gives it") from None
-        raise
+    loaded, seed, threads = load_recipe(name)
     values = {f"{section}.{key}": (value, RecipeError)
               for section, table in sections.items() for key, value in table.items()}  # fmt: skip
     return (config.with_values(loaded, values) if values else loaded), seed, threads

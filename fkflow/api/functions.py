@@ -57,6 +57,7 @@ def solve(
     target_error: float | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    force: bool = False,
     seed: int | None = None,
     threads: int | None = None,
     device: str = "auto",
@@ -77,7 +78,7 @@ def solve(
 
     Args:
         system: a system, of a class of your own or from `make_system`; or, as ``fkflow run`` takes it, the name of a recipe
-            (``"h2"``, ``"mine.toml"``) or of a finished run to repeat.
+            (``"h2"``, ``"mine.toml"``), of a system (with its defaults), or of a finished run to repeat.
         network: keys of the recipe's section [network] with their values, such as ``{"hidden": 32}``.
         train: the same of [train], such as ``{"iterations": 200}``; ``fkflow init`` lists all keys.
         measure: the same of [measure].
@@ -86,6 +87,7 @@ def solve(
         out: run folder for the result and for checkpoints; left out, nothing is written.
         resume: whether to go on with what is in `out`: from a checkpoint, or with a finished run where the budget is larger;
             a finished run of the same budget is given back as it is, and without a run one begins.
+        force: whether to replace what another run left in `out`; its result stays until the new one is written.
         seed: seed of all random numbers; the same seed and threads give the same numbers.
         threads: CPU threads; left out, as many as suit.
         device: "auto", "cpu" or "cuda".
@@ -115,9 +117,10 @@ def solve(
             resume=resume,
         )
         if folder is not None:
-            stack.enter_context(folders.claim_folder(folder, resume))
-        elif resume:
-            raise UsageError("resume=True goes on from the checkpoint of a folder: give it as out")
+            stack.enter_context(folders.claim_folder(folder, resume, force=force))
+        elif resume or force:
+            does = "resume=True goes on from the checkpoint of" if resume else "force=True replaces the run in"
+            raise UsageError(f"{does} a folder: give it as out")
         result = execute(context)
     assert result is not None, "there is one process"
     if out is not None:

@@ -72,7 +72,7 @@ class Solution:
     @property
     def doubts(self) -> list[str]:
         """Why the run is not converged, a sentence each."""
-        return self.result.doubts
+        return self.result.named(self.result.doubts)
 
     @property
     def gap(self) -> float | None:
@@ -215,10 +215,10 @@ class Solution:
             context = RunContext(replace(loaded, recipe=recipe), watcher, **options)
             return Solution(remeasure(self.result, context), recipe)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write a run folder, or a file whose name ends in .h5, and return the file.
 
-        `fkflow show`, `plot`, `compare` and `fkflow.load` read it. Nothing is overwritten.
+        `fkflow show`, `plot`, `compare` and `fkflow.load` read it. Nothing is overwritten, unless `force` is set.
 
         Raises:
             UsageError: there is a file already, or the folder cannot be written.
@@ -226,11 +226,11 @@ class Solution:
         path = Path(path).expanduser()
         with python_errors(), contextlib.ExitStack() as stack:
             if path.suffix == ".h5":
-                if path.exists():
-                    raise UsageError(f"{path} exists already: choose another file, or remove it first")
+                if path.exists() and not force:
+                    raise UsageError(f"{path} exists already: choose another file, or write over it with force=True")
                 folders.make_folder(path.parent)
             else:
-                stack.enter_context(folders.claim_folder(path, False))
+                stack.enter_context(folders.claim_folder(path, False, force=force))
                 path = path / folders.RESULT
             self.result = store.save_result(self.result, path)
         warn_of_missing_file(self.result)

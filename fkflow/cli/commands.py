@@ -10,17 +10,17 @@ from typing import Annotated
 import typer
 
 from fkflow.cli import compute, pictures, recipes, reports
+from fkflow.cli.output import owns_stdout
 
 app = typer.Typer(
     help="Quantum ground states by learning the drift of a Feynman-Kac diffusion.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False) -> None:
     if version:
         from importlib.metadata import version as installed
 
@@ -28,13 +28,13 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-app.command()(compute.run)
-app.command()(recipes.check)
-app.command()(compute.scan)
-app.command()(compute.measure)
-app.command()(reports.show)
-app.command(help=reports.COMPARE_HELP)(reports.compare)
-app.command()(pictures.plot)
-app.command()(pictures.animate)
-app.command("list")(recipes.list_)
-app.command()(recipes.init)
+app.command()(owns_stdout(compute.run))
+app.command()(owns_stdout(recipes.check))
+app.command()(owns_stdout(compute.scan))
+app.command()(owns_stdout(compute.measure))
+app.command()(owns_stdout(reports.show))
+app.command(help=reports.COMPARE_HELP)(owns_stdout(reports.compare))
+app.command()(owns_stdout(pictures.plot))
+app.command()(owns_stdout(pictures.animate))
+app.command("list")(owns_stdout(recipes.list_))
+app.command()(owns_stdout(recipes.init))

@@ -9,8 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fkflow.cli import reports
-from fkflow.cli.options import Device, Json, On, Overrides, Processes, RunFolder, Seed, Target, Threads
+from fkflow.cli import completion, output, reports
+from fkflow.cli.options import (
+    Device,
+    Force,
+    Json,
+    Log,
+    On,
+    Overrides,
+    Processes,
+    Quiet,
+    RunFolder,
+    Seed,
+    Target,
+    Threads,
+)
 from fkflow.errors import NumericalError, UsageError
 from fkflow.execution import launch, ranks
 from fkflow.execution.startup import heavy_imports
@@ -22,7 +35,12 @@ if TYPE_CHECKING:
 
 def run(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A TOML file, a shipped recipe, or a finished run to repeat.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A TOML file, a shipped recipe, a system (a name or FILE.py:CLASS), or a finished run to repeat.",
+            autocompletion=completion.recipes,
+        ),
     ],
     overrides: Overrides = None,
     target_error: Target = None,
@@ -32,8 +50,11 @@ def run(
     processes: Processes = None,
     threads: Threads = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")] = False,
+    force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the full recipe and stop.")] = False,
     as_json: Json = False,
+    quiet: Quiet = False,
+    log: Log = None,
 ) -> None:
     """Train on a recipe, then measure and project, and write the run folder."""
     from fkflow.runs.rerun import earlier_processes, load_recipe
@@ -44,7 +65,7 @@ def run(
         from fkflow.results.report import to_json
 
         resolved = load_recipe(recipe, settings)[0].recipe.resolved()
-        typer.echo(to_json(resolved) if as_json else to_toml(resolved).rstrip())
+        output.emit(to_json(resolved) if as_json else to_toml(resolved).rstrip())
         return
     from fkflow.execution import progress
     from fkflow.results import folders
@@ -53,13 +74,13 @@ def run(
         processes = earlier_processes(recipe)
     with launch.join_ranks(processes):
         loaded, earlier_seed, earlier_threads = load_recipe(recipe, settings)
-        out = Path("runs") / loaded.name if out is None else out
-        with contextlib.nullcontext() if ranks.rank() else folders.claim_folder(out, resume):
+        out = folders.RUNS / loaded.name if out is None else out
+        with contextlib.nullcontext() if ranks.rank() else folders.claim_folder(out, resume, force=force):
             with heavy_imports():
                 from fkflow.runs.context import RunContext
                 from fkflow.runs.run import execute
 
-            with progress.show_progress(as_json) as watcher:
+            with progress.show_progress(quiet, log) as watcher:
                 context = RunContext(
                     loaded,
                     watcher,
@@ -70,11 +91,18 @@ def run(
                     resume=resume,
                 )
                 result = execute(context)
-    reports.print_result(result, as_json)
+    reports.print_result(result, as_json, log)
 
 
 def scan(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A TOML file, a shipped recipe, or a system (a name or FILE.py:CLASS).",
+            autocompletion=completion.recipes,
+        ),
+    ],
     over: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,20 +116,30 @@ def scan(
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the scan; left out: runs/<recipe>.")] = None,
     seed: Seed = None,
     device: On = Device.auto,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes", metavar="N", min=1, max=256, help="Processes that share the walkers of each point."
+        ),
+    ] = None,
     threads: Threads = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")] = False,
+    force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the recipe and the points and stop.")] = False,
     as_json: Json = False,
+    quiet: Quiet = False,
+    log: Log = None,
 ) -> None:
     """Run a recipe at many values of its parameters, each point started from its neighbour; a table and a plot."""
     from fkflow.execution import progress
     from fkflow.recipe import config
     from fkflow.results import folders
+    from fkflow.results.scan_store import claim_scan
     from fkflow.runs import scan_grid
 
     if launch.read_environment()[1] > 1:
         raise UsageError(
-            "a scan works in one process: start it without torchrun, or its points one by one with fkflow run"
+            "a scan works without torchrun: start it with --processes, or its points one by one with fkflow run"
         )
     base = config.load(recipe, _settings(overrides, target_error, "train", "measure", "project"))
     given = over or (base.scan.over if base.scan else ())
@@ -112,16 +150,21 @@ def scan(
     if dry_run:
         _print_plan(base, given, planned, as_json)
         return
-    out = Path("runs") / base.name if out is None else out
-    with folders.claim_folder(out, resume, folders.prepare_scan):
-        with heavy_imports():
-            from fkflow.runs.context import RunContext
-            from fkflow.runs.scan import execute
+    out = folders.RUNS / base.name if out is None else out
+    with launch.join_ranks(processes):
+        with contextlib.nullcontext() if ranks.rank() else folders.claim_folder(out, resume, claim_scan, force=force):
+            with heavy_imports():
+                from fkflow.runs.context import RunContext
+                from fkflow.runs.scan import execute
 
-        with progress.show_progress(as_json) as watcher:
-            context = RunContext(base, watcher, seed=seed, device=str(device), threads=threads, out=out, resume=resume)
-            result = execute(context, overs, planned)
-    reports.print_scan(result, as_json)
+            with progress.show_progress(quiet, log) as watcher:
+                context = RunContext(
+                    base, watcher, seed=seed, device=str(device), threads=threads, out=out, resume=resume
+                )
+                result = execute(context, overs, planned)
+    if result is None:
+        return
+    reports.print_scan(result, as_json, log)
     if result.failed:
         names = ", ".join(point.run for point in result.failed)
         raise NumericalError(
@@ -138,6 +181,8 @@ def measure(
     processes: Processes = None,
     threads: Threads = None,
     as_json: Json = False,
+    quiet: Quiet = False,
+    log: Log = None,
 ) -> None:
     """Measure and project a finished run again, its drift frozen: other samples, a smaller error."""
     from fkflow.execution import progress
@@ -149,7 +194,7 @@ def measure(
             with heavy_imports():
                 from fkflow.runs.remeasure import measure_again
 
-            with progress.show_progress(as_json) as watcher:
+            with progress.show_progress(quiet, log) as watcher:
                 result = measure_again(
                     path,
                     overrides=_settings(overrides, target_error, "measure", "project"),
@@ -158,7 +203,7 @@ def measure(
                     device=str(device),
                     progress=watcher,
                 )
-    reports.print_result(result, as_json)
+    reports.print_result(result, as_json, log)
 
 
 def _settings(overrides: Sequence[str] | None, target_error: float | None, *sections: str) -> list[str]:
@@ -180,7 +225,7 @@ def _print_plan(base: Loaded, over: Sequence[str], planned: Sequence[Planned], a
     resolved = base.recipe.resolved()
     if as_json:
         points = [{"run": point.name, "values": point.values} for point in planned]
-        typer.echo(to_json({"recipe": resolved, "over": list(over), "points": points}))
+        output.emit(to_json({"recipe": resolved, "over": list(over), "points": points}))
     else:
         lines = [config.to_toml(resolved), f"# {len(planned)} points, in this order"]
-        typer.echo("\n".join([*lines, *(f"#   {point.name}" for point in planned)]))
+        output.emit("\n".join([*lines, *(f"#   {point.name}" for point in planned)]))

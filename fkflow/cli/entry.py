@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from fkflow.cli import output
 from fkflow.cli.commands import app
 from fkflow.errors import FkflowError, UsageError
 from fkflow.execution import launch, processes, signals
@@ -107,7 +108,7 @@ def _resume_hint(arguments: Sequence[str]) -> str:
     program = [Path(sys.executable).name, "-m", "fkflow"] if Path(sys.argv[0]).name == "__main__.py" else ["fkflow"]
     command, *rest = arguments
     # first: the rest may hold the end of the options
-    rest = rest if "--resume" in rest else ["--resume", *rest]
+    rest = rest if "--resume" in rest else ["--resume", *(word for word in rest if word != "--force")]
     return f": go on with {shlex.join([*program, command, *rest])}"
 
 
@@ -115,5 +116,5 @@ def _fail(message: str, code: int, hint: str = "") -> int:
     """Print an error and return its exit code."""
     # one line without control characters, which a file's name may have
     line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
-    print("fkflow: error:", line + hint, file=sys.stderr)
+    output.complain(f"fkflow: error: {line}{hint}")
     return code

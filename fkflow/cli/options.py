@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from fkflow.cli import completion
+
 
 class Device(StrEnum):
     """Where to compute; auto takes the GPU if there is one."""
@@ -61,4 +63,22 @@ Target = Annotated[
         "--target-error", metavar="ENERGY", help="Error of the energy to reach, with no more work than it takes."
     ),
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its result.h5.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress: the result on stdout, warnings and errors on stderr.")
+]
+Log = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        metavar="FILE",
+        dir_okay=False,
+        help="Add progress, warnings and the result to this file, with the time.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what another run left in the folder.")]
+RunFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="A run folder, the name of one in runs, or its result.h5.", autocompletion=completion.runs
+    ),
+]

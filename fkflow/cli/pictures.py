@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fkflow.cli.options import FilmFormat, Format, RunFolder
+from fkflow.cli import output
+from fkflow.cli.options import FilmFormat, Format, Quiet, RunFolder
 from fkflow.errors import UsageError
 
 
@@ -29,19 +30,19 @@ def plot(
         if unknown := [name for name in names or () if name != "scan"]:
             raise UsageError(f"{found.parent} has no plot called {unknown[0]!r}: it has scan")
         written = "scan" if only_list else save_scan(read_scan(found), out or found.parent, str(format)).as_posix()
-        typer.echo(written)
+        output.emit(written)
         return
     result = read_result(run)
     from fkflow.plot import missing_reasons, save_all, select
 
     if only_list:
-        typer.echo("\n".join(select(result, names)))
+        output.emit("\n".join(select(result, names)))
         for reason in () if names else missing_reasons(result):
-            typer.echo(f"not there: {reason}", err=True)
+            output.complain(f"not there: {reason}")
         return
     folder = find_result(run).parent / "plots" if out is None else out
     for path in save_all(result, folder, names, format=str(format)):
-        typer.echo(path.as_posix())
+        output.emit(path.as_posix())
 
 
 def animate(
@@ -62,6 +63,7 @@ def animate(
         list[str] | None,
         typer.Option("--set", metavar="system.file=FILE.py:CLASS", help="Where the file of the run's system is now."),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Film walkers that move under the learned drift, over the density, as MP4 or GIF."""
     from fkflow.execution import progress
@@ -75,6 +77,6 @@ def animate(
     from fkflow.runs.animate import animate as write_film
 
     film = Film(seconds, fps, speed, walkers, size, seed)
-    with progress.show_progress(False) as watcher:
+    with progress.show_progress(quiet) as watcher:
         path = write_film(result, film, out, str(format), watcher, overrides or ())
-    typer.echo(path.as_posix())
+    output.emit(path.as_posix())

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from fkflow.cli import completion, output
 from fkflow.cli.options import Json, Overrides
 from fkflow.errors import UsageError
 
 
 def check(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A TOML file, a shipped recipe, or a system (a name or FILE.py:CLASS).",
+            autocompletion=completion.recipes,
+        ),
+    ],
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
@@ -23,7 +31,7 @@ def check(
     from fkflow.results import report
 
     found = inspect(config.load(recipe, overrides or ()).recipe)
-    typer.echo(report.to_json(found) if as_json else report.inspection_text(found))
+    output.emit(report.to_json(found) if as_json else report.inspection_text(found))
 
 
 def list_(as_json: Json = False) -> None:
@@ -40,35 +48,44 @@ def list_(as_json: Json = False) -> None:
         except Exception as error:  # a plug-in may raise anything: print one line
             ours = isinstance(error, UsageError)
             line = str(error) if ours else f"the plug-in {plugin.name} of {plugin.origin} raises {error!r}"
-            print("fkflow: warning:", " ".join(line.split()), file=sys.stderr)
+            output.complain(f"fkflow: warning: {' '.join(line.split())}")
     loaded = [(name, config.load(name)) for name in registry.shipped_recipes()]
     recipes = [
         {"recipe": name, "over": list(one.scan.over) if one.scan else None} | report.system_entry(one.recipe.system)
         for name, one in loaded
     ]
     if as_json:
-        typer.echo(report.to_json({"systems": systems, "recipes": recipes}))
+        output.emit(report.to_json({"systems": systems, "recipes": recipes}))
     else:
-        typer.echo(report.list_text(systems, recipes))
+        output.emit(report.list_text(systems, recipes))
 
 
 def init(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="A name that fkflow list shows, or FILE.py:CLASS.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Write this file (never over another).")] = None,
+    system: Annotated[
+        str,
+        typer.Argument(
+            metavar="SYSTEM",
+            help="A system or a shipped recipe that fkflow list shows, or FILE.py:CLASS.",
+            autocompletion=completion.systems,
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Write this file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
-    """Print a recipe for a system, every key with its default and a comment."""
+    """Print a recipe for a system, every key with its value and a comment: those of its shipped recipe, else defaults."""
     from fkflow.recipe.template import recipe_template
 
     text = recipe_template(system)
     if out is None:
-        typer.echo(text.rstrip())
+        output.emit(text.rstrip())
         return
     try:
-        with out.open("x", encoding="utf-8") as file:
+        with out.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise UsageError(f"{out} exists already: choose another --out, or remove it first") from None
+        raise UsageError(f"{out} exists already: choose another --out, or write over it with --force") from None
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise UsageError(f"{out} cannot be written: {reason}") from error
-    typer.echo(f"wrote {out}; next: fkflow run {out}", err=True)
+    scanned = "\n[scan]\n" in text
+    output.complain(f"wrote {out}; next: fkflow {'scan' if scanned else 'run'} {shlex.quote(str(out))}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fkflow.cli import completion, output
 from fkflow.cli.options import Json, RunFolder
 from fkflow.errors import ToleranceError
 
@@ -40,7 +40,14 @@ COMPARE_HELP = (
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders or result files.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders, names of some in runs, or result files.",
+            autocompletion=completion.runs,
+        ),
+    ],
     sigma: Annotated[float, typer.Option("--sigma", min=0, help="Allowed difference in errors.")] = 3.0,
     tolerance: Annotated[float, typer.Option("--tolerance", min=0, help="... plus this much energy.")] = 0.0,
     as_json: Json = False,
@@ -52,30 +59,33 @@ def compare(
     rows = report.compare_results([read_result(run) for run in runs], sigma, tolerance)
     failed = [row for row in rows if row["within"] is False]
     if as_json:
-        typer.echo(report.to_json({"sigma": sigma, "tolerance": tolerance, "ok": not failed, "runs": rows}))
+        output.emit(report.to_json({"sigma": sigma, "tolerance": tolerance, "ok": not failed, "runs": rows}))
     else:
-        typer.echo(report.comparison_text(rows))
+        output.emit(report.comparison_text(rows))
     if failed:
         names = ", ".join(row["run"] for row in failed)
         raise ToleranceError(f"more than {sigma:g} errors + {tolerance:g} from the reference: {names}")
 
 
-def print_result(result: Result | None, as_json: bool) -> None:
-    """Print a result, with --json as one object and its warnings on stderr; nothing on ranks that have none."""
+def print_result(result: Result | None, as_json: bool, log: Path | None = None) -> None:
+    """Print a result, with --json as one object and its warnings on stderr; nothing on ranks that have none.
+
+    Its text is added to the file `log`, if there is one.
+    """
     from fkflow.results import report
 
     if result is None:
         return
     if as_json:
         for warning in result.warnings:
-            print("fkflow: warning:", warning, file=sys.stderr)
-        typer.echo(report.to_json(result.summary()))
-    else:
-        typer.echo(report.result_text(result))
+            output.complain(f"fkflow: warning: {warning}")
+    output.emit(report.to_json(result.summary()) if as_json else report.result_text(result))
+    output.append(log, report.result_text(result))
 
 
-def print_scan(result: Scan, as_json: bool) -> None:
-    """Print the table of a scan, or one JSON object."""
+def print_scan(result: Scan, as_json: bool, log: Path | None = None) -> None:
+    """Print the table of a scan, or one JSON object; the table is added to the file `log`, if there is one."""
     from fkflow.results import report
 
-    typer.echo(report.to_json(result.summary()) if as_json else report.scan_text(result))
+    output.emit(report.to_json(result.summary()) if as_json else report.scan_text(result))
+    output.append(log, report.scan_text(result))

@@ -7,11 +7,16 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TextIO
 
+from fkflow.errors import FkflowError, UsageError
 from fkflow.execution import ranks
 from fkflow.statistics import Estimate
+
+#: in lines that are warnings, behind the name of the run in a scan
+WARNING = "warning: "
 
 
 class Progress(Protocol):
@@ -31,13 +36,31 @@ class Progress(Protocol):
 
 
 @contextlib.contextmanager
-def show_progress(as_json: bool) -> Iterator[Progress]:
-    """Progress of rank 0 on stderr, a bar on a terminal, else lines; with `as_json` stray prints go there too."""
-    progress = Silent() if ranks.rank() else choose_progress()
-    keep_stdout = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    with keep_stdout:
+def show_progress(quiet: bool = False, log: Path | None = None) -> Iterator[Progress]:
+    """Progress of rank 0 on stderr, a bar on a terminal, else lines; `quiet` shows warnings only.
+
+    Its lines are also added to the file `log`, with the time, and so is the error that ends it. Raises UsageError if the file
+    cannot be written.
+    """
+    if ranks.rank():
+        yield Silent()
+        return
+    shown: Progress = Warnings() if quiet else choose_progress()
+    with contextlib.ExitStack() as stack:
+        watchers = [shown]
+        if log is not None:
+            try:
+                watchers.append(Log(stack.enter_context(log.open("a", encoding="utf-8"))))
+            except (OSError, ValueError) as error:
+                what = (getattr(error, "strerror", None) or str(error)).lower()
+                raise UsageError(f"--log {log} cannot be written: {what}") from error
+        progress = shown if log is None else Several(watchers)
         try:
             yield progress
+        except FkflowError as error:
+            for watcher in watchers[1:]:
+                watcher.log(f"error: {error}")
+            raise
         finally:
             progress.close()
 
@@ -86,6 +109,38 @@ class Silent:
     def log(self, line: str) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Warnings(Silent):
+    """Warnings on stderr, and nothing else."""
+
+    def log(self, line: str) -> None:
+        if WARNING in line:
+            with contextlib.suppress(OSError):
+                print(f"fkflow: {line}", file=sys.stderr, flush=True)
+
+
+class Several:
+    """Several watchers of one run."""
+
+    def __init__(self, watchers: Sequence[Progress]) -> None:
+        self._watchers = watchers
+
+    def stage(self, name: str, total: float | None) -> None:
+        for each in self._watchers:
+            each.stage(name, total)
+
+    def update(self, done: float, energy: float | None, error: float | None, note: str = "") -> None:
+        for each in self._watchers:
+            each.update(done, energy, error, note)
+
+    def log(self, line: str) -> None:
+        for each in self._watchers:
+            each.log(line)
+
+    def close(self) -> None:
+        for each in self._watchers:
+            each.close()
 
 
 class PrefixedProgress:
@@ -164,6 +219,19 @@ class Lines:
             print(f"fkflow: {line}", file=sys.stderr, flush=True)
 
 
+class Log(Lines):
+    """Plain lines with date and time in a file."""
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__()
+        self._file = file
+
+    def _print(self, line: str) -> None:
+        # a full disk must not end the run
+        with contextlib.suppress(OSError):
+            print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}", file=self._file, flush=True)
+
+
 class NotebookLine(Lines):
     """One line a stage on stdout, overwritten a few times a second, which every notebook can show."""
 
@@ -235,7 +303,7 @@ class Bar:
         self._progress.update(self._task, completed=done, energy=text)
 
     def log(self, line: str) -> None:
-        self._progress.console.print(line, markup=False)
+        self._progress.console.print(line, markup=False, style="yellow" if WARNING in line else None)
 
     def close(self) -> None:
         self._progress.stop()

@@ -349,8 +349,12 @@ class Projector:
 
     def has_densities(self) -> bool:
         """Whether the walkers have gone far enough for densities of |φ0|²."""
+        return self.share() >= 1.0
+
+    def share(self) -> float:
+        """The share of the way that walkers must go before there are densities of |φ0|², at most 1."""
         finest = self.populations[-1]
-        return finest.count >= (HURRIED if self.hurried else LEAST) * finest.length
+        return min(1.0, finest.count / ((HURRIED if self.hurried else LEAST) * finest.length))
 
     def has_observables(self) -> bool:
         """Whether the walkers of all populations have gone far enough for observables over φ0², or there are none."""

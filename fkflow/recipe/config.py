@@ -34,7 +34,7 @@ from fkflow.recipe.schema import (
     ScanConfig,
     TrainConfig,
 )
-from fkflow.recipe.sources import parse_override, parse_toml, read_recipe, read_value
+from fkflow.recipe.sources import parse_override, parse_toml, read_recipe, read_value, recipe_name
 from fkflow.recipe.toml import format_value, shorten, to_toml, toml_key
 
 __all__ = [
@@ -62,7 +62,7 @@ class Loaded:
 
 
 def load(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
-    """Read a recipe file, or a shipped recipe (``h2`` or ``h2.toml``) where no such file exists.
+    """Read a recipe file, or where no such file exists a shipped recipe (``h2`` or ``h2.toml``), or that of a system alone.
 
     `overrides` are ``section.key=value`` texts with TOML values (a bare word counts as a string).
     Raises RecipeError.
@@ -83,7 +83,7 @@ def parse(text: str, source: str, overrides: Sequence[str] = (), folder: Path = 
         given = [texts[key] for key in problems[0].keys if key in texts]
         where = f"--set {shorten(given[0])}" if given else source
         raise RecipeError(f"{where}: {summarise(problems)}")
-    return Loaded(recipe, Path(source).stem, text, source, tuple(overrides), scan, folder)
+    return Loaded(recipe, recipe_name(source), text, source, tuple(overrides), scan, folder)
 
 
 def compose(system: System, sections: Mapping[str, Any]) -> Loaded:

@@ -6,11 +6,12 @@ import errno
 import os
 import re
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fkflow.errors import RecipeError
-from fkflow.hamiltonian.registry import did_you_mean, shipped_recipes
+from fkflow.hamiltonian.registry import built_in_systems, did_you_mean, find_system, shipped_recipes
 from fkflow.recipe.toml import format_value, shorten
 
 #: most bytes of a recipe
@@ -18,7 +19,7 @@ LONGEST = 2**20
 
 
 def read_recipe(name: str) -> tuple[str, str, Path]:
-    """Find the recipe of that name, a file or else a shipped recipe.
+    """Find the recipe of that name: a file, else a shipped recipe, else a system (a name or FILE.py:CLASS) with defaults.
 
     Returns what messages call it, its text, and its folder. Raises RecipeError.
     """
@@ -47,12 +48,30 @@ def _find(name: str) -> tuple[str, bytes, Path]:
     for candidate in candidates:
         if candidate in shipped:
             return candidate, shipped[candidate].read_bytes(), Path()
-    stems = [Path(file).stem for file in shipped]
+    if not is_folder and (key := _system_key(name)):
+        # a system alone, with the defaults of all keys
+        return name, f"[system]\n{key} = {format_value(name)}\n".encode(), Path()
+    stems, systems = [Path(file).stem for file in shipped], built_in_systems()
     what = "is a folder, not a file" if is_folder else f"is no file (looked for in {path.absolute().parent})"
     raise RecipeError(
-        f"{format_value(name)} {what}, nor a shipped recipe{did_you_mean(path.stem, stems)}; "
-        f"give a TOML file or one of {', '.join(stems)}"
+        f"{format_value(name)} {what}, nor a shipped recipe or a system{did_you_mean(path.stem, [*stems, *systems])}; "
+        f"give a TOML file, FILE.py:CLASS or one of {', '.join(stems)}"
     )
+
+
+def _system_key(name: str) -> str:
+    """The key of [system] that a name belongs to: "file" for FILE.py:CLASS, "name" for a known system, else ""."""
+    if re.search(r"\.py:\w+$", name):
+        return "file"
+    with suppress(KeyError):
+        find_system(name)
+        return "name"
+    return ""
+
+
+def recipe_name(source: str) -> str:
+    """The name of a recipe, and of its run folder: the stem of its file, or the class of FILE.py:CLASS."""
+    return source.rpartition(":")[2] if _system_key(source) == "file" else Path(source).stem
 
 
 def _read(name: str) -> bytes:

@@ -1,22 +1,38 @@
-"""The recipe that ``fkflow init`` writes: every key with its default and a comment."""
+"""The recipe that ``fkflow init`` writes: every key with its value and a comment."""
 
 from __future__ import annotations
+
+import itertools
+import textwrap
 
 from pydantic import BaseModel
 
 from fkflow.errors import RecipeError
 from fkflow.hamiltonian import user_systems
-from fkflow.hamiltonian.registry import find_system
+from fkflow.hamiltonian.registry import find_system, shipped_recipes
+from fkflow.recipe.config import parse
 from fkflow.recipe.messages import field_of
-from fkflow.recipe.schema import SECTIONS, Recipe
+from fkflow.recipe.schema import SECTIONS, Recipe, ScanConfig
 from fkflow.recipe.toml import format_value, toml_key, toml_value
+
+#: columns of comments
+WIDTH = 100
 
 
 def recipe_template(system: str) -> str:
-    """A recipe with comments, for the name of a system or FILE.py:CLASS.
+    """A recipe with comments, for the name of a system, FILE.py:CLASS, or the name of a shipped recipe.
 
-    Raises RecipeError, also where a parameter has no default.
+    It has the values of the shipped recipe of that name, if there is one, and else the defaults. Raises RecipeError, also where
+    a parameter has no default.
     """
+    shipped = f"{system.removesuffix('.toml')}.toml"
+    if shipped in shipped_recipes():
+        text = shipped_recipes()[shipped].read_text(encoding="utf-8")
+        loaded = parse(text, shipped)
+        comments = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+        words = " ".join(line.strip("# ") for line in comments)
+        head = [*textwrap.wrap(words, WIDTH), f"All keys, with the values of the shipped {shipped}."]
+        return _template(loaded.recipe, loaded.scan, [f"# {line}" for line in head])
     definition = None
     try:
         if ":" in system:
@@ -28,10 +44,18 @@ def recipe_template(system: str) -> str:
         raise RecipeError(f"system.{key} = {format_value(system)} is not allowed: {exc.args[0]}") from None
     if required := [field.alias or name for name, field in model.model_fields.items() if field.is_required()]:
         raise RecipeError(f"{system} has no default for {', '.join(required)}: write [system] with it by hand")
-    recipe = Recipe(system=model(), definition=definition)
-    models: dict[str, type[BaseModel]] = {"system": model, **SECTIONS}
-    lines = []
-    for section, table in recipe.resolved().items():
+    return _template(Recipe(system=model(), definition=definition), None, [])
+
+
+def _template(recipe: Recipe, scan: ScanConfig | None, head: list[str]) -> str:
+    """All keys of a recipe, and of a scan, with comments; the lines `head` come first."""
+    model = type(recipe.system)
+    models: dict[str, type[BaseModel]] = {"system": model, **SECTIONS, "scan": ScanConfig}
+    tables = recipe.resolved()
+    if scan is not None:
+        tables["scan"] = {**scan.model_dump(by_alias=True), "over": list(scan.over)}
+    lines = [*head]
+    for section, table in tables.items():
         title = next(iter((models[section].__doc__ or "").strip().splitlines()), model.__name__)
         lines += ["", f"# {title}", f"[{section}]"]
         for key, value in table.items():
@@ -45,4 +69,4 @@ def recipe_template(system: str) -> str:
                 lines += [f"# {comment}", text]
             else:
                 lines.append(f"{text:<24}  # {comment}")
-    return "\n".join(lines[1:]) + "\n"
+    return "\n".join(lines).lstrip("\n") + "\n"

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,6 +29,8 @@ CHECKPOINT = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
 SCAN = "scan.h5"
 LOCK = ".lock"
+#: where runs go unless the user says otherwise
+RUNS = Path("runs")
 
 #: errors for a lock that another process holds, and for a file system without locks
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
@@ -39,17 +41,22 @@ _held: dict[Path, int] = {}
 
 
 @contextmanager
-def claim_folder(out: Path, resume: bool, prepare: Callable[[Path, bool], object] | None = None) -> Iterator[None]:
+def claim_folder(
+    out: Path, resume: bool, prepare: Callable[[Path, bool, bool], object] | None = None, *, force: bool = False
+) -> Iterator[None]:
     """Prepare `out` for a run and lock it; folders of a run that writes nothing are removed.
 
-    `prepare` is `prepare_folder` unless it is given. Raises UsageError as that and `lock_folder` do.
+    `prepare` is `prepare_folder` unless it is given. Raises UsageError as that and `lock_folder` do, and for `resume` with
+    `force`.
     """
+    if resume and force:
+        raise UsageError("--force replaces what --resume goes on with: leave out one of them")
     created = missing_folders(out)
     try:
         make_folder(out)
         # first lock: the files may belong to a run in progress
         with lock_folder(out):
-            (prepare or prepare_folder)(out, resume)
+            (prepare or prepare_folder)(out, resume, force)
             yield
     except BaseException:
         for folder in created:
@@ -133,39 +140,62 @@ def _lock(path: Path) -> int | None:
         os.close(descriptor)
 
 
-def prepare_folder(out: Path, resume: bool) -> Path:
+def prepare_folder(out: Path, resume: bool, force: bool = False) -> Path:
     """Create `out` for a new run (or, with `resume`, for whatever is left of one) and return it.
 
-    Raises UsageError if it holds a scan, holds a run without `resume`, is a file, or cannot be written.
+    With `force` an unfinished run in it is removed, and a finished one stays until the new result replaces it. Raises
+    UsageError if it holds a scan, holds a run without `resume` or `force`, is a file, or cannot be written.
     """
     try:
         if (out / SCAN).exists():
             raise UsageError(f"{out} holds a scan ({SCAN}): choose another --out, or go on with fkflow scan --resume")
-        if not resume and (out / CHECKPOINT).exists():
-            raise UsageError(f"{out} holds an unfinished run: continue it with --resume, or choose another --out")
-        if not resume and (out / RESULT).exists():
+        if not (resume or force) and (out / CHECKPOINT).exists():
             raise UsageError(
-                f"{out} already holds a finished run ({RESULT}): choose another --out, or remove it first (--resume gives its "
-                "result, or goes on where the budget is larger)"
+                f"{out} holds an unfinished run: continue it with --resume, replace it with --force, or choose another --out"
+            )
+        if not (resume or force) and (out / RESULT).exists():
+            raise UsageError(
+                f"{out} already holds a finished run ({RESULT}): choose another --out, or replace it with --force (--resume "
+                "gives its result, or goes on where the budget is larger)"
+            )
+        if force:
+            _remove(out, CHECKPOINT, PREVIOUS)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{out} cannot be used: {reason(error)}") from error
+    return make_folder(out)
+
+
+def prepare_scan(out: Path, resume: bool, force: bool = False) -> Path:
+    """Create `out` for a new scan (or, with `resume`, for whatever is left of one) and return it.
+
+    Raises UsageError if it holds a scan without `resume` or `force`, or a run, is a file, or cannot be written.
+    """
+    try:
+        if (out / RESULT).exists() or (out / CHECKPOINT).exists():
+            raise UsageError(f"{out} holds a run, not a scan: choose another --out")
+        if (out / SCAN).exists() and not (resume or force):
+            raise UsageError(
+                f"{out} already holds a scan ({SCAN}): continue it with --resume, replace it with --force, or choose another "
+                "--out"
             )
     except (OSError, ValueError) as error:
         raise UsageError(f"{out} cannot be used: {reason(error)}") from error
     return make_folder(out)
 
 
-def prepare_scan(out: Path, resume: bool) -> Path:
-    """Create `out` for a new scan (or, with `resume`, for whatever is left of one) and return it.
-
-    Raises UsageError if it holds a scan without `resume` or a run, is a file, or cannot be written.
-    """
+def remove_scan(out: Path, points: Iterable[str]) -> None:
+    """Remove a scan and the results of its `points`, the names of their folders; other files stay. UsageError if it cannot."""
     try:
-        if (out / RESULT).exists() or (out / CHECKPOINT).exists():
-            raise UsageError(f"{out} holds a run, not a scan: choose another --out")
-        if (out / SCAN).exists() and not resume:
-            raise UsageError(f"{out} already holds a scan ({SCAN}): continue it with --resume, or choose another --out")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{out} cannot be used: {reason(error)}") from error
-    return make_folder(out)
+        for folder in (out / point for point in points):
+            _remove(folder, CHECKPOINT, PREVIOUS, RESULT)
+        _remove(out, SCAN)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be replaced: {reason(error)}") from error
+
+
+def _remove(folder: Path, *files: str) -> None:
+    for file in files:
+        (folder / file).unlink(missing_ok=True)
 
 
 def missing_folders(folder: Path) -> list[Path]:
@@ -191,9 +221,26 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def find_result(run: str | Path) -> Path:
-    """The result file of `run` (a run folder, or the file itself); raises StoreError if there is none."""
+def locate(run: str | Path) -> Path:
+    """The path that a user means by `run`: itself, or else the run or scan of that name in the folder runs.
+
+    Raises StoreError for a path that cannot be looked up.
+    """
     path = Path(run)
+    named = RUNS / path
+    try:
+        return named if not (path.is_absolute() or path.is_file() or _is_run(path)) and _is_run(named) else path
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def _is_run(path: Path) -> bool:
+    return any((path / file).exists() for file in (RESULT, CHECKPOINT, SCAN))
+
+
+def find_result(run: str | Path) -> Path:
+    """The result file of `run`: a run folder, the name of one in the folder runs, or the file; StoreError if there is none."""
+    path = locate(run)
     try:
         if path.is_dir():
             if not (path / RESULT).exists() and (path / SCAN).exists():
@@ -203,7 +250,7 @@ def find_result(run: str | Path) -> Path:
             path = path / RESULT
         if not path.is_file():
             what = "is not a file" if path.exists() else "does not exist"
-            raise StoreError(f"{path} {what}: give a run folder or its {RESULT}")
+            raise StoreError(f"{path} {what}: give a run folder, the name of one in {RUNS.as_posix()}, or its {RESULT}")
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {reason(error)}") from error
     return path

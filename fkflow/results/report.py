@@ -150,7 +150,7 @@ def compare_results(results: Sequence[Result], sigma: float, tolerance: float) -
             "unit": result.energy_unit,
             "kind": "variational" if projection is None else "projected",
             "status": result.status,
-            "doubts": result.doubts,
+            "doubts": result.named(result.doubts),
             "energy": result.energy.value,
             "error": result.energy.error if projection is None else projection.estimate.error,
             "time_step_error": None if projection is None else projection.time_step_error,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,13 +97,23 @@ class Result:
     @property
     def failure(self) -> str:
         """Why a failed run has no energy, and the file that has its pictures, if there is one."""
-        return self.doubts[0] + ("" if self.path is None else f"; {self.file} has its pictures, and no energy")
+        return self.named(self.doubts)[0] + (
+            "" if self.path is None else f"; {self.file} has its pictures, and no energy"
+        )
 
     @property
     def warnings(self) -> list[str]:
         """The warnings of measurement and projection, doubts among them."""
         projection = self.measurement.projection
-        return [*self.measurement.warnings, *(projection.warnings if projection else [])]
+        return self.named([*self.measurement.warnings, *(projection.warnings if projection else [])])
+
+    def named(self, sentences: Sequence[str]) -> list[str]:
+        """Warnings or doubts as they are shown: commands in them have the folder of the run, which may move, for RUN."""
+        if self.path is None:
+            call = r'solution.measure(\1={"\2": ...})'
+            return [re.sub(r"fkflow measure RUN --set (\w+)\.(\w+)=\.\.\.", call, sentence) for sentence in sentences]
+        here = f"fkflow measure {shlex.quote(self.run)} "
+        return [sentence.replace("fkflow measure RUN ", here) for sentence in sentences]
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -127,7 +140,7 @@ class Result:
                 "device": self.provenance.get("device"),
                 "version": self.provenance.get("version"),
                 "status": self.status,
-                "doubts": self.doubts,
+                "doubts": self.named(self.doubts),
                 "warnings": self.warnings,
                 "energy_unit": self.energy_unit,
                 "length_unit": self.length_unit,

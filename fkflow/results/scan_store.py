@@ -17,7 +17,7 @@ from fkflow.hamiltonian.system import Reference
 from fkflow.recipe.old_keys import current_keys
 from fkflow.results import hdf5
 from fkflow.results.checksum import add_checksum
-from fkflow.results.folders import SCAN, atomic_write, reason
+from fkflow.results.folders import SCAN, atomic_write, locate, prepare_scan, reason, remove_scan
 from fkflow.results.records import Observable, Observables, components
 from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan
 from fkflow.results.store import hide_home
@@ -53,14 +53,28 @@ TEXTS = {
 
 
 def find_scan(path: str | Path) -> Path | None:
-    """The scan.h5 of `path` (a scan's folder, or the file itself), or None if it is no scan's."""
-    found = Path(path)
+    """The scan.h5 of `path` (a scan's folder, its name in the folder runs, or the file), or None if it is no scan's."""
+    found = locate(path)
     try:
         if found.is_dir() and (found / SCAN).is_file():
             return found / SCAN
         return found if found.name == SCAN and found.is_file() else None
     except (OSError, ValueError) as error:
         raise StoreError(f"{found} cannot be read: {reason(error)}") from error
+
+
+def claim_scan(out: Path, resume: bool, force: bool = False) -> None:
+    """Prepare `out` for a scan as `folders.prepare_scan` does; with `force` the scan in it is removed, and its points' results.
+
+    Raises UsageError as that does, StoreError if it holds a scan that cannot be read.
+    """
+    prepare_scan(out, resume, force)
+    if force and (found := find_scan(out)) is not None:
+        try:
+            points = [point.run for point in read_scan(found).points]
+        except StoreError as error:
+            raise error.with_hint("remove its folder yourself") from None
+        remove_scan(out, points)
 
 
 def write_scan(scan: Scan) -> None:

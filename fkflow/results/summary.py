@@ -52,8 +52,9 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
     # a vector drift is no gradient of a log psi: its path average has a time-step error
     kind = "an upper bound" if result.measurement.curl is None else "a path average"
     rows = []
-    rows += [("status", result.status)] if result.doubts else []
-    rows += [(f"  {'failed' if result.failed else 'doubt'}", doubt) for doubt in result.doubts]
+    doubts = result.named(result.doubts)
+    rows += [("status", result.status)] if doubts else []
+    rows += [(f"  {'failed' if result.failed else 'doubt'}", doubt) for doubt in doubts]
     rows += [("species", species_words(result.species))] if result.species else []
     if projection is not None and not result.failed:
         rows += [
@@ -87,7 +88,7 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
         rows.append(("plots", f"fkflow plot {result.run}"))
     if result.failed:  # what else was missed does not matter
         return rows
-    return rows + [("warning", warning) for warning in result.warnings if warning not in result.doubts]
+    return rows + [("warning", warning) for warning in result.warnings if warning not in doubts]
 
 
 def _observables(result: Result) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from fkflow.execution import ranks
 from fkflow.execution.pulse import Pulse
 from fkflow.hamiltonian.conversion import share_outside
 from fkflow.measurement.variational import VariationalEstimator
+from fkflow.networks.choice import LogPsi
 from fkflow.projection.project import Projector, can_project
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.checkpoints import Clock
@@ -24,6 +25,9 @@ from fkflow.runs.model import Model
 from fkflow.runs.session import Session
 from fkflow.statistics import Estimate
 
+#: spread of the local energy, in natural energies times √coordinates, of an exact network: the excess of its energy, about the
+#: square of that, is below the rounding of an energy
+EXACT = 1e-7
 #: gap in natural energies below which walkers jump between the wells of ψ²
 SLOW = 0.2
 #: share of the values of a table beyond its ends from which on a result is doubtful
@@ -63,7 +67,12 @@ def measure_and_project(
                 if session and measuring.is_shortest() and session.extend(measuring.spread(), measuring.walkers.x):
                     return None
                 measuring.run(recipe.measure.target_error, recipe.measure.seconds, report, pulse)
-            if not can_project(measuring, recipe.project):
+            exact = recipe.project.seconds > 0 and is_exact(measuring)
+            if exact:
+                context.progress.log(
+                    "the local energy does not vary: the network is exact, a projection changes nothing"
+                )
+            if exact or not can_project(measuring, recipe.project):
                 _judge_tables(measuring)
                 return measuring.result()
             report = watch.begin("project", recipe.project)
@@ -102,6 +111,13 @@ def _judge_tables(measuring: VariationalEstimator) -> None:
         )
 
 
+def is_exact(measuring: VariationalEstimator) -> bool:
+    """Whether the local energy does not vary over ψ² but for rounding: ψ, which has no nodes, is then the ground state."""
+    natural_time, coordinates = measuring.landscape.length**2, measuring.landscape.centre.numel()
+    exact = measuring.spread() * natural_time <= EXACT * math.sqrt(coordinates)
+    return ranks.broadcast(isinstance(measuring.net, LogPsi) and exact)
+
+
 def is_slow(measuring: VariationalEstimator) -> bool:
     """Whether walkers that move without jumps take too long between the wells of ψ²."""
     relaxation = measuring.find_relaxation()
@@ -124,19 +140,28 @@ class _Watch:
         """Begin a stage; returns the function to which it reports its estimate and the seconds spent."""
         self.stage = stage
         self.context.progress.stage(stage, 1.0)
+        most = 0.0
 
         def report(estimate: Estimate, spent: float) -> None:
             stopped, due = ranks.reduce_any(bool(self.context.signals), self.session is not None and self.clock.due())
             if stopped:
                 raise KeyboardInterrupt
-            # errors fall as 1/√time: the share of the work done is the squared ratio, or that of the time budget
-            by_error = min(1.0, (wanted.target_error / estimate.error) ** 2) if estimate.error > 0 else 1.0
-            done = max(by_error, min(1.0, spent / wanted.seconds))
-            self.context.progress.update(done, estimate.value, estimate.error)
+            # the most seen so far: an error that is not known well yet may have been too small
+            nonlocal most
+            most = max(most, self._share(stage, wanted, estimate.error), min(1.0, spent / wanted.seconds))
+            self.context.progress.update(most, estimate.value, estimate.error)
             if self.session is not None and due:
                 self.save(self.session)
 
         return report
+
+    def _share(self, stage: str, wanted: MeasureConfig | ProjectConfig, error: float) -> float:
+        """The share of a stage's work that is done: its walkers have a way to go, and errors fall as 1/√time."""
+        under_way = self.stages.get(stage)
+        way = under_way.share() if isinstance(under_way, Projector) else 1.0
+        if not math.isfinite(error):
+            return 0.5 * way
+        return min(way, (wanted.target_error / error) ** 2) if error > 0 else way
 
     def save(self, session: Session) -> None:
         """Write a checkpoint of the session and all ranks' stages."""

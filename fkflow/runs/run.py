@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fkflow.errors import FkflowError, Interrupted, NumericalError, RankError, StoreError
 from fkflow.execution import ranks
 from fkflow.results import store
@@ -78,11 +76,9 @@ def train(session: Session) -> None:
         if stopped:
             raise KeyboardInterrupt
     if last is not None and last.iteration < wanted.iterations:
-        # training ended early: the bar is full
-        show(session, replace(last, iteration=wanted.iterations))
         late = wanted.seconds is not None and state.seconds >= wanted.seconds
         why = "its time budget ended" if late else "more would not pay"
-        context.progress.log(f"trained {last.iteration} iterations: {why}")
+        context.progress.log(f"trained {last.iteration} of at most {wanted.iterations} iterations: {why}")
     # a run that continues after its training has a newer checkpoint already
     if last is not None or context.checkpoints.iteration is None:
         context.save(session.checkpoint(), state.iteration)
@@ -116,7 +112,9 @@ def write_result(session: Session, measurement: Measurement) -> Result | None:
             failure = result.failure
     # the others end well only if this did
     if (failure := ranks.broadcast(failure)) is not None:
-        raise NumericalError(failure)
+        failed = NumericalError(failure)
+        failed.on_all_ranks = True
+        raise failed
     return result
 
 

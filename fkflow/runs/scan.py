@@ -17,6 +17,7 @@ import numpy as np
 
 import fkflow
 from fkflow.errors import Interrupted, NumericalError, PotentialError, StoreError, UsageError
+from fkflow.execution import ranks
 from fkflow.execution.device import choose_device
 from fkflow.execution.progress import PrefixedProgress
 from fkflow.hamiltonian.user_systems import without_folders
@@ -33,6 +34,7 @@ from fkflow.runs.context import RunContext
 from fkflow.runs.model import build_model
 from fkflow.runs.rerun import definition_warning
 from fkflow.runs.scan_grid import Over, Place, Planned, nearest
+from fkflow.runs.session import check_shares
 from fkflow.text import strict_json
 
 log = logging.getLogger("fkflow")
@@ -60,16 +62,22 @@ class _Work:
 def execute(context: RunContext, overs: Sequence[Over], planned: Sequence[Planned]) -> Scan:
     """Compute all points, or with `context.resume` those of the scan in `context.out` that have no result yet.
 
-    A point that fails numerically, or whose potential fails the checks, is recorded, and the scan goes on. Raises Interrupted,
-    StoreError if the disk refuses, UsageError if the folder holds another scan or there is no such device.
+    A point that fails numerically, or whose potential fails the checks, is recorded, and the scan goes on; with several ranks
+    it ends if only one of them fails, which has left the others. Ranks share the walkers of each point, and rank 0 alone reads
+    and writes. Raises Interrupted, StoreError if the disk refuses, UsageError if the folder holds another scan or there is no
+    such device.
     """
     assert context.out is not None, "a scan has a folder"
     choose_device(context.device)
+    for plan in planned:
+        check_shares(plan.loaded.recipe)
     scan = _plan_scan(context, overs, planned, context.out / SCAN)
-    if (source := context.recipe.train.source) is not None:
-        warm_start.read_network(source)
-    if context.resume and scan.path.exists():
-        scan = _resume(context, scan, planned)
+    if ranks.rank() == 0:
+        if (source := context.recipe.train.source) is not None:
+            warm_start.read_network(source)
+        if context.resume and scan.path.exists():
+            scan = _resume(context, scan, planned)
+    scan = ranks.broadcast(scan)
     with context.signals:
         work = _Work(context, scan, {p.name: p for p in planned})
         _write(work)
@@ -77,7 +85,7 @@ def execute(context: RunContext, overs: Sequence[Over], planned: Sequence[Planne
         for number, point in enumerate(scan.points, 1):
             if point.status == FINISHED:
                 continue
-            if context.signals:
+            if ranks.reduce_any(bool(context.signals))[0]:
                 break
             prefix = f"{number}/{total} {point.run}"
             try:
@@ -87,7 +95,7 @@ def execute(context: RunContext, overs: Sequence[Over], planned: Sequence[Planne
             work.scan = work.scan.with_point(done)
             _write(work)
             context.progress.log(f"{prefix}  {_describe(done)}")
-        if context.signals and (left := work.scan.unfinished):
+        if ranks.reduce_any(bool(context.signals))[0] and (left := work.scan.unfinished):
             stopped = Interrupted(f"stopped with {total - len(left)} of {total} points finished")
             raise stopped.with_hint(f"{scan.path} holds what they gave", resumable=True)
     return work.scan
@@ -201,11 +209,9 @@ def _check_point(found: Result, plan: Planned) -> None:
 
 def _compute(work: _Work, point: Point, prefix: str) -> Point:
     """Run one point, from its checkpoint if there is one; the point with its result, or with the reason of its failure."""
-    folder = make_folder(work.out / point.run)
-    planned = work.planned[point.run]
-    resume = (folder / CHECKPOINT).exists()
+    folder, planned = work.out / point.run, work.planned[point.run]
+    resume, start = ranks.broadcast(_prepare(work, planned, folder) if ranks.rank() == 0 else (False, None))
     try:
-        start = _saved_start(folder / CHECKPOINT) if resume else _start(work, planned)
         recipe = planned.loaded.recipe
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"source": start})})
         context = work.context
@@ -222,9 +228,25 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
             )
         )
     except (NumericalError, PotentialError) as error:
-        return replace(point, status=FAILED, attempts=point.attempts + 1, reason=str(error))
-    assert result is not None, "a scan has no ranks"
-    return point.with_result(result)
+        failed = replace(point, status=FAILED, attempts=point.attempts + 1, reason=str(error))
+        if ranks.count() > 1 and not error.on_all_ranks:
+            work.scan = work.scan.with_point(failed)
+            _write(work)
+            raise error.with_hint(f"{work.scan.path} holds the points before it", resumable=True) from None
+        return failed
+    return ranks.broadcast(None if result is None else point.with_result(result)) or point
+
+
+def _prepare(work: _Work, planned: Planned, folder: Path) -> tuple[bool, str | None]:
+    """Make the folder of a point; whether it goes on from a checkpoint there, and the run whose weights it starts with."""
+    make_folder(folder)
+    if (folder / CHECKPOINT).exists():
+        return True, _saved_start(folder / CHECKPOINT)
+    try:
+        return False, _start(work, planned)
+    except (NumericalError, PotentialError):
+        # the run of the point raises it again
+        return False, None
 
 
 def _saved_start(checkpoint: Path) -> str | None:
@@ -254,12 +276,14 @@ def _start(work: _Work, planned: Planned) -> str | None:
 
 def _layout(work: _Work, planned: Planned) -> dict[str, Any]:
     if planned.name not in work.layouts:
-        work.layouts[planned.name] = warm_start.layout(build_model(planned.loaded.recipe, 0).net)
+        work.layouts[planned.name] = warm_start.layout(build_model(planned.loaded.recipe, 0, alone=True).net)
     return work.layouts[planned.name]
 
 
 def _write(work: _Work) -> None:
     """Update scan.h5, the table and the picture."""
+    if ranks.rank():
+        return
     write_scan(work.scan)
     atomic_write(work.out / TABLE, csv_text(work.scan).encode())
     save_scan(work.scan, work.out)

@@ -50,9 +50,7 @@ def prepare(context: RunContext) -> Model:
     Raises UsageError if there is no such device, or the ranks cannot share the walkers evenly.
     """
     recipe = context.recipe
-    ranks.check_divisible("measure.walkers", recipe.measure.walkers)
-    if recipe.project.seconds > 0:
-        ranks.check_divisible("project.walkers", recipe.project.walkers)
+    check_shares(recipe, training=False)
     context.device = choose_device(context.device)
     context.threads = choose_threads(context.threads)
     torch.set_num_threads(context.threads)
@@ -66,6 +64,15 @@ def prepare(context: RunContext) -> Model:
     return model
 
 
+def check_shares(recipe: Recipe, training: bool = True) -> None:
+    """Raise UsageError unless the ranks can share the walkers of each stage evenly."""
+    if training:
+        ranks.check_divisible("train.walkers", recipe.train.walkers)
+    ranks.check_divisible("measure.walkers", recipe.measure.walkers)
+    if recipe.project.seconds > 0:
+        ranks.check_divisible("project.walkers", recipe.project.walkers)
+
+
 class Session:
     """The training of one run: `step` is one iteration, after which `state` and `records` (one dictionary each) are complete.
 
@@ -77,7 +84,7 @@ class Session:
     def __init__(self, context: RunContext) -> None:
         self.context = context
         wanted = self.recipe.train
-        ranks.check_divisible("train.walkers", wanted.walkers)
+        check_shares(self.recipe)
         self.model = prepare(context)
         if context.finished is not None:
             self.model = load_weights(self.model, self.recipe, context.finished)

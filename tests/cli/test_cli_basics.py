@@ -1,5 +1,6 @@
 """The command line without training: help, errors, exit codes, and the readers of a finished run."""
 
+import dataclasses
 import json
 import os
 import re
@@ -7,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from types import ModuleType
+import tomllib
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from commands import start
 
+from fkflow.cli import completion, output
 from fkflow.cli.entry import main
 from fkflow.errors import Interrupted, NumericalError
 from fkflow.execution.progress import Bar, Lines
+from fkflow.hamiltonian.registry import built_in_systems, shipped_recipes
+from fkflow.results.store import read_result
 
 COMMANDS = ["run", "check", "scan", "measure", "show", "compare", "plot", "animate", "list", "init"]
 
@@ -102,7 +107,7 @@ def test_help_lists_the_commands(cli):
     code, out, _ = cli("--help")
     assert code == 0 and all(command in out for command in COMMANDS)
     assert cli()[:2] == (0, out)
-    assert cli("--version")[1].startswith("fkflow ")
+    assert cli("--version")[1].startswith("fkflow ") and cli("-V") == cli("--version")
 
 
 @pytest.mark.parametrize(
@@ -127,6 +132,12 @@ def test_help_lists_the_commands(cli):
         (["animate", "a", "--walkers", "0"], "--walkers"),
         (["animate", "a", "--seed", "-1"], "--seed"),
         (["scan"], "RECIPE"),
+        (["scan", "h2", "--processes", "0"], "--processes"),
+        (["run", "h2", "--log", "."], "--log"),
+        (["run", "h2", "--quiet=yes"], "--quiet"),
+        (["run", "h2", "--force", "--resume"], "--force"),
+        (["scan", "scan_h2", "--force", "--resume"], "--force"),
+        (["show", "a", "--force"], "--force"),
     ],
 )
 def test_usage_errors(cli, arguments, word):
@@ -490,10 +501,195 @@ def test_init(cli, tmp_path):
     assert cli("init", "h2", "--out", "my.toml")[:2] == (0, "")
     assert (tmp_path / "my.toml").read_text() == out
     assert cli("run", "my.toml", "--dry-run")[0] == 0
-    refused(cli("init", "h2", "--out", "my.toml"), 2, "my.toml", "exists")
+    refused(cli("init", "h2", "--out", "my.toml"), 2, "my.toml", "exists", "--force")
+    code, scan, err = cli("init", "scan_h2", "--out", "my.toml", "--force")
+    assert code == 0 and "next: fkflow scan my.toml" in err and "[scan]" in (tmp_path / "my.toml").read_text()
     refused(cli("init", "h2", "--out", "no/folder.toml"), 2, "no/folder.toml")
     refused(cli("init", "h3"), 2, "h3")
     assert sorted(os.listdir()) == ["my.toml"]
+
+
+# --------------------------------------------------------------------------------------------- conveniences
+
+
+def test_quiet_leaves_results_and_warnings(cli, fake_run):
+    def execute(context):
+        context.progress.log("warning: two particles meet")
+        return real(context)
+
+    real, fake_run[0].execute = fake_run[0].execute, execute
+    code, out, err = cli("run", "h2", "-q")
+    assert code == 0 and "-1.17447(2) hartree" in out
+    assert err.splitlines() == ["a library's chatter", "fkflow: warning: two particles meet"][::-1]
+    assert cli("run", "h2", "--out", "loud")[2].count("train") > 1
+
+
+def test_a_log_has_the_progress_and_the_result(cli, fake_run, tmp_path):
+    (tmp_path / "log.txt").write_text("earlier\n")
+    code, out, err = cli("run", "h2", "--log", "log.txt", "--json", "--quiet")
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert code == 0 and json.loads(out) and lines[0] == "earlier"
+    assert re.fullmatch(r"[\d-]{10} [\d:]{8}  train \.\.\.", lines[1])
+    assert re.search(r"  train  100%  energy -1\.170\(10\)  0 s  rate 0\.1$", lines[2])
+    assert lines[4] == "h2  R = 1.401" and "-1.17447(2) hartree" in lines[5] + lines[6]
+
+    def fails(*_):
+        raise NumericalError("the energy is NaN")
+
+    fake_run[0].execute = fails
+    assert cli("run", "h2", "--out", "other", "--log", "log.txt")[0] == 3
+    assert (tmp_path / "log.txt").read_text().splitlines()[-1].endswith("  error: the energy is NaN")
+    refused(cli("run", "h2", "--out", "third", "--log", "no/log.txt"), 2, "--log no/log.txt cannot be written")
+    assert not os.path.exists("third")
+
+
+def test_force_replaces_a_run(cli, fake_run, tmp_path):
+    """A finished one only once there is another; of an unfinished one nothing is left that --resume could go on with."""
+    assert cli("run", "h2")[0] == 0
+    folder = tmp_path / "runs" / "h2"
+    refused(cli("run", "h2"), 2, "runs/h2 already holds a finished run", "--force")
+    for name in ("checkpoint.pt", "checkpoint.previous.pt", "notes.txt"):
+        (folder / name).touch()
+    refused(cli("run", "h2"), 2, "runs/h2 holds an unfinished run", "--force")
+    before = (folder / "result.h5").read_bytes()
+
+    def fails(context):
+        assert sorted(os.listdir(folder)) == [".lock", "notes.txt", "result.h5"]
+        raise NumericalError("no")
+
+    real, fake_run[0].execute = fake_run[0].execute, fails
+    assert cli("run", "h2", "--force")[0] == 3
+    assert (folder / "result.h5").read_bytes() == before
+    fake_run[0].execute = real
+    assert cli("run", "h2", "--force", "--seed", 9)[0] == 0 and fake_run[1]["resume"] is False
+    (folder / "scan.h5").touch()
+    refused(cli("run", "h2", "--force"), 2, "holds a scan")
+    refused(cli("scan", "scan_h2", "--out", folder, "--force"), 2, "holds a run")
+
+
+def test_a_run_is_found_by_its_name(cli, write_run, tmp_path):
+    write_run(tmp_path / "runs" / "h2" / "result.h5")
+    for command in (["show"], ["compare"], ["plot", "--list"]):
+        assert cli(command[0], "h2", *command[1:])[0] == 0
+    assert json.loads(cli("show", "h2", "--json")[1])["run"] == "runs/h2"
+    assert cli("plot", "h2", "pair")[1] == "runs/h2/plots/pair_r.png\n"
+    # what is there goes before what has the name, unless it is no run
+    os.mkdir("h2")
+    assert json.loads(cli("show", "h2", "--json")[1])["run"] == "runs/h2"
+    write_run(tmp_path / "h2" / "result.h5")
+    assert json.loads(cli("show", "h2", "--json")[1])["run"] == "h2"
+    refused(cli("show", "h3"), 2, "h3 does not exist", "the name of one in runs")
+
+
+def test_commands_in_warnings_name_the_run(cli, write_run, made_up, tmp_path):
+    sentence = "the time budget ended: fkflow measure RUN --set measure.seconds=... measures longer"
+    found = dataclasses.replace(made_up.measurement(), warnings=[sentence])
+    write_run(tmp_path / "my runs" / "h2" / "result.h5", measurement=found)
+    named = sentence.replace("RUN", "'my runs/h2'")
+    assert json.loads(cli("show", "my runs/h2", "--json")[1])["warnings"] == [named]
+    assert "fkflow measure 'my runs/h2' --set" in " ".join(cli("show", "my runs/h2")[1].split())
+    # the file may move, and there is none yet for what Python has measured
+    (tmp_path / "my runs").rename(tmp_path / "moved")
+    assert "fkflow measure moved/h2 --set" in json.loads(cli("show", "moved/h2", "--json")[1])["warnings"][0]
+    alone = dataclasses.replace(read_result("moved/h2"), path=None)
+    assert alone.warnings == ['the time budget ended: solution.measure(measure={"seconds": ...}) measures longer']
+
+
+PRINTING = """import fkflow
+print("{ imported }")
+
+
+class Trap(fkflow.System):
+    particles: int = 1
+    dimensions: int = 1
+
+    def potential(self, x):
+        print("[ called ]")
+        return x.square().sum((1, 2))
+"""
+
+
+def test_what_a_system_prints_is_not_in_the_output(cli, fake_run, tmp_path):
+    """A class of a file is a recipe with the defaults; results are alone on stdout."""
+    (tmp_path / "mine.py").write_text(PRINTING)
+    code, out, err = cli("check", "mine.py:Trap", "--json")
+    assert (
+        code == 0 and json.loads(out)["system"] == "Trap in mine.py" and "{ imported }" in err and "[ called ]" in err
+    )
+    code, out, err = cli("run", "mine.py:Trap", "--json")
+    assert code == 0 and json.loads(out) and fake_run[1]["out"].as_posix() == "runs/Trap"
+    for arguments in (["run", "mine.py:Trap", "--dry-run"], ["init", "mine.py:Trap"]):
+        assert tomllib.loads(cli(*arguments)[1])["system"]["file"].endswith("mine.py:Trap")
+    refused(cli("run", "mine.py:Tarp"), 2, "mine.py has no class Tarp: it has Trap")
+    refused(cli("run", "yours.py:Trap"), 2, "there is no file yours.py")
+    assert tomllib.loads(cli("run", "quartic", "--dry-run")[1])["system"] == {"name": "quartic", "a": 1.0, "b": 1.0}
+    refused(cli("run", "quartics"), 2, "did you mean quartic?")
+
+
+def complete(shell, *words):
+    """What the shell is told to complete after these words."""
+    environment = {**os.environ, "_FKFLOW_COMPLETE": f"complete_{shell}"}
+    line = " ".join(words)
+    if shell == "bash":
+        environment |= {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    else:
+        environment |= {"_TYPER_COMPLETE_ARGS": line}
+    code = (
+        "import sys, fkflow.cli.entry as entry\n"
+        "try:\n    entry.main([])\nfinally:\n    assert not {'torch', 'numpy', 'h5py'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stderr == "", done.stderr
+    return done.stdout
+
+
+def test_the_shell_completes_names(tmp_path):
+    """Of recipes, systems and runs, without what is slow to import."""
+    (tmp_path / "bosonic.toml").touch()
+    for folder in ("runs/boson_trap", "runs/empty", "bosons_here"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "runs/boson_trap/scan.h5").touch()
+    (tmp_path / "bosons_here/result.h5").touch()
+    assert complete("bash", "fkflow", "show", "boson").split() == ["boson_trap", "bosons_here"]
+    assert complete("bash", "fkflow", "compare", "x", "e").split() == []
+    found = complete("bash", "fkflow", "run", "boson").split()
+    assert found[0] == "bosonic.toml" and {"bosons", "bosons3d"} <= set(found) and len(set(found)) == len(found)
+    assert "morse" in complete("zsh", "fkflow", "init", "mor") and "--quiet" in complete("bash", "fkflow", "run", "--q")
+
+
+def test_every_system_is_completed():
+    assert set(completion.systems("")) >= {*built_in_systems(), *(name[:-5] for name in shipped_recipes())}
+
+
+def test_the_shell_is_told_how_to_complete(cli, monkeypatch):
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    with pytest.raises(SystemExit) as caught:
+        cli("--show-completion", "bash")
+    assert caught.value.code == 0
+
+
+def test_colours_are_for_terminals(monkeypatch, capsys):
+    rows = [
+        "h2  R = 1",
+        "  status               doubtful",
+        "    doubt              it moved",
+        " " * 23 + "far",
+        "  time  1 s",
+    ]
+    text = "\n".join(rows)
+    lines = output.coloured(text).splitlines()
+    assert lines[0] == "\x1b[1mh2  R = 1\x1b[0m" and "\x1b[33mdoubtful" in lines[1]
+    assert lines[2].startswith("\x1b[33m") and lines[3].startswith("\x1b[33m") and lines[4] == "  time  1 s"
+    assert "\x1b[31mOUT OF TOLERANCE" in output.coloured("runs\n  a  OUT OF TOLERANCE")
+    assert output.coloured('{\n  "failed": 1\n}') == '{\n  "failed": 1\n}'
+    terminal = SimpleNamespace(isatty=lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert output.has_colours(terminal) and not output.has_colours(SimpleNamespace(isatty=lambda: False))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not output.has_colours(terminal)
+    output.emit(text)
+    assert capsys.readouterr().out == f"{text}\n"
 
 
 # -------------------------------------------------------------------------------------------------- progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -161,7 +162,34 @@ def test_several_ranks_are_refused(tmp_path: Path, refused: Refused, monkeypatch
     alone = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29511"}
     for name, value in alone.items():
         monkeypatch.setenv(name, value)
-    assert "one process" in refused(tmp_path, *SCAN)
+    assert "a scan works without torchrun: start it with --processes" in refused(tmp_path, *SCAN)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be copied here")
+def test_processes_share_the_walkers_of_each_point(tmp_path: Path, refused: Refused) -> None:
+    two = ["scan", "double_well", "--over", "system.height=[1.0, 2.0]", *TINY, "--seed", "3", "--processes", "2"]
+    found = json.loads(good(tmp_path, *two, "--json", code=NO_PICTURE))
+    assert [point["status"] for point in found["points"]] == ["finished", "finished"]
+    assert found["points"][1]["start"] in (None, "runs/double_well/height=1")
+    for name, point in zip(NAMES, found["points"], strict=False):
+        with h5py.File(tmp_path / "runs/double_well" / name / "result.h5") as file:
+            assert (file["provenance"].attrs["ranks"], file["provenance"].attrs["seed"]) == (2, point["seed"])
+    assert "already holds a scan" in refused(tmp_path, *two)
+    odd = ["scan", "double_well", *OVER, *TINY, "--set", "measure.walkers=129", "--processes", "2", "--out", "odd"]
+    assert "cannot be shared evenly by 2 ranks" in refused(tmp_path, *odd)
+
+
+def test_a_scan_is_replaced_by_force(copy: Path, refused: Refused) -> None:
+    """Results of its points too; whatever else lies in the folders stays."""
+    folder = copy / "runs/double_well"
+    (folder / "height=3/notes.txt").touch()
+    one = ["scan", "double_well", "--over", "system.height=[1.0]", *TINY, "--seed", "4"]
+    assert "replace it with --force" in refused(copy, *one)
+    assert "leave out one of them" in refused(copy, *one, "--resume", "--force")
+    assert json.loads(good(copy, *one, "--force", "--json", code=NO_PICTURE))["seed"] == 4
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == [
+        "height=1/result.h5", "height=3/notes.txt", "scan.csv", "scan.h5", "scan.png",
+    ]  # fmt: skip
 
 
 def test_a_finished_scan_is_not_overwritten(copy: Path, refused: Refused) -> None:

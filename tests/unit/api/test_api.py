@@ -228,6 +228,8 @@ def test_a_system_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"target_error": -1.0}, "target_error=-1: an energy above 0"),
         ({"target_error": "small"}, "target_error='small' is not allowed"),
         ({"resume": True}, "resume=True goes on from the checkpoint of a folder: give it as out"),
+        ({"force": True}, "force=True replaces the run in a folder: give it as out"),
+        ({"force": True, "resume": True, "out": "x"}, "force=True replaces what resume=True goes on with"),
     ],
 )
 def test_wrong_arguments(given: dict[str, Any], told: str) -> None:
@@ -241,8 +243,7 @@ def test_wrong_arguments(given: dict[str, Any], told: str) -> None:
     [
         (Pair, r"Pair'> is a class: give an instance of fkflow.System, such as MyTrap\(\), or the name of a recipe"),
         (3, "3 is no system: give an instance of fkflow.System"),
-        ("h3", '"h3" is no file .* nor a shipped recipe'),
-        ("quartic", r"quartic is a system: fkflow.make_system\('quartic'\)"),
+        ("h3", '"h3" is no file .* nor a shipped recipe or a system'),
         ("scan_h2", r"scan_h2.toml has a section \[scan\]"),
     ],
 )
@@ -269,6 +270,8 @@ def test_numbers_of_any_library() -> None:
 
 
 def test_systems_by_name() -> None:
+    # a system has no recipe of its own, but is one with the defaults
+    assert fkflow.train("quartic").system == fkflow.make_system("quartic")
     system = fkflow.make_system("bosons", particles=3, g=np.float64(2.0))
     assert system.parameters()["particles"] == 3 and system.parameters()["g"] == 2.0
     with pytest.raises(RecipeError, match=r"system.gg is not a key of \[system\] for bosons"):
@@ -337,7 +340,9 @@ def test_ctrl_c_keeps_a_checkpoint(tmp_path: Path) -> None:
         fkflow.solve(well, **SLOW, out=out, progress=Interrupting("train", 5))
     assert [path.name for path in out.iterdir()] == ["checkpoint.pt"]
     assert signal.getsignal(signal.SIGINT) is before
-    with pytest.raises(fkflow.UsageError, match=r"unfinished run: continue it with resume=True, or choose another out"):
+    with pytest.raises(
+        fkflow.UsageError, match=r"unfinished run: continue it with resume=True, replace it with force=True"
+    ):
         fkflow.solve(well, **SLOW, out=out, progress=False)
     with pytest.raises(fkflow.UsageError, match="belongs to another recipe"):
         fkflow.solve(well, **{**SLOW, "network": {"hidden": 5}}, out=out, resume=True, progress=False)

@@ -317,12 +317,17 @@ def test_unreadable_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         load(str(binary))
 
 
-@pytest.mark.parametrize("key", sorted(built_in_systems()))
-def test_init_prints_every_key_with_its_default(key: str) -> None:
+@pytest.mark.parametrize("key", sorted({*built_in_systems(), *(name[:-5] for name in shipped_recipes())}))
+def test_init_prints_every_key_with_its_value(key: str) -> None:
+    """That of the shipped recipe of that name, with its scan if it has one; else the default."""
     text = recipe_template(key)
+    assert recipe_template(f"{key}.toml") == text if f"{key}.toml" in shipped_recipes() else text.startswith("# ")
     lines = text.splitlines()
-    recipe = parse(text, "new.toml").recipe
-    assert recipe == Recipe(system=built_in_systems()[key]())
+    loaded = parse(text, "new.toml")
+    recipe = loaded.recipe
+    shipped = load(key) if f"{key}.toml" in shipped_recipes() else None
+    assert recipe == (shipped.recipe if shipped else Recipe(system=built_in_systems()[key]()))
+    assert loaded.scan == (shipped.scan if shipped else None)
     written = tomllib.loads(text)
     for section, table in recipe.resolved().items():
         for name, value in table.items():
