@@ -56,10 +56,10 @@ def background(result: Result) -> Background:
     axes = first, second
     if result.dimensions == 2 and "xy" in measured:
         grid = grid_of(measured["xy"])
-        axes, values, words = grid.axes, grid.smoothed(3), "density"
+        axes, values, words = grid.axes, grid.smoothed(max(3, grid.passes())), "density"
     elif "zrho" in measured:
         grid = grid_of(measured["zrho"])
-        axes, values, words = grid.axes, grid.smoothed(2), "density in the plane of the nuclei"
+        axes, values, words = grid.axes, grid.smoothed(max(2, grid.passes())), "density in the plane of the nuclei"
     elif "r" in measured:
         values = _radial_density(measured["r"], axes, result.dimensions)
         words = "density in the plane through the centre"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from fkflow.plot.requirements import require
 from fkflow.plot.style import BLUE, GREEN, ORANGE, headline, label, points
@@ -12,6 +15,8 @@ from fkflow.results.result import Result
 
 #: first iterations that the main panel need not show, and the part of all that the inset shows
 EARLY, LATE = 2, 0.5
+#: most ticks of seconds, and their least distance as a part of the width
+MOST_TICKS, LEAST_GAP = 8, 0.08
 #: percentiles of the energies that are shown, of the whole training and of its end, where noise is cut on both sides
 WHOLE, END = (2.0, 100.0), (4.0, 96.0)
 #: an inset is drawn where its energies take less than this part of the main panel's
@@ -73,15 +78,19 @@ def _seconds_above(result: Result, ax: Axes, iteration: np.ndarray) -> None:
     seconds = np.asarray(result.training.get("seconds", ()), dtype=float)
     if len(seconds) != len(iteration) or not np.isfinite(seconds).all():
         return
-    # at the ticks of the iterations: even seconds would crowd where iterations took long
+    if len(seconds) < 2 or not seconds[-1] > seconds[0]:
+        return
+    # round seconds at the places where they had passed, as many as do not crowd where iterations took long
+    for most in range(MOST_TICKS, 0, -1):
+        ticks = MaxNLocator(nbins=most, steps=[1, 2, 5, 10]).tick_values(seconds[0], seconds[-1])
+        ticks = ticks[(seconds[0] <= ticks) & (ticks <= seconds[-1])]
+        places = np.interp(ticks, seconds, iteration)
+        if np.diff(places).min(initial=math.inf) >= LEAST_GAP * (iteration[-1] - iteration[0]):
+            break
     above = ax.secondary_xaxis("top")
-    above.xaxis.set_major_formatter(lambda place, _: _format_seconds(np.interp(place, iteration, seconds)))
+    above.set_xticks(places, [f"{number:.6g}" for number in ticks])
     above.set_xlabel("seconds")
     ax.tick_params(top=False)
-
-
-def _format_seconds(seconds: float) -> str:
-    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"
 
 
 def _energy_levels(result: Result, ax: Axes) -> list[float]:

@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 
 from fkflow.plot.densities import contours
 from fkflow.plot.requirements import require
-from fkflow.plot.style import COLOURS, headline, label, legend_on_map, mark_nuclei
+from fkflow.plot.style import COLOURS, headline, label, mark_nuclei
 from fkflow.results.records import Axis
 from fkflow.results.result import Result
+from fkflow.text import display_unit, with_unit
 
 #: particles whose paths are drawn
 SHOWN = 8
@@ -23,8 +24,10 @@ def trajectories(result: Result, ax: Axes) -> None:
     require(result, "trajectories")
     found = result.measurement.trajectories
     assert found is not None
-    walkers, times, particles, dimensions = found.positions.shape
-    paths = found.positions.transpose(0, 2, 1, 3).reshape(walkers * particles, times, dimensions)[:SHOWN]
+    _, times, particles, dimensions = found.positions.shape
+    # whole walkers, as many as there are colours for
+    walkers = min(len(found.positions), max(1, SHOWN // particles))
+    paths = found.positions[:walkers].transpose(0, 2, 1, 3).reshape(walkers * particles, times, dimensions)[:SHOWN]
     unit = result.length_unit
     columns = (0,) if dimensions == 1 else (2, 0) if result.nuclei is not None else (0, 1)
     axes = tuple(Axis("xyz"[c] if dimensions <= 3 else f"x{c + 1}", unit, "", np.zeros(2)) for c in columns)
@@ -41,14 +44,16 @@ def trajectories(result: Result, ax: Axes) -> None:
     ax.set_xlabel(label(f"coordinate {axes[0].name}", unit))
     if dimensions == 1:
         ax.set_ylabel(label("imaginary time", f"1/{result.energy_unit}"))
-        ax.set_ylim(found.times[0], found.times[-1])
+        pad = 0.03 * (found.times[-1] - found.times[0])
+        ax.set_ylim(found.times[0] - pad, found.times[-1] + pad)
     else:
         ax.set_ylabel(label(f"coordinate {axes[1].name}", unit))
         ax.set_aspect("equal")
-    legend_on_map(ax)
-    headline(
-        result, ax, _words(len(paths), particles, walkers, label(f"{found.times[-1]:.3g}", f"1/{result.energy_unit}"))
-    )
+    ax.plot([], [], "o", color="0.3", markersize=5, markerfacecolor="white", label="start")
+    ax.plot([], [], "o", color="0.3", markersize=5, label="end")
+    ax.legend(frameon=True, framealpha=0.85, loc="best")
+    time = with_unit(f"{found.times[-1]:.3g}", f"ħ/{result.energy_unit}" if display_unit(result.energy_unit) else "")
+    headline(result, ax, _words(len(paths), particles, walkers, time))
 
 
 def _words(shown: int, particles: int, walkers: int, time: str) -> str:

@@ -24,6 +24,8 @@ CURVES = tuple(zip(COLOURS, "os^DvP", strict=False))
 #: most curves that a legend can tell apart
 MOST = 12
 MARKER = 4.5
+#: distance of the outermost curves from their place in the panel of differences, in that of two places
+SHIFT = 0.12
 
 
 def scan(result: Scan, ax: Axes) -> None:
@@ -79,7 +81,7 @@ def differences(result: Scan, ax: Axes) -> None:
     # numbers on the axis between about 0.3 and 300
     power = 3 * math.floor((math.log10(reach) + 0.5) / 3) if reach > 0 and math.isfinite(reach) else 0
     ax.axhline(0.0, color="black", linewidth=0.8)
-    shifts = 0.12 * x.gap() * np.linspace(-1, 1, len(styled)) if len(styled) > 1 else [0.0]
+    shifts = SHIFT * x.gap() * np.linspace(-1, 1, len(styled)) if len(styled) > 1 else [0.0]
     for ((colour, marker), compared), shift in zip(styled, shifts, strict=False):
         ax.errorbar(
             x(point for point, _ in compared) + shift,
@@ -133,7 +135,8 @@ class _Places:
     def label(self, ax: Axes) -> None:
         """The range of the x axis, whatever is finished so far, and its name."""
         axis, places = self.axis, list(self.order.values())
-        pad = 0.04 * (max(places) - min(places)) or 0.5
+        # curves stand side by side in the lower panel
+        pad = max(0.04 * (max(places) - min(places)), 1.5 * SHIFT * self.gap()) or 0.5
         ax.set_xlim(min(places) - pad, max(places) + pad)
         if not self.numbers:
             ax.set_xticks(places, [text if len(text) <= 20 else f"{text[:17]}..." for text in self.order])

@@ -20,7 +20,7 @@ from fkflow.errors import Interrupted, NumericalError, PotentialError, StoreErro
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_device
 from fkflow.execution.progress import PrefixedProgress
-from fkflow.hamiltonian.user_systems import without_folders
+from fkflow.hamiltonian.user_systems import display_name, without_folders
 from fkflow.plot import save_scan
 from fkflow.recipe.config import Loaded, ScanConfig
 from fkflow.results import store
@@ -41,6 +41,13 @@ log = logging.getLogger("fkflow")
 
 #: the table beside scan.h5
 TABLE = "scan.csv"
+#: descriptions of parameters that any class may have
+USUAL = {
+    "system.particles": "number of particles",
+    "system.dimensions": "number of dimensions of space",
+    "system.mass": "mass of the particles",
+    "system.length": "length of the system",
+}
 #: sections in which a point must agree with its plan; it may have been measured again with other keys of the others
 TRAINED = ("system", "network", "train")
 
@@ -128,11 +135,15 @@ def _plan_scan(context: RunContext, overs: Sequence[Over], planned: Sequence[Pla
 
 def _axis(loaded: Loaded, key: str) -> Axis:
     section, name = key.split(".")
-    fields = type(getattr(loaded.recipe, section)).model_fields
-    found = next((f for own, f in fields.items() if name in (own, f.alias)), None)
-    extra = found.json_schema_extra if found else None
+    own = getattr(loaded.recipe, section)
+    field = next((f for own_name, f in type(own).model_fields.items() if name in (own_name, f.alias)), None)
+    extra = field.json_schema_extra if field else None
     unit = extra.get("unit", "") if isinstance(extra, dict) else ""
-    return Axis(key, (found.description if found else None) or name, str(unit))
+    # a class of a user need not describe its parameters
+    words = (
+        (field.description if field else None) or USUAL.get(key) or f"parameter of {display_name(loaded.recipe.system)}"
+    )
+    return Axis(key, words, str(unit))
 
 
 def _plan_point(planned: Planned, seed: int, number: int, attempts: int) -> Point:

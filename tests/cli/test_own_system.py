@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fkflow.cli.entry import main
+from fkflow.results.scan_store import read_scan
 from fkflow.results.store import read_result
 
 #: two particles of masses 1 and 3 in a trap of frequency 1, tied by a spring k
@@ -167,6 +168,8 @@ def test_a_scan_of_a_parameter(here: Path, capsys: pytest.CaptureFixture[str]) -
     assert "1 of 3 points failed" in capsys.readouterr().err
     (here / "sub").mkdir()
     os.chdir("sub")
+    # a parameter without a description has a long name all the same
+    assert read_scan(Path("../runs/scan/scan.h5")).axes[0].long_name == "parameter of Pair in pair.py"
     command = ["scan", "../pair.toml", "--over", "system.k=[1.5, -5.0, 2.0]", "--out", "../runs/scan", "--resume"]
     assert main(command) == 3
     assert "belongs to another" not in capsys.readouterr().err

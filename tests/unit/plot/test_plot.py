@@ -256,15 +256,18 @@ def test_projected_densities_stand_beside_the_variational_ones(result, projected
     ax = drawn(with_both, name)
     ((x, y, lower, upper),) = bars(ax)
     assert set(legend(ax)) - {"nuclei", EXACT} == {VARIATIONAL, PROJECTED} == {"variational |ψ|²", "projected |φ₀|²"}
-    # every bin of these short axes is shown
-    assert np.array_equal(x, histogram.axes[0].centres) and np.array_equal(y, histogram.projected)
-    assert upper - lower == pytest.approx(2 * histogram.projected_errors)
+    # every bin of these short axes that is within the frame is shown, and none outside
+    left, right = ax.get_xlim()
+    shown = (left < histogram.axes[0].centres) & (histogram.axes[0].centres < right)
+    assert 40 < shown.sum() < len(shown)
+    assert np.array_equal(x, histogram.axes[0].centres[shown]) and np.array_equal(y, histogram.projected[shown])
+    assert upper - lower == pytest.approx(2 * histogram.projected_errors[shown])
+    assert max(upper.max(), (histogram.values + histogram.errors)[shown].max()) <= ax.get_ylim()[1]
     assert any(np.array_equal(line.get_ydata(), histogram.values) for line in ax.lines)
     # two colours, and two forms for those who print without
     assert ax.containers[0].lines[0].get_linestyle() == "None" != ax.lines[0].get_linestyle()
     assert ax.containers[0].lines[0].get_color() != ax.lines[0].get_color()
-    # the higher of the two is within the limits
-    assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] >= (histogram.projected - histogram.projected_errors).max()
+    assert ax.get_ylim()[0] == 0
     # a run without a projection has one line, and nothing to explain unless the exact one is there
     alone = drawn(result, name)
     assert not alone.containers
@@ -278,9 +281,9 @@ def test_the_differences_are_in_a_panel_below(projected, result, name, against):
     (histogram,) = (h for h in with_both.measurement.histograms if f"{h.group}_{h.name}" == name)
     ax = drawn(with_both, name)
     _, below = ax.figure.axes
-    words, *power = below.get_ylabel().split("\n")
-    scale = 10.0 ** -int(re.search(r"\^\{(.*)\}", power[0])[1]) if power else 1.0
-    assert words == f"minus {against}"
+    words, power = re.fullmatch(r"(.*?)(?:\n\(10\$\^\{(.*)\}\$\))?", below.get_ylabel(), re.S).groups()
+    scale = 10.0 ** -int(power or 0)
+    assert words == {EXACT: "minus exact", "projected": "variational\n− projected"}[against]
     best = histogram.exact if against == EXACT else histogram.projected
     line = next(line for line in below.lines if len(line.get_xdata()) == len(best))
     assert line.get_ydata() == pytest.approx(scale * (histogram.values - best))
@@ -289,6 +292,11 @@ def test_the_differences_are_in_a_panel_below(projected, result, name, against):
     heights = band.get_paths()[0].vertices[:, 1]
     assert heights.max() == pytest.approx((scale * (histogram.values - best + errors)).max())
     assert len(bars(below)) == (1 if against == EXACT else 0)
+    # nothing that is drawn within the frame is cut off
+    low, high = below.get_ylim()
+    for _, _, lower, upper in bars(below):
+        assert low < lower.min() and upper.max() < high
+    assert low < heights.min() and heights.max() < high
     # nothing to compare with: no panel
     assert len(drawn(result, "pair_r").figure.axes) == 1
 
@@ -313,10 +321,55 @@ def test_trajectories_show_eight_particles(result):
     assert len(drawn_paths) == 8
     assert np.array_equal(drawn_paths[3], paths[1, :, 1][:, [2, 0]])
     assert "4 walkers of 2 particles" in ax.get_title() and ax.get_xlabel() == "coordinate z (bohr)"
+    assert {"start", "end"} <= set(legend(ax))
     on_a_line = dataclasses.replace(result.measurement.trajectories, positions=paths[..., :1])
     measurement = dataclasses.replace(result.measurement, trajectories=on_a_line)
     ax = drawn(dataclasses.replace(result, measurement=measurement, nuclei=None), "trajectories")
-    assert ax.get_ylabel() == "imaginary time (1/hartree)" and ax.get_ylim() == pytest.approx((0, 2.9))
+    low, high = ax.get_ylim()
+    assert ax.get_ylabel() == "imaginary time (1/hartree)" and -0.1 < low < 0 and 2.9 < high < 3.0
+
+
+@pytest.mark.parametrize(
+    "walkers, particles, words, drawn_paths",
+    [(3, 3, "2 walkers of 3 particles", 6), (2, 5, "5 particles of a walker", 5), (1, 9, "8 of 9 particles", 8),
+     (8, 1, "8 walkers", 8)],
+)  # fmt: skip
+def test_the_title_counts_the_walkers_that_are_drawn(result, walkers, particles, words, drawn_paths):
+    """Walkers are drawn whole, if there are colours for all of their particles."""
+    positions = np.random.default_rng(0).normal(size=(walkers, 30, particles, 3)).cumsum(1)
+    found = dataclasses.replace(result.measurement.trajectories, positions=positions)
+    measurement = dataclasses.replace(result.measurement, trajectories=found)
+    ax = drawn(dataclasses.replace(result, measurement=measurement), "trajectories")
+    assert words in ax.get_title()
+    assert sum(len(line.get_xdata()) == 30 for line in ax.lines) == drawn_paths
+
+
+def test_noisy_bins_are_joined(tmp_path, write_run, made_up):
+    """Few samples: neighbouring bins become one, its error the smaller; the twin has many samples and keeps its bins."""
+    x = Axis("x", "bohr", "x", np.linspace(-4, 4, 101))
+    values = np.exp(-(x.centres**2)) / np.pi**0.5
+    for error, bins in ((0.08, 25), (0.06, 50), (0.01, 100)):
+        noise = error * np.random.default_rng(1).normal(size=100)
+        made = Histogram(
+            "density", "x", (x,), "dx", values + noise, error * values.max() + 0 * values, "1/bohr", "density"
+        )
+        measurement = dataclasses.replace(made_up.measurement(), histograms=[made])
+        ax = drawn(write_run(tmp_path / "result.h5", measurement=measurement), "density_x")
+        line = ax.lines[0]
+        assert abs(len(line.get_xdata()) - bins) <= bins // 3, error
+        # what is joined keeps the norm
+        assert line.get_ydata().mean() == pytest.approx(made.values.mean(), rel=0.02)
+
+
+def test_seconds_have_round_ticks(tmp_path, write_run, made_up):
+    """At the places where they had passed; the first iteration took long."""
+    records = [{"iteration": i + 1, "energy": 1.0, "error": 0.1, "seconds": 0.73 + 0.0317 * i} for i in range(100)]
+    ax = drawn(write_run(tmp_path / "result.h5", records=records), "convergence")
+    (above,) = (child for child in ax.child_axes if child.get_xlabel() == "seconds")
+    numbers = [float(text.get_text()) for text in above.get_xticklabels()]
+    assert numbers == [1.0, 1.5, 2.0, 2.5, 3.0, 3.5] and above.get_xticks() == pytest.approx(
+        [1 + (number - 0.73) / 0.0317 for number in numbers]
+    )
 
 
 def test_what_is_not_there_says_what_makes_it(result):
@@ -354,7 +407,7 @@ def test_many_bins_are_thinned_out(tmp_path, write_run, made_up):
     x = Axis("x", "bohr", "x", np.linspace(-4, 4, 401))
     values = np.exp(-(x.centres**2)) / np.pi**0.5
     many = Histogram("density", "x", (x,), "dx", values, 0 * values, "1/bohr", "density").with_projected(
-        values, 0.1 * values
+        values, 0.02 * values
     )
     measurement = dataclasses.replace(made_up.projected(), histograms=[many])
     ((places, found, *_),) = bars(drawn(write_run(tmp_path / "result.h5", measurement=measurement), "density_x"))
@@ -430,6 +483,23 @@ def test_a_map_shows_the_variational_density(projected):
     assert not ax.containers and isinstance(contours, QuadContourSet)
     (histogram,) = (h for h in projected().measurement.histograms if h.name == "xz")
     assert np.array_equal(shades.get_array(), histogram.values.T)
+
+
+def test_a_noisy_map_is_smoothed(tmp_path, write_run, made_up):
+    """Until its error, which the title states, is small; the twin, not smoothed, is farther from the truth."""
+    x, y = (Axis(name, "bohr", name, np.linspace(-3, 3, 61)) for name in "xy")
+    true = np.exp(-(x.centres[:, None] ** 2) - y.centres**2) / np.pi
+    errors = 0.1 * true.max() * np.sqrt(true / true.max())
+    noisy = true + errors * np.random.default_rng(1).normal(size=true.shape)
+    made = Histogram("density", "xy", (x, y), "dx dy", noisy, errors, "1/bohr^2", "density")
+    measurement = dataclasses.replace(made_up.measurement(), histograms=[made])
+    ax = drawn(write_run(tmp_path / "result.h5", measurement=measurement), "density_xy")
+    shown = ax.collections[0].get_array()
+    high = true > 0.5 * true.max()
+    off = np.std((shown.T - true)[high]) / true.max()
+    stated = float(re.search(r"smoothed over .* bohr, error ([\d.]+) % of the maximum", ax.get_title())[1]) / 100
+    assert 0.5 * stated < off < 2 * stated < 0.3 * np.std((noisy - true)[high]) / true.max() * 3
+    assert stated <= 0.03
 
 
 @pytest.mark.parametrize(

@@ -172,3 +172,29 @@ def test_the_picture(tmp_path: Path) -> None:
     # nothing is finished yet
     waiting = dataclasses.replace(made, points=tuple(dataclasses.replace(p, status=WAITING) for p in made.points))
     save_scan(waiting, tmp_path)
+
+
+def test_no_point_is_outside_the_axes(tmp_path: Path) -> None:
+    """Curves stand side by side in the lower panel, also at the ends."""
+    made = made_up_scan(tmp_path / "scan.h5", 6)
+    points = []
+    for i, point in enumerate(made.points):
+        values = {"system.R": 0.8 + 0.4 * (i // 2), "system.particles": 2 + i % 2}
+        known = Reference(-1.0, 1e-9, "made up")
+        points.append(
+            dataclasses.replace(
+                point, values=values, reference=known, status=FINISHED, energy=-1.0 + 1e-5 * i, error=2e-5
+            )
+        )
+    ax = Figure().subplots()
+    differences(dataclasses.replace(made, points=tuple(points)), ax)
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    assert len(ax.containers) == 2
+    for container in ax.containers:
+        x, y = container.lines[0].get_data()
+        (bars,) = container.lines[2]
+        ends = np.concatenate([segment[:, 1] for segment in bars.get_segments()])
+        assert len(x) == 3 and left < x.min() and x.max() < right and low < ends.min() and ends.max() < high
+    # they do not stand on one another
+    first, second = (container.lines[0].get_xdata() for container in ax.containers)
+    assert (second - first > 0.02).all()
