@@ -29,4 +29,5 @@ SYSTEMS = (
     "pairs:Ions",
     "pairs:Calogero",
     "pairs:Dipoles",
+    "mixture:Mixture",
 )

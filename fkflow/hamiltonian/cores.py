@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
-from fkflow.hamiltonian.geometry import pair_squares
+from fkflow.hamiltonian.masses import centre_weights, reduced_squares
+from fkflow.hamiltonian.species import is_mixture, pair_functions, pair_names
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.wrapped import WrappedSystem
 
@@ -72,9 +73,12 @@ def find_core(energies: Callable[[Array], Array], r: Array) -> Core | None:
 def find_diameter(system: System, x: Tensor, generator: torch.Generator) -> float | None:
     """The diameter of hard cores in V, from configurations x (M, N, D) at which V is finite; None if there are none.
 
-    Two particles are brought together; `pair` is not asked. Raises NumericalError where the cores of particles differ.
+    Two particles are brought together; `pair` is not asked, but for species, whose cores it alone states. Raises
+    NumericalError where the cores of particles differ.
     """
     n, dim = x.shape[1:]
+    if is_mixture(system) and pair_functions(system):
+        return None
     pairs = [(0, 1)] if system.identical else [(i, j) for i in range(n) for j in range(i + 1, n)]
     scale = float((x - x.mean(1, keepdim=True)).square().mean().sqrt()) or 1.0
     grid = scale * 2.0 ** torch.arange(-OCTAVES, 4, 0.5, dtype=x.dtype)
@@ -86,6 +90,11 @@ def find_diameter(system: System, x: Tensor, generator: torch.Generator) -> floa
     least, most = min(found), max(found)
     if most == 0:
         return None
+    if is_mixture(system):
+        raise NumericalError(
+            "V is infinite where two particles meet, which a system with species must say: pair(self, a, b, r) gives the "
+            "energy of a particle of the species a and one of b at the distances r, infinite within their hard core"
+        )
     if least == 0 or not most - least <= SAME * most:
         raise NumericalError("V is infinite where two particles meet, not at one distance for all of them")
     return most
@@ -94,11 +103,11 @@ def find_diameter(system: System, x: Tensor, generator: torch.Generator) -> floa
 def _diameter(system: System, x: Tensor, i: int, j: int, grid: Tensor, generator: torch.Generator) -> float:
     """The distance up to which V is infinite as particle j of x (N, D) leaves particle i; 0 if it never is."""
     along = torch.randn(x.shape[1], generator=generator, dtype=x.dtype)
-    along = along / along.norm()
+    along, weights = along / along.norm(), centre_weights(system)
 
     def infinite(distances: Tensor) -> Tensor:
         moved = x.repeat(len(distances), 1, 1)
-        moved[:, j] = x[i] + distances[:, None] * along
+        moved[:, j] = x[i] * (weights[j] / weights[i]) + distances[:, None] * along
         return system.potential(moved).detach().isposinf()
 
     beyond = (~infinite(grid)).nonzero()[:, 0]
@@ -124,28 +133,38 @@ def pair_energy(system: System, diameter: float | None = None) -> Callable[[Tens
 
 
 class Hardened(WrappedSystem):
-    """The system `own` with V infinite where two particles are closer than `edge`: what descents see of a high finite core."""
+    """The system `own` with V infinite where two particles are closer than an edge: what descents see of a high finite core.
 
-    edge: float
+    `edges` (pairs,) are those of each pair, 0 where it has no core.
+    """
+
+    edges: tuple[float, ...]
 
     def potential(self, x: Tensor) -> Tensor:
         """V, or +∞."""
-        return self.own.potential(x).masked_fill((pair_squares(x) < self.edge**2).any(0), math.inf)
+        squares = reduced_squares(self.own, x)
+        edges = squares.new_tensor(self.edges)[:, None]
+        return self.own.potential(x).masked_fill((squares < edges.square()).any(0), math.inf)
 
 
 def hardened(system: System) -> System | None:
-    """The system with the core that `pair` states, if it is finite but high; None if there is none."""
-    if system.particles == 1 or system.pair(torch.ones(1, dtype=torch.float64)) is None:
+    """The system with the cores that `pair` states, if they are infinite or high; None if there are none."""
+    if system.particles == 1:
         return None
     r = np.geomspace(2.0**-OCTAVES, 2.0**OCTAVES, 400 * OCTAVES)
+    edges = {}
+    for names, pair in pair_functions(system).items():
 
-    def energies(r: Array) -> Array:
-        found: Array = system.pair(torch.from_numpy(r)).numpy()  # type: ignore[union-attr]
-        return found
+        def energies(r: Array, pair: Callable[[Tensor], Tensor] = pair) -> Array:
+            found: Array = pair(torch.from_numpy(r)).numpy()
+            return found
 
-    core = find_core(energies, r)
-    high = core is not None and core.height * core.edge**2 > HIGH
-    return Hardened(own=system, edge=core.edge) if core is not None and high else None
+        core = find_core(energies, r)
+        if core is not None and core.height * core.edge**2 > HIGH:
+            edges[names] = core.edge
+    if not edges:
+        return None
+    return Hardened(own=system, edges=tuple(edges.get(names, 0.0) for names in pair_names(system)))
 
 
 def crowded_places(system: System, x: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:

@@ -21,6 +21,7 @@ from fkflow.hamiltonian.cores import PLACES, crowded_places, find_diameter, hard
 from fkflow.hamiltonian.derivatives import value_and_gradient
 from fkflow.hamiltonian.free import direction_together, held, internal_basis, recentred, separated_energy
 from fkflow.hamiltonian.line_states import LineState
+from fkflow.hamiltonian.masses import centre_weights
 from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, loose_share, mean_field
 from fkflow.hamiltonian.minima import (
     LEAST,
@@ -32,6 +33,7 @@ from fkflow.hamiltonian.minima import (
     zero_point_energies,
 )
 from fkflow.hamiltonian.registry import is_built_in
+from fkflow.hamiltonian.species import is_mixture, mean_by_species
 from fkflow.hamiltonian.system import Nuclei, System
 from fkflow.hamiltonian.walls import Walls, allowed_places, find_walls
 
@@ -117,10 +119,9 @@ class Landscape:
         return torch.einsum("iaib->ab", blocks) / n - blocks.sum((0, 2)) / n**2
 
     def shifts(self, system: System) -> Tensor:
-        """Distances (m, N, D) from well to well, each with its opposite; of centres of mass, for identical particles."""
+        """Distances (m, N, D) from well to well, each with its opposite; of means of identical particles."""
         minima = self.minima if self.places is None else self.minima[:1]
-        if system.identical and system.particles > 1:
-            minima = minima.mean(1, keepdim=True).expand_as(minima)
+        minima = mean_by_species(system, minima)
         apart = (minima[:, None] - minima).flatten(0, 1)
         return apart[apart.flatten(1).norm(dim=1) > APART * self.length]
 
@@ -155,7 +156,7 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
 def _explore(system: System, seed: int, starts: int) -> Landscape:
     """As `explore`, of a potential whose centres are stated as nuclei or softened."""
     nuclei, walls = system.nuclei(), None
-    if not is_built_in(type(system)):
+    if not is_built_in(type(system)) or is_mixture(system):
         walls = find_walls(system, torch.Generator().manual_seed(seed))
         if nuclei is None:
             diameter = _diameter(system, seed)
@@ -242,11 +243,13 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     centre = minima.mean(0)
     if system.isotropic:
         centre = torch.zeros_like(centre)
-    elif system.identical:
-        centre = centre.mean(0, keepdim=True).expand(n, dim).clone()
+    else:
+        centre = mean_by_species(system, centre)
     offsets = (minima - centre).flatten(1)
     covariance = (offsets.T @ offsets) / len(minima) + (widths @ widths.mT).mean(0)
-    force = hessians.mean(0).reshape(n, dim, n, dim).sum((0, 2)) / n
+    weights = centre_weights(system)
+    moved = hessians.mean(0).reshape(n, dim, n, dim) * weights[:, :, None, None] * weights
+    force = moved.sum((0, 2)) / n
     values, vectors = torch.linalg.eigh(force)
     com = (vectors * values.clamp_min(1e-6 / length**4).sqrt()) @ vectors.T
     harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
@@ -279,8 +282,7 @@ def cored_landscape(system: System, diameter: float | None, walls: Walls | None,
         if len(places) >= DILUTE * PLACES and 1 / SIMILAR < found.length / length < SIMILAR:
             return replace(found, diameter=diameter, places=places)
     centre = torch.zeros_like(x[0]) if system.isotropic else x.mean(0)
-    if system.identical:
-        centre = centre.mean(0, keepdim=True).expand(centre.shape).clone()
+    centre = mean_by_species(system, centre)
     offsets = (x - centre).flatten(1)
     covariance = offsets.T @ offsets / len(x)
     values, vectors = torch.linalg.eigh(covariance)
@@ -330,7 +332,7 @@ def mean_field_landscape(system: System, walls: Walls | None, generator: torch.G
 def _trap(system: System, x: Tensor) -> Tensor:
     """√K (D, D) of the harmonic trap that the centre of mass of x (N, D) moves in, by differences: V is quadratic there."""
     n, dim = x.shape
-    step = float(x.std()) * torch.eye(dim, dtype=x.dtype)
+    step = float(x.std()) * centre_weights(system) * torch.eye(dim, dtype=x.dtype)[:, None]
     corners = torch.stack([x + a * e + b * f for e in step for f in step for a in (1, -1) for b in (1, -1)])
     signs = x.new_tensor([1.0, -1.0, -1.0, 1.0])
     second = (system.potential(corners).detach().view(dim, dim, 4) * signs).sum(-1) / (4 * float(x.std()) ** 2)
@@ -347,10 +349,12 @@ def free_energy(
     `force` (D, D) are the trap's force constants for each particle, `centre_of_mass` is their root.
     """
     apart = torch.randn(64, *minimum.shape, generator=generator, dtype=torch.float64)
-    apart = length * (apart - apart.mean(1, keepdim=True))
+    weights = centre_weights(system)
+    apart = length * (apart - weights * (weights * apart).mean(1, keepdim=True))
     # the descent may have ended far from the bottom of a weak trap: one Newton step
     _, gradient = value_and_gradient(system, minimum[None], length)
-    bottom = minimum.mean(0) - torch.linalg.pinv(force, hermitian=True, rtol=1e-9) @ gradient[0].mean(0)
+    inverse = torch.linalg.pinv(force, hermitian=True, rtol=1e-9)
+    bottom = weights * ((weights * minimum).mean(0) - inverse @ (weights * gradient[0]).mean(0))
     near, far = (system.potential(bottom + scale * apart) for scale in FAR)
     if not bool(((far - near).abs() < 1e-3 / length**2).all()):
         return None

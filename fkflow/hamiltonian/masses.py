@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from fkflow import units
+from fkflow.hamiltonian.geometry import pair_squares, pairs
 from fkflow.hamiltonian.species import Species, declared_species, pair_of_species, particle_masses, species_of
 from fkflow.hamiltonian.system import Nuclei, Reference, System
 from fkflow.hamiltonian.wrapped import WrappedSystem
@@ -115,6 +116,19 @@ class UnitMassSystem(WrappedSystem):
         return math.sqrt(2 / (1 / mass[first] + 1 / mass[second]))
 
 
+def reduced_squares(system: System, z: Tensor) -> Tensor:
+    """The squares (pairs, …) of s = √(2μ) r for all pairs of particles in z (…, N, D), whose reduced mass is μ and distance r.
+
+    In coordinates of unit mass they are squared distances of particles of one mass; `UnitMassSystem.pair` takes their roots.
+    """
+    weights = centre_weights(system).to(z)
+    if bool((weights == 1).all()):
+        return pair_squares(z)
+    first, second = pairs(z.shape[-2], z.device)
+    inverse = 0.5 * (weights[first] ** -2 + weights[second] ** -2)
+    return pair_squares(z / weights) / inverse.view(-1, *[1] * (z.dim() - 2))
+
+
 def to_unit_masses(system: System) -> System:
     """The system in coordinates of unit mass: itself where all masses are 1. ValueError for wrong masses."""
     return system if set(particle_masses(system)) == {1.0} else UnitMassSystem(own=system)
@@ -122,7 +136,19 @@ def to_unit_masses(system: System) -> System:
 
 def user_masses(system: System) -> tuple[float, ...]:
     """The mass of each particle in the user's coordinates, of a system in those or in coordinates of unit mass."""
-    return system.masses if isinstance(system, UnitMassSystem) else particle_masses(system)
+    own: Any = system
+    while own is not None and not isinstance(own, UnitMassSystem):
+        own = getattr(own, "own", None)
+    return particle_masses(system) if own is None else own.masses  # type: ignore[no-any-return]
+
+
+def centre_weights(system: System) -> Tensor:
+    """√(m_i N/Σm) (N, 1): in coordinates of unit mass, how far each particle moves with the centre of mass; 1 for one mass."""
+    import torch  # a recipe is read without it
+
+    masses = torch.tensor(user_masses(system), dtype=torch.float64)
+    same = bool((masses == masses[0]).all())
+    return (torch.ones_like(masses) if same else (masses / masses.mean()).sqrt())[:, None]
 
 
 def to_user_coordinates(system: System, z: Tensor) -> Tensor:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 
 import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.species import groups_of, mean_by_species
 from fkflow.hamiltonian.system import System
 
 #: factor by which the natural length must be wrong to be corrected; those of systems with a good guess are within 1.6
@@ -59,8 +61,8 @@ def corrected(landscape: Landscape, system: System, x: Tensor, weights: Tensor, 
     centre = torch.einsum("b,bid->id", share, x)
     if system.isotropic:
         centre = torch.zeros_like(centre)
-    elif system.identical:
-        centre = centre.mean(0, keepdim=True).expand(n, dim).clone()
+    else:
+        centre = mean_by_species(system, centre)
     offsets = (x - centre).flatten(1)
     covariance = _symmetrised(system, ((share[:, None] * offsets).T @ offsets).view(n, dim, n, dim))
     return replace(
@@ -79,11 +81,18 @@ def _symmetrised(system: System, covariance: Tensor) -> Tensor:
     if system.isotropic:
         one = torch.eye(dim, dtype=covariance.dtype)
         covariance = torch.einsum("iaja,bc->ibjc", covariance, one) / dim
-    if system.identical and n > 1:
-        own = torch.einsum("iaib->ab", covariance) / n
-        other = (covariance.sum((0, 2)) - n * own) / (n * (n - 1))
-        one = torch.eye(n, dtype=covariance.dtype)
-        covariance = torch.einsum("ij,ab->iajb", one, own) + torch.einsum("ij,ab->iajb", 1 - one, other)
+    groups = [list(group) for group in groups_of(system)]
+    one, before = torch.eye(n, dtype=covariance.dtype), covariance
+    covariance = torch.empty_like(before)
+    for first, second in product(groups, groups):
+        block = before[first][:, :, second]
+        found = torch.einsum("ij,ab->iajb", torch.ones(len(first), len(second), dtype=block.dtype), block.mean((0, 2)))
+        if first is second and (count := len(first)) > 1:
+            own = torch.einsum("iaib->ab", block) / count
+            other = (block.sum((0, 2)) - count * own) / (count * (count - 1))
+            same = one[first][:, first]
+            found = torch.einsum("ij,ab->iajb", same, own) + torch.einsum("ij,ab->iajb", 1 - same, other)
+        covariance[torch.tensor(first)[:, None], :, torch.tensor(second)] = found.transpose(1, 2)
     return covariance
 
 

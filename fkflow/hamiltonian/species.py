@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, combinations, combinations_with_replacement
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -174,6 +175,41 @@ def pair_takes_names(system: System) -> bool:
         if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) and one.default is one.empty
     ]
     return len(required) == 3
+
+
+def is_mixture(system: System) -> bool:
+    """Whether a system declares several species, some of them of more than one particle."""
+    return not system.identical and any(len(group) > 1 for group in groups_of(system))
+
+
+def mean_by_species(system: System, x: Tensor) -> Tensor:
+    """Vectors (…, N, D) of particles, each replaced by the mean over its species."""
+    x = x.clone()
+    for group in groups_of(system):
+        x[..., list(group), :] = x[..., list(group), :].mean(-2, keepdim=True)
+    return x
+
+
+def pair_functions(system: System) -> dict[tuple[str, str], Callable[[Tensor], Tensor]]:
+    """For the names of two species, in their order, the energies of such a pair at distances r, of pairs that have one.
+
+    In coordinates of unit mass r is that of `UnitMassSystem.pair`.
+    """
+    import torch  # a recipe is read without it
+
+    found = {}
+    for one, other in combinations_with_replacement(species_of(system), 2):
+        if one.name != other.name or one.count > 1:
+            energies = partial(pair_of_species, system, one.name, other.name)
+            if energies(torch.ones(1, dtype=torch.float64)) is not None:
+                found[one.name, other.name] = energies
+    return found  # type: ignore[return-value]
+
+
+def pair_names(system: System) -> list[tuple[str, str]]:
+    """The names of the species of the two particles of each pair, in the order of `geometry.pairs`."""
+    name = [one.name for one in species_of(system) for _ in range(one.count)]
+    return list(combinations(name, 2))
 
 
 def pair_of_species(system: System, first: str, second: str, r: Tensor) -> Tensor | None:

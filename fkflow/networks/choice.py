@@ -13,30 +13,33 @@ import torch
 
 from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.masses import user_masses
+from fkflow.hamiltonian.species import groups_of, is_mixture
 from fkflow.hamiltonian.system import System
 from fkflow.networks.centre_factor import CentreFactor
 from fkflow.networks.generic import GenericNet
 from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.molecular import MolecularNet
+from fkflow.networks.species_net import SpeciesNet
 from fkflow.networks.symmetric import SymmetricNet
-from fkflow.networks.two_body_factor import two_body_factor
+from fkflow.networks.two_body_factor import species_factors, two_body_factor
 from fkflow.networks.vector_drift import PairDrift
 from fkflow.networks.walls import wall_factor
 
-__all__ = ["GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SymmetricNet", "build"]
+__all__ = ["GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SpeciesNet", "SymmetricNet", "build"]
 
 
 def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: int, seed: int) -> LogPsi | PairDrift:
     """The network of a system, float64, initialised from `seed` alone.
 
-    kind "auto" picks "molecular" for nuclei, "symmetric" for identical particles (or one in an isotropic potential), else
-    "generic".
+    kind "auto" picks "molecular" for nuclei, "symmetric" for identical particles (or one in an isotropic potential), "species"
+    for species of more than one particle, else "generic".
     """
     nuclei = system.nuclei()
     if kind == "auto":
         symmetric = system.identical and (system.particles > 1 or system.isotropic)
-        kind = "molecular" if nuclei else "symmetric" if symmetric else "generic"
+        kind = "molecular" if nuclei else "symmetric" if symmetric else "species" if is_mixture(system) else "generic"
     positions = charges = None
     if nuclei is not None:
         positions = torch.tensor(nuclei.positions, dtype=torch.float64)
@@ -55,6 +58,17 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 separable=system.separable,
                 free=system.free,
                 two_body_factor=two_body_factor(system, landscape.length, landscape.diameter),
+            )
+        elif kind == "species":
+            net = SpeciesNet(
+                landscape,
+                groups_of(system),
+                user_masses(system),
+                hidden,
+                layers,
+                isotropic=system.isotropic,
+                separable=system.separable,
+                two_body_factors=species_factors(system, landscape.length),
             )
         elif kind == "generic":
             net = GenericNet(landscape, hidden, layers, two_body_factor(system, landscape.length, landscape.diameter))

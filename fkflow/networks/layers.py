@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -149,7 +149,7 @@ class Perceptron(nn.Sequential):
         def __call__(self, *inputs: Tensor) -> Tensor: ...
 
 
-def mlp(sizes: Sequence[int], final_scale: float = 1.0, first: type[Linear] = Linear) -> Perceptron:
+def mlp(sizes: Sequence[int], final_scale: float = 1.0, first: Callable[[int, int], Linear] = Linear) -> Perceptron:
     """A perceptron; the last layer's weights are multiplied by `final_scale`, the first layer may be another kind of linear."""
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):

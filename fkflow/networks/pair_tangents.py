@@ -9,7 +9,7 @@ mass. Layers of particles act on A, F and E alike.
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,12 +18,35 @@ from fkflow.hamiltonian.geometry import FEW, add_pair_gradients, add_to_pairs, p
 from fkflow.networks.tangents import DenseTangent, Tangent, rounded
 
 
-class CoordinateTangent(Tangent):
-    """Coordinates a_d (D, particles or pairs, B), whose gradients have the square `norm` and are orthogonal for different d."""
+class Masses(NamedTuple):
+    """Particles of several masses in coordinates z = √m x: what differences and places are made of.
 
-    def __init__(self, values: Tensor, norm: float, *, of_pairs: bool) -> None:
-        self.values, self.norm, self.of_pairs = rounded(values), norm, of_pairs
+    A difference is √(2μ) (x_i − x_j) with the reduced mass μ of the pair, whose gradients by z have the square 2, as for one
+    mass; a place is √m x, or √m (x − X) with the centre of mass X. A, F and E above are then by the positions x, of
+    differences of x, and squares of gradients are weighted by 1/m. `inverse` (N, 1) are 1/m, `reduced` (pairs, 1) are 2μ,
+    and `share` is 1/Σm where places are relative, else 0.
+    """
+
+    inverse: Tensor
+    reduced: Tensor
+    share: float
+
+
+class CoordinateTangent(Tangent):
+    """Coordinates a_d (D, particles or pairs, B), whose gradients have the square `norm` and are orthogonal for different d.
+
+    `norm` is a number, or one for each particle (N, 1).
+    """
+
+    def __init__(self, values: Tensor, norm: Any, *, of_pairs: bool, masses: Masses | None = None) -> None:
+        self.values, self.of_pairs, self.masses = rounded(values), of_pairs, masses
+        self.norm = rounded(norm) if isinstance(norm, Tensor) else norm
         self.lengths_squared = self.values.square().sum(0)
+
+    def selected(self, rows: Tensor) -> CoordinateTangent:
+        """Those of some particles or pairs, which exchange no messages."""
+        norm = self.norm.index_select(0, rows) if isinstance(self.norm, Tensor) else self.norm
+        return CoordinateTangent(self.values.index_select(1, rows), norm, of_pairs=self.of_pairs)
 
     def radial(self, derivative: Tensor) -> Tangent:
         """Those of functions of the squared length |a|² with this derivative (C, particles or pairs, B) by it."""
@@ -34,7 +57,8 @@ class CoordinateTangent(Tangent):
 
     def squares_of(self, weight: Tensor) -> Tensor:
         """Σ |∇(W a)|² over the rows of W (out, D) and the particles."""
-        return weight.square().sum() * (self.norm * int(self.values.shape[1]))
+        norm = self.norm.sum() if isinstance(self.norm, Tensor) else self.norm * int(self.values.shape[1])
+        return weight.square().sum() * norm
 
 
 class SquareTangent(Tangent):
@@ -48,6 +72,10 @@ class SquareTangent(Tangent):
 
     def squares(self) -> Tensor:
         return self.coordinates.lengths_squared * (4 * self.coordinates.norm)
+
+    def selected(self, rows: Tensor) -> SquareTangent:
+        """Those of some particles or pairs."""
+        return SquareTangent(self.coordinates.selected(rows))
 
 
 class PairTangent(Tangent):
@@ -71,6 +99,10 @@ class PairTangent(Tangent):
     def squares(self) -> Tensor:
         # ∇r² is 2 r_ij by one particle and the opposite by the other
         return self.derivative.square().mul_(8 * self.pairs.lengths_squared).flatten(1)
+
+    def selected(self, rows: Tensor) -> PairTangent:
+        """Those of some pairs."""
+        return PairTangent(self.derivative.index_select(1, rows), self.pairs.selected(rows))
 
 
 class ParticleTangent(Tangent):
@@ -127,22 +159,35 @@ class ParticleTangent(Tangent):
             torch.mul(self.radial.mul(2).unsqueeze(1), places, out=by_place)
         if self.direct is not None:
             by_place += self.direct[:, :, None, None]
-        metric[others:] = 1.0 if others else 1 - share
+        masses = self.places.masses
+        if masses is not None:
+            by_place *= rounded(masses.inverse).rsqrt()
+        metric[others:] = (1.0 if others else 1 - share) if masses is None else rounded(masses.inverse)
+        if masses is not None and not others:
+            metric -= share
         if self.sent is not None:
             if share:
                 by_own.copy_(by_place)
                 metric[n + dim :] = -share
-            received = self.sent.derivative * (2 * self.weight)
+            received, apart = self.sent.derivative * (2 * self.weight), self.sent.pairs.values
+            squares = self.sent.pairs.lengths_squared
+            if masses is not None:
+                reduced = rounded(masses.reduced)
+                received, apart, squares = received * reduced, apart / reduced.sqrt(), squares / reduced
             _to_matrix(received, components[:, :n])
-            _to_matrix(self.sent.pairs.lengths_squared.unsqueeze(0), metric[:n].unsqueeze(0))
-            arrives = (received.unsqueeze(1) * self.sent.pairs.values).flatten(0, 1)
+            _to_matrix(squares.unsqueeze(0), metric[:n].unsqueeze(0))
+            if masses is not None:
+                metric[:n] *= rounded(masses.inverse).unsqueeze(1)
+            arrives = (received.unsqueeze(1) * apart).flatten(0, 1)
             by_own += add_pair_gradients(arrives.new_zeros(count * dim, n, batch), arrives).view(by_own.shape)
         return MessageTangent(components.flatten(2), metric.flatten(1), self)
 
     @property
     def share(self) -> float:
-        """By how much a place moves with every other particle, the opposite way."""
-        return 1 - self.places.norm
+        """By how much a place moves with every other particle, the opposite way; with masses, per mass of the other."""
+        masses = self.places.masses
+        found: float = 1 - self.places.norm if masses is None else masses.share
+        return found
 
 
 def _sum(first: Any, second: Any) -> Any:
@@ -161,6 +206,13 @@ class MessageTangent(DenseTangent):
 
     def scaled(self, factor: Tensor) -> MessageTangent:
         return self._like(super().scaled(factor))
+
+    def selected(self, rows: Tensor) -> DenseTangent:
+        """Those of some particles, which exchange no further messages."""
+        shape = tuple(self.made_of.places.values.shape[1:])
+        pieces = (self.components, self.metric)
+        found = (one.unflatten(-1, shape).index_select(-2, rows).flatten(-2) for one in pieces if one is not None)
+        return DenseTangent(*found)
 
     def _like(self, other: DenseTangent) -> MessageTangent:
         assert other.metric is not None
@@ -184,16 +236,29 @@ class PairSumTangent(Tangent):
         metric = metric.view(len(metric), n, batch)
         r2, distance = self.of_pair.pairs.lengths_squared, self.of_pair.derivative.mul(2)
         first, second = pairs(n, ends.device)
+        squares, inverse = metric[:n], None
+        #: 1/m of the particles of each pair, which are 1 without masses
+        weights: tuple[Any, Any] = (1, 1)
+        if (masses := made_of.places.masses) is not None:
+            inverse, reduced = rounded(masses.inverse), rounded(masses.reduced)
+            squares = squares / inverse.unsqueeze(1)
+            r2, distance, between = r2 / reduced, distance * reduced, between / reduced.sqrt()
+            weights = inverse.index_select(0, first), inverse.index_select(0, second)
         by_others, by_own = ends[:, :n], ends[:, n : n + dim]
         found = add_to_pairs(torch.zeros_like(distance), ends.square().mul_(metric).sum(1))
         # A_ik A_jk r_ik·r_jk, summed over k
-        found.add_(_products(by_others, r2, metric[:n]), alpha=2)
+        found.add_(_products(by_others, r2, squares, inverse), alpha=2)
         flat = by_others.flatten(1, 2)
         forth, back = flat.index_select(1, first * n + second), flat.index_select(1, second * n + first)
-        found.addcmul_(distance + forth + back, distance * r2, value=2)
-        for at, number, sign in ((first, forth, 2), (second, back, -2)):
+        if masses is None:
+            found.addcmul_(distance + forth + back, distance * r2, value=2)
+        else:
+            of_first, of_second = weights
+            both = (0.5 * distance + forth) * of_first + (0.5 * distance + back) * of_second
+            found.addcmul_(both, distance * r2, value=2)
+        for at, number, sign, weight in ((first, forth, 2, weights[0]), (second, back, -2, weights[1])):
             along = (by_own.index_select(2, at) * between).sum(1)
-            found.addcmul_(number + distance, along, value=sign)
+            found.addcmul_(number + distance, along if masses is None else along * weight, value=sign)
         if made_of.share:
             by_place = ends[:, n + dim :]
             both = (by_place.index_select(2, first) * by_place.index_select(2, second)).sum(1)
@@ -224,19 +289,24 @@ def _to_matrix(of_pairs: Tensor, out: Tensor) -> None:
     flat[:, :: n + 1] = 0.0
 
 
-def _products(by_others: Tensor, r2: Tensor, squares: Tensor) -> Tensor:
-    """Σ_k A_ik A_jk r_ik·r_jk (C, pairs, B) for A (C, N, N, B) by k and i, and squared distances (pairs, B) and (N, N, B)."""
+def _products(by_others: Tensor, r2: Tensor, squares: Tensor, inverse: Tensor | None) -> Tensor:
+    """Σ_k A_ik A_jk r_ik·r_jk (C, pairs, B) for A (C, N, N, B) by k and i, and squared distances (pairs, B) and (N, N, B).
+
+    With `inverse` masses (N, 1) each k has that weight.
+    """
     n, batch = int(by_others.shape[1]), by_others.shape[3]
     first, second = pairs(n, by_others.device)
     if n <= FEW:
         # r_ik·r_jk = ½ (r_ik² + r_jk² − r_ij²)
         angles = squares.index_select(1, first).add_(squares.index_select(1, second)).sub_(r2).mul_(0.5)
+        if inverse is not None:
+            angles.mul_(inverse.unsqueeze(1))
         return by_others.index_select(2, first).mul_(by_others.index_select(2, second)).mul_(angles).sum(1)
     # products of matrices, one for each feature and walker: those of A with A and with A r²
     right = by_others.new_empty(by_others.shape[0], batch, n, 2 * n)
     left = right[..., :n].copy_(by_others.movedim(-1, 1))
     torch.mul(left, squares.movedim(-1, 0), out=right[..., n:])
-    found = (left.mT @ right).flatten(2)
+    found = ((left if inverse is None else left * inverse).mT @ right).flatten(2)
     even = found.index_select(2, 2 * n * first + second)
     odd = found.index_select(2, (2 * first + 1) * n + second).add_(found.index_select(2, (2 * second + 1) * n + first))
     return odd.sub_(even.mul_(r2.mT)).mul_(0.5).mT

@@ -9,6 +9,7 @@ f heals to a constant: what is left for the network is smooth.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.cores import pair_energy
+from fkflow.hamiltonian.species import pair_functions, species_of
 from fkflow.hamiltonian.system import System
 from fkflow.networks.parts import Node, Term
 from fkflow.networks.stored_numbers import StoredNumbers
@@ -150,9 +152,22 @@ def two_body_factor(
     None where the system gives no `pair`, nor has hard cores of some `diameter` that V alone shows. Raises NumericalError where
     the energy of a pair is not finite outside a hard core.
     """
-    if (pair := pair_energy(system, diameter)) is None:
-        return None
-    equation = TwoBodyEquation(pair, length, system.dimensions)
+    pair = pair_energy(system, diameter)
+    return None if pair is None else factor_of(pair, length, system.dimensions, healing)
+
+
+def species_factors(system: System, length: float) -> dict[tuple[int, int], TwoBodyFactor]:
+    """The factors for the pairs of two species, by the numbers of these; none for those of which `pair` says nothing."""
+    number = {one.name: i for i, one in enumerate(species_of(system))}
+    functions = pair_functions(system).items()
+    return {(number[a], number[b]): factor_of(pair, length, system.dimensions) for (a, b), pair in functions}
+
+
+def factor_of(
+    pair: Callable[[Tensor], Tensor], length: float, dimensions: int, healing: float = HEALING
+) -> TwoBodyFactor:
+    """The factor for two particles of mass 1 with the energy pair(r)."""
+    equation = TwoBodyEquation(pair, length, dimensions)
     t, step, core = equation.t, equation.step, equation.core
     first, energy = equation.solve()
     least = 0.0

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SerializeAsAny, field_validator, model_validator
 
 from fkflow.errors import UsageError
+from fkflow.hamiltonian.species import is_mixture
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import Definition
 
@@ -20,8 +21,8 @@ class Section(BaseModel):
 class NetworkConfig(Section):
     """The network for log ψ (or, as `pair_drift`, for the drift itself)."""
 
-    kind: Literal["auto", "symmetric", "generic", "molecular", "pair_drift"] = Field(
-        "auto", description="auto, symmetric, generic, molecular or pair_drift (free vector field)"
+    kind: Literal["auto", "symmetric", "species", "generic", "molecular", "pair_drift"] = Field(
+        "auto", description="auto, symmetric, species, generic, molecular or pair_drift (free vector field)"
     )
     hidden: int = Field(16, ge=1, le=4096, description="width of the hidden layers")
     layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
@@ -219,6 +220,8 @@ class Recipe(Section):
             fitting, why = ("auto", "symmetric", "generic"), "it is free in space and has no nuclei"
         elif system.identical:
             fitting, why = ("auto", "symmetric", "generic", "pair_drift"), "it has no nuclei"
+        elif is_mixture(system):
+            fitting, why = ("auto", "species"), "some particles of each species are identical"
         else:
             fitting, why = ("auto", "generic"), "it has distinguishable particles and no nuclei"
         if kind not in fitting:

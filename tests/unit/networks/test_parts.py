@@ -16,14 +16,23 @@ from fkflow.hamiltonian.centres import Centres
 from fkflow.hamiltonian.line_states import Jump, LineState, line_state
 from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
-from fkflow.networks import confinement, coordinates, layers, messages, molecular_features, molecular_parts
+from fkflow.networks import (
+    confinement,
+    coordinates,
+    layers,
+    messages,
+    molecular_features,
+    molecular_parts,
+    species_parts,
+)
 from fkflow.networks import tangents as tangents_module
 from fkflow.networks.centre_factor import CentreFactor
 from fkflow.networks.choice import default_float64
-from fkflow.networks.functions import DistanceFunction, Features, SquareFunction
+from fkflow.networks.functions import DistanceFunction, Features, Gaussians, Root, SquareFunction
 from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.parts import Node, Part, Tape, Term, TermOfCoordinates
+from fkflow.networks.species_net import pair_kinds
 from fkflow.networks.surface_factor import SurfaceFactor
 from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
 from fkflow.networks.walls import BoundaryFactor, WallFactor
@@ -96,6 +105,71 @@ def of_places(function: SquareFunction) -> tuple[dict[str, nn.Module], Callable[
     def compose(part: Any, y: Tensor) -> Tensor:
         features = part("features")(part("squares")(part("places")(y, DOUBLE)))
         return part("sum")(part("net")(features))
+
+    return made, compose
+
+
+#: particles of three species
+GROUPS, MASSES = ((0, 1), (2, 3, 4), (5,)), (2.0, 2.0, 0.7, 0.7, 0.7, 5.0)
+
+
+def several_species(relative: bool, more: int = 0) -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
+    """Pairs and particles of three species with messages, `more` particles of the last one, and sums over them."""
+    groups = (*GROUPS[:2], tuple(range(5, 6 + more)))
+    masses = (*MASSES, *(MASSES[-1:] * more))
+    n = len(masses)
+    kinds = pair_kinds(groups)
+    kind_of = {row: number for number, rows in enumerate(kinds.values()) for row in rows}
+    of_pair = [kind_of[row] for row in range(n * (n - 1) // 2)]
+    of_particle = [s for s, group in enumerate(groups) for _ in group]
+    features = Features(Root(), Gaussians())
+    count = sum(features.counts)
+    made = {
+        "differences": species_parts.SpeciesDifferences(masses),
+        "squares": coordinates.Squares(),
+        "places": species_parts.SpeciesPlaces(masses, torch.zeros(2, n, 1), relative),
+        "own": Features(Root()),
+        "features": features,
+        "join": species_parts.Join(list(kinds.values())),
+        "receive": messages.Receive(),
+        "message": layers.mlp([3 + 2 + 1, 3], first=lambda a, b: species_parts.KindLinear(a, b, of_particle)),
+        "silu": layers.SiLU(),
+        "pair_out": layers.mlp([3 + 3 + count, 2], first=lambda a, b: species_parts.KindPairLinear(a, b, of_pair)),
+        "sum_over_pairs": layers.SumOverPairs(),
+        "means": species_parts.Means(torch.eye(n)[:2], flat=True),
+        "gaussian": confinement.Gaussian(),
+        "round": confinement.RoundGaussian(),
+        "tails": confinement.Tails(),
+        "sum": layers.Sum(),
+    }
+    for number, rows in enumerate(kinds.values()):
+        made[f"pairs_{number}"], made[f"pair_in_{number}"] = species_parts.Select(rows), layers.mlp([count, 3])
+        made[f"pair_readout_{number}"] = layers.mlp([2, 1])
+    for number, group in enumerate(groups):
+        made[f"select_{number}"], made[f"readout_{number}"] = species_parts.Select(group), layers.mlp([3, 2, 1])
+    for one in made.values():
+        for name, bias in one.named_parameters():
+            if name.endswith("bias"):
+                nn.init.normal_(bias)
+
+    def compose(part: Any, y: Tensor) -> Tensor:
+        places, differences = part("places")(y, DOUBLE), part("differences")(y, DOUBLE)
+        square = part("squares")(places)
+        features = part("features")(part("squares")(differences))
+        chosen = [part(f"pairs_{number}")(features) for number in range(len(kinds))]
+        pieces = [part("silu")(part(f"pair_in_{number}")(one)) for number, one in enumerate(chosen)]
+        sent = part("join")(*pieces, differences)
+        particle = part("silu")(part("message")(part("own")(square), places, part("receive")(sent, places)))
+        second = part("silu")(part("pair_out")(sent, particle, features))
+        value = part("gaussian")(part("means")(y, DOUBLE), torch.eye(4, dtype=DOUBLE).sin() + 0.1, 1.0)
+        value = value + part("tails")(part("select_0")(square), torch.tensor([0.7, 0.3], dtype=DOUBLE))
+        value = value + part("round")(part("select_1")(square), torch.tensor(0.4, dtype=DOUBLE), 2.0)
+        for number in range(len(kinds)):
+            total = part("sum_over_pairs")(part(f"pairs_{number}")(second))
+            value = value + part("sum")(part(f"pair_readout_{number}")(total))
+        for number in range(len(groups)):
+            value = value + part("sum")(part(f"readout_{number}")(part(f"select_{number}")(particle)))
+        return value
 
     return made, compose
 
@@ -286,6 +360,9 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     "wells": ((2, 2), lambda: ({"factor": wells()}, several_wells)),
     "open wells": ((2, 2), lambda: ({"factor": wells(open_=True)}, several_wells)),
     "centres": ((1, 3), lambda: ({"factor": charges()}, lambda part, y: part("factor")(y))),
+    "species": ((6, 2), lambda: several_species(relative=False)),
+    "species about their centre of mass": ((6, 2), lambda: several_species(relative=True)),
+    "many of several species": ((9, 2), lambda: several_species(relative=True, more=3)),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
 }
