@@ -74,7 +74,9 @@ class Mixture(System):
         given = {**info.data, "g_ab": value}
         if interaction == "spring" and info.field_name == "g_ab" and {"g_aa", "g_bb"} < given.keys():
             if min(cls.model_construct(**given)._squared_frequencies()) <= 0:
-                raise ValueError("with g_aa and g_bb, springs drive the particles apart more strongly than the traps hold")
+                raise ValueError(
+                    "with g_aa and g_bb, springs drive the particles apart more strongly than the traps hold"
+                )
         return value
 
     @property
@@ -179,7 +181,9 @@ class Mixture(System):
             return np.asarray(0.5 * omega**2 * rho**2 + v)
 
         try:
-            level = radial_ground_state(well, self.dimensions, self.s * root if self.interaction == "gaussian" else None)
+            level = radial_ground_state(
+                well, self.dimensions, self.s * root if self.interaction == "gaussian" else None
+            )
         except ArithmeticError:
             return None
         return level.energy, level.error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,14 @@ from fkflow.hamiltonian.landscape import Landscape, explore, user_start
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates, warn_of_units
 from fkflow.hamiltonian.observables import check_observables
 from fkflow.hamiltonian.probe import Probe, scale_of
+from fkflow.hamiltonian.species import (
+    declared_species,
+    groups_of,
+    pair_names,
+    pair_of_species,
+    pair_takes_names,
+    species_of,
+)
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.walls import Walls, describe_region
 from fkflow.hamiltonian.wrapped import DOUBLE, rounding_of
@@ -204,13 +213,24 @@ def _check_batches(probe: Probe, together: Tensor, apart: Tensor) -> None:
 
 
 def _check_pair(probe: Probe) -> None:
-    """pair(r) gives energies of the distances r, for particles of one mass."""
+    """pair(r) gives energies of the distances r, for particles of one mass; that of species, for each two of them."""
     r = torch.ones(2, 3, dtype=torch.float64)
-    energy = probe.call(f"pair(r) of r {tuple(r.shape)}", lambda: probe.system.pair(r))
-    if energy is None:
+    system, found = probe.system, []
+    declared = declared_species(system) is not None
+    names = list(dict.fromkeys(pair_names(system))) if declared else [("", "")]
+    for first, second in names if system.particles > 1 else []:
+        what = f"pair({first!r}, {second!r}, r)" if pair_takes_names(system) else "pair(r)"
+        both = [
+            probe.call(f"{what} of r {tuple(r.shape)}", partial(pair_of_species, system, *order, r))
+            for order in ((first, second), (second, first))
+        ]
+        found += both
+        if any(one is not None and (not isinstance(one, Tensor) or one.shape != r.shape) for one in both):
+            raise probe.error(f"{what} must give a torch tensor of the shape of r, the energies of two particles")
+        if (both[0] is None) != (both[1] is None) or (both[0] is not None and not torch.equal(*both)):
+            raise probe.error(f"{what} is not pair({second!r}, {first!r}, r): the order of the species must not matter")
+    if declared or all(one is None for one in found):
         return
-    if not isinstance(energy, Tensor) or energy.shape != r.shape:
-        raise probe.error("pair(r) must give a torch tensor of the shape of r, the energies of two particles")
     if probe.system.nuclei() is not None or len(set(user_systems.particle_masses(probe.system))) > 1:
         raise probe.error(
             "pair(r) is for particles of one mass without nuclei(), whose electrons have their cusp already"
@@ -293,13 +313,20 @@ def _check_symmetries(probe: Probe) -> None:
     n, dim = system.particles, system.dimensions
     value = probe.value(x)
     scale = scale_of(value)
-    if system.identical and n > 1:
-        order = torch.randperm(n, generator=probe.generator)
-        for exchanged in ([1, 0, *range(2, n)], order.tolist()):
+    for one, group in zip(species_of(system), groups_of(system), strict=True):
+        if len(group) < 2:
+            continue
+        order = torch.randperm(len(group), generator=probe.generator)
+        for places in ([1, 0, *range(2, len(group))], order.tolist()):
+            exchanged = list(range(n))
+            exchanged[group[0] : group[-1] + 1] = [group[place] for place in places]
             if not probe.same(value, probe.value(x[:, exchanged]), scale):
                 raise probe.error(
                     "V changes when two particles change places, which identical ones may: write identical = False, or "
                     "make it symmetric"
+                    if system.identical
+                    else f"V changes when two particles of the species {one.name} change places: make it symmetric, or "
+                    "give them two species"
                 )
     if system.isotropic:
         rotation, _ = torch.linalg.qr(torch.randn(dim, dim, generator=probe.generator, dtype=torch.float64))
@@ -312,7 +339,12 @@ def _check_symmetries(probe: Probe) -> None:
 def _check_separable(probe: Probe, x: Tensor) -> None:
     """V(x + s) − V(x) is a quadratic function of s and of the centre of mass, and of nothing else."""
     shift = probe.normal(1)[:, :1] * x.std()
-    other = x.roll(1, 0) - x.roll(1, 0).mean(1, keepdim=True) + x.mean(1, keepdim=True)
+    masses = x.new_tensor(user_systems.particle_masses(probe.system))[:, None]
+
+    def middle(y: Tensor) -> Tensor:
+        return (masses * y).sum(1, keepdim=True) / masses.sum()
+
+    other = x.roll(1, 0) - middle(x.roll(1, 0)) + middle(x)
     first, second = (probe.value(y + shift) - probe.value(y) for y in (x, other))
     curved = [probe.value(y + 2 * shift) - 2 * probe.value(y + shift) + probe.value(y) for y in (x, other)]
     scale = scale_of(torch.cat([probe.value(x), probe.value(x + 2 * shift), probe.value(other)]))

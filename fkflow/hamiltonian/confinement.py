@@ -15,6 +15,7 @@ from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses
 from fkflow.hamiltonian.minima import balance_length, descend, mode_widths
 from fkflow.hamiltonian.probe import Probe, scale_of
+from fkflow.hamiltonian.species import declared_species, pair_names, pair_of_species
 from fkflow.hamiltonian.system import Nuclei, System
 from fkflow.hamiltonian.user_systems import particle_masses
 
@@ -211,6 +212,9 @@ def _check_close_pairs(probe: Probe, landscape: Landscape) -> None:
     root = math.sqrt(particle_masses(probe.system)[0])
     length = landscape.length / root
     distances = length * 0.5 ** torch.arange(4, HALVINGS, dtype=torch.float64)
+    if declared_species(probe.system) is not None:
+        _check_close_species(probe, distances)
+        return
     known = probe.system.pair(distances)
     if landscape.diameter is not None or (known is not None and bool(known.isposinf().any())):
         _check_core(probe, (landscape.diameter or 0.0) / root)
@@ -218,27 +222,59 @@ def _check_close_pairs(probe: Probe, landscape: Landscape) -> None:
     # neighbours, and the two ends
     pairs = [(i, i + 1) for i in range(min(n - 1, 2))] + ([(0, n - 1)] if n > 2 else [])
     for i, j in pairs:
-        x = probe.walkers[:1].clone()
-        direction = probe.direction()
-        near = []
-        for distance in distances:
-            x[0, j] = x[0, i] + distance * direction
-            near.append(float(probe.value(x)[0].detach()))
+        near = _approach(probe, i, j, distances)
         if known is not None:
             _check_pair_energy(probe, distances, near, known)
             return
-        change = [b - a for a, b in itertools.pairwise(near[-6:])]
-        if near[-1] == -math.inf or all(b < 1.3 * a < 0 for a, b in itertools.pairwise(change)):
-            raise probe.error(
-                f"V falls to {near[-1]:.3g} and on where two particles meet: a network has no cusp for an attraction of "
-                "particles (nuclei() gives it that of fixed charges); soften it"
-            )
-        if near[-1] == math.inf or all(b > 1.3 * a > 0 for a, b in itertools.pairwise(change)):
-            probe.warnings.append(
-                "V grows without bound where two particles meet, and the network has no cusp for it, which costs accuracy: "
-                "def pair(self, r) with the energy of two particles at the distances r gives it one"
-            )
+        if _check_singular(probe, near, "pair(self, r)"):
             return
+
+
+def _approach(probe: Probe, i: int, j: int, distances: Tensor) -> list[float]:
+    """V with particle j at distances from particle i, in one direction."""
+    x = probe.walkers[:1].clone()
+    direction = probe.direction()
+    near = []
+    for distance in distances:
+        x[0, j] = x[0, i] + distance * direction
+        near.append(float(probe.value(x)[0].detach()))
+    return near
+
+
+def _check_singular(probe: Probe, near: list[float], pair: str) -> bool:
+    """Whether V, `near` ever shorter distances, grows without bound, which is warned of; an error if it falls without bound."""
+    change = [b - a for a, b in itertools.pairwise(near[-6:])]
+    if near[-1] == -math.inf or all(b < 1.3 * a < 0 for a, b in itertools.pairwise(change)):
+        raise probe.error(
+            f"V falls to {near[-1]:.3g} and on where two particles meet: a network has no cusp for an attraction of "
+            "particles (nuclei() gives it that of fixed charges); soften it"
+        )
+    grows = near[-1] == math.inf or all(b > 1.3 * a > 0 for a, b in itertools.pairwise(change))
+    if grows:
+        probe.warnings.append(
+            "V grows without bound where two particles meet, and the network has no cusp for it, which costs accuracy: "
+            f"def {pair} with the energy of two particles at the distances r gives it one"
+        )
+    return grows
+
+
+def _check_close_species(probe: Probe, distances: Tensor) -> None:
+    """V grows where particles of two species meet as `pair` says, and not without bound if it says nothing."""
+    names = pair_names(probe.system)
+    ends = list(itertools.combinations(range(probe.system.particles), 2))
+    for pair in dict.fromkeys(names):
+        known, (i, j) = pair_of_species(probe.system, *pair, distances), ends[names.index(pair)]
+        near = _approach(probe, i, j, distances)
+        if known is None:
+            _check_singular(probe, near, "pair(self, a, b, r)")
+        elif bool(known.isposinf().any()):
+            inside = [value == math.inf for value in near]
+            if inside != known.isposinf().tolist():
+                raise probe.error(
+                    f"pair({pair[0]!r}, {pair[1]!r}, r) is infinite at other distances r than V where they meet"
+                )
+        else:
+            _check_pair_energy(probe, distances, near, known)
 
 
 def _check_core(probe: Probe, diameter: float) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian.masses import centre_weights, reduced_squares
-from fkflow.hamiltonian.species import is_mixture, pair_functions, pair_names
+from fkflow.hamiltonian.species import is_mixture, pair_functions, pair_names, pair_takes_names
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.wrapped import WrappedSystem
 
@@ -124,8 +124,15 @@ def _diameter(system: System, x: Tensor, i: int, j: int, grid: Tensor, generator
 
 
 def pair_energy(system: System, diameter: float | None = None) -> Callable[[Tensor], Tensor] | None:
-    """The energy of two particles at distances r: `System.pair`, or that of hard cores of this diameter; None if neither."""
-    if system.particles > 1 and system.pair(torch.ones(1, dtype=torch.float64)) is not None:
+    """The energy of two particles at distances r: `System.pair`, or that of hard cores of this diameter; None if neither.
+
+    What is said of each two species is left to a network that tells them apart.
+    """
+    if (
+        system.particles > 1
+        and not pair_takes_names(system)
+        and system.pair(torch.ones(1, dtype=torch.float64)) is not None
+    ):
         return system.pair  # type: ignore[return-value]
     if diameter is None:
         return None

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fkflow.hamiltonian.grid_state import grid_state
 from fkflow.hamiltonian.line_states import MOST_JUMPS, LineState, drops, find_jumps, line_state
+from fkflow.hamiltonian.species import groups_of
 from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.trial_width import variational_length
@@ -102,7 +103,10 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
     left, right = torch.maximum(first - FIRST * length, low), torch.minimum(first + FIRST * length, high)
     alone = n * dim == 1
     samples = x[torch.randint(len(x), (1 if alone else SAMPLES,), generator=generator)]
+    groups = [list(group) for group in groups_of(system)]
     particles = range(1 if system.identical else n)
+    # a factor of one particle alone would not be symmetric within its species
+    single = [i for i in particles if system.identical or [i] in groups]
     kinetic = torch.full((n, dim), 0.25 / length**2, dtype=x.dtype)
     mean, deviation = torch.zeros_like(kinetic), torch.zeros_like(kinetic)
     for _ in range(ROUNDS):
@@ -126,9 +130,9 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
                 ends = torch.maximum(new[0], low[i, a]), torch.minimum(new[1], high[i, a])
                 grown |= bool(ends[0] < left[i, a] or ends[1] > right[i, a])
                 left[i, a], right[i, a] = ends
-        if system.identical:
+        for group in groups:
             for whole in (kinetic, mean, deviation, left, right):
-                whole[:] = whole[0].clone()
+                whole[group] = whole[group[0]].clone()
         if not grown and bool(((deviation - before).abs() < STEADY * deviation).all()):
             break
         if not alone:
@@ -137,6 +141,8 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
     loose = loose_share(deviation, walls)
     lines = []
     for (i, a), (points, density) in states.items():
+        if i not in single:
+            continue
         window, peak = (float(left[i, a]), float(right[i, a])), float(points[density.argmax()])
         line = _line(system, places, (i, a), window, peak, walls, float(kinetic[i, a]))
         if line is not None:

@@ -178,8 +178,9 @@ def pair_takes_names(system: System) -> bool:
 
 
 def is_mixture(system: System) -> bool:
-    """Whether a system declares several species, some of them of more than one particle."""
-    return not system.identical and any(len(group) > 1 for group in groups_of(system))
+    """Whether a system declares several species, some of them of more than one particle or with a `pair` for each two."""
+    several = declared_species(system) is not None and not system.identical
+    return several and (any(len(group) > 1 for group in groups_of(system)) or pair_takes_names(system))
 
 
 def mean_by_species(system: System, x: Tensor) -> Tensor:

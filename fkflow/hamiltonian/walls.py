@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
+from fkflow.hamiltonian.species import groups_of
 from fkflow.hamiltonian.surfaces import Surfaces, find_surfaces
 from fkflow.hamiltonian.system import System
 
@@ -155,7 +156,8 @@ def find_walls(system: System, generator: torch.Generator) -> Walls | None:
             "V is not finite at any of the places that were tried: def start(self, walkers, generator) must give "
             "configurations at which it is"
         )
-    particles = range(1 if system.identical else system.particles)
+    groups = groups_of(system)
+    particles = [group[0] for group in groups]
     if system.boundary(x) is not None:
         walls = Walls(((),) * system.particles, stated=True)
         if not all(_fits(system, x, walls, particle, generator) for particle in particles):
@@ -173,7 +175,7 @@ def find_walls(system: System, generator: torch.Generator) -> Walls | None:
 
 def _walls(system: System, regions: Sequence[tuple[Ball | HalfLine | Surfaces, ...]]) -> Walls:
     """The walls with these regions of the particles that differ."""
-    return Walls((*regions,) * system.particles if system.identical else tuple(regions))
+    return Walls(tuple(region for region, group in zip(regions, groups_of(system), strict=True) for _ in group))
 
 
 def _within_surfaces(system: System, x: Tensor, particle: int, generator: torch.Generator) -> tuple[Surfaces, ...]:

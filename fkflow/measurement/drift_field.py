@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fkflow.execution import chunks
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates
+from fkflow.hamiltonian.species import declared_species, groups_of
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.results.records import Axis, DriftField, Trajectories
@@ -30,24 +31,36 @@ SHOWN_PARTICLES, LASTING, STEPS_IN_TIME = 8, 1.5, 64
 def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: torch.Generator) -> list[DriftField]:
     """Drift of particle 0 on a line (1D) or plane, the others at their most likely places near the walkers x (B, N, D).
 
+    Where there are several species there is one for the first particle of each, with its name.
     The plane is xy for traps and xz (y = 0) where there are nuclei. In an isotropic trap in space it goes through the origin,
     particle 0 and its nearest neighbour. The walkers are the solver's; places and drift are those of the user's coordinates.
     """
     place = to_user_coordinates(system, find_most_likely(net, system, x, generator))
     x = to_user_coordinates(system, x)
+    species = declared_species(system) or ()
+    if len(species) < 2:
+        return [_drift_field(net, system, x, place, 0, "")]
+    firsts = [group[0] for group in groups_of(system)]
+    return [_drift_field(net, system, x, place, i, one.name) for i, one in zip(firsts, species, strict=True)]
+
+
+def _drift_field(
+    net: LogPsi | PairDrift, system: System, x: Tensor, place: Tensor, particle: int, name: str
+) -> DriftField:
+    """The drift of one particle, of the species `name` if there are several; x and `place` are in the user's coordinates."""
     nuclei, dim = system.nuclei(), system.dimensions
     # particles that all sit at the origin have no plane
     apart = system.particles > 1 and bool(place.norm(dim=1).max() > APART * x.std())
     if nuclei is None and system.isotropic and dim > 2 and apart:
-        place = rotate_into_plane(place)
+        place = rotate_into_plane(place, particle)
     # for nuclei z comes first: the axis of the molecule lies flat in a figure
     plane = [0] if dim == 1 else [2, 0] if nuclei is not None else [0, 1]
-    axes = [_axis(system, x, a) for a in plane]
+    axes = [_axis(system, x, a, name) for a in plane]
     grid = torch.cartesian_prod(*(torch.as_tensor(axis.centres, device=x.device) for axis in axes)).view(-1, len(plane))
     moved = place.repeat(len(grid), 1, 1)
     if nuclei is not None:
-        moved[:, 0, 1] = 0.0
-    moved[:, 0, plane] = grid.to(moved)
+        moved[:, particle, 1] = 0.0
+    moved[:, particle, plane] = grid.to(moved)
     moved = to_solver_coordinates(system, moved)
     if isinstance(net, LogPsi):
         value, v = chunks.value_and_drift(net, moved)
@@ -55,25 +68,27 @@ def drift_fields(net: LogPsi | PairDrift, system: System, x: Tensor, generator: 
         v = torch.cat([net.drift(part) for part in moved.split(chunks.chunk_size(net))])
         value = v.new_full((len(moved),), math.nan)
     shape = tuple(len(axis.centres) for axis in axes)
-    vectors = to_user_coordinates(system, v)[:, 0, plane].cpu().numpy().reshape(*shape, len(plane))
-    name = "".join(axis.name for axis in axes)
-    return [DriftField(name, tuple(axes), vectors, value.cpu().numpy().reshape(shape), 0, place.cpu().numpy())]
+    vectors = to_user_coordinates(system, v)[:, particle, plane].cpu().numpy().reshape(*shape, len(plane))
+    full_name = "".join(axis.name for axis in axes) + (f"_{name}" if name else "")
+    values = value.cpu().numpy().reshape(shape)
+    return DriftField(full_name, tuple(axes), vectors, values, particle, place.cpu().numpy())
 
 
-def _axis(system: System, x: Tensor, column: int) -> Axis:
+def _axis(system: System, x: Tensor, column: int, species: str) -> Axis:
     """The axis of one Cartesian component, which holds nearly all particles of the walkers x (B, N, D)."""
     name = "xyz"[column] if system.dimensions <= 3 else f"x{column + 1}"
     low, high = np.quantile(x[..., column].cpu().numpy(), [0.002, 0.998])
     pad = 0.1 * (high - low)
     points = LINE_POINTS if system.dimensions == 1 else FIELD_POINTS
     edges = np.linspace(low - pad, high + pad, points + 1)
-    return Axis(name, system.length_unit, f"coordinate {name} of the moved particle", edges)
+    return Axis(name, system.length_unit, f"coordinate {name} of the moved {species or 'particle'}", edges)
 
 
-def rotate_into_plane(place: Tensor) -> Tensor:
-    """A configuration (N, D) rotated about the origin: particle 0 on the axis x, its nearest neighbour in the plane xy."""
-    nearest = 1 + int((place[1:] - place[0]).norm(dim=1).argmin())
-    frame, corner = torch.linalg.qr(place[[0, nearest]].mT, mode="complete")
+def rotate_into_plane(place: Tensor, particle: int = 0) -> Tensor:
+    """A configuration (N, D) rotated about the origin: a particle on the axis x, its nearest neighbour in the plane xy."""
+    distances = (place - place[particle]).norm(dim=1)
+    distances[particle] = math.inf
+    frame, corner = torch.linalg.qr(place[[particle, int(distances.argmin())]].mT, mode="complete")
     signs = torch.ones(place.shape[1], dtype=place.dtype, device=place.device)
     signs[:2] = torch.where(corner.diagonal() < 0, -1.0, 1.0)
     return torch.matmul(place, frame * signs)

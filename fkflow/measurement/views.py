@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.geometry import pair_squares
+from fkflow.hamiltonian.species import declared_species, groups_of, pair_names, species_of
 from fkflow.hamiltonian.system import System
 
 #: points of a bin and dimension over which an exact density is averaged
@@ -34,12 +35,17 @@ class View:
     shells: tuple[int, ...]
     #: places count from the centre of mass
     free: bool = False
+    #: the numbers of the particles or pairs that count, and what they are called; all of them if there are none
+    rows: tuple[int, ...] = ()
+    who: str = ""
 
     def coordinates(self, x: Tensor) -> Tensor:
         """(B, n, axes): the value on each axis for each particle (or pair) of each walker x (B, N, D)."""
         if self.group == "pair":
-            return pair_squares(x).sqrt().mT[..., None]
-        return torch.stack([_coordinate(axis, x) for axis in self.axes], -1)
+            found = pair_squares(x).sqrt().mT[..., None]
+        else:
+            found = torch.stack([_coordinate(axis, x) for axis in self.axes], -1)
+        return found[:, list(self.rows)] if self.rows else found
 
     def volumes(self, edges: Sequence[np.ndarray]) -> np.ndarray:
         """The volume of each bin between the `edges` of its axes."""
@@ -51,12 +57,14 @@ class View:
 
     def values_per_walker(self, particles: int) -> float:
         """Particles or pairs of a walker of so many particles."""
+        if self.rows:
+            return len(self.rows)
         return particles * (particles - 1) / 2 if self.group == "pair" else particles
 
     def axis_name(self, axis: str) -> str:
         """What an axis shows, in words."""
         if self.group == "pair":
-            return "distance between two particles"
+            return f"distance between {self.who or 'two particles'}"
         if self.free:
             return OF_FREE.get(axis, f"coordinate {axis} about the centre of mass")
         return LONG_NAMES.get(axis, f"coordinate {axis}")
@@ -95,6 +103,25 @@ def views(system: System) -> list[View]:
     if system.particles > 1:
         words = "pair distribution against the distance"
         found.append(View("pair", "r", ("r",), _shell_measure(dim), words, (dim,)))
+    species = declared_species(system) or ()
+    return [one for view in found for one in _by_species(system, view)] if len(species) > 1 else found
+
+
+def _by_species(system: System, view: View) -> list[View]:
+    """A view of all particles or pairs as views of those of each species, or each pair of species."""
+    found = []
+    if view.group == "density":
+        for one, group in zip(species_of(system), groups_of(system), strict=True):
+            words = view.long_name.replace("one-body density", f"one-body density of {one.name}")
+            found.append(replace(view, name=f"{view.name}_{one.name}", long_name=words, rows=group, who=one.name))
+        return found
+    names = pair_names(system)
+    for pair in dict.fromkeys(names):
+        rows = tuple(number for number, other in enumerate(names) if other == pair)
+        words = view.long_name.replace("distribution", f"distribution of {' and '.join(pair)}")
+        found.append(
+            replace(view, name="_".join((view.name, *pair)), long_name=words, rows=rows, who=" and ".join(pair))
+        )
     return found
 
 

@@ -68,6 +68,7 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 layers,
                 isotropic=system.isotropic,
                 separable=system.separable,
+                free=system.free,
                 two_body_factors=species_factors(system, landscape.length),
             )
         elif kind == "generic":

@@ -73,12 +73,15 @@ class SpeciesNet(StoredNumbers, LogPsi):
         *,
         isotropic: bool,
         separable: bool,
+        free: bool = False,
         two_body_factors: dict[Kind, TwoBodyFactor] | None = None,
     ) -> None:
         super().__init__()
         n, dim = landscape.centre.shape
         self.particles, self.dimensions = n, dim
-        self.isotropic, self.separable, self.length = isotropic, separable, landscape.length
+        self.isotropic, self.length = isotropic, landscape.length
+        # of a free system nothing depends on the centre of mass
+        relative = separable or free
         self.groups, self.kinds = [list(group) for group in groups], pair_kinds(groups)
         roots = torch.tensor(masses).sqrt()[:, None]
         total = float(roots.square().sum())
@@ -86,21 +89,21 @@ class SpeciesNet(StoredNumbers, LogPsi):
         centre = roots * (roots * landscape.centre).sum(0) / total
         self.register_buffer("centre", centre)
         offsets = torch.zeros(dim, n, 1)
-        if not (isotropic or separable):
+        if not (isotropic or relative):
             for group in self.groups:
                 mean = (landscape.centre - centre)[group].mean(0) / self.length
                 offsets[:, group] = mean[:, None, None]
         covariance = landscape.covariance.reshape(n, dim, n, dim) / landscape.length**2
-        soft = landscape.free is not None or not (landscape.harmonic or separable)
+        soft = landscape.free is not None or not (landscape.harmonic or relative)
         gaussian, steep = (FAINT, FAINT**2) if landscape.open else (GAUSSIAN_SHARE, FAINT)
         share = gaussian if soft else 1.0
 
         self.select = nn.ModuleList(Select(group) for group in self.groups)
         self.places = SpeciesPlaces(masses, offsets, False)
-        self.relative_places = SpeciesPlaces(masses, torch.zeros(dim, n, 1), True) if separable else None
+        self.relative_places = SpeciesPlaces(masses, torch.zeros(dim, n, 1), True) if relative else None
         self.deviations, self.squares = Places(True), Squares()
         self.gaussian, self.round_gaussian, self.tails = Gaussian(), RoundGaussian(), Tails()
-        self._confine(landscape, covariance, roots, share, [1 - gaussian, steep] if soft else None)
+        self._confine(landscape, covariance, roots, share, [1 - gaussian, steep] if soft else None, free=free)
 
         self.own_features = Features(Root(), Gaussians(self.OWN_WIDTHS))
         own = sum(self.own_features.counts) + (0 if isotropic else dim)
@@ -129,7 +132,14 @@ class SpeciesNet(StoredNumbers, LogPsi):
         )
 
     def _confine(
-        self, landscape: Landscape, covariance: Tensor, roots: Tensor, share: float, tails: list[float] | None
+        self,
+        landscape: Landscape,
+        covariance: Tensor,
+        roots: Tensor,
+        share: float,
+        tails: list[float] | None,
+        *,
+        free: bool,
     ) -> None:
         """Start the Gaussian parts from the `covariance` (N, D, N, D) of ψ², with this share of it, and the tails."""
         n, dim = roots.shape[0], covariance.shape[1]
@@ -153,12 +163,12 @@ class SpeciesNet(StoredNumbers, LogPsi):
             starts = (torch.tensor(tails) * torch.tensor(pair) for pair in weights)
             self.log_tails = nn.ParameterList(nn.Parameter(start.log()) for start in starts)
         self.com_root = None
-        if self.separable:
+        if self.relative_places is not None:
             along = roots[:, 0] / total**0.5
-            self.centre_of_mass = Means(along[None], flat=not self.isotropic)
-            com = landscape.centre_of_mass * landscape.length**2
-            root = self._root(com)
-            self.com_root = nn.Parameter(root.view(1, 1) if self.isotropic else root)
+            if not free:
+                self.centre_of_mass = Means(along[None], flat=not self.isotropic)
+                root = self._root(landscape.centre_of_mass * landscape.length**2)
+                self.com_root = nn.Parameter(root.view(1, 1) if self.isotropic else root)
             # what of the means is orthogonal to the centre of mass
             sums = torch.linalg.svd(sums @ along[:, None])[0][:, 1:].mT @ sums
         self.means = Means(sums, flat=not self.isotropic)

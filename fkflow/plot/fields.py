@@ -29,7 +29,7 @@ def drift(result: Result, ax: Axes, name: str | None = None) -> None:
         _draw_drift_line(result, ax, field)
     else:
         _draw_drift_plane(result, ax, field)
-    style.headline(result, ax, f"drift of particle {field.moved + 1}" + _held(result))
+    style.headline(result, ax, f"drift of {_moved(result, field)}" + _held(result))
 
 
 def conditional(result: Result, ax: Axes, name: str | None = None) -> None:
@@ -42,7 +42,7 @@ def conditional(result: Result, ax: Axes, name: str | None = None) -> None:
     words = "conditional density, 1 at its maximum"
     if len(field.axes) == 1:
         axis = field.axes[0]
-        ax.plot(axis.centres, relative, color=style.BLUE, linewidth=1.2, label=f"particle {field.moved + 1}")
+        ax.plot(axis.centres, relative, color=style.BLUE, linewidth=1.2, label=_moved(result, field))
         _mark_on_line(ax, field)
         style.mark_nuclei(result, ax, field.axes)
         ax.set_ylim(0, 1.1)
@@ -58,7 +58,13 @@ def conditional(result: Result, ax: Axes, name: str | None = None) -> None:
         ax.contour(first.centres, second.centres, relative.T, style.LEVELS, colors="white", linewidths=0.6)
         style.colorbar(ax, mesh, words)
         _finish_plane(result, ax, field)
-    style.headline(result, ax, f"density of particle {field.moved + 1}" + _held(result))
+    style.headline(result, ax, f"density of {_moved(result, field)}" + _held(result))
+
+
+def _moved(result: Result, field: DriftField) -> str:
+    """What the moved particle is called."""
+    names = style.species_of_particles(result)
+    return f"particle {field.moved + 1}" + (f" ({names[field.moved]})" if names else "")
 
 
 def _held(result: Result) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from fkflow.plot import style
 from fkflow.plot.densities import contours
 from fkflow.plot.requirements import require
 from fkflow.plot.style import COLOURS, headline, label, mark_nuclei
@@ -31,11 +32,12 @@ def trajectories(result: Result, ax: Axes) -> None:
     unit = result.length_unit
     columns = (0,) if dimensions == 1 else (2, 0) if result.nuclei is not None else (0, 1)
     axes = tuple(Axis("xyz"[c] if dimensions <= 3 else f"x{c + 1}", unit, "", np.zeros(2)) for c in columns)
-    for path, colour in zip(paths, COLOURS, strict=False):
+    colours, names = _colours(result, len(paths))
+    for path, colour, name in zip(paths, colours, names, strict=False):
         x, y = (path[:, 0], found.times) if dimensions == 1 else path[:, columns].T
         ax.plot(x, y, color=colour, linewidth=0.9, alpha=0.8)
         ax.plot(x[:1], y[:1], "o", color=colour, markersize=5, markerfacecolor="white")
-        ax.plot(x[-1:], y[-1:], "o", color=colour, markersize=5)
+        ax.plot(x[-1:], y[-1:], "o", color=colour, markersize=5, label=name)
     for histogram in result.measurement.histograms:
         # the density in the same plane behind them; across an axis it is the same on all sides
         if histogram.group == "density" and histogram.name in ("xy", "zrho") and dimensions > 1:
@@ -54,6 +56,17 @@ def trajectories(result: Result, ax: Axes) -> None:
     ax.legend(frameon=True, framealpha=0.85, loc="best")
     time = with_unit(f"{found.times[-1]:.3g}", f"ħ/{result.energy_unit}" if display_unit(result.energy_unit) else "")
     headline(result, ax, _words(len(paths), particles, walkers, time))
+
+
+def _colours(result: Result, count: int) -> tuple[list[str], list[str | None]]:
+    """The colour of each path, and what the legend says of it: particles of one species have one, other paths their own."""
+    names = style.species_of_particles(result)
+    if not names:
+        return list(COLOURS), [None] * count
+    known = list(dict.fromkeys(names))
+    shown = [names[i % len(names)] for i in range(count)]
+    said = [name if shown.index(name) == i else None for i, name in enumerate(shown)]
+    return [COLOURS[known.index(name) % len(COLOURS)] for name in shown], said
 
 
 def _words(shown: int, particles: int, walkers: int, time: str) -> str:

@@ -74,6 +74,11 @@ def headline(result: Result, ax: Axes, words: str = "") -> None:
     ax.set_title("\n".join(filter(None, [result.title(), words])), fontsize="medium", wrap=True)
 
 
+def species_of_particles(result: Result) -> list[str]:
+    """The name of the species of each particle; none where there are fewer than two species."""
+    return [one.name for one in result.species for _ in range(one.count)] if len(result.species) > 1 else []
+
+
 def mark_nuclei(result: Result, ax: Axes, axes: tuple[Axis, ...]) -> None:
     """Mark the nuclei on Cartesian `axes`, or with lines through them on a single one; not on a radial axis."""
     if result.nuclei is None or axes[0].name not in "xyz":

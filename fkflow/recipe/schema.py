@@ -221,7 +221,7 @@ class Recipe(Section):
         elif system.identical:
             fitting, why = ("auto", "symmetric", "generic", "pair_drift"), "it has no nuclei"
         elif is_mixture(system):
-            fitting, why = ("auto", "species"), "some particles of each species are identical"
+            fitting, why = ("auto", "species", "generic"), "it has several species"
         else:
             fitting, why = ("auto", "generic"), "it has distinguishable particles and no nuclei"
         if kind not in fitting:

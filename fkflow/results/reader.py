@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +75,7 @@ def _read(file: h5py.File, path: Path) -> Result:
         model={name: model[name][()] for name in model},
         seconds={stage: seconds[stage] for stage in stages},
         definition=_read_definition(config, path),
-        species=tuple(Species(**one) for one in json.loads(config.attrs.get("species", "[]"))),
+        species=_species(config),
         **_read_status(file, path),
     )
 
@@ -105,6 +107,7 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
     group = hdf5.get_part(file, "energy/variational", path)
     attribute = hdf5.attribute_reader(group, path)
     drift = hdf5.get_part(file, "drift", path)
+    names = [one.name for one in _species(hdf5.get_part(file, "config", path))]
     return Measurement(
         variational=Energy(
             estimate=_read_estimate(attribute),
@@ -114,7 +117,7 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
         histograms=[
             _read_histogram(hdf5.get_part(file, f"{kind}/{name}", path), kind, name, path)
             for kind in ("density", "pair")
-            for name in sorted(hdf5.get_part(file, kind, path), key=_rank)
+            for name in sorted(hdf5.get_part(file, kind, path), key=partial(_rank, names))
         ],
         drift=[_read_drift(drift[name], name, path) for name in drift],
         samples=hdf5.get_part(file, "samples", path)[()],
@@ -128,9 +131,17 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
     )
 
 
-def _rank(name: str) -> tuple[int, str]:
-    """Sorts histograms as they are made, those along a line first; HDF5 lists by name."""
-    return HISTOGRAMS.index(name) if name in HISTOGRAMS else len(HISTOGRAMS), name
+def _species(config: h5py.Group) -> tuple[Species, ...]:
+    """The species that the system declared; none in files of earlier versions."""
+    return tuple(Species(**one) for one in json.loads(config.attrs.get("species", "[]")))
+
+
+def _rank(species: list[str], name: str) -> tuple[int, int, str]:
+    """Sorts histograms as they are made, those along a line first, by species; HDF5 lists by name."""
+    axes, _, who = name.partition("_")
+    whose = [*species, *("_".join(pair) for pair in combinations_with_replacement(species, 2))]
+    first = HISTOGRAMS.index(axes) if axes in HISTOGRAMS else len(HISTOGRAMS)
+    return first, whose.index(who) if who in whose else len(whose), name
 
 
 def _read_projection(file: h5py.File, path: Path) -> Projection | None:
