@@ -44,7 +44,7 @@ class Mixture(System):
     count_a: int = Field(3, ge=1, le=256, description="number of bosons of species a")
     count_b: int = Field(2, ge=1, le=256, description="number of bosons of species b")
     mass_a: float = Field(1.0, ge=SMALLEST, le=LARGEST, description="mass of a boson of species a")
-    mass_b: float = Field(1.0, ge=SMALLEST, le=LARGEST, description="mass of a boson of species b")
+    mass_b: float = Field(2.0, ge=SMALLEST, le=LARGEST, description="mass of a boson of species b")
     omega_a: float = Field(1.0, ge=SMALLEST, le=LARGEST, description="trap frequency of species a")
     omega_b: float = Field(1.0, ge=SMALLEST, le=LARGEST, description="trap frequency of species b")
     interaction: Literal["gaussian", "hard_core", "dipolar", "spring"] = Field(
@@ -164,7 +164,7 @@ class Mixture(System):
             [self.omega_a**2 + n_b * k / self.mass_a, coupling],
             [coupling, self.omega_b**2 + n_a * k / self.mass_b],
         ]
-        return [own_a] * (n_a - 1) + [own_b] * (n_b - 1) + np.linalg.eigvalsh(means).tolist()
+        return [*[own_a] * (n_a - 1), *[own_b] * (n_b - 1), *map(float, np.linalg.eigvalsh(means))]
 
     def _relative(self, a: str, b: str) -> tuple[float, float] | None:
         """Energy and error of the relative motion of two in equal traps, in ρ = √μ r with the reduced mass μ."""

@@ -139,7 +139,7 @@ def user_masses(system: System) -> tuple[float, ...]:
     own: Any = system
     while own is not None and not isinstance(own, UnitMassSystem):
         own = getattr(own, "own", None)
-    return particle_masses(system) if own is None else own.masses  # type: ignore[no-any-return]
+    return particle_masses(system) if own is None else own.masses
 
 
 def centre_weights(system: System) -> Tensor:

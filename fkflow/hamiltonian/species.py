@@ -179,8 +179,12 @@ def pair_takes_names(system: System) -> bool:
 
 def is_mixture(system: System) -> bool:
     """Whether a system declares several species, some of them of more than one particle or with a `pair` for each two."""
-    several = declared_species(system) is not None and not system.identical
-    return several and (any(len(group) > 1 for group in groups_of(system)) or pair_takes_names(system))
+    if declared_species(system) is None or system.identical:
+        return False
+    own = system
+    while (inner := getattr(own, "own", None)) is not None:
+        own = inner
+    return any(len(group) > 1 for group in groups_of(system)) or pair_takes_names(own)
 
 
 def mean_by_species(system: System, x: Tensor) -> Tensor:

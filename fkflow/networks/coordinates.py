@@ -5,7 +5,7 @@ Coordinates are (D, particles or pairs, B) in natural lengths, and tangents are 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -85,7 +85,7 @@ class Squares(Part):
         assert isinstance(tangent, CoordinateTangent)
         return SquareTangent(tangent)
 
-    def laplacian_term(self, node: Node) -> float:
+    def laplacian_term(self, node: Node) -> Any:
         (a,) = node.inputs
         assert isinstance(a.tangent, CoordinateTangent)
         return 2.0 * len(a.value) * a.tangent.norm

@@ -183,11 +183,10 @@ class ParticleTangent(Tangent):
         return MessageTangent(components.flatten(2), metric.flatten(1), self)
 
     @property
-    def share(self) -> float:
+    def share(self) -> Any:
         """By how much a place moves with every other particle, the opposite way; with masses, per mass of the other."""
         masses = self.places.masses
-        found: float = 1 - self.places.norm if masses is None else masses.share
-        return found
+        return 1 - self.places.norm if masses is None else masses.share
 
 
 def _sum(first: Any, second: Any) -> Any:

@@ -18,11 +18,13 @@ import fkflow.systems
 from fkflow.cli.entry import main
 from fkflow.hamiltonian import registry
 from fkflow.hamiltonian.registry import built_in_systems, find_system
+from fkflow.hamiltonian.species import particle_masses
 from fkflow.hamiltonian.system import System
 from fkflow.systems import wells
 from fkflow.systems.bosons import Bosons, Bosons3D
 from fkflow.systems.harmonic import Chain, Harmonic, Moshinsky
 from fkflow.systems.helium import HBAR2_OVER_MASS, HOLD, Helium, lm2m2
+from fkflow.systems.mixture import Mixture
 from fkflow.systems.molecules import H2, H2Plus, HeHPlus, Molecule
 from fkflow.systems.pairs import Calogero, Dipoles, Hooke, Ions
 from fkflow.systems.wells import DoubleWell, MexicanHat, Morse, PoschlTeller, Quartic
@@ -98,9 +100,34 @@ THREE_CENTRES = Molecule(
 )
 
 
+def mixture(system: Mixture, x: np.ndarray) -> float:
+    mass = [system.mass_a] * system.count_a + [system.mass_b] * system.count_b
+    omega = [system.omega_a] * system.count_a + [system.omega_b] * system.count_b
+    energy = sum(0.5 * m * w**2 * np.sum(place**2) for m, w, place in zip(mass, omega, x, strict=True))
+    for i, j in itertools.combinations(range(len(x)), 2):
+        last = int(i >= system.count_a) + int(j >= system.count_a)
+        g, r = (system.g_aa, system.g_ab, system.g_bb)[last], math.dist(x[i], x[j])
+        height = g * (math.pi * system.s**2) ** (-system.dimensions / 2)
+        energy += {
+            "gaussian": height * math.exp(-(r**2) / system.s**2),
+            "hard_core": math.inf if r < g else 0.0,
+            "dipolar": g / r**3,
+            "spring": 0.5 * g * r**2,
+        }[system.interaction]
+    return energy
+
+
+STRENGTHS = {"g_aa": 0.3, "g_bb": 0.7, "g_ab": 0.2}
+
+
 @pytest.mark.parametrize(
     ("system", "expected"),
     [
+        (Mixture(), mixture),
+        (Mixture(dimensions=3, count_a=1, count_b=4, mass_b=0.5, omega_a=2.0, g_ab=5.0, s=0.8), mixture),
+        (Mixture(interaction="hard_core", **STRENGTHS), mixture),
+        (Mixture(interaction="dipolar", mass_a=3.0, **STRENGTHS), mixture),
+        (Mixture(interaction="spring", dimensions=1, omega_b=0.5, **STRENGTHS), mixture),
         (Harmonic(), harmonic),
         (Harmonic(particles=2, dimensions=3, omega=[0.5, 2.0, 3]), harmonic),
         (Chain(), chain),
@@ -184,8 +211,9 @@ def test_separable_traps_have_a_harmonic_centre_of_mass(system: System) -> None:
     elif isinstance(system, Helium):
         omega = np.full(3, HOLD * system.mass**0.5)
     else:
-        omega = np.full(system.dimensions, system.omega)
-    expected = ((x.numpy().sum(1) * 0.3 + 0.5 * system.particles * 0.09) * omega**2).sum(-1)
+        omega = np.full(system.dimensions, 1.0 if isinstance(system, Mixture) else system.omega)
+    mass = np.array(particle_masses(system) if isinstance(system, Mixture) else [1.0] * system.particles)[:, None]
+    expected = (((mass * x.numpy()).sum(1) * 0.3 + 0.5 * mass.sum() * 0.09) * omega**2).sum(-1)
     rounding = 1e-14 * float(system.potential(x).abs().max())
     np.testing.assert_allclose(work.numpy(), expected, rtol=1e-10, atol=rounding)
 

@@ -10,6 +10,7 @@ import torch
 from scipy.stats import chi
 
 from fkflow.execution.ranks import GROUPS
+from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.histograms import MAP_BINS, Histograms
@@ -63,6 +64,14 @@ def test_densities_integrate_to_one(name: str, systems, walkers) -> None:
         ("round 3D", {"density/r": "4 pi r^2 dr", "pair/r": "4 pi r^2 dr"}),
         ("oval 3D", {"density/x": "dx", "density/y": "dy", "density/z": "dz", "pair/r": "4 pi r^2 dr"}),
         ("round 5D", {"density/r": "S_5 r^4 dr", "pair/r": "S_5 r^4 dr"}),
+        (
+            "mixture",
+            {
+                **{f"density/r_{a}": "2 pi r dr" for a in "ab"},
+                **{f"density/xy_{a}": "dx dy" for a in "ab"},
+                **{f"pair/r_a_{a}": "2 pi r dr" for a in "ab"},
+            },
+        ),
         ("oval 4D", {"density/r": "S_4 r^3 dr"}),
         ("atom", {"density/r": "4 pi r^2 dr", "pair/r": "4 pi r^2 dr"}),
         (
@@ -317,3 +326,28 @@ def test_maps_and_lines_have_their_bins(systems, walkers) -> None:
     # symmetric walkers, symmetric map: the two protons
     z = found["density/z"]
     assert float(z.values @ z.axes[0].centres * np.diff(z.axes[0].edges)[0]) == pytest.approx(0.0, abs=0.05)
+
+
+def test_densities_by_species() -> None:
+    """Without interaction ψ² of each species is a Gaussian of its own mass; the twin: the other species' mass."""
+    system = find_system("mixture")(count_a=2, count_b=2, mass_b=4.0, g_aa=0.0, g_bb=0.0, g_ab=0.0, dimensions=3)
+    # of unit mass, a coordinate of ψ² has the variance ½; of mass m, 1/(2m)
+    scaled = to_unit_masses(system)
+    z = math.sqrt(0.5) * torch.randn(20000, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    histograms = Histograms(scaled, z, 40)
+    histograms.add(z)
+    found = {f"{h.group}/{h.name}": h for h in histograms.results()}
+    assert list(found) == ["density/r_a", "density/r_b", "pair/r_a_a", "pair/r_a_b", "pair/r_b_b"]
+    assert found["pair/r_a_b"].long_name == "pair distribution of a and b against the distance"
+    assert found["pair/r_a_b"].axes[0].long_name == "distance between a and b"
+    variances = {
+        "density/r_a": 1 / 2,
+        "density/r_b": 1 / 8,
+        "pair/r_a_a": 1,
+        "pair/r_a_b": 1 / 2 + 1 / 8,
+        "pair/r_b_b": 1 / 4,
+    }
+    for name, variance in variances.items():
+        z_scores = shell_deviations(found[name], math.sqrt(variance))
+        assert np.sqrt((z_scores**2).mean()) < 1.5, name
+        assert np.sqrt((shell_deviations(found[name], 1.1 * math.sqrt(variance)) ** 2).mean()) > 4, name
