@@ -95,7 +95,7 @@ class SpeciesNet(StoredNumbers, LogPsi):
                 offsets[:, group] = mean[:, None, None]
         covariance = landscape.covariance.reshape(n, dim, n, dim) / landscape.length**2
         soft = landscape.free is not None or not (landscape.harmonic or relative)
-        gaussian, steep = (FAINT, FAINT**2) if landscape.open else (GAUSSIAN_SHARE, FAINT)
+        gaussian, steep = (FAINT, FAINT**2) if landscape.flat is not None else (GAUSSIAN_SHARE, FAINT)
         share = gaussian if soft else 1.0
 
         self.select = nn.ModuleList(Select(group) for group in self.groups)
