@@ -12,6 +12,7 @@ from fkflow.hamiltonian.geometry import coordinates_first, pair_squares
 from fkflow.hamiltonian.species import Species
 from fkflow.hamiltonian.system import Reference, System
 
+from .bosons import Bosons, Bosons3D
 from .harmonic import LARGEST, SMALLEST
 from .pairs import SHORTEST
 from .references import CLOSED_FORM
@@ -31,9 +32,9 @@ def _strength(default: float, words: str, **options: Any) -> Any:
 
 
 class Mixture(System):
-    """Two species a and b in round traps, V = Σ_i ½ m_i omega_i² r_i² + Σ_{i<j} v(r_ij), with a strength g for each pair.
+    """Two species a and b in round traps, V = Σ_i ½ m_i omega_i² r_i² + Σ_{i<j} v(r_ij).
 
-    `interaction`: "gaussian" v = g/(π s²)^(D/2) exp(−r²/s²); "hard_core" v = ∞ for r < g, the diameter, in two or three
+    v has a strength g for each two species. `interaction`: "gaussian" v = g/(π s²)^(D/2) exp(−r²/s²); "hard_core" v = ∞ for r < g, the diameter, in two or three
     dimensions; "dipolar" v = g/r³, in two; "spring" v = ½ g r², which closed forms solve.
     """
 
@@ -120,14 +121,16 @@ class Mixture(System):
         return self.g_ab if a != b else self.g_aa if a == "a" else self.g_bb
 
     def reference(self) -> Reference | None:
-        """Closed forms for springs and without interaction; for one of each in equal traps the radial equation; else None.
+        """Closed forms for springs and without interaction; for pairs alone in equal traps the radial equation; else None.
 
-        Where the species do not see each other, the energies of both are added.
+        Where the species do not see each other, the energies of both are added; where they are alike, it is that of bosons.
         """
         dim, interacting = self.dimensions, self._interacting()
         if self.interaction == "spring" or not interacting:
             modes = self._squared_frequencies() if self.interaction == "spring" else self._traps()
             return Reference(0.5 * dim * sum(map(math.sqrt, modes)), 0.0, CLOSED_FORM)
+        if (alike := self._bosons()) is not None:
+            return alike.reference()
         parts, frequencies = [], self._traps()
         # pairs that are alone with each other: the relative motion of each replaces one mode of the traps
         for names in interacting:
@@ -139,6 +142,15 @@ class Mixture(System):
             frequencies.remove((self.omega_a if names[0] == "a" else self.omega_b) ** 2)
         energy = math.fsum([*(0.5 * dim * math.sqrt(square) for square in frequencies), *(e for e, _ in parts)])
         return Reference(energy, math.fsum(error for _, error in parts), "radial equation on a spectral grid")
+
+    def _bosons(self) -> Bosons | None:
+        """The same system as one species, if both are of mass 1 and alike, with a Gaussian repulsion in a plane or in space."""
+        strengths = {self.g_ab, *([self.g_aa] if self.count_a > 1 else []), *([self.g_bb] if self.count_b > 1 else [])}
+        alike = self.omega_a == self.omega_b and self.mass_a == self.mass_b == 1 and len(strengths) == 1
+        if not alike or self.dimensions == 1 or self.interaction != "gaussian" or self.g_ab < 0:
+            return None
+        kind = Bosons if self.dimensions == 2 else Bosons3D
+        return kind(particles=self.count_a + self.count_b, g=self.g_ab, s=self.s, omega=self.omega_a)
 
     def _interacting(self) -> list[tuple[str, str]]:
         """The pairs of species that there are and that interact."""

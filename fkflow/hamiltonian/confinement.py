@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fkflow.errors import PotentialError
 from fkflow.hamiltonian.centres import Softened
+from fkflow.hamiltonian.cores import find_core
 from fkflow.hamiltonian.derivatives import hessians
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses
@@ -264,17 +268,36 @@ def _check_close_species(probe: Probe, distances: Tensor) -> None:
     ends = list(itertools.combinations(range(probe.system.particles), 2))
     for pair in dict.fromkeys(names):
         known, (i, j) = pair_of_species(probe.system, *pair, distances), ends[names.index(pair)]
+        if known is not None and bool(known.isposinf().any()):
+            edge = _edge(partial(pair_of_species, probe.system, *pair), distances)
+            # one of the others may be in the way outside
+            x = probe.walkers.clone()
+            direction = probe.direction()
+            infinite = []
+            for distance in (edge * (1 - 1e-6), edge * (1 + 1e-6)):
+                x[:, j] = x[:, i] + distance * direction
+                infinite.append(bool(probe.value(x).isposinf().all()))
+            if infinite != [True, False]:
+                raise probe.error(f"pair({pair[0]!r}, {pair[1]!r}, r) is infinite at other distances r than V")
+            continue
         near = _approach(probe, i, j, distances)
         if known is None:
             _check_singular(probe, near, "pair(self, a, b, r)")
-        elif bool(known.isposinf().any()):
-            inside = [value == math.inf for value in near]
-            if inside != known.isposinf().tolist():
-                raise probe.error(
-                    f"pair({pair[0]!r}, {pair[1]!r}, r) is infinite at other distances r than V where they meet"
-                )
         else:
             _check_pair_energy(probe, distances, near, known)
+
+
+def _edge(pair: Callable[[Tensor], Tensor | None], distances: Tensor) -> float:
+    """The distance at which the energy of a pair comes down from +∞."""
+
+    def energies(r: np.ndarray) -> np.ndarray:
+        found = pair(torch.from_numpy(r))
+        assert found is not None
+        return found.numpy()
+
+    core = find_core(energies, np.geomspace(float(distances[-1]), 2.0**16 * float(distances[0]), 2000))
+    assert core is not None
+    return core.edge
 
 
 def _check_core(probe: Probe, diameter: float) -> None:

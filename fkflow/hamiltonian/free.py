@@ -9,6 +9,7 @@ the internal ψ² as its density: to move the centre of mass of a walker back to
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,9 +70,9 @@ class Held(WrappedSystem):
             1
         )
 
-    def pair(self, r: Tensor) -> Tensor | None:
+    def pair(self, *given: Any) -> Tensor | None:
         """The pair energy of the system."""
-        return self.own.pair(r)
+        return self.own.pair(*given)
 
 
 def held(system: System, length: float) -> Held:

@@ -85,7 +85,12 @@ def test_no_circles() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "systems").glob("*.py")), ids=lambda path: path.stem)
 def test_systems_know_only_the_system_base_and_distances(path: Path) -> None:
-    allowed = ("fkflow.hamiltonian.system", "fkflow.hamiltonian.geometry", "fkflow.systems")
+    allowed = (
+        "fkflow.hamiltonian.system",
+        "fkflow.hamiltonian.geometry",
+        "fkflow.hamiltonian.species",
+        "fkflow.systems",
+    )
     for name in imports(path, "fkflow.systems"):
         assert package_of(name) is None or name.startswith(allowed), f"systems/{path.name} imports {name}"
         assert not name.startswith(("systems", "runs")), "import fkflow.systems, not the folder"

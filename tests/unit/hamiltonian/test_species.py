@@ -10,12 +10,14 @@ import pytest
 import torch
 
 import fkflow
-from fkflow.errors import RecipeError
-from fkflow.hamiltonian.masses import to_unit_masses, user_masses
+from fkflow.errors import PotentialError, RecipeError
+from fkflow.hamiltonian.checks import check
+from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates, user_masses
 from fkflow.hamiltonian.species import (
     Species,
     SpeciesList,
     groups_of,
+    pair_names,
     pair_of_species,
     particle_masses,
     species_of,
@@ -151,3 +153,99 @@ def test_what_species_say_already(name: str, value: Any) -> None:
 def test_species_that_raise() -> None:
     wrong = type("Wrong", (Gas,), {"species": property(lambda self: 1 / 0), "__module__": __name__})()
     assert "species raises ZeroDivisionError" in (find_fault(wrong) or "")
+
+
+class Trapped(Gas):
+    """The bosons and the impurity in a trap, each repelled as `pair` says."""
+
+    dimensions = 2
+    isotropic = True
+
+    def energy(self, x):
+        """What `pair` says of all pairs, in the order 01, 02, 12."""
+        r = fkflow.pair_squares(x).sqrt()
+        return sum(self.pair(a, b, one) for (a, b), one in zip(pair_names(self), r, strict=True))
+
+    def potential(self, x):
+        return x.square().sum((1, 2)) + self.energy(x)
+
+    def pair(self, a, b, r):
+        return {"boson": 1.0, "impurity": 2.0}[a] * {"boson": 1.0, "impurity": 2.0}[b] / r
+
+
+class Uneven(Trapped):
+    def potential(self, x):
+        return x[:, 0].square().sum(1) + super().potential(x)
+
+
+class Backwards(Trapped):
+    def pair(self, a, b, r):
+        return (2.0 if a == "impurity" else 1.0) / r
+
+    def potential(self, x):
+        return x.square().sum((1, 2))
+
+
+class Short(Backwards):
+    def pair(self, a, b, r):
+        return r.sum(-1)
+
+
+class Other(Trapped):
+    def potential(self, x):
+        return x.square().sum((1, 2)) + 2 * self.energy(x)
+
+
+class Silent(Trapped):
+    def potential(self, x):
+        return x.square().sum((1, 2)) + fkflow.pair_squares(x)[1:].rsqrt().sum(0)
+
+    def pair(self, a, b, r):
+        return None
+
+
+class Hard(Trapped):
+    def potential(self, x):
+        inside = fkflow.pair_squares(x) < x.new_tensor([0.01, 0.09, 0.09])[:, None]
+        return x.square().sum((1, 2)).masked_fill(inside.any(0), math.inf)
+
+    def pair(self, a, b, r):
+        return torch.zeros_like(r).masked_fill(r < (0.1 if a == b else 0.3), math.inf)
+
+
+class Unsaid(Hard):
+    def pair(self, a, b, r):
+        return None
+
+
+class Larger(Hard):
+    def pair(self, a, b, r):
+        return torch.zeros_like(r).masked_fill(r < (0.1 if a == b else 0.1), math.inf)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Uneven, "V changes when two particles of the species boson change places"),
+        (Backwards, r"pair\('boson', 'impurity', r\) is not pair\('impurity', 'boson', r\)"),
+        (Short, r"pair\('boson', 'boson', r\) must give a torch tensor of the shape of r"),
+        (Other, "V changes by .* where two particles approach each other"),
+        (Unsaid, r"a system with species must say: pair\(self, a, b, r\)"),
+        (Larger, r"pair\('boson', 'impurity', r\) is infinite at other distances r than V"),
+    ],
+)
+def test_what_the_checks_say(kind: type[fkflow.System], said: str) -> None:
+    with pytest.raises(PotentialError, match=said) as caught:
+        check(kind())
+    assert "\n" not in str(caught.value)
+
+
+def test_what_passes_the_checks() -> None:
+    assert check(Trapped()).warnings == ()
+    (warning,) = check(Silent()).warnings
+    assert "def pair(self, a, b, r)" in warning
+    found = check(Hard())
+    places = found.landscape.places
+    assert places is not None
+    x = to_user_coordinates(to_unit_masses(Hard()), places)
+    assert bool(Hard().potential(x).isfinite().all())

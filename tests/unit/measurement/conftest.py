@@ -18,7 +18,7 @@ SYSTEMS = {
     "round 3D": find_system("harmonic")(particles=2, dimensions=3, omega=2.0),
     "oval 3D": find_system("harmonic")(particles=2, dimensions=3, omega=[1.0, 2.0, 3.0]),
     "round 5D": find_system("harmonic")(particles=2, dimensions=5),
-    "mixture": find_system("mixture")(count_a=2, count_b=1, mass_b=3.0),
+    "mixture": find_system("mixture")(count_a=2, count_b=1, mass_b=1.0, g_ab=3.0),
     "oval 4D": find_system("harmonic")(particles=1, dimensions=4, omega=[1.0, 2.0, 3.0, 4.0]),
     "atom": find_system("he")(),
     "axis": find_system("h2")(),

@@ -26,12 +26,15 @@ def test_the_drift_field(name: str, kind: str, perturbed, systems, walkers, land
     system = systems[name]
     net = perturbed(build(system, landscape(system), kind, 6, 1, 0), 0.1)
     x = walkers(system, 300)
-    (field,) = drift_fields(net, system, x, torch.Generator().manual_seed(0))
+    fields = drift_fields(net, system, x, torch.Generator().manual_seed(0))
+    # of several species the first particle of each, here the bosons 0 and 1 and the impurity 2
+    assert [field.moved for field in fields] == ([0, 2] if name == "mixture" else [0])
+    field, who = fields[-1], "_b" if name == "mixture" else ""
     line = system.dimensions == 1
     shape = (LINE_POINTS,) if line else (FIELD_POINTS, FIELD_POINTS)
     assert field.log_psi.shape == shape and field.vectors.shape == (*shape, 1 if line else 2)
-    assert field.positions.shape == (system.particles, system.dimensions) and field.moved == 0
-    assert len(field.axes) == (1 if line else 2) and field.name == "".join(a.name for a in field.axes)
+    assert field.positions.shape == (system.particles, system.dimensions)
+    assert len(field.axes) == (1 if line else 2) and field.name == "".join(a.name for a in field.axes) + who
     assert np.isfinite(field.vectors).all()
     # they stand where no walker is more likely
     place = torch.from_numpy(field.positions)[None]
@@ -46,8 +49,8 @@ def test_the_drift_field(name: str, kind: str, perturbed, systems, walkers, land
     if system.nuclei() is not None:
         place[0, 0, 1] = 0.0
     for axis, index, column in zip(field.axes, where, plane, strict=True):
-        place[0, 0, column] = axis.centres[index]
-    assert net.drift(place)[0, 0, list(plane)].numpy() == pytest.approx(field.vectors[where], rel=1e-9, abs=1e-12)
+        place[0, field.moved, column] = axis.centres[index]
+    assert net.drift(place)[0, field.moved, list(plane)].numpy() == pytest.approx(field.vectors[where], rel=1e-9, abs=1e-12)
     if kind == "pair_drift":
         assert np.isnan(field.log_psi).all()
     else:
