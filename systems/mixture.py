@@ -34,8 +34,8 @@ def _strength(default: float, words: str, **options: Any) -> Any:
 class Mixture(System):
     """Two species a and b in round traps, V = Σ_i ½ m_i omega_i² r_i² + Σ_{i<j} v(r_ij).
 
-    v has a strength g for each two species. `interaction`: "gaussian" v = g/(π s²)^(D/2) exp(−r²/s²); "hard_core" v = ∞ for r < g, the diameter, in two or three
-    dimensions; "dipolar" v = g/r³, in two; "spring" v = ½ g r², which closed forms solve.
+    v has a strength g for each two species. `interaction`: "gaussian" v = g/(π s²)^(D/2) exp(−r²/s²); "hard_core" v = ∞ for
+    r < g, the diameter, in two or three dimensions; "dipolar" v = g/r³, in two; "spring" v = ½ g r², which closed forms solve.
     """
 
     key: ClassVar[str] = "mixture"

@@ -50,7 +50,9 @@ def test_the_drift_field(name: str, kind: str, perturbed, systems, walkers, land
         place[0, 0, 1] = 0.0
     for axis, index, column in zip(field.axes, where, plane, strict=True):
         place[0, field.moved, column] = axis.centres[index]
-    assert net.drift(place)[0, field.moved, list(plane)].numpy() == pytest.approx(field.vectors[where], rel=1e-9, abs=1e-12)
+    assert net.drift(place)[0, field.moved, list(plane)].numpy() == pytest.approx(
+        field.vectors[where], rel=1e-9, abs=1e-12
+    )
     if kind == "pair_drift":
         assert np.isnan(field.log_psi).all()
     else:
