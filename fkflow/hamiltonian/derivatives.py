@@ -38,7 +38,8 @@ def gradient_error(system: System, value: Tensor) -> Tensor:
 def hessians(system: System, x: Tensor, length: float) -> Tensor:
     """∂²V/∂x∂x (M, d, d) at configurations x (M, N, D); by differences over a small part of `length` where need be.
 
-    One backward pass a row, or four values an entry; as above, the step of second differences is best at h⁴ = rounding.
+    That is also where torch knows no second derivative, as of a norm at 0, on which V may depend as on its square. One
+    backward pass a row, or four values an entry; as above, the step of second differences is best at h⁴ = rounding.
     """
     if is_differentiable(system):
         with torch.enable_grad():
@@ -49,7 +50,9 @@ def hessians(system: System, x: Tensor, length: float) -> Tensor:
             rows = [
                 torch.autograd.grad(column.sum(), x, retain_graph=True)[0].flatten(1) for column in gradient.unbind(1)
             ]
-        return _symmetric(torch.stack(rows, 1))
+        found = _symmetric(torch.stack(rows, 1))
+        if bool(found.isfinite().all()):
+            return found
     x = x.detach()
     step = length * rounding_of(system) ** 0.25
     unit = step * _unit_vectors(x)

@@ -34,6 +34,7 @@ from fkflow.hamiltonian.minima import (
 )
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.species import is_mixture, mean_by_species
+from fkflow.hamiltonian.steps import Step
 from fkflow.hamiltonian.system import Nuclei, System
 from fkflow.hamiltonian.walls import Walls, allowed_places, find_walls
 
@@ -87,6 +88,7 @@ class Landscape:
     places: Tensor | None = None
     loose: Tensor | None = None
     lines: tuple[LineState, ...] = ()
+    steps: tuple[Step, ...] = ()
     centres: Centres | None = None
     together: Tensor | None = None
 
@@ -326,6 +328,7 @@ def mean_field_landscape(system: System, walls: Walls | None, generator: torch.G
         places=found.places,
         loose=found.loose,
         lines=found.lines,
+        steps=found.steps,
     )
 
 

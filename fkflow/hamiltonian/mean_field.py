@@ -7,7 +7,7 @@ approximation give places and widths; only values of V are used, and how large V
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from fkflow.hamiltonian.grid_state import grid_state
 from fkflow.hamiltonian.line_states import MOST_JUMPS, LineState, drops, find_jumps, line_state
 from fkflow.hamiltonian.species import groups_of
+from fkflow.hamiltonian.steps import Step, find_steps
 from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.trial_width import variational_length
@@ -40,6 +41,8 @@ LOOSE = 0.01
 OTHERS, WIDEST, SAME = 4, 20.0, 1e-9
 #: log ψ at the ends of the state along a coordinate, by its highest value, if ψ is small there
 SMALL = -18.0
+#: lengths of the decay behind the highest step that a grid reaches beyond it
+BEHIND = 3.0
 #: places that the walkers start from
 PLACES = 256
 
@@ -50,7 +53,7 @@ class MeanField:
 
     Means and standard deviations (N, D), the natural length, places (M, N, D) drawn from it, the share (N, D) of its
     confinement that each coordinate owes neither to walls nor to its own state, and the states of coordinates along which V
-    jumps.
+    jumps, or the steps of V on other surfaces.
     """
 
     mean: Tensor
@@ -59,6 +62,7 @@ class MeanField:
     places: Tensor
     loose: Tensor
     lines: tuple[LineState, ...]
+    steps: tuple[Step, ...] = ()
 
 
 def has_jumps(system: System, x: Tensor, length: float, generator: torch.Generator) -> bool:
@@ -95,10 +99,14 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
     low, high = _bounds(walls, n, dim)
     shaped = walls is not None and any(isinstance(piece, Surfaces) for piece in walls.regions[0])
     if shaped and system.identical and bool((high[0] - low[0]).isfinite().all()):
-        found = _shaped_field(system, x, walls, generator)
+        found = _shaped_field(system, x, low[0], high[0], walls, generator)
         if found is not None:
             return found
     length = getattr(system, "length", None) or balanced_length(system, x[0], generator)
+    if n == 1 and dim > 1 and walls is None:
+        stepped = _stepped_field(system, x, length, generator)
+        if stepped is not None:
+            return stepped
     first = x[0].mean(0).expand(n, dim) if system.identical else x[0]
     left, right = torch.maximum(first - FIRST * length, low), torch.minimum(first + FIRST * length, high)
     alone = n * dim == 1
@@ -151,10 +159,27 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
     return MeanField(mean, deviation, float(0.5 * kinetic.mean().rsqrt()), places, loose, tuple(lines))
 
 
-def _shaped_field(system: System, x: Tensor, walls: Walls | None, generator: torch.Generator) -> MeanField | None:
-    """The field of particles within walls whose coordinates do not part: all have the state of the first on a grid."""
+def _stepped_field(system: System, x: Tensor, length: float, generator: torch.Generator) -> MeanField | None:
+    """The field of one particle where V jumps on curved surfaces or slanted planes about its lowest place; else None."""
+    noise = torch.randn(PLACES, *x.shape[1:], generator=generator, dtype=x.dtype)
+    steps = find_steps(system, x[:1] + length * noise, 0.25 / length**2, generator)
+    if not steps:
+        return None
+    high = max(steps, key=lambda step: float(step.heights.max()))
+    size = high.surfaces.high - high.surfaces.low
+    if not bool(size.isfinite().all()):
+        return None
+    beyond = BEHIND / math.sqrt(2 * float(high.heights.min())) + 0.1 * size
+    low, top = high.surfaces.low - beyond, high.surfaces.high + beyond
+    found = _shaped_field(system, x, low, top, Walls(((high.surfaces,),)), generator)
+    return None if found is None else replace(found, steps=steps)
+
+
+def _shaped_field(
+    system: System, x: Tensor, low: Tensor, high: Tensor, walls: Walls | None, generator: torch.Generator
+) -> MeanField | None:
+    """The field of particles between `low` and `high` (D,) whose coordinates do not part: the state of the first on a grid."""
     n, dim = x.shape[1:]
-    low, high = (side[0] for side in _bounds(walls, n, dim))
     state = grid_state(system, x, low, high)
     if state is None:
         return None

@@ -22,6 +22,7 @@ from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.molecular import MolecularNet
 from fkflow.networks.species_net import SpeciesNet
+from fkflow.networks.step_factor import StepFactor
 from fkflow.networks.symmetric import SymmetricNet
 from fkflow.networks.two_body_factor import species_factors, two_body_factor
 from fkflow.networks.vector_drift import PairDrift
@@ -90,12 +91,17 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
     if isinstance(net, LogPsi):
         net.together = direction_together(system)
     centres = landscape.centres
-    if isinstance(net, LogPsi) and (landscape.walls is not None or landscape.lines or centres is not None):
+    edges = landscape.walls is not None or landscape.lines or landscape.steps
+    if isinstance(net, LogPsi) and (edges or centres is not None):
         # where the internal coordinates count from
         zero = net.coordinates(torch.zeros(1, *landscape.centre.shape, dtype=torch.float64))
         origin = -net.length * zero[:, :, 0].mT
         walls = None if landscape.walls is None else wall_factor(system, landscape.walls, origin, net.length)
-        lines = LineFactor(landscape.lines, origin, net.length) if landscape.lines else None
+        lines: LineFactor | StepFactor | None = None
+        if landscape.lines:
+            lines = LineFactor(landscape.lines, origin, net.length)
+        elif landscape.steps:
+            lines = StepFactor(landscape.steps, origin, net.length)
         net.add_edges(walls, lines)
         if centres is not None:
             net.add_cusps(CentreFactor(centres, origin, net.length))

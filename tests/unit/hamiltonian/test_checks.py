@@ -91,7 +91,6 @@ WRONG: dict[str, tuple[System, str]] = {
     "not apart": (made(lambda x: r2(x) ** 2, 2, 2, separable=True), "separable = True is not so"),
     "masses": (made(r2, 2, mass=[1.0, 2.0]), "identical particles have one mass"),
     "length": (made(r2, length=0), "length = 0 is not allowed"),
-    "no curvature": (made(lambda x: r2(x) + gap(x) ** 4, 2, 2), "no finite curvature at its minima"),
     "no particles": (made(r2, 0), "particles = 0 is not allowed"),
     "half a dimension": (made(r2, 1, 0.5), "dimensions = 0.5 is not allowed"),  # type: ignore[arg-type]
     "start": (made(r2, start=lambda n, g: torch.zeros(n, 2)), r"start\(256, generator\) has the shape \(256, 2\)"),

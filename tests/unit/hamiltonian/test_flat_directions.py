@@ -86,3 +86,13 @@ def test_a_state_with_a_gaussian_in_a_flat_direction_is_read() -> None:
     net.load_state_dict(net.state_dict())
     x = torch.full((1, 1, 1), 1e4, dtype=torch.float64)
     assert float(old(x)[0]) < 100 * float(net(x)[0]) < 0
+
+
+def test_a_norm_at_its_minimum_has_a_curvature() -> None:
+    """torch knows no second derivative of a norm at 0; that of a function of its square is found by differences."""
+    one = system(lambda x: -6 / x.norm(dim=1).cosh() ** 2, 3)
+    found = explore(one)
+    assert found.flat is not None and found.threshold == pytest.approx(0.0, abs=1e-9)
+    # V'' = 12 in each direction
+    widths = torch.linalg.eigvalsh(found.widths[0])
+    assert torch.allclose(widths, torch.full((3,), (2 * math.sqrt(12)) ** -0.5, dtype=torch.float64), rtol=1e-3)

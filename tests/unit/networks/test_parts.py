@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fkflow.hamiltonian.centres import Centres
 from fkflow.hamiltonian.line_states import Jump, LineState, line_state
+from fkflow.hamiltonian.steps import Step
 from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
 from fkflow.networks import (
@@ -33,6 +34,7 @@ from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.parts import Node, Part, Tape, Term, TermOfCoordinates
 from fkflow.networks.species_net import pair_kinds
+from fkflow.networks.step_factor import StepFactor
 from fkflow.networks.surface_factor import SurfaceFactor
 from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
 from fkflow.networks.walls import BoundaryFactor, WallFactor
@@ -280,6 +282,17 @@ def surfaces() -> SurfaceFactor:
     return SurfaceFactor([one, one], torch.tensor([[0.2, 0.1], [0.0, -0.1]], dtype=DOUBLE), 0.7)
 
 
+def steps() -> StepFactor:
+    """A ball and a plane, with some places outside of each."""
+    centre, nowhere = torch.tensor([0.1, -0.3], dtype=DOUBLE), torch.full((2,), math.inf, dtype=DOUBLE)
+    square = torch.stack([-0.5 * torch.eye(2, dtype=DOUBLE), torch.zeros(2, 2, dtype=DOUBLE)])
+    linear, constant = torch.tensor([[0.0, 0.0], [0.6, -0.8]], dtype=DOUBLE), torch.tensor([0.5, 0.3], dtype=DOUBLE)
+    one = Surfaces((0, 1), centre, 1.1, constant, linear, square, (), -nowhere, nowhere, nowhere)
+    return StepFactor(
+        [Step(one, torch.tensor([3.0, 40.0], dtype=DOUBLE))], torch.tensor([[0.2, 0.1]], dtype=DOUBLE), 0.7
+    )
+
+
 def several_wells(part: Any, y: Tensor) -> Tensor:
     """Three wells of different shapes, heights and stiffness."""
     heights, stiffness = (torch.tensor(values, dtype=DOUBLE) for values in ((0.0, 0.7, -0.4), (0.2, 0.0, -0.3)))
@@ -356,6 +369,7 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     ),
     "walls": ((2, 3), lambda: ({"factor": walled()}, lambda part, y: part("factor")(y))),
     "surfaces": ((2, 2), lambda: ({"factor": surfaces()}, lambda part, y: part("factor")(y))),
+    "steps": ((1, 2), lambda: ({"factor": steps()}, lambda part, y: part("factor")(y))),
     "lines": ((2, 2), lambda: ({"factor": lines()}, lambda part, y: part("factor")(y))),
     "wells": ((2, 2), lambda: ({"factor": wells()}, several_wells)),
     "open wells": ((2, 2), lambda: ({"factor": wells(open_=True)}, several_wells)),
