@@ -128,7 +128,7 @@ def test_links_of_the_readme_work_elsewhere() -> None:
 @on_each_page
 def test_files_exist(page: Path) -> None:
     for words in code(page):
-        for path in re.findall(rf"(?:^|\s)((?:{'|'.join(map(re.escape, FOLDERS))})/[\w./]+)", words):
+        for path in re.findall(rf"(?:^|\s)((?:{'|'.join(map(re.escape, FOLDERS))})/[\w./-]+)", words):
             assert (ROOT / path).exists(), f"{page.name} names {path}"
 
 
@@ -141,6 +141,15 @@ def test_the_architecture_has_all_packages_in_their_order() -> None:
     source = (ROOT / "tests" / "unit" / "test_packages.py").read_text(encoding="utf-8")
     (order,) = re.findall(r"^PACKAGES = (\(.*?\))", source, re.S | re.M)
     assert first_column(ROOT / "docs" / "architecture.md") == list(ast.literal_eval(order))
+
+
+def test_the_systems_are_listed() -> None:
+    from fkflow.hamiltonian.registry import built_in_systems
+
+    page = (ROOT / "docs" / "reference" / "systems.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert listed == set(built_in_systems())
 
 
 def test_contributing_names_every_script() -> None:
