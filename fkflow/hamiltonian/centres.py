@@ -13,8 +13,10 @@ import torch
 from pydantic import InstanceOf
 from torch import Tensor
 
+from fkflow.errors import NumericalError
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.walls import allowed_places
 from fkflow.hamiltonian.wrapped import WrappedSystem
 
 #: starts of the search, octaves about 1 in which they are, moves from each in a round, rounds
@@ -25,6 +27,8 @@ MORE, NEARLY = 256, 1e-9
 LONGER, SHORTER = 1.5, 0.75
 #: rounds without success after which nothing is lower
 IDLE = 25
+#: configurations among which the others of several particles are, and ends of the search that are looked at
+OTHERS, MOST = 4096, 8
 #: distances from a centre, in lengths 1/κ, at which c is measured, relative deviations allowed, and directions
 DISTANCES, SAME, DIRECTIONS = (1e-4, 1e-5, 1e-6), 1e-2, 16
 #: distance in lengths 1/κ within which V is the softened −c/r and a constant
@@ -70,9 +74,13 @@ class Softened(WrappedSystem):
 def find_centres(system: System, generator: torch.Generator) -> Centres | None:
     """The centres of a system of one particle of mass 1 in two dimensions or more; None if there are none.
 
-    Random moves go downhill from places on all scales; where they end, V is followed along rays.
+    Random moves go downhill from places on all scales; where they end, V is followed along rays. Raises NumericalError where
+    one of several particles has such a centre: a network of them has a cusp for nuclei only.
     """
-    if is_built_in(type(system)) or system.particles > 1 or system.dimensions < 2 or system.nuclei() is not None:
+    if is_built_in(type(system)) or system.dimensions < 2 or system.nuclei() is not None:
+        return None
+    if system.particles > 1:
+        _refuse_centres(system, generator)
         return None
     x, energy = _lowest_places(system, generator)
     places: list[Tensor] = []
@@ -94,6 +102,41 @@ def find_centres(system: System, generator: torch.Generator) -> Centres | None:
         if system.isotropic:
             break
     return Centres(torch.stack(places), torch.tensor(strengths, dtype=torch.float64)) if places else None
+
+
+class Single(WrappedSystem):
+    """The first particle of the system `own`, with the others at `rest` (N − 1, D)."""
+
+    rest: InstanceOf[Tensor]
+
+    def potential(self, x: Tensor) -> Tensor:
+        """V (B,) of x (B, 1, D)."""
+        return self.own.potential(torch.cat([x, self.rest.expand(len(x), *self.rest.shape)], 1))
+
+    def start(self, walkers: int, generator: torch.Generator) -> Tensor | None:
+        """None: from everywhere."""
+        return None
+
+
+def _refuse_centres(system: System, generator: torch.Generator) -> None:
+    """NumericalError if V falls as −c/r where the first of several particles meets no other."""
+    places = allowed_places(system, generator, OTHERS)
+    if not len(places):
+        return
+    # neither where V is least nor where it may be huge
+    rest = places[len(places) // 2, 1:]
+    single = Single(own=system, rest=rest)
+    x, energy = _lowest_places(single, generator)
+    for i in energy.argsort()[:MOST].tolist():
+        at = x[i, 0]
+        strength = _strength(single, at, generator)
+        if strength is not None and float((rest - at).norm(dim=1).min()) > APART / strength:
+            where = ", ".join(f"{number:.4g}" for number in at.tolist())
+            raise NumericalError(
+                f"V falls as -{strength:.3g}/r where a particle meets the place ({where}), and the network of several "
+                "particles has no cusp there: def nuclei(self) with the charges gives two electrons one; charges of other "
+                "particles are those of `species`; or soften it"
+            )
 
 
 def _lowest_places(system: System, generator: torch.Generator) -> tuple[Tensor, Tensor]:

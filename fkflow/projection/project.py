@@ -50,6 +50,8 @@ SWEEPS = 4
 FALL = 0.2
 #: share of the target error that slow modes may leave, and the longest window for them in that of the recipe
 LEFT, LONGEST = 0.3, 20.0
+#: largest share of ψ² in a mode as slow as the gap that the functions of the relaxation may have missed
+UNSEEN = 0.1
 #: least error of the difference of two windows, in that of the longer one
 SHARED = 0.3
 #: gap times imaginary time of the recipe below which the gap is small
@@ -217,7 +219,7 @@ class Projector:
         """What slow modes may leave of the excess energy after the window that the energy comes from.
 
         Where the window is short beside the gap Δ, at most 1/(e^(Δt) − 1) of the fall so far, whatever the modes; or as much of
-        the last fall with its noise, in which fast modes have no part any more.
+        the last fall with its noise, in which fast modes have no part any more; or what a small share of ψ² in such a mode has.
         """
         relaxation, finest = self.measuring.relaxation, self.populations[-1]
         if relaxation is None or self.lag is None:
@@ -233,10 +235,10 @@ class Projector:
                 short, long = (average_window(finest, index) for index in (self.lag - 1, self.lag))
                 # the windows share their walkers
                 apart = math.sqrt(max(abs(long.covariance[1, 1] - short.covariance[1, 1]), (SHARED * noise) ** 2))
-                last = max(0.0, short.correction - long.correction) + apart
                 between = (finest.lags[self.lag] - finest.lags[self.lag - 1]) * finest.interval
+                last = max(0.0, short.correction - long.correction) + apart
                 unknown = min(unknown, last / math.expm1(relaxation.gap * between))
-            left = max(left, unknown)
+            left = max(left, min(unknown, UNSEEN * relaxation.gap))
         return left
 
     def _population(self, dt: float, stride: int, x: Tensor, pure: bool) -> Population:

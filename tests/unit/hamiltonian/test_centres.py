@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -154,3 +154,24 @@ def test_a_screened_charge_passes_the_checks() -> None:
     checked = check(Yukawa())
     assert checked.landscape.centres is not None
     assert 0.5 < checked.landscape.length < 4
+
+
+def test_a_centre_of_several_particles_is_refused() -> None:
+    """Only nuclei() gives several particles a cusp; charges that attract each other alone are no centre."""
+
+    class Atom(System):
+        particles: ClassVar[int] = 2
+        dimensions: ClassVar[int] = 3
+        charge: float = 2.0
+
+        def potential(self, x: Tensor) -> Tensor:
+            far = (x[:, 0] - x[:, 1]).norm(dim=1)
+            return -self.charge * (x - 1).norm(dim=2).reciprocal().sum(1) + far.reciprocal()
+
+    class Pair(Atom):
+        def potential(self, x: Tensor) -> Tensor:
+            return x.square().sum((1, 2)) - (x[:, 0] - x[:, 1]).norm(dim=1).reciprocal()
+
+    with pytest.raises(NumericalError, match=r"-2/r where a particle meets the place \(1, 1, 1\).*def nuclei"):
+        find_centres(Atom(), torch.Generator().manual_seed(0))
+    assert find_centres(Pair(), torch.Generator().manual_seed(0)) is None
