@@ -2,6 +2,7 @@
 
     python scripts/zoo.py                                        all of them, five seeds each: some hours on one core
     python scripts/zoo.py --only wells --seeds 1 --csv zoo.csv   those with "wells" in their name or file, one seed
+    python scripts/zoo.py --csv zoo.csv --markdown zoo.md        a page of the runs of zoo.csv, none is made
 
 Each run is the installed command with a class in a file, as a user's: a process of its own, one thread, default settings, and
 a target error of a thousandth of the energy scale, which is the ground-state energy above the lowest V or, where V has no
@@ -34,7 +35,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from zoo_cases.answers import Answer  # noqa: E402
-from zoo_cases.cases import CASES, FOLDER, Case  # noqa: E402
+from zoo_cases.cases import CASES, FOLDER, KINDS, Case  # noqa: E402
 
 #: |z| of a converged run that counts as a silent failure, |z| that few may pass, and how few
 SILENT, RARE, FEW = 4.0, 3.0, 0.02
@@ -155,6 +156,60 @@ def verdict(runs: list[Run]) -> tuple[list[str], bool]:
     return lines, bool(converged) and not silent and len(far) <= FEW * len(converged)
 
 
+PAGE = f"""# The zoo
+
+{{count}} potentials that fkflow was not made for, in 1 to 12 coordinates, with references from deterministic solvers: spectral
+elements for what one variable decides, sine functions on a product grid for two to four, sums of separate coordinates, closed
+forms. Each is a class in a file of `scripts/zoo_cases`, written as users write it, without `length`, `start` or `reference`.
+
+    python scripts/zoo.py --csv zoo.csv
+    python scripts/zoo.py --csv zoo.csv --markdown docs/notes/zoo.md
+
+The first line runs five seeds of each with the command, default settings, one thread and a target error of a thousandth of the
+energy scale. The file keeps finished runs, so that the script can be stopped. It exits with 1 if a converged run is more
+than {SILENT:.0f} errors from its reference, or more than {100 * FEW:.0f} % of them more than {RARE:.0f}. The second line
+wrote this page.
+`tests/physics/test_zoo.py` runs twenty of them at a looser target, `tests/unit/test_zoo.py` tests the references. z is the
+distance from the reference in stated errors, s the seconds of wall clock, and the last column the commit of a run.
+
+"""
+
+
+def page(runs: list[Run]) -> str:
+    """All runs as a page of Markdown: a summary by kind, and a table of each kind with the doubts below it."""
+    text = PAGE.format(count=len(CASES)) + "\n".join(f"* {line}" for line in verdict(runs)[0]) + "\n\n"
+    heads = (
+        "kind",
+        "runs",
+        "converged",
+        "doubtful",
+        "others",
+        f"converged within {RARE:.0f}",
+        f"beyond {SILENT:.0f}",
+        "median s",
+    )
+    text += f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n"
+    order = {case.name: number for number, case in enumerate(CASES)}
+    parts = {kind: {case.name for case in cases} for kind, cases in KINDS.items()}
+    for kind, names in {**parts, "all": set(order)}.items():
+        some = [run for run in runs if run.name in names]
+        right = [run for run in some if run.status == CONVERGED]
+        doubtful = sum(run.status == "doubtful" for run in some)
+        numbers = (len(some), len(right), doubtful, len(some) - len(right) - doubtful)
+        inside, silent = sum(abs(run.z) <= RARE for run in right), sum(run.silent for run in right)
+        seconds = sorted(run.seconds for run in some)[len(some) // 2] if some else math.nan
+        text += f"| {kind} | {' | '.join(map(str, numbers))} | {inside} | {silent} | {seconds:.0f} |\n"
+    for kind, names in parts.items():
+        some = sorted((run for run in runs if run.name in names), key=lambda run: (order[run.name], run.seed))
+        text += f"\n## {kind}\n\n{HEAD[0]} commit |\n{HEAD[1]}---|\n"
+        text += "".join(f"{row(run)} {run.commit} |\n" for run in some)
+        doubts = [
+            f"* {run.name}, seed {run.seed}, {run.status}: {run.note[:220]}" for run in some if run.status != CONVERGED
+        ]
+        text += "".join(f"{line}\n" for line in ["", *doubts] if doubts)
+    return text
+
+
 def read(file: Path | None) -> dict[tuple[str, int], Run]:
     """The runs of a CSV file; the last one of a potential and seed counts."""
     if file is None or not file.exists():
@@ -207,12 +262,19 @@ def main() -> int:
     parser.add_argument("--target-error", type=float, default=1e-3, help="error to reach, in units of the energy scale")
     parser.add_argument("--seconds", type=float, default=300.0, help="time after which a run is ended")
     parser.add_argument("--csv", type=Path, help="file of finished runs: read first, then added to")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the runs of --csv to this page, run nothing"
+    )
     parser.add_argument("--again", action="store_true", help="repeat runs that the file has")
     options = parser.parse_args()
     cases = chosen(options.only)
     if not cases:
         parser.error("no potential has that name")
     done = read(options.csv)
+    if options.markdown:
+        known = {case.name for case in cases}
+        options.markdown.write_text(page([run for run in done.values() if run.name in known]), encoding="utf-8")
+        return 0
     wanted = [(case, seed) for seed in range(options.seeds) for case in cases]
     todo = [(case, seed) for case, seed in wanted if options.again or (case.name, seed) not in done]
     print(*HEAD[: 2 * bool(todo)], sep="\n", flush=True)

@@ -125,6 +125,18 @@ def everywhere(reach: float, points: int, rest: float = 0.0, jacobi: bool = Fals
     return solve
 
 
+def within(sides: Sequence[tuple[float, float]], points: int) -> Solver:
+    """Ground state in all coordinates between the given `sides`."""
+
+    def solve(system: System) -> Answer:
+        potential = section(system)
+        energy, error = grids.grid(potential, list(sides), points)
+        lowest = floor(potential, [np.linspace(*side, 40) for side in sides])
+        return Answer(energy, error, energy - lowest, "a grid of sine functions")
+
+    return solve
+
+
 def closed(energy: Callable[[System], float], scale: float | None = None) -> Solver:
     """A closed form; its energy is also the scale, unless one is given."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import fkflow
 from fkflow.hamiltonian.system import System
 
-from .answers import Answer, Solver, apart, axis, ball, closed, everywhere, line, total
+from .answers import Answer, Solver, apart, axis, ball, closed, everywhere, line, total, within
 
 FOLDER = Path(__file__).parent
 
@@ -223,4 +223,33 @@ PAIRS = (
     Case("quartic pairs, 4", "pairs.py:QuarticPairs", everywhere(4.0, 28, 0.5, jacobi=True), {"particles": 4}),
 )
 
-CASES = SLOW + SCALES + WALLS + ARRAYS + COUPLED + PAIRS
+OTHERS = (
+    Case("round well, high", "more.py:RoundWell", line(0, 1, 1.2, dimensions=3)),
+    Case("round well", "more.py:RoundWell", line(0, 1, 4, dimensions=3), {"height": 50.0}),
+    Case("hollow well", "more.py:HollowWell", line(0, 1, 1.6, 4.5, dimensions=3)),
+    Case("dot", "more.py:Dot", line(0, 1.5, 12, dimensions=2, parts=20)),
+    Case("triangle, 45", "more.py:Triangles", closed(lambda s: 2.5 * np.pi**2)),
+    # the lowest state of the equilateral triangle of side 2 that is odd about its axis
+    Case("triangle, 60", "more.py:Triangles", closed(lambda s: 14 * np.pi**2 / 9), {"steep": 3**0.5}),
+    Case("shallow in the plane", "more.py:ShallowPlane", ball(60.0)),
+    Case("screened in the plane", "more.py:ScreenedPlane", ball(60.0, scale=1.0)),
+    Case("cosh in 3", "more.py:PoschlTeller", closed(lambda s: -((s.strength - 1) ** 2) / 2)),
+    # Kravchenko, Liberman and Johansson, PRA 54 287 (1996)
+    Case("hydrogen in a field", "more.py:Diamagnetic", closed(lambda s: 0.5 - 0.831168896733, scale=0.5)),
+    Case("high barrier", "more.py:HighBarrier", line(-6, 6, parts=30)),
+    Case("two bonds", "more.py:Bonds", within([(-3.5, 9)] * 2, 50)),
+    Case("six sites", "more.py:SixSites", everywhere(4.5, 60)),
+    Case("soft dipoles", "more.py:SoftDipoles", ball(9.0, rest=1.0, pair=True)),
+    Case("numpy, slanted", "more.py:Tilted", within([(0, 10), (-5.5, -0.5), (-0.5, 2.5)], 30)),
+)
+
+KINDS = {
+    "Slow modes": SLOW,
+    "Natural scale": SCALES,
+    "Walls": WALLS,
+    "No gradient of torch": ARRAYS,
+    "Coupled oscillators": COUPLED,
+    "Pairs": PAIRS,
+    "Others": OTHERS,
+}
+CASES = tuple(case for cases in KINDS.values() for case in cases)

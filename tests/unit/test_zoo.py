@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -184,3 +185,19 @@ def test_a_run_is_judged_by_the_reference(monkeypatch: pytest.MonkeyPatch) -> No
     run = zoo.solve(case, 3, 1e-3, 60.0)
     assert (run.status, run.note, run.seed) == ("doubtful", "why", 3)
     assert run.error == pytest.approx(0.013) and run.z == pytest.approx(0.06 / 0.013)
+
+
+def test_a_page_of_runs(tmp_path: Path) -> None:
+    """Every run is in the table of its kind, doubts are told, and the summary counts them."""
+    good = zoo.Run("box", 0, "converged", 1.2337, 1e-4, 1.23370055, -0.0, 3.0, 1.23, 1.2e-3, "abc", "")
+    doubt = replace(good, seed=1, status="doubtful", note="slow modes may leave 0.1")
+    file = tmp_path / "zoo.csv"
+    for run in (good, doubt, replace(good, name="|x|", z=4.5)):
+        zoo.append(file, run)
+    command = [sys.executable, str(SCRIPTS / "zoo.py"), "--csv", str(file), "--markdown", str(tmp_path / "zoo.md")]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent)})
+    text = (tmp_path / "zoo.md").read_text("utf-8")
+    assert "| Walls | 2 | 1 | 1 | 0 | 1 | 0 | 3 |" in text and "| all | 3 | 2 | 1 | 0 | 1 | 1 | 3 |" in text
+    assert "* box, seed 1, doubtful: slow modes may leave 0.1" in text
+    walls = text[text.index("## Walls") : text.index("## No gradient")]
+    assert walls.count("| box |") == 2 and walls.count("| abc |") == 2 and "|x" not in walls
