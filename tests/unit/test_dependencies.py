@@ -37,4 +37,6 @@ def test_the_tests_can_make_the_site() -> None:
 def test_the_citation_has_the_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
-    assert f"version: {project['version']}" in citation and f"repository-code: {project['urls']['Homepage']}" in citation
+    assert (
+        f"version: {project['version']}" in citation and f"repository-code: {project['urls']['Homepage']}" in citation
+    )
