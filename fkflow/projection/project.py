@@ -29,7 +29,7 @@ from fkflow.projection.population import EVEN, MIDDLE, OBSERVED, PLACES, SHORT_M
 from fkflow.projection.summary import summarise_projection
 from fkflow.projection.time_steps import GIRSANOV_STEP, RATIO, SMALL_RATIO, largest_step, longest_interval
 from fkflow.recipe.config import ProjectConfig
-from fkflow.results.records import Histogram, Projection
+from fkflow.results.records import Doubt, Histogram, Projection
 from fkflow.sampling.local_energy import local_energy_cost
 from fkflow.sampling.metropolis import Walkers, draw_evenly, metropolis
 from fkflow.sampling.samplers import MOVES_PER_SWEEP
@@ -141,9 +141,12 @@ class Projector:
             estimate = Estimate(found.value, found.total) if found else Estimate(math.nan, math.inf)
             report(estimate, ranks.broadcast(self.spent))
         if self.found is None:
+            # the variational energy alone does not say what slow modes have left in it
             self.measuring.sampler.warnings.append(
-                f"no projected energy: the time budget of {self.config.seconds:g} s ended before the walkers had gone through "
-                "an eighth of project.time: fkflow measure RUN --set project.seconds=... projects longer"
+                Doubt(
+                    f"no projected energy: the time budget of {self.config.seconds:g} s ended before the walkers had gone "
+                    "through an eighth of project.time: fkflow measure RUN --set project.seconds=... projects longer"
+                )
             )
             return None, None
         # further measurement counts as measurement
