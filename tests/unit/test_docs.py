@@ -125,6 +125,11 @@ def test_links_of_the_readme_work_elsewhere() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
 
 
+def test_the_tests_of_the_readme_are_those_of_the_ci() -> None:
+    command = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1]
+    assert f"\n    {command}\n" in (ROOT / "README.md").read_text(encoding="utf-8") and command.endswith("pytest")
+
+
 @on_each_page
 def test_files_exist(page: Path) -> None:
     for words in code(page):
