@@ -42,6 +42,8 @@ ABSORBED, SHARE = 4, 0.3
 CHECK, CORRECTIONS = 30, 6
 #: last iterations whose energies show how strongly a state is bound
 JUDGED = 10
+#: most natural length that a weak binding gives, in that of the kinetic energy
+FARTHEST = 8.0
 
 
 def prepare(context: RunContext) -> Model:
@@ -180,8 +182,10 @@ class Session:
         drift, weights = ranks.gather(walkers.drift), ranks.gather(walkers.weights())
         moving = 1.0 if model.net.together is None else 1 - 1 / model.system.particles
         energies = [record["energy"] for record in self.records[-JUDGED:]]
-        length = scale.binding_length(model.landscape, sum(energies) / max(1, len(energies)))
-        return ranks.broadcast(max(length, scale.kinetic_length(drift, weights, moving)))
+        kinetic = scale.kinetic_length(drift, weights, moving)
+        # early in a training an energy just below the threshold is chance
+        binding = min(scale.binding_length(model.landscape, sum(energies) / max(1, len(energies))), FARTHEST * kinetic)
+        return ranks.broadcast(max(binding, kinetic))
 
     def rewind(self, state: dict[str, Any]) -> None:
         """Return to an earlier state_dict of `state`, also after an iteration that was broken off."""
