@@ -367,7 +367,7 @@ def free_energy(
 def flat_directions(
     system: System, minimum: Tensor, length: float, covariance: Tensor, generator: torch.Generator
 ) -> tuple[Tensor | None, float | None]:
-    """The projector (d, d) on directions along which V becomes flat far away, and the lowest V there of one particle.
+    """The projector (d, d) on directions along which V becomes flat far away, and the lowest V there of one free particle.
 
     All directions count as flat where any drawn at random is; else the axes and the eigenvectors of `covariance` are looked at.
     """
@@ -386,7 +386,8 @@ def flat_directions(
     # what spans them: an axis and an eigenvector may be the same
     values, vectors = torch.linalg.eigh(along.T @ along)
     spanned = vectors[:, values > 1e-6]
-    return spanned @ spanned.T, threshold
+    # across them the particle has a zero-point energy
+    return spanned @ spanned.T, None
 
 
 def user_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:

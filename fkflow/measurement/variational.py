@@ -52,6 +52,8 @@ MOST_SWEEPS = 256
 STORED_SAMPLES = 2048
 #: σ between the halves of the measurement above which the walkers had not forgotten where they began
 LARGE_DRIFT = 4.0
+#: errors by which an energy is surely above a threshold
+SURE = 3.0
 #: the numbers in a checkpoint of a measurement
 NUMBERS = ("fewest", "squares", "acceptance", "count", "merged", "offset", "seconds")
 
@@ -330,6 +332,15 @@ class VariationalEstimator:
                 Failure(
                     f"the energy is above {free:.4g}, that of free particles: they parted in training and are not the cluster; "
                     "train again with another --seed or a smaller train.rate"
+                )
+            )
+        threshold = self.landscape.threshold
+        if threshold is not None and lowest > threshold:
+            kind = Failure if lowest > threshold + SURE * estimate.error else Doubt
+            warnings.append(
+                kind(
+                    f"the energy is not below {threshold + 0.0:.4g}, that of a particle far away: nothing may be bound, or the "
+                    "walkers have left the well in training; train again with another --seed or a smaller train.rate"
                 )
             )
         return warnings

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import fkflow
+from fkflow.errors import NumericalError
 from fkflow.hamiltonian.landscape import Landscape, explore
 from fkflow.hamiltonian.scale import binding_length
 from fkflow.networks.choice import LogPsi, build
@@ -51,7 +52,8 @@ def test_flat_directions() -> None:
     assert bond.threshold == pytest.approx(0.7)
     direction = torch.tensor([0.8, -0.6], dtype=torch.float64)
     assert across.flat is not None and torch.allclose(across.flat, direction[:, None] * direction, atol=1e-6)
-    assert across.threshold == pytest.approx(0.0, abs=1e-9)
+    # a particle far away still has its zero-point energy in the trap
+    assert across.threshold is None
     assert trap.flat is None and trap.threshold is None
 
 
@@ -96,3 +98,12 @@ def test_a_norm_at_its_minimum_has_a_curvature() -> None:
     # V'' = 12 in each direction
     widths = torch.linalg.eigvalsh(found.widths[0])
     assert torch.allclose(widths, torch.full((3,), (2 * math.sqrt(12)) ** -0.5, dtype=torch.float64), rtol=1e-3)
+
+
+def test_a_particle_that_has_left_is_a_failure() -> None:
+    """A Gaussian pit in space that is too shallow to bind: no energy is given, with the reason."""
+    pit = system(lambda x: -0.5 * torch.exp(-x.square().sum(1)), 3)
+    few = {"iterations": 3, "walkers": 64}
+    run = {"target_error": 0.1, "seconds": 1.0, "walkers": 256}
+    with pytest.raises(NumericalError, match="not below 0, that of a particle far away"):
+        fkflow.solve(pit, train=few, measure=run, project={"seconds": 0.0}, seed=0, threads=1, progress=False)
