@@ -175,9 +175,14 @@ distance from the reference in stated errors, s the seconds of wall clock, and t
 """
 
 
-def page(runs: list[Run]) -> str:
-    """All runs as a page of Markdown: a summary by kind, and a table of each kind with the doubts below it."""
-    text = PAGE.format(count=len(CASES)) + "\n".join(f"* {line}" for line in verdict(runs)[0]) + "\n\n"
+def page(runs: list[Run], remark: str = "") -> str:
+    """All runs as a page of Markdown, with a remark: a summary by kind, and a table of each kind with the doubts below it."""
+    text = (
+        PAGE.format(count=len(CASES))
+        + (f"{remark}\n\n" if remark else "")
+        + "\n".join(f"* {line}" for line in verdict(runs)[0])
+        + "\n\n"
+    )
     heads = (
         "kind",
         "runs",
@@ -265,6 +270,7 @@ def main() -> int:
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write the runs of --csv to this page, run nothing"
     )
+    parser.add_argument("--remark", default="", metavar="TEXT", help="a paragraph of that page: the machine, the date")
     parser.add_argument("--again", action="store_true", help="repeat runs that the file has")
     options = parser.parse_args()
     cases = chosen(options.only)
@@ -273,7 +279,8 @@ def main() -> int:
     done = read(options.csv)
     if options.markdown:
         known = {case.name for case in cases}
-        options.markdown.write_text(page([run for run in done.values() if run.name in known]), encoding="utf-8")
+        text = page([run for run in done.values() if run.name in known], options.remark)
+        options.markdown.write_text(text, encoding="utf-8")
         return 0
     wanted = [(case, seed) for seed in range(options.seeds) for case in cases]
     todo = [(case, seed) for case, seed in wanted if options.again or (case.name, seed) not in done]
