@@ -24,6 +24,7 @@ import math
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -167,10 +168,9 @@ forms. Each is a class in a file of `scripts/zoo_cases`, written as users write 
 
 The first line runs five seeds of each with the command, default settings, one thread and a target error of a thousandth of the
 energy scale. The file keeps finished runs, so that the script can be stopped. It exits with 1 if a converged run is more
-than {SILENT:.0f} errors from its reference, or more than {100 * FEW:.0f} % of them more than {RARE:.0f}. The second line
-wrote this page.
-`tests/physics/test_zoo.py` runs twenty of them at a looser target, `tests/unit/test_zoo.py` tests the references. z is the
-distance from the reference in stated errors, s the seconds of wall clock, and the last column the commit of a run.
+than {SILENT:.0f} errors from its reference, or more than {100 * FEW:.0f} % of them more than {RARE:.0f}. The second line wrote
+this page. `tests/physics/test_zoo.py` runs twenty of them at a looser target, `tests/unit/test_zoo.py` tests the references.
+z is the distance from the reference in stated errors, s the seconds of wall clock, and the last column the commit of a run.
 
 """
 
@@ -179,7 +179,7 @@ def page(runs: list[Run], remark: str = "") -> str:
     """All runs as a page of Markdown, with a remark: a summary by kind, and a table of each kind with the doubts below it."""
     text = (
         PAGE.format(count=len(CASES))
-        + (f"{remark}\n\n" if remark else "")
+        + (f"{textwrap.fill(remark, 120)}\n\n" if remark else "")
         + "\n".join(f"* {line}" for line in verdict(runs)[0])
         + "\n\n"
     )
