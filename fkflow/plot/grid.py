@@ -30,6 +30,8 @@ class Grid:
 
     def smoothed(self, passes: int) -> np.ndarray:
         """The smooth density; samples and volumes are smoothed apart, so that cells with few samples count for little."""
+        if not passes:
+            return self.values
         values: np.ndarray = smooth(self.samples, passes) / smooth(self.volumes, passes)
         return values
 
@@ -73,13 +75,15 @@ def join_bins(histogram: Histogram, shells: np.ndarray, starts: np.ndarray) -> H
     """
     (axis,) = histogram.axes
     sizes = np.add.reduceat(shells, starts)
+    # a bin that is joined with none keeps its bits
+    alone = np.diff(starts, append=len(shells)) == 1
 
-    def mean(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else np.add.reduceat(shells * values, starts) / sizes
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.where(alone, values[starts], np.add.reduceat(shells * values, starts) / sizes)
 
     def error(values: np.ndarray) -> np.ndarray:
-        joined: np.ndarray = np.sqrt(np.add.reduceat((shells * values) ** 2, starts)) / sizes
-        return joined
+        joined = np.sqrt(np.add.reduceat((shells * values) ** 2, starts)) / sizes
+        return np.where(alone, values[starts], joined)
 
     projected = histogram.projected_errors
     return replace(
@@ -87,9 +91,9 @@ def join_bins(histogram: Histogram, shells: np.ndarray, starts: np.ndarray) -> H
         axes=(replace(axis, edges=np.append(axis.edges[starts], axis.edges[-1])),),
         values=mean(histogram.values),
         errors=error(histogram.errors),
-        projected=mean(histogram.projected),
+        projected=None if histogram.projected is None else mean(histogram.projected),
         projected_errors=None if projected is None else error(projected),
-        exact=mean(histogram.exact),
+        exact=None if histogram.exact is None else mean(histogram.exact),
     )
 
 

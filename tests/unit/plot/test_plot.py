@@ -348,7 +348,7 @@ def test_noisy_bins_are_joined(tmp_path, write_run, made_up):
     """Few samples: neighbouring bins become one, its error the smaller; the twin has many samples and keeps its bins."""
     x = Axis("x", "bohr", "x", np.linspace(-4, 4, 101))
     values = np.exp(-(x.centres**2)) / np.pi**0.5
-    for error, bins in ((0.08, 25), (0.06, 50), (0.01, 100)):
+    for error, bins in ((0.12, 25), (0.06, 50), (0.01, 100)):
         noise = error * np.random.default_rng(1).normal(size=100)
         made = Histogram(
             "density", "x", (x,), "dx", values + noise, error * values.max() + 0 * values, "1/bohr", "density"
