@@ -1,0 +1,39 @@
+"""The examples run to their end, where each checks its own result, in a minute of CPU time altogether."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from commands import start
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+#: how a script is run, without importing the libraries again
+RUN = "import runpy, sys\nrunpy.run_path(sys.argv[1], run_name='__main__')\n"
+
+
+def test_there_are_eight_short_ones() -> None:
+    """Each has a docstring that could stand on a page, cells, and a check of its result."""
+    assert len(EXAMPLES) >= 8
+    for path in EXAMPLES:
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        assert len(text.splitlines()) <= 60, path.name
+        assert len(ast.get_docstring(tree) or "") > 100 and text.count("# %%") >= 3, path.name
+        assert any(isinstance(node, ast.Assert) for node in ast.walk(tree)) and "print(" in text, path.name
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path: Path, tmp_path: Path) -> None:
+    code, out, err = start(tmp_path, path, code=RUN, environment={"MPLBACKEND": "agg"}).finish()
+    assert code == 0 and out.strip(), err
+
+
+def test_a_wrong_result_would_be_seen(tmp_path: Path) -> None:
+    """The twin has the potential of another spring than its closed form."""
+    text = (FOLDER / "own_potential.py").read_text(encoding="utf-8")
+    (tmp_path / "wrong.py").write_text(text.replace("Pair(k=2.0)", "Pair(k=1.9)"), encoding="utf-8")
+    code, _, err = start(tmp_path, "wrong.py", code=RUN).finish()
+    assert code == 1 and "AssertionError" in err
