@@ -19,6 +19,7 @@ from fkflow.results.records import (
     Projection,
     Trajectories,
 )
+from fkflow.results.spectrum import Level, Spectrum
 from fkflow.statistics import Estimate
 
 RECIPE = '# hydrogen molecule\n[system]\nname = "h2"\nR = 1.401\n'
@@ -180,6 +181,36 @@ def made_up_observables(change):
     return {"distance": one(1.6, "bohr"), "places": (one(0.5, ""), one(-0.5, ""))}
 
 
+def made_up_spectrum():
+    """Two levels of two electrons, as a file may hold them."""
+    edges = np.linspace(-4.0, 4.0, 81)
+    z = 0.5 * (edges[1:] + edges[:-1])
+    density = np.exp(-(z**2)) / np.sqrt(np.pi)
+
+    def level(k, sector):
+        energy = Estimate(-1.17 + 0.4 * k, 1e-3 * k)
+        strengths = {"dipole": 0.3, "monopole": 0.0}
+        return Level(sector, energy, Estimate(0.4 * k, 1e-3), 1e-3, "upper", strengths, np.ones(5), density * k, z**k)
+
+    return Spectrum(
+        ground=Estimate(-1.17447, 2e-5),
+        levels=[level(1, "triplet z odd"), level(2, "singlet z even")],
+        axis=Axis("z", "bohr", "coordinate z", edges),
+        measure="dz",
+        ground_density=density,
+        sample=np.ones((4, 2, 3)),
+        check=np.ones((2, 4)),
+        asked=2,
+        functions=8,
+        decay=0.5,
+        seed=3,
+        statistics="bose",
+        walkers=100,
+        seconds=1.5,
+        warnings=["a warning"],
+    )
+
+
 @pytest.fixture(scope="session")
 def write_run():
     """A function that writes a made-up finished run to a path and returns what `save_result` returned."""
@@ -224,6 +255,7 @@ def made_up():
         measurement=made_up_measurement,
         projection=made_up_projection,
         projected=made_up_projected,
+        spectrum=made_up_spectrum,
     )
 
 

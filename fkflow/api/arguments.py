@@ -152,13 +152,13 @@ def check_options(seed: int | None, threads: int | None, device: str) -> dict[st
         shown = config.shorten(repr(device))
         raise UsageError(f"device={shown} is not allowed: it must be one of {', '.join(DEVICES)}")
     return {
-        "seed": _whole_number("seed", seed, 0, LARGEST_SEED),
-        "threads": _whole_number("threads", threads, 1, MOST_THREADS),
+        "seed": whole_number("seed", seed, 0, LARGEST_SEED),
+        "threads": whole_number("threads", threads, 1, MOST_THREADS),
         "device": device,
     }
 
 
-def _whole_number(name: str, value: Any, least: int, most: int) -> int | None:
+def whole_number(name: str, value: Any, least: int, most: int) -> int | None:
     """The value of an argument that is a whole number in a range, or None; UsageError otherwise."""
     if value is None:
         return None

@@ -15,7 +15,7 @@ from fkflow.api.arguments import python_errors
 from fkflow.errors import UsageError
 from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.system import Reference, System
-from fkflow.recipe.config import Recipe, compose
+from fkflow.recipe.config import Loaded, Recipe, compose
 from fkflow.results import folders, store
 from fkflow.results.records import Histogram, Observables
 from fkflow.results.result import Result
@@ -29,6 +29,7 @@ from fkflow.runs.rerun import recipe_of
 from fkflow.statistics import Estimate
 
 if TYPE_CHECKING:
+    from fkflow.api.spectrum import SolvedSpectrum
     from fkflow.plot.solution_plots import Plots
 
 
@@ -207,13 +208,50 @@ class Solution:
             tables = arguments.plain_sections({"measure": measure, "project": project}, target_error)
             # the section of the finished training does not change
             tables.pop("train", None)
-            resolved = self._known_recipe.resolved()
-            sections = {name: {**table, **tables.get(name, {})} for name, table in resolved.items() if name != "system"}
-            loaded = compose(self.system, sections)
-            recipe = loaded.recipe.model_copy(update={"definition": self._known_recipe.definition})
+            loaded = self._with_sections(tables)
             options = arguments.check_options(seed, threads, device)
-            context = RunContext(replace(loaded, recipe=recipe), watcher, **options)
-            return Solution(remeasure(self.result, context), recipe)
+            return Solution(remeasure(self.result, RunContext(loaded, watcher, **options)), loaded.recipe)
+
+    def spectrum(
+        self,
+        states: int | None = None,
+        *,
+        functions: int = 48,
+        statistics: str = "bose",
+        seed: int | None = None,
+        threads: int | None = None,
+        progress: bool | Progress = True,
+    ) -> SolvedSpectrum:
+        """The lowest `states` excited levels, from the drift that is there; they become part of this solution.
+
+        Left out, those that the solution has, or six. `functions` is the number of random functions of one kind, `statistics`
+        "bose", or "fermi" for levels that change sign with an exchange of identical particles. `save` stores them.
+
+        Raises:
+            UsageError: the run failed or has no log ψ, or the system has no such levels.
+            NumericalError: no level is resolved.
+        """
+        from fkflow.api.spectrum import SolvedSpectrum
+        from fkflow.runs.spectrum import MOST_STATES, STATES, compute_spectrum
+
+        if states is not None or self.result.spectrum is None:
+            count = arguments.whole_number("states", states, 1, MOST_STATES) or STATES
+            wanted = {"states": count, "functions": functions, "statistics": statistics}
+            with python_errors(), arguments.torch_threads(), arguments.open_progress(progress) as watcher:
+                loaded = self._with_sections({"spectrum": wanted})
+                options = arguments.check_options(seed, threads, "cpu")
+                if seed is None:
+                    options["seed"] = self.result.provenance.get("seed")
+                found = compute_spectrum(replace(self.result, path=None), RunContext(loaded, watcher, **options))
+            self.result = replace(found, path=self.result.path)
+        return SolvedSpectrum(self.result, self._model)
+
+    def _with_sections(self, tables: Mapping[str, Mapping[str, Any]]) -> Loaded:
+        """The recipe of the run with other keys in some sections."""
+        resolved = self._known_recipe.resolved()
+        sections = {name: {**table, **tables.get(name, {})} for name, table in resolved.items() if name != "system"}
+        loaded = compose(self.system, sections)
+        return replace(loaded, recipe=loaded.recipe.model_copy(update={"definition": self._known_recipe.definition}))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write a run folder, or a file whose name ends in .h5, and return the file.

@@ -83,6 +83,18 @@ def print_result(result: Result | None, as_json: bool, log: Path | None = None) 
     output.append(log, report.result_text(result))
 
 
+def print_spectrum(result: Result, as_json: bool, log: Path | None = None) -> None:
+    """Print the levels of a run as a table, or as one JSON object; the table is added to the file `log`, if there is one."""
+    from fkflow.results import report
+    from fkflow.results.spectrum_table import spectrum_text
+
+    found = result.spectrum
+    assert found is not None
+    table = spectrum_text(result, found)
+    output.emit(report.to_json({"run": result.run, **found.summary()}) if as_json else table)
+    output.append(log, table)
+
+
 def print_scan(result: Scan, as_json: bool, log: Path | None = None) -> None:
     """Print the table of a scan, or one JSON object; the table is added to the file `log`, if there is one."""
     from fkflow.results import report

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fkflow.errors import UsageError
+from fkflow.plot import levels
 from fkflow.plot.densities import density, density_map, pair
 from fkflow.plot.energies import convergence, projection
 from fkflow.plot.fields import conditional, drift
@@ -41,6 +42,9 @@ def plots(result: Result) -> dict[str, Callable[[Axes], None]]:
             draw = drift if kind == "drift" else conditional
             for field in result.measurement.drift:
                 found[f"{kind}_{field.name}"] = partial(draw, result, name=field.name)
+        elif kind == "levels":
+            drawings = {"": levels.diagram, "_density": levels.densities, "_function": levels.functions}
+            found |= {f"levels{ending}": partial(draw, result) for ending, draw in drawings.items()}
         else:
             single = {"convergence": convergence, "projection": projection, "trajectories": trajectories}[kind]
             found[kind] = partial(single, result)

@@ -7,7 +7,7 @@ from fkflow.results.records import DriftField, Histogram
 from fkflow.results.result import Result
 
 #: what the names of the pictures begin with
-KINDS = ("convergence", "projection", "density", "pair", "conditional", "drift", "trajectories")
+KINDS = ("convergence", "projection", "density", "pair", "conditional", "drift", "trajectories", "levels")
 
 
 def missing_reason(result: Result, kind: str) -> str | None:
@@ -32,6 +32,8 @@ def missing_reason(result: Result, kind: str) -> str | None:
         return f"{run} has no conditional density: a vector drift has no log psi; train with another network.kind"
     if kind == "trajectories" and measured.trajectories is None:
         return f"{run} has no trajectories, an older version wrote it: {again}"
+    if kind == "levels" and result.spectrum is None:
+        return f"{run} has no spectrum: fkflow spectrum {run} computes it"
     return None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 
-from fkflow.plot import densities, energies, fields, paths
+from fkflow.plot import densities, energies, fields, levels, paths
 from fkflow.plot.catalogue import SIZE, plots, save_all, select
 from fkflow.plot.style import LOOK, fit_figure
 from fkflow.results.result import Result
@@ -58,6 +58,10 @@ class Plots:
     def trajectories(self, *, ax: Axes | None = None) -> Axes:
         """Paths of particles under dX = ∇ log ψ dt + dW."""
         return self._draw(lambda on: paths.trajectories(self._result, on), ax)
+
+    def levels(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """The level diagram of a spectrum; `name` "density" or "function" draws those of the lowest levels."""
+        return self._draw_named("levels", levels.diagram, name, ax)
 
     def save(
         self, folder: str | Path, names: Iterable[str] | None = None, *, format: str = "png", dpi: int = 150

@@ -167,6 +167,18 @@ class ProjectConfig(Section):
         return tuple(float(dt) for dt in listed)
 
 
+class SpectrumConfig(Section):
+    """Excited states of the trained drift, once it is measured; `fkflow spectrum` computes them later."""
+
+    states: int = Field(0, ge=0, le=100, description="excited levels to compute; 0: none")
+    functions: int = Field(
+        48, ge=4, le=1000, description="random functions of one kind in the basis of a symmetry sector"
+    )
+    statistics: Literal["bose", "fermi"] = Field(
+        "bose", description="bose, or fermi: levels that change sign with an exchange of identical particles"
+    )
+
+
 class ScanConfig(Section):
     """What a scan varies, and how it is plotted."""
 
@@ -206,6 +218,7 @@ class Recipe(Section):
     train: TrainConfig = Field(default_factory=TrainConfig)
     measure: MeasureConfig = Field(default_factory=MeasureConfig)
     project: ProjectConfig = Field(default_factory=ProjectConfig)
+    spectrum: SpectrumConfig = Field(default_factory=SpectrumConfig)
     #: the file that defines the system, where the recipe names one
     definition: InstanceOf[Definition] | None = None
 
@@ -278,6 +291,7 @@ SECTIONS: dict[str, type[Section]] = {
     "train": TrainConfig,
     "measure": MeasureConfig,
     "project": ProjectConfig,
+    "spectrum": SpectrumConfig,
 }
 
 

@@ -59,9 +59,13 @@ def _find(name: str) -> tuple[str, bytes, Path]:
     )
 
 
+#: the end of FILE.py:CLASS
+CLASS = re.compile(r"\.py:\w+$")
+
+
 def _system_key(name: str) -> str:
     """The key of [system] that a name belongs to: "file" for FILE.py:CLASS, "name" for a known system, else ""."""
-    if re.search(r"\.py:\w+$", name):
+    if CLASS.search(name):
         return "file"
     with suppress(KeyError):
         find_system(name)
@@ -71,7 +75,7 @@ def _system_key(name: str) -> str:
 
 def recipe_name(source: str) -> str:
     """The name of a recipe, and of its run folder: the stem of its file, or the class of FILE.py:CLASS."""
-    return source.rpartition(":")[2] if _system_key(source) == "file" else Path(source).stem
+    return source.rpartition(":")[2] if CLASS.search(source) else Path(source).stem
 
 
 def _read(name: str) -> bytes:

@@ -31,6 +31,7 @@ from fkflow.results.records import (
     Trajectories,
 )  # fmt: skip
 from fkflow.results.result import Result
+from fkflow.results.spectrum_store import read_spectrum
 from fkflow.statistics import Estimate
 
 
@@ -76,6 +77,7 @@ def _read(file: h5py.File, path: Path) -> Result:
         seconds={stage: seconds[stage] for stage in stages},
         definition=_read_definition(config, path),
         species=_species(config),
+        spectrum=read_spectrum(file["spectrum"], path) if "spectrum" in file else None,
         **_read_status(file, path),
     )
 

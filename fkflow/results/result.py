@@ -16,6 +16,7 @@ from fkflow.hamiltonian.species import Species
 from fkflow.hamiltonian.system import Reference
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.results.records import Measurement, observable_entries
+from fkflow.results.spectrum import Spectrum
 from fkflow.results.status import FAILED
 from fkflow.statistics import Estimate, combined_error
 from fkflow.text import strict_json, title
@@ -35,7 +36,8 @@ class Result:
     `reference` is the known energy or None. `training` has one array a column, all (iterations,); `measurement` what was
     measured; `model` the weights by name; `seconds` the wall-clock time of each stage; `provenance` seed, device, versions
     and times. `definition` is the file that defines the system, if it is not built in: its text is never run. `status` is
-    "converged", "doubtful" or "failed", `doubts` say why, a sentence each.
+    "converged", "doubtful" or "failed", `doubts` say why, a sentence each. `spectrum` are its excited levels, if they were
+    computed.
     """
 
     path: Path | None
@@ -60,6 +62,7 @@ class Result:
     status: str = "converged"
     doubts: list[str] = field(default_factory=list)
     species: tuple[Species, ...] = ()
+    spectrum: Spectrum | None = None
 
     @property
     def run(self) -> str:
@@ -162,6 +165,7 @@ class Result:
                 "gap": self.measurement.gap,
                 "observables": {} if self.failed else observable_entries(self.measurement.observables),
                 "reference": self.reference and asdict(self.reference),
+                **({} if self.spectrum is None else {"spectrum": self.spectrum.summary()}),
                 "seconds": self.seconds,
             }
         )

@@ -13,6 +13,7 @@ from fkflow.results import hdf5
 from fkflow.results.layout import COLUMNS, CURVE, ENERGY, FORMAT, FORMAT_VERSION, PROJECTION, STEPS
 from fkflow.results.records import Axis, DriftField, Histogram, Observable, Projection, Trajectories, components
 from fkflow.results.result import Result
+from fkflow.results.spectrum_store import write_spectrum
 
 
 def write_result(file: h5py.File, result: Result) -> None:
@@ -43,6 +44,8 @@ def write_result(file: h5py.File, result: Result) -> None:
     words = "equilibrated walkers, distributed as psi^2"
     samples = hdf5.write_array(file, "samples", measurement.samples, result.length_unit, words)
     hdf5.label_axes(samples, "walker", "particle", "component")
+    if result.spectrum is not None:
+        write_spectrum(file.create_group("spectrum"), result.spectrum, result.energy_unit, result.length_unit)
     model = file.create_group("model")
     for name, weights in result.model.items():
         hdf5.write_array(model, name, weights, "", f"network weights {name}")

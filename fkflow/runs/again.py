@@ -15,6 +15,7 @@ from fkflow.runs.budgets import first_change, grew
 from fkflow.runs.context import RunContext
 from fkflow.runs.remeasure import replace_measurement
 from fkflow.runs.rerun import definition_warning
+from fkflow.runs.spectrum import compute_spectrum
 from fkflow.text import strict_json
 
 
@@ -73,5 +74,9 @@ def go_on(context: RunContext, path: Path) -> tuple[bool, Result | None]:
     if left:
         context.progress.log(f"{old.file} is finished: it is measured with a larger budget")
         return True, replace_measurement(path, old, context, resumable=True)
+    wanted = context.recipe.spectrum.states
+    if wanted and (old.spectrum is None or old.spectrum.asked < wanted):
+        context.progress.log(f"{old.file} is finished: its spectrum is computed")
+        return True, None if ranks.rank() else compute_spectrum(old, context)
     context.progress.log(f"{old.file} is finished: nothing is left to do")
     return True, None if ranks.rank() else old

@@ -13,6 +13,7 @@ BUDGETS = {
     "train": ("iterations", "seconds", "target_error"),
     "measure": ("seconds", "target_error", "observable_error", "walkers"),
     "project": ("seconds", "target_error", "walkers"),
+    "spectrum": ("states", "functions", "statistics"),
 }
 
 

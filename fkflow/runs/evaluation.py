@@ -28,12 +28,12 @@ def drift(model: Model, x: Positions) -> Positions:
     """
     # the drift is a gradient also if the caller is in inference mode
     with torch.inference_mode(False):
-        z = _solver_coordinates(model, x)
+        z = solver_coordinates(model, x)
         if isinstance(model.net, LogPsi):
             v = chunks.value_and_drift(model.net, z)[1]
         else:
             v = torch.cat([model.net.drift(part) for part in z.split(chunks.chunk_size(model.net))])
-        return _as_given(to_user_coordinates(model.system, v).reshape(x.shape), x)
+        return as_given(to_user_coordinates(model.system, v).reshape(x.shape), x)
 
 
 def log_psi(model: Model, x: Positions) -> Positions:
@@ -44,13 +44,13 @@ def log_psi(model: Model, x: Positions) -> Positions:
     net = model.net
     if not isinstance(net, LogPsi):
         raise UsageError("a vector drift has no log ψ: train with another network.kind")
-    z = _solver_coordinates(model, x)
+    z = solver_coordinates(model, x)
     with torch.no_grad():
         value = torch.cat([net(part) for part in z.split(chunks.chunk_size(net))])
-    return _as_given(value.reshape(x.shape[:-2]), x)
+    return as_given(value.reshape(x.shape[:-2]), x)
 
 
-def _solver_coordinates(model: Model, x: Tensor | Array) -> Tensor:
+def solver_coordinates(model: Model, x: Tensor | Array) -> Tensor:
     """Positions (B, N, D) in the solver's coordinates, on the network's device."""
     shape = model.system.particles, model.system.dimensions
     if not isinstance(x, Tensor | np.ndarray) or tuple(x.shape[-2:]) != shape:
@@ -65,7 +65,7 @@ def _solver_coordinates(model: Model, x: Tensor | Array) -> Tensor:
     return to_solver_coordinates(model.system, positions.reshape(-1, *shape))
 
 
-def _as_given(value: Tensor, x: Positions) -> Positions:
+def as_given(value: Tensor, x: Positions) -> Positions:
     """An array if x is one, else a tensor of the type and on the device of x."""
     if isinstance(x, Tensor):
         return value.to(x.device, x.dtype if x.is_floating_point() else value.dtype)

@@ -13,6 +13,7 @@ from fkflow.runs import again
 from fkflow.runs.context import RunContext
 from fkflow.runs.frozen import measure_and_project
 from fkflow.runs.session import Session
+from fkflow.runs.spectrum import add_spectrum
 from fkflow.training.state import Record
 
 #: iterations over which the energy shown while training is averaged
@@ -110,6 +111,8 @@ def write_result(session: Session, measurement: Measurement) -> Result | None:
             context.checkpoints.remove()
         if result.failed:
             failure = result.failure
+        elif context.recipe.spectrum.states:
+            result = add_spectrum(result, session.model, context)
     # the others end well only if this did
     if (failure := ranks.broadcast(failure)) is not None:
         failed = NumericalError(failure)

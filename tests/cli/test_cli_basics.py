@@ -21,7 +21,7 @@ from fkflow.execution.progress import Bar, Lines
 from fkflow.hamiltonian.registry import built_in_systems, shipped_recipes
 from fkflow.results.store import read_result
 
-COMMANDS = ["run", "check", "scan", "measure", "show", "compare", "plot", "animate", "list", "init"]
+COMMANDS = ["run", "check", "scan", "measure", "spectrum", "show", "compare", "plot", "animate", "list", "init"]
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +121,8 @@ def test_help_lists_the_commands(cli):
         (["run", "h2", "--seed", "one"], "--seed"),
         (["run", "h2", "--colour"], "--colour"),
         (["measure", "h2", "--threads", "-1"], "--threads"),
+        (["spectrum", "h2", "--states", "0"], "--states"),
+        (["spectrum"], "RUN"),
         (["compare", "a", "--sigma", "-1"], "--sigma"),
         (["compare"], "RUN"),
         (["plot", "a", "--format", "jpg"], "--format"),

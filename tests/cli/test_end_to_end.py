@@ -130,6 +130,7 @@ def test_the_json_contract(finished: Path) -> None:
         "variational",
         "projected",
         "gap",
+        "observables",
         "reference",
         "seconds",
     ]
@@ -170,6 +171,7 @@ def test_the_file_read_with_plain_h5py(finished: Path) -> None:
             "pair",
             "drift",
             "trajectories",
+            "observables",
             "samples",
             "model",
         }

@@ -64,8 +64,9 @@ def stopped(folder: Path, calls: int, number: int, arguments: list[str]) -> tupl
 COUNTING = CHILD.replace(
     "command()",
     """
+import sys
 from fkflow.execution.progress import Lines
-Lines.stage = lambda self, name, total: print("stage", name, len(calls))
+Lines.stage = lambda self, name, total: print("stage", name, len(calls), file=sys.__stdout__)
 command()""",
 )
 

@@ -172,6 +172,23 @@ def bars(ax):
     return found
 
 
+def test_pictures_of_a_spectrum(result, made_up):
+    solved = dataclasses.replace(result, spectrum=made_up.spectrum())
+    assert set(plots(solved)) - set(plots(result)) == {"levels", "levels_density", "levels_function"}
+    diagram = drawn(solved, "levels")
+    assert [text.get_text() for text in diagram.get_xticklabels()] == ["ground", "triplet z odd", "singlet z even"]
+    heights = {round(float(line.get_ydata()[0]), 3) for line in diagram.lines}
+    assert {-1.174, -0.77, -0.37} <= heights and "(hartree)" in diagram.get_ylabel()
+    low, high = diagram.get_ylim()
+    assert low < -1.18 and high > -0.37
+    for name, words in (("levels_density", "densities"), ("levels_function", "functions f")):
+        ax = drawn(solved, name)
+        labels = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert "1: triplet z odd" in labels and words in ax.get_title() and "(bohr)" in ax.get_xlabel()
+    with pytest.raises(UsageError, match="has no spectrum: fkflow spectrum"):
+        select(result, ["levels"])
+
+
 def test_a_projected_run_has_one_picture_more(projected):
     names = list(plots(projected()))
     assert set(names) == NAMES | {"projection"} and names[:2] == ["convergence", "projection"]
@@ -378,6 +395,7 @@ def test_what_is_not_there_says_what_makes_it(result):
     for run, kind, words in [
         (dataclasses.replace(result, training={}), "convergence", "train.iterations"),
         (result, "projection", "--set project.seconds=60"),
+        (result, "levels", f"fkflow spectrum {result.run}"),
         (dataclasses.replace(result, measurement=bare, particles=1), "pair_r", "single particle"),
         (dataclasses.replace(result, particles=1), "conditional", "single particle"),
         (dataclasses.replace(result, measurement=dataclasses.replace(measured, curl=0.1)), "conditional_z", "log psi"),
@@ -387,7 +405,7 @@ def test_what_is_not_there_says_what_makes_it(result):
         with pytest.raises(UsageError, match=words):
             select(run, [kind])
         assert any(words in reason for reason in missing_reasons(run))
-    assert len(missing_reasons(result)) == 1
+    assert len(missing_reasons(result)) == 2
     for draw in (density, pair, density_map, drift, conditional, trajectories, projection):
         with pytest.raises(UsageError):
             draw(dataclasses.replace(result, measurement=bare), Figure().add_subplot())

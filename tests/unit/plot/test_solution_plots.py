@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,8 @@ def solution(write_run: Any, made_up: Any, tmp_path_factory: pytest.TempPathFact
 
     backend = matplotlib.get_backend()
     pyplot.switch_backend("agg")
-    yield Solution(write_run(tmp_path_factory.mktemp("run") / "result.h5", measurement=made_up.projected()))
+    result = write_run(tmp_path_factory.mktemp("run") / "result.h5", measurement=made_up.projected())
+    yield Solution(dataclasses.replace(result, spectrum=made_up.spectrum()))
     pyplot.close("all")
     pyplot.switch_backend(backend)
 

@@ -48,7 +48,7 @@ def nucleus(keys: str) -> str:
         (system("h2", "r = 1.0"), "system.r", ["did you mean R?", "allowed are name, R"]),
         (H2 + "[train]\niteration = 5", "train.iteration", ["did you mean iterations?", "steps, dt"]),
         (H2 + "[trian]\nwalkers = 5", "[trian]", ["did you mean train?", "system, network, train, measure, project"]),
-        (H2 + "[sweep]\nwalkers = 5", "[sweep]", ["system, network, train, measure, project, scan"]),
+        (H2 + "[sweep]\nwalkers = 5", "[sweep]", ["system, network, train, measure, project, spectrum, scan"]),
         (H2 + "[scan]\nwalkers = 5", "scan.walkers", ["over, unit, warm"]),
         (H2 + "[scan]\nover = 5", "scan.over", ["5", "a list of texts"]),
         (H2 + "[scan]\nunit = 0", "scan.unit", ["a number above 0"]),
@@ -383,7 +383,10 @@ def test_resolved_recipes_come_back(text: str) -> None:
     recipe = parse(text, "my.toml").recipe
     resolved = recipe.resolved()
     assert json.loads(json.dumps(resolved)) == resolved
-    assert list(resolved) == ["system", "network", "train", "measure", "project"] and "name" in resolved["system"]
+    assert (
+        list(resolved) == ["system", "network", "train", "measure", "project", "spectrum"]
+        and "name" in resolved["system"]
+    )
     assert parse(to_toml(resolved), "my.toml").recipe == recipe
 
 

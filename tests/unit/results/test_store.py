@@ -18,6 +18,7 @@ from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
 from fkflow.results.checksum import LENGTH
 from fkflow.results.folders import prepare_folder
 from fkflow.results.result import Comparison
+from fkflow.results.spectrum_table import spectrum_text
 from fkflow.results.store import read_result, save_result
 from fkflow.results.summary import summary_text
 from fkflow.statistics import Estimate
@@ -45,6 +46,43 @@ def by_name(measurement):
         histograms=sorted(measurement.histograms, key=key),
         drift=sorted(measurement.drift, key=key),
     )
+
+
+def test_a_spectrum_comes_back(tmp_path, write_run, made_up):
+    written = dataclasses.replace(write_run(tmp_path / "result.h5"), spectrum=made_up.spectrum())
+    save_result(written, tmp_path / "result.h5")
+    read = read_result(tmp_path / "result.h5")
+    assert same(written.spectrum, read.spectrum)
+    assert read.summary()["spectrum"]["levels"][1]["sector"] == "singlet z even"
+    with h5py.File(tmp_path / "result.h5") as file:
+        group = file["spectrum"]
+        for name in ("energy", "gap", "variance", "density", "function"):
+            assert group[name].dims[0][0].name == "/spectrum/level", name
+            assert group[name].attrs["long_name"] and "units" in group[name].attrs
+        assert group["energy"].attrs["units"] == "hartree" and group["density"].dims[1][0].name == "/spectrum/z"
+    with h5py.File(tmp_path / "result.h5", "a") as file:
+        del file["spectrum/gap"]
+    with pytest.raises(StoreError):
+        read_result(tmp_path / "result.h5")
+
+
+def test_the_table_of_a_spectrum(tmp_path, write_run, made_up):
+    result = dataclasses.replace(write_run(tmp_path / "result.h5"), spectrum=made_up.spectrum())
+    text = spectrum_text(result, result.spectrum)
+    lines = text.splitlines()
+    assert lines[0] == result.title() and lines[1].split() == [
+        "level",
+        "sector",
+        "energy",
+        "gap",
+        "variance",
+        "strongest",
+    ]
+    assert "-1.17447(2)" in lines[2] and "triplet z odd" in lines[3] and "dipole 0.3" in lines[3]
+    assert "upper bounds within their errors" in text and "warning: a warning" in text
+    projected = [dataclasses.replace(level, bound="projected") for level in result.spectrum.levels]
+    text = spectrum_text(result, dataclasses.replace(result.spectrum, levels=projected))
+    assert "lowered by imaginary time" in text
 
 
 @pytest.mark.parametrize("projected", [False, True], ids=["variational", "projected"])

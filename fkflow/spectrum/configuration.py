@@ -1,0 +1,78 @@
+"""Functions of all coordinates of a configuration: one particle, or particles that can be told apart."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fkflow.hamiltonian.geometry import pairs
+from fkflow.spectrum.jets import Jet, constant, join, stack
+from fkflow.spectrum.layers import RandomLayer
+from fkflow.spectrum.products import highest_degree, products
+
+#: about how many products of coordinates there are
+PRODUCTS = 60
+
+
+class ConfigurationFunctions:
+    """Products of the principal coordinates of ψ², and hyperbolic tangents of random combinations of them.
+
+    Several particles in the plane or in space also have random functions of their distances.
+    """
+
+    def __init__(self, places: Jet, functions: int, generator: torch.Generator) -> None:
+        points = places.value.flatten(1)
+        self.centre = points.mean(0)
+        values, vectors = torch.linalg.eigh((points - self.centre).T @ (points - self.centre) / len(points))
+        self.whitening = vectors / values.clamp_min(1e-12 * float(values.max())).sqrt()
+        self.degree = highest_degree(len(values), PRODUCTS)
+        self.layer = RandomLayer(self._principal(places).value, functions, generator)
+        self.of_pairs: RandomLayer | None = None
+        if places.value.shape[1] > 1:
+            apart = self._distances(places)
+            self.length = float(apart.value.mean())
+            self.of_pairs = RandomLayer((apart * (1 / self.length)).value, functions, generator)
+
+    def _principal(self, places: Jet) -> Jet:
+        y: Jet = (places.each(lambda t: t.flatten(-2)) - self.centre) @ self.whitening
+        return y
+
+    def _distances(self, places: Jet) -> Jet:
+        i, j = pairs(places.value.shape[1], places.value.device)
+        apart = places.each(lambda t: t[..., i, :] - t[..., j, :])
+        return ((apart * apart).sum() + 1e-24).sqrt()
+
+    def __call__(self, places: Jet) -> Jet:
+        """The functions (B, n) as jets."""
+        y = self._principal(places)
+        parts = [products(y, self.degree), self.layer(y)]
+        if self.of_pairs is not None:
+            parts.append(self.of_pairs(self._distances(places) * (1 / self.length)))
+        return join(parts)
+
+
+class RoundFunctions:
+    """Functions of one particle in a round potential about `centre` (D,), of rank 0, 1 or 2 under rotations."""
+
+    def __init__(self, places: Jet, centre: Tensor, rank: int, functions: int, generator: torch.Generator) -> None:
+        self.rank, self.centre = rank, centre
+        self.scale = float((places.value - centre).square().mean().sqrt())
+        self.layer = RandomLayer(self._inputs(self._reduced(places)).value, functions, generator)
+
+    def _reduced(self, places: Jet) -> Jet:
+        return places.each(lambda t: t[..., 0, :]) * (1 / self.scale) - self.centre / self.scale
+
+    def _inputs(self, y: Jet) -> Jet:
+        square = (y * y).sum()
+        return stack([square.log1p(), (square + 0.01).sqrt()])
+
+    def __call__(self, places: Jet) -> Jet:
+        """The functions (B, n) as jets."""
+        y = self._reduced(places)
+        terms = self.layer(self._inputs(y))
+        square = (y * y).sum()
+        found = join([constant(terms), stack([square, square * square]), terms])
+        if self.rank == 0:
+            return found
+        factor = y[0] if self.rank == 1 else y[0] * y[0] * float(y.value.shape[-1]) - square
+        return found * factor.each(lambda t: t[..., None])

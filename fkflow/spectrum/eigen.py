@@ -1,0 +1,171 @@
+"""Levels E_i of states f ψ in a basis of functions f, from configurations of ψ².
+
+With averages over ψ² and minus the generator of the diffusion, L f = −½ Δf − ∇U·∇f = ψ⁻¹(H − E_L)(f ψ),
+
+    S_ij = ⟨f_i f_j⟩,   A_ij = ⟨f_i (L + E_L) f_j⟩,   H_ij = ½⟨∇f_i·∇f_j⟩ + ⟨f_i f_j E_L⟩.
+
+A and H have the same mean. The estimate of A has no variance at an eigenstate; it is not symmetric, and its right eigenvectors
+are exact, from any configurations, where eigenstates lie in the basis (Nightingale and Melik-Alaverdian, PRL 87 043401, 2001).
+They are found with one pool and kept for another, whose energies are then upper bounds for any ψ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fkflow.spectrum.jets import Jet
+from fkflow.spectrum.pool import GROUPS, Pool
+
+Functions = Callable[[Tensor], Jet]
+
+#: smallest eigenvalues of S, relative to the largest, that are tried; least mean square of a function, likewise
+CUTOFFS, PRESENT = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11), 1e-14
+#: numbers of one jet at a time
+NUMBERS = 2**20
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Energies (k,) of frozen states from one pool, lowest first, and their jackknife samples (groups, k).
+
+    `variances` (k,) are those of their local energy, `noise` is that of ψ, `means` (groups,) are jackknife samples of ⟨E_L⟩,
+    `mean` is its value; `turn` (k, k) turns the frozen states into those of these energies.
+    """
+
+    energies: np.ndarray
+    samples: np.ndarray
+    variances: np.ndarray
+    noise: float
+    mean: float
+    means: np.ndarray
+    turn: np.ndarray
+
+
+def ritz_vectors(functions: Functions, pool: Pool, count: int) -> np.ndarray:
+    """The lowest `count` states as coefficients (n, k) of the functions, with ⟨φ²⟩ = 1; fewer if there are not so many.
+
+    Combinations of functions that are nearly 0 are left out: how nearly is chosen so that states of one half of the pool have
+    the smallest variances in the other half.
+    """
+    mean = _mean(pool)
+    halves = []
+    for half in range(2):
+        members = (pool.group % 2 == half).nonzero()[:, 0]
+        sums: np.ndarray | float = 0.0
+        for part in _chunks(functions, pool, members):
+            f = functions(pool.x[part])
+            w, e = pool.weights[part][:, None], (pool.energies[part] - mean)[:, None]
+            moved = _apply(f, pool.drift[part]) + e * f.value
+            weighted = w * f.value
+            slopes = (f.gradient * w).flatten(0, 1)
+            h = 0.5 * slopes.T @ f.gradient.flatten(0, 1) + (weighted * e).T @ f.value
+            products = weighted.T @ f.value, weighted.T @ moved, h, (w * moved).T @ moved
+            sums = sums + torch.stack(products).cpu().numpy()
+        halves.append(np.asarray(sums) / float(pool.weights[members].sum()))
+    cutoff = min(CUTOFFS, key=lambda cut: sum(_spread(halves[i], halves[1 - i], count, cut) for i in range(2)))
+    s, a, h_, _ = 0.5 * (halves[0] + halves[1])
+    return solve(s, a, h_, count, cutoff)
+
+
+def _spread(fitted: np.ndarray, tested: np.ndarray, count: int, cutoff: float) -> float:
+    """The mean logarithm of the local-energy variances of the states of one half of a pool, in the other half."""
+    c = solve(fitted[0], fitted[1], fitted[2], count, cutoff)
+    s, a, _, r = (np.einsum("ia,ij,ja->a", c, matrix, c) for matrix in tested)
+    return float(np.log(np.maximum(r / s - (a / s) ** 2, 1e-300)).mean()) if (s > 0).all() else math.inf
+
+
+def solve(s: np.ndarray, a: np.ndarray, h: np.ndarray, count: int, cutoff: float) -> np.ndarray:
+    """The right eigenvectors (n, k) of (A, S) that are nearest to the lowest of the symmetric (H, S), lowest first."""
+    s, h = 0.5 * (s + s.T), 0.5 * (h + h.T)
+    diagonal = np.diag(s)
+    there = diagonal > PRESENT * diagonal.max()
+    scale = np.where(there, 1 / np.sqrt(np.where(there, diagonal, 1.0)), 0.0)
+    values, vectors = np.linalg.eigh(s * np.outer(scale, scale))
+    good = values > cutoff * values[-1]
+    change = scale[:, None] * vectors[:, good] / np.sqrt(values[good])
+    energies, right = np.linalg.eig(change.T @ a @ change)
+    # noise makes pairs of neighbours complex: their real and imaginary parts span the same states
+    right = np.where(energies.imag < 0, right.imag, right.real)
+    right = right / np.linalg.norm(right, axis=0)
+    _, symmetric = np.linalg.eigh(change.T @ h @ change)
+    overlaps = np.abs(symmetric.T @ right) ** 2
+    chosen: list[int] = []
+    for row in overlaps[:count]:
+        row[chosen] = -1.0
+        chosen.append(int(row.argmax()))
+    chosen.sort(key=lambda root: float(energies[root].real))
+    c: np.ndarray = change @ right[:, chosen]
+    return np.asarray(c / np.sqrt(np.einsum("ia,ij,ja->a", c, s, c)))
+
+
+def evaluate(functions: Functions, vectors: np.ndarray, pool: Pool) -> Levels:
+    """The energies of frozen states, coefficients (n, k), from a pool that they were not found with.
+
+    A state that was found with noise has a little of those below it, and lies lower for that: the few states are parted once
+    more, by the right eigenvectors of their A, which keep what has no variance free of noise.
+    """
+    c = torch.from_numpy(vectors).to(pool.x)
+    mean = _mean(pool)
+    sums, weights, energies = [], [], []
+    for group in range(GROUPS):
+        members = (pool.group == group).nonzero()[:, 0]
+        total = torch.zeros(3, c.shape[1], c.shape[1], dtype=torch.float64, device=pool.x.device)
+        for part in _chunks(functions, pool, members):
+            f = functions(pool.x[part]) @ c
+            moved = _apply(f, pool.drift[part]) + (pool.energies[part] - mean)[:, None] * f.value
+            w = pool.weights[part][:, None]
+            weighted = w * f.value
+            total += torch.stack([weighted.T @ f.value, weighted.T @ moved, (w * moved).T @ moved])
+        sums.append(total.cpu().numpy())
+        weights.append(float(pool.weights[members].sum()))
+        energies.append(float((pool.weights[members] * pool.energies[members]).sum()))
+    of_groups, shares, heights = np.array(sums), np.array(weights), np.array(energies)
+    everything = of_groups.sum(0)
+    found, turn = _part(everything[0], everything[1])
+    samples = np.array([_part(everything[0] - s, everything[1] - a)[0] for s, a, _ in of_groups])
+    norm, square = (np.einsum("ia,ij,ja->a", turn, everything[m], turn) for m in (0, 2))
+    height = np.einsum("ia,ij,ja->a", turn, everything[1], turn) / norm
+    means = (heights.sum() - heights) / (shares.sum() - shares)
+    variances = np.maximum(square / norm - height**2, 0.0)
+    noise = float((pool.weights * (pool.energies - mean).square()).sum() / pool.weights.sum())
+    return Levels(found + mean, samples + mean, variances, noise, mean, means, turn)
+
+
+def _part(s: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Energies (k,) and right eigenvectors (k, k) of (A, S), each of the state that it has most of."""
+    energies, right = np.linalg.eig(np.linalg.solve(0.5 * (s + s.T), a))
+    right = np.where(energies.imag < 0, right.imag, right.real)
+    shares = right**2 * np.diag(s)[:, None]
+    order = np.full(len(s), -1)
+    # the clearest first
+    for root in np.argsort(-(shares / shares.sum(0)).max(0)):
+        ranks = [k for k in np.argsort(-shares[:, root]) if order[k] < 0]
+        order[ranks[0]] = root
+    return energies[order].real, right[:, order]
+
+
+def jackknife_error(samples: np.ndarray) -> np.ndarray:
+    """The standard error of a number from its samples without one group each, (groups, …)."""
+    return np.asarray(np.sqrt(len(samples) - 1) * samples.std(0))
+
+
+def _mean(pool: Pool) -> float:
+    return float((pool.weights * pool.energies).sum() / pool.weights.sum())
+
+
+def _apply(f: Jet, drift: Tensor) -> Tensor:
+    """L f (B, n) for the drift ∇U (B, d)."""
+    return -0.5 * f.laplacian - (drift.T[:, :, None] * f.gradient).sum(0)
+
+
+def _chunks(functions: Functions, pool: Pool, members: Tensor) -> tuple[Tensor, ...]:
+    """The configurations `members` in parts whose jets fit into the memory."""
+    count = functions(pool.x[:1]).value.shape[1]
+    parts: tuple[Tensor, ...] = members.split(max(1, NUMBERS // (count * (pool.x[0].numel() + 2))))
+    return parts

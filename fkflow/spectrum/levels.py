@@ -1,0 +1,236 @@
+"""The spectrum of a trained ψ: the lowest levels of all its symmetry sectors, with errors."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fkflow.errors import NumericalError
+from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.masses import to_user_coordinates
+from fkflow.hamiltonian.system import System
+from fkflow.measurement.views import View, views
+from fkflow.networks.log_psi import LogPsi
+from fkflow.results.records import Axis
+from fkflow.results.spectrum import UPPER, Level, Spectrum
+from fkflow.spectrum import eigen, sectors
+from fkflow.spectrum.pool import Pool, draw_pool
+from fkflow.statistics import Estimate
+
+#: walkers and sweeps of the pool that finds the states and of the one that judges them; about nuclei so many times the walkers
+FINDING, JUDGING, ABOUT_NUCLEI = (3000, 8), (6000, 8), 2
+#: walkers whose places the random functions are made for, and values of each function that a file keeps
+SAMPLE, CHECKED = 512, 8
+#: levels of one sector that are looked for beyond those that are asked for
+SPARE = 2
+#: largest spread of the local energy, by the gap or the distance of the next, of a level that is resolved
+LARGEST_SPREAD = 0.25
+#: growth of the density about nuclei, by the decay of ψ: no function grows faster
+GROWTH = 0.65
+#: bins of the densities of the levels
+BINS = 50
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to compute: how many `states`, with how many random `functions` of a kind; `fermi`: antisymmetric ones."""
+
+    states: int = 6
+    functions: int = 48
+    fermi: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One level of a sector before the levels of all are put in order."""
+
+    sector: sectors.Sector
+    functions: sectors.SectorFunctions
+    coefficients: np.ndarray
+    energy: Estimate
+    gap: Estimate
+    variance: float
+    resolved: bool
+
+
+def find_spectrum(
+    net: LogPsi,
+    system: System,
+    landscape: Landscape,
+    x: Tensor,
+    question: Question,
+    ground: Estimate,
+    variational: Estimate,
+) -> Spectrum:
+    """The lowest levels above the `ground` energy, from walkers x (B, N, D) of ψ², all in the solver's coordinates.
+
+    `variational` is the energy of ψ as the run measured it, more accurately than here. Raises UsageError if the system has no
+    such sector, NumericalError if no level is found.
+    """
+    began = time.perf_counter()
+    nuclei = system.nuclei()
+    decay = _decay(net, x) if nuclei is not None else 0.0
+    wanted = sectors.sectors_of(system, landscape, x, question.functions, decay, question.fermi)
+    growth = GROWTH * decay if nuclei is not None else None
+    more = 1 if nuclei is None else ABOUT_NUCLEI
+    pools = [
+        draw_pool(
+            net, system, landscape, x, walkers=more * walkers, sweeps=sweeps, seed=question.seed + k, growth=growth
+        )
+        for k, (walkers, sweeps) in enumerate((FINDING, JUDGING), 0x5EC7)
+    ]
+    sample = pools[0].x[:SAMPLE].clone()
+    candidates: list[_Candidate] = []
+    lowest: np.ndarray | None = None
+    # the sector of the ground state comes first
+    for sector in sorted(wanted, key=lambda one: not one.ground):
+        functions = sector.functions(sample, question.seed)
+        vectors = eigen.ritz_vectors(functions, pools[0], question.states + int(sector.ground) + SPARE)
+        found = eigen.evaluate(functions, vectors, pools[1])
+        if sector.ground:
+            lowest = np.append(found.energies[0], found.samples[:, 0])
+        candidates += _levels_of(sector, found, functions, vectors @ found.turn, lowest, (ground, variational))
+    candidates.sort(key=lambda one: one.energy.value)
+    warnings = []
+    unresolved = next((k for k, one in enumerate(candidates) if not one.resolved), len(candidates))
+    kept = candidates[: min(unresolved, question.states)]
+    if len(kept) < question.states:
+        hint = "more functions resolve more"
+        if unresolved < len(candidates):
+            poor = candidates[unresolved]
+            where = f"one near {poor.energy.value:.6g} ({poor.sector.name})"
+            hint = f"{where} has a local-energy variance of {poor.variance:.2g}; {hint}"
+        if not kept:
+            raise NumericalError(f"no excited level is resolved: {hint}")
+        warnings.append(f"{len(kept)} of {question.states} levels are resolved: {hint}")
+    view = views(system)[0]
+    axis, ground_density, shown = _densities(system, view, pools[1], kept)
+    levels = [
+        Level(
+            one.sector.name,
+            one.energy,
+            one.gap,
+            one.variance,
+            UPPER,
+            strengths,
+            one.coefficients,
+            density,
+            function,
+        )
+        for one, (density, function, strengths) in zip(kept, shown, strict=True)
+    ]
+    return Spectrum(
+        ground=ground,
+        levels=levels,
+        axis=axis,
+        measure=view.measure,
+        ground_density=ground_density,
+        sample=sample.cpu().numpy(),
+        check=np.array([_values(one.functions, one.coefficients, sample[:CHECKED]) for one in kept]),
+        asked=question.states,
+        functions=question.functions,
+        decay=decay,
+        seed=question.seed,
+        statistics="fermi" if question.fermi else "bose",
+        walkers=len(pools[1].x),
+        seconds=time.perf_counter() - began,
+        warnings=warnings,
+    )
+
+
+def _levels_of(
+    sector: sectors.Sector,
+    found: eigen.Levels,
+    functions: sectors.SectorFunctions,
+    vectors: np.ndarray,
+    lowest: np.ndarray | None,
+    energies: tuple[Estimate, Estimate],
+) -> list[_Candidate]:
+    """The lowest levels of a sector, above the ground state where that belongs to it.
+
+    `lowest` (1 + groups,) is the lowest level of the sector of the ground state and its jackknife samples, in the same pool;
+    None if there is none. `energies` are those of the ground state and of ψ, as the run measured them.
+    """
+    below = int(sector.ground)
+    ground, variational = energies
+    # noise of E_L that all levels share with ψ, whose energy is better known
+    direct, shared = eigen.jackknife_error(found.samples), eigen.jackknife_error(found.samples - found.means[:, None])
+    levels = []
+    for k in range(below, len(found.energies)):
+        energy = Estimate(float(found.energies[k]), float(direct[k]))
+        by_difference = math.hypot(float(shared[k]), variational.error)
+        if by_difference < energy.error:
+            energy = Estimate(float(found.energies[k]) - found.mean + variational.value, by_difference)
+        if lowest is None:
+            gap = Estimate(energy.value - ground.value, math.hypot(energy.error, ground.error))
+        else:
+            # what ψ lacks raises both alike
+            error = float(eigen.jackknife_error(found.samples[:, k] - lowest[1:]))
+            gap = Estimate(float(found.energies[k] - lowest[0]), error)
+        variance = float(found.variances[k])
+        spread = math.sqrt(max(variance - found.noise, 0.0))
+        # one of two tunnelling levels is near the other, but far from the next of its sector
+        apart = [gap.value, *np.diff(found.energies[k : k + 2])]
+        resolved = spread <= LARGEST_SPREAD * max(apart)
+        levels.append(_Candidate(sector, functions, vectors[:, k], energy, gap, variance, resolved))
+    return levels
+
+
+def _decay(net: LogPsi, x: Tensor) -> float:
+    """−∂ log ψ/∂r of the outermost of an electron, over the hundredth of the walkers that is farthest out."""
+    far = x.norm(dim=-1).amax(1)
+    chosen = x[far >= torch.quantile(far, 0.99)]
+    drift = net.value_and_drift(chosen)[1].detach()
+    r = chosen.norm(dim=-1)
+    outer = r.argmax(1)
+    rows = torch.arange(len(chosen))
+    along = (drift * chosen).sum(-1) / r
+    return max(float(-along[rows, outer].mean()), 1e-6)
+
+
+def _values(functions: sectors.SectorFunctions, coefficients: np.ndarray, x: Tensor) -> np.ndarray:
+    """f (B,) at x (B, N, D)."""
+    return np.asarray(functions(x).value.cpu().numpy() @ coefficients)
+
+
+def _densities(
+    system: System, view: View, pool: Pool, levels: list[_Candidate]
+) -> tuple[Axis, np.ndarray, list[tuple[np.ndarray, np.ndarray, dict[str, float]]]]:
+    """The axis, the density of ψ², and for each level its density, the mean of f, and its strengths."""
+    x = to_user_coordinates(system, pool.x)
+    points = view.coordinates(x)[..., 0]
+    weights = pool.weights.cpu().numpy()
+    spread = points.cpu().numpy()
+    low, high = np.quantile(spread, [0.0005, 0.9995])
+    if view.shells[0] > 1:
+        low = 0.0
+    edges = np.linspace(low, high, BINS + 1)
+    volumes = view.volumes([edges])
+    particles = spread.shape[1]
+
+    def histogram(values: np.ndarray) -> np.ndarray:
+        return np.histogram(spread.ravel(), edges, weights=np.repeat(values, particles))[0]
+
+    total = weights.sum()
+    plain = histogram(weights)
+    ground = plain / (particles * volumes * total)
+    first, square = x.sum(1), x.square().sum((1, 2))
+    found = []
+    for level in levels:
+        f = np.concatenate([_values(level.functions, level.coefficients, part) for part in pool.x.split(4096)])
+        f = f / math.sqrt(float((weights * f * f).sum() / total))
+        density = histogram(weights * f * f) / (particles * volumes * total)
+        with np.errstate(invalid="ignore"):
+            mean = np.where(plain > 0, histogram(weights * f) / np.where(plain > 0, plain, 1.0), np.nan)
+        w = torch.from_numpy(weights * f) / total
+        dipole = float(((w[:, None] * (first - first.mean(0))).sum(0)).square().sum())
+        monopole = float((w * (square - square.mean())).sum() ** 2)
+        found.append((density, mean, {"dipole": dipole, "monopole": monopole}))
+    words = view.axis_name(view.axes[0])
+    return Axis(view.axes[0], system.length_unit, words, edges), ground, found

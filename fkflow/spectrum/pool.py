@@ -1,0 +1,117 @@
+"""Configurations from which levels are computed: broader than ψ², so that they reach where excited states are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fkflow.errors import UsageError
+from fkflow.execution import chunks
+from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.system import System
+from fkflow.networks.log_psi import LogPsi
+from fkflow.sampling.jumps import jump
+from fkflow.sampling.local_energy import analytic_local_energy, local_energy
+from fkflow.sampling.metropolis import Walkers, metropolis
+
+#: Metropolis moves before the first sweep and between sweeps
+BURN_IN, MOVES = 60, 6
+#: groups of walkers for the jackknife
+GROUPS = 20
+#: powers a of ψ^(2a) that are tried, broadest first, and the least effective share of the walkers
+POWERS, LEAST_SHARE = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), 0.3
+
+
+class BroadPsi(LogPsi):
+    """log √q of the density q = ψ² (1 + Σ_i (1 + 0.3 r_i)² e^{2 b s(r_i)}): one electron may be far from the nuclei."""
+
+    def __init__(self, net: LogPsi, centre: Tensor, growth: float) -> None:
+        super().__init__()
+        self.net, self.centre, self.growth = net, centre, growth
+
+    def extra(self, x: Tensor) -> Tensor:
+        """log q/ψ² (B,) at x (B, N, D)."""
+        r = (x - self.centre).norm(dim=-1)
+        extra: Tensor = ((1 + 0.3 * r).square() * (2 * self.growth * r * r / (1 + r)).exp()).sum(-1).log1p()
+        return extra
+
+    def forward(self, x: Tensor) -> Tensor:
+        """log √q (B,)."""
+        return self.net(x) + 0.5 * self.extra(x)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Configurations x (n, N, D) with their local energies, drifts ∇U (n, N·D), weights of ψ² and walker groups (n,)."""
+
+    x: Tensor
+    energies: Tensor
+    drift: Tensor
+    weights: Tensor
+    group: Tensor
+
+    @property
+    def effective(self) -> float:
+        """The effective number of configurations over ψ²."""
+        return float(self.weights.sum().square() / self.weights.square().sum())
+
+
+def choose_power(log_psi: Tensor, power: float) -> float:
+    """The smallest of `POWERS` whose weights keep `LEAST_SHARE` of walkers distributed as ψ^(2·power) with this log ψ (B,)."""
+    for trial in POWERS:
+        # walkers of ψ^(2a) from walkers of ψ²; the share is ⟨w⟩²/⟨w²⟩ over them with w = ψ^(2 − 2a)
+        shift = log_psi - log_psi.mean()
+        to_trial = torch.softmax(2 * (trial - power) * shift, 0)
+        w = (2 * (1 - trial) * shift).exp()
+        share = float((to_trial * w).sum() ** 2 / (to_trial * w.square()).sum())
+        if share >= LEAST_SHARE:
+            return trial
+    return 1.0
+
+
+def draw_pool(
+    net: LogPsi,
+    system: System,
+    landscape: Landscape,
+    x: Tensor,
+    *,
+    walkers: int,
+    sweeps: int,
+    seed: int,
+    growth: float | None = None,
+) -> Pool:
+    """A pool of `walkers` × `sweeps` configurations, starting from walkers x (B, N, D) of ψ².
+
+    They are distributed as a power of ψ², or, with a `growth`, as `BroadPsi` says.
+    """
+    generator = torch.Generator(x.device).manual_seed(seed)
+    start = x[torch.randint(len(x), (walkers,), generator=generator, device=x.device)].clone()
+    if growth is None:
+        power = choose_power(chunks.value_and_drift(net, x)[0], 1.0)
+        psi: LogPsi = net
+    else:
+        nuclei = system.nuclei()
+        if nuclei is None:
+            raise UsageError("a growth of the density is for electrons about nuclei")
+        charges = x.new_tensor(nuclei.charges)
+        centre = (charges[:, None] * x.new_tensor(nuclei.positions)).sum(0) / charges.sum()
+        psi, power = BroadPsi(net, centre, growth), 1.0
+    moving = Walkers(start, 0.1 * landscape.length**2, power)
+    shifts = landscape.shifts(system)
+    for _ in range(BURN_IN // 6):
+        metropolis(psi, moving, generator, 6)
+        jump(psi, moving, generator, shifts)
+    found = []
+    for _ in range(sweeps):
+        metropolis(psi, moving, generator, MOVES, adapt=False, frozen=True)
+        found.append(moving.x.clone())
+    places = torch.cat(found)
+    values, drift = chunks.value_and_drift(net, places)
+    # short paths, which measurements prefer for few coordinates, add noise that the energies of levels would show
+    energies = (analytic_local_energy if net.analytic else local_energy)(net, system, places)
+    log_weights = -psi.extra(places) if isinstance(psi, BroadPsi) else 2 * (1 - power) * values
+    weights = torch.softmax(log_weights.detach().double(), 0) * len(places)
+    group = (torch.arange(walkers, device=x.device) * GROUPS // walkers).repeat(sweeps)
+    return Pool(places, energies.detach().double(), drift.detach().double().flatten(1), weights, group)

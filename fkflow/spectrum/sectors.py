@@ -1,0 +1,284 @@
+"""The symmetry sectors of a system, and the functions of each.
+
+A sector is a space of functions f that a rotation, a reflection or an exchange turns into themselves up to a sign. Functions
+that are not made so are averaged over the operations of the group with these signs.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import permutations, product
+
+import torch
+from torch import Tensor
+
+from fkflow.errors import UsageError
+from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.masses import to_user_coordinates
+from fkflow.hamiltonian.species import declared_species, groups_of, species_of
+from fkflow.hamiltonian.system import System
+from fkflow.spectrum.antisymmetry import MOST, determinants
+from fkflow.spectrum.cloud import CloudFunctions
+from fkflow.spectrum.configuration import ConfigurationFunctions, RoundFunctions
+from fkflow.spectrum.distances import DistanceFunctions
+from fkflow.spectrum.electrons import ElectronFunctions
+from fkflow.spectrum.jets import Jet, coordinates, join
+
+#: ranks under rotations that have a sector: s, p, d
+RANKS = (0, 1, 2)
+LETTERS = "SPD"
+#: relative difference of V that counts as none
+SAME = 1e-9
+#: most reflections that each split the sectors in two
+MOST_REFLECTIONS = 3
+
+#: most orders of particles that functions are averaged over
+MOST_EXCHANGES = 24
+
+Functions = Callable[[Jet], Jet]
+#: an order of the particles, and the factor that f gets
+Exchange = tuple[tuple[int, ...], float]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """x → s·(x − c) + c with particles in another order: `signs` (D,), `order` (N,), and the factor f gets."""
+
+    signs: tuple[float, ...]
+    order: tuple[int, ...]
+    factor: float
+
+
+@dataclass(frozen=True)
+class Sector:
+    """Functions of one symmetry. `ground` tells whether the ground state ψ itself (f = 1) has it."""
+
+    name: str
+    ground: bool
+    make: Callable[[Jet, torch.Generator], Functions]
+    operations: tuple[Operation, ...]
+    centre: Tensor
+
+    def functions(self, sample: Tensor, seed: int) -> SectorFunctions:
+        """The functions of the sector, random ones by `seed`, for configurations like the `sample` (B, N, D)."""
+        # the generator takes 32 bits
+        generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {self.name}".encode()))
+        return SectorFunctions(self.make(coordinates(sample), generator), self.operations, self.centre)
+
+
+@dataclass(frozen=True)
+class SectorFunctions:
+    """Functions averaged over operations; called with configurations x (B, N, D) it gives a jet of (B, n)."""
+
+    functions: Functions
+    operations: tuple[Operation, ...]
+    centre: Tensor
+
+    def __call__(self, x: Tensor) -> Jet:
+        places = coordinates(x)
+        found: Jet | None = None
+        for operation in self.operations:
+            signs = x.new_tensor(operation.signs)
+            moved = places.each(lambda t, o=operation: t[..., list(o.order), :]) - self.centre  # type: ignore[misc]
+            term = self.functions(moved * signs + self.centre) * (operation.factor / len(self.operations))
+            found = term if found is None else found + term
+        assert found is not None
+        return found
+
+
+def sectors_of(
+    system: System, landscape: Landscape, x: Tensor, functions: int, decay: float, fermi: bool
+) -> list[Sector]:
+    """The sectors of a system (in coordinates of unit mass), for walkers x (B, N, D) of its ground state.
+
+    `functions` random ones each are of one kind; `decay` is that of ψ far out. `fermi`: those that change sign with every
+    exchange of identical particles. Raises UsageError if there are none.
+    """
+    n, dim = x.shape[1:]
+    if system.free:
+        return _free(system, x, functions, fermi)
+    if fermi and (not system.identical or n < 2):
+        raise UsageError(f"{system.key} has no fermions: that takes two or more identical particles")
+    nuclei = system.nuclei()
+    if nuclei is not None:
+        return _electrons(system, x, functions, decay, fermi)
+    if fermi and dim > 1 and n > MOST:
+        raise UsageError(f"spin-polarised fermions are at most {MOST} off the line; {system.key} has {n} particles")
+    centre = _centre(system, landscape, x)
+    if system.isotropic and dim > 1 and not fermi:
+        kind = RoundFunctions if n == 1 else CloudFunctions
+        still = (Operation((1.0,) * dim, tuple(range(n)), 1.0),)
+        names = {rank: f"{'m' if dim == 2 else 'l'} = {rank}" for rank in RANKS}
+        return [
+            Sector(names[rank], rank == 0, lambda p, g, r=rank: kind(p, centre, r, functions, g), still, centre)  # type: ignore[misc]
+            for rank in RANKS
+        ]
+    identical = system.identical and n > 1
+    exchanges = [(tuple(range(n)), 1.0)] if identical else _exchanges(system, n)
+    round_potential = 0 if system.isotropic and dim > 1 else None
+
+    def make(places: Jet, generator: torch.Generator) -> Functions:
+        if not identical:
+            return ConfigurationFunctions(places, functions, generator)
+        symmetric = CloudFunctions(places, centre, round_potential, functions, generator)
+        return _Antisymmetric(symmetric) if fermi else symmetric
+
+    found = []
+    if round_potential is not None:
+        still = (Operation((1.0,) * dim, tuple(range(n)), 1.0),)
+        return [Sector("antisymmetric", False, make, still, centre)]
+    reflections = find_reflections(system, centre, x)
+    for signs in product((1.0, -1.0), repeat=len(reflections)):
+        operations = _exchanged(_group(reflections, signs, n), exchanges)
+        name = _reflection_name(reflections, signs, dim)
+        if fermi:
+            name = "antisymmetric" + (f", {name}" if reflections else "")
+        found.append(Sector(name or "all", not fermi and min(signs, default=1.0) > 0, make, operations, centre))
+    return found
+
+
+class _Antisymmetric:
+    """Antisymmetric determinants times symmetric functions."""
+
+    def __init__(self, symmetric: Functions) -> None:
+        self.symmetric = symmetric
+
+    def __call__(self, places: Jet) -> Jet:
+        factors, terms = determinants(places), self.symmetric(places)
+        return join([terms * factors[slice(k, k + 1)] for k in range(factors.value.shape[-1])])
+
+
+def _free(system: System, x: Tensor, functions: int, fermi: bool) -> list[Sector]:
+    """Motion without rotation of particles that nothing holds; two of one declared species may also be antisymmetric."""
+    n, dim = x.shape[1:]
+    if fermi:
+        raise UsageError(f"{system.key} is free in space: levels of fermions are for systems that are held")
+    inverse_roots = to_user_coordinates(system, torch.ones(n, 1, dtype=x.dtype))
+    declared = declared_species(system)
+    twofold = [one.name for one in declared or () if one.count == 2]
+    found = []
+    for odd in [None, *twofold]:
+        still = (Operation((1.0,) * dim, tuple(range(n)), 1.0),)
+        operations = _exchanged(still, _exchanges(system, n, odd))
+        make = lambda p, g: DistanceFunctions(p, inverse_roots, functions, g)  # noqa: E731
+        name = f"{odd} antisymmetric" if odd else "symmetric" if twofold else "no rotation"
+        found.append(Sector(name, odd is None, make, operations, torch.zeros(dim, dtype=x.dtype)))
+    return found
+
+
+def _exchanges(system: System, particles: int, odd: str | None = None) -> list[Exchange]:
+    """All orders of particles within their species; f changes sign with an exchange in the species `odd`."""
+    groups = groups_of(system)
+    names = [one.name for one in species_of(system)]
+    if math.prod(math.factorial(len(group)) for group in groups) > MOST_EXCHANGES:
+        raise UsageError(
+            f"{system.key} has species with too many particles for its levels: more than {MOST_EXCHANGES} exchanges"
+        )
+    found: list[Exchange] = []
+    for orders in product(*(permutations(group) for group in groups)):
+        order = [0] * particles
+        factor = 1.0
+        for name, group, moved in zip(names, groups, orders, strict=True):
+            for place, particle in zip(group, moved, strict=True):
+                order[place] = particle
+            if name == odd and moved != group:
+                factor = -factor
+        found.append((tuple(order), factor))
+    return found
+
+
+def _exchanged(operations: tuple[Operation, ...], exchanges: list[Exchange]) -> tuple[Operation, ...]:
+    """Each operation followed by each exchange."""
+    return tuple(Operation(o.signs, order, o.factor * factor) for o in operations for order, factor in exchanges)
+
+
+def _electrons(system: System, x: Tensor, functions: int, decay: float, fermi: bool) -> list[Sector]:
+    """Singlets and triplets of two electrons, or levels of one, by rank for an atom and by reflections for a molecule."""
+    nuclei = system.nuclei()
+    assert nuclei is not None
+    n = x.shape[1]
+    charges = x.new_tensor(nuclei.charges)
+    centre = (charges[:, None] * x.new_tensor(nuclei.positions)).sum(0) / charges.sum()
+    exchanges = [1.0] if n == 1 else [-1.0] if fermi else [1.0, -1.0]
+    found = []
+    atom = len(nuclei.charges) == 1
+    reflections = [] if atom else find_reflections(system, centre, x)
+    for exchange in exchanges:
+        spin = "" if n == 1 else "singlet " if exchange > 0 else "triplet "
+        swap = [(tuple(range(n)), 1.0)] + ([((1, 0), exchange)] if n == 2 else [])
+        if atom:
+            for rank in (0, 1):
+                still = tuple(Operation((1.0,) * 3, order, factor) for order, factor in swap)
+                make = lambda p, g, r=rank: ElectronFunctions(p, nuclei, decay, functions, g, 2 if r else None)  # noqa: E731
+                found.append(Sector(f"{spin}{LETTERS[rank]}", exchange > 0 and rank == 0, make, still, centre))
+            continue
+        for signs in product((1.0, -1.0), repeat=len(reflections)):
+            if sum(sign < 0 for sign in signs) > 1:
+                continue
+            operations = _exchanged(_group(reflections, signs, n), swap)
+            odd = next((i for i, sign in enumerate(signs) if sign < 0), None)
+            axis = None if odd is None else next((a for a in range(3) if reflections[odd][a] < 0), None)
+            make = lambda p, g, a=axis: ElectronFunctions(p, nuclei, decay, functions, g, a)  # noqa: E731
+            name = spin + (_reflection_name(reflections, signs, 3) or "all")
+            found.append(Sector(name, exchange > 0 and odd is None, make, operations, centre))
+    return found
+
+
+def _centre(system: System, landscape: Landscape, x: Tensor) -> Tensor:
+    """The origin where V is round or even about it, else the mean place of the walkers (D,)."""
+    origin = torch.zeros(x.shape[2], dtype=x.dtype)
+    if system.isotropic or find_reflections(system, origin, x):
+        return origin
+    return landscape.centre.mean(0).to(x.dtype)
+
+
+def find_reflections(system: System, centre: Tensor, x: Tensor) -> list[tuple[float, ...]]:
+    """The reflections (D,) of all particles about `centre` that leave V at walkers x (B, N, D) as it is.
+
+    Those of single axes, and the inversion where not all axes have one.
+    """
+    dim = x.shape[2]
+    some = x[:64]
+    value = system.potential(some)
+    size = SAME * (value.abs() + value.std())
+
+    def keeps(signs: Sequence[float]) -> bool:
+        moved = (some - centre) * some.new_tensor(signs) + centre
+        return bool(((system.potential(moved) - value).abs() <= size).all())
+
+    single = [tuple(-1.0 if a == axis else 1.0 for a in range(dim)) for axis in range(dim)]
+    found = [signs for signs in single if keeps(signs)][:MOST_REFLECTIONS]
+    inversion = (-1.0,) * dim
+    if len(found) < dim and len(found) < MOST_REFLECTIONS and inversion not in found and keeps(inversion):
+        found.append(inversion)
+    return found
+
+
+def _group(reflections: list[tuple[float, ...]], signs: tuple[float, ...], particles: int) -> tuple[Operation, ...]:
+    """All products of reflections, with the factor of a function that each changes by its sign."""
+    order = tuple(range(particles))
+    found = [Operation((1.0,) * len(reflections[0]) if reflections else (1.0,), order, 1.0)]
+    for reflection, sign in zip(reflections, signs, strict=True):
+        found += [
+            Operation(tuple(a * b for a, b in zip(o.signs, reflection, strict=True)), order, o.factor * sign)
+            for o in found
+        ]
+    return tuple(found)
+
+
+def _reflection_name(reflections: list[tuple[float, ...]], signs: tuple[float, ...], dim: int) -> str:
+    """Such as "odd" on a line, or "x odd, y even"."""
+    if not reflections:
+        return ""
+    words = ["even" if sign > 0 else "odd" for sign in signs]
+    if len(reflections) == 1 and (dim == 1 or min(reflections[0]) == max(reflections[0])):
+        return words[0]
+    axes = "xyzuvw"
+    parts = []
+    for reflection, word in zip(reflections, words, strict=True):
+        turned = [axes[a] if dim <= len(axes) else f"x{a + 1}" for a, s in enumerate(reflection) if s < 0]
+        parts.append(f"{turned[0]} {word}" if len(turned) == 1 else f"inversion {word}")
+    return ", ".join(parts)

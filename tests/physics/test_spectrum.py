@@ -1,0 +1,124 @@
+"""Excited levels of trained networks against deterministic solvers and closed forms, in errors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+import fkflow
+from fkflow.errors import NumericalError, UsageError
+from fkflow.runs.evaluation import log_psi
+from fkflow.spectrum import levels
+
+
+def solved(name: str, iterations: int, seed: int = 1, **parameters):
+    return fkflow.solve(
+        fkflow.make_system(name, **parameters),
+        train={"iterations": iterations},
+        measure={"seconds": 1.0, "walkers": 1024},
+        project={"seconds": 0.0},
+        seed=seed,
+        progress=False,
+    )
+
+
+@pytest.fixture
+def fewer(monkeypatch) -> None:
+    """Smaller pools: errors are larger, and stated."""
+    monkeypatch.setattr(levels, "FINDING", (1500, 4))
+    monkeypatch.setattr(levels, "JUDGING", (2000, 6))
+
+
+@pytest.fixture(scope="module")
+def wells():
+    return solved("double_well", 40, height=2.0, a=2.0)
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return solved("bosons", 25, particles=2)
+
+
+def test_levels_of_a_double_well(wells) -> None:
+    """Sinc functions on a grid give 0.94825269, 2.18523336, 2.7866751; functions of the wrong parity do not."""
+    found = wells.spectrum(states=3, progress=False)
+    exact = [0.94825269, 2.18523336, 2.7866751]
+    assert [level.sector for level in found] == ["odd", "even", "odd"]
+    for level, energy in zip(found, exact, strict=True):
+        assert abs(level.energy.value - energy) < 4 * level.energy.error + 3e-4
+        assert level.energy.error < 1e-3 and level.bound == "upper"
+    x = np.linspace(-3, 3, 41)[:, None, None]
+    one = found[0].function(x)
+    np.testing.assert_allclose(one, -one[::-1], atol=1e-8)
+    # f ψ of the first level is the tunnelling partner: f changes sign in the middle only
+    assert (np.sign(one[:20]) == np.sign(one[0])).all() and abs(one[20]) < 1e-8
+    states = [
+        np.exp(log_psi(wells._model, x)),
+        *(np.exp(log_psi(wells._model, x)) * level.function(x) for level in found),
+    ]
+    overlaps = np.array([[abs((a * b).sum()) / np.sqrt((a * a).sum() * (b * b).sum()) for b in states] for a in states])
+    np.testing.assert_allclose(overlaps, np.eye(4), atol=0.05)
+
+
+def test_the_spectrum_is_stored_and_read_back(wells, tmp_path) -> None:
+    found = wells.spectrum(states=2, progress=False)
+    file = wells.save(tmp_path / "wells")
+    again = fkflow.load(tmp_path / "wells")
+    assert again.result.spectrum.summary() == found.summary() == again.summary()["spectrum"]
+    x = wells.samples[:5]
+    np.testing.assert_allclose(again.spectrum()[1].function(x), found[1].function(x))
+    with h5py.File(file) as stored:
+        group = stored["spectrum"]
+        assert group["density"].dims[0][0].name == "/spectrum/level" and group["density"].attrs["long_name"]
+        widths = np.diff(group["x_edges"])
+        assert (group["density"][0] * widths).sum() == pytest.approx(1, abs=0.02)
+    spoilt = replace(again.result.spectrum, check=again.result.spectrum.check + 1)
+    again.result = replace(again.result, spectrum=spoilt)
+    with pytest.raises(fkflow.FkflowError, match="of another version: fkflow spectrum"):
+        again.spectrum()[0].function(x)
+
+
+def test_gaps_of_two_bosons(pair, fewer) -> None:
+    """Kohn's theorem: 1 and 2 for the centre of mass; the radial equation: 1.30649 (m = 2) and 2.13060 (m = 0)."""
+    found = pair.spectrum(states=5, functions=32, progress=False)
+    exact = {("m = 1", 0): 1.0, ("m = 2", 0): 1.30649, ("m = 2", 1): 2.0, ("m = 0", 0): 2.0, ("m = 0", 1): 2.13060}
+    seen: dict[str, int] = {}
+    for level in found:
+        number = seen.get(level.sector, 0)
+        seen[level.sector] = number + 1
+        assert abs(level.gap.value - exact[level.sector, number]) < 4 * level.gap.error + 2e-3
+        assert level.gap.error < 5e-3
+
+
+def test_two_fermions(pair, fewer) -> None:
+    """The lowest antisymmetric level, 3.14717 by the radial equation; a symmetric one lies elsewhere."""
+    found = pair.spectrum(states=1, functions=24, statistics="fermi", progress=False)
+    assert abs(found[0].energy.value - 3.14717) < 4 * found[0].energy.error + 2e-3
+    assert found[0].energy.error < 5e-3
+    # the wrong sector has no such level
+    for level in pair.spectrum(states=3, functions=24, progress=False):
+        assert abs(level.energy.value - 3.14717) > 10 * level.energy.error + 2e-3
+
+
+def test_what_cannot_be_is_told(wells, fewer) -> None:
+    with pytest.raises(UsageError, match="no fermions"):
+        wells.spectrum(states=2, statistics="fermi", progress=False)
+    for options, words in (
+        ({"states": 0}, "states"),
+        ({"states": 101}, "states"),
+        ({"states": 1, "statistics": "x"}, "bose"),
+    ):
+        with pytest.raises((UsageError, fkflow.FkflowError), match=words):
+            wells.spectrum(progress=False, **options)
+    few = wells.spectrum(states=30, functions=4, progress=False)
+    assert len(few) < 30 and "levels are resolved" in few.warnings[0]
+    with pytest.raises(NumericalError, match="no excited level is resolved"):
+        strict = levels.LARGEST_SPREAD
+        try:
+            levels.LARGEST_SPREAD = 0.0
+            wells.spectrum(states=2, functions=4, progress=False)
+        finally:
+            levels.LARGEST_SPREAD = strict

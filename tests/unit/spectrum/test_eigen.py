@@ -1,0 +1,91 @@
+"""Eigenproblems of excited states where everything is known: an oscillator with an exact and with a wrong ψ."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fkflow.spectrum.eigen import evaluate, jackknife_error, ritz_vectors, solve
+from fkflow.spectrum.jets import Jet, coordinates
+from fkflow.spectrum.pool import GROUPS, Pool, choose_power
+from fkflow.spectrum.products import products
+
+
+def pool(width: float, seed: int, count: int = 4000, power: float = 0.6) -> Pool:
+    """Configurations of ψ^(2·power), ψ = exp(−x²/(4 width²)), of V = ½x²; exact for width² = ½."""
+    noise = torch.randn(count, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    x = noise * width / power**0.5
+    drift = -x.flatten(1) / (2 * width**2)
+    energies = 0.5 * (x.flatten() ** 2) - 0.5 * (drift.flatten() ** 2 - 1 / (2 * width**2))
+    weights = torch.softmax(2 * (1 - power) * (-(x.flatten() ** 2) / (4 * width**2)), 0) * count
+    return Pool(x, energies, drift, weights, torch.arange(count) * GROUPS // count)
+
+
+def polynomials(degree: int):
+    def functions(x: Tensor) -> Jet:
+        return products(coordinates(x).each(lambda t: t[..., 0, :]), degree)
+
+    return functions
+
+
+def test_levels_have_no_error_where_they_lie_in_the_basis() -> None:
+    exact = 0.5**0.5
+    vectors = ritz_vectors(polynomials(4), pool(exact, 1), 4)
+    found = evaluate(polynomials(4), vectors, pool(exact, 2))
+    np.testing.assert_allclose(found.energies, [0.5, 1.5, 2.5, 3.5], atol=1e-7)
+    assert found.variances.max() < 1e-10 and jackknife_error(found.samples).max() < 1e-7
+
+
+def test_the_energy_of_a_wrong_state_is_needed() -> None:
+    """ψ too wide by a tenth: levels are bounds from above, and wrong without the local energy's deviations."""
+    wide = 1.1 * 0.5**0.5
+    right, wrong = [], []
+    for seed in range(4):
+        train, test = pool(wide, 10 + seed, 8000), pool(wide, 20 + seed, 8000)
+        found = evaluate(polynomials(6), ritz_vectors(polynomials(6), train, 3), test)
+        right.append((found.energies - [0.5, 1.5, 2.5]) / np.maximum(jackknife_error(found.samples), 1e-5))
+        flat = [Pool(p.x, torch.full_like(p.energies, 0.5), p.drift, p.weights, p.group) for p in (train, test)]
+        found = evaluate(polynomials(6), ritz_vectors(polynomials(6), flat[0], 3), flat[1])
+        wrong.append((found.energies - [0.5, 1.5, 2.5]) / np.maximum(jackknife_error(found.samples), 1e-5))
+    # bounds: little below, and above by what polynomials lack
+    assert np.array(right).min() > -4
+    assert np.abs(right).mean(0).max() < 4
+    assert np.abs(wrong).mean(0).max() > 20
+
+
+def test_functions_that_vanish_or_repeat_do_no_harm() -> None:
+    def doubled(x: Tensor) -> Jet:
+        once = polynomials(3)(x)
+        twice = once.each(lambda t: torch.cat([t, t, 0 * t], -1))
+        return twice
+
+    exact = 0.5**0.5
+    found = evaluate(doubled, ritz_vectors(doubled, pool(exact, 1), 3), pool(exact, 2))
+    np.testing.assert_allclose(found.energies, [0.5, 1.5, 2.5], atol=1e-6)
+
+
+def test_fewer_states_than_asked_for_where_there_are_fewer_functions() -> None:
+    assert ritz_vectors(polynomials(1), pool(0.5**0.5, 1), 5).shape == (2, 2)
+
+
+def test_neighbours_that_noise_makes_complex_stay_two_states() -> None:
+    a = np.array([[1.0, 0.1, 0.0], [-0.1, 1.0, 0.0], [0.0, 0.0, 2.0]])
+    c = solve(np.eye(3), a, np.diag([1.0, 1.0, 2.0]), 3, 1e-8)
+    assert np.linalg.matrix_rank(c) == 3
+
+
+def test_the_broadest_power_that_pays_is_chosen() -> None:
+    rng = torch.Generator().manual_seed(0)
+    few = -0.5 * torch.randn(4000, 1, dtype=torch.float64, generator=rng).square().sum(1)
+    many = -0.5 * torch.randn(4000, 30, dtype=torch.float64, generator=rng).square().sum(1)
+    assert choose_power(few, 1.0) == 0.4 < choose_power(many, 1.0) < 1.0
+
+
+@pytest.mark.parametrize("wrong", [1.0, 0.7])
+def test_jackknife_errors_are_those_of_a_mean(wrong: float) -> None:
+    values = np.random.default_rng(1).normal(size=(GROUPS, 500)) * wrong
+    means = values.mean(1)
+    without = (means.sum() - means) / (GROUPS - 1)
+    assert jackknife_error(without) == pytest.approx(means.std(ddof=0) / np.sqrt(GROUPS - 1))

@@ -1,0 +1,177 @@
+"""Functions of excited states: gradients and Laplacians against automatic differentiation, and their symmetries."""
+
+from __future__ import annotations
+
+import math
+from itertools import permutations
+
+import pytest
+import torch
+from landscapes import explore
+from torch import Tensor
+
+from fkflow.errors import UsageError
+from fkflow.hamiltonian.registry import find_system
+from fkflow.spectrum.antisymmetry import determinants
+from fkflow.spectrum.cloud import CloudFunctions
+from fkflow.spectrum.configuration import ConfigurationFunctions, RoundFunctions
+from fkflow.spectrum.distances import DistanceFunctions
+from fkflow.spectrum.electrons import ElectronFunctions
+from fkflow.spectrum.jets import Jet, coordinates
+from fkflow.spectrum.products import highest_degree
+from fkflow.spectrum.sectors import find_reflections, sectors_of
+
+FEW = 5
+
+
+def walkers(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def cloud(x: Tensor, rank: int | None) -> CloudFunctions:
+    return CloudFunctions(coordinates(x), torch.full((x.shape[2],), 0.1, dtype=x.dtype), rank, FEW, generator())
+
+
+CASES = {
+    "one in one dimension": ((1, 1), lambda x: ConfigurationFunctions(coordinates(x), FEW, generator())),
+    "two in the plane": ((2, 2), lambda x: ConfigurationFunctions(coordinates(x), FEW, generator())),
+    **{
+        f"round, rank {rank}": (
+            (1, 3),
+            lambda x, r=rank: RoundFunctions(coordinates(x), torch.zeros(3, dtype=x.dtype), r, FEW, generator()),
+        )
+        for rank in range(3)
+    },
+    **{f"cloud, rank {rank}": ((3, 2), lambda x, r=rank: cloud(x, r)) for rank in (0, 1, 2, None)},
+    "cloud in space, rank 2": ((4, 3), lambda x: cloud(x, 2)),
+    "distances": (
+        (3, 2),
+        lambda x: DistanceFunctions(coordinates(x), torch.tensor([[1.0], [0.5], [2.0]]), FEW, generator()),
+    ),
+    "electrons": (
+        (2, 3),
+        lambda x: ElectronFunctions(coordinates(x), find_system("h2")().nuclei(), 1.0, FEW, generator(), None),
+    ),
+    "electrons, p": (
+        (2, 3),
+        lambda x: ElectronFunctions(coordinates(x), find_system("he")().nuclei(), 1.3, FEW, generator(), 2),
+    ),
+    "determinants on a line": ((4, 1), lambda x: determinants),
+    "determinants in the plane": ((4, 2), lambda x: determinants),
+}
+
+
+def derivatives(functions, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Values (n,), gradients (d, n) and Laplacians (n,) at one configuration, by automatic differentiation."""
+    shape = x.shape
+
+    def values(flat: Tensor) -> Tensor:
+        return functions(coordinates(flat.view(1, *shape))).value[0]
+
+    flat = x.flatten()
+    gradient = torch.autograd.functional.jacobian(values, flat).T
+    count = len(values(flat))
+    traces = [
+        torch.autograd.functional.hessian(lambda y, k=k: values(y)[k], flat).diagonal().sum() for k in range(count)
+    ]
+    return values(flat), gradient, torch.stack(traces)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_derivatives_are_those_of_the_values(name: str) -> None:
+    shape, make = CASES[name]
+    x = walkers(64, *shape)
+    functions = make(x)
+    found: Jet = functions(coordinates(x[:1]))
+    value, gradient, laplacian = derivatives(functions, x[0])
+    torch.testing.assert_close(found.value[0], value, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.gradient[:, 0], gradient, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found.laplacian[0], laplacian, rtol=1e-8, atol=1e-8)
+
+
+def rotated(x: Tensor, angle: float) -> Tensor:
+    turn = torch.eye(x.shape[-1], dtype=x.dtype)
+    turn[:2, :2] = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return x @ turn
+
+
+def test_functions_of_identical_particles_are_symmetric_and_of_their_rank() -> None:
+    x = walkers(64, 3, 2)
+    for rank in range(3):
+        functions = CloudFunctions(coordinates(x), torch.zeros(2, dtype=x.dtype), rank, FEW, generator())
+        value = functions(coordinates(x)).value
+        for order in permutations(range(3)):
+            torch.testing.assert_close(functions(coordinates(x[:, list(order)])).value, value, rtol=1e-9, atol=1e-11)
+        # the mean over a full turn of a function of rank l > 0 vanishes, and a half turn multiplies it by (-1)^l
+        half = functions(coordinates(rotated(x, math.pi))).value
+        torch.testing.assert_close(half, value * (-1) ** rank, rtol=1e-9, atol=1e-11)
+        quarter = functions(coordinates(rotated(x, math.pi / 2))).value
+        same = bool(torch.allclose(quarter, value))
+        assert same == (rank == 0)
+        if rank == 2:
+            torch.testing.assert_close(quarter, -value, rtol=1e-9, atol=1e-11)
+
+
+def test_determinants_change_sign_with_an_exchange() -> None:
+    for shape in ((3, 1), (2, 2), (3, 2), (4, 2), (4, 3)):
+        x = walkers(8, *shape)
+        swapped = x[:, [1, 0, *range(2, shape[0])]]
+        value = determinants(coordinates(x)).value
+        torch.testing.assert_close(determinants(coordinates(swapped)).value, -value)
+        assert bool((value.abs() > 1e-6).any(1).all())
+
+
+def test_sectors_have_the_symmetries_that_their_names_say() -> None:
+    system = find_system("double_well")()
+    x = walkers(64, 1, 1)
+    found = {sector.name: sector for sector in sectors_of(system, explore(system), x, FEW, 0.0, False)}
+    assert list(found) == ["even", "odd"] and found["even"].ground and not found["odd"].ground
+    for name, sign in (("even", 1), ("odd", -1)):
+        functions = found[name].functions(x, 0)
+        torch.testing.assert_close(functions(-x).value, sign * functions(x).value, rtol=1e-9, atol=1e-12)
+        other = found[name].functions(x, 1)(x).value
+        assert not torch.allclose(other, functions(x).value)
+
+
+def test_triplets_change_sign_with_an_exchange() -> None:
+    system = find_system("he")()
+    x = walkers(64, 2, 3)
+    found = {sector.name: sector for sector in sectors_of(system, explore(system), x, FEW, 1.3, False)}
+    assert set(found) == {"singlet S", "singlet P", "triplet S", "triplet P"}
+    for name, sector in found.items():
+        functions = sector.functions(x, 0)
+        sign = -1 if name.startswith("triplet") else 1
+        torch.testing.assert_close(functions(x.flip(1)).value, sign * functions(x).value, rtol=1e-9, atol=1e-12)
+
+
+def test_reflections_are_those_of_the_potential() -> None:
+    def reflections(name: str, **parameters) -> list[tuple[float, ...]]:
+        system = find_system(name)(**parameters)
+        x = walkers(64, system.particles, system.dimensions)
+        return find_reflections(system, torch.zeros(system.dimensions, dtype=x.dtype), x)
+
+    assert reflections("harmonic", dimensions=2, omega=[1.0, 2.0]) == [(-1.0, 1.0), (1.0, -1.0)]
+    assert reflections("chain") == [(-1.0,)]
+    assert reflections("morse") == []
+
+
+def test_what_has_no_sector_is_refused() -> None:
+    for name, words in (("double_well", "no fermions"), ("chain", "no fermions")):
+        system = find_system(name)()
+        x = walkers(64, system.particles, system.dimensions)
+        with pytest.raises(UsageError, match=words):
+            sectors_of(system, explore(system), x, FEW, 0.0, True)
+    five = find_system("bosons")(particles=5)
+    with pytest.raises(UsageError, match="at most 4 off the line"):
+        sectors_of(five, explore(five), walkers(64, 5, 2), FEW, 0.0, True)
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "most", "degree"), [(1, 60, 7), (2, 60, 7), (3, 60, 5), (8, 60, 2), (300, 60, 1)]
+)
+def test_degrees_keep_the_number_of_products(coordinates: int, most: int, degree: int) -> None:
+    assert highest_degree(coordinates, most) == degree
