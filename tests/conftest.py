@@ -200,6 +200,7 @@ def made_up_spectrum():
         ground_density=density,
         sample=np.ones((4, 2, 3)),
         check=np.ones((2, 4)),
+        searched=["singlet z even", "triplet z odd"],
         asked=2,
         functions=8,
         decay=0.5,

@@ -42,8 +42,8 @@ class Spectrum:
 
     `axis` is that of the densities, normalised over `measure`, `ground_density` (m,) that of ψ². `sample` (B, N, D),
     `functions`, `decay`, `seed` and `statistics` make the same functions again; `check` (levels, 8) are values of f at the
-    first of the sample. `asked` is the number of levels that were asked for, `walkers` that of configurations, `seconds` the
-    wall-clock time.
+    first of the sample. `searched` are the sectors that were looked at, `asked` is the number of levels that were asked
+    for, `walkers` that of configurations, `seconds` the wall-clock time.
     """
 
     ground: Estimate
@@ -53,6 +53,7 @@ class Spectrum:
     ground_density: np.ndarray
     sample: np.ndarray
     check: np.ndarray
+    searched: list[str]
     asked: int
     functions: int
     decay: float
@@ -80,6 +81,7 @@ class Spectrum:
                     }
                     for level in self.levels
                 ],
+                "sectors": self.searched,
                 "statistics": self.statistics,
                 "warnings": self.warnings,
                 "seconds": self.seconds,

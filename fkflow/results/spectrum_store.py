@@ -35,6 +35,7 @@ def write_spectrum(group: h5py.Group, spectrum: Spectrum, energy_unit: str, leng
         {
             "sectors": [level.sector for level in levels],
             "bounds": [level.bound for level in levels],
+            "searched": list(spectrum.searched),
             "strengths": [json.dumps(level.strengths) for level in levels],
             "warnings": list(spectrum.warnings),
         },
@@ -112,6 +113,7 @@ def read_spectrum(group: h5py.Group, path: Path) -> Spectrum:
         ground_density=array("ground_density"),
         sample=array("sample"),
         check=array("check"),
+        searched=[str(sector) for sector in attribute("searched")],
         asked=int(attribute("asked")),
         functions=int(attribute("functions")),
         decay=float(attribute("decay")),

@@ -27,5 +27,6 @@ def spectrum_text(result: Result, spectrum: Spectrum) -> str:
     lines.append(
         f"  {spectrum.walkers} configurations, {spectrum.functions} random functions of a kind, {spectrum.seconds:.0f} s"
     )
+    lines.append(f"  looked for in the sectors {'; '.join(spectrum.searched)}: others may hold levels between these")
     lines += [f"  warning: {warning}" for warning in spectrum.warnings]
     return "\n".join(lines)

@@ -133,6 +133,7 @@ def find_spectrum(
         ground_density=ground_density,
         sample=sample.cpu().numpy(),
         check=np.array([_values(one.functions, one.coefficients, sample[:CHECKED]) for one in kept]),
+        searched=[sector.name for sector in wanted],
         asked=question.states,
         functions=question.functions,
         decay=decay,

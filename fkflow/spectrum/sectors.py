@@ -118,18 +118,14 @@ def sectors_of(
         ]
     identical = system.identical and n > 1
     exchanges = [(tuple(range(n)), 1.0)] if identical else _exchanges(system, n)
-    round_potential = 0 if system.isotropic and dim > 1 else None
 
     def make(places: Jet, generator: torch.Generator) -> Functions:
         if not identical:
             return ConfigurationFunctions(places, functions, generator)
-        symmetric = CloudFunctions(places, centre, round_potential, functions, generator)
+        symmetric = CloudFunctions(places, centre, None, functions, generator)
         return _Antisymmetric(symmetric) if fermi else symmetric
 
     found = []
-    if round_potential is not None:
-        still = (Operation((1.0,) * dim, tuple(range(n)), 1.0),)
-        return [Sector("antisymmetric", False, make, still, centre)]
     reflections = find_reflections(system, centre, x)
     for signs in product((1.0, -1.0), repeat=len(reflections)):
         operations = _exchanged(_group(reflections, signs, n), exchanges)

@@ -29,7 +29,7 @@ def solved(name: str, iterations: int, seed: int = 1, **parameters):
 def fewer(monkeypatch) -> None:
     """Smaller pools: errors are larger, and stated."""
     monkeypatch.setattr(levels, "FINDING", (1500, 4))
-    monkeypatch.setattr(levels, "JUDGING", (2000, 6))
+    monkeypatch.setattr(levels, "JUDGING", (1500, 6))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_gaps_of_two_bosons(pair, fewer) -> None:
 
 def test_two_fermions(pair, fewer) -> None:
     """The lowest antisymmetric level, 3.14717 by the radial equation; a symmetric one lies elsewhere."""
-    found = pair.spectrum(states=1, functions=24, statistics="fermi", progress=False)
+    found = pair.spectrum(states=1, functions=16, statistics="fermi", progress=False)
     assert abs(found[0].energy.value - 3.14717) < 4 * found[0].energy.error + 2e-3
     assert found[0].energy.error < 5e-3
     # the wrong sector has no such level
