@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from numbers import Real
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,11 +17,21 @@ class Estimate:
 
     `n_effective` is the number of independent samples that would give this error. Printed: -1.17448(2), the error in units of
     the last digit.
+
+    Estimates are added, subtracted, multiplied and divided, with numbers and with one another. Errors propagate to first order,
+    as those of independent values: x − x has the error √2 σ.
+
+    >>> bond = Estimate(-1.17448, 2e-5) - 2 * Estimate(-0.5, 1e-5)
+    >>> print(bond, f"{27.2114 * bond:.3f}", round(float(bond), 3))
+    -0.17448(3) -4.748 ± 0.001 -0.174
     """
 
     value: float
     error: float
     n_effective: float = math.inf
+
+    #: numpy leaves operations with its numbers to this class
+    __array_ufunc__: ClassVar[None] = None
 
     def __str__(self) -> str:
         """Value with the error in units of its last digit: -1.17448(2), two digits of error when it starts with 1."""
@@ -36,9 +47,67 @@ class Estimate:
             return f"{self.value:.0f}({round(self.error)})"
         return f"{self.value:.{digits}f}({shown})"
 
+    def __format__(self, spec: str) -> str:
+        """Without a format as `str`, with that of a number value ± error, both in it."""
+        return f"{self.value:{spec}} ± {self.error:{spec}}" if spec else str(self)
+
+    def __float__(self) -> float:
+        """The value alone."""
+        return float(self.value)
+
+    def __neg__(self) -> Estimate:
+        return Estimate(-self.value, self.error, self.n_effective)
+
+    def __add__(self, other: object) -> Estimate:
+        """The sum with a number or an independent estimate."""
+        return self._combine(other, lambda x, y: (x + y, 1.0, 1.0))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: object) -> Estimate:
+        """The difference from a number or an independent estimate."""
+        return self._combine(other, lambda x, y: (x - y, 1.0, -1.0))
+
+    def __rsub__(self, other: object) -> Estimate:
+        return -self + other
+
+    def __mul__(self, other: object) -> Estimate:
+        """The product with a number or an independent estimate."""
+        return self._combine(other, lambda x, y: (x * y, y, x))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: object) -> Estimate:
+        """The quotient by a number or an independent estimate."""
+        return self._combine(other, lambda x, y: (x / y, 1 / y, -x / y**2))
+
+    def __rtruediv__(self, other: object) -> Estimate:
+        return self._combine(other, lambda x, y: (y / x, -y / x**2, 1 / x))
+
+    def _combine(self, other: object, function: Callable[[float, float], tuple[float, float, float]]) -> Estimate:
+        """A function of this and another value, which returns its value and its two derivatives."""
+        if isinstance(other, Real):
+            other = Estimate(float(other), 0.0)
+        if not isinstance(other, Estimate):
+            return NotImplemented  # type: ignore[no-any-return]
+        value, *slopes = function(self.value, other.value)
+        parts = [
+            (slope * each.error, each.n_effective)
+            for slope, each in zip(slopes, (self, other), strict=True)
+            if each.error
+        ]
+        error = math.hypot(*(part for part, _ in parts))
+        # Welch and Satterthwaite
+        inverse = math.fsum((part / error) ** 4 / count for part, count in parts) if error > 0 else 0.0
+        return Estimate(value, error, 1 / inverse if inverse > 0 else math.inf)
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """The text in notebooks."""
         printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        """The text in notebooks that show HTML; value and error in full when the pointer is on it."""
+        return f'<span title="{self.value!r} ± {self.error!r}">{self}</span>'
 
 
 def combined_error(value: float, error: float, other: float, other_error: float = 0.0) -> float:

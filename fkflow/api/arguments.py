@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
@@ -21,6 +21,7 @@ from fkflow.recipe import config
 from fkflow.recipe.schema import target_sections
 from fkflow.runs.context import RunContext
 from fkflow.runs.rerun import load_recipe
+from fkflow.training.state import Record
 
 DEVICES = ("auto", "cpu", "cuda")
 LARGEST_SEED, MOST_THREADS = 2**32 - 1, 1024
@@ -128,6 +129,7 @@ def run_context(
     device: str,
     out: Path | None = None,
     resume: bool = False,
+    callback: Callable[[Record], object] | None = None,
 ) -> RunContext:
     """The context of a call. `system` is an instance, or the name of a recipe or of a run with its seed and threads.
 
@@ -138,12 +140,15 @@ def run_context(
             "a call from Python works in one process: start it without torchrun, or use torchrun -m fkflow run"
         )
     options = check_options(seed, threads, device)
+    if callback is not None and not callable(callback):
+        shown = config.shorten(repr(callback))
+        raise UsageError(f"callback={shown} is not allowed: it must be a function of one Record, an iteration's")
     loaded, earlier_seed, earlier_threads = _load_system(system, plain_sections(sections, target_error))
     if seed is None:
         options["seed"] = earlier_seed
     if threads is None:
         options["threads"] = earlier_threads
-    return RunContext(loaded, progress, out=out, resume=resume, **options)
+    return RunContext(loaded, progress, out=out, resume=resume, callback=callback, **options)
 
 
 def check_options(seed: int | None, threads: int | None, device: str) -> dict[str, Any]:

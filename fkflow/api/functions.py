@@ -9,7 +9,7 @@ print(solution.energy)
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from fkflow.recipe import config
 from fkflow.results import folders
 from fkflow.results.store import read_result
 from fkflow.runs.run import execute
+from fkflow.training.state import Record
 
 
 def make_system(name: str, **parameters: Any) -> System:
@@ -62,6 +63,7 @@ def solve(
     threads: int | None = None,
     device: str = "auto",
     progress: bool | Progress = True,
+    callback: Callable[[Record], object] | None = None,
 ) -> Solution:
     """Find the ground state of a system: train, measure, project. The same as ``fkflow run``, with the same numbers.
 
@@ -92,6 +94,8 @@ def solve(
         threads: CPU threads; left out, as many as suit.
         device: "auto", "cpu" or "cuda".
         progress: whether to show a bar (in notebooks and logs: lines), or a `Progress` object.
+        callback: a function that is called with the Record of each training iteration (`Training` says what it has), for
+            loggers such as TensorBoard; an error that it raises ends the run.
 
     Raises:
         UsageError: wrong input, in one sentence: RecipeError for keys and values, PotentialError for the potential.
@@ -115,6 +119,7 @@ def solve(
             device=device,
             out=folder,
             resume=resume,
+            callback=callback,
         )
         if folder is not None:
             stack.enter_context(folders.claim_folder(folder, resume, force=force))

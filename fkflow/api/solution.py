@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fkflow.api import arguments
+from fkflow.api import arguments, tables
 from fkflow.api.arguments import python_errors
 from fkflow.errors import UsageError
 from fkflow.execution.progress import Progress
@@ -151,6 +151,21 @@ class Solution:
         """The numbers of the summary as plain values, as ``fkflow show --json`` prints them."""
         return self.result.summary()
 
+    def to_xarray(self) -> Any:
+        """All of the result as an `xarray.DataTree`, with the groups of result.h5: ``tree["density/x/projected"]``.
+
+        Axes are coordinates; units and long names are attributes. Raises UsageError if xarray or h5netcdf is not installed
+        (``pip install 'fkflow[data]'``).
+        """
+        return tables.to_xarray(self.result)
+
+    def to_pandas(self, part: str = "training") -> Any:
+        """A `pandas.DataFrame`: the training by iteration, or a distribution such as "density/x" or "pair/r" by its bins.
+
+        Raises UsageError if there is no such part, or if pandas is not installed (``pip install 'fkflow[data]'``).
+        """
+        return tables.to_pandas(self.result, part)
+
     @cached_property
     def _known_recipe(self) -> Recipe:
         if self._recipe is not None:
@@ -184,7 +199,7 @@ class Solution:
 
     @property
     def plot(self) -> Plots:
-        """The pictures: ``plot.density()``, ``plot.convergence()`` and so on return matplotlib's Axes."""
+        """The pictures: ``plot()`` is a summary in one figure; ``plot.density()`` and so on return matplotlib's Axes."""
         from fkflow.plot.solution_plots import Plots
 
         return Plots(self.result)

@@ -7,11 +7,15 @@ from pathlib import Path
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from fkflow.plot import densities, energies, fields, levels, paths
 from fkflow.plot.catalogue import SIZE, plots, save_all, select
 from fkflow.plot.style import LOOK, fit_figure
 from fkflow.results.result import Result
+
+#: most panels of a summary
+PANELS = 4
 
 
 class Plots:
@@ -22,6 +26,23 @@ class Plots:
 
     def __init__(self, result: Result) -> None:
         self._result = result
+
+    def __call__(self) -> Figure:
+        """A summary in one figure: the training, the projection, a density, and the pair distribution or the drift.
+
+        What the run has no data for is left out.
+        """
+        from matplotlib import pyplot
+
+        found = plots(self._result)
+        kinds = dict.fromkeys(name.split("_")[0] for name in found if name.split("_")[0] != "conditional")
+        names = [next(name for name in found if name.split("_")[0] == kind) for kind in kinds][:PANELS]
+        rows = -(-len(names) // 2)
+        with rc_context(LOOK):
+            figure = pyplot.figure(figsize=(min(2, len(names)) * SIZE[0], rows * SIZE[1]), layout="constrained")
+            for number, name in enumerate(names, 1):
+                found[name](figure.add_subplot(rows, min(2, len(names)), number))
+        return figure
 
     @property
     def names(self) -> list[str]:

@@ -89,6 +89,44 @@ def label_axes(dataset: h5py.Dataset, *labels: str) -> None:
         dataset.dims[dimension].label = name
 
 
+def complete_scales(file: h5py.File) -> None:
+    """Attach a scale, the numbers 0, 1, …, to each dimension of each dataset that has none; its name is the dimension's label.
+
+    Programs that read netCDF, such as xarray, then open every group. A scale lies in the group of its dataset; those of the
+    weights of a network, named by their size, in the root.
+    """
+    found: list[h5py.Dataset] = []
+    file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+    for dataset in found:
+        if h5py.h5ds.is_scale(dataset.id):
+            continue
+        names: list[str] = []
+        for dimension, size in zip(dataset.dims, dataset.shape, strict=True):
+            if not len(dimension):
+                dimension.attach_scale(_index_scale(file, dataset, dimension.label or f"size_{size}", size, names))
+                dimension.label = _base_name(dimension[0])
+            names.append(_base_name(dimension[0]))
+
+
+def _index_scale(file: h5py.File, dataset: h5py.Dataset, label: str, size: int, taken: list[str]) -> h5py.Dataset:
+    """The scale of that label and size for a dataset, made if it is not there; its name is none of those `taken`."""
+    group = file if dataset.name.startswith("/model/") else dataset.parent
+
+    def fits(name: str) -> bool:
+        there = group.get(name)
+        return name not in taken and (there is None or (h5py.h5ds.is_scale(there.id) and there.shape == (size,)))
+
+    name = next(filter(fits, (label, f"{label}_{size}", *(f"{label}_{n}th" for n in range(2, 9)))))
+    if name not in group:
+        scale = write_array(group, name, np.arange(size, dtype=np.int32), "", f"number of the {label}, from 0")
+        scale.make_scale(name)
+    return group[name]
+
+
+def _base_name(item: h5py.Dataset) -> str:
+    return str(item.name.rsplit("/", 1)[-1])
+
+
 def write_array(group: h5py.Group, name: str, values: Any, unit: str, long_name: str) -> h5py.Dataset:
     """Write a dataset of numbers with a checksum."""
     values = np.asarray(values)

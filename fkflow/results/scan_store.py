@@ -128,6 +128,7 @@ def _write(file: h5py.File, scan: Scan) -> None:
     _references(file.create_group("reference"), known, scan.energy_unit, "ground-state energy known from elsewhere")
     known = [(i, bound) for i, point in enumerate(scan.points) for bound in point.published]
     _references(file.create_group("published"), known, scan.energy_unit, "other published energy")
+    hdf5.complete_scales(file)
 
 
 def _write_observables(group: h5py.Group, scan: Scan) -> None:
@@ -187,8 +188,9 @@ def _references(group: h5py.Group, known: list[tuple[int, Reference]], unit: str
         ("energy", np.array([reference.energy for _, reference in known]), unit, words),
         ("error", np.array([reference.error for _, reference in known]), unit, "its error"),
     ):
-        hdf5.write_array(group, name, column, units, long_name)
+        hdf5.label_axes(hdf5.write_array(group, name, column, units, long_name), "entry")
     hdf5.write_text(group, "source", [reference.source for _, reference in known], "where it comes from")
+    hdf5.label_axes(group["source"], "entry")
 
 
 def read_scan(path: Path) -> Scan:

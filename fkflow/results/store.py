@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from fkflow.recipe.config import Loaded
 
-__all__ = ["hide_home", "make_result", "read_result", "save_result"]
+__all__ = ["encode", "hide_home", "make_result", "read_result", "save_result"]
 
 
 def make_result(
@@ -91,12 +91,17 @@ def save_result(result: Result, path: str | Path) -> Result:
         resolved = {**result.resolved, "system": {**result.resolved["system"], "file": definition.file}}
         result = replace(result, definition=definition, resolved=resolved)
     result = replace(result, path=path)
+    atomic_write(path, add_checksum(encode(result)))
+    return result
+
+
+def encode(result: Result) -> memoryview:
+    """The bytes of result.h5, without the checksum at their end."""
     buffer = io.BytesIO()
     # v110: the oldest layout whose metadata carry checksums, readable by HDF5 1.10 and later
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
         write_result(file, result)
-    atomic_write(path, add_checksum(buffer.getbuffer()))
-    return result
+    return buffer.getbuffer()
 
 
 def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:

@@ -43,12 +43,13 @@ def write_result(file: h5py.File, result: Result) -> None:
         _write_trajectories(file.create_group("trajectories"), measurement.trajectories, result)
     words = "equilibrated walkers, distributed as psi^2"
     samples = hdf5.write_array(file, "samples", measurement.samples, result.length_unit, words)
-    hdf5.label_axes(samples, "walker", "particle", "component")
+    hdf5.label_axes(samples, "sample", "particle", "component")
     if result.spectrum is not None:
         write_spectrum(file.create_group("spectrum"), result.spectrum, result.energy_unit, result.length_unit)
     model = file.create_group("model")
     for name, weights in result.model.items():
         hdf5.write_array(model, name, weights, "", f"network weights {name}")
+    hdf5.complete_scales(file)
 
 
 def _write_config(config: h5py.Group, result: Result) -> None:
@@ -195,7 +196,7 @@ def _write_drift(group: h5py.Group, field: DriftField, length: str) -> None:
     words = "drift grad log psi of the moved particle"
     vectors = hdf5.write_array(group, "vectors", field.vectors, f"1/{length}", words)
     _attach(vectors, scales)
-    vectors.dims[len(scales)].label = "component"
+    vectors.dims[len(scales)].label = "direction"
     _attach(hdf5.write_array(group, "log_psi", field.log_psi, "", "log psi up to a constant"), scales)
     positions = hdf5.write_array(group, "positions", field.positions, length, "where the particles stood")
     hdf5.label_axes(positions, "particle", "component")
@@ -217,7 +218,8 @@ def _write_axes(group: h5py.Group, axes: Sequence[Axis]) -> list[h5py.Dataset]:
     for axis in axes:
         scale = hdf5.write_array(group, axis.name, axis.centres, axis.unit, axis.long_name)
         scale.make_scale(axis.name)
-        hdf5.write_array(group, f"{axis.name}_edges", axis.edges, axis.unit, f"bin edges of {axis.long_name}")
+        edges = hdf5.write_array(group, f"{axis.name}_edges", axis.edges, axis.unit, f"bin edges of {axis.long_name}")
+        hdf5.label_axes(edges, f"{axis.name}_edge")
         scales.append(scale)
     return scales
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from fkflow.results.checkpoints import CheckpointWriter
 from fkflow.results.folders import CHECKPOINT
 from fkflow.results.result import Result
 from fkflow.runs.budgets import first_change
+
+if TYPE_CHECKING:
+    from fkflow.training.state import Record
 
 
 def draw_seed() -> int:
@@ -41,6 +44,7 @@ class RunContext:
         threads: CPU threads; left out, `session.prepare` chooses.
         out: run folder; left out, nothing is written.
         resume: whether to go on with what is in `out`: a checkpoint, a finished run, or nothing.
+        callback: called with the Record of each training iteration, on rank 0.
         signals: those of a caller that handles signals already because it has more to do than this run.
     """
 
@@ -54,6 +58,7 @@ class RunContext:
         threads: int | None = None,
         out: Path | None = None,
         resume: bool = False,
+        callback: Callable[[Record], object] | None = None,
         signals: Signals | None = None,
     ) -> None:
         self.began = time.time()
@@ -63,6 +68,7 @@ class RunContext:
         self.seed = ranks.broadcast(draw_seed() if seed is None else seed)
         self.device, self.threads = device, threads
         self.out, self.resume = out, resume
+        self.callback = callback
         self.checkpoints = CheckpointWriter(None if out is None else out / CHECKPOINT)
         #: the checkpoint from which the run continues
         self.saved: dict[str, Any] | None = None

@@ -68,6 +68,8 @@ def train(session: Session) -> None:
             break
         last = record
         show(session, record)
+        if context.callback is not None and ranks.rank() == 0:
+            context.callback(record)
         stopped, due = ranks.reduce_any(bool(context.signals), clock.due())
         if due and not stopped:
             context.save(session.checkpoint(), state.iteration)

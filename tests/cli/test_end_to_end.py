@@ -162,7 +162,8 @@ def test_the_file_read_with_plain_h5py(finished: Path) -> None:
         file.visititems(check)
         assert not undescribed
         assert file.attrs["format"] == "fkflow" and file.attrs["format_version"] == 1
-        assert set(file) == {
+        # beside the numbers of samples, particles and components, and of weights by their size
+        assert {name for name, item in file.items() if isinstance(item, h5py.Group) or name == "samples"} == {
             "config",
             "provenance",
             "training",

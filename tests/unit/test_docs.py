@@ -270,10 +270,14 @@ def test_the_format_describes_all_that_is_written(tmp_path: Path, write_run, mad
         top, *inner = name.split("/")
         if top == "model" and inner:
             return
+        if not inner and isinstance(item, h5py.Dataset) and h5py.h5ds.is_scale(item.id):
+            # the numbers of walkers, and of weights by their size
+            assert top in everywhere or re.fullmatch(r"size_\d+(_\w+)?", top), top
+            return
         words = next(words for heading, words in described.items() if f"/{top}" in heading) | everywhere
         # names of pictures and of their axes are the user's own
         given = inner[:1] if top in ("density", "pair", "drift", "observables") else []
-        axes = {part for axis in ("x", "y", "z", "r") for part in (axis, f"{axis}_edges")}
+        axes = {part for axis in ("x", "y", "z", "r") for part in (axis, f"{axis}_edges", f"{axis}_edge")}
         # what HDF5 itself says of scales and labels is in capitals
         attributes = {each for each in item.attrs if not each.isupper()}
         # stages of energy are headings in the text

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from fkflow import units
+from fkflow import statistics, units
 from fkflow.api import functions, solution, training_loop
 from fkflow.runs import evaluation
 
@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    "module", [functions, evaluation, training_loop, solution, units], ids=lambda module: module.__name__
+    "module", [functions, evaluation, training_loop, solution, statistics, units], ids=lambda module: module.__name__
 )
 def test_examples(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.failed == 0
-    assert found.attempted or module not in (functions, units), "there are examples"
+    assert found.attempted or module not in (functions, statistics, units), "there are examples"
 
 
 def test_a_wrong_example_is_found(capsys: pytest.CaptureFixture[str]) -> None:

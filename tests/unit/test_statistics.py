@@ -333,3 +333,47 @@ def test_halves_of_a_measurement() -> None:
 def test_chains_without_scatter() -> None:
     estimate = chains_estimate(np.full((5, 4), -0.5))
     assert (estimate.value, estimate.error, estimate.n_effective) == (-0.5, 0.0, math.inf)
+
+
+def test_estimates_as_numbers() -> None:
+    a = Estimate(-1.17448, 2e-5, 400.0)
+    assert (str(a), f"{a}", f"{a:.5f}", f"{a:+.2e}") == (
+        "-1.17448(2)", "-1.17448(2)", "-1.17448 ± 0.00002", "-1.17e+00 ± +2.00e-05",
+    )  # fmt: skip
+    assert float(a) == -1.17448 and -a == Estimate(1.17448, 2e-5, 400.0)
+    assert a._repr_html_() == '<span title="-1.17448 ± 2e-05">-1.17448(2)</span>'
+    for doubled in (2 * a, a * 2, a + a.value, np.float64(2) * a, a / 0.5, np.int64(1) + a - 1 + a.value):
+        assert isinstance(doubled, Estimate) and doubled.value == pytest.approx(-2.34896)
+        assert doubled.n_effective == 400.0
+    assert (2 * a).error == 4e-5 and (a + 2).error == 2e-5 == (2 - a).error and (3 - a).value == 4.17448
+    for wrong in (lambda: a + "1", lambda: [] * a, lambda: a / None):
+        with pytest.raises(TypeError):
+            wrong()
+
+
+def test_errors_propagate_as_those_of_independent_values() -> None:
+    """Against random numbers: mean and spread of each operation; the twin takes the two errors for one."""
+    a, b = Estimate(3.0, 0.02, 50.0), Estimate(-1.7, 0.03, 80.0)
+    noise = np.random.default_rng(3)
+    x, y = (noise.normal(each.value, each.error, 200_000) for each in (a, b))
+    for found, drawn in (
+        (a + b, x + y), (a - b, x - y), (a * b, x * y), (a / b, x / y), (b / a, y / x), (2 / b, 2 / y),
+        (1 - a * b / 2, 1 - x * y / 2),
+    ):  # fmt: skip
+        assert found.value == pytest.approx(drawn.mean(), abs=1e-3)
+        assert found.error == pytest.approx(drawn.std(), rel=0.01)
+    assert (a + b).error < 0.8 * (a.error + b.error)
+    assert (a - a).value == 0 and (a - a).error == pytest.approx(math.sqrt(2) * 0.02)
+    # Welch and Satterthwaite: as many samples as the larger part of the error has, or more
+    assert (a + b).n_effective == pytest.approx(0.0013**2 / (0.02**4 / 50 + 0.03**4 / 80))
+    assert (a + Estimate(1.0, 0.0)).n_effective == pytest.approx(50.0)
+    assert (Estimate(1.0, 0.0) * 2).n_effective == math.inf and (a * 0).error == 0.0
+
+
+def test_the_effective_number_of_samples() -> None:
+    """As many independent samples give the same error, whatever the autocorrelation: chains of τ sweeps count 1/τ."""
+    sizes = [chains_estimate(autoregressive((400, 64), memory, 5)).n_effective for memory in (0.0, 0.5, 0.9)]
+    for size, memory in zip(sizes, (0.0, 0.5, 0.9), strict=True):
+        # 63 degrees of freedom
+        assert size == pytest.approx(400 * 64 * (1 - memory) / (1 + memory), rel=4 * math.sqrt(2 / 63))
+    assert sizes[0] > 10 * sizes[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -463,3 +464,51 @@ def test_public_names() -> None:
     assert all(getattr(fkflow, name) for name in fkflow.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'solv'"):
         fkflow.solv  # noqa: B018
+
+
+def test_a_callback_sees_each_iteration() -> None:
+    seen: list[Any] = []
+    options = {**QUICK, "train": {"iterations": 3, "walkers": 64}, "measure": {"walkers": 64, "target_error": 1.0}}
+    solution = fkflow.solve(Pair(), **options, progress=False, callback=seen.append)
+    assert [step.iteration for step in seen] == [1, 2, 3] == solution.training["iteration"].tolist()
+    assert [step.energy for step in seen] == solution.training["energy"].tolist()
+
+    def fails(step: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fkflow.solve(Pair(), **options, progress=False, callback=fails)
+    with pytest.raises(fkflow.UsageError, match="callback=3 is not allowed: it must be a function"):
+        fkflow.solve(Pair(), **options, callback=3)
+
+
+def test_tables_without_their_libraries(pair: fkflow.Solution, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pandas", "xarray", "h5netcdf"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(fkflow.UsageError, match=r"to_pandas needs pandas, .* pip install 'fkflow\[data\]'"):
+        pair.to_pandas()
+    with pytest.raises(fkflow.UsageError, match="to_xarray needs h5netcdf, which is not installed"):
+        pair.to_xarray()
+
+
+def test_tables_of_pandas(pair: fkflow.Solution) -> None:
+    pytest.importorskip("pandas")
+    training = pair.to_pandas()
+    assert training.index.name == "iteration" and training["energy"].to_list() == pair.training["energy"].tolist()
+    density = pair.to_pandas("density/x")
+    assert np.array_equal(density.index, pair.density.axes[0].centres) and density.index.name == "x"
+    assert np.array_equal(density["variational_error"], pair.density.errors) and "projected" not in density
+    with pytest.raises(fkflow.UsageError, match="has no table 'density': it has training, density/x"):
+        pair.to_pandas("density")
+
+
+def test_a_tree_of_xarray(pair: fkflow.Solution) -> None:
+    pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    tree = pair.to_xarray()
+    density = tree["density/x/variational"]
+    assert density.dims == ("x",) and np.array_equal(density.x, pair.density.axes[0].centres)
+    assert np.array_equal(density, pair.density.values) and density.attrs["units"] == "1/a"
+    assert (
+        tree["samples"].shape == pair.samples.shape and tree["energy/variational"].attrs["value"] == pair.energy.value
+    )

@@ -93,3 +93,14 @@ def test_histograms_come_as_they_were_made(write_run: Any, made_up: Any, tmp_pat
     read = read_result(tmp_path / "result.h5")
     assert [h.name for h in read.measurement.histograms] == ["z", "rho", "zrho", "odd"]
     assert np.array_equal(Solution(read).density.values, one.values)
+
+
+def test_a_summary_in_one_figure(solution: Solution, write_run: Any, tmp_path: Path) -> None:
+    figure = solution.plot()
+    titles = [ax.get_title() or ax.get_ylabel() for ax in figure.axes]
+    assert (
+        isinstance(figure, Figure) and len(figure.get_axes()) >= 4 and all(ax.has_data() for ax in figure.axes[:4])
+    ), titles
+    # a run without training and projection has fewer
+    less = Solution(write_run(tmp_path / "result.h5", records=[]))
+    assert 2 <= len(less.plot().axes) < len(figure.axes)

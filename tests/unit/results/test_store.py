@@ -160,7 +160,7 @@ def test_every_dataset_describes_itself(tmp_path, write_run, made_up):
         assert file.attrs["format"] == "fkflow" and file.attrs["format_version"] == 1
         assert set(file) == {
             "config", "provenance", "training", "energy", "density", "pair", "observables", "drift", "trajectories", "samples",
-            "model",
+            "model", "sample", "particle", "component", "size_2", "size_3", "size_4",
         }  # fmt: skip
         assert file["training/energy"].attrs["units"] == "hartree"
         assert file["config/recipe"].asstr()[()].startswith("# hydrogen")
@@ -171,7 +171,9 @@ def test_every_dataset_describes_itself(tmp_path, write_run, made_up):
     energies = "blocks energy energy_error population_bias energy_by_time energy_by_time_error fall_error".split()
     assert {name for name, unit in units.items() if unit == "hartree"} == set(energies)
     assert {name for name, unit in units.items() if unit == "1/hartree"} == {"time_step", "imaginary_time"}
-    assert {name for name, unit in units.items() if unit == ""} == {"acceptance", "effective_walkers", "resampled"}
+    assert {name for name, unit in units.items() if unit == ""} == {
+        "acceptance", "effective_walkers", "resampled", "block",
+    }  # fmt: skip
     assert len(seen) > 45
 
 
@@ -200,6 +202,36 @@ def test_axes_are_dimension_scales(tmp_path, write_run, made_up):
             for name in names:
                 assert projected[name].dims[0][0] == projected[scale] and projected[name].dims[0].label == scale
         assert projected["blocks"].dims[0].label == "block"
+
+
+def test_every_dimension_has_a_scale(tmp_path, write_run, made_up):
+    """As netCDF wants it: in the group of the dataset or above, of its length, and no two of a dataset alike."""
+    weights = {"square": torch.ones(4, 4, 2, dtype=torch.float64), "layer.bias": torch.ones(4, dtype=torch.float64)}
+    write_run(tmp_path / "result.h5", measurement=made_up.projected(), model_state=weights)
+    seen = 0
+
+    def check(name, item):
+        nonlocal seen
+        if isinstance(item, h5py.Dataset) and not item.is_scale:
+            names = []
+            for size, dimension in zip(item.shape, item.dims, strict=True):
+                (scale,) = dimension.values()
+                folder, _, own = scale.name.rpartition("/")
+                assert scale.shape == (size,) and f"/{name}".startswith(f"{folder}/") and dimension.label == own, name
+                names.append(own)
+                seen += 1
+            assert len(set(names)) == len(names), name
+
+    with h5py.File(tmp_path / "result.h5") as file:
+        file.visititems(check)
+        assert [d.label for d in file["samples"].dims] == ["sample", "particle", "component"]
+        assert [d.label for d in file["model/square"].dims] == ["size_4", "size_4_4", "size_2"]
+        assert file["samples"].dims[1][0][()].tolist() == [0, 1] and set(file["model"]) == set(weights)
+        for group in ("trajectories", "drift/xz"):
+            for label in ("particle", "component"):
+                # a tree of groups takes those of the root for the same
+                assert file[group][label][()].tolist() == file[label][()].tolist()
+    assert seen > 40 and set(read_result(tmp_path).model) == set(weights)
 
 
 def test_the_document_names_what_a_projection_stores(tmp_path, write_run, made_up):
@@ -334,7 +366,8 @@ def test_flipped_bits_of_a_projection_are_noticed(tmp_path, write_run, made_up):
 
     def find(name, item):
         # a single number, as of an observable, can have none
-        if isinstance(item, h5py.Dataset) and "projected" in name and item.shape:
+        # nor does anything here read the numbers of blocks
+        if isinstance(item, h5py.Dataset) and "projected" in name and item.shape and not name.endswith("/block"):
             places[name] = item.id.get_chunk_info(0).byte_offset
 
     with h5py.File(path) as file:
