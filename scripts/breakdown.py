@@ -87,7 +87,7 @@ def profiled(case: str, threads: int, device: str) -> list[tuple[str, float, int
     net, system, settings = ready.net, loaded.recipe.system, loaded.recipe.train
     assert isinstance(net, LogPsi)
     unit = ready.landscape.length**2
-    state = initial_state(net, ready.landscape, settings, 0, context.device)
+    state = initial_state(net, ready.landscape, settings, 0, context.device, system)
     steps = train(system, ready.landscape, settings, state)
     for _ in range(WARM):
         next(steps)

@@ -62,7 +62,7 @@ def trained(case: Case) -> tuple[LogPsi | PairDrift, Recipe, Landscape, torch.Te
         with torch.no_grad():
             for p in net.parameters():
                 p += 0.012 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
-    state = initial_state(net, landscape, recipe.train, 0, "cpu")
+    state = initial_state(net, landscape, recipe.train, 0, "cpu", recipe.system)
     for _ in train(recipe.system, landscape, recipe.train, state):
         pass
     return net, recipe, landscape, state.walkers.x

@@ -90,7 +90,7 @@ def main() -> None:
             )
             assert isinstance(net, LogPsi)
             disturb(net, options.seed)
-            state = initial_state(net, landscape, recipe.train, options.seed, "cpu")
+            state = initial_state(net, landscape, recipe.train, options.seed, "cpu", system)
             kept: list[tuple[LogPsi, torch.Tensor]] = []
             for _ in train(system, landscape, recipe.train, state):
                 if len(kept) < len(marks) and state.seconds >= marks[len(kept)]:

@@ -53,7 +53,7 @@ def one(system: str, particles: int, kind: str, walkers: int) -> dict[str, float
         overrides.append(f"train.paths={PART if coordinates > WHOLE else coordinates}")
     loaded = config.load(system, overrides)
     ready = prepare(RunContext(loaded, seed=0, device="cpu", threads=1))
-    state = initial_state(ready.net, ready.landscape, loaded.recipe.train, 0, "cpu")
+    state = initial_state(ready.net, ready.landscape, loaded.recipe.train, 0, "cpu", loaded.recipe.system)
     steps = train(loaded.recipe.system, ready.landscape, loaded.recipe.train, state)
     next(steps)
     seconds = []

@@ -60,7 +60,8 @@ def trained(recipe: config.Recipe, seed: int, start: warm.Network | None) -> Tra
         settings = settings.model_copy(update={"source": "the neighbour"})
     begun = time.process_time()
     run = Trained(net, [], [])
-    for record in train(recipe.system, landscape, settings, initial_state(net, landscape, settings, seed, "cpu")):
+    state = initial_state(net, landscape, settings, seed, "cpu", recipe.system)
+    for record in train(recipe.system, landscape, settings, state):
         run.spreads.append(record.spread)
         run.seconds.append(time.process_time() - begun)
     return run

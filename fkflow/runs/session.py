@@ -179,6 +179,8 @@ class Session:
             return model.landscape.length
         if not isinstance(model.net, LogPsi) or model.system.nuclei() is not None or walkers.drift is None:
             return model.landscape.length
+        # the network has changed since they moved, and the walkers with it where it is an earlier one
+        walkers.refresh(model.net)
         drift, weights = ranks.gather(walkers.drift), ranks.gather(walkers.weights())
         moving = 1.0 if model.net.together is None else 1 - 1 / model.system.particles
         energies = [record["energy"] for record in self.records[-JUDGED:]]

@@ -44,7 +44,7 @@ def jump(psi: LogPsi, walkers: Walkers, generator: torch.Generator, shifts: Tens
         value, drift = value_and_drift(psi, proposal)
         log_psi, old_drift = walkers.known
         # a NaN ratio compares false
-        accept = torch.rand(count, dtype=x.dtype, **draw).log() < 2 * walkers.power * (value - log_psi[movers])
+        accept = torch.rand(count, dtype=x.dtype, **draw).log() < walkers.log_gain(proposal, value, movers)
         gone = movers[accept]
         walkers.x = walkers.x.index_copy(0, gone, proposal[accept])
         walkers.log_psi = log_psi.index_copy(0, gone, value[accept])

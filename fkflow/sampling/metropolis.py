@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ from torch import Tensor
 from fkflow.hamiltonian.geometry import squared_lengths
 from fkflow.networks.choice import LogPsi
 from fkflow.networks.single_precision import value_and_drift
+
+if TYPE_CHECKING:
+    from fkflow.sampling.broad import BroadDensity
 
 #: acceptance at which Langevin proposals of a smooth density explore fastest (Roberts & Rosenthal 1998)
 TARGET_ACCEPTANCE = 0.6
@@ -40,7 +43,7 @@ class Walkers:
 
     Positions have double precision, log ψ and drift are computed in single precision (`single_precision.value_and_drift`).
     Walkers are distributed as ψ^(2 power): with a power below 1 they visit the tails more often than ψ² does, and averages
-    over ψ² take `weights`.
+    over ψ² take `weights`. With a `broad` density some of them have that one.
     """
 
     x: Tensor
@@ -49,6 +52,7 @@ class Walkers:
     log_psi: Tensor | None = None
     drift: Tensor | None = None
     acceptance: float = 0.0
+    broad: BroadDensity | None = None
 
     def refresh(self, psi: LogPsi) -> None:
         """Recompute log ψ and drift after the network changed."""
@@ -65,7 +69,7 @@ class Walkers:
         count = len(self.x)
         both = zip((self.x, *self.known), (everyone.x, *everyone.known), strict=True)
         x, log_psi, drift = (torch.cat([own, of_all[count:]]) for own, of_all in both)
-        return Walkers(x, self.step, self.power, log_psi, drift)
+        return Walkers(x, self.step, self.power, log_psi, drift, broad=self.broad)
 
     @property
     def known(self) -> tuple[Tensor, Tensor]:
@@ -85,8 +89,36 @@ class Walkers:
 
     def weights(self) -> Tensor:
         """Importance weights (B,), of mean 1, that turn averages over the walkers into averages over ψ²."""
+        if self.broad is not None:
+            return self.broad.weights(self.log_ratio())
         assert self.log_psi is not None
         return importance_weights(self.log_psi, self.power)
+
+    def log_ratio(self) -> Tensor:
+        """log of the broad density over ψ² (B,) where the walkers are, 0 without a broad density."""
+        log_psi, _ = self.known
+        return torch.zeros_like(log_psi) if self.broad is None else self.broad.log_ratio(self.x, log_psi)
+
+    def exponents(self) -> Tensor | float:
+        """Half the powers of ψ that their densities have: a number, or (B, 1, 1) with a broad density."""
+        if self.broad is None:
+            return self.power
+        return torch.where(self.broad.has(len(self.x), self.x.device), self.broad.power, 1.0)[:, None, None].to(self.x)
+
+    def log_gain(self, x: Tensor, log_psi: Tensor, which: Tensor | None = None) -> Tensor:
+        """log of the density at x (B', N, D), where log ψ is `log_psi` (B',), over that where the walkers are.
+
+        `which` has the numbers (B',) of the walkers that would move there, all if it is None.
+        """
+        here, before = self.x, self.known[0]
+        if which is not None:
+            here, before = here[which], before[which]
+        gain = 2 * self.power * (log_psi - before)
+        if self.broad is None:
+            return gain
+        broad = self.broad.has(len(self.x), here.device)
+        more = self.broad.log_ratio(x, log_psi) - self.broad.log_ratio(here, before)
+        return gain + torch.where(broad if which is None else broad[which], more, 0.0)
 
 
 def importance_weights(log_psi: Tensor, power: float) -> Tensor:
@@ -111,12 +143,12 @@ def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> 
     options: dict[str, Any] = {"generator": generator, "device": x.device, "dtype": x.dtype}
     # normals of single precision take a fifth of the time; what is rounded is the noise, not where it leads
     noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=torch.float32).to(x.dtype)
-    power = walkers.power
+    power = walkers.exponents()
     proposal = x + step * limited_drift(power * v, step) + step**0.5 * noise
     new_value, new_v = value_and_drift(psi, proposal)
     back = x - proposal - step * limited_drift(power * new_v, step)
     thrown = noise.square().sum((1, 2))
-    log_ratio = 2 * power * (new_value - value) + 0.5 * (thrown - back.square().sum((1, 2)) / step)
+    log_ratio = walkers.log_gain(proposal, new_value) + 0.5 * (thrown - back.square().sum((1, 2)) / step)
     # A NaN ratio compares false: such a proposal is rejected.
     accept = torch.rand(len(x), **options).log() < log_ratio
     mask = accept[:, None, None]

@@ -15,7 +15,7 @@ from fkflow.execution import ranks
 from fkflow.networks.choice import LogPsi
 from fkflow.sampling.clipping import Deviations
 from fkflow.sampling.local_energy import fastest_local_energy
-from fkflow.sampling.metropolis import Walkers, importance_weights, metropolis, sampling_power
+from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.training.observation import Problem
 from fkflow.training.safeguards import CLIP, weighted_moments
 from fkflow.training.state import TrainState
@@ -69,10 +69,11 @@ def freeze(problem: Problem, state: TrainState) -> None:
 def _judge(problem: Problem, state: TrainState, net: LogPsi) -> tuple[float, float]:
     """Energy and spread of a network, firmly clipped, on walkers that have moved away and visit its tails."""
     x: Tensor = state.walkers.x
-    walkers = Walkers(x, state.walkers.step, sampling_power(x[0].numel()))
+    walkers = Walkers(x, state.walkers.step, broad=state.walkers.broad)
     metropolis(net, walkers, state.generator, AWAY * problem.config.moves, adapt=False)
     energies = fastest_local_energy(net, problem.system, walkers.x, state.generator, problem.natural_time)
-    energies, log_psi = ranks.gather(energies), ranks.gather(walkers.known[0])
-    deviations = Deviations(energies, importance_weights(log_psi, walkers.power))
+    energies, log_ratio = ranks.gather(energies), ranks.gather(walkers.log_ratio())
+    weights = torch.ones_like(energies) if walkers.broad is None else walkers.broad.weights(log_ratio)
+    deviations = Deviations(energies, weights)
     energy, _, spread = weighted_moments(deviations.clip(CLIP), deviations.weights)
     return energy, spread

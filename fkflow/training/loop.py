@@ -15,7 +15,8 @@ from fkflow.hamiltonian.landscape import Landscape, user_start
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.recipe.config import TrainConfig
-from fkflow.sampling.metropolis import Walkers, metropolis, sampling_power
+from fkflow.sampling.broad import broad_density
+from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.training import scouts
 from fkflow.training.freezing import freeze, update_average
 from fkflow.training.natural_gradient import INFLUENCE, Spring
@@ -25,9 +26,6 @@ from fkflow.training.schedule import add_walkers, is_finished, is_trained_enough
 from fkflow.training.state import Record, TrainState, snapshot
 from fkflow.training.update import update_network
 
-#: price in effective samples for learning the rare places too (`metropolis.sampling_power`)
-TRAINING_TAIL_COST = 1.3
-
 
 def initial_state(
     net: LogPsi | PairDrift,
@@ -35,7 +33,7 @@ def initial_state(
     config: TrainConfig,
     seed: int,
     device: str,
-    system: System | None = None,
+    system: System,
 ) -> TrainState:
     """Fresh training state: this rank's walkers, optimiser and generator of the recipe.
 
@@ -43,12 +41,12 @@ def initial_state(
     """
     generator = torch.Generator(device).manual_seed(ranks.own_seed(seed))
     count = walker_count(config, 0)
-    given = None if system is None else user_start(system, count, torch.Generator().manual_seed(ranks.own_seed(seed)))
+    given = user_start(system, count, torch.Generator().manual_seed(ranks.own_seed(seed)))
     x = landscape.start(count, generator) if given is None else given.to(device)
     # pathwise gradients are those of an average over ψ² itself
-    broad = isinstance(net, LogPsi) and not net.knows_tails and config.estimator != "pathwise"
-    power = sampling_power(x[0].numel(), TRAINING_TAIL_COST) if broad else 1.0
-    walkers = Walkers(x, 0.1 * landscape.length**2, power)
+    broad = isinstance(net, LogPsi) and config.estimator != "pathwise"
+    density = broad_density(system, landscape.length) if broad else None
+    walkers = Walkers(x, 0.1 * landscape.length**2, broad=density)
     spring = adam = None
     if config.optimiser == "spring":
         size = sum(p.numel() for p in net.parameters())

@@ -16,7 +16,7 @@ from fkflow.recipe.config import SHORTEST, TrainConfig
 from fkflow.sampling.clipping import Deviations
 from fkflow.sampling.jumps import jump
 from fkflow.sampling.local_energy import analytic_local_energy, local_energy, prefers_laplacian
-from fkflow.sampling.metropolis import Walkers, importance_weights, metropolis
+from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.sampling.path_energies import path_samples
 from fkflow.training import scouts
 from fkflow.training.gradients import pathwise_gradient
@@ -26,8 +26,6 @@ from fkflow.training.state import TrainState
 #: coordinates up to which a whole frame of paths leaves every walker; fewest paths beyond; cost of the rest of an iteration
 #: (moves, drift and Jacobians) in forward passes
 WHOLE_FRAME, FEWEST_PATHS, OTHER = 32, 8, 25.0
-#: largest weight of a walker, in those of the median walker
-MOST_WEIGHT = 20.0
 
 
 @dataclass(frozen=True)
@@ -81,12 +79,13 @@ def observe(problem: Problem, state: TrainState) -> Observation:
         if len(samples) > 1 and not _fixed_path_count(config, d):
             state.paths = ranks.broadcast(best_path_count(samples[:, :count], d))
         energies = samples.mean(0)
-    log_psi, gathered = _gather(walkers, energies[:count])
+    log_psi, log_ratio, gathered = _gather(walkers, energies[:count])
+    weights = torch.ones_like(gathered) if walkers.broad is None else walkers.broad.weights(log_ratio)
     found = None
     if problem.exploring:
         state.scouts = everyone.x[count:]
         found = scouts.evaluate(everyone, energies, log_psi, count)
-    return Observation(gathered, bounded_weights(log_psi, walkers.power), found)
+    return Observation(gathered, weights, found)
 
 
 def _move_with_scouts(problem: Problem, state: TrainState) -> Walkers:
@@ -95,7 +94,7 @@ def _move_with_scouts(problem: Problem, state: TrainState) -> Walkers:
     assert isinstance(net, LogPsi)
     count = len(walkers.x)
     begun = scouts.begin(walkers.x, state.scouts, max(1, round(config.scouts * count)), generator)
-    everyone = Walkers(torch.cat([walkers.x, begun]), walkers.step, walkers.power)
+    everyone = Walkers(torch.cat([walkers.x, begun]), walkers.step, broad=walkers.broad)
     together = min(config.moves, scouts.MOVES)
     metropolis(net, everyone, generator, together, first=count)
     walkers.follow(everyone)
@@ -105,17 +104,17 @@ def _move_with_scouts(problem: Problem, state: TrainState) -> Walkers:
     return everyone
 
 
-def _gather(walkers: Walkers, energies: Tensor) -> tuple[Tensor, Tensor]:
-    """log ψ and A/T (B,) of the walkers of all ranks, whose Langevin steps become one, the mean."""
-    log_psi, _ = walkers.known
+def _gather(walkers: Walkers, energies: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log ψ, log of the broad density over ψ², and A/T (B,) of the walkers of all ranks; their steps become one, the mean."""
+    log_psi, log_ratio = walkers.known[0], walkers.log_ratio()
     if ranks.count() == 1:
-        return log_psi, energies
+        return log_psi, log_ratio, energies
     # one message: each costs time, whatever its length
     numbers = energies.new_tensor([walkers.step, walkers.acceptance])
-    found = ranks.gather(torch.cat([log_psi, energies, numbers])).view(ranks.count(), -1)
+    found = ranks.gather(torch.cat([log_psi, log_ratio, energies, numbers])).view(ranks.count(), -1)
     walkers.step, walkers.acceptance = found[:, -2:].mean(0).tolist()
-    log_psi, energies = found[:, :-2].view(len(found), 2, -1).transpose(0, 1).flatten(1)
-    return log_psi, energies
+    log_psi, log_ratio, energies = found[:, :-2].view(len(found), 3, -1).transpose(0, 1).flatten(1)
+    return log_psi, log_ratio, energies
 
 
 def _pathwise_energies(problem: Problem, state: TrainState) -> tuple[Tensor, Tensor]:
@@ -178,17 +177,3 @@ def best_path_count(samples: Tensor, coordinates: int) -> int:
     # no faster than by a factor of two: both are estimates
     wanted = round(min(max(wanted, FEWEST_PATHS, paths / 2), 2 * paths))
     return coordinates if 2 * wanted >= coordinates else wanted
-
-
-def bounded_weights(log_psi: Tensor, power: float) -> Tensor:
-    """Importance weights (B,), of mean 1, of walkers with log ψ (B,), at most MOST_WEIGHT times that of the median walker.
-
-    The bound keeps a walker on a spike of ψ, which training would sharpen just there, from standing for all the others. A
-    walker whose log ψ is not finite has the least weight.
-    """
-    if power == 1:
-        return torch.ones_like(log_psi)
-    finite = log_psi.isfinite()
-    least = log_psi.where(finite, math.inf).min()
-    highest = log_psi.nanmedian() + math.log(MOST_WEIGHT) / (2 * (1 - power))
-    return importance_weights(log_psi.where(finite, least).clamp(max=highest), power)

@@ -8,7 +8,6 @@ little, and take part in the fit with a small weight.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +21,6 @@ from fkflow.sampling.metropolis import Walkers
 MOVES, RENEWED = 3, 0.5
 #: particles that are contracted, on average, and their largest share of all
 CONTRACTED, MOST_CONTRACTED = 3.0, 0.75
-#: bounds of the weight of an exploring walker, by |ψ|²; the mean weight of the other walkers is 1
-LEAST, MOST = 1.0, 20.0
 #: bound of the energy of an exploring walker above the mean, in natural energies, where |ψ|² is at least its median over the
 #: walkers; in proportion to |ψ|² elsewhere
 REACH = 5.0
@@ -58,7 +55,8 @@ class Scouts:
 def evaluate(everyone: Walkers, energies: Tensor, of_walkers: Tensor, count: int) -> Scouts:
     """The exploring walkers, after the first `count` of `everyone`; `of_walkers` is log ψ (B,) of the walkers of all ranks."""
     log_psi, energies = everyone.known[0][count:], energies[count:]
-    counted = torch.where(energies.isfinite(), weights(log_psi, of_walkers, everyone.power), 0.0)
+    # the mean weight of the other walkers
+    counted = (energies.isfinite() & log_psi.isfinite()).to(energies)
     return Scouts(everyone.x[count:], energies, counted, reach(log_psi, of_walkers))
 
 
@@ -80,17 +78,6 @@ def contract(x: Tensor, generator: torch.Generator) -> Tensor:
     left = torch.rand(batch, 1, 1, dtype=x.dtype, **options)
     follow = torch.rand(batch, particles, 1, dtype=x.dtype, **options) < min(MOST_CONTRACTED, CONTRACTED / particles)
     return torch.where(follow, centre + left * (x - centre), x)
-
-
-def weights(log_psi: Tensor, of_walkers: Tensor, power: float) -> Tensor:
-    """Weights (B',) of exploring walkers with `log_psi` (B',), those of `importance_weights` within bounds.
-
-    `of_walkers` is log ψ (B,) of the walkers of all ranks, `power` theirs. The weight is 0 where log ψ is not finite.
-    """
-    power = 2 * (1 - power)
-    level = torch.logsumexp(power * of_walkers, 0) - math.log(len(of_walkers))
-    found = (power * log_psi - level).exp().clamp(LEAST, MOST)
-    return torch.where(log_psi.isfinite(), found, 0.0)
 
 
 def reach(log_psi: Tensor, of_walkers: Tensor) -> Tensor:

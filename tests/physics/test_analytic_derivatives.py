@@ -197,7 +197,7 @@ def counted(monkeypatch, system: System, **options) -> dict[str, int]:
     count("training.observation", "path_samples", "paths")
     config = TrainConfig(iterations=1, walkers=32, scouts=0.0, equilibrate=2, **options)
     land = explore(system)
-    state = initial_state(build(system, land, "auto", 4, 1, 0), land, config, 0, "cpu")
+    state = initial_state(build(system, land, "auto", 4, 1, 0), land, config, 0, "cpu", system)
     (record,) = train(system, land, config, state)
     assert record.spread > 0
     return calls

@@ -72,7 +72,7 @@ def test_the_same_energy_within_errors(name: str) -> None:
     found = []
     for device in ("cpu", "cuda"):
         config = TrainConfig(walkers=512, iterations=40)
-        state = initial_state(build(system, land, "auto", 16, 2, 0).to(device), land, config, 0, device)
+        state = initial_state(build(system, land, "auto", 16, 2, 0).to(device), land, config, 0, device, system)
         for _ in train(system, land, config, state):
             pass
         wanted = MeasureConfig(walkers=1024, target_error=1e-3)

@@ -167,7 +167,7 @@ for name in ("h2", "bosons"):
     land = explore(system)
     net = build(system, land, "auto", 5, 2, 0)
     before = [p.clone() for p in net.parameters()]
-    state = initial_state(net, land, config, 0, "cpu")
+    state = initial_state(net, land, config, 0, "cpu", system)
     records = list(train(system, land, config, state))
     assert len(records) == 1 and any(bool((p != q).any()) for p, q in zip(net.parameters(), before))
     print(*("torch._dynamo" in sys.modules, "sympy" in sys.modules))

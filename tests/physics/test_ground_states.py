@@ -27,7 +27,7 @@ def solved(
     """Train and measure with one seed, as `fkflow run` does."""
     config = TrainConfig(**{"walkers": 512, "iterations": 60} | changes)
     land = explore(system)
-    state = initial_state(build(system, land, kind, hidden, layers, 0), land, config, seed, "cpu")
+    state = initial_state(build(system, land, kind, hidden, layers, 0), land, config, seed, "cpu", system)
     list(train(system, land, config, state))
     measuring = VariationalEstimator(
         state.net,
@@ -95,7 +95,7 @@ def test_the_moshinsky_atom() -> None:
     with torch.no_grad():
         net.own_root *= 1.3
     config = TrainConfig(walkers=512, iterations=40)
-    state = initial_state(net, land, config, 0, "cpu")
+    state = initial_state(net, land, config, 0, "cpu", system)
     unit, exact = land.length**2, system.reference().energy
     before, error = true_energy(net, system, state.walkers.x, unit)
     assert before - 8 * error > exact
@@ -169,7 +169,7 @@ def test_every_way_of_training_lowers_the_energy(name: str, way: dict, perturbed
         net.own_root *= 1.5
     config = TrainConfig(**way)
     exact, unit = system.reference().energy, land.length**2
-    state = initial_state(net, land, config, 0, "cpu")
+    state = initial_state(net, land, config, 0, "cpu", system)
     before, error_before = true_energy(net, system, state.walkers.x, unit)
     assert before - 4 * error_before > exact * 1.02
     list(train(system, land, config, state))

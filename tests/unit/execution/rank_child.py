@@ -30,7 +30,7 @@ from fkflow.sampling.local_energy import local_energy
 from fkflow.training import loop as train
 from fkflow.training import state as train_state
 from fkflow.training import update
-from fkflow.training.observation import Observation, Problem, bounded_weights
+from fkflow.training.observation import Observation, Problem
 from fkflow.training.schedule import StepSize
 
 QUARTIC = find_system("quartic")(a=1.0, b=1.0)
@@ -107,7 +107,7 @@ def prepared(
         | changes
     )
     land = LANDS[system]
-    return config, train.initial_state(build(system, land, "auto", hidden, 1, seed), land, config, seed, "cpu")
+    return config, train.initial_state(build(system, land, "auto", hidden, 1, seed), land, config, seed, "cpu", system)
 
 
 def one_step(**way: object) -> Tensor:
@@ -120,8 +120,8 @@ def one_step(**way: object) -> Tensor:
     if config.estimator == "pathwise":
         net(state.walkers.x).mean().backward()
     energies = ranks.gather(local_energy(net, QUARTIC, state.walkers.x))
-    log_psi = ranks.gather(state.walkers.known[0])
-    seen = Observation(energies, bounded_weights(log_psi, state.walkers.power))
+    broad, log_ratio = state.walkers.broad, ranks.gather(state.walkers.log_ratio())
+    seen = Observation(energies, torch.ones_like(log_ratio) if broad is None else broad.weights(log_ratio))
     update.update_network(Problem(QUARTIC, config, unit), state, seen, StepSize(0.1, 1e-3))
     gradients = [p.grad.flatten() for p in net.parameters()] if state.adam else []
     return torch.cat([*(p.detach().flatten() for p in net.parameters()), *gradients])

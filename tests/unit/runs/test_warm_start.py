@@ -66,5 +66,5 @@ def test_a_warm_start_has_a_head_start_in_all_schedules() -> None:
     cold, started = (config.load("h2", sets).recipe for sets in ((), ("train.from=runs/h2",)))
     assert schedule_position(cold.train, 3) == 3 and schedule_position(started.train, 3) == 3 + HEAD_START
     assert walker_count(cold.train, 0) < walker_count(started.train, 0) == walker_count(cold.train, HEAD_START)
-    state = initial_state(net("h2"), explore(cold.system), started.train, 0, "cpu")
+    state = initial_state(net("h2"), explore(cold.system), started.train, 0, "cpu", cold.system)
     assert len(state.walkers.x) == walker_count(started.train, 0)

@@ -24,7 +24,7 @@ def prepared(kind: str = "auto", **changes) -> tuple[Problem, TrainState, list]:
     """A problem, its state and the arguments of `train`."""
     config = TrainConfig(**{"walkers": 256, "iterations": 25, "stop_spread": 0.0} | changes)
     land = explore(QUARTIC)
-    state = initial_state(build(QUARTIC, land, kind, 6, 1, 0), land, config, 0, "cpu")
+    state = initial_state(build(QUARTIC, land, kind, 6, 1, 0), land, config, 0, "cpu", QUARTIC)
     return Problem(QUARTIC, config, land.length**2), state, [QUARTIC, land, config, state]
 
 

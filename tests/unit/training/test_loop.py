@@ -44,7 +44,7 @@ def prepared(
         **{"walkers": 96, "iterations": 6, "equilibrate": 20, "moves": 3, "stop_spread": 0.0} | changes
     )
     land = explore(system)
-    return system, land, config, initial_state(build(system, land, kind, 6, 1, seed), land, config, seed, "cpu")
+    return system, land, config, initial_state(build(system, land, kind, 6, 1, seed), land, config, seed, "cpu", system)
 
 
 def flat(tree, path: str = "") -> dict[str, object]:

@@ -55,18 +55,12 @@ def test_contracted_particles(particles: int) -> None:
         assert min(float(shares.max()) for shares in left) < 1
 
 
-def test_weights_are_those_of_walkers_within_bounds() -> None:
-    land = explore(BOSONS)
-    net = build(BOSONS, land, "auto", 6, 1, 0)
-    x = land.start(400, torch.Generator().manual_seed(0))
-    walkers = Walkers(x, 0.1, 0.7)
-    walkers.refresh(net)
-    expected = walkers.weights()
-    assert expected.min() < scouts.LEAST < 1.2 < expected.max()
-    log_psi, _ = walkers.known
-    assert torch.allclose(scouts.weights(log_psi, log_psi, 0.7), expected.clamp(scouts.LEAST, scouts.MOST))
-    high_and_lost = torch.tensor([50.0, -torch.inf], dtype=torch.float64)
-    assert scouts.weights(high_and_lost, log_psi, 0.7).tolist() == [scouts.MOST, 0.0]
+def test_they_count_as_a_walker_does_or_not_at_all() -> None:
+    x = explore(BOSONS).start(6, torch.Generator().manual_seed(0))
+    log_psi = torch.tensor([0.0, 1.0, 50.0, -torch.inf, torch.nan, 0.0], dtype=torch.float64)
+    energies = torch.tensor([7.0, 7.0, 8.0, 7.0, 7.0, torch.inf], dtype=torch.float64)
+    found = scouts.evaluate(Walkers(x, 0.1, log_psi=log_psi, drift=torch.zeros_like(x)), energies, log_psi[:2], 2)
+    assert found.weights.tolist() == [1.0, 0.0, 0.0, 0.0] and torch.equal(found.x, x[2:])
 
 
 class Peaked(LogPsi):
@@ -98,7 +92,7 @@ def test_a_peak_that_no_walker_finds_goes(
     heights = []
     for seed in range(3):
         net = Peaked(build(BOSONS, land, "auto", 4, 1, seed))
-        for _ in train(BOSONS, land, config, initial_state(net, land, config, seed, "cpu")):
+        for _ in train(BOSONS, land, config, initial_state(net, land, config, seed, "cpu", BOSONS)):
             pass
         heights.append(float(net.height.detach()))
     assert lowest < sorted(heights)[1] < highest, heights

@@ -19,6 +19,7 @@ from fkflow.networks.choice import build
 from fkflow.recipe.config import TrainConfig
 from fkflow.results import checkpoints
 from fkflow.results.checkpoints import load_checkpoint
+from fkflow.sampling.broad import BroadDensity
 from fkflow.systems.wells import DoubleWell
 from fkflow.training import natural_gradient, observation, update
 from fkflow.training.loop import initial_state, train
@@ -46,7 +47,7 @@ def trained(caplog: pytest.LogCaptureFixture) -> Callable[..., tuple[TrainState,
         )
         system, records = DoubleWell(), []
         land = explore(system)
-        state = initial_state(build(system, land, "auto", 6, 1, 0), land, config, 0, "cpu")
+        state = initial_state(build(system, land, "auto", 6, 1, 0), land, config, 0, "cpu", system)
         with caplog.at_level(logging.WARNING, "fkflow"):
             try:
                 for record in train(system, land, config, state):
@@ -112,7 +113,7 @@ FAULTS = {
         NO_SOLUTION,
     ),
     "jacobian alone": (update, "jacobian", {"curvature": 0.0, "rate": 0.02}, lambda x: x * math.nan, NO_SOLUTION),
-    "weights": (observation, "bounded_weights", {}, lambda x: x * math.nan, NO_SOLUTION),
+    "weights": (BroadDensity, "weights", {}, lambda x: x * math.nan, NO_SOLUTION),
     "gradient": (update, "covariance_gradient", {"optimiser": "adam"}, None, "the gradient is not finite"),
 }
 
@@ -197,12 +198,6 @@ def test_a_potential_with_a_hole(share: str, trained, monkeypatch: pytest.Monkey
     else:
         assert "energies are not finite; a potential that is finite where the walkers are is needed" in said[-1]
         assert len(said) == MOST_REJECTED + 1
-
-
-def test_a_walker_where_psi_is_not_finite_has_the_least_weight() -> None:
-    weights = observation.bounded_weights(torch.tensor([0.0, math.nan, -2.0, math.inf]).double(), 0.9)
-    assert weights.isfinite().all() and float(weights.sum()) == pytest.approx(4)
-    assert float(weights[1]) == float(weights[3]) == float(weights[2]) < float(weights[0])
 
 
 @pytest.mark.parametrize("kind", ["train", "measure", "explore"])

@@ -1,0 +1,94 @@
+"""A density broader than ψ², which some walkers of a training have: they visit rare places before a network goes wrong there.
+
+Rare places are tails, and places where two particles meet. One walker in a thousand that comes there decides a fit alone, or
+none comes and nothing is learned. Every so-many-th walker is therefore drawn from
+
+    q = ψ^(2 power) h(x),   h = 1/2 + mean over pairs of 1/((r/contact)² + CLOSEST²)
+
+(without h in one dimension, where pairs meet often). All walkers together are those of the mixture (1 − a) ψ² + a q, whatever
+density each was drawn from: their weights ψ²/mixture are at most 1/(1 − a) before they are brought to the mean 1 (multiple
+importance sampling: Veach and Guibas, SIGGRAPH 95, 419).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fkflow.hamiltonian.geometry import pair_squares, pairs
+from fkflow.hamiltonian.masses import user_masses
+from fkflow.hamiltonian.system import System
+from fkflow.sampling.metropolis import sampling_power
+
+#: one walker in so many is drawn from the broad density, whose power alone would cost this factor in effective samples
+EVERY, COST = 4, 2.4
+#: least power: in one dimension that of COST would send walkers where V is all there is to learn
+LEAST_POWER = 0.3
+#: distance below which pairs do not crowd further, in the length of contact, and h of a pair that is far apart
+CLOSEST, APART = 0.05, 0.5
+#: halvings of the interval in which the ratio of the two norms is looked for
+HALVINGS = 40
+
+
+@dataclass(frozen=True)
+class BroadDensity:
+    """The density q of one walker in `every`: the power of ψ², and pairs that crowd below the distance `contact` (0: none do).
+
+    `masses` are those of the particles, of which positions are in coordinates of unit mass.
+    """
+
+    power: float
+    contact: float = 0.0
+    masses: tuple[float, ...] = ()
+    every: int = EVERY
+
+    def has(self, count: int, device: torch.device) -> Tensor:
+        """Which of so many walkers, (count,) bool, are drawn from q; they stay the same when the walkers are repeated."""
+        return torch.arange(count, device=device) % self.every == 0
+
+    def log_ratio(self, x: Tensor, log_psi: Tensor) -> Tensor:
+        """log q/ψ² (B,) at x (B, N, D), where log ψ is `log_psi` (B,), but for a constant."""
+        return 2 * (self.power - 1) * log_psi + self.log_crowding(x)
+
+    def log_crowding(self, x: Tensor) -> Tensor | float:
+        """log h (B,) at x (B, N, D)."""
+        if not self.contact or min(x.shape[1:]) < 2:
+            return 0.0
+        close = pair_squares(x) if len(set(self.masses)) < 2 else self._reduced_squares(x)
+        return (APART + (close / self.contact**2 + CLOSEST**2).reciprocal().mean(0)).log()
+
+    def _reduced_squares(self, x: Tensor) -> Tensor:
+        """2μ r² (pairs, B) with the reduced mass μ of each pair: the squared distance, if both masses are equal."""
+        first, second = pairs(x.shape[1], x.device)
+        root = x.new_tensor(self.masses).sqrt()[:, None]
+        own = (x / root).transpose(0, 1)
+        twice = 2 / (1 / root[first].square() + 1 / root[second].square())
+        return twice * (own[first] - own[second]).square().sum(2)
+
+    def weights(self, log_ratio: Tensor) -> Tensor:
+        """Weights (B,), of mean 1, that turn averages over all walkers into those over ψ², from log q/ψ² (B,).
+
+        The ratio of the norms of q and ψ² follows from the walkers themselves: the part of ψ² in the mixture, averaged over
+        them, is 1 − a (Bennett, J. Comput. Phys. 22, 245, 1976). A walker whose ratio is not finite has the least weight.
+        """
+        finite = log_ratio.isfinite()
+        if not bool(finite.any()):
+            return torch.ones_like(log_ratio)
+        odds = log_ratio.where(finite, log_ratio[finite].max()) - math.log(self.every - 1)
+        low, high = (float(bound) for bound in odds.aminmax())
+        low, high = low - 40.0, high + 40.0
+        for _ in range(HALVINGS):
+            middle = 0.5 * (low + high)
+            enough = float(torch.sigmoid(middle - odds).mean()) > 1 - 1 / self.every
+            low, high = (low, middle) if enough else (middle, high)
+        found = torch.sigmoid(high - odds)
+        return found / found.mean()
+
+
+def broad_density(system: System, length: float) -> BroadDensity:
+    """The broad density of the walkers of a training, of a system with the natural `length`."""
+    masses, coordinates = user_masses(system), system.particles * system.dimensions
+    return BroadDensity(max(LEAST_POWER, sampling_power(coordinates, COST)), length, masses)
