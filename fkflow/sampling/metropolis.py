@@ -87,17 +87,20 @@ class Walkers:
         moved: dict[str, Any] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()}
         return cls(**moved)
 
-    def weights(self) -> Tensor:
-        """Importance weights (B,), of mean 1, that turn averages over the walkers into averages over ψ²."""
-        if self.broad is not None:
-            return self.broad.weights(self.log_ratio())
-        assert self.log_psi is not None
-        return importance_weights(self.log_psi, self.power)
+    def weights(self, log_ratio: Tensor | None = None) -> Tensor:
+        """Importance weights (B,), of mean 1, that turn averages over the walkers into averages over ψ².
+
+        `log_ratio` is that of all walkers, if there are others of the same density beside these.
+        """
+        log_ratio = self.log_ratio() if log_ratio is None else log_ratio
+        return importance_weights(-log_ratio) if self.broad is None else self.broad.weights(log_ratio)
 
     def log_ratio(self) -> Tensor:
-        """log of the broad density over ψ² (B,) where the walkers are, 0 without a broad density."""
+        """log of their density, or of the broad density of some, over ψ² (B,) where the walkers are, but for a constant."""
         log_psi, _ = self.known
-        return torch.zeros_like(log_psi) if self.broad is None else self.broad.log_ratio(self.x, log_psi)
+        if self.broad is not None:
+            return self.broad.log_ratio(self.x, log_psi)
+        return torch.zeros_like(log_psi) if self.power == 1 else 2 * (self.power - 1) * log_psi
 
     def exponents(self) -> Tensor | float:
         """Half the powers of ψ that their densities have: a number, or (B, 1, 1) with a broad density."""
@@ -121,9 +124,9 @@ class Walkers:
         return gain + torch.where(broad if which is None else broad[which], more, 0.0)
 
 
-def importance_weights(log_psi: Tensor, power: float) -> Tensor:
-    """ψ^(2 − 2 power) (B,), of mean 1, from log ψ (B,) of walkers distributed as ψ^(2 power)."""
-    return len(log_psi) * torch.softmax(2 * (1 - power) * log_psi, 0)
+def importance_weights(log_weights: Tensor) -> Tensor:
+    """Weights (B,), of mean 1, from their logarithms (B,), which need no common norm."""
+    return len(log_weights) * torch.softmax(log_weights, 0)
 
 
 def sampling_power(coordinates: int, cost: float = TAIL_COST) -> float:

@@ -73,7 +73,6 @@ def _judge(problem: Problem, state: TrainState, net: LogPsi) -> tuple[float, flo
     metropolis(net, walkers, state.generator, AWAY * problem.config.moves, adapt=False)
     energies = fastest_local_energy(net, problem.system, walkers.x, state.generator, problem.natural_time)
     energies, log_ratio = ranks.gather(energies), ranks.gather(walkers.log_ratio())
-    weights = torch.ones_like(energies) if walkers.broad is None else walkers.broad.weights(log_ratio)
-    deviations = Deviations(energies, weights)
+    deviations = Deviations(energies, walkers.weights(log_ratio))
     energy, _, spread = weighted_moments(deviations.clip(CLIP), deviations.weights)
     return energy, spread

@@ -80,12 +80,11 @@ def observe(problem: Problem, state: TrainState) -> Observation:
             state.paths = ranks.broadcast(best_path_count(samples[:, :count], d))
         energies = samples.mean(0)
     log_psi, log_ratio, gathered = _gather(walkers, energies[:count])
-    weights = torch.ones_like(gathered) if walkers.broad is None else walkers.broad.weights(log_ratio)
     found = None
     if problem.exploring:
         state.scouts = everyone.x[count:]
         found = scouts.evaluate(everyone, energies, log_psi, count)
-    return Observation(gathered, weights, found)
+    return Observation(gathered, walkers.weights(log_ratio), found)
 
 
 def _move_with_scouts(problem: Problem, state: TrainState) -> Walkers:

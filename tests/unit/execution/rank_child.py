@@ -120,8 +120,7 @@ def one_step(**way: object) -> Tensor:
     if config.estimator == "pathwise":
         net(state.walkers.x).mean().backward()
     energies = ranks.gather(local_energy(net, QUARTIC, state.walkers.x))
-    broad, log_ratio = state.walkers.broad, ranks.gather(state.walkers.log_ratio())
-    seen = Observation(energies, torch.ones_like(log_ratio) if broad is None else broad.weights(log_ratio))
+    seen = Observation(energies, state.walkers.weights(ranks.gather(state.walkers.log_ratio())))
     update.update_network(Problem(QUARTIC, config, unit), state, seen, StepSize(0.1, 1e-3))
     gradients = [p.grad.flatten() for p in net.parameters()] if state.adam else []
     return torch.cat([*(p.detach().flatten() for p in net.parameters()), *gradients])

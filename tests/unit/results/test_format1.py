@@ -22,9 +22,10 @@ from fkflow.cli.entry import main
 from fkflow.networks.log_psi import LogPsi
 from fkflow.results.checkpoints import load_checkpoint
 from fkflow.results.store import read_result
-from fkflow.runs import evaluation
+from fkflow.runs import evaluation, session
 from fkflow.runs.model import restore_model
 from fkflow.sampling.local_energy import local_energy
+from fkflow.sampling.metropolis import sampling_power
 from fkflow.training import loop
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "format1"
@@ -101,8 +102,17 @@ def test_measure(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", STOPPED)
 def test_resume(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the version that wrote them did not bound the influence of a walker on a step
+    # the version that wrote them did not bound the influence of a walker on a step, and drew all walkers from one power of ψ
     monkeypatch.setattr(loop, "INFLUENCE", math.inf)
+
+    def with_one_power(net: Any, *given: Any) -> Any:
+        state = loop.initial_state(net, *given)
+        state.walkers.broad = None
+        if isinstance(net, LogPsi) and not net.knows_tails:
+            state.walkers.power = sampling_power(state.walkers.x[0].numel(), 1.3)
+        return state
+
+    monkeypatch.setattr(session, "initial_state", with_one_power)
     (run := tmp_path / name).mkdir()
     shutil.copy(DATA / name / "checkpoint.pt", run)
     written = load_checkpoint(run / "checkpoint.pt")["records"]
