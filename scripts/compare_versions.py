@@ -11,6 +11,7 @@ projection asks for them.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import subprocess
@@ -74,7 +75,9 @@ def measure(case: str) -> dict[str, float]:
     landscape = explore(system)
     net = build(system, landscape, "auto", 32, 2, 0)
     settings = config(iterations=1000, stop_spread=0.0, grow=0, walkers=min(count, 512))
-    steps = train(system, landscape, settings, begin(net, landscape, settings, 0, "cpu"))
+    # versions before walkers had a broad density did not need the system
+    given = [net, landscape, settings, 0, "cpu", system][: len(inspect.signature(begin).parameters)]
+    steps = train(system, landscape, settings, begin(*given))
     iteration = least(lambda: next(steps), 6, warm=2)
     generator = torch.Generator().manual_seed(0)
     moved = walkers(landscape.start(count, generator), 0.1 * landscape.length**2)
