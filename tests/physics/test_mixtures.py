@@ -45,7 +45,7 @@ def solved(own: Mixture, iterations: int, target: float) -> tuple[float, float]:
     system = to_unit_masses(own)
     land = explore(system)
     config = TrainConfig(walkers=256, iterations=iterations)
-    state = initial_state(build(system, land, "auto", 8, 2, 0), land, config, 0, "cpu")
+    state = initial_state(build(system, land, "auto", 8, 2, 0), land, config, 0, "cpu", system)
     list(train(system, land, config, state))
     measure = MeasureConfig(walkers=512, target_error=target, seconds=20.0)
     measuring = VariationalEstimator(
