@@ -1,7 +1,7 @@
 """The variational energy of a frozen network, with densities and the drift field. Never the training average.
 
 The walkers of a log ψ are distributed as ψ^(2a) with a power a below 1 and weighted back to ψ²: at a small price they visit the
-tails, where a network is worst, often enough for error bars that are right (`metropolis.sampling_power`).
+tails, where a network is worst, often enough for error bars that are right (`broad.sampling_power`).
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from fkflow.measurement.relaxation import Relaxation, SlowModes
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.records import Doubt, Energy, Failure, Histogram, Measurement, Projection
+from fkflow.sampling.broad import sampling_power
 from fkflow.sampling.clipping import clip
 from fkflow.sampling.local_energy import fastest_local_energy
-from fkflow.sampling.metropolis import Walkers, draw_evenly, sampling_power
+from fkflow.sampling.metropolis import Walkers, draw_evenly
 from fkflow.sampling.samplers import LangevinSampler, PathSampler
 from fkflow.statistics import Estimate, autocorrelation_time, chains_estimate, halves_shift, split_rhat
 

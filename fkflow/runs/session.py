@@ -179,9 +179,11 @@ class Session:
             return model.landscape.length
         if not isinstance(model.net, LogPsi) or model.system.nuclei() is not None or walkers.drift is None:
             return model.landscape.length
-        # the network has changed since they moved, and the walkers with it where it is an earlier one
+        # the network has changed since they moved, and the walkers with it where it is an earlier one; the training goes on
+        # with what it has
+        walkers = replace(walkers)
         walkers.refresh(model.net)
-        drift, weights = ranks.gather(walkers.drift), ranks.gather(walkers.weights())
+        drift, weights = ranks.gather(walkers.known[1]), ranks.gather(walkers.weights())
         moving = 1.0 if model.net.together is None else 1 - 1 / model.system.particles
         energies = [record["energy"] for record in self.records[-JUDGED:]]
         kinetic = scale.kinetic_length(drift, weights, moving)

@@ -21,8 +21,9 @@ from torch import Tensor
 from fkflow.hamiltonian.geometry import pair_squares, pairs
 from fkflow.hamiltonian.masses import user_masses
 from fkflow.hamiltonian.system import System
-from fkflow.sampling.metropolis import sampling_power
 
+#: price in effective samples that measurements pay for visiting the tails
+TAIL_COST = 1.15
 #: one walker in so many is drawn from the broad density, whose power alone would cost this factor in effective samples
 EVERY, COST = 4, 2.4
 #: least power: in one dimension that of COST would send walkers where V is all there is to learn
@@ -86,6 +87,14 @@ class BroadDensity:
             low, high = (low, middle) if enough else (middle, high)
         found = torch.sigmoid(high - odds)
         return found / found.mean()
+
+
+def sampling_power(coordinates: int, cost: float = TAIL_COST) -> float:
+    """The power at which importance weights cost a factor `cost` of the samples, for a Gaussian in so many coordinates.
+
+    For power a, ⟨w²⟩/⟨w⟩² = (a (2 − a))^(−d/2).
+    """
+    return 1 - math.sqrt(1 - cost ** (-2 / coordinates))
 
 
 def broad_density(system: System, length: float) -> BroadDensity:

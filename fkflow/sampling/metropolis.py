@@ -10,10 +10,9 @@ the drift nor any average (`hamiltonian.free`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,14 +20,10 @@ from torch import Tensor
 from fkflow.hamiltonian.geometry import squared_lengths
 from fkflow.networks.choice import LogPsi
 from fkflow.networks.single_precision import value_and_drift
-
-if TYPE_CHECKING:
-    from fkflow.sampling.broad import BroadDensity
+from fkflow.sampling.broad import BroadDensity
 
 #: acceptance at which Langevin proposals of a smooth density explore fastest (Roberts & Rosenthal 1998)
 TARGET_ACCEPTANCE = 0.6
-#: price in effective samples that measurements pay for visiting the tails
-TAIL_COST = 1.15
 
 
 def limited_drift(v: Tensor, step: float) -> Tensor:
@@ -127,14 +122,6 @@ class Walkers:
 def importance_weights(log_weights: Tensor) -> Tensor:
     """Weights (B,), of mean 1, from their logarithms (B,), which need no common norm."""
     return len(log_weights) * torch.softmax(log_weights, 0)
-
-
-def sampling_power(coordinates: int, cost: float = TAIL_COST) -> float:
-    """The power at which importance weights cost a factor `cost` of the samples, for a Gaussian in so many coordinates.
-
-    For power a, ⟨w²⟩/⟨w⟩² = (a (2 − a))^(−d/2).
-    """
-    return 1 - math.sqrt(1 - cost ** (-2 / coordinates))
 
 
 def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,7 @@ def freeze(problem: Problem, state: TrainState) -> None:
     net = state.net
     if not isinstance(net, LogPsi) or state.frozen_at == state.iteration:
         return
+    state.keep_unfrozen()
     last = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     candidates: list[dict[str, Any]] = [last]
     if state.average is not None:

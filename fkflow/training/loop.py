@@ -69,7 +69,10 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
     if state.snapshot is None and isinstance(state.net, LogPsi):
         metropolis(state.net, state.walkers, state.generator, config.equilibrate)
     # the clock is rank 0's
-    while not ranks.broadcast(is_finished(config, state)):
+    finished = ranks.broadcast(is_finished(config, state))
+    if not finished:
+        state.unfreeze()
+    while not finished:
         state.snapshot = state.snapshot or snapshot(state)
         add_walkers(config, state)
         size = step_size(config, state)
@@ -98,4 +101,5 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
             acceptance=state.walkers.acceptance,
             undone=bool(reason),
         )
+        finished = ranks.broadcast(is_finished(config, state))
     freeze(problem, state)

@@ -117,5 +117,6 @@ def extend_training(config: TrainConfig, state: TrainState, spread: float, x: Te
     pick = torch.randint(len(x), (len(walkers.x),), generator=state.generator, device=x.device)
     walkers.x = x[pick]
     # what other walkers showed is no measure for these
-    state.good_iterations, state.scouts, state.best, state.snapshot = 0, None, (0.0, math.inf), None
+    state.good_iterations, state.scouts, state.best = 0, None, (0.0, math.inf)
+    state.snapshot = state.unfrozen = None
     return True

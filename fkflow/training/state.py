@@ -80,12 +80,14 @@ class TrainState:
     #: iteration after which the best network was chosen (`freezing`), its energy and spread on walkers that it had not seen
     frozen_at: int = 0
     unseen: tuple[float, float] | None = None
+    #: what the training had before, from which it goes on if it does
+    unfrozen: dict[str, Any] | None = None
 
     def take_walkers(self, x: Tensor, weights: Tensor) -> None:
         """Walk on from places drawn from x (B, N, D) with `weights` (B,); what other walkers showed is no measure for these."""
         pick = torch.multinomial(weights.clamp(min=0.0), len(self.walkers.x), True, generator=self.generator)
         self.walkers.x = x[pick]
-        self.scouts, self.best, self.snapshot = None, (0.0, math.inf), None
+        self.scouts, self.best, self.snapshot, self.unfrozen = None, (0.0, math.inf), None, None
 
     def state_dict(self) -> dict[str, Any]:
         """Plain nested dict of tensors, numbers and lists; all ranks must ask for it together."""
@@ -101,6 +103,8 @@ class TrainState:
             "average": None if self.average is None else self.average.clone(),
             "frozen_at": self.frozen_at,
             "unseen": self.unseen and list(self.unseen),
+            "unfrozen": self.unfrozen
+            and {**_of_all_ranks(self.unfrozen), "generator": ranks.gather(self.unfrozen["generator"])},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -124,6 +128,26 @@ class TrainState:
         self.average = None if average is None else average.clone().to(device)
         self.frozen_at = state.get("frozen_at", self.iteration)
         self.unseen = None if unseen is None else (unseen[0], unseen[1])
+        self.unfrozen = state.get("unfrozen")
+        if self.unfrozen is not None:
+            own = {"x": ranks.own_part(self.unfrozen["x"]).to(device)}
+            self.unfrozen = {**self.unfrozen, **own, "generator": ranks.own_part(self.unfrozen["generator"])}
+
+    def keep_unfrozen(self) -> None:
+        """Keep what the training goes on with, before another network is taken for the last one."""
+        momentum = self.spring.last.clone() if self.spring else None
+        self.unfrozen = {**snapshot(self), "generator": self.generator.get_state(), "momentum": momentum}
+
+    def unfreeze(self) -> None:
+        """Return to what was kept, if the network has been chosen; then nothing is kept."""
+        if (kept := self.unfrozen) is None:
+            return
+        self.net.load_state_dict(kept["net"])
+        self.walkers.x, self.walkers.step = kept["x"].clone(), kept["step"]
+        self.generator.set_state(kept["generator"].clone())
+        if self.spring:
+            self.spring.last = kept["momentum"].clone()
+        self.unfrozen = None
 
 
 def snapshot(state: TrainState) -> dict[str, Any]:

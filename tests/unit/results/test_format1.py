@@ -24,8 +24,8 @@ from fkflow.results.checkpoints import load_checkpoint
 from fkflow.results.store import read_result
 from fkflow.runs import evaluation, session
 from fkflow.runs.model import restore_model
+from fkflow.sampling.broad import sampling_power
 from fkflow.sampling.local_energy import local_energy
-from fkflow.sampling.metropolis import sampling_power
 from fkflow.training import loop
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "format1"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -48,20 +47,20 @@ class WeaklyBound(System):
 
 def solve(system: System, target: float, seconds: float = 30.0) -> fkflow.Solution:
     """A run without progress; a short projection where it could not reach its target anyway."""
-    stages: dict[str, Any] = {"measure": {"walkers": 512}, "project": {"seconds": seconds}}
-    return fkflow.solve(system, target_error=target, seed=0, threads=1, progress=False, **stages)
+    project = {"seconds": seconds}
+    return fkflow.solve(system, target_error=target, seed=0, threads=1, progress=False, project=project)
 
 
 def test_a_slow_mode_is_put_into_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The energy is right, and the gap that of the wells; without the fit and the longer projection it is 8 errors too high."""
-    found = solve(Tilted(), 5e-3)
+    found = solve(Tilted(), 2e-3)
     reference = grid_energies(Tilted())
     assert abs(found.energy.value - reference[0]) < 4 * found.energy.error
     assert found.status == "converged"
     assert found.gap == pytest.approx(reference[1] - reference[0], rel=0.3)
     monkeypatch.setattr(session, "ABSORBED", 0)
     monkeypatch.setattr(fkflow.projection.project, "LONGEST", 1.0)
-    worse = solve(Tilted(), 5e-3, 10.0)
+    worse = solve(Tilted(), 2e-3, 2.0)
     assert worse.energy.value - reference[0] > 0.01
     # what the slow mode may leave is in the error
     assert abs(worse.energy.value - reference[0]) < 3 * worse.energy.error
@@ -70,7 +69,7 @@ def test_a_slow_mode_is_put_into_the_network(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_scale_of_a_weakly_bound_state() -> None:
     """The radial level within 4σ, from walkers whose natural length is many times the one of the potential alone."""
-    found = solve(WeaklyBound(), 6e-5)
+    found = solve(WeaklyBound(), 4e-5)
     assert abs(found.energy.value - BOUND) < 4 * found.energy.error
     assert found.status == "converged"
     corrected = float(found.result.model["landscape.length"])

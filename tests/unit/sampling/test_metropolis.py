@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from fkflow.networks.choice import LogPsi
+from fkflow.sampling.broad import TAIL_COST, sampling_power
 from fkflow.sampling.metropolis import (
-    TAIL_COST,
     TARGET_ACCEPTANCE,
     Walkers,
     langevin_move,
     limited_drift,
     metropolis,
-    sampling_power,
 )
 from fkflow.statistics import chains_estimate
 
