@@ -156,8 +156,10 @@ def test_a_subclass_does_not_inherit_the_laplacian(perturbed) -> None:
     assert not net.analytic
     x, generator = land.start(9, torch.Generator().manual_seed(0)), torch.Generator().manual_seed(1)
     found = fastest_local_energy(net, system, x, generator, land.length**2)
-    assert torch.allclose(found, local_energy(net, system, x), rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(found, local_energy(as_base(net), system, x), rtol=1e-2)
+    # A/T of a frame of paths has noise of order √dt = 3e-5 times third derivatives of log ψ: up to 2.5e-4 for these walkers
+    assert (found - local_energy(net, system, x)).abs().max() < 2e-3
+    # the twin: the Laplacian of the base class is off by tenths
+    assert (found - local_energy(as_base(net), system, x)).abs().max() > 0.2
 
 
 @pytest.mark.parametrize("name", ["bosons", "h2", "chain"])
