@@ -1,7 +1,8 @@
 """What mkdocs.yml adds to the pages of the documentation, as hooks of MkDocs; `mkdocs build` makes the site in site/.
 
 * An entry of the navigation with a star stands for all other pages of that folder, in alphabetical order.
-* `<!-- commands -->` on a page stands for the commands and their options, `<!-- recipe -->` for the keys of recipes.
+* `<!-- commands -->` on a page stands for the commands and their options, `<!-- recipe -->` for the keys of recipes,
+  `<!-- examples -->` for the scripts of the folder `examples` that the page names, in its order.
 * Formulas become MathML, which browsers set themselves: the site loads nothing from other servers.
 """
 
@@ -11,6 +12,7 @@ import html
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import typer.main
@@ -20,6 +22,8 @@ from mkdocs.structure.files import Files
 
 from fkflow.cli.commands import app
 from fkflow.recipe.schema import SECTIONS, ScanConfig
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -59,7 +63,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     for name, make in (("commands", commands), ("recipe", recipe)):
         if (place := f"<!-- {name} -->") in markdown:
             markdown = markdown.replace(place, make())
-    return markdown
+    return markdown.replace("<!-- examples -->", examples(markdown))
 
 
 def on_page_content(content: str, **_: Any) -> str:
@@ -105,6 +109,15 @@ def recipe() -> str:
         for name, field in model.model_fields.items():
             default = "" if field.default is None else f"`{field.get_default(call_default_factory=True)}`"
             lines.append(f"| `{field.alias or name}` | {default} | {cell(field.description)} |")
+    return "\n".join(lines)
+
+
+def examples(page: str) -> str:
+    """A section for each script that a page links to: its docstring as text, then its code."""
+    lines = []
+    for name in re.findall(r"^\| \[(\w+\.py)\]", page, re.M):
+        _, words, code = (EXAMPLES / name).read_text(encoding="utf-8").split('"""', 2)
+        lines += ["", f"## {name}", "", words.strip(), "", f'```python title="{name}"', code.strip(), "```"]
     return "\n".join(lines)
 
 

@@ -79,6 +79,16 @@ def test_a_page_looks_as_its_source_does(pages: dict[str, str], address: str) ->
     assert re.findall(r"<(h[1-6])[ >]", shown) == headings
 
 
+def test_all_examples_are_on_the_site(pages: dict[str, str]) -> None:
+    """With their code; and the page in the repository names each once."""
+    examples = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")}
+    named = re.findall(r"^\| \[(\w+\.py)\]", SOURCES["examples/"].read_text(encoding="utf-8"), re.M)
+    assert sorted(named) == sorted(examples)
+    shown = words(pages["examples/"])
+    for name, text in examples.items():
+        assert all(" ".join(line.split()) in shown for line in text.splitlines() if "assert " in line), name
+
+
 def test_formulas_are_set(pages: dict[str, str]) -> None:
     theory = pages["theory/"]
     assert theory.count("<math") > 200 and "arithmatex" not in theory
