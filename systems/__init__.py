@@ -30,4 +30,5 @@ SYSTEMS = (
     "pairs:Calogero",
     "pairs:Dipoles",
     "mixture:Mixture",
+    "coulomb:Coulomb",
 )

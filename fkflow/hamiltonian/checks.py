@@ -71,7 +71,10 @@ def check(system: System, seed: int = 0) -> CheckedSystem:
         # the minima were found with it
         landscape = _start_walkers(probe, x)
     _check_symmetries(probe)
-    if (nuclei := system.nuclei()) is None:
+    if system.point_charges() is not None:
+        # charges and masses say whether it binds (`charged_scale`); V falls to −∞ where opposite charges meet
+        pass
+    elif (nuclei := system.nuclei()) is None:
         check_bounded(probe, landscape)
     else:
         check_nuclei(probe, nuclei)

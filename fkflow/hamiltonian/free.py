@@ -36,7 +36,7 @@ def direction_together(system: System) -> Tensor | None:
     own = system
     while not isinstance(own, UnitMassSystem) and isinstance(own, WrappedSystem):
         own = own.own
-    return torch.tensor(masses := user_masses(own), dtype=torch.float64).div(math.fsum(masses)).sqrt()
+    return torch.tensor(masses := user_masses(own), dtype=torch.float64, device="cpu").div(math.fsum(masses)).sqrt()
 
 
 def recentred(x: Tensor, together: Tensor | None) -> Tensor:
@@ -91,11 +91,11 @@ def separated_energy(system: System, like: Tensor, length: float) -> float | Non
 
 
 def break_up_energy(system: System, separated: float | None) -> float | None:
-    """The lowest energy of separated parts of a free system: its `threshold`, or that of `separated` particles.
+    """The lowest energy of separated parts of a free system, or of charges: its `threshold`, or that of `separated` particles.
 
-    None for a system that is not free, or whose parts cannot leave each other.
+    None for another system, or one whose parts cannot leave each other.
     """
-    if not system.free:
+    if not system.free and system.point_charges() is None:
         return None
     stated = getattr(system, "threshold", None)
     return separated if stated is None else float(stated)

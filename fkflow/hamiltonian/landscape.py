@@ -17,11 +17,14 @@ from torch import Tensor
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian import derivatives
 from fkflow.hamiltonian.centres import Centres, Softened, find_centres
+from fkflow.hamiltonian.charged_scale import scale_of_charges
+from fkflow.hamiltonian.charged_start import charged_places
+from fkflow.hamiltonian.charges import PointCharges
 from fkflow.hamiltonian.cores import PLACES, crowded_places, find_diameter, hardened
 from fkflow.hamiltonian.derivatives import value_and_gradient
 from fkflow.hamiltonian.free import direction_together, held, internal_basis, recentred, separated_energy
 from fkflow.hamiltonian.line_states import LineState
-from fkflow.hamiltonian.masses import centre_weights
+from fkflow.hamiltonian.masses import centre_weights, to_solver_coordinates
 from fkflow.hamiltonian.mean_field import balanced_length, has_jumps, loose_share, mean_field
 from fkflow.hamiltonian.minima import (
     LEAST,
@@ -147,6 +150,8 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     own length and start, if given, replace the search about the origin. Raises NumericalError when no confining scale or no
     finite minimum is found, WallError for walls of another shape than those that are found.
     """
+    if (charges := system.point_charges()) is not None:
+        return charged_landscape(system, charges, seed)
     if system.free and system.particles > 1:
         return _without_hold(_explore(held(system, rough_length(system, seed)), seed, starts), system)
     centres = find_centres(system, torch.Generator().manual_seed(seed))
@@ -182,6 +187,28 @@ def _without_hold(landscape: Landscape, system: System) -> Landscape:
         places=None if landscape.places is None else recentred(landscape.places, together),
         centre_of_mass=torch.zeros_like(landscape.centre_of_mass),
         free=separated_energy(system, landscape.minima[0], landscape.length),
+        together=together,
+    )
+
+
+def charged_landscape(system: System, charges: PointCharges, seed: int) -> Landscape:
+    """The landscape of point charges, whose scale follows from charges and masses, in coordinates of unit mass."""
+    scale, together = scale_of_charges(charges), direction_together(system)
+    x = charged_places(charges, torch.Generator().manual_seed(seed))
+    x = recentred(to_solver_coordinates(system, x), together)
+    n, dim = x.shape[1:]
+    centre, deviation = torch.zeros(n, dim, dtype=torch.float64), x.flatten(1).std(0)
+    widths, com = torch.diag(deviation), torch.zeros(dim, dim, dtype=torch.float64)
+    return Landscape(
+        scale.natural,
+        centre,
+        x[:1],
+        widths[None],
+        widths.square(),
+        com,
+        harmonic=False,
+        free=scale.break_up,
+        places=x,
         together=together,
     )
 

@@ -78,14 +78,14 @@ def _read_one(number: int, given: Any) -> Species:
     count, mass, charge = table["count"], table.get("mass", 1.0), table.get("charge")
     if type(count) is not int or count < 1:
         raise ValueError(f"{name} has count = {count!r}: it must be a whole number of at least 1")
-    if not _is_number(mass) or mass <= 0:
+    if not is_number(mass) or mass <= 0:
         raise ValueError(f"{name} has mass = {mass!r}: it must be a number above 0")
-    if charge is not None and not _is_number(charge):
+    if charge is not None and not is_number(charge):
         raise ValueError(f"{name} has charge = {charge!r}: it must be a number")
     return Species(name, count, float(mass), None if charge is None else float(charge))
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
@@ -134,7 +134,7 @@ def particle_masses(system: System) -> tuple[float, ...]:
         return tuple(one.mass for one in declared for _ in range(one.count))
     given = getattr(system, "mass", 1.0)
     listed = list(given) if isinstance(given, list | tuple) else [given] * system.particles
-    if len(listed) != system.particles or not all(_is_number(mass) and mass > 0 for mass in listed):
+    if len(listed) != system.particles or not all(is_number(mass) and mass > 0 for mass in listed):
         raise ValueError(
             f"mass = {given!r} is not allowed: it must be a number above 0, or a list of such numbers, one for each of the "
             f"{system.particles} particles"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from torch import Generator, Tensor
 
+    from fkflow.hamiltonian.charges import PointCharges
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -74,6 +76,9 @@ class System(BaseModel):
     """Unit of energies, as printed and stored; "E" and "a" stand for the units of the parameters, ħ = 1."""
     length_unit: ClassVar[str] = "a"
     """Unit of lengths, as printed and stored."""
+
+    recipe_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Other defaults of keys of a recipe, by section, that suit the system; those of train are for the natural gradient."""
 
     observable_units: ClassVar[Mapping[str, str]] = {}
     """Units of what `observables` gives, by name; left out, a number has none."""
@@ -155,6 +160,10 @@ class System(BaseModel):
 
     def nuclei(self) -> Nuclei | None:
         """Point charges with the Coulomb singularities of V; None for smooth potentials."""
+        return None
+
+    def point_charges(self) -> PointCharges | None:
+        """All charges and masses where V is made of point charges alone that also attract each other; None for others."""
         return None
 
     def pair(self, r: Tensor) -> Tensor | None:

@@ -13,6 +13,8 @@ from fkflow.hamiltonian.system import System
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from fkflow.hamiltonian.charges import PointCharges
+
 
 #: relative rounding of an energy in double precision
 DOUBLE = 1e-15
@@ -75,6 +77,10 @@ class WrappedSystem(System):
     def rounding(self) -> float:
         """Relative rounding of the energies."""
         return rounding_of(self.own)
+
+    def point_charges(self) -> PointCharges | None:
+        """The charges of the system, in the user's coordinates."""
+        return self.own.point_charges()
 
     def start(self, walkers: int, generator: Generator) -> Tensor | None:
         """The start of the system."""

@@ -22,6 +22,7 @@ from fkflow.execution import ranks
 from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.geometry import pairs
 from fkflow.hamiltonian.system import System
+from fkflow.measurement.distance_basis import DistanceBasis
 from fkflow.sampling.clipping import clip
 
 #: random functions of one particle (of all coordinates where particles are distinguishable), functions of pairs, and random
@@ -203,7 +204,8 @@ class SlowModes:
     """Sums over the walkers of a measurement that give its `Relaxation`; all ranks have the same basis."""
 
     def __init__(self, system: System, x: Tensor, generator: torch.Generator) -> None:
-        self.basis = Basis(system, x, generator)
+        charges = system.point_charges()
+        self.basis = Basis(system, x, generator) if charges is None else DistanceBasis(charges, x)
         ranks.broadcast_tensors(value for value in vars(self.basis).values() if isinstance(value, Tensor))
         self.most = max(2, MOST_PAIRS // system.particles**2)
         #: values (B, n) of the functions at some walkers

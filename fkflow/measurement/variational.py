@@ -19,6 +19,7 @@ from fkflow.errors import NumericalError
 from fkflow.execution import ranks
 from fkflow.execution.chunks import IN_CACHE
 from fkflow.execution.pulse import Pulse
+from fkflow.hamiltonian.free import break_up_energy
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.system import System
@@ -197,9 +198,15 @@ class VariationalEstimator:
             self.relaxation = self.slow.solve()
             if self.relaxation is None:
                 self.slow = None
-            elif self.landscape.threshold is not None:
-                self.relaxation = self.relaxation.below(self.landscape.threshold)
+            elif (threshold := self._continuum()) is not None:
+                self.relaxation = self.relaxation.below(threshold)
         return self.relaxation
+
+    def _continuum(self) -> float | None:
+        """The energy at which the continuum begins, where it is known."""
+        if self.system.point_charges() is not None:
+            return break_up_energy(self.system, self.landscape.free)
+        return self.landscape.threshold
 
     def ground_factor(self) -> Tensor:
         """The lowest state in the span of ψ and its slow modes, over ψ, (B,) at this rank's walkers."""

@@ -17,6 +17,7 @@ from fkflow.hamiltonian.masses import user_masses
 from fkflow.hamiltonian.species import groups_of, is_mixture
 from fkflow.hamiltonian.system import System
 from fkflow.networks.centre_factor import CentreFactor
+from fkflow.networks.few_body import FewBodyNet
 from fkflow.networks.generic import GenericNet
 from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
@@ -28,16 +29,18 @@ from fkflow.networks.two_body_factor import species_factors, two_body_factor
 from fkflow.networks.vector_drift import PairDrift
 from fkflow.networks.walls import wall_factor
 
-__all__ = ["GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SpeciesNet", "SymmetricNet", "build"]
+__all__ = ["FewBodyNet", "GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SpeciesNet", "SymmetricNet", "build"]
 
 
 def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: int, seed: int) -> LogPsi | PairDrift:
     """The network of a system, float64, initialised from `seed` alone.
 
-    kind "auto" picks "molecular" for nuclei, "symmetric" for identical particles (or one in an isotropic potential), "species"
-    for species of more than one particle, else "generic".
+    kind "auto" picks "few_body" for point charges, "molecular" for nuclei, "symmetric" for identical particles (or one in an
+    isotropic potential), "species" for species of more than one particle, else "generic".
     """
-    nuclei = system.nuclei()
+    nuclei, point_charges = system.nuclei(), system.point_charges()
+    if kind == "auto" and point_charges is not None:
+        kind = "few_body"
     if kind == "auto":
         symmetric = system.identical and (system.particles > 1 or system.isotropic)
         kind = "molecular" if nuclei else "symmetric" if symmetric else "species" if is_mixture(system) else "generic"
@@ -47,9 +50,12 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
         charges = torch.tensor(nuclei.charges, dtype=torch.float64)
     with torch.random.fork_rng(devices=[]), default_float64():
         torch.manual_seed(seed)
-        if kind == "molecular":
+        if kind == "few_body":
+            assert point_charges is not None
+            net: LogPsi | PairDrift = FewBodyNet(point_charges, hidden, layers)
+        elif kind == "molecular":
             assert positions is not None and charges is not None
-            net: LogPsi | PairDrift = MolecularNet(positions, charges, system.particles, hidden, layers)
+            net = MolecularNet(positions, charges, system.particles, hidden, layers)
         elif kind == "symmetric":
             net = SymmetricNet(
                 landscape,

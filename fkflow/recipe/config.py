@@ -177,6 +177,8 @@ def _build(tables: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:
             given = tables.get(name, {})
             if isinstance(given, dict):
                 tables = {**tables, name: {**defaults, **given}}
+    if system is not None:
+        tables = with_defaults(system, tables)
     for name, model in SECTIONS.items():
         parts[name] = validate(model, name, tables.get(name, {}), problems)
     if problems:
@@ -191,6 +193,18 @@ def _build(tables: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:
         given = format_value(getattr(parts[section], key))
         problems.append(Problem(conflict.keys, f"{section}.{key} = {given} is not allowed: {conflict}"))
         return None
+
+
+def with_defaults(system: System, tables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The sections with the defaults of the system for keys that are not given."""
+    for name, defaults in system.recipe_defaults.items():
+        given = tables.get(name, {})
+        if not isinstance(given, dict) or name not in SECTIONS:
+            continue
+        others = given.get("optimiser", "spring") != "spring" or given.get("estimator") == "pathwise"
+        if not (name == "train" and others):
+            tables = {**tables, name: {**defaults, **given}}
+    return tables
 
 
 def _system(table: Any, problems: list[Problem]) -> tuple[System | None, Definition | None]:

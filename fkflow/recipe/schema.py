@@ -21,8 +21,8 @@ class Section(BaseModel):
 class NetworkConfig(Section):
     """The network for log ψ (or, as `pair_drift`, for the drift itself)."""
 
-    kind: Literal["auto", "symmetric", "species", "generic", "molecular", "pair_drift"] = Field(
-        "auto", description="auto, symmetric, species, generic, molecular or pair_drift (free vector field)"
+    kind: Literal["auto", "symmetric", "species", "generic", "molecular", "few_body", "pair_drift"] = Field(
+        "auto", description="auto, symmetric, species, generic, molecular, few_body or pair_drift (free vector field)"
     )
     hidden: int = Field(16, ge=1, le=4096, description="width of the hidden layers")
     layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
@@ -81,6 +81,9 @@ class TrainConfig(Section):
     )
     iterations: int = Field(120, ge=0, le=10**7, description="most iterations")
     rate: float = Field(0.3, gt=0, le=100, description="imaginary time of an update, in natural times (Adam: step)")
+    ramp: int = Field(
+        0, ge=0, le=10**6, description="spring: iterations over which the rate grows from 0.3 to its value; 0: none"
+    )
     decay: float = Field(80.0, gt=0, le=1e9, description="the rate falls as 1/(1 + iteration/decay)")
     curvature: float = Field(1.0, ge=0, le=1, description="share of walkers that make the step implicit; 0: explicit")
     damping: float = Field(1e-3, gt=0, le=1e6, description="damping of the natural gradient at the end")
@@ -227,7 +230,9 @@ class Recipe(Section):
         system, kind = self.system, self.network.kind
         estimator, optimiser = self.train.estimator, self.train.optimiser
         fitting: tuple[str, ...]
-        if system.nuclei() is not None:
+        if system.point_charges() is not None:
+            fitting, why = ("auto", "few_body"), "its charges need exact cusps"
+        elif system.nuclei() is not None:
             fitting, why = ("auto", "molecular", "pair_drift"), "its nuclei need exact cusps"
         elif system.identical and system.free:
             fitting, why = ("auto", "symmetric", "generic"), "it is free in space and has no nuclei"

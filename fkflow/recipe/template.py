@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from fkflow.errors import RecipeError
 from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.registry import find_system, shipped_recipes
-from fkflow.recipe.config import parse
+from fkflow.recipe.config import parse, with_defaults
 from fkflow.recipe.messages import field_of
 from fkflow.recipe.schema import SECTIONS, Recipe, ScanConfig
 from fkflow.recipe.toml import format_value, toml_key, toml_value
@@ -44,7 +44,8 @@ def recipe_template(system: str) -> str:
         raise RecipeError(f"system.{key} = {format_value(system)} is not allowed: {exc.args[0]}") from None
     if required := [field.alias or name for name, field in model.model_fields.items() if field.is_required()]:
         raise RecipeError(f"{system} has no default for {', '.join(required)}: write [system] with it by hand")
-    return _template(Recipe(system=model(), definition=definition), None, [])
+    made = model()
+    return _template(Recipe(system=made, definition=definition, **with_defaults(made, {})), None, [])
 
 
 def _template(recipe: Recipe, scan: ScanConfig | None, head: list[str]) -> str:

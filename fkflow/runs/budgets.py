@@ -15,6 +15,8 @@ BUDGETS = {
     "project": ("seconds", "target_error", "walkers"),
     "spectrum": ("states", "functions", "statistics"),
 }
+#: keys that are newer than some stored recipes, with the value that leaves a run as it was before there was the key
+NEW_KEYS = {"train": {"ramp": 0}}
 
 
 def first_change(before: Tables, now: Tables) -> str | None:
@@ -25,8 +27,16 @@ def first_change(before: Tables, now: Tables) -> str | None:
                 return f"{section}.{key} = {value}"
     # a budget may be newer than the recipe of an earlier version
     known = {section: {*BUDGETS.get(section, ()), *before.get(section, ())} for section in now}
-    new = next((f"{s}.{k}" for s, table in now.items() for k in table if k not in known[s]), None)
+    new = next(
+        (f"{s}.{k}" for s, table in now.items() for k in table if k not in known[s] and not _is_off(s, k, table[k])),
+        None,
+    )
     return new and f"no {new}"
+
+
+def _is_off(section: str, key: str, value: Any) -> bool:
+    """Whether a key that an older recipe lacks has the value that changes nothing."""
+    return key in (new := NEW_KEYS.get(section, {})) and new[key] == value
 
 
 def grew(before: Tables, now: Tables) -> tuple[str, ...]:

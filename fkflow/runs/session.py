@@ -179,6 +179,8 @@ class Session:
             return model.landscape.length
         if not isinstance(model.net, LogPsi) or model.system.nuclei() is not None or walkers.drift is None:
             return model.landscape.length
+        if model.system.point_charges() is not None:
+            return model.landscape.length
         # the network has changed since they moved, and the walkers with it where it is an earlier one; the training goes on
         # with what it has
         walkers = replace(walkers)
@@ -312,7 +314,8 @@ def collect_result(
         seconds["project"] = measurement.projection.seconds
     natural_time = model.landscape.length**2
     # near nuclei and other centres V has no minimum
-    bottomless = model.system.nuclei() is not None or model.landscape.centres is not None
+    charged = model.system.nuclei() is not None or model.system.point_charges() is not None
+    bottomless = charged or model.landscape.centres is not None
     heights = None if bottomless else model.system.potential(model.landscape.minima.to(context.device))
     lowest = -math.inf if heights is None else float(heights.min())
     threshold = break_up_energy(model.system, model.landscape.free)

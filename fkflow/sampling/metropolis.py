@@ -26,8 +26,8 @@ from fkflow.sampling.broad import BroadDensity
 TARGET_ACCEPTANCE = 0.6
 
 
-def limited_drift(v: Tensor, step: float) -> Tensor:
-    """Umrigar's limited drift v (√(1 + 2 v²τ) − 1)/(v²τ), particle by particle, for v (B, N, D)."""
+def limited_drift(v: Tensor, step: float | Tensor) -> Tensor:
+    """Umrigar's limited drift v (√(1 + 2 v²τ) − 1)/(v²τ), of each particle, v (B, N, D); τ may be one of each (N, 1)."""
     v2 = squared_lengths(v) * step
     return v * (2 / (1 + (1 + 2 * v2).sqrt()))
 
@@ -124,12 +124,17 @@ def importance_weights(log_weights: Tensor) -> Tensor:
     return len(log_weights) * torch.softmax(log_weights, 0)
 
 
-def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def langevin_move(
+    psi: LogPsi, walkers: Walkers, generator: torch.Generator, scales: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Move the walkers in place by one Metropolis-adjusted Langevin step from their stored log ψ and drift.
+
+    With `scales` (N, 1) particles have steps of their own, so many times the common one: not the diffusion of the system.
 
     Returns which walkers moved (B,) bool, and the squared length of the noise of each, |ξ|²τ (B,).
     """
-    x, step, (value, v) = walkers.x, walkers.step, walkers.known
+    x, (value, v) = walkers.x, walkers.known
+    step: Any = walkers.step if scales is None else walkers.step * scales.to(x)
     options: dict[str, Any] = {"generator": generator, "device": x.device, "dtype": x.dtype}
     # normals of single precision take a fifth of the time; what is rounded is the noise, not where it leads
     noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=torch.float32).to(x.dtype)
@@ -138,14 +143,15 @@ def langevin_move(psi: LogPsi, walkers: Walkers, generator: torch.Generator) -> 
     new_value, new_v = value_and_drift(psi, proposal)
     back = x - proposal - step * limited_drift(power * new_v, step)
     thrown = noise.square().sum((1, 2))
-    log_ratio = walkers.log_gain(proposal, new_value) + 0.5 * (thrown - back.square().sum((1, 2)) / step)
+    again = back.square().sum((1, 2)) / step if scales is None else (back.square() / step).sum((1, 2))
+    log_ratio = walkers.log_gain(proposal, new_value) + 0.5 * (thrown - again)
     # A NaN ratio compares false: such a proposal is rejected.
     accept = torch.rand(len(x), **options).log() < log_ratio
     mask = accept[:, None, None]
     walkers.x = torch.where(mask, proposal, x)
     walkers.log_psi = torch.where(accept, new_value, value)
     walkers.drift = torch.where(mask, new_v, v)
-    return accept, step * thrown
+    return accept, walkers.step * thrown
 
 
 def metropolis(
@@ -168,7 +174,7 @@ def metropolis(
     if not frozen or walkers.log_psi is None:
         walkers.refresh(psi)
     for _ in range(moves):
-        accepted += langevin_move(psi, walkers, generator)[0][:first].double().mean()
+        accepted += langevin_move(psi, walkers, generator, psi.step_scales)[0][:first].double().mean()
     walkers.x = psi.recentre(walkers.x)
     walkers.acceptance = float(accepted) / max(moves, 1)
     if adapt and moves:

@@ -23,6 +23,8 @@ ENOUGH, MEASURING, FEWEST = 0.5, 2.0, 10
 #: an ended training is extended where measuring would cost more than this share of its iterations after all, so many times at
 #: most, each time by this share of its iterations at least
 LATE, RETURNS, AGAIN = 2.0, 2, 0.5
+#: rate at which a ramp begins
+RAMP_START = 0.3
 #: iterations of the schedules of rate, damping and walkers that training from the weights of another run leaves out
 HEAD_START = 80
 
@@ -37,9 +39,16 @@ class StepSize(NamedTuple):
 def step_size(config: TrainConfig, state: TrainState) -> StepSize:
     """Rate and damping of this iteration; after a rejected step smaller steps, and a system that is further from singular."""
     position = schedule_position(config, state.iteration)
-    rate = config.rate * state.caution / (1 + position / config.decay)
+    rate = _ramped(config, position) * state.caution / (1 + max(0, position - config.ramp) / config.decay)
     damping = config.damping + config.damping_start * math.exp(-position / config.damping_decay)
     return StepSize(rate, damping / state.caution)
+
+
+def _ramped(config: TrainConfig, position: int) -> float:
+    """The rate without its decay: a high one is reached in `ramp` iterations, by equal factors."""
+    if not config.ramp or config.rate <= RAMP_START:
+        return config.rate
+    return float(RAMP_START * (config.rate / RAMP_START) ** min(1.0, position / config.ramp))
 
 
 def schedule_position(config: TrainConfig, iteration: int) -> int:

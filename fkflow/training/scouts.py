@@ -30,6 +30,8 @@ def useful(system: System) -> bool:
     """Whether there are identical particles that may crowd; the network itself keeps apart those whose repulsion diverges."""
     if not system.identical or system.particles < 2 or system.nuclei() is not None:
         return False
+    if system.point_charges() is not None:
+        return False
     at_contact = system.pair(torch.zeros(1, device="cpu", dtype=torch.float64))
     return at_contact is None or bool(at_contact.isfinite().all())
 

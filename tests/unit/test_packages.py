@@ -89,6 +89,8 @@ def test_systems_know_only_the_system_base_and_distances(path: Path) -> None:
         "fkflow.hamiltonian.system",
         "fkflow.hamiltonian.geometry",
         "fkflow.hamiltonian.species",
+        "fkflow.hamiltonian.charge",
+        "fkflow.hamiltonian.interactions",
         "fkflow.systems",
     )
     for name in imports(path, "fkflow.systems"):

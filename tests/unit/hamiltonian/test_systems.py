@@ -399,8 +399,8 @@ def test_molecules_have_nuclei_and_units() -> None:
     assert nuclei.positions == ((0.0, 0.0, -1.0), (0.0, 0.0, 1.0)) and nuclei.charges == (1.0, 1.0)
     assert (H2.energy_unit, H2.length_unit) == ("hartree", "bohr")
     for system in DEFAULTS:
-        # Hooke's atom has a trap in place of its nucleus
-        assert (system.nuclei() is None) == (system.energy_unit != "hartree" or system.key == "hooke")
+        # Hooke's atom has a trap in place of its nucleus, point charges need none
+        assert (system.nuclei() is None) == (system.energy_unit != "hartree" or system.key in ("hooke", "coulomb"))
 
 
 @pytest.mark.parametrize("system", [*DEFAULTS, THREE_CENTRES, Harmonic(omega=[1.0, 2.0, 3.0])])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fkflow.hamiltonian.centres import Centres
 from fkflow.hamiltonian.line_states import Jump, LineState, line_state
+from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.steps import Step
 from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
@@ -29,6 +30,7 @@ from fkflow.networks import (
 from fkflow.networks import tangents as tangents_module
 from fkflow.networks.centre_factor import CentreFactor
 from fkflow.networks.choice import default_float64
+from fkflow.networks.few_body import FewBodyNet
 from fkflow.networks.functions import DistanceFunction, Features, Gaussians, Root, SquareFunction
 from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
@@ -311,6 +313,28 @@ def charges() -> CentreFactor:
     return CentreFactor(Centres(places, torch.tensor([1.3, 0.4], dtype=DOUBLE)), torch.zeros(1, 3, dtype=DOUBLE), 1.2)
 
 
+def few_body(**parameters: Any) -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
+    """Charged particles, with random parameters."""
+    charges = find_system("coulomb")(**parameters).point_charges()
+    net = FewBodyNet(charges, 5, 2)
+    with torch.no_grad():
+        for one in net.parameters():
+            one.add_(0.3 * torch.randn_like(one))
+    return {"net": net}, lambda part, y: part("net").compose(y)
+
+
+def charged(name: str, count: int, charge: float, mass: float) -> dict[str, Any]:
+    return {"name": name, "count": count, "charge": charge, "mass": mass}
+
+
+#: light ones of two kinds about a pinned charge, and two heavy ones that repel each other
+ABOUT_A_CHARGE = [
+    charged("e", 2, -1.0, 1.0),
+    charged("p", 1, 1.0, 0.7),
+    {"name": "P", "charge": 1.0, "at": [[0.3, 0, 0]]},
+]
+HEAVY = [charged("P", 2, 1.0, 20.0), charged("e", 1, -1.0, 1.0)]
+
 CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]]]] = {
     "confinement": (
         (3, 2),
@@ -377,6 +401,12 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     "species": ((6, 2), lambda: several_species(relative=False)),
     "species about their centre of mass": ((6, 2), lambda: several_species(relative=True)),
     "many of several species": ((9, 2), lambda: several_species(relative=True, more=3)),
+    "charges": ((4, 3), lambda: few_body(species=[charged("e", 2, -1.0, 1.0), charged("p", 2, 1.0, 0.7)])),
+    "charges about a pinned one": ((3, 3), lambda: few_body(species=ABOUT_A_CHARGE)),
+    "heavy charges": ((3, 3), lambda: few_body(species=HEAVY)),
+    "charges in a plane": ((3, 2), lambda: few_body(dimensions=2)),
+    "charges in a trap": ((3, 3), lambda: few_body(omega=0.3)),
+    "charges without cusps": ((3, 2), lambda: few_body(dimensions=2, interaction="keldysh")),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
 }
