@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from fkflow.hamiltonian.charged_scale import scale_of_charges
 from fkflow.hamiltonian.charges import ChargedSpecies, ChargeList, PointCharges
@@ -106,8 +106,16 @@ class Coulomb(System):
             )
         if charges.moving < 2 and charges.free:
             raise ValueError("one particle that nothing holds has no ground state: two, or a pinned one, are needed")
-        scale_of_charges(charges)
+        if charges.free and len({one.charge > 0 for one in value}) < 2:
+            raise ValueError(
+                "all its charges have one sign and nothing holds them: one of the other sign, or omega, is needed"
+            )
         return value
+
+    @model_validator(mode="after")
+    def _check_bound(self) -> Coulomb:
+        scale_of_charges(self.point_charges())
+        return self
 
     def point_charges(self) -> PointCharges:
         """The charges with their interaction."""

@@ -37,17 +37,15 @@ class ChargeScale:
 
 @lru_cache(maxsize=64)
 def scale_of_charges(charges: PointCharges) -> ChargeScale:
-    """The scales of charges. ValueError, in a phrase without a subject, if they cannot hold each other."""
+    """The scales of charges. ValueError, in a phrase, if they cannot hold each other."""
     pairs = charges.pairs
     energies = tuple(
         pair_energy(pair.mass, pair.strength, charges.dimensions, charges.interaction) or 0.0 for pair in pairs
     )
     if not charges.omega and not any(energies):
-        if all(pair.strength > 0 for pair in pairs):
-            raise ValueError(
-                "all its charges have one sign and nothing holds them: a charge of the other sign, or omega"
-            )
-        raise ValueError("no two of its charges are bound at this screening: a larger length, mass or charge")
+        raise ValueError(
+            "no two of its charges are bound to each other: a larger charge, mass or screening length is needed"
+        )
     bound, lowest = _lowest_pairs(pairs, energies, len(charges.bodies))
     parts = _lowest_pairs(pairs, energies, len(charges.bodies), whole=False)[1] + charges.pinned_energy()
     natural = -lowest / max(1, len(bound))

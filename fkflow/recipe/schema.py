@@ -271,6 +271,17 @@ class Recipe(Section):
                 f'it must be "local_energy" with the system {system.key}, since the weights of paths past its nuclei have '
                 "no finite variance",
             )
+        if system.point_charges() is not None:
+            for key, given, allowed in (
+                ("project.weights", weights, "local_energy"),
+                ("train.estimator", "" if estimator != "pathwise" else estimator, ""),
+            ):
+                if given != allowed:
+                    raise Conflict(
+                        (key, "system.name"),
+                        f'it must be "{allowed or "covariance"}" with the system {system.key}, since paths past its charges '
+                        "have weights without a finite variance",
+                    )
         return self
 
     def resolved(self) -> dict[str, dict[str, Any]]:

@@ -64,6 +64,9 @@ def _template(recipe: Recipe, scan: ScanConfig | None, head: list[str]) -> str:
             comment = "" if named else field_of(models[section], key).description or ""
             # an optional key is a comment: TOML has no null
             text = f"# {key} =" if value is None else f"{toml_key(key)} = {toml_value(value)}"
+            if len(text) > WIDTH and isinstance(value, list) and all(isinstance(one, dict) for one in value):
+                # a list of tables, one below the other
+                text = f"{toml_key(key)} = [\n" + "".join(f"    {toml_value(one)},\n" for one in value) + "]"
             if not comment:
                 lines.append(text)
             elif len(text) > 40:

@@ -49,6 +49,12 @@ def test_all_else_is_another_recipe() -> None:
     assert first_change(BEFORE, {**BEFORE, "system": {"name": "h2", "R": 1.4}}) == "no system.R"
 
 
+def test_a_new_key_that_changes_nothing_is_no_other_recipe() -> None:
+    """Runs of earlier versions can be resumed; with another value of the key they cannot."""
+    assert first_change(BEFORE, {**BEFORE, "train": {**BEFORE["train"], "ramp": 0}}) is None
+    assert first_change(BEFORE, {**BEFORE, "train": {**BEFORE["train"], "ramp": 30}}) == "no train.ramp"
+
+
 class Lines(Silent):
     """Keeps the lines that are logged."""
 

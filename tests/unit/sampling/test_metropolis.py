@@ -206,3 +206,24 @@ def test_proposals_that_are_not_numbers_are_rejected() -> None:
     assert walkers.x.isfinite().all() and float(walkers.x.max()) <= 1
     assert walkers.log_psi.isfinite().all() and walkers.drift.isfinite().all()
     assert 0.1 < walkers.acceptance < 0.9
+
+
+@pytest.mark.parametrize("fair", [True, False])
+def test_particles_with_steps_of_their_own_keep_the_density(gaussian, monkeypatch, fair: bool) -> None:
+    """Twin: moves that are judged by 0.9 of the gain leave another density."""
+    psi = gaussian(1.0)
+    psi.step_scales = torch.tensor([[1.0], [9.0]], dtype=torch.float64)
+    walkers = walkers_at(psi.sample(4000, (2, 2), 0), step=0.25)
+    if not fair:
+        right = Walkers.log_gain
+        monkeypatch.setattr(Walkers, "log_gain", lambda self, *given: 0.9 * right(self, *given))
+    metropolis(psi, walkers, torch.Generator().manual_seed(1), 30, adapt=False)
+    assert 0.2 < walkers.acceptance < 0.9
+    squares = walkers.x.square().sum(2)
+    mean, error = squares.mean(0) - 1.0, squares.std(0) / len(squares) ** 0.5
+    assert (float((mean / error).abs().max()) < 4) == fair
+    # the heavier one goes farther
+    before = walkers.x.clone()
+    langevin_move(psi, walkers, torch.Generator().manual_seed(2), psi.step_scales)
+    apart = (walkers.x - before).square().sum(2).mean(0)
+    assert float(apart[1]) > 3 * float(apart[0])

@@ -1,0 +1,153 @@
+"""Point charges: what is declared, pairs and exchanges, scales and break-up, states of pairs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from fkflow.hamiltonian.charged_scale import scale_of_charges
+from fkflow.hamiltonian.interactions import Interaction
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.masses import to_unit_masses
+from fkflow.hamiltonian.pair_states import pair_energy
+from fkflow.recipe.config import load
+from fkflow.systems.coulomb import Coulomb
+from fkflow.systems.solvers import radial_ground_state
+
+
+def species(name: str, count: int, mass: float, charge: float) -> dict[str, Any]:
+    return {"name": name, "count": count, "mass": mass, "charge": charge}
+
+
+ELECTRONS, POSITRON = species("electron", 2, 1.0, -1.0), species("positron", 1, 1.0, 1.0)
+PROTON: dict[str, Any] = {"name": "proton", "charge": 1.0, "at": [[0.0, 0.0, 0.0]]}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"species": [{"name": "e", "count": 1, "mass": 1.0}]}, "e lacks its charge"),
+        ({"species": [{"name": "e", "charge": -1.0}]}, "e lacks its count"),
+        ({"species": [species("e", 0, 1.0, -1.0)]}, "count = 0: it must be a whole number of at least 1"),
+        ({"species": [ELECTRONS]}, "all its charges have one sign"),
+        ({"species": [{**PROTON, "mass": 1836.0}, ELECTRONS]}, "is pinned: leave out the mass"),
+        ({"species": [PROTON]}, "all its particles are pinned"),
+        ({"species": [{**PROTON, "at": [[0.0, 0.0]]}, ELECTRONS]}, "must have 3 coordinates"),
+        ({"species": [{**PROTON, "at": [[0.0, 0.0, 0.0]] * 2}, ELECTRONS]}, "must be at different places"),
+        ({"species": [{**PROTON, "count": 2}, ELECTRONS]}, "leave out the count"),
+        ({"species": [ELECTRONS, ELECTRONS]}, "two species called electron"),
+        ({"species": [species("e", 2, -1.0, -1.0), POSITRON]}, "mass = -1.0"),
+        ({"species": [species("e", 2, 1.0, 0.0), POSITRON]}, "charge = 0.0"),
+        ({"species": [{**ELECTRONS, "spin": 1}, POSITRON]}, "unknown key 'spin'"),
+        ({"species": [species("e", 5, 1.0, -1.0), POSITRON]}, "120 ways: at most 48"),
+        ({"species": [species("e", 1, 1.0, -1.0)]}, "nothing holds"),
+        ({"species": 3}, "it must be a list of species"),
+        ({"species": [ELECTRONS, PROTON], "omega": 1.0}, "pinned charges and a trap exclude each other"),
+        ({"dimensions": 1}, "it must be 2 or 3"),
+        ({"interaction": "keldysh"}, "dimensions = 2, a sheet"),
+        ({"interaction": "yukawa", "length": 0.5}, "no two of its charges are bound"),
+    ],
+)
+def test_wrong_charges_are_refused_in_one_sentence(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words) as refused:
+        Coulomb(**given)
+    assert len(refused.value.errors()) == 1
+
+
+def test_what_moves_and_what_is_pinned() -> None:
+    hps = load("hps").recipe.system
+    assert [one.name for one in hps.species] == ["electron", "positron"] and hps.particles == 3
+    assert hps.isotropic and not hps.free and not hps.identical
+    charges = hps.point_charges()
+    assert [pair[:2] for pair in charges.pairs] == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    # Kato: 1/2 for two electrons, −1/2 for positronium, −1 about a pinned proton
+    assert [charges.cusp(pair) for pair in charges.pairs] == [0.5, -0.5, -1.0, -0.5, -1.0, 1.0]
+    assert charges.exchanges == ((0, 1, 2, 3), (1, 0, 2, 3))
+    bent = [{**PROTON, "at": [[0.0, 0, -1], [0.0, 0, 1], [0.0, 2.5, 0]]}, species("e", 1, 1.0, -1.0)]
+    # of three protons in an isosceles triangle two may be exchanged
+    assert sorted(Coulomb(species=bent).point_charges().exchanges) == [(0, 1, 2, 3), (0, 2, 1, 3)]
+
+
+def test_the_potential_is_that_of_all_pairs() -> None:
+    """Written once more, for pinned charges, a sheet and a trap."""
+    x = torch.randn(5, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    at = [[0.0, 0.0, 0.0], [0.0, 1.0, 2.0]]
+    system = Coulomb(species=[ELECTRONS, POSITRON, {"name": "proton", "charge": 2.0, "at": at}])
+    q, places = [-1, -1, 1, 2, 2], [*x[0].tolist(), *at]
+    pairs = [(i, j) for i in range(5) for j in range(i)]
+    expected = sum(q[i] * q[j] / math.dist(places[i], places[j]) for i, j in pairs)
+    assert float(system.potential(x)[0]) == pytest.approx(expected)
+    x, places = x[..., :2], x[0, :, :2].tolist()
+    held = Coulomb(dimensions=2, interaction="keldysh", r0=4.0, eps=2.0, omega=0.5)
+
+    def sheet(r: float) -> float:
+        t = r / 2
+        return -(math.log(t / (1 + t)) + (0.5772156649 - math.log(2)) * math.exp(-t)) / 4
+
+    expected = sum(q[i] * q[j] * sheet(math.dist(places[i], places[j])) for i, j in pairs if i < 3)
+    expected += sum(0.125 * a * a for place in places for a in place)
+    assert float(held.potential(x)[0]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("kind", [Interaction("yukawa", length=3.0), Interaction("keldysh", r0=5.0, eps=1.5)])
+def test_screened_pairs_against_spectral_elements(dimensions: int, kind: Interaction) -> None:
+    """The other solver works with a potential that is finite at 0; twin: a charge 0.1 % larger is seen."""
+    if kind.kind == "keldysh" and dimensions == 3:
+        pytest.skip("a sheet")
+    mass, closest = 0.7, 1e-5
+
+    def well(rho: np.ndarray) -> np.ndarray:
+        return -kind.energy(np.maximum(rho, closest) / math.sqrt(mass))
+
+    expected = radial_ground_state(well, dimensions, closest).energy
+    found = pair_energy(mass, -1.0, dimensions, kind)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert pair_energy(mass, -1.001, dimensions, kind) != pytest.approx(expected, rel=1e-4)
+
+
+def test_pairs_in_closed_form() -> None:
+    assert pair_energy(0.5, -1.0, 3, Interaction()) == -0.25 and pair_energy(0.5, -1.0, 2, Interaction()) == -1.0
+    assert pair_energy(0.5, 1.0, 3, Interaction()) is None
+    # a Yukawa attraction binds from length = 0.8399/(2 mass) × 2 on
+    assert pair_energy(1.0, -1.0, 3, Interaction("yukawa", length=0.82)) is None
+    assert pair_energy(1.0, -1.0, 3, Interaction("yukawa", length=0.87)) < 0
+    # hardly any screening
+    assert pair_energy(1.0, -1.0, 3, Interaction("yukawa", length=1e4)) == pytest.approx(-0.5 + 1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "break_up", "natural"),
+    [
+        ("ps_minus", -0.25, 2.0),
+        ("ps2", -0.5, 2.0),
+        ("hps", -0.75, math.sqrt(2 / 0.75)),
+        ("exciton2d", 0.0, 1.0),
+        ("trion", -1.0, 1.0),
+        ("h2plus_moving", -0.5 / (1 + 1 / 1836.15267343), math.sqrt(2 * (1 + 1 / 1836.15267343))),
+    ],
+)
+def test_break_up_and_natural_length(recipe: str, break_up: float, natural: float) -> None:
+    system = load(recipe).recipe.system
+    scale = scale_of_charges(system.point_charges())
+    assert system.threshold == pytest.approx(break_up) and scale.natural == pytest.approx(natural)
+    assert load(recipe, ["system.break_up=-7.5"]).recipe.system.threshold == -7.5
+
+
+def test_where_walkers_start() -> None:
+    """Protons a bond apart, the electron near one of them, the centre of mass at the origin."""
+    system = load("h2plus_moving").recipe.system
+    scaled = to_unit_masses(system)
+    land = explore(scaled)
+    x = land.places / scaled.root(land.places)
+    assert bool(scaled.potential(land.places).isfinite().all())
+    assert float((x[:, 1] - x[:, 2]).norm(dim=1).mean()) == pytest.approx(2.0, abs=0.1)
+    near = torch.minimum(*((x[:, 0] - x[:, i]).norm(dim=1) for i in (1, 2)))
+    assert 0.5 < float(near.mean()) < 1.5
+    total = torch.tensor([1.0, *[1836.15267343] * 2], dtype=torch.float64)
+    assert float(torch.einsum("i,bid->bd", total, x).abs().max()) < 1e-9
