@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Real
@@ -48,8 +49,10 @@ class Estimate:
         return f"{self.value:.{digits}f}({shown})"
 
     def __format__(self, spec: str) -> str:
-        """Without a format as `str`, with that of a number value ± error, both in it."""
-        return f"{self.value:{spec}} ± {self.error:{spec}}" if spec else str(self)
+        """As `str`, at a place of a width such as ``>16``; with the format of a number value ± error, both in it."""
+        if re.fullmatch(r"(.?[<>^])?\d*s?", spec):
+            return f"{str(self):{spec}}"
+        return f"{self.value:{spec}} ± {self.error:{spec}}"
 
     def __float__(self) -> float:
         """The value alone."""

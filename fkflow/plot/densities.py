@@ -27,7 +27,7 @@ VARIATIONAL, PROJECTED, EXACT, POINTS = "variational |ψ|²", "projected |φ₀|
 #: largest error of the innermost bin, as a part of the density's maximum; bins that hold too few samples are drawn as one
 UNSURE = 0.1
 #: fewest bins of a curve, and the error, as a part of the density's maximum, above which neighbouring bins are joined
-FEWEST, NOISY = 25, 0.045
+FEWEST, NOISY = 25, 0.03
 #: how often a map is smoothed at least before contours are drawn
 PASSES = 5
 

@@ -19,8 +19,9 @@ EARLY, LATE = 2, 0.5
 MOST_TICKS, LEAST_GAP = 8, 0.08
 #: percentiles of the energies that are shown, of the whole training and of its end, where noise is cut on both sides
 WHOLE, END = (2.0, 100.0), (4.0, 96.0)
-#: an inset is drawn where its energies take less than this part of the main panel's
-WORTH = 0.25
+#: an inset is drawn where its energies take less than this part of the main panel's, and where nothing else is in its place:
+#: left, bottom, width and height in the axes, and the room that its numbers take on the left and below
+WORTH, INSET, NUMBERS = 0.25, (0.46, 0.4, 0.51, 0.55), (0.14, 0.08)
 
 
 def convergence(result: Result, ax: Axes) -> None:
@@ -40,16 +41,15 @@ def convergence(result: Result, ax: Axes) -> None:
     end = _energy_range(energy[late:], error[late:], levels, END)
     if len(iteration) > 1:
         ax.set_xlim(iteration[0], iteration[-1])
-    if end[1] - end[0] < WORTH * (whole[1] - whole[0]):
-        ax.set_ylim(*whole)
-        inset = ax.inset_axes((0.46, 0.4, 0.51, 0.55))
+    flat = end[1] - end[0] < WORTH * (whole[1] - whole[0])
+    ax.set_ylim(*(whole if flat else end))
+    if flat and _is_free(ax, iteration, energy + error):
+        inset = ax.inset_axes(INSET)
         _draw_training(result, inset, iteration[late:], energy[late:], error[late:])
         inset.set_xlim(iteration[late], iteration[-1])
         inset.set_ylim(*end)
         inset.tick_params(labelsize="small")
         _plain(inset)
-    else:
-        ax.set_ylim(*end)
     _plain(ax)
     ax.set_xlabel("training iteration")
     ax.set_ylabel(label("energy", result.energy_unit))
@@ -65,6 +65,13 @@ def _draw_training(
     ax.fill_between(iteration, energy - error, energy + error, color=BLUE, alpha=0.3, linewidth=0)
     ax.plot(iteration, energy, color=BLUE, linewidth=1.2, marker="." if len(energy) < 3 else None, label="training")
     return _energy_levels(result, ax)
+
+
+def _is_free(ax: Axes, iteration: np.ndarray, highest: np.ndarray) -> bool:
+    """Whether energies that reach up to `highest` (n,) leave the place of the inset empty."""
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    beside = iteration >= left + (INSET[0] - NUMBERS[0]) * (right - left)
+    return not (highest[beside] > low + (INSET[1] - NUMBERS[1]) * (high - low)).any()
 
 
 def _plain(ax: Axes) -> None:

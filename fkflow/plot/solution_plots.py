@@ -40,8 +40,11 @@ class Plots:
         rows = -(-len(names) // 2)
         with rc_context(LOOK):
             figure = pyplot.figure(figsize=(min(2, len(names)) * SIZE[0], rows * SIZE[1]), layout="constrained")
+            figure.suptitle(title := self._result.title())
             for number, name in enumerate(names, 1):
-                found[name](figure.add_subplot(rows, min(2, len(names)), number))
+                found[name](ax := figure.add_subplot(rows, min(2, len(names)), number))
+                # the system and its parameters stand over all of them
+                ax.set_title(ax.get_title().removeprefix(title).strip(), fontsize="medium")
         return figure
 
     @property

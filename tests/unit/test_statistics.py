@@ -341,6 +341,8 @@ def test_estimates_as_numbers() -> None:
         "-1.17448(2)", "-1.17448(2)", "-1.17448 ± 0.00002", "-1.17e+00 ± +2.00e-05",
     )  # fmt: skip
     assert float(a) == -1.17448 and -a == Estimate(1.17448, 2e-5, 400.0)
+    # a width alone is that of the whole
+    assert (f"{a:>14}|", f"{a:*^13s}|", f"{a:12}|") == ("   -1.17448(2)|", "*-1.17448(2)*|", "-1.17448(2) |")
     assert a._repr_html_() == '<span title="-1.17448 ± 2e-05">-1.17448(2)</span>'
     for doubled in (2 * a, a * 2, a + a.value, np.float64(2) * a, a / 0.5, np.int64(1) + a - 1 + a.value):
         assert isinstance(doubled, Estimate) and doubled.value == pytest.approx(-2.34896)

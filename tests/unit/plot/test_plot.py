@@ -92,6 +92,18 @@ def test_no_inset_where_it_would_show_the_same(tmp_path, write_run, made_up):
     assert [child.get_xlabel() for child in ax.child_axes] == ["seconds"]
 
 
+def test_no_inset_over_the_curve(tmp_path, write_run, made_up):
+    """A training that falls slowly stands in the place of the inset until it is nearly over."""
+    insets = []
+    for decay in (4.0, 40.0):
+        records = made_up.records(100)
+        for record in records:
+            record["energy"], record["error"] = -1.1744 + np.exp(-record["iteration"] / decay), 1e-3
+        ax = drawn(write_run(tmp_path / "result.h5", records=records), "convergence")
+        insets.append([child.get_xlabel() for child in ax.child_axes].count(""))
+    assert insets == [1, 0]
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_convergence_of_short_and_broken_training(tmp_path, write_run, made_up, count):
     records = made_up.records(count)
@@ -365,7 +377,7 @@ def test_noisy_bins_are_joined(tmp_path, write_run, made_up):
     """Few samples: neighbouring bins become one, its error the smaller; the twin has many samples and keeps its bins."""
     x = Axis("x", "bohr", "x", np.linspace(-4, 4, 101))
     values = np.exp(-(x.centres**2)) / np.pi**0.5
-    for error, bins in ((0.12, 25), (0.06, 50), (0.01, 100)):
+    for error, bins in ((0.12, 25), (0.04, 50), (0.01, 100)):
         noise = error * np.random.default_rng(1).normal(size=100)
         made = Histogram(
             "density", "x", (x,), "dx", values + noise, error * values.max() + 0 * values, "1/bohr", "density"

@@ -101,6 +101,9 @@ def test_a_summary_in_one_figure(solution: Solution, write_run: Any, tmp_path: P
     assert (
         isinstance(figure, Figure) and len(figure.get_axes()) >= 4 and all(ax.has_data() for ax in figure.axes[:4])
     ), titles
+    # the system is named once
+    assert figure.get_suptitle() == solution.result.title()
+    assert not any(solution.result.title() in ax.get_title() for ax in figure.axes)
     # a run without training and projection has fewer
     less = Solution(write_run(tmp_path / "result.h5", records=[]))
     assert 2 <= len(less.plot().axes) < len(figure.axes)
