@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -80,8 +82,23 @@ def _main(arguments: Sequence[str] | None) -> int:
         if not hasattr(error, "format_message"):
             raise
         code = getattr(error, "exit_code", 2)
-        return code if _rank(rank) else _fail(error.format_message(), code)
+        return code if _rank(rank) else _fail(_usage(error.format_message(), arguments), code)
     return _fail("interrupted", 130) if code == 130 and not _rank(rank) else code
+
+
+def _usage(message: str, arguments: Sequence[str]) -> str:
+    """An error of the parser of options, with the value that was given and without the words of its own library."""
+    if not (found := re.fullmatch(r"Invalid value for '(--[\w-]+)'[^:]*: (.*)", message, re.S)):
+        return message
+    option, reason = found.groups()
+    words = list(
+        itertools.chain.from_iterable(word.split("=", 1) if word.startswith("--") else [word] for word in arguments)
+    )
+    given = words[words.index(option) + 1] if option in words[:-1] else ""
+    reason = (
+        reason.removeprefix("Value error, ").replace("Input should be", "it must be").partition(", unable to parse")[0]
+    )
+    return f"{option} {given}: {reason}"
 
 
 def _rank(launched: int) -> int:
