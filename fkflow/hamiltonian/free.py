@@ -12,7 +12,8 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from pydantic import InstanceOf
+from torch import Generator, Tensor
 
 from fkflow.hamiltonian.masses import UnitMassSystem, user_masses
 from fkflow.hamiltonian.system import System
@@ -60,7 +61,17 @@ class Held(WrappedSystem):
     """A free system in coordinates of unit mass with a harmonic hold of its centre of mass, ½ k |e·z|², for its landscape."""
 
     stiffness: float
+    #: where walkers start (N, D), and how far from there, if the system does not say it
+    place: InstanceOf[Tensor] | None = None
+    reach: float = 0.0
     separable = True
+
+    def start(self, walkers: int, generator: Generator) -> Tensor | None:
+        """The start of the system, or about the place."""
+        if self.place is None:
+            return self.own.start(walkers, generator)
+        noise = torch.randn(walkers, *self.place.shape, generator=generator, dtype=torch.float64)
+        return self.place + self.reach * noise
 
     def potential(self, x: Tensor) -> Tensor:
         """V and the energy of the hold."""
@@ -75,9 +86,9 @@ class Held(WrappedSystem):
         return self.own.pair(*given)
 
 
-def held(system: System, length: float) -> Held:
-    """The free system with a weak hold, for a natural length about `length`."""
-    return Held(own=system, stiffness=(0.5 / (HELD * length) ** 2) ** 2)
+def held(system: System, length: float, place: Tensor | None = None) -> Held:
+    """The free system with a weak hold, for a natural length about `length`; its walkers start about `place` (N, D)."""
+    return Held(own=system, stiffness=(0.5 / (HELD * length) ** 2) ** 2, place=place, reach=length)
 
 
 def separated_energy(system: System, like: Tensor, length: float) -> float | None:

@@ -40,9 +40,13 @@ from fkflow.hamiltonian.species import is_mixture, mean_by_species
 from fkflow.hamiltonian.steps import Step
 from fkflow.hamiltonian.system import Nuclei, System
 from fkflow.hamiltonian.walls import Walls, allowed_places, find_walls
+from fkflow.hamiltonian.wrapped import rounding_of
 
 #: two distances in natural lengths: V is the same at both if the particles only attract each other
 FAR = 1e3, 1e4
+#: sizes of the clouds from which a molecule is looked for, in doublings of the rough length, with so many descents and steps
+#: each; how far from its cloud, in sizes of that, a descent may end; natural energies by which a molecule must lie lower
+CLOUDS, DROPS, DROP, AWAY, BARELY = 22, 4, 200, 8.0, 0.5
 #: configurations about which jumps of V are looked for
 JUMPS = 16
 #: share of walkers that would not overlap from which on hard cores do not matter for the scale, and within what factor the
@@ -50,6 +54,8 @@ JUMPS = 16
 DILUTE, SIMILAR = 0.9, 2.0
 #: distance of two minima, in natural lengths, within which they are one: flat bottoms have many places that look like minima
 SAME = 0.2
+#: pull on a configuration, in natural units, that ends a descent
+SETTLED = 1e-2
 #: distance of two wells, in natural lengths, that is none
 APART = 0.1
 #: widths of a mode, in natural lengths, from which on V does not rise along it (`mode_widths` tries 64)
@@ -153,11 +159,53 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     if (charges := system.point_charges()) is not None:
         return charged_landscape(system, charges, seed)
     if system.free and system.particles > 1:
-        return _without_hold(_explore(held(system, rough_length(system, seed)), seed, starts), system)
+        return _explore_free(system, seed, starts)
     centres = find_centres(system, torch.Generator().manual_seed(seed))
     if centres is not None:
         return replace(_explore(Softened(own=system, centres=centres), seed, starts), centres=centres)
     return _explore(system, seed, starts)
+
+
+def _explore_free(system: System, seed: int, starts: int) -> Landscape:
+    """The landscape of a free system: about where all particles are together, or a molecule that lies lower."""
+    found: Landscape | None = None
+    place = find_molecule(system, seed) if user_start(system, 1, torch.Generator()) is None else None
+    try:
+        found = _without_hold(_explore(held(system, rough_length(system, seed)), seed, starts), system)
+    except NumericalError:
+        if place is None:
+            raise
+    if place is None:
+        return found  # type: ignore[return-value]
+    length = balance_length(system, place, torch.Generator().manual_seed(seed))
+    if found is not None and bool(_settled(system, found.minima[:1], found.length)):
+        higher = system.potential(found.minima[:1]) - system.potential(place[None])
+        if float(higher) < BARELY / length**2:
+            return found
+    return _without_hold(_explore(held(system, length, place), seed, starts), system)
+
+
+def find_molecule(system: System, seed: int) -> Tensor | None:
+    """The lowest place (N, D) where descents from clouds of many sizes end, for a free system that has no V in the smallest.
+
+    None for any other system, and where all descents end far from where they began.
+    """
+    n, dim = system.particles, system.dimensions
+    if getattr(system, "length", None) is not None or bool(
+        system.potential(torch.zeros(1, n, dim, dtype=torch.float64)).isfinite()
+    ):
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    length, places = rough_length(system, seed), []
+    for size in length * 2.0 ** torch.arange(0, CLOUDS, 2):
+        x = float(size) * torch.randn(DROPS, n, dim, generator=generator, dtype=torch.float64)
+        x = descend(system, x, float(size), steps=DROP)
+        places.append(
+            recentred(x, direction_together(system))[x.flatten(1).norm(dim=1) < AWAY * float(size) * (n * dim) ** 0.5]
+        )
+    x = torch.cat(places)
+    energies = system.potential(x).detach().nan_to_num(nan=math.inf)
+    return x[energies.argmin()] if len(x) and bool(energies.isfinite().any()) else None
 
 
 def _explore(system: System, seed: int, starts: int) -> Landscape:
@@ -247,12 +295,18 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     if not finite.any():
         raise NumericalError("no minimum of the potential was found: every descent ended at infinity or NaN")
     x, energies = x[finite], energies[finite]
+    settled = _settled(system, x, length)
+    if settled.any():
+        # V may fall without end elsewhere
+        x, energies = x[settled], energies[settled]
     lowest = x[energies.argmin()]
     length = own or balance_length(system, lowest, generator)
     hessian = derivatives.hessians(system, lowest[None], length)[0]
     # a wide well may lie below a narrow deeper one by what it saves of the zero-point energy
     zero_point = zero_point_energies(mode_widths(system, lowest, hessian, length)[None])[0]
     keep = energies < energies.min() + zero_point + 0.5 / length**2
+    if not keep.any():
+        raise NumericalError("the potential has no finite curvature where its descents end")
     most = max(1, min(64, MOST_MINIMA // (n * dim)))
     minima = distinct_minima(x[keep], energies[keep], SAME * length, most)
     hessians = derivatives.hessians(system, minima, length)
@@ -287,6 +341,17 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     found = Landscape(length, centre, minima, widths, covariance, com, harmonic, free)
     flat, threshold = (None, None) if together else flat_directions(system, lowest, length, covariance, generator)
     return replace(found, flat=flat, threshold=threshold)
+
+
+def _settled(system: System, x: Tensor, length: float) -> Tensor:
+    """Which descents (S,) have ended at x (S, N, D): nothing pulls there by the energy of a mode over its length.
+
+    Where V has fallen so far that it is rounded to such energies, they have not.
+    """
+    value, gradient = value_and_gradient(system, x, length)
+    seen = value.abs() * rounding_of(system) < SETTLED / length**2
+    still: Tensor = gradient.flatten(1).norm(dim=1) < SETTLED / length**3
+    return seen & still
 
 
 def _diameter(system: System, seed: int) -> float | None:

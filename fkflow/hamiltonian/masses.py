@@ -47,8 +47,14 @@ class UnitMassSystem(WrappedSystem):
 
     def start(self, walkers: int, generator: Generator) -> Tensor | None:
         """The start of the system in these coordinates."""
+        import torch  # a recipe is read without it
+
         x = self.own.start(walkers, generator)
-        return x if x is None else x * self.root(x)
+        if x is None:
+            return None
+        x = torch.as_tensor(x)
+        scaled: Tensor = x * self.root(x)
+        return scaled
 
     def reference(self) -> Reference | None:
         """The reference of the system."""

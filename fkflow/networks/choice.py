@@ -11,9 +11,11 @@ from contextlib import contextmanager
 
 import torch
 
+from fkflow.errors import UsageError
 from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import user_masses
+from fkflow.hamiltonian.shape import find_shape
 from fkflow.hamiltonian.species import groups_of, is_mixture
 from fkflow.hamiltonian.system import System
 from fkflow.networks.centre_factor import CentreFactor
@@ -27,18 +29,37 @@ from fkflow.networks.step_factor import StepFactor
 from fkflow.networks.symmetric import SymmetricNet
 from fkflow.networks.two_body_factor import species_factors, two_body_factor
 from fkflow.networks.vector_drift import PairDrift
+from fkflow.networks.vibrational import VibrationalNet
 from fkflow.networks.walls import wall_factor
 
-__all__ = ["FewBodyNet", "GenericNet", "LogPsi", "MolecularNet", "PairDrift", "SpeciesNet", "SymmetricNet", "build"]
+__all__ = [
+    "FewBodyNet",
+    "GenericNet",
+    "LogPsi",
+    "MolecularNet",
+    "PairDrift",
+    "SpeciesNet",
+    "SymmetricNet",
+    "VibrationalNet",
+    "build",
+]
 
 
 def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: int, seed: int) -> LogPsi | PairDrift:
     """The network of a system, float64, initialised from `seed` alone.
 
-    kind "auto" picks "few_body" for point charges, "molecular" for nuclei, "symmetric" for identical particles (or one in an
-    isotropic potential), "species" for species of more than one particle, else "generic".
+    kind "auto" picks "few_body" for point charges, "molecular" for nuclei, "vibrational" for a free molecule that has a shape,
+    "symmetric" for identical particles (or one in an isotropic potential), "species" for species of more than one particle,
+    else "generic". Raises UsageError for "vibrational" without a shape.
     """
     nuclei, point_charges = system.nuclei(), system.point_charges()
+    shape = find_shape(system, landscape) if kind in ("auto", "vibrational") else None
+    if kind == "vibrational" and shape is None:
+        raise UsageError(
+            f'network.kind = "vibrational" is for a molecule that vibrates about one shape, which {system.key} does not'
+        )
+    if shape is not None:
+        kind = "vibrational"
     if kind == "auto" and point_charges is not None:
         kind = "few_body"
     if kind == "auto":
@@ -56,6 +77,8 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
         elif kind == "molecular":
             assert positions is not None and charges is not None
             net = MolecularNet(positions, charges, system.particles, hidden, layers)
+        elif shape is not None:
+            net = VibrationalNet(shape, landscape.length, hidden, layers)
         elif kind == "symmetric":
             net = SymmetricNet(
                 landscape,

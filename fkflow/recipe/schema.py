@@ -21,8 +21,8 @@ class Section(BaseModel):
 class NetworkConfig(Section):
     """The network for log ψ (or, as `pair_drift`, for the drift itself)."""
 
-    kind: Literal["auto", "symmetric", "species", "generic", "molecular", "few_body", "pair_drift"] = Field(
-        "auto", description="auto, symmetric, species, generic, molecular, few_body or pair_drift (free vector field)"
+    kind: Literal["auto", "symmetric", "species", "generic", "molecular", "few_body", "vibrational", "pair_drift"] = (
+        Field("auto", description="auto, symmetric, species, generic, molecular, few_body, vibrational or pair_drift")
     )
     hidden: int = Field(16, ge=1, le=4096, description="width of the hidden layers")
     layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
@@ -242,6 +242,8 @@ class Recipe(Section):
             fitting, why = ("auto", "species", "generic"), "it has several species"
         else:
             fitting, why = ("auto", "generic"), "it has distinguishable particles and no nuclei"
+        if system.free and system.nuclei() is None and system.point_charges() is None:
+            fitting = (*fitting, "vibrational")
         if kind not in fitting:
             choices = ", ".join(json.dumps(choice) for choice in fitting)
             raise Conflict(

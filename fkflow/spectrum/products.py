@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations_with_replacement
-
-from fkflow.spectrum.jets import Jet, constant, join, stack
+from fkflow.spectrum.jets import Jet, constant, join
 
 #: highest degree
 DEGREE = 7
@@ -23,11 +21,11 @@ def highest_degree(coordinates: int, most: int) -> int:
 def products(y: Jet, degree: int) -> Jet:
     """1 and all products of up to so many of the functions y (B, d)."""
     one = constant(y)
-    parts = [one]
-    known: dict[tuple[int, ...], Jet] = {(): one[0]}
-    axes = [y[a] for a in range(y.value.shape[-1])]
-    for count in range(1, degree + 1):
-        chosen = list(combinations_with_replacement(range(len(axes)), count))
-        known = {key: known[key[:-1]] * axes[key[-1]] for key in chosen}
-        parts.append(stack([known[key] for key in chosen]))
+    parts, count = [one], y.value.shape[-1]
+    # products of each degree by their last factor, which no earlier factor comes after
+    last: list[Jet] = []
+    for _ in range(degree):
+        shorter = [join(last[: a + 1]) if last else one for a in range(count)]
+        last = [shorter[a] * y[slice(a, a + 1)] for a in range(count)]
+        parts += last
     return join(parts)

@@ -18,6 +18,7 @@ from torch import Tensor
 from fkflow.errors import UsageError
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_user_coordinates
+from fkflow.hamiltonian.shape import find_shape
 from fkflow.hamiltonian.species import declared_species, groups_of, species_of
 from fkflow.hamiltonian.system import System
 from fkflow.spectrum.antisymmetry import MOST, determinants
@@ -26,6 +27,7 @@ from fkflow.spectrum.configuration import ConfigurationFunctions, RoundFunctions
 from fkflow.spectrum.distances import DistanceFunctions
 from fkflow.spectrum.electrons import ElectronFunctions
 from fkflow.spectrum.jets import Jet, coordinates, join
+from fkflow.spectrum.vibrations import VibrationFunctions
 
 #: ranks under rotations that have a sector: s, p, d
 RANKS = (0, 1, 2)
@@ -99,7 +101,7 @@ def sectors_of(
     """
     n, dim = x.shape[1:]
     if system.free:
-        return _free(system, x, functions, fermi)
+        return _free(system, landscape, x, functions, fermi)
     if fermi and (not system.identical or n < 2):
         raise UsageError(f"{system.key} has no fermions: that takes two or more identical particles")
     nuclei = system.nuclei()
@@ -147,7 +149,7 @@ class _Antisymmetric:
         return join([terms * factors[slice(k, k + 1)] for k in range(factors.value.shape[-1])])
 
 
-def _free(system: System, x: Tensor, functions: int, fermi: bool) -> list[Sector]:
+def _free(system: System, landscape: Landscape, x: Tensor, functions: int, fermi: bool) -> list[Sector]:
     """Motion without rotation of particles that nothing holds; two of one declared species may also be antisymmetric."""
     n, dim = x.shape[1:]
     if fermi:
@@ -155,11 +157,17 @@ def _free(system: System, x: Tensor, functions: int, fermi: bool) -> list[Sector
     inverse_roots = to_user_coordinates(system, torch.ones(n, 1, dtype=x.dtype))
     declared = declared_species(system)
     twofold = [one.name for one in declared or () if one.count == 2]
+    shape = find_shape(system, landscape)
     found = []
     for odd in [None, *twofold]:
         still = (Operation((1.0,) * dim, tuple(range(n)), 1.0),)
         operations = _exchanged(still, _exchanges(system, n, odd))
-        make = lambda p, g: DistanceFunctions(p, inverse_roots, functions, g)  # noqa: E731
+
+        def make(places: Jet, generator: torch.Generator) -> Functions:
+            if shape is not None:
+                return VibrationFunctions(places, shape, functions, generator)
+            return DistanceFunctions(places, inverse_roots, functions, generator)
+
         name = f"{odd} antisymmetric" if odd else "symmetric" if twofold else "no rotation"
         found.append(Sector(name, odd is None, make, operations, torch.zeros(dim, dtype=x.dtype)))
     return found

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fkflow.hamiltonian.centres import Centres
 from fkflow.hamiltonian.line_states import Jump, LineState, line_state
 from fkflow.hamiltonian.registry import find_system
+from fkflow.hamiltonian.shape import Coordinates
 from fkflow.hamiltonian.steps import Step
 from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
@@ -25,6 +26,7 @@ from fkflow.networks import (
     messages,
     molecular_features,
     molecular_parts,
+    shape_parts,
     species_parts,
 )
 from fkflow.networks import tangents as tangents_module
@@ -335,6 +337,30 @@ ABOUT_A_CHARGE = [
 ]
 HEAVY = [charged("P", 2, 1.0, 20.0), charged("e", 1, -1.0, 1.0)]
 
+
+def vibrating(part: Any, y: Tensor) -> Tensor:
+    """Four atoms with all distances and some angles."""
+    q = part("vibrations")(part("internal")(y, DOUBLE))
+    root = torch.linspace(-1, 1, 9, dtype=DOUBLE).sin().view(3, 3) + torch.eye(3, dtype=DOUBLE)
+    return part("gaussian")(q, root) + part("mean")(part("net")(q))
+
+
+def vibrations() -> dict[str, nn.Module]:
+    weights, scales = torch.tensor([1.0, 1.0, 0.7, 0.3], dtype=DOUBLE), torch.tensor([1.5, 1.5, 0.8], dtype=DOUBLE)
+    bonds = torch.tensor([[0, 2], [1, 2], [2, 3], [0, 1]])
+    angles = torch.tensor([[2, 0, 3], [2, 1, 3], [3, 0, 1]])
+    known = Coordinates(weights, bonds, angles, scales)
+    exchanges = torch.tensor([known.exchanged((0, 1, 2, 3)), known.exchanged((1, 0, 2, 3))])
+    modes = torch.linspace(-2, 1, 21, dtype=DOUBLE).cos().view(7, 3)
+    return {
+        "internal": shape_parts.BondsAndAngles(known, torch.linspace(0.5, 2.0, 7, dtype=DOUBLE), 1.2),
+        "vibrations": shape_parts.Vibrations(modes, exchanges),
+        "gaussian": shape_parts.MeanGaussian(),
+        "net": layers.mlp([3, 4, 3, 1]),
+        "mean": molecular_parts.LabellingMean(),
+    }
+
+
 CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]]]] = {
     "confinement": (
         (3, 2),
@@ -407,6 +433,8 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     "charges in a plane": ((3, 2), lambda: few_body(dimensions=2)),
     "charges in a trap": ((3, 3), lambda: few_body(omega=0.3)),
     "charges without cusps": ((3, 2), lambda: few_body(dimensions=2, interaction="keldysh")),
+    "vibrations": ((4, 3), lambda: (vibrations(), vibrating)),
+    "vibrations in the plane": ((4, 2), lambda: (vibrations(), vibrating)),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
 }

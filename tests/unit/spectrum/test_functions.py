@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fkflow.errors import UsageError
 from fkflow.hamiltonian.registry import find_system
+from fkflow.hamiltonian.shape import Coordinates, Shape
 from fkflow.spectrum.antisymmetry import determinants
 from fkflow.spectrum.cloud import CloudFunctions
 from fkflow.spectrum.configuration import ConfigurationFunctions, RoundFunctions
@@ -20,6 +21,7 @@ from fkflow.spectrum.electrons import ElectronFunctions
 from fkflow.spectrum.jets import Jet, coordinates
 from fkflow.spectrum.products import highest_degree
 from fkflow.spectrum.sectors import find_reflections, sectors_of
+from fkflow.spectrum.vibrations import VibrationFunctions
 
 FEW = 5
 
@@ -34,6 +36,21 @@ def generator() -> torch.Generator:
 
 def cloud(x: Tensor, rank: int | None) -> CloudFunctions:
     return CloudFunctions(coordinates(x), torch.full((x.shape[2],), 0.1, dtype=x.dtype), rank, FEW, generator())
+
+
+def shape() -> Shape:
+    """Four atoms with four bonds and three angles, of which three combinations vibrate."""
+    weights, scales = torch.tensor([1.0, 1.0, 0.7, 0.3]).double(), torch.tensor([1.5, 1.5, 0.8]).double()
+    bonds, angles = torch.tensor([[0, 2], [1, 2], [2, 3], [0, 1]]), torch.tensor([[2, 0, 3], [2, 1, 3], [3, 0, 1]])
+    modes = torch.linspace(-2, 1, 21, dtype=torch.float64).cos().view(7, 3)
+    places = torch.linspace(0.5, 2.0, 7, dtype=torch.float64)
+    return Shape(Coordinates(weights, bonds, angles, scales), places, modes @ modes.T, torch.arange(7)[None])
+
+
+def two_atoms() -> Shape:
+    none = torch.zeros(0, 3, dtype=torch.long)
+    known = Coordinates(torch.tensor([1.0, 0.5]).double(), torch.tensor([[0, 1]]), none, torch.zeros(0).double())
+    return Shape(known, torch.ones(1).double(), torch.ones(1, 1).double(), torch.zeros(1, 1, dtype=torch.long))
 
 
 CASES = {
@@ -52,6 +69,8 @@ CASES = {
         (3, 2),
         lambda x: DistanceFunctions(coordinates(x), torch.tensor([[1.0], [0.5], [2.0]]), FEW, generator()),
     ),
+    "vibrations": ((4, 3), lambda x: VibrationFunctions(coordinates(x), shape(), FEW, generator())),
+    "vibrations of two": ((2, 2), lambda x: VibrationFunctions(coordinates(x), two_atoms(), FEW, generator())),
     "electrons": (
         (2, 3),
         lambda x: ElectronFunctions(coordinates(x), find_system("h2")().nuclei(), 1.0, FEW, generator(), None),
