@@ -31,4 +31,9 @@ SYSTEMS = (
     "pairs:Dipoles",
     "mixture:Mixture",
     "coulomb:Coulomb",
+    "rings:Rotor",
+    "rings:Lattice",
+    "rings:HardRods",
+    "rings:Sutherland",
+    "rings:LiebLiniger",
 )

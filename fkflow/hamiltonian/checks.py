@@ -16,7 +16,15 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError, PotentialError
 from fkflow.hamiltonian import user_systems
-from fkflow.hamiltonian.confinement import check_bounded, check_confined, check_nuclei, lowest_far_away
+from fkflow.hamiltonian.box import lattice, sides, spacing
+from fkflow.hamiltonian.confinement import (
+    check_bounded,
+    check_close_pairs,
+    check_confined,
+    check_nuclei,
+    check_periodic,
+    lowest_far_away,
+)
 from fkflow.hamiltonian.conversion import SINGLE, ConvertedSystem, converted_part, share_outside
 from fkflow.hamiltonian.landscape import Landscape, explore, user_start
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates, warn_of_units
@@ -40,6 +48,8 @@ GRADIENT = 1e-4
 TRIED, STARTED = 16, 256
 #: largest share of the values of a table that may lie beyond its ends where walkers start
 MOST_OUTSIDE = 0.3
+#: distances from a lattice in a box at which V is first computed, in spacings
+NEAR = 0.05
 
 
 @dataclass(frozen=True)
@@ -62,10 +72,18 @@ def check(system: System, seed: int = 0) -> CheckedSystem:
         raise probe.error(fault)
     # V must be finite where walkers start, not elsewhere
     x = _check_start(probe)
-    near = probe.normal(TRIED) * (getattr(system, "length", None) or 1.0) if x is None else x[:TRIED]
+    box = sides(probe.system)
+    if x is None and box is not None:
+        # anywhere else cores may overlap
+        near = lattice(system.particles, box) + NEAR * spacing(system, box) * probe.normal(TRIED)
+    else:
+        near = probe.normal(TRIED) * (getattr(system, "length", None) or 1.0) if x is None else x[:TRIED]
     _check_call(probe, near[:7])
     _check_pair(probe)
-    check_confined(probe, near)
+    if box is None:
+        check_confined(probe, near)
+    else:
+        check_periodic(probe, near, box)
     landscape = _start_walkers(probe, x)
     if _has_wrong_gradient(probe, landscape):
         # the minima were found with it
@@ -74,6 +92,8 @@ def check(system: System, seed: int = 0) -> CheckedSystem:
     if system.point_charges() is not None:
         # charges and masses say whether it binds (`charged_scale`); V falls to −∞ where opposite charges meet
         pass
+    elif box is not None:
+        check_close_pairs(probe, landscape)
     elif (nuclei := system.nuclei()) is None:
         check_bounded(probe, landscape)
     else:
@@ -247,7 +267,8 @@ def _explore(probe: Probe) -> Landscape:
         lowest_far_away(probe, math.nan, 1.0)
         raise probe.error("V has no finite curvature at its minima: a norm at 0, or a root?") from None
     except NumericalError as error:
-        lowest_far_away(probe, math.nan, 1.0)
+        if sides(probe.system) is None:
+            lowest_far_away(probe, math.nan, 1.0)
         hint = " (length = ... says how far the ground state reaches)" if "confines" in str(error) else ""
         raise probe.error(f"{error}{hint}") from None
 

@@ -68,13 +68,27 @@ def check_confined(probe: Probe, x: Tensor) -> None:
         )
 
 
+def check_periodic(probe: Probe, x: Tensor, box: tuple[float, ...]) -> None:
+    """V stays the same where one particle moves by a side of the box, along every axis."""
+    value = probe.value(x)
+    scale = scale_of(value)
+    for axis, side in enumerate(box):
+        moved = x.clone()
+        moved[:, 0, axis] += side
+        if not probe.same(value, probe.value(moved), scale):
+            raise probe.error(
+                f"V changes where a particle moves by the side {side:g} of the box along direction {axis + 1}: it must depend "
+                "on nearest images, as fkflow.pair_squares(x, box) does, or on functions of that period"
+            )
+
+
 def check_bounded(probe: Probe, landscape: Landscape) -> None:
     """V has a lowest place, and rises far enough from it in every direction to hold the ground state there."""
     system, length = to_unit_masses(probe.system), landscape.length
     if landscape.centres is not None:
         system = Softened(own=system, centres=landscape.centres)
     lowest = float(system.potential(landscape.minima[:1])[0])
-    _check_close_pairs(probe, landscape)
+    check_close_pairs(probe, landscape)
     try:
         far, place = lowest_far_away(probe, lowest, length)
     except PotentialError:
@@ -209,7 +223,7 @@ def lowest_far_away(probe: Probe, lowest: float, length: float) -> tuple[float, 
     return least[which], places[which]
 
 
-def _check_close_pairs(probe: Probe, landscape: Landscape) -> None:
+def check_close_pairs(probe: Probe, landscape: Landscape) -> None:
     """V does not fall without bound where two particles meet, and grows there as pair(r) says."""
     n = probe.system.particles
     # in the user's coordinates

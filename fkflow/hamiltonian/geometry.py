@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -76,9 +77,19 @@ def add_pair_gradients(gradient: Tensor, of_pairs: Tensor) -> Tensor:
     return add_to_particles(gradient, of_pairs, sign=-1)
 
 
-def pair_squares(x: Tensor) -> Tensor:
-    """Squared distances (pairs, …) of all pairs of particles in x (…, N, D), any shape in front."""
-    return pair_differences(coordinates_first(x), *pairs(x.shape[-2], x.device)).square().sum(0)
+def nearest_images(differences: Tensor, box: float | Sequence[float]) -> Tensor:
+    """The nearest images of differences (D, …) in a periodic box with one side, or one for each dimension."""
+    side = differences.new_tensor(box).view(-1, *[1] * (differences.dim() - 1))
+    return differences - side * (differences / side).round()
+
+
+def pair_squares(x: Tensor, box: float | Sequence[float] | None = None) -> Tensor:
+    """Squared distances (pairs, …) of all pairs of particles in x (…, N, D), any shape in front.
+
+    With the side, or the sides (D,), of a periodic `box` they are those of nearest images.
+    """
+    apart = pair_differences(coordinates_first(x), *pairs(x.shape[-2], x.device))
+    return (apart if box is None else nearest_images(apart, box)).square().sum(0)
 
 
 def squared_lengths(v: Tensor) -> Tensor:

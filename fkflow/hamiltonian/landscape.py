@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian import derivatives
+from fkflow.hamiltonian.box import box_places, sides
 from fkflow.hamiltonian.centres import Centres, Softened, find_centres
 from fkflow.hamiltonian.charged_scale import scale_of_charges
 from fkflow.hamiltonian.charged_start import charged_places
@@ -78,7 +79,7 @@ class Landscape:
     far away along them, of one particle; a bound state lies below, and no gap is wider. corrected: length, centre and
     covariance are those of walkers (`scale.corrected`). centres: where V falls as −c/r without nuclei; all else is then
     that of V with them softened. together: (N,) the direction along which nothing holds a free system (`free`); widths and
-    covariance then mean nothing along it.
+    covariance then mean nothing along it. box: the sides of a periodic box.
     """
 
     length: float
@@ -100,6 +101,7 @@ class Landscape:
     steps: tuple[Step, ...] = ()
     centres: Centres | None = None
     together: Tensor | None = None
+    box: tuple[float, ...] | None = None
 
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture.
@@ -158,6 +160,8 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     """
     if (charges := system.point_charges()) is not None:
         return charged_landscape(system, charges, seed)
+    if (box := sides(system)) is not None:
+        return _of_box(system, box, seed)
     if system.free and system.particles > 1:
         return _explore_free(system, seed, starts)
     centres = find_centres(system, torch.Generator().manual_seed(seed))
@@ -223,6 +227,17 @@ def _explore(system: System, seed: int, starts: int) -> Landscape:
     if nuclei is not None:
         return replace(coulomb_landscape(nuclei, system.particles), walls=walls)
     return smooth_landscape(system, seed, starts)
+
+
+def _of_box(system: System, box: tuple[float, ...], seed: int) -> Landscape:
+    """The landscape of a periodic box, in which no place is the centre."""
+    length, places = box_places(system, box, torch.Generator().manual_seed(seed))
+    n, dim = places.shape[1:]
+    one, centre = torch.eye(n * dim, dtype=torch.float64), torch.zeros(n, dim, dtype=torch.float64)
+    even = torch.tensor(box, dtype=torch.float64).square().repeat(n) / 12
+    lowest = places[system.potential(places).detach().argmin()][None]
+    com = torch.eye(dim, dtype=torch.float64) / length**2
+    return Landscape(length, centre, lowest, length * one[None], torch.diag(even), com, False, places=places, box=box)
 
 
 def _without_hold(landscape: Landscape, system: System) -> Landscape:

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from fkflow import units
+from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.geometry import pair_squares, pairs
 from fkflow.hamiltonian.species import Species, declared_species, pair_of_species, particle_masses, species_of
 from fkflow.hamiltonian.system import Nuclei, Reference, System
@@ -40,6 +41,18 @@ class UnitMassSystem(WrappedSystem):
         """The length of the system in these coordinates, by the geometric mean of the masses."""
         own = getattr(self.own, "length", None)
         return own and float(own * math.exp(0.5 * np.mean(np.log(particle_masses(self.own)))))
+
+    @property
+    def box(self) -> tuple[float, ...] | None:
+        """The sides of the periodic box in these coordinates, for particles of one mass."""
+        own = sides(self.own)
+        return own and tuple(math.sqrt(self.masses[0]) * side for side in own)
+
+    @property
+    def contact(self) -> float:
+        """The contact strength in these coordinates, in which δ(x) is √m δ(z)."""
+        own = getattr(self.own, "contact", None)
+        return float(own or 0.0) * math.sqrt(self.masses[0])
 
     def potential(self, x: Tensor) -> Tensor:
         """V of z (B, N, D) → (B,)."""

@@ -91,9 +91,17 @@ class System(BaseModel):
         @property
         def dimensions(self) -> int: ...
 
+        @property
+        def box(self) -> Any: ...
+
+        @property
+        def contact(self) -> Any: ...
+
     else:
         particles: ClassVar[Any]
         dimensions: ClassVar[Any]
+        box: ClassVar[Any]
+        contact: ClassVar[Any]
     mass: ClassVar[Any]
     length: ClassVar[Any]
     species: ClassVar[Any]

@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fkflow.hamiltonian.box import find_fault_of_box
 from fkflow.hamiltonian.mistakes import explain_class, remedy
 from fkflow.hamiltonian.species import find_fault_of_species
 from fkflow.hamiltonian.species import particle_masses as particle_masses
@@ -254,7 +255,8 @@ def find_fault(system: System) -> str | None:
         nuclei = system.nuclei()
     except Exception as error:
         return f"nuclei() raises {describe_error(error, source_file(type(system)))}"
-    return None if nuclei is None else _find_fault_of_nuclei(system, nuclei, masses)
+    fault = None if nuclei is None else _find_fault_of_nuclei(system, nuclei, masses)
+    return fault or find_fault_of_box(system)
 
 
 def _positive(value: object) -> bool:

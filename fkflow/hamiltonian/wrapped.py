@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import InstanceOf
 
+from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.species import pair_takes_names
 from fkflow.hamiltonian.system import System
 
@@ -62,6 +63,16 @@ class WrappedSystem(System):
     def threshold(self) -> Any:
         """The threshold of the system, or None."""
         return getattr(self.own, "threshold", None)
+
+    @property
+    def box(self) -> Any:
+        """The sides of the periodic box, or None."""
+        return sides(self.own)
+
+    @property
+    def contact(self) -> Any:
+        """The contact strength, or None."""
+        return getattr(self.own, "contact", None)
 
     @property
     def observable_units(self) -> Mapping[str, str]:  # type: ignore[override]

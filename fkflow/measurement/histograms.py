@@ -117,6 +117,11 @@ def _bounds(view: View, x: Tensor, bins: int) -> list[np.ndarray]:
     for column, axis, shells in zip(points.T, view.axes, view.shells, strict=True):
         low, high = np.quantile(column, [beyond, 1 - beyond])
         pad = 0.1 * (high - low)
+        if view.box is not None:
+            # a box is all there is; farther than half a side only corners are left of a shell
+            half = 0.5 * (min(view.box) if view.group == "pair" else view.box["xyz".index(axis)])
+            edges.append(np.linspace(0.0 if view.group == "pair" else -half, half, count + 1))
+            continue
         radial = shells > 1 or axis in ("r", "rho")
         edges.append(np.linspace(0.0 if radial else low - pad, high + pad, count + 1))
     return edges

@@ -10,7 +10,7 @@ With the share c_k² of level k in ψ, the energy after the imaginary time t is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
+from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.free import direction_together
-from fkflow.hamiltonian.geometry import pairs
+from fkflow.hamiltonian.geometry import nearest_images, pair_squares, pairs
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.distance_basis import DistanceBasis
 from fkflow.sampling.clipping import clip
@@ -28,6 +29,8 @@ from fkflow.sampling.clipping import clip
 #: random functions of one particle (of all coordinates where particles are distinguishable), functions of pairs, and random
 #: ones of the centre of mass
 RANDOM, OF_PAIRS, OF_CENTRE = 16, 6, 8
+#: wave vectors of a box, and the largest number of waves along each axis among which they are chosen
+OF_WAVES, LONGEST_WAVES = 8, 4
 #: smallest and largest steepness of the random functions, by the standard deviations of ψ²
 FLATTEST, STEEPEST = 0.5, 8.0
 #: most walkers times particles squared in one sum: more walkers are left out
@@ -161,7 +164,7 @@ class Basis:
         gradients = (derivative[:, :, None] * slopes).flatten(1, 2)
         values = values.sum(1)
         if self.symmetric:
-            of_pairs, along = self._evaluate_pairs(x)
+            of_pairs, along = _pair_functions(self._apart(x), self.distances, self.rise, x)
             of_centre = (x.mean(1) @ self.together + self.zeros).tanh()
             slopes = (1 - of_centre.square())[:, None] * self.together / x.shape[1]
             values = torch.cat([values, of_pairs, of_centre], 1)
@@ -173,16 +176,6 @@ class Basis:
             gradients = (along - e * (e * along).sum(1, keepdim=True)).flatten(1, 2)
         one, zero = torch.ones_like(values[:, :1]), torch.zeros_like(gradients[..., :1])
         return torch.cat([one, values], 1), torch.cat([zero, gradients], 2)
-
-    def _evaluate_pairs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        i, j = pairs(x.shape[1], x.device)
-        apart = self._apart(x)
-        r = apart.norm(dim=-1, keepdim=True)
-        t = (self.rise * (r - self.distances)).tanh()
-        along = (apart / r.clamp_min(1e-300))[..., None] * (self.rise * (1 - t.square()))[:, :, None]
-        gradients = x.new_zeros(*x.shape, len(self.distances))
-        gradients.index_add_(1, i, along).index_add_(1, j, along, alpha=-1.0)
-        return t.sum(1), gradients.flatten(1, 2)
 
     def _apart(self, x: Tensor) -> Tensor:
         i, j = pairs(x.shape[1], x.device)
@@ -200,12 +193,64 @@ def _zeros(arguments: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(torch.arange(count, device=arguments.device) % 4 < 2, arguments.gather(0, pick)[0], anywhere)
 
 
+class BoxBasis:
+    """Functions of a configuration in a periodic box: 1, waves Σ_i cos k·x_i and sin k·x_i, and functions of distances.
+
+    The wave vectors are the shortest of the box; walkers x (B, N, D) give the scale of distances.
+    """
+
+    def __init__(self, system: System, box: Sequence[float], x: Tensor) -> None:
+        self.box = tuple(box)
+        numbers = torch.cartesian_prod(*[torch.arange(-LONGEST_WAVES, LONGEST_WAVES + 1)] * len(box)).view(-1, len(box))
+        waves = 2 * torch.pi * numbers / torch.tensor(box, dtype=torch.float64)
+        # of two opposite ones the first that is above 0
+        lead = [next((int(n) for n in row if n), 0) for row in numbers]
+        waves = waves[torch.tensor(lead) > 0]
+        #: (D, n) wave vectors
+        self.waves = waves[waves.norm(dim=1).argsort()[:OF_WAVES]].T.to(x)
+        self.distances, self.rise = x.new_zeros(0), x.new_ones(())
+        if system.particles > 1:
+            r = pair_squares(x[:JUDGES], box).sqrt().flatten()
+            places = torch.linspace(0.05, 0.95, OF_PAIRS, dtype=x.dtype, device=x.device).mul(len(r) - 1).long()
+            self.distances, self.rise = r.sort().values[places], 2 / r.std()
+
+    def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (B, n) and gradients (B, N·D, n) at x (B, N, D)."""
+        angle = x @ self.waves
+        cosine, sine = angle.cos(), angle.sin()
+        values = torch.cat([cosine, sine], -1).sum(1)
+        slopes = torch.cat([-sine, cosine], -1)[:, :, None] * torch.cat([self.waves, self.waves], 1)
+        gradients = slopes.flatten(1, 2)
+        if len(self.distances):
+            i, j = pairs(x.shape[1], x.device)
+            apart = nearest_images((x[:, i] - x[:, j]).movedim(-1, 0), self.box).movedim(0, -1)
+            of_pairs, along = _pair_functions(apart, self.distances, self.rise, x)
+            values, gradients = torch.cat([values, of_pairs], 1), torch.cat([gradients, along], 2)
+        one, zero = torch.ones_like(values[:, :1]), torch.zeros_like(gradients[..., :1])
+        return torch.cat([one, values], 1), torch.cat([zero, gradients], 2)
+
+
+def _pair_functions(apart: Tensor, distances: Tensor, rise: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ tanh(rise (r − distance)) (B, m) over the pairs with differences `apart` (B, pairs, D), and gradients (B, N·D, m)."""
+    i, j = pairs(x.shape[1], x.device)
+    r = apart.norm(dim=-1, keepdim=True)
+    t = (rise * (r - distances)).tanh()
+    along = (apart / r.clamp_min(1e-300))[..., None] * (rise * (1 - t.square()))[:, :, None]
+    gradients = x.new_zeros(*x.shape, len(distances))
+    gradients.index_add_(1, i, along).index_add_(1, j, along, alpha=-1.0)
+    return t.sum(1), gradients.flatten(1, 2)
+
+
 class SlowModes:
     """Sums over the walkers of a measurement that give its `Relaxation`; all ranks have the same basis."""
 
     def __init__(self, system: System, x: Tensor, generator: torch.Generator) -> None:
-        charges = system.point_charges()
-        self.basis = Basis(system, x, generator) if charges is None else DistanceBasis(charges, x)
+        charges, box = system.point_charges(), sides(system)
+        self.basis: Basis | DistanceBasis | BoxBasis
+        if box is not None:
+            self.basis = BoxBasis(system, box, x)
+        else:
+            self.basis = Basis(system, x, generator) if charges is None else DistanceBasis(charges, x)
         ranks.broadcast_tensors(value for value in vars(self.basis).values() if isinstance(value, Tensor))
         self.most = max(2, MOST_PAIRS // system.particles**2)
         #: values (B, n) of the functions at some walkers

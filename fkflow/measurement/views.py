@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fkflow.hamiltonian.box import sides, wrapped
 from fkflow.hamiltonian.geometry import pair_squares
 from fkflow.hamiltonian.species import declared_species, groups_of, pair_names, species_of
 from fkflow.hamiltonian.system import System
@@ -38,11 +39,14 @@ class View:
     #: the numbers of the particles or pairs that count, and what they are called; all of them if there are none
     rows: tuple[int, ...] = ()
     who: str = ""
+    #: sides of a periodic box
+    box: tuple[float, ...] | None = None
 
     def coordinates(self, x: Tensor) -> Tensor:
         """(B, n, axes): the value on each axis for each particle (or pair) of each walker x (B, N, D)."""
+        x = wrapped(x, self.box)
         if self.group == "pair":
-            found = pair_squares(x).sqrt().mT[..., None]
+            found = pair_squares(x, self.box).sqrt().mT[..., None]
         else:
             found = torch.stack([_coordinate(axis, x) for axis in self.axes], -1)
         return found[:, list(self.rows)] if self.rows else found
@@ -103,6 +107,8 @@ def views(system: System) -> list[View]:
     if system.particles > 1:
         words = "pair distribution against the distance"
         found.append(View("pair", "r", ("r",), _shell_measure(dim), words, (dim,)))
+    if (box := sides(system)) is not None:
+        found = [replace(view, box=box) for view in found]
     species = declared_species(system) or ()
     return [one for view in found for one in _by_species(system, view)] if len(species) > 1 else found
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from fkflow.errors import UsageError
+from fkflow.hamiltonian.box import spacing
 from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import user_masses
@@ -24,6 +25,7 @@ from fkflow.networks.generic import GenericNet
 from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.molecular import MolecularNet
+from fkflow.networks.periodic import PeriodicNet, is_even
 from fkflow.networks.species_net import SpeciesNet
 from fkflow.networks.step_factor import StepFactor
 from fkflow.networks.symmetric import SymmetricNet
@@ -48,7 +50,7 @@ __all__ = [
 def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: int, seed: int) -> LogPsi | PairDrift:
     """The network of a system, float64, initialised from `seed` alone.
 
-    kind "auto" picks "few_body" for point charges, "molecular" for nuclei, "vibrational" for a free molecule that has a shape,
+    kind "auto" picks "periodic" in a box, "few_body" for point charges, "molecular" for nuclei, "vibrational" for a free molecule that has a shape,
     "symmetric" for identical particles (or one in an isotropic potential), "species" for species of more than one particle,
     else "generic". Raises UsageError for "vibrational" without a shape.
     """
@@ -60,11 +62,8 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
         )
     if shape is not None:
         kind = "vibrational"
-    if kind == "auto" and point_charges is not None:
-        kind = "few_body"
     if kind == "auto":
-        symmetric = system.identical and (system.particles > 1 or system.isotropic)
-        kind = "molecular" if nuclei else "symmetric" if symmetric else "species" if is_mixture(system) else "generic"
+        kind = _automatic_kind(system, landscape)
     positions = charges = None
     if nuclei is not None:
         positions = torch.tensor(nuclei.positions, dtype=torch.float64)
@@ -87,6 +86,15 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 isotropic=system.isotropic,
                 separable=system.separable,
                 free=system.free,
+                two_body_factor=two_body_factor(system, landscape.length, landscape.diameter),
+            )
+        elif kind == "periodic":
+            net = PeriodicNet(
+                landscape,
+                hidden,
+                layers,
+                even=is_even(system, landscape),
+                apart=spacing(system, landscape.box or ()),
                 two_body_factor=two_body_factor(system, landscape.length, landscape.diameter),
             )
         elif kind == "species":
@@ -135,6 +143,19 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
         if centres is not None:
             net.add_cusps(CentreFactor(centres, origin, net.length))
     return net
+
+
+def _automatic_kind(system: System, landscape: Landscape) -> str:
+    """The network that suits a system, by what distinguishes it most."""
+    if landscape.box is not None:
+        return "periodic"
+    if system.point_charges() is not None:
+        return "few_body"
+    if system.nuclei() is not None:
+        return "molecular"
+    if system.identical and (system.particles > 1 or system.isotropic):
+        return "symmetric"
+    return "species" if is_mixture(system) else "generic"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from fkflow.hamiltonian.box import wrapped
 from fkflow.hamiltonian.free import recentred
 from fkflow.hamiltonian.geometry import coordinates_first, coordinates_last
 from fkflow.networks.parts import Part, Tape
@@ -37,6 +38,8 @@ class LogPsi(nn.Module):
     together: Tensor | None = None
     #: Langevin steps of the particles (N, 1) in units of the common one; None: all have that
     step_scales: Tensor | None = None
+    #: sides (D,) of a periodic box, in the units of x
+    box: tuple[float, ...] | None = None
     #: what `analytic` found
     _analytic: bool | None = None
 
@@ -58,8 +61,8 @@ class LogPsi(nn.Module):
         return self._composed(self.coordinates(x))
 
     def recentre(self, x: Tensor) -> Tensor:
-        """Configurations x (…, N, D) of a free system with the centre of mass at the origin; of another as they are."""
-        return recentred(x, self.together)
+        """Configurations x (…, N, D) with the centre of mass of a free system, or all particles of a box, put back."""
+        return wrapped(recentred(x, self.together), self.box)
 
     def add_cusps(self, centres: Part) -> None:
         """Multiply ψ by a factor of the internal coordinates with cusps at centres of V (`centre_factor`)."""

@@ -35,18 +35,22 @@ class Masses(NamedTuple):
 class CoordinateTangent(Tangent):
     """Coordinates a_d (D, particles or pairs, B), whose gradients have the square `norm` and are orthogonal for different d.
 
-    `norm` is a number, or one for each particle (N, 1).
+    `norm` is a number, or one for each particle (N, 1). Those of pairs are `chained` where they are differences of places, so
+    that a_ij = a_ik − a_jk.
     """
 
-    def __init__(self, values: Tensor, norm: Any, *, of_pairs: bool, masses: Masses | None = None) -> None:
-        self.values, self.of_pairs, self.masses = rounded(values), of_pairs, masses
+    def __init__(
+        self, values: Tensor, norm: Any, *, of_pairs: bool, masses: Masses | None = None, chained: bool = True
+    ) -> None:
+        self.values, self.of_pairs, self.masses, self.chained = rounded(values), of_pairs, masses, chained
         self.norm = rounded(norm) if isinstance(norm, Tensor) else norm
         self.lengths_squared = self.values.square().sum(0)
 
     def selected(self, rows: Tensor) -> CoordinateTangent:
         """Those of some particles or pairs, which exchange no messages."""
         norm = self.norm.index_select(0, rows) if isinstance(self.norm, Tensor) else self.norm
-        return CoordinateTangent(self.values.index_select(1, rows), norm, of_pairs=self.of_pairs)
+        values = self.values.index_select(1, rows)
+        return CoordinateTangent(values, norm, of_pairs=self.of_pairs, chained=self.chained)
 
     def radial(self, derivative: Tensor) -> Tangent:
         """Those of functions of the squared length |a|² with this derivative (C, particles or pairs, B) by it."""
@@ -108,8 +112,8 @@ class PairTangent(Tangent):
 class ParticleTangent(Tangent):
     """Values (C, N, B) of particles below their first nonlinear layer, by what they are made of.
 
-    `radial` (C, N, B): derivatives by the squares of the `places`, `direct` (C, D): by the places themselves, `sent`: by what
-    all pairs of a particle send to it, times `weight`.
+    `radial` (C, N, B): derivatives by the squares of the `places`, `direct` (C, D): by the places themselves, `own`
+    (C, D, N, B): the same where they vary, `sent`: by what all pairs of a particle send to it, times `weight`.
     """
 
     def __init__(
@@ -119,8 +123,10 @@ class ParticleTangent(Tangent):
         direct: Tensor | None = None,
         sent: PairTangent | None = None,
         weight: float = 1.0,
+        own: Tensor | None = None,
     ) -> None:
         self.places, self.radial, self.direct, self.sent, self.weight = places, radial, direct, sent, weight
+        self.own = own
 
     def linear(self, weight: Tensor) -> ParticleTangent:
         small = rounded(weight)
@@ -129,12 +135,15 @@ class ParticleTangent(Tangent):
             radial = (small @ self.radial.flatten(1)).view(len(small), *self.radial.shape[1:])
         direct = None if self.direct is None else small @ self.direct
         sent = None if self.sent is None else self.sent.linear(weight * self.weight)
-        return ParticleTangent(self.places, radial, direct, sent)
+        own = None if self.own is None else (small @ self.own.flatten(1)).view(len(small), *self.own.shape[1:])
+        return ParticleTangent(self.places, radial, direct, sent, own=own)
 
     def __add__(self, other: Any) -> ParticleTangent:
         assert isinstance(other, ParticleTangent)
-        both = [(getattr(self, name), getattr(other, name)) for name in ("radial", "direct", "sent")]
-        return ParticleTangent(self.places, *(_sum(*pair) for pair in both))
+        radial, direct, sent, own = (
+            _sum(getattr(self, name), getattr(other, name)) for name in ("radial", "direct", "sent", "own")
+        )
+        return ParticleTangent(self.places, radial, direct, sent, own=own)
 
     def scaled(self, factor: Tensor) -> MessageTangent:
         return self.dense.scaled(factor)
@@ -150,7 +159,8 @@ class ParticleTangent(Tangent):
         share = self.share
         others = 0 if self.sent is None else n
         rows = others + dim + (dim if share and others else 0)
-        count = next(len(one) for one in (self.radial, self.direct) if one is not None)
+        given = self.radial, self.direct, self.own, None if self.sent is None else self.sent.derivative
+        count = next(len(one) for one in given if one is not None)
         components, metric = places.new_empty(count, rows, n, batch), places.new_empty(rows, n, batch)
         by_own, by_place = components[:, others : others + dim], components[:, rows - dim :]
         if self.radial is None:
@@ -159,6 +169,8 @@ class ParticleTangent(Tangent):
             torch.mul(self.radial.mul(2).unsqueeze(1), places, out=by_place)
         if self.direct is not None:
             by_place += self.direct[:, :, None, None]
+        if self.own is not None:
+            by_place += self.own
         masses = self.places.masses
         if masses is not None:
             by_place *= rounded(masses.inverse).rsqrt()
@@ -246,7 +258,10 @@ class PairSumTangent(Tangent):
         by_others, by_own = ends[:, :n], ends[:, n : n + dim]
         found = add_to_pairs(torch.zeros_like(distance), ends.square().mul_(metric).sum(1))
         # A_ik A_jk r_ik·r_jk, summed over k
-        found.add_(_products(by_others, r2, squares, inverse), alpha=2)
+        if self.of_pair.pairs.chained:
+            found.add_(_products(by_others, r2, squares, inverse), alpha=2)
+        else:
+            found.add_(_unchained_products(by_others, between), alpha=2)
         flat = by_others.flatten(1, 2)
         forth, back = flat.index_select(1, first * n + second), flat.index_select(1, second * n + first)
         if masses is None:
@@ -286,6 +301,20 @@ def _to_matrix(of_pairs: Tensor, out: Tensor) -> None:
     first, second = pairs(n, out.device)
     flat.index_copy_(1, first * n + second, of_pairs).index_copy_(1, second * n + first, of_pairs)
     flat[:, :: n + 1] = 0.0
+
+
+def _unchained_products(by_others: Tensor, between: Tensor) -> Tensor:
+    """As `_products`, for differences r_ij (D, pairs, B) that are not those of places: r_ij ≠ r_ik − r_jk."""
+    n, batch = int(by_others.shape[1]), by_others.shape[3]
+    first, second = pairs(n, by_others.device)
+    found = by_others.new_zeros(len(by_others), len(first), batch)
+    for along in between:
+        matrix = along.new_zeros(n * n, batch)
+        matrix.index_copy_(0, first * n + second, along).index_copy_(0, second * n + first, -along)
+        vectors = (by_others * matrix.view(n, n, batch)).movedim(-1, 1)
+        products = (vectors.mT @ vectors).flatten(2)
+        found += products.index_select(2, first * n + second).mT
+    return found
 
 
 def _products(by_others: Tensor, r2: Tensor, squares: Tensor, inverse: Tensor | None) -> Tensor:

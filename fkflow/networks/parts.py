@@ -195,7 +195,9 @@ class Tape:
                 if gradient is not None:
                     term = gradient * term
                 laplacian += term.flatten(0, -2).sum(0) if gradient is not None and term.dim() > 1 else term
-            part.pull_back(node, gradient)
+            # what is used for its tangent alone has no gradient
+            if gradient is not None or isinstance(part, Term):
+                part.pull_back(node, gradient)
 
 
 class _Start(Part):

@@ -33,16 +33,25 @@ STEEP = -6.0
 class TwoBodyEquation:
     """The equation of a pair of energy pair(r), in units of a natural length, on an even grid `t` (n,) of log(r − c).
 
-    Every STEPS-th place is a node of a table, and so is a jump of v. Raises NumericalError where v is a hard core at every
-    distance, −∞ or not a number.
+    Every STEPS-th place is a node of a table, and so is a jump of v. With an `end` the last node is that distance, or the next
+    where v jumps. `contact` is the strength g of a further energy g δ(r) on a line. Raises NumericalError where v is a hard
+    core at every distance, −∞ or not a number.
     """
 
-    def __init__(self, pair: Callable[[Tensor], Tensor], length: float, dimensions: int) -> None:
+    def __init__(
+        self,
+        pair: Callable[[Tensor], Tensor],
+        length: float,
+        dimensions: int,
+        end: float | None = None,
+        contact: float = 0.0,
+    ) -> None:
         self.pair, self.length, self.dimensions = pair, length, dimensions
+        self.contact = contact * length
         step = 1 / (NODES * STEPS)
-        first = math.log(SHORTEST)
-        t = first + step * np.arange(round(math.log(LONGEST / SHORTEST) / step) + 1)
-        core = find_core(self.energies, np.exp(t))
+        first, longest = math.log(SHORTEST), LONGEST if end is None else end / length
+        t = first + step * np.arange(round(math.log(longest / SHORTEST) / step) + 1)
+        core = find_core(self.energies, np.exp(t).clip(max=longest))
         self.core = forbidden_radius(core) if core else 0.0
         if core is not None and core.edge > self.core:
             at = math.log(core.edge - self.core)
@@ -54,11 +63,25 @@ class TwoBodyEquation:
             begin = int(reached.argmax())
             # a jump stays at a node
             t = t[begin if core is None else -(-begin // STEPS) * STEPS :]
-        self.t, self.step = t, step
         #: the place at which v jumps
         self.jump: int | None = None
-        if core is not None and core.edge > self.core:
+        jumps = core is not None and core.edge > self.core
+        if end is not None:
+            t = self._ending_at(t, end / length, step, shifted=not jumps)
+        self.t, self.step = t, step
+        if core is not None and jumps:
             self.jump = int(np.abs(t - math.log(core.edge - self.core)).argmin())
+
+    def _ending_at(self, t: Array, end: float, step: float, *, shifted: bool) -> Array:
+        """The places up to the distance `end`, as a whole number of nodes, `shifted` so that the last is there."""
+        if not end > self.core + SHORTEST:
+            raise NumericalError("the core of a pair fills the box")
+        last = math.log(end - self.core)
+        if shifted:
+            nodes = int((last - t[0]) / (STEPS * step))
+            return last - step * np.arange(STEPS * nodes, -1, -1)
+        nodes = math.ceil((last - t[0]) / (STEPS * step))
+        return t[0] + step * np.arange(STEPS * nodes + 1)
 
     def energies(self, r: Array) -> Array:
         """v(r), which may be infinite."""
@@ -109,6 +132,9 @@ class TwoBodyEquation:
         w, shift = self.scattering(self.t[:2], energy), self.shift(self.t)
         if self.core > 0:
             first = [1.0]
+        elif self.contact:
+            # u'/u = g/2 where two particles meet
+            first = [0.5 * self.contact * math.exp(self.t[0])]
         else:
             first = [regular(w[0], (w[1] - w[0]) / (self.step * w[0]) if w[0] else 0.0, self.dimensions)]
         for (a, b, c, d), s, after in zip(self.steps(energy).tolist(), shift[:-1], shift[1:], strict=True):
@@ -139,6 +165,23 @@ class TwoBodyEquation:
             a, b, c, d = steps[index - 1]
             v = (a * v - c) / (d - b * v)
         return p, low
+
+    def solve_closed(self) -> tuple[Array, float]:
+        """p (n,) and the energy of the lowest state of two particles whose slope vanishes at the last place."""
+        low = float((self.scattering(self.t) * np.exp(-2 * self.t)).min()) - 0.25 * self.contact**2
+        width = 1 / float(self.distances(self.t[-1:])[0] - self.core) ** 2
+
+        def falls(energy: float) -> bool:
+            p = self.outwards(energy)
+            return len(p) < len(self.t) or p[-1] < 0
+
+        high = low + width
+        while not falls(high):
+            high += 2 * (high - low)
+        for _ in range(HALVINGS):
+            middle = 0.5 * (low + high)
+            low, high = (low, middle) if falls(middle) else (middle, high)
+        return self.outwards(low), low
 
     def slopes(self, p: Array, energy: float) -> tuple[Array, Array]:
         """dp/dt before and behind each place (n,): they differ where v jumps."""

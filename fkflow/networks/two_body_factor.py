@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.cores import pair_energy
 from fkflow.hamiltonian.species import pair_functions, species_of
 from fkflow.hamiltonian.system import System
@@ -30,6 +31,8 @@ HEALING = 2.0
 #: the least healing length of a pair that is bound, in distances at which its u is largest, and where the core is steep, in
 #: those at which it ends
 BEYOND_LARGEST, BEYOND_STEEP = 2.0, 1.5
+#: power of r/end in a box with which the slope vanishes
+FLAT = 8
 #: what networks of earlier versions called their factor in stored states (`LogPsi.renamed`)
 RENAMED: dict[str, str | None] = {"meeting.first": None, "meeting.second": None, "meeting.": "two_body_factor."}
 #: squared distances below this count as this
@@ -152,8 +155,19 @@ def two_body_factor(
     None where the system gives no `pair`, nor has hard cores of some `diameter` that V alone shows. Raises NumericalError where
     the energy of a pair is not finite outside a hard core.
     """
-    pair = pair_energy(system, diameter)
-    return None if pair is None else factor_of(pair, length, system.dimensions, healing)
+    pair, contact = pair_energy(system, diameter), contact_strength(system)
+    if contact and pair is None:
+        pair = torch.zeros_like
+    if pair is None:
+        return None
+    if (box := sides(system)) is not None:
+        return box_factor(pair, length, system.dimensions, 0.5 * min(box), contact)
+    return factor_of(pair, length, system.dimensions, healing, contact)
+
+
+def contact_strength(system: System) -> float:
+    """The strength g of an energy g δ(x_i − x_j) of all pairs on a line, that the system states as `contact`; else 0."""
+    return float(getattr(system, "contact", None) or 0.0) if system.particles > 1 else 0.0
 
 
 def species_factors(system: System, length: float) -> dict[tuple[int, int], TwoBodyFactor]:
@@ -163,12 +177,38 @@ def species_factors(system: System, length: float) -> dict[tuple[int, int], TwoB
     return {(number[a], number[b]): factor_of(pair, length, system.dimensions) for (a, b), pair in functions}
 
 
-def factor_of(
-    pair: Callable[[Tensor], Tensor], length: float, dimensions: int, healing: float = HEALING
+def box_factor(
+    pair: Callable[[Tensor], Tensor], length: float, dimensions: int, end: float, contact: float = 0.0
 ) -> TwoBodyFactor:
-    """The factor for two particles of mass 1 with the energy pair(r)."""
-    equation = TwoBodyEquation(pair, length, dimensions)
-    t, step, core = equation.t, equation.step, equation.core
+    """The factor in a periodic box: that of the lowest state of two particles whose slope vanishes at r = `end`.
+
+    On a line, where `end` is half the side, nothing else is needed: the ground state of two particles in the box has that
+    factor. In more dimensions corners of the box lie beyond, and the slope falls as (1 − (r/end)⁸)², so that its derivative
+    vanishes there too.
+    """
+    equation = TwoBodyEquation(pair, length, dimensions, end, contact)
+    first, energy = equation.solve_closed()
+    before, behind = equation.slopes(first, energy)
+    if dimensions > 1 or equation.jump is not None:
+        r = equation.distances(equation.t)
+        inside = (r * length / end).clip(max=1.0) ** FLAT
+        heal = (1 - inside) ** 2
+        by_log = -2 * FLAT * (1 - inside) * inside * np.exp(equation.t) / r
+        before, behind = (slope * heal + first * by_log for slope in (before, behind))
+        first = first * heal
+    return _factor(equation, first, before, behind)
+
+
+def factor_of(
+    pair: Callable[[Tensor], Tensor],
+    length: float,
+    dimensions: int,
+    healing: float = HEALING,
+    contact: float = 0.0,
+) -> TwoBodyFactor:
+    """The factor for two particles of mass 1 with the energy pair(r), and g δ(r) on a line with g = `contact`."""
+    equation = TwoBodyEquation(pair, length, dimensions, contact=contact)
+    t, core = equation.t, equation.core
     first, energy = equation.solve()
     least = 0.0
     if energy < 0:
@@ -181,14 +221,19 @@ def factor_of(
     heal = np.exp(-0.5 * share)
     # df/dt = p h, and its derivatives before and behind each place
     before, behind = ((slope - 0.5 * power * first * share) * heal for slope in equation.slopes(first, energy))
-    first = first * heal
+    return _factor(equation, first * heal, before, behind)
+
+
+def _factor(equation: TwoBodyEquation, first: Array, before: Array, behind: Array) -> TwoBodyFactor:
+    """The table of f with df/dt = `first` and its derivatives before and behind each place, which ends with f = 0."""
+    t, step, length = equation.t, equation.step, equation.length
     # the trapezoidal rule with its end correction: fourth order, four steps to a node
     growth = step / 2 * (first[1:] + first[:-1]) + step**2 / 12 * (behind[:-1] - before[1:])
     f = np.concatenate([[0.0], np.cumsum(growth)])
     f -= f[-1]
     step *= STEPS
     table = pieces(f[::STEPS], first[::STEPS], behind[::STEPS], step, before[::STEPS])
-    return TwoBodyFactor(float(t[0]) + math.log(length), step, table, core * length)
+    return TwoBodyFactor(float(t[0]) + math.log(length), step, table, equation.core * length)
 
 
 def pieces(f: Array, first: Array, second: Array, step: float, before: Array | None = None) -> Array:

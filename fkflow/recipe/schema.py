@@ -21,8 +21,11 @@ class Section(BaseModel):
 class NetworkConfig(Section):
     """The network for log ψ (or, as `pair_drift`, for the drift itself)."""
 
-    kind: Literal["auto", "symmetric", "species", "generic", "molecular", "few_body", "vibrational", "pair_drift"] = (
-        Field("auto", description="auto, symmetric, species, generic, molecular, few_body, vibrational or pair_drift")
+    kind: Literal[
+        "auto", "symmetric", "species", "generic", "molecular", "few_body", "vibrational", "periodic", "pair_drift"
+    ] = Field(
+        "auto",
+        description="auto, symmetric, species, generic, molecular, few_body, vibrational, periodic or pair_drift",
     )
     hidden: int = Field(16, ge=1, le=4096, description="width of the hidden layers")
     layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
@@ -232,6 +235,8 @@ class Recipe(Section):
         fitting: tuple[str, ...]
         if system.point_charges() is not None:
             fitting, why = ("auto", "few_body"), "its charges need exact cusps"
+        elif getattr(system, "box", None) is not None:
+            fitting, why = ("auto", "periodic"), "it is in a periodic box"
         elif system.nuclei() is not None:
             fitting, why = ("auto", "molecular", "pair_drift"), "its nuclei need exact cusps"
         elif system.identical and system.free:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.geometry import pair_squares, pairs
 from fkflow.hamiltonian.masses import user_masses
 from fkflow.hamiltonian.system import System
@@ -38,12 +39,13 @@ HALVINGS = 40
 class BroadDensity:
     """The density q of one walker in `every`: the power of ψ², and pairs that crowd below the distance `contact` (0: none do).
 
-    `masses` are those of the particles, of which positions are in coordinates of unit mass.
+    `masses` are those of the particles, of which positions are in coordinates of unit mass, `box` the sides of a periodic box.
     """
 
     power: float
     contact: float = 0.0
     masses: tuple[float, ...] = ()
+    box: tuple[float, ...] | None = None
     every: int = EVERY
 
     def has(self, count: int, device: torch.device) -> Tensor:
@@ -58,7 +60,7 @@ class BroadDensity:
         """log h (B,) at x (B, N, D)."""
         if not self.contact or min(x.shape[1:]) < 2:
             return 0.0
-        close = pair_squares(x) if len(set(self.masses)) < 2 else self._reduced_squares(x)
+        close = pair_squares(x, self.box) if len(set(self.masses)) < 2 else self._reduced_squares(x)
         return (APART + (close / self.contact**2 + CLOSEST**2).reciprocal().mean(0)).log()
 
     def _reduced_squares(self, x: Tensor) -> Tensor:
@@ -100,4 +102,5 @@ def sampling_power(coordinates: int, cost: float = TAIL_COST) -> float:
 def broad_density(system: System, length: float) -> BroadDensity:
     """The broad density of the walkers of a training, of a system with the natural `length`."""
     masses, coordinates = user_masses(system), system.particles * system.dimensions
-    return BroadDensity(max(LEAST_POWER, sampling_power(coordinates, COST)), length, masses)
+    power = max(LEAST_POWER, sampling_power(coordinates, COST))
+    return BroadDensity(power, length, masses, sides(system))

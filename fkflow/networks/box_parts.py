@@ -1,0 +1,119 @@
+"""Parts of networks in periodic boxes: distances and places as functions that are the same at every image.
+
+Along a periodic axis of side L a difference d enters as (L/π)² sin²(πd/L), which is d² where d is small, and smooth where the
+nearest image changes. Any smooth function of the sum over the axes is a smooth function in the box. Its gradient is along
+(L/2π) sin(2πd/L) on each axis, which takes the place of the difference itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from fkflow.hamiltonian.geometry import add_to_particles, pair_differences, pairs
+from fkflow.networks.pair_tangents import CoordinateTangent, ParticleTangent, SquareTangent
+from fkflow.networks.parts import Node, Part
+from fkflow.networks.tangents import rounded
+
+
+class PairSquares(Part):
+    """Squared distances (pairs, B) in a box, from coordinates y (D, N, B), rounded to the given precision.
+
+    They are smooth, or those of the nearest images. `sides` (D,) are in units of the coordinates.
+    """
+
+    curved: ClassVar[bool] = True
+
+    def __init__(self, sides: Sequence[float], *, smooth: bool) -> None:
+        super().__init__()
+        self.smooth = smooth
+        self.sides = tuple(sides)
+
+    def _along(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The differences (D, pairs, B) of nearest images, and the sides (D, 1, 1)."""
+        apart = pair_differences(y, *pairs(int(y.shape[1]), y.device))
+        side = torch.tensor(self.sides, dtype=y.dtype, device=y.device).view(-1, 1, 1)
+        return apart - side * (apart / side).round(), side
+
+    def value(self, *inputs: Any) -> Tensor:
+        y, precision = inputs
+        apart, side = self._along(y)
+        if self.smooth:
+            apart = side / math.pi * (math.pi / side * apart).sin()
+        return apart.to(precision).square().sum(0)
+
+    def evaluate(self, *inputs: Any, derivatives: bool) -> tuple[Tensor, Any]:
+        y, precision = inputs
+        if not derivatives:
+            return self.value(y, precision), None
+        apart, side = self._along(y)
+        if not self.smooth:
+            apart = apart.to(precision)
+            return apart.square().sum(0), (apart, None)
+        angle = math.pi / side * apart
+        sine, cosine = angle.sin(), angle.cos()
+        half = (side / math.pi * sine).to(precision)
+        # half the gradient of the square, and its derivative
+        return half.square().sum(0), (half * cosine.to(precision), (1 - 2 * sine.square()).to(precision))
+
+    def pull_back(self, node: Node, gradient: Tensor) -> None:
+        half, _ = node.saved
+        y = node.inputs[0]
+        add_to_particles(y.own_gradient(gradient.dtype), half * (2 * gradient), sign=-1)
+
+    def tangent(self, node: Node) -> SquareTangent:
+        return SquareTangent(CoordinateTangent(node.saved[0], 2.0, of_pairs=True, chained=False))
+
+    def laplacian_term(self, node: Node) -> Any:
+        half, curvature = node.saved
+        return 4.0 * len(half) if curvature is None else 4.0 * curvature.sum(0)
+
+
+class Harmonics(Part):
+    """cos and sin of 2πmy/L for m = 1 … `count` along each axis: functions (2 · count · D, N, B) of places y (D, N, B)."""
+
+    curved: ClassVar[bool] = True
+
+    def __init__(self, sides: Sequence[float], count: int) -> None:
+        super().__init__()
+        self.sides, self.count = tuple(sides), count
+
+    def _wave_numbers(self, y: Tensor) -> Tensor:
+        """2πm/L (count, D, 1, 1)."""
+        side = torch.tensor(self.sides, dtype=y.dtype, device=y.device)
+        order = torch.arange(1, self.count + 1, dtype=y.dtype, device=y.device)
+        return (2 * math.pi * order[:, None] / side)[..., None, None]
+
+    def value(self, *inputs: Any) -> Tensor:
+        y, precision = inputs
+        angle = self._wave_numbers(y) * y
+        return torch.stack([angle.cos(), angle.sin()]).flatten(0, 2).to(precision)
+
+    def _derivatives(self, node: Node) -> Tensor:
+        """By the coordinate of each function: (2, count, D, N, B)."""
+        y = node.inputs[0].value
+        cosine, sine = node.value.view(2, self.count, *y.shape)
+        return torch.stack([-sine, cosine]) * self._wave_numbers(y).to(sine)
+
+    def pull_back(self, node: Node, gradient: Tensor) -> None:
+        y = node.inputs[0]
+        shape = 2, self.count, *y.value.shape
+        y.add((gradient.view(shape) * self._derivatives(node)).sum((0, 1)))
+
+    def tangent(self, node: Node) -> ParticleTangent:
+        y = node.inputs[0].value
+        slopes = rounded(self._derivatives(node))
+        dim = len(y)
+        own = slopes.new_zeros(2, self.count, dim, dim, *y.shape[1:])
+        for axis in range(dim):
+            own[:, :, axis, axis] = slopes[:, :, axis]
+        return ParticleTangent(CoordinateTangent(y, 1.0, of_pairs=False), own=own.flatten(0, 2))
+
+    def laplacian_term(self, node: Node) -> Tensor:
+        y = node.inputs[0].value
+        square = self._wave_numbers(y).to(node.value).square()
+        return -(node.value.view(2, self.count, *y.shape) * square).view(node.value.shape)

@@ -1,0 +1,115 @@
+"""log ψ of identical particles, or of one, in a periodic box."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from fkflow.hamiltonian.box import spacing
+from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.system import System
+from fkflow.networks.box_parts import Harmonics, PairSquares
+from fkflow.networks.coordinates import Places
+from fkflow.networks.functions import Features, Gaussians, Root
+from fkflow.networks.layers import SiLU, Sum, SumOverPairs, Weighted, mlp
+from fkflow.networks.log_psi import LogPsi
+from fkflow.networks.messages import PairLinear, Receive
+from fkflow.networks.two_body_factor import TwoBodyFactor
+
+#: shortest width of the functions of distances, in natural lengths; each other one is twice as wide, up to a side
+SHORTEST = 0.5
+#: waves along each axis: at least so many, and so many for each spacing of the particles, and at most
+WAVES, PER_SPACING, MOST = 6, 2.0, 32
+#: configurations at which V is compared with V of all particles moved together, and the allowed relative difference
+TRIED, SAME = 16, 1e-9
+
+
+class PeriodicNet(LogPsi):
+    """Identical particles in a periodic box: functions of distances of several widths and a round of messages.
+
+    Distances and places enter through functions that are the same and smooth at every image (`box_parts`), but for the
+    two-body factor, whose slope vanishes where the nearest image changes. Where V depends on the places themselves, particles
+    also see waves cos and sin (2πmx/L). Sums over pairs and particles make ψ symmetric.
+    """
+
+    walkerwise: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        landscape: Landscape,
+        hidden: int,
+        layers: int,
+        *,
+        even: bool,
+        apart: float,
+        two_body_factor: TwoBodyFactor | None = None,
+    ) -> None:
+        super().__init__()
+        assert landscape.box is not None
+        n, dim = landscape.centre.shape
+        self.particles, self.dimensions, self.box = n, dim, landscape.box
+        self.length = landscape.length
+        sides = [side / self.length for side in landscape.box]
+        self.two_body_factor = two_body_factor
+        self.places, self.silu, self.sum = Places(False), SiLU(), Sum()
+        self.waves = None
+        features = 0
+        if n == 1 or not even:
+            count = max(WAVES, round(PER_SPACING * max(landscape.box) / apart)) if n > 1 else 2 * WAVES
+            self.waves = Harmonics(sides, min(count, MOST))
+            features = 2 * self.waves.count * dim
+        if n > 1:
+            most = max(sides) * math.sqrt(dim) / math.pi
+            widths = [SHORTEST * 2.0**k for k in range(max(3, math.ceil(math.log2(most / SHORTEST)) + 1))]
+            # bounded second derivatives: a narrow Gaussian must be learned, it is not there by chance at the start
+            heights = tuple(min(width, 1.0) ** 2 for width in widths)
+            self.pair_features = Features(Gaussians(tuple(widths), heights), Root())
+            pair = sum(self.pair_features.counts)
+            self.pair_in = mlp([pair, hidden])
+        self.message = mlp([features + (hidden if n > 1 else 0), hidden])
+        self.readout = mlp([hidden] + [hidden] * (layers - 1) + [1], final_scale=0.0)
+        if n > 1:
+            self.squares, self.nearest = PairSquares(sides, smooth=True), PairSquares(sides, smooth=False)
+            self.receive, self.sum_over_pairs, self.weighted = Receive(), SumOverPairs(), Weighted()
+            self.pair_out = mlp([2 * hidden + pair, hidden], first=PairLinear)
+            self.pair_readout = mlp([hidden] + [1], final_scale=0.0)
+            self.jastrow = nn.Parameter(torch.zeros(pair))
+
+    @property
+    def width(self) -> int:
+        rows = max(self.particles, self.particles * (self.particles - 1) // 2)
+        return rows * (self.message.sizes[1] + 8)
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        return super().coordinates(x / self.length)
+
+    def compose(self, y: Tensor) -> Tensor:
+        precision = next(self.message.parameters()).dtype
+        own = () if self.waves is None else (self.waves(y, precision),)
+        if self.particles == 1:
+            return self.sum(self.readout(self.silu(self.message(*own))))
+        pair = self.pair_features(self.squares(y, precision))
+        sent = self.silu(self.pair_in(pair))
+        particle = self.silu(self.message(*own, self.receive(sent, self.places(y, precision))))
+        value = self.weighted(self.sum_over_pairs(pair), self.jastrow) + self.sum(self.readout(particle))
+        second = self.silu(self.pair_out(sent, particle, pair))
+        value = value + self.sum(self.pair_readout(self.sum_over_pairs(second)))
+        if self.two_body_factor is None:
+            return value
+        return value + self.two_body_factor(self.nearest(y, precision), self.length)
+
+
+def is_even(system: System, landscape: Landscape) -> bool:
+    """Whether V stays the same where all particles move together, as without an external field."""
+    assert landscape.places is not None
+    x = landscape.places[:TRIED]
+    generator = torch.Generator().manual_seed(0)
+    shift = spacing(system, landscape.box or ()) * torch.randn(
+        len(x), 1, x.shape[2], generator=generator, dtype=x.dtype
+    )
+    here, there = (system.potential(places).detach() for places in (x, x + shift))
+    scale = max(float(here.abs().max()), 0.5 / landscape.length**2)
+    return bool(((here - there).abs() <= SAME * scale).all())
