@@ -74,7 +74,10 @@ class PairSquares(Part):
 
 
 class Harmonics(Part):
-    """cos and sin of 2πmy/L for m = 1 … `count` along each axis: functions (2 · count · D, N, B) of places y (D, N, B)."""
+    """h cos ky and h sin ky with k = 2πm/L, m = 1 … `count`, along each axis: (2 · count · D, N, B) of places y (D, N, B).
+
+    Their heights h = min(1, 1/k²) bound their second derivatives: short waves must be learned, they are not there by chance.
+    """
 
     curved: ClassVar[bool] = True
 
@@ -90,8 +93,9 @@ class Harmonics(Part):
 
     def value(self, *inputs: Any) -> Tensor:
         y, precision = inputs
-        angle = self._wave_numbers(y) * y
-        return torch.stack([angle.cos(), angle.sin()]).flatten(0, 2).to(precision)
+        k = self._wave_numbers(y)
+        angle, height = k * y, k.square().reciprocal().clamp(max=1.0)
+        return torch.stack([height * angle.cos(), height * angle.sin()]).flatten(0, 2).to(precision)
 
     def _derivatives(self, node: Node) -> Tensor:
         """By the coordinate of each function: (2, count, D, N, B)."""

@@ -27,6 +27,7 @@ from fkflow.systems.helium import HBAR2_OVER_MASS, HOLD, Helium, lm2m2
 from fkflow.systems.mixture import Mixture
 from fkflow.systems.molecules import H2, H2Plus, HeHPlus, Molecule
 from fkflow.systems.pairs import Calogero, Dipoles, Hooke, Ions
+from fkflow.systems.rings import HardRods, Lattice, LiebLiniger, Rotor, Sutherland
 from fkflow.systems.wells import DoubleWell, MexicanHat, Morse, PoschlTeller, Quartic
 
 DEFAULTS = [system() for system in built_in_systems().values()]
@@ -117,6 +118,16 @@ def mixture(system: Mixture, x: np.ndarray) -> float:
     return energy
 
 
+def along_ring(system: System, a: float, b: float) -> float:
+    """The distance of two places on a ring."""
+    apart = abs(a - b) % system.box
+    return min(apart, system.box - apart)
+
+
+def of_ring(system: System, x: np.ndarray, energy) -> float:
+    return sum(energy(along_ring(system, a, b)) for a, b in itertools.combinations(x[:, 0], 2))
+
+
 STRENGTHS = {"g_aa": 0.3, "g_bb": 0.7, "g_ab": 0.2}
 
 
@@ -149,6 +160,14 @@ STRENGTHS = {"g_aa": 0.3, "g_bb": 0.7, "g_ab": 0.2}
         (Calogero(lambda_=1.5), lambda s, x: repelling(s, x, lambda r: 0.75 / r**2)),
         (Dipoles(particles=4, dipole=3.0), lambda s, x: repelling(s, x, lambda r: 9 / r**3)),
         (Helium(particles=4), helium),
+        (Rotor(depth=3.0, periods=2), lambda s, x: 1.5 * (1 - math.cos(2 * x[0, 0]))),
+        (Lattice(particles=3, sites=4), lambda s, x: 4 * sum(math.sin(math.pi * 4 * a / 5) ** 2 for a in x[:, 0])),
+        (HardRods(particles=3, a=0.4), lambda s, x: of_ring(s, x, lambda r: math.inf if r < 0.4 else 0.0)),
+        (
+            Sutherland(box=3.0, lambda_=3.5),
+            lambda s, x: of_ring(s, x, lambda r: 8.75 * (math.pi / 3 / math.sin(math.pi * r / 3)) ** 2),
+        ),
+        (LiebLiniger(), lambda s, x: 0.0),
         (H2(), coulomb),
         (H2Plus(), coulomb),
         (HeHPlus(), coulomb),
@@ -165,14 +184,20 @@ def test_potential(system: System, expected) -> None:
 
 @pytest.mark.parametrize("system", DEFAULTS, ids=KEYS)
 def test_potential_keeps_dtype_and_differentiates(system: System) -> None:
-    x = configurations(system).requires_grad_()
+    x = configurations(system)
+    if system.key == "hard_rods":
+        x = 2.0 * torch.arange(5, dtype=x.dtype)[:, None] + 0.1 * x
+    x.requires_grad_()
     assert torch.autograd.gradcheck(system.potential, x, atol=1e-4, rtol=1e-4)
     single = system.potential(x.detach().float())
     assert single.dtype == torch.float32
     assert torch.allclose(single.double(), system.potential(x.detach()), rtol=1e-4)
 
 
-@pytest.mark.parametrize("system", DEFAULTS, ids=KEYS)
+IN_OPEN_SPACE = [system for system in DEFAULTS if getattr(system, "box", None) is None]
+
+
+@pytest.mark.parametrize("system", IN_OPEN_SPACE, ids=lambda system: system.key)
 def test_potential_far_away_has_finite_gradients(system: System) -> None:
     x = (100 * configurations(system).abs() + 10).requires_grad_()
     (gradient,) = torch.autograd.grad(system.potential(x).sum(), x)
@@ -187,7 +212,7 @@ def test_exchange_symmetry(system: System) -> None:
     assert same is system.identical
 
 
-@pytest.mark.parametrize("system", [*DEFAULTS, Harmonic(omega=[1.0, 1.0, 2.0])])
+@pytest.mark.parametrize("system", [*IN_OPEN_SPACE, Harmonic(omega=[1.0, 1.0, 2.0])])
 def test_isotropy(system: System) -> None:
     x = configurations(system)
     rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(system.dimensions, system.dimensions)))
@@ -289,6 +314,18 @@ def protons(*separation: float, charge: float = 1.0) -> list[dict]:
         (Calogero(particles=4, lambda_=1.0), 8.0, 0),
         (Dipoles(dipole=2.0), 3.6092724251, 1e-9),
         (Helium(), -0.1264, 1e-5),
+        (Rotor(depth=0.0), 0.0, 0),
+        # Mathieu's equation y'' + (a − 2q cos 2v) y = 0 in a weak field, with E = depth/2 + a/8 and q = 2 depth
+        (Rotor(depth=0.02), 0.01 + (-0.5 * 0.04**2 + 7 / 128 * 0.04**4) / 8, 1e-11),
+        (Lattice(particles=2, c=0.0, sites=3, box=3.0, depth=0.0), 0.0, 0),
+        (HardRods(), 7.895683520871486, 1e-12),
+        (Sutherland(), 51.815423, 1e-6),
+        # E/N = ½ n² e with e from the Bethe equations
+        (LiebLiniger(), 2.5 * 0.60135651, 1e-7),
+        (LiebLiniger(particles=2, box=2.0), 0.42676324, 1e-7),
+        (LiebLiniger(particles=10, box=10.0), 5 * 0.62958512, 1e-7),
+        # impenetrable bosons: free fermions on the ring
+        (LiebLiniger(particles=3, box=2.0, c=1e4), math.pi**2 * (1 - 12 / 1e4 * 3 / 6), 2e-3),
     ],
 )
 def test_reference(system: System, energy: float, error: float) -> None:

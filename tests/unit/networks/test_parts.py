@@ -20,6 +20,7 @@ from fkflow.hamiltonian.steps import Step
 from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
 from fkflow.networks import (
+    box_parts,
     confinement,
     coordinates,
     layers,
@@ -94,6 +95,31 @@ def of_pairs(function: SquareFunction) -> tuple[dict[str, nn.Module], Callable[[
         value = part("weighted")(part("sum_over_pairs")(features), torch.arange(1.0, count + 1, dtype=DOUBLE))
         second = part("silu")(part("pair_out")(sent, particle, features))
         return value + part("sum")(part("readout")(part("sum_over_pairs")(second)))
+
+    return made, compose
+
+
+def in_a_box(*, smooth: bool) -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
+    """Features of pairs and waves of places in a periodic box, with messages; and a function of nearest images."""
+    sides = (3.0, 2.0)
+    made, _ = of_pairs(Gaussians((0.5, 1.0)))
+    made |= {
+        "box_squares": box_parts.PairSquares(sides, smooth=True),
+        "nearest": box_parts.PairSquares(sides, smooth=smooth),
+        "places": coordinates.Places(False),
+        "waves": box_parts.Harmonics(sides, 2),
+        "message": layers.mlp([3 + 8, 3]),
+        "factor": table(),
+    }
+
+    def compose(part: Any, y: Tensor) -> Tensor:
+        places, squares = part("places")(y, DOUBLE), part("box_squares")(y, DOUBLE)
+        features = part("features")(squares)
+        sent = part("silu")(part("pair_in")(features))
+        particle = part("silu")(part("message")(part("waves")(y, DOUBLE), part("receive")(sent, places)))
+        second = part("silu")(part("pair_out")(sent, particle, features))
+        value = part("sum")(part("readout")(part("sum_over_pairs")(second)))
+        return value + part("factor")(part("nearest")(y, DOUBLE), 1.3)
 
     return made, compose
 
@@ -435,6 +461,8 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     "charges without cusps": ((3, 2), lambda: few_body(dimensions=2, interaction="keldysh")),
     "vibrations": ((4, 3), lambda: (vibrations(), vibrating)),
     "vibrations in the plane": ((4, 2), lambda: (vibrations(), vibrating)),
+    "a box": ((4, 2), lambda: in_a_box(smooth=True)),
+    "nearest images of many": ((9, 2), lambda: in_a_box(smooth=False)),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
 }
