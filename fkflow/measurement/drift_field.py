@@ -135,7 +135,8 @@ def sample_trajectories(
         places = _paths_within_walls(net, start, dt, noise)
     else:
         places = torch.stack([place for place, _, _ in integrate(net.drift, start, dt, noise)], 1)
-    if isinstance(net, LogPsi):
+    # a path through the side of a box is shown in one piece
+    if isinstance(net, LogPsi) and net.box is None:
         places = net.recentre(places)
     return Trajectories(dt * np.arange(places.shape[1]), to_user_coordinates(system, places).cpu().numpy())
 

@@ -75,6 +75,8 @@ def _with_spectrum(result: Result, model: Model, context: RunContext) -> Result:
         raise UsageError(f"{result.run} failed: there is no ground state whose excitations could be found")
     if not isinstance(model.net, LogPsi):
         raise UsageError(f"{result.run} has a vector drift, which has no log psi: train with another network.kind")
+    if model.net.box is not None:
+        raise UsageError(f"{result.run} is in a periodic box: levels are found in open space only")
     wanted = context.recipe.spectrum
     x = torch.as_tensor(result.measurement.samples, dtype=torch.float64)
     question = Question(wanted.states or STATES, wanted.functions, wanted.statistics == "fermi", context.seed)
