@@ -50,9 +50,9 @@ __all__ = [
 def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: int, seed: int) -> LogPsi | PairDrift:
     """The network of a system, float64, initialised from `seed` alone.
 
-    kind "auto" picks "periodic" in a box, "few_body" for point charges, "molecular" for nuclei, "vibrational" for a free molecule that has a shape,
-    "symmetric" for identical particles (or one in an isotropic potential), "species" for species of more than one particle,
-    else "generic". Raises UsageError for "vibrational" without a shape.
+    kind "auto" picks "periodic" in a box, "few_body" for point charges, "molecular" for nuclei, "vibrational" for a free
+    molecule that has a shape, "symmetric" for identical particles (or one in an isotropic potential), "species" for species of
+    more than one particle, else "generic". Raises UsageError for "vibrational" without a shape.
     """
     nuclei, point_charges = system.nuclei(), system.point_charges()
     shape = find_shape(system, landscape) if kind in ("auto", "vibrational") else None

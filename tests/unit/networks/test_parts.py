@@ -104,8 +104,8 @@ def in_a_box(*, smooth: bool) -> tuple[dict[str, nn.Module], Callable[[Any, Tens
     sides = (3.0, 2.0)
     made, _ = of_pairs(Gaussians((0.5, 1.0)))
     made |= {
-        "box_squares": box_parts.PairSquares(sides, smooth=True),
-        "nearest": box_parts.PairSquares(sides, smooth=smooth),
+        "box_squares": box_parts.PairSquares(sides, smooth=smooth),
+        "nearest": box_parts.PairSquares(sides, smooth=False),
         "places": coordinates.Places(False),
         "waves": box_parts.Harmonics(sides, 2),
         "message": layers.mlp([3 + 8, 3]),
