@@ -103,6 +103,7 @@ def in_a_box(*, smooth: bool) -> tuple[dict[str, nn.Module], Callable[[Any, Tens
     """Features of pairs and waves of places in a periodic box, with messages; and a function of nearest images."""
     sides = (3.0, 2.0)
     made, _ = of_pairs(Gaussians((0.5, 1.0)))
+    del made["weighted"]
     made |= {
         "box_squares": box_parts.PairSquares(sides, smooth=smooth),
         "nearest": box_parts.PairSquares(sides, smooth=False),
