@@ -182,14 +182,14 @@ def crowded_places(system: System, x: Tensor, generator: torch.Generator) -> tup
     """
     x = x[torch.randint(len(x), (TRIED,), generator=generator)]
     spread = x.std().expand(len(x))
-    x = _move_singly(system, x, spread, 0.0, DESCENT * x.shape[1], generator)
+    x = move_singly(system, x, spread, 0.0, DESCENT * x.shape[1], generator)
     lowest = x[system.potential(x).argmin()]
     frequency = _frequency(system, lowest)
     width = frequency**-0.5 if frequency else float(x.std())
     x, spread = lowest.repeat(PLACES, 1, 1), x.new_full((PLACES,), width)
     for _ in range(ROUNDS):
         temperature = max(0.5 * frequency, 0.25 / width**2)
-        x = _move_singly(system, x, spread, temperature, THERMAL * x.shape[1], generator)
+        x = move_singly(system, x, spread, temperature, THERMAL * x.shape[1], generator)
         width = float((x - x.mean((0, 1))).square().mean().sqrt())
     return x, min(frequency**-0.5, width) if frequency else width
 
@@ -205,7 +205,7 @@ def _frequency(system: System, x: Tensor) -> float:
     return math.sqrt(curvature) if 0 < curvature < math.inf else 0.0
 
 
-def _move_singly(
+def move_singly(
     system: System, x: Tensor, spread: Tensor, temperature: float, moves: int, generator: torch.Generator
 ) -> Tensor:
     """Configurations x (B, N, D) after Metropolis moves of one particle each, with steps from `spread` (B,) on."""

@@ -33,6 +33,7 @@ from fkflow.hamiltonian.minima import (
     descend,
     distinct_minima,
     is_harmonic,
+    low_places,
     mode_widths,
     zero_point_energies,
 )
@@ -61,8 +62,13 @@ SETTLED = 1e-2
 APART = 0.1
 #: widths of a mode, in natural lengths, from which on V does not rise along it (`mode_widths` tries 64)
 PLAIN = 60.0
+#: depth of a well below V far away, in that of the deepest, up to which it is a place on a plain
+SHALLOW = 0.02
 #: most minima times coordinates: many particles have very many minima, all alike
 MOST_MINIMA = 512
+#: zero-point energies of a mode above the lowest up to which a minimum counts; the same for distinguishable particles of few
+#: coordinates, as long as there are no more than so many: a part of ψ leaks into higher wells, which walkers would find late
+HELD, HELD_APART, MOST_APART, MOST_SEARCHED = 1.0, 3.0, 16, 6
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,8 @@ class Landscape:
 
     length: natural length ℓ (the zero-point width of a typical mode); its square is the natural time.
     centre: (N, D) mean position. minima: (m, N, D) distinct lowest minima. widths: (m, d, d) with ψ² ≈ a Gaussian
-    of covariance widths @ widthsᵀ at each minimum. covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
+    of covariance widths @ widthsᵀ at each minimum. heights: (m,) log ψ at each minimum to start with, 0 where it is None.
+    covariance: (d, d) of the mixture of those Gaussians. centre_of_mass:
     (D, D) stiffness √K of the centre of mass, K its harmonic force constants. harmonic: V equals its harmonic
     approximation, so that a Gaussian is the exact ground state. free: energy of the separated particles where only their
     attraction holds them together, so that ψ falls exponentially far out; else None. flat: (d, d) projector on the directions
@@ -102,6 +109,7 @@ class Landscape:
     centres: Centres | None = None
     together: Tensor | None = None
     box: tuple[float, ...] | None = None
+    heights: Tensor | None = None
 
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture.
@@ -143,7 +151,11 @@ class Landscape:
         if self.places is not None:
             pick = torch.randint(len(self.places), (walkers,), generator=generator, device=generator.device)
             return self.places.to(pick.device)[pick]
-        which = torch.randint(len(self.minima), (walkers,), generator=generator, device=generator.device)
+        if self.heights is None:
+            which = torch.randint(len(self.minima), (walkers,), generator=generator, device=generator.device)
+        else:
+            shares = (2 * self.heights).exp().to(generator.device)
+            which = torch.multinomial(shares, walkers, replacement=True, generator=generator)
         noise = torch.randn(
             walkers, self.widths.shape[-1], generator=generator, device=generator.device, dtype=torch.float64
         )
@@ -299,6 +311,7 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     n, dim = system.particles, system.dimensions
     own = getattr(system, "length", None)
     x = user_start(system, starts, generator)
+    searched = x is None
     origin = torch.zeros(n, dim, dtype=torch.float64) if x is None else x[0]
     length = own or balance_length(system, origin, generator)
     if x is None:
@@ -315,36 +328,51 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
         # V may fall without end elsewhere
         x, energies = x[settled], energies[settled]
     lowest = x[energies.argmin()]
+    apart = HELD if (system.identical and n > 1) or n * dim > MOST_SEARCHED else HELD_APART
+    if apart > HELD and searched:
+        more = descend(system, low_places(system, lowest, length, generator), length)
+        x = torch.cat([x, more[_settled(system, more, length)]])
+        energies = system.potential(x).detach()
+        lowest = x[energies.argmin()]
     length = own or balance_length(system, lowest, generator)
     hessian = derivatives.hessians(system, lowest[None], length)[0]
     # a wide well may lie below a narrow deeper one by what it saves of the zero-point energy
     zero_point = zero_point_energies(mode_widths(system, lowest, hessian, length)[None])[0]
-    keep = energies < energies.min() + zero_point + 0.5 / length**2
+    keep = energies < energies.min() + zero_point + apart * 0.5 / length**2
     if not keep.any():
         raise NumericalError("the potential has no finite curvature where its descents end")
     most = max(1, min(64, MOST_MINIMA // (n * dim)))
     minima = distinct_minima(x[keep], energies[keep], SAME * length, most)
     hessians = derivatives.hessians(system, minima, length)
     widths = torch.stack([mode_widths(system, m, h, length) for m, h in zip(minima, hessians, strict=True)])
-    # those above the lowest by more than the zero-point energy of a mode hold no density
+    # those far above the lowest hold no density
     energies = system.potential(minima).detach() + zero_point_energies(widths)
     # nor do places on a plain, where descents end too, as long as there is a well; clusters may move on one, and part
     on_plain = torch.linalg.eigvalsh(widths).amax(1) > PLAIN * length
+    if n == 1:
+        others = minima[(minima - lowest).flatten(1).norm(dim=1) > SAME * length]
+        plain = lowest_far(system, lowest, length, others - lowest, generator)
+        depths = plain - system.potential(minima).detach()
+        on_plain |= depths < SHALLOW * depths.max()
     if system.free or not system.separable:
         on_plain &= ~on_plain.all()
         energies = energies.where(~on_plain, math.inf)
-    held = energies < energies.min() + 0.5 / length**2
+    above = (energies - energies.min()) * 2 * length**2
+    held = above < (apart if int((above < apart).sum()) <= MOST_APART else HELD)
     minima, hessians, widths = minima[held], hessians[held], widths[held]
+    heights = -above[held] if apart > HELD and len(minima) > 1 else None
     if not held[0]:
         lowest = minima[energies[held].argmin()]
         length = own or balance_length(system, lowest, generator)
-    centre = minima.mean(0)
+    shares = torch.ones(len(minima), dtype=torch.float64) if heights is None else (2 * heights).exp()
+    shares = shares / shares.sum()
+    centre = torch.einsum("m,mid->id", shares, minima)
     if system.isotropic:
         centre = torch.zeros_like(centre)
     else:
         centre = mean_by_species(system, centre)
     offsets = (minima - centre).flatten(1)
-    covariance = (offsets.T @ offsets) / len(minima) + (widths @ widths.mT).mean(0)
+    covariance = torch.einsum("m,mij->ij", shares, offsets[:, :, None] * offsets[:, None] + widths @ widths.mT)
     weights = centre_weights(system)
     moved = hessians.mean(0).reshape(n, dim, n, dim) * weights[:, :, None, None] * weights
     force = moved.sum((0, 2)) / n
@@ -353,7 +381,7 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     harmonic = len(minima) == 1 and is_harmonic(system, minima[0], hessians[0], widths[0], generator)
     together = system.separable and n > 1
     free = free_energy(system, lowest, length, force, com, generator) if together else None
-    found = Landscape(length, centre, minima, widths, covariance, com, harmonic, free)
+    found = Landscape(length, centre, minima, widths, covariance, com, harmonic, free, heights=heights)
     flat, threshold = (None, None) if together else flat_directions(system, lowest, length, covariance, generator)
     return replace(found, flat=flat, threshold=threshold)
 
@@ -495,6 +523,19 @@ def flat_directions(
     spanned = vectors[:, values > 1e-6]
     # across them the particle has a zero-point energy
     return spanned @ spanned.T, None
+
+
+def lowest_far(system: System, minimum: Tensor, length: float, along: Tensor, generator: torch.Generator) -> float:
+    """The lowest V far away from a minimum; ∞ where it is never finite there.
+
+    That is along the axes, in random directions, and in those of `along` (M, N, D), to places where V may be flat.
+    """
+    d = minimum.numel()
+    one = torch.eye(d, dtype=torch.float64)
+    drawn = torch.randn(LEAST, d, generator=generator, dtype=torch.float64)
+    directions = torch.cat([drawn, one, -one, along.flatten(1) / length])
+    far = minimum + FAR[0] * length * directions.view(-1, *minimum.shape)
+    return float(system.potential(far).detach().nan_to_num(nan=math.inf).min())
 
 
 def user_start(system: System, walkers: int, generator: torch.Generator) -> Tensor | None:

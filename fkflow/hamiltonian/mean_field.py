@@ -28,8 +28,9 @@ ROUNDS, POINTS, SAMPLES = 60, 96, 32
 #: V counts up to so many kinetic energies of a coordinate above its lowest value along it
 HIGHEST = 100.0
 #: half-width of the first grid in natural lengths, of later ones in standard deviations; density at the end of a grid that is
-#: too much, by how many widths it then grows, and relative changes of a deviation after which nothing changes any more
-FIRST, WIDE, TOO_MUCH, GROWTH, STEADY = 3.0, 5.0, 1e-6, 1.5, 0.05
+#: too much, and all beyond a new end; by how many widths a grid grows, and relative changes of a deviation after which nothing
+#: changes any more
+FIRST, WIDE, TOO_MUCH, QUIET, GROWTH, STEADY = 3.0, 5.0, 1e-6, 1e-7, 1.5, 0.05
 #: V balances the kinetic energy where it has risen by as much on average, no rise counted for more than so many times that
 MOST = 10.0
 #: directions of that average
@@ -131,9 +132,16 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
                 deviation[i, a] = (density * (points - mean[i, a]).square()).sum().sqrt()
                 reach = WIDE * deviation[i, a]
                 beyond = [density[:2].sum() > TOO_MUCH, density[-2:].sum() > TOO_MUCH]
+                more = GROWTH * torch.minimum(width, 2 * reach)
+                # exponential tails reach farther than so many deviations
+                first, last = (
+                    points[density.cumsum(0) > QUIET][0],
+                    points[density.flip(0).cumsum(0).flip(0) > QUIET][-1],
+                )
+                inner = torch.minimum(mean[i, a] - reach, first), torch.maximum(mean[i, a] + reach, last)
                 new = [
-                    left[i, a] - GROWTH * width if beyond[0] else torch.maximum(left[i, a], mean[i, a] - reach),
-                    right[i, a] + GROWTH * width if beyond[1] else torch.minimum(right[i, a], mean[i, a] + reach),
+                    left[i, a] - more if beyond[0] else torch.maximum(left[i, a], inner[0]),
+                    right[i, a] + more if beyond[1] else torch.minimum(right[i, a], inner[1]),
                 ]
                 ends = torch.maximum(new[0], low[i, a]), torch.minimum(new[1], high[i, a])
                 grown |= bool(ends[0] < left[i, a] or ends[1] > right[i, a])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from fkflow.hamiltonian.trial_width import variational_length
 ANHARMONIC = 2.0
 #: a descent must stay below the largest of so many last values
 MEMORY = 6
+#: places among which those are looked for that are lower than so many neighbours, octaves of their distance, and most of them
+SEARCHED, NEIGHBOURS, OCTAVES, MOST_LOW = 512, 6, (-1, 4), 32
 #: random directions that find the natural length: at least, and times N² for N particles
 LEAST, DIRECTIONS = 64, 2**14
 
@@ -115,6 +118,21 @@ def descend(system: System, x: Tensor, length: float, steps: int = 400) -> Tenso
         if not bool((gradient.abs().amax((1, 2)) > 1e-9 + gradient_error(system, value)).any()):
             break
     return z * length
+
+
+def low_places(system: System, centre: Tensor, length: float, generator: torch.Generator) -> Tensor:
+    """Random configurations (M, N, D) about `centre` that are lower than their neighbours, the lowest first.
+
+    Narrow wells, which descents from elsewhere step over, have some of them (Törn and Viitanen, "Topographical global
+    optimization", in Recent Advances in Global Optimization, Princeton University Press, 1992).
+    """
+    options: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
+    spread = torch.logspace(*OCTAVES, SEARCHED, base=2, dtype=torch.float64)[:, None, None]
+    x = centre + length * spread * torch.randn(SEARCHED, *centre.shape, **options)
+    energies = system.potential(x).detach().nan_to_num(nan=math.inf)
+    near = torch.cdist(x.flatten(1), x.flatten(1)).topk(NEIGHBOURS + 1, largest=False).indices[:, 1:]
+    low = energies.isfinite() & (energies < energies[near].amin(1))
+    return x[low][energies[low].argsort()[:MOST_LOW]]
 
 
 def _scaled_value_and_gradient(system: System, z: Tensor, length: float) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
+from fkflow.hamiltonian.cores import move_singly
 from fkflow.hamiltonian.species import groups_of
 from fkflow.hamiltonian.surfaces import Surfaces, find_surfaces
 from fkflow.hamiltonian.system import System
@@ -45,6 +46,8 @@ NEAR, WEAK = (1e-5, 1e-6), 1e-4
 COMPARED, MARGIN = 256, 1e-6
 #: the same for a region within surfaces
 WITHIN = 4096
+#: configurations of particles in one another's way, and moves of each particle that lead to them
+SHUFFLED, MOVES = 512, 30
 
 
 class WallError(NumericalError):
@@ -348,15 +351,28 @@ def _fits(system: System, x: Tensor, walls: Walls, particle: int, generator: tor
         reached = torch.stack([*reached, *(hit for hit in hits if hit is not None)])
     places = _scattered(reached, walls.regions[particle], generator)
     finite = torch.zeros(len(places), dtype=torch.bool)
-    for others in x:
-        moved = others.repeat(len(places), 1, 1)
-        moved[:, particle] = places
-        finite |= ~system.potential(moved).detach().isposinf()
+
+    def look(configurations: Tensor) -> None:
+        for others in configurations:
+            moved = others.repeat(len(places), 1, 1)
+            moved[:, particle] = places
+            finite.logical_or_(~system.potential(moved).detach().isposinf())
+
+    look(x)
+    if x.shape[1] > 1 and not walls.stated and bool((walls.inside(particle, places) & ~finite).any()):
+        # the others are in the way: they make room now and then
+        look(_shuffled(system, x, generator))
     if walls.stated:
         boundary = system.boundary(places)
         assert boundary is not None
         return bool((finite == (boundary > 0)).all())
     return bool((finite == walls.inside(particle, places)).all())
+
+
+def _shuffled(system: System, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Configurations (SHUFFLED, N, D) that moves of single particles, in which V stays finite, lead to from x (M, N, D)."""
+    x = x[torch.randint(len(x), (SHUFFLED,), generator=generator)]
+    return move_singly(system, x, x.std().expand(len(x)), LARGEST, MOVES * x.shape[1], generator)
 
 
 def _scattered(x: Tensor, pieces: tuple[Ball | HalfLine | Surfaces, ...], generator: torch.Generator) -> Tensor:

@@ -41,7 +41,7 @@ GROWTH = 0.5
 CONSTANT = 1e-10
 #: smallest eigenvalue of S, relative to the largest, that is not rounding
 INDEPENDENT = 1e-6
-#: fewest walkers, B ⟨f²⟩²/⟨f⁴⟩ of B, that a mode must rest on, and most that it is judged with
+#: fewest walkers, (Σ w f²)²/Σ (w f²)², that a mode must rest on, and most that it is judged with
 SUPPORT, JUDGES = 20, 4096
 #: mean absolute deviations at which local energies are clipped
 CLIP = 10.0
@@ -242,9 +242,20 @@ def _pair_functions(apart: Tensor, distances: Tensor, rise: Tensor, x: Tensor) -
 
 
 class SlowModes:
-    """Sums over the walkers of a measurement that give its `Relaxation`; all ranks have the same basis."""
+    """Sums over the walkers of a measurement that give its `Relaxation`; all ranks have the same basis.
 
-    def __init__(self, system: System, x: Tensor, generator: torch.Generator) -> None:
+    Walkers x (B, N, D) of ψ² give the scale of the functions. `walkers`, with `weights` (B',) that turn them into those of ψ²,
+    are all that there are: rare places have more of these.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        x: Tensor,
+        generator: torch.Generator,
+        walkers: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> None:
         charges, box = system.point_charges(), sides(system)
         self.basis: Basis | DistanceBasis | BoxBasis
         if box is not None:
@@ -253,8 +264,11 @@ class SlowModes:
             self.basis = Basis(system, x, generator) if charges is None else DistanceBasis(charges, x)
         ranks.broadcast_tensors(value for value in vars(self.basis).values() if isinstance(value, Tensor))
         self.most = max(2, MOST_PAIRS // system.particles**2)
-        #: values (B, n) of the functions at some walkers
-        self.judges = self.basis.evaluate(x[: min(JUDGES, self.most)])[0]
+        walkers = x if walkers is None else walkers
+        weights = torch.ones_like(walkers[:, 0, 0]) if weights is None else weights
+        count = min(JUDGES, self.most)
+        #: values (B, n) of the functions at some walkers, by the roots of their weights
+        self.judges = weights[:count, None].sqrt() * self.basis.evaluate(walkers[:count])[0]
         n = self.judges.shape[1]
         #: S, ⟨f f E_L⟩ and K, each from one half of the walkers: (2, 3, n, n)
         self.sums = x.new_zeros(2, 3, n, n)
@@ -300,7 +314,7 @@ class SlowModes:
 
 
 def _solve(sums: np.ndarray, judges: np.ndarray) -> Relaxation | None:
-    """The relaxation from sums (3, n, n) of S, ⟨f f E_L⟩ and K; `judges` (B, n) show on how many walkers a mode rests."""
+    """The relaxation from sums (3, n, n) of S, ⟨f f E_L⟩ and K; `judges` f √w (B, n) show on how many walkers a mode rests."""
     s, e, k = sums / sums[0, 0, 0]
     # functions of mean 0 and variance 1: each column of `change` is one in the functions of the basis
     change = np.eye(len(s))

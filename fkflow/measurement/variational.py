@@ -107,7 +107,7 @@ class VariationalEstimator:
         self.relaxation: Relaxation | None = None
         if isinstance(net, LogPsi):
             functions = torch.Generator(x.device).manual_seed(seed)
-            self.slow = SlowModes(system, self.samples(), functions)
+            self.slow = SlowModes(system, self.samples(), functions, self.walkers.x, self.walkers.weights())
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
         self.observables = ObservableAverages(system, self.walkers.x)
         #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not have yet

@@ -70,7 +70,8 @@ class GenericNet(LogPsi):
         self.differences, self.squares = Differences(), Squares()
         self.wells = wells_of(landscape, open_=self.closed is not None) if wells else None
         if wells:
-            self.well_heights = nn.Parameter(torch.zeros(len(landscape.minima)))
+            heights = torch.zeros(len(landscape.minima)) if landscape.heights is None else landscape.heights.clone()
+            self.well_heights = nn.Parameter(heights)
             self.well_stiffness = nn.Parameter(torch.zeros(len(landscape.minima)))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:

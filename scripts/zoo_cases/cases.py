@@ -92,6 +92,8 @@ SLOW = (
     Case("lattice", "slow.py:Lattice", line(-25, 25, parts=50)),
     Case("hexagons", "slow.py:Hexagons", everywhere(8.0, 50)),
     Case("stack", "slow.py:Stack", everywhere(7.0, 40)),
+    Case("leaning wells", "slow.py:Leaning", line(-7, 7)),
+    Case("dimples", "slow.py:Dimples", everywhere(6.0, 60)),
 )
 
 SCALES = (

@@ -168,3 +168,28 @@ class Stack(fkflow.System):
     def potential(self, x):
         u, v, w = x[:, 0].unbind(1)
         return 2.5 * (1 - torch.cos(2.2 * w)) + 0.03 * w**2 + 0.5 * (u**2 + v**2) * (1 + 0.2 * torch.tanh(w) ** 2)
+
+
+class Leaning(fkflow.System):
+    """Two wells of which the higher one has a seven hundredth of the density."""
+
+    particles = 1
+    dimensions = 1
+
+    def potential(self, x):
+        q = x[:, 0, 0]
+        return 0.25 * q**4 - 1.5 * q**2 + 0.4 * q
+
+
+class Dimples(fkflow.System):
+    """Three dimples of different depth and width in a plane; the narrowest, which descents step over, is the lowest."""
+
+    particles = 1
+    dimensions = 2
+
+    def potential(self, x):
+        u, v = x[:, 0].unbind(1)
+        wide = 3.4 * torch.exp(-0.6 * ((u + 0.9) ** 2 + (v + 2.1) ** 2))
+        middle = 4.0 * torch.exp(-((u - 2) ** 2) - v**2)
+        narrow = 5.5 * torch.exp(-1.7 * ((u + 1.8) ** 2 + (v - 1.4) ** 2))
+        return 0.15 * (u**2 + v**2) - wide - middle - narrow

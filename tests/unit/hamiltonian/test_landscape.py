@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from fkflow.errors import NumericalError
+from fkflow.hamiltonian import landscape
 from fkflow.hamiltonian.derivatives import hessians
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.minima import balance_length, descend, distinct_minima
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
+from fkflow.networks.choice import GenericNet, build
 
 
 def frequencies(widths: torch.Tensor) -> np.ndarray:
@@ -212,3 +214,84 @@ def test_descend_and_distinct() -> None:
     kept = distinct_minima(x, torch.tensor([0.3, 0.1, 0.2, 0.4]), 1e-3)
     assert torch.equal(kept, x[[1, 2]])
     assert len(distinct_minima(x, torch.tensor([0.3, 0.1, 0.2, 0.4]), 1e-3, most=1)) == 1
+
+
+class Dimples(System):
+    """Three wells in a plane, of which the narrowest is the deepest."""
+
+    particles: ClassVar[int] = 1
+    dimensions: ClassVar[int] = 2
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        u, v = x[:, 0].unbind(1)
+        wide = 3.4 * torch.exp(-0.6 * ((u + 0.9) ** 2 + (v + 2.1) ** 2))
+        middle = 4.0 * torch.exp(-((u - 2) ** 2) - v**2)
+        narrow = 5.5 * torch.exp(-1.7 * ((u + 1.8) ** 2 + (v - 1.4) ** 2))
+        return 0.15 * (u**2 + v**2) - wide - middle - narrow
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_narrow_wells_are_found(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Descents from anywhere step over the narrow well; those from low places end in it."""
+    narrow = torch.tensor([-1.7714, 1.3775], dtype=torch.float64)
+
+    def wells() -> tuple[int, float]:
+        minima = explore(Dimples(), seed).minima[:, 0]
+        return len(minima), float((minima - narrow).norm(dim=1).min())
+
+    count, distance = wells()
+    assert count == 3 and distance < 1e-3
+    if seed == 0:
+        monkeypatch.setattr(landscape, "low_places", lambda system, centre, length, generator: centre[None])
+        assert wells()[1] > 1.0
+
+
+class Leaning(System):
+    """Two wells on a line; the right one is higher by about twice the tilt times their half distance of 1.7."""
+
+    particles: ClassVar[int] = 1
+    dimensions: ClassVar[int] = 1
+    tilt: float = 0.4
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        q = x[:, 0, 0]
+        return 0.25 * q**4 - 1.5 * q**2 + self.tilt * q
+
+
+def test_higher_wells_count_for_less() -> None:
+    """They start with log ψ lower by their height in zero-point energies of a mode; walkers and centre follow ψ²."""
+    land = explore(Leaning())
+    assert land.heights is not None and land.heights.argmax() == 0 and land.heights[0] == 0
+    with torch.no_grad():
+        depths = Leaning().potential(land.minima)
+    frequencies_ = (3 * land.minima.flatten().square() - 3).sqrt()
+    above = float((depths + 0.5 * frequencies_).diff()) * 2 * land.length**2
+    assert 1 < above < 3 and float(land.heights[1]) == pytest.approx(-above, rel=1e-6)
+    share = math.exp(-2 * above) / (1 + math.exp(-2 * above))
+    right = (land.start(20_000, torch.Generator().manual_seed(0)) > 0.3).double()
+    error = math.sqrt(share * (1 - share) / 20_000)
+    assert abs(float(right.mean()) - share) < 4 * error < abs(0.5 - share)
+    assert float(land.centre) == pytest.approx(float((1 - share) * land.minima[0] + share * land.minima[1]), rel=1e-6)
+    net = build(Leaning(), land, "auto", 8, 1, 0)
+    assert isinstance(net, GenericNet) and torch.equal(net.well_heights, land.heights)
+    # more than three zero-point energies above, it holds next to nothing
+    assert len(explore(Leaning(tilt=1.1)).minima) == 1 and explore(Leaning(tilt=1.1)).heights is None
+
+
+class Plain(System):
+    """A well on a step between two plains; with `second`, a shallower well beside it."""
+
+    particles: ClassVar[int] = 1
+    dimensions: ClassVar[int] = 1
+    second: float = 0.0
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        q = x[:, 0, 0]
+        return 0.5 * q.tanh() - 3 / q.cosh() ** 2 - self.second / (q + 6).cosh() ** 2
+
+
+def test_no_well_is_on_a_plain() -> None:
+    """Descents end on the plain on the left, where V is all but flat."""
+    one, two = explore(Plain()), explore(Plain(second=2.4))
+    assert len(one.minima) == 1 and one.threshold == pytest.approx(-0.5, abs=1e-9)
+    assert len(two.minima) == 2 and float(two.minima.min()) == pytest.approx(-6, abs=0.1)

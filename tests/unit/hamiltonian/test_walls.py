@@ -73,6 +73,10 @@ REGIONS: dict[str, tuple[fkflow.System, tuple[Ball | HalfLine, ...]]] = {
         (Ball((0, 2), (0.0, 0.0), 2.0),),
     ),
     "rods": (system(lambda x: walls((x.abs() < 1).all(2).all(1) & apart(x, 0.1)), 4), (Ball((0,), (0.0,), 1.0),)),
+    "crowded rods": (
+        system(lambda x: walls(((x > 0) & (x < 8)).all(2).all(1) & apart(x, 1.2)), 4),
+        (Ball((0,), (4.0,), 4.0),),
+    ),
     "infinite towards its walls": (
         system(lambda x: walls(x[:, 0, 0].abs() < math.pi / 2, 3 / x[:, 0, 0].cos() ** 2)),
         (Ball((0,), (0.0,), math.pi / 2, 3.0),),
@@ -172,6 +176,13 @@ def test_what_is_refused(one: fkflow.System, says: str) -> None:
         explore(one)
 
 
+def test_others_that_are_in_the_way_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without moves of the others, what the particle cannot reach would not be inside the walls."""
+    monkeypatch.setattr(find_walls.__module__ + "._shuffled", lambda system, x, generator: x)
+    with pytest.raises(WallError, match="def boundary"):
+        found(REGIONS["crowded rods"][0])
+
+
 def test_a_stated_boundary() -> None:
     def boundary(self: Any, x: Tensor) -> Tensor:
         return 4 - x[..., 0] ** 2 - 2 * x[..., 1] ** 2
@@ -232,3 +243,26 @@ def test_particles_in_a_ring_are_all_around_it() -> None:
     assert torch.allclose(ring.covariance, 1.03 * torch.eye(2, dtype=torch.float64), atol=0.05)
     assert float(ring.centre.abs().max()) < 0.05
     assert ring.places is not None and 0.3 < float((ring.places[:, 0, 0] > 0).double().mean()) < 0.7
+
+
+def test_a_well_between_steps_of_two_heights() -> None:
+    """ψ falls at two rates: the grid follows the slower one without losing the well, and the state along it is exact."""
+
+    def well(x: Tensor) -> Tensor:
+        q = x[:, 0, 0]
+        return torch.where(q < 0, 1.5, torch.where(q < 1.4, -1.0, 0.0)).double()
+
+    land = explore(system(well))
+    (line,) = land.lines
+    # the bound state of a square well: tan(k w) = k (a + b)/(k² − a b)
+    energy = -0.3234003793
+    k, a, b = (math.sqrt(2 * abs(energy - v)) for v in (-1.0, 1.5, 0.0))
+    assert math.tan(1.4 * k) == pytest.approx(k * (a + b) / (k * k - a * b), rel=1e-6)
+    slopes = {
+        place: float(line.coefficients[i, 1] / line.nodes.diff()[i]) for i, place in enumerate(line.nodes[:-1].tolist())
+    }
+    inside = {place: slope for place, slope in slopes.items() if abs(place) < 1e-9 or abs(place - 1.4) < 1e-9}
+    assert sorted(inside) == pytest.approx([0.0, 1.4], abs=1e-9)
+    left, right = (inside[place] for place in sorted(inside))
+    assert left == pytest.approx(a, rel=1e-4) and right == pytest.approx(-b, rel=1e-4)
+    assert abs(left - b) > 0.1
