@@ -20,6 +20,7 @@ from fkflow.results import folders, store
 from fkflow.results.records import Histogram, Observables
 from fkflow.results.result import Result
 from fkflow.results.summary import summary_html, summary_text
+from fkflow.results.thermal import ThermalState
 from fkflow.runs import evaluation
 from fkflow.runs.context import RunContext
 from fkflow.runs.evaluation import Array, Positions
@@ -53,6 +54,22 @@ class Solution:
     def energy(self) -> Estimate:
         """The best energy: the projected one, with its time-step error in the error, else the variational one."""
         return self.result.energy
+
+    @property
+    def thermal(self) -> list[ThermalState]:
+        """The states at the temperatures of the run, in the order of its recipe; [] for a run for the ground state.
+
+        Such a run has no ground state: `energy`, `density` and the like raise UsageError.
+        """
+        return [] if self.result.thermal is None else list(self.result.thermal.states)
+
+    @property
+    def free_energy(self) -> Estimate | tuple[Estimate, ...]:
+        """F = −T log Z at the temperature of the run, or a tuple for several. UsageError for a run for the ground state."""
+        found = tuple(state.free_energy for state in self.thermal)
+        if not found:
+            raise UsageError(f"{self.result.run} has no free energy: thermal.temperature or thermal.beta asks for one")
+        return found[0] if len(found) == 1 else found
 
     @property
     def variational(self) -> Estimate:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fkflow.api.arguments import open_progress, python_errors, torch_threads
 from fkflow.api.solution import Solution
-from fkflow.errors import Interrupted, RankError
+from fkflow.errors import Interrupted, RankError, UsageError
 from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
@@ -28,6 +28,8 @@ class Training(Iterator[Record]):
     """
 
     def __init__(self, context: RunContext) -> None:
+        if context.recipe.thermal.betas():
+            raise UsageError("a loop of one's own has no temperatures: fkflow.solve finds free energies")
         with torch_threads():
             self._session = Session(context)
         self._last: dict[str, Any] = self._session.state.state_dict()

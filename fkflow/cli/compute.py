@@ -44,6 +44,14 @@ def run(
     ],
     overrides: Overrides = None,
     target_error: Target = None,
+    temperature: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--temperature",
+            metavar="T",
+            help="Free energy at T (k_B = 1) in place of the ground state; several are allowed.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; left out: runs/<recipe>.")] = None,
     seed: Seed = None,
     device: On = Device.auto,
@@ -60,6 +68,8 @@ def run(
     from fkflow.runs.rerun import earlier_processes, load_recipe
 
     settings = _settings(overrides, target_error, "train", "measure", "project")
+    if temperature:
+        settings.append(f"thermal.temperature={list(temperature) if len(temperature) > 1 else temperature[0]!r}")
     if dry_run:
         from fkflow.recipe.config import to_toml
         from fkflow.results.report import to_json
@@ -147,6 +157,8 @@ def scan(
         raise UsageError(f"{base.source} does not say what to scan: give --over {scan_grid.FORM}")
     overs = scan_grid.parse_overs(given, "--over" if over else f"{base.source}: scan.over")
     planned = scan_grid.plan(base, overs)
+    if any(point.loaded.recipe.thermal.betas() for point in planned):
+        raise UsageError("a scan has no temperatures: fkflow run takes a list, as in --temperature 0.5 --temperature 1")
     if dry_run:
         _print_plan(base, given, planned, as_json)
         return

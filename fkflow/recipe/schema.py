@@ -185,6 +185,48 @@ class SpectrumConfig(Section):
     )
 
 
+class ThermalConfig(Section):
+    """Temperatures instead of the ground state, by learned bridges; without one, the ground state is found."""
+
+    temperature: float | tuple[float, ...] | None = Field(
+        None, description="temperature T, k_B = 1, or a list of them; if left out, the ground state"
+    )
+    beta: float | tuple[float, ...] | None = Field(None, description="the same as inverse temperatures 1/T")
+    statistics: Literal["bose", "boltzmann"] = Field(
+        "bose", description="bose, or boltzmann: identical particles as if they could be told apart"
+    )
+    iterations: int = Field(60, ge=1, le=10**6, description="most iterations of the training at a temperature")
+    target_error: float = Field(1e-4, gt=0, le=1e9, description="error of the free energy at which to stop")
+    seconds: float = Field(60.0, gt=0, le=1e9, description="time budget of measuring a temperature")
+    time_step: float | None = Field(
+        None, gt=0, le=1, description="time step of measured paths, in natural times; if left out, one that suits"
+    )
+
+    @field_validator("temperature", "beta", mode="before")
+    @classmethod
+    def _check_temperatures(cls, value: Any) -> float | tuple[float, ...] | None:
+        if value is None:
+            return None
+        listed = list(value) if isinstance(value, (list, tuple)) else [value]
+        good = all(type(each) in (int, float) and SMALLEST_BETA <= each <= 1 / SMALLEST_BETA for each in listed)
+        if not good or not listed or len(set(listed)) < len(listed):
+            raise ValueError("it must be a number above 0, or a list of different ones")
+        numbers = tuple(float(each) for each in listed)
+        return numbers if isinstance(value, (list, tuple)) else numbers[0]
+
+    def betas(self) -> tuple[float, ...]:
+        """The inverse temperatures that are asked for; () for the ground state."""
+        given, inverse = (self.temperature, True) if self.beta is None else (self.beta, False)
+        if given is None:
+            return ()
+        listed = given if isinstance(given, tuple) else (given,)
+        return tuple(1 / each if inverse else each for each in listed)
+
+
+#: smallest temperature and β that are taken
+SMALLEST_BETA = 1e-9
+
+
 class ScanConfig(Section):
     """What a scan varies, and how it is plotted."""
 
@@ -225,6 +267,7 @@ class Recipe(Section):
     measure: MeasureConfig = Field(default_factory=MeasureConfig)
     project: ProjectConfig = Field(default_factory=ProjectConfig)
     spectrum: SpectrumConfig = Field(default_factory=SpectrumConfig)
+    thermal: ThermalConfig = Field(default_factory=ThermalConfig)
     #: the file that defines the system, where the recipe names one
     definition: InstanceOf[Definition] | None = None
 
@@ -265,6 +308,11 @@ class Recipe(Section):
                 ("train.optimiser", "train.estimator"),
                 'it must be "adam" with train.estimator = "pathwise", since the natural gradient '
                 "amplifies the noise of pathwise gradients",
+            )
+        if self.thermal.temperature is not None and self.thermal.beta is not None:
+            raise Conflict(
+                ("thermal.beta", "thermal.temperature"),
+                "thermal.temperature is given too, and one of them sets the other: leave one out",
             )
         weights = self.project.weights
         if kind == "pair_drift" and weights != "girsanov":
@@ -315,6 +363,7 @@ SECTIONS: dict[str, type[Section]] = {
     "measure": MeasureConfig,
     "project": ProjectConfig,
     "spectrum": SpectrumConfig,
+    "thermal": ThermalConfig,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -32,6 +33,8 @@ from fkflow.results.records import (
 )  # fmt: skip
 from fkflow.results.result import Result
 from fkflow.results.spectrum_store import read_spectrum
+from fkflow.results.thermal import without_ground_state
+from fkflow.results.thermal_store import read_thermal
 from fkflow.statistics import Estimate
 
 
@@ -52,10 +55,6 @@ def _read(file: h5py.File, path: Path) -> Result:
     provenance = _read_mapping(hdf5.get_part(file, "provenance", path))
     seconds = provenance.pop("seconds", {})
     stages = [stage for stage in STAGES if stage in seconds] + [s for s in seconds if s not in STAGES]
-    training = hdf5.get_part(file, "training", path)
-    # HDF5 lists by name
-    names = sorted(training, key=lambda name: (list(COLUMNS).index(name) if name in COLUMNS else len(COLUMNS), name))
-    model = hdf5.get_part(file, "model", path)
     return Result(
         path=path,
         name=attribute("name"),
@@ -71,20 +70,54 @@ def _read(file: h5py.File, path: Path) -> Result:
         recipe_source=attribute("source"),
         resolved=current_keys(json.loads(hdf5.get_part(file, "config/resolved", path).asstr()[()]), quiet=True),
         provenance=provenance,
-        training={name: training[name][()] for name in names},
-        measurement=_read_measurement(file, path),
-        model={name: model[name][()] for name in model},
         seconds={stage: seconds[stage] for stage in stages},
         definition=_read_definition(config, path),
         species=_species(config),
-        spectrum=read_spectrum(file["spectrum"], path) if "spectrum" in file else None,
-        **_read_status(file, path),
+        **(_read_temperatures(file, path) if "thermal" in file else _read_ground_state(file, path)),
     )
 
 
-def _read_status(file: h5py.File, path: Path) -> dict[str, Any]:
+def _read_ground_state(file: h5py.File, path: Path) -> dict[str, Any]:
+    """What a run for the ground state has."""
+    training = hdf5.get_part(file, "training", path)
+    # HDF5 lists by name
+    names = sorted(training, key=lambda name: (list(COLUMNS).index(name) if name in COLUMNS else len(COLUMNS), name))
+    model = hdf5.get_part(file, "model", path)
+    return {
+        "training": {name: training[name][()] for name in names},
+        "measurement": _read_measurement(file, path),
+        "model": {name: model[name][()] for name in model},
+        "spectrum": read_spectrum(file["spectrum"], path) if "spectrum" in file else None,
+        **_read_status(hdf5.get_part(file, "energy", path), path),
+    }
+
+
+def _read_temperatures(file: h5py.File, path: Path) -> dict[str, Any]:
+    """What a run at temperatures has."""
+    group = file["thermal"]
+    thermal = read_thermal(group, path)
+    states = [
+        replace(
+            state,
+            histograms=[
+                _read_histogram(part, kind, name, path, "thermal")
+                for kind in ("density", "pair")
+                for name, part in hdf5.get_part(group, f"{number}/{kind}", path).items()
+            ],
+        )
+        for number, state in enumerate(thermal.states, 1)
+    ]
+    return {
+        "training": {},
+        "measurement": without_ground_state(path.parent.as_posix()),
+        "model": {},
+        "thermal": replace(thermal, states=states),
+        **_read_status(group, path),
+    }
+
+
+def _read_status(group: h5py.Group, path: Path) -> dict[str, Any]:
     """Status and doubts; a file of an older version has none."""
-    group = hdf5.get_part(file, "energy", path)
     if "status" not in group.attrs:
         return {}
     attribute = hdf5.attribute_reader(group, path)
@@ -174,16 +207,16 @@ def _read_estimate(attribute: Callable[[str], Any]) -> Estimate:
     return Estimate(*(float(attribute(name)) for name in ("value", "error", "n_effective")))
 
 
-def _read_histogram(group: h5py.Group, kind: str, name: str, path: Path) -> Histogram:
+def _read_histogram(group: h5py.Group, kind: str, name: str, path: Path, dataset: str = "variational") -> Histogram:
     attribute = hdf5.attribute_reader(group, path)
-    values = hdf5.get_part(group, "variational", path)
+    values = hdf5.get_part(group, dataset, path)
     return Histogram(
         group=kind,
         name=name,
         axes=_read_axes(group, path),
         measure=attribute("measure"),
         values=values[()],
-        errors=hdf5.get_part(group, "variational_error", path)[()],
+        errors=hdf5.get_part(group, f"{dataset}_error", path)[()],
         unit=hdf5.attribute_reader(values, path)("units"),
         long_name=attribute("long_name"),
         exact=group["exact"][()] if "exact" in group else None,

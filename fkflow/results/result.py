@@ -18,6 +18,7 @@ from fkflow.hamiltonian.user_systems import Definition
 from fkflow.results.records import Measurement, observable_entries
 from fkflow.results.spectrum import Spectrum
 from fkflow.results.status import FAILED
+from fkflow.results.thermal import Thermal
 from fkflow.statistics import Estimate, combined_error
 from fkflow.text import strict_json, title
 
@@ -37,7 +38,8 @@ class Result:
     measured; `model` the weights by name; `seconds` the wall-clock time of each stage; `provenance` seed, device, versions
     and times. `definition` is the file that defines the system, if it is not built in: its text is never run. `status` is
     "converged", "doubtful" or "failed", `doubts` say why, a sentence each. `spectrum` are its excited levels, if they were
-    computed.
+    computed. `thermal` are its states at temperatures; a run that has them has no ground state, and its `measurement` raises
+    UsageError for all that one has.
     """
 
     path: Path | None
@@ -63,6 +65,7 @@ class Result:
     doubts: list[str] = field(default_factory=list)
     species: tuple[Species, ...] = ()
     spectrum: Spectrum | None = None
+    thermal: Thermal | None = None
 
     @property
     def run(self) -> str:
@@ -106,7 +109,9 @@ class Result:
 
     @property
     def warnings(self) -> list[str]:
-        """The warnings of measurement and projection, doubts among them."""
+        """The warnings of measurement and projection, or of the temperatures, doubts among them."""
+        if self.thermal is not None:
+            return list(self.thermal.warnings)
         projection = self.measurement.projection
         return self.named([*self.measurement.warnings, *(projection.warnings if projection else [])])
 
@@ -132,6 +137,8 @@ class Result:
 
     def summary(self) -> dict[str, Any]:
         """The JSON object of ``run``, ``measure`` and ``show``; numbers that are not finite become None."""
+        if self.thermal is not None:
+            return self._thermal_summary(self.thermal)
         measured, projection = self.measurement.variational, self.measurement.projection
         summary: dict[str, Any] = strict_json(
             {
@@ -170,6 +177,28 @@ class Result:
             }
         )
         return summary
+
+    def _thermal_summary(self, thermal: Thermal) -> dict[str, Any]:
+        """The JSON object of a run at temperatures."""
+        found: dict[str, Any] = strict_json(
+            {
+                "system": self.system,
+                "parameters": self.parameters,
+                "run": None if self.path is None else self.run,
+                "seed": self.provenance.get("seed"),
+                "device": self.provenance.get("device"),
+                "version": self.provenance.get("version"),
+                "status": self.status,
+                "doubts": self.doubts,
+                "warnings": self.warnings,
+                "energy_unit": self.energy_unit,
+                "length_unit": self.length_unit,
+                "statistics": thermal.statistics,
+                "thermal": thermal.summary(),
+                "seconds": self.seconds,
+            }
+        )
+        return found
 
     def title(self) -> str:
         """System and parameters in one line, such as ``h2  R = 1.401``."""

@@ -25,6 +25,7 @@ from fkflow.results.reader import read_result
 from fkflow.results.records import Doubt, Measurement
 from fkflow.results.result import Result
 from fkflow.results.status import status_of
+from fkflow.results.thermal import Thermal
 from fkflow.results.writer import write_result
 from fkflow.text import strict_json
 
@@ -45,6 +46,7 @@ def make_result(
     model_state: Mapping[str, Tensor],
     seconds: Mapping[str, float],
     doubts: Sequence[Doubt] = (),
+    thermal: Thermal | None = None,
 ) -> Result:
     """Make the Result of a finished run; it is in no file yet.
 
@@ -78,6 +80,7 @@ def make_result(
         status=status_of(doubts),
         doubts=[str(doubt) for doubt in doubts],
         species=declared_species(system) or (),
+        thermal=thermal,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from fkflow.results.records import Projection, components, observable_text
 from fkflow.results.result import Comparison, Result
+from fkflow.results.thermal_table import thermal_text
 from fkflow.text import format_energy, species_words, with_unit
 
 #: bars from low to high, also for ASCII terminals
@@ -24,7 +25,10 @@ INDENT, BARS = 23, 40
 
 
 def summary_text(result: Result, width: int = 100, *, ascii_only: bool = False) -> str:
-    """The summary of a run; only lines with a file name may be wider than `width` characters."""
+    """The summary of a run; only lines with a file name and the table of temperatures may be wider than `width`."""
+    if result.thermal is not None:
+        table = thermal_text(result, result.thermal)
+        return table.translate(ASCII_LETTERS) if ascii_only else table
     lines = textwrap.wrap(result.title(), width, subsequent_indent="  ", break_on_hyphens=False)
     for label, text in _rows(result, width - INDENT):
         # file names are not wrapped, so that they can be copied
@@ -37,6 +41,8 @@ def summary_text(result: Result, width: int = 100, *, ascii_only: bool = False) 
 
 def summary_html(result: Result) -> str:
     """The summary of a run as a table of a notebook."""
+    if result.thermal is not None:
+        return f"<pre>{html.escape(thermal_text(result, result.thermal))}</pre>"
     rows = "".join(
         f'<tr><th style="text-align: left">{html.escape(label.strip())}</th>'
         f'<td style="text-align: left">{html.escape(text)}</td></tr>'

@@ -14,23 +14,25 @@ from fkflow.results.layout import COLUMNS, CURVE, ENERGY, FORMAT, FORMAT_VERSION
 from fkflow.results.records import Axis, DriftField, Histogram, Observable, Projection, Trajectories, components
 from fkflow.results.result import Result
 from fkflow.results.spectrum_store import write_spectrum
+from fkflow.results.thermal import Thermal
+from fkflow.results.thermal_store import write_thermal
 
 
 def write_result(file: h5py.File, result: Result) -> None:
     """Write all parts of `result`."""
-    measurement = result.measurement
     file.attrs.update(
         format=FORMAT, format_version=FORMAT_VERSION, energy_unit=result.energy_unit, length_unit=result.length_unit
     )
     _write_config(file.create_group("config"), result)
     hdf5.write_mapping(file.create_group("provenance"), {**result.provenance, "seconds": result.seconds})
+    if result.thermal is not None:
+        _write_temperatures(file.create_group("thermal"), result.thermal, result)
+        hdf5.complete_scales(file)
+        return
+    measurement = result.measurement
     _write_training(file.create_group("training"), result)
     _write_energy(file.create_group("energy"), result)
-    for group in ("density", "pair"):
-        folder = file.create_group(group)
-        for histogram in measurement.histograms:
-            if histogram.group == group:
-                _write_histogram(folder.create_group(histogram.name), histogram)
+    _write_histograms(file, measurement.histograms, "variational")
     observables = file.create_group("observables")
     for name, observable in measurement.observables.items():
         _write_observable(observables.create_group(name), name, observable)
@@ -72,6 +74,13 @@ def _write_config(config: h5py.Group, result: Result) -> None:
     if result.nuclei is not None:
         nuclei = hdf5.write_array(config, "nuclei", result.nuclei, result.length_unit, "positions of the nuclei")
         hdf5.label_axes(nuclei, "nucleus", "component")
+
+
+def _write_temperatures(group: h5py.Group, thermal: Thermal, result: Result) -> None:
+    write_thermal(group, thermal, result.energy_unit)
+    hdf5.write_mapping(group, {"status": result.status, "doubts": list(result.doubts)})
+    for number, state in enumerate(thermal.states, 1):
+        _write_histograms(group.create_group(str(number)), state.histograms, "thermal")
 
 
 def _write_training(training: h5py.Group, result: Result) -> None:
@@ -155,13 +164,21 @@ def _write_series(group: h5py.Group, series: Iterable[tuple[str, str, str, np.nd
             _attach(dataset, [scale])
 
 
-def _write_histogram(group: h5py.Group, histogram: Histogram) -> None:
+def _write_histograms(group: h5py.Group, histograms: Sequence[Histogram], dataset: str) -> None:
+    for kind in ("density", "pair"):
+        folder = group.create_group(kind)
+        for histogram in histograms:
+            if histogram.group == kind:
+                _write_histogram(folder.create_group(histogram.name), histogram, dataset)
+
+
+def _write_histogram(group: h5py.Group, histogram: Histogram, dataset: str = "variational") -> None:
     group.attrs.update(measure=histogram.measure, long_name=histogram.long_name)
     scales, words = _write_axes(group, histogram.axes), histogram.long_name
     exact = f"{words}, of the exact ground state"
     for name, values, long_name in (
-        ("variational", histogram.values, words),
-        ("variational_error", histogram.errors, f"error of {words}"),
+        (dataset, histogram.values, words),
+        (f"{dataset}_error", histogram.errors, f"error of {words}"),
         ("exact", histogram.exact, f"exact {words} of the ground state"),
         ("projected", histogram.projected, exact),
         ("projected_error", histogram.projected_errors, f"error of {exact}"),

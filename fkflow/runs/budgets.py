@@ -14,6 +14,7 @@ BUDGETS = {
     "measure": ("seconds", "target_error", "observable_error", "walkers"),
     "project": ("seconds", "target_error", "walkers"),
     "spectrum": ("states", "functions", "statistics"),
+    "thermal": ("temperature", "beta", "statistics", "iterations", "target_error", "seconds", "time_step"),
 }
 #: keys that are newer than some stored recipes, with the value that leaves a run as it was before there was the key
 NEW_KEYS = {"train": {"ramp": 0}}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from fkflow.errors import NumericalError, StoreError
+from fkflow.errors import NumericalError, StoreError, UsageError
 from fkflow.execution import ranks
 from fkflow.hamiltonian.checks import CheckedSystem
 from fkflow.hamiltonian.landscape import Landscape, explore
@@ -22,6 +22,7 @@ from fkflow.networks.stored_numbers import stored_numbers
 from fkflow.recipe.config import Recipe
 from fkflow.recipe.inspection import check_system
 from fkflow.results.result import Result
+from fkflow.results.thermal import no_ground_state
 from fkflow.runs.rerun import recipe_of
 
 
@@ -37,8 +38,18 @@ class Model:
     notes: tuple[str, ...] = ()
 
 
-def build_model(recipe: Recipe, seed: int, alone: bool = False) -> Model:
-    """The untrained model of a recipe, on the CPU. All ranks get the same landscape, unless this one builds it `alone`.
+@dataclass(frozen=True)
+class Explored:
+    """A system in coordinates of unit mass and the natural scale of its potential, with warnings and notes about it."""
+
+    system: System
+    landscape: Landscape
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def find_landscape(recipe: Recipe, alone: bool = False) -> Explored:
+    """The system of a recipe as the solver takes it. All ranks get the same landscape, unless this one finds it `alone`.
 
     Raises NumericalError if the potential has no natural scale, PotentialError for a system of a user that fails the checks.
     """
@@ -53,8 +64,14 @@ def build_model(recipe: Recipe, seed: int, alone: bool = False) -> Model:
         landscape = found.landscape if alone else ranks.broadcast(found.landscape)
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"the potential of {given.key} has no finite curvature at its minima: {error}") from None
-    system = to_unit_masses(found.system)
-    return Model(system, landscape, _network(recipe, system, landscape, seed), found.warnings, found.notes)
+    return Explored(to_unit_masses(found.system), landscape, found.warnings, found.notes)
+
+
+def build_model(recipe: Recipe, seed: int, alone: bool = False) -> Model:
+    """The untrained model of a recipe, on the CPU; `alone` and errors as `find_landscape` says."""
+    found = find_landscape(recipe, alone)
+    net = _network(recipe, found.system, found.landscape, seed)
+    return Model(found.system, found.landscape, net, found.warnings, found.notes)
 
 
 def rescaled(model: Model, recipe: Recipe, landscape: Landscape, seed: int) -> Model:
@@ -79,13 +96,18 @@ def restore_model(result: Result, overrides: Sequence[str] = ()) -> Model:
 
 
 def load_model(recipe: Recipe, result: Result, alone: bool = False) -> Model:
-    """The model of a recipe, on the CPU, with the weights of a finished run; StoreError if they do not fit."""
+    """The model of a recipe, on the CPU, with the weights of a finished run; StoreError if they do not fit.
+
+    Raises UsageError for a run at temperatures.
+    """
     # the weights replace all that depends on the seed
     return load_weights(build_model(recipe, 0, alone), recipe, result)
 
 
 def load_weights(model: Model, recipe: Recipe, result: Result) -> Model:
     """The model of a recipe with the scale and the trained weights of a run, on any device; StoreError if they do not fit."""
+    if result.thermal is not None:
+        raise UsageError(no_ground_state(result.run))
     state = result.model_state()
     landscape = restored(model.landscape, state)
     if landscape is not model.landscape:

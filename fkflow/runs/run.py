@@ -9,7 +9,7 @@ from fkflow.results.checkpoints import Clock
 from fkflow.results.folders import CHECKPOINT, RESULT
 from fkflow.results.records import Measurement
 from fkflow.results.result import Result
-from fkflow.runs import again
+from fkflow.runs import again, thermal
 from fkflow.runs.context import RunContext
 from fkflow.runs.frozen import measure_and_project
 from fkflow.runs.session import Session
@@ -23,11 +23,15 @@ SHOWN_WINDOW = 10
 def execute(context: RunContext) -> Result | None:
     """Train, measure, project and write result.h5; the checkpoints are removed once the result is written.
 
+    A recipe with temperatures has no ground state: `thermal.execute` runs it.
+
     With `context.resume` the run continues from the checkpoint in its folder; without one it begins, or a finished run goes on
     as far as its budget has grown (`again.go_on`). Ctrl-C and SIGTERM write a checkpoint and raise Interrupted. Raises
     NumericalError (the last good checkpoint is left), StoreError if the disk refuses, UsageError if the checkpoint is another
     recipe's, RankError if another rank ended. Only rank 0 reads and writes files; the others return None.
     """
+    if context.recipe.thermal.betas():
+        return thermal.execute(context)
     if context.resume and context.out is not None:
         unfinished, finished = ranks.broadcast([(context.out / file).exists() for file in (CHECKPOINT, RESULT)])
         if unfinished:

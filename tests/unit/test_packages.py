@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: lowest first
 PACKAGES = (
     "errors", "statistics", "text", "units", "execution", "hamiltonian", "systems", "recipe", "networks", "results", "sampling",
-    "training", "measurement", "projection", "spectrum", "plot", "runs", "api", "cli",
+    "training", "measurement", "projection", "spectrum", "thermal", "plot", "runs", "api", "cli",
 )  # fmt: skip
 
 #: the files of the packages by their dotted names; the folder recipes holds no code

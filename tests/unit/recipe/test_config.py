@@ -48,7 +48,12 @@ def nucleus(keys: str) -> str:
         (system("h2", "r = 1.0"), "system.r", ["did you mean R?", "allowed are name, R"]),
         (H2 + "[train]\niteration = 5", "train.iteration", ["did you mean iterations?", "steps, dt"]),
         (H2 + "[trian]\nwalkers = 5", "[trian]", ["did you mean train?", "system, network, train, measure, project"]),
-        (H2 + "[sweep]\nwalkers = 5", "[sweep]", ["system, network, train, measure, project, spectrum, scan"]),
+        (H2 + "[sweep]\nwalkers = 5", "[sweep]", ["system, network, train, measure, project, spectrum, thermal, scan"]),
+        (system("quartic") + "[thermal]\ntemperature = 0", "thermal.temperature", ["above 0", "a list"]),
+        (system("quartic") + "[thermal]\nbeta = [1.0, 1.0]", "thermal.beta", ["different"]),
+        (system("quartic") + "[thermal]\nbeta = true", "thermal.beta", ["a number above 0"]),
+        (system("quartic") + "[thermal]\nbeta = 1\ntemperature = 2", "thermal.beta", ["temperature", "leave one out"]),
+        (system("quartic") + '[thermal]\nstatistics = "fermi"', "thermal.statistics", ["bose", "boltzmann"]),
         (H2 + "[scan]\nwalkers = 5", "scan.walkers", ["over, unit, warm"]),
         (H2 + "[scan]\nover = 5", "scan.over", ["5", "a list of texts"]),
         (H2 + "[scan]\nunit = 0", "scan.unit", ["a number above 0"]),
@@ -384,7 +389,7 @@ def test_resolved_recipes_come_back(text: str) -> None:
     resolved = recipe.resolved()
     assert json.loads(json.dumps(resolved)) == resolved
     assert (
-        list(resolved) == ["system", "network", "train", "measure", "project", "spectrum"]
+        list(resolved) == ["system", "network", "train", "measure", "project", "spectrum", "thermal"]
         and "name" in resolved["system"]
     )
     assert parse(to_toml(resolved), "my.toml").recipe == recipe

@@ -1,0 +1,141 @@
+"""The problem of a system at a temperature: what has no partition function is refused, the rest gets its natural frame."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fkflow.errors import UsageError
+from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.species import is_mixture
+from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.user_systems import display_name
+from fkflow.thermal.cloud import anneal
+from fkflow.thermal.problem import Problem
+from fkflow.thermal.reference import Reference
+
+#: most identical bosons, whose n! permutations are summed, and most coordinates
+MOST_BOSONS, MOST_COORDINATES = 6, 24
+#: directions and doublings of the natural length along which V must rise
+DIRECTIONS, DOUBLINGS = 64, 14
+#: smallest frequency of a reference, in natural units
+SLOWEST = 1e-3
+
+
+def pose(system: System, landscape: Landscape, beta: float, statistics: str, seed: int) -> Problem:
+    """The problem of a system in coordinates of unit mass at temperatures of 1/`beta` and above.
+
+    `statistics` is "bose" or "boltzmann". Raises UsageError for a system that the bridges cannot treat.
+    """
+    refuse(system, landscape, statistics)
+    generator = torch.Generator().manual_seed(seed)
+    bodies = system.particles if system.identical else 1
+    bosons = system.identical and statistics == "bose"
+    length, scaled = landscape.length, beta / landscape.length**2
+    width = system.particles * system.dimensions // bodies
+    centre = landscape.centre.reshape(bodies, width).mean(0)
+    loose = Reference(torch.full((width,), SLOWEST, dtype=torch.float64), bodies, False)
+    plain = Problem(system, loose, length, centre, torch.eye(width, dtype=torch.float64))
+    _check_confined(plain, landscape, scaled, generator)
+    if bodies > 1 and system.separable:
+        # the trap, in which the centre of mass moves
+        frequencies, axes = torch.linalg.eigh(landscape.centre_of_mass * length**2)
+    elif landscape.harmonic:
+        variances, axes = torch.linalg.eigh(_one_body(landscape.widths[0] @ landscape.widths[0].T, bodies) / length**2)
+        frequencies = 1 / (2 * variances)
+    else:
+        cloud = anneal(plain.potential, (bodies, width), effective_beta(scaled), generator).flatten(0, 1)
+        centre = centre if system.isotropic else centre + length * cloud.mean(0)
+        variances, axes = torch.linalg.eigh(torch.cov(cloud.T).view(width, width))
+        frequencies = torch.tensor([_frequency(float(v), scaled) for v in variances], dtype=torch.float64)
+    return Problem(system, Reference(frequencies, bodies, bosons), length, centre, axes)
+
+
+def effective_beta(beta: float) -> float:
+    """The β at which a classical oscillator of frequency 1 is as wide as a quantum one at `beta`."""
+    return 2 * math.tanh(0.5 * beta)
+
+
+def _frequency(variance: float, beta: float) -> float:
+    """The ω whose thermal width² coth(βω/2)/2ω is `variance`."""
+    low, high = SLOWEST, 1e6
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        wide = 1 / (2 * middle * math.tanh(0.5 * beta * middle)) > variance
+        low, high = (middle, high) if wide else (low, middle)
+    return middle
+
+
+def _one_body(covariance: Tensor, bodies: int) -> Tensor:
+    """The mean over the bodies of the blocks (D, D) of a covariance (nD, nD)."""
+    dim = len(covariance) // bodies
+    return torch.einsum("iaib->ab", covariance.reshape(bodies, dim, bodies, dim)) / bodies
+
+
+def refuse(system: System, landscape: Landscape | None, statistics: str) -> None:
+    """Raise UsageError, in one sentence, for a system without a partition function or of a kind that is not treated.
+
+    Without a `landscape` only what the system states itself is looked at.
+    """
+    name = _name(system)
+    if system.nuclei() is not None or (landscape is not None and landscape.centres is not None):
+        raise UsageError(
+            f"{name} has no free energy: nothing confines its particles about the charges, so that Z is infinite; "
+            "leave thermal.temperature out"
+        )
+    if system.free or (landscape is not None and landscape.flat is not None):
+        raise UsageError(
+            f"{name} has no free energy: nothing confines it, so that Z is infinite; a trap must hold all particles"
+        )
+    for there, what in (
+        (is_mixture(system), "several species"),
+        (landscape is not None and landscape.walls is not None, "hard walls"),
+        (landscape is not None and bool(landscape.steps or landscape.lines), "jumps or hard lines in V"),
+        (landscape is not None and landscape.diameter is not None, "hard cores"),
+    ):
+        if there:
+            raise UsageError(
+                f"{name} cannot be solved at a temperature: it has {what}, which learned bridges do not treat"
+            )
+    if system.identical and statistics == "bose" and system.particles > MOST_BOSONS:
+        raise UsageError(
+            f"{name} has {system.particles} bosons: permutations are summed for at most {MOST_BOSONS} at a temperature; "
+            'thermal.statistics = "boltzmann" leaves them out'
+        )
+    if system.particles * system.dimensions > MOST_COORDINATES:
+        raise UsageError(
+            f"{name} has {system.particles * system.dimensions} coordinates: at a temperature there may be at most "
+            f"{MOST_COORDINATES}"
+        )
+
+
+def _name(system: System) -> str:
+    """How messages call a system in coordinates of unit mass."""
+    while (own := getattr(system, "own", None)) is not None:
+        system = own
+    return display_name(system)
+
+
+def _check_confined(problem: Problem, landscape: Landscape, beta: float, generator: torch.Generator) -> None:
+    """V rises far away, fast enough for e^(−βV) to have an integral, in every direction and for every body alone."""
+    bodies, width = problem.reference.bodies, len(problem.centre)
+    together, apart, alone = torch.randn(3, DIRECTIONS, bodies, width, generator=generator, dtype=torch.float64)
+    number = torch.arange(DIRECTIONS)
+    single = torch.zeros_like(alone)
+    single[number, number % bodies] = alone[number, number % bodies]
+    # a trap may hold the centre of mass alone
+    rays = torch.cat([together, single, *([apart - apart.mean(1, keepdim=True)] if bodies > 1 else [])])
+    units = torch.eye(bodies * width, dtype=torch.float64).view(-1, bodies, width)
+    rays = torch.cat([rays / rays.flatten(1).norm(dim=1)[:, None, None], units, -units])
+    near = problem.from_solver(landscape.start(len(rays), generator))
+    values = [problem.potential(near + 2.0**k * rays) for k in (DOUBLINGS - 1, DOUBLINGS)]
+    rise = values[1] - values[0]
+    needed = bodies * width * math.log(2) / beta
+    # infinite far away is a wall, and no fall
+    if bool(((rise < needed) & ~(values[1] == math.inf)).any()) or bool(values[1].isnan().any()):
+        raise UsageError(
+            f"{_name(problem.system)} has no free energy at this temperature: V does not rise without end in every direction, "
+            "so that Z is infinite; a trap must hold all particles"
+        )

@@ -1,0 +1,219 @@
+"""From a system to its states at temperatures: train in steps of β, then measure on fresh paths at a finer time step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+
+from fkflow.execution.progress import Progress
+from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.system import System
+from fkflow.results.records import Doubt
+from fkflow.results.thermal import Thermal, ThermalState
+from fkflow.statistics import Estimate, z_score
+from fkflow.thermal.bridges import Bridges
+from fkflow.thermal.cloud import WALKERS, Mixture, anneal
+from fkflow.thermal.counts import ThermalCounts
+from fkflow.thermal.drift import Drift
+from fkflow.thermal.estimate import POOLS, Batch, Sums, batches
+from fkflow.thermal.fit import PATHS, Fitted, fit
+from fkflow.thermal.pose import effective_beta, pose
+from fkflow.thermal.starts import Starts
+
+#: largest β at which a training begins, in natural units, and most factor from one β to the next
+FIRST, FACTOR = 1.5, 2.0
+#: time step of a training, in times of the mean curvature of V, and its bounds in natural times
+CURVED, SHORTEST, LONGEST = 0.2, 0.005, 0.15
+#: width of the layers, paths of a pool (one body, several), and pools of a first look
+HIDDEN, COUNTS, LOOK = 24, (1024, 512), 4
+#: iterations at least, and what one costs in units of the measurement of as many steps of as many paths
+LEAST, COST = 12, 3.0
+#: most halvings of the time step, and its share of the target error
+HALVINGS, SHARE = 4, 0.5
+#: effective share of the paths below which a result is doubtful, and standard errors by which parts of it may differ
+POOR, APART = 0.2, 4.0
+#: pools without a drift, for comparison
+PLAIN = 4
+#: by how much halving the time step lowers an error of fourth order, less one
+ORDER = 15.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: inverse temperatures, statistics, and how much work is done.
+
+    `target_error` is that of the free energy, `seconds` the most for measuring one temperature, `time_step` that of the
+    measurement in natural times, None for one that suits.
+    """
+
+    betas: Sequence[float]
+    statistics: str
+    iterations: int
+    target_error: float
+    seconds: float
+    time_step: float | None
+    seed: int
+
+
+@dataclass
+class _Level:
+    """A temperature while it is worked on: β and the steps of a path, in natural units."""
+
+    beta: float
+    steps: int
+    fitted: Fitted
+
+
+class ThermalSolver:
+    """Trains one drift for all temperatures, from the highest down, and measures each."""
+
+    def __init__(self, system: System, landscape: Landscape, question: Question, progress: Progress) -> None:
+        self.system, self.landscape, self.question, self.progress = system, landscape, question, progress
+        self.problem = pose(system, landscape, max(question.betas), question.statistics, question.seed)
+        self.generator = torch.Generator().manual_seed(question.seed)
+        self.drift = Drift(self.problem.reference, HIDDEN)
+        self.bridges = Bridges(self.problem, self.drift)
+        self.theta = self.drift.start(self.generator)
+        self.warnings: list[str] = []
+
+    def solve(self) -> Thermal:
+        """The states at all temperatures, in the order of the question. Raises NumericalError as `fit` does."""
+        found: dict[float, ThermalState] = {}
+        before = 0.0
+        for beta in sorted(set(self.question.betas)):
+            for rung in self._ladder(before, beta / self.problem.length**2):
+                level = self._train(rung, last=rung == beta / self.problem.length**2)
+            found[beta] = self._measure(beta, level)
+            before = level.beta
+        statistics = self.question.statistics
+        return Thermal([found[beta] for beta in self.question.betas], statistics, self.warnings)
+
+    def _ladder(self, before: float, beta: float) -> list[float]:
+        """Inverse temperatures up to `beta` from the one `before`."""
+        rungs = [beta]
+        while rungs[0] > max(FIRST, FACTOR * before):
+            rungs.insert(0, rungs[0] / FACTOR)
+        return rungs
+
+    def _train(self, beta: float, last: bool) -> _Level:
+        """Train at one β, from the drift that is there."""
+        problem, generator = self.problem, self.generator
+        starts, curvature = self._starts(beta)
+        dt = min(max(CURVED / math.sqrt(curvature), SHORTEST), LONGEST)
+        steps = max(4, 2 * math.ceil(0.5 * beta / dt))
+        level = _Level(beta, steps, Fitted(self.theta, starts, starts.start(generator)))
+        most = self.question.iterations if last else max(LEAST, self.question.iterations // 3)
+        temperature = 1 / (beta * problem.length**2)
+        target = self.question.target_error / temperature
+        self.progress.stage(f"train T = {temperature:.4g}", float(most))
+        spreads: list[float] = []
+        for number, one in enumerate(fit(self.bridges, level.fitted, beta, steps, most, generator), 1):
+            self.progress.update(float(number), one.bound * temperature, None, f"effective paths {one.effective:.3g}")
+            spreads.append(1 / one.effective - 1)
+            # measuring needs so many paths, of twice the steps
+            paths = 2 * float(np.median(spreads[-LEAST // 2 :])) / target**2
+            if number >= LEAST and number * PATHS * COST > paths:
+                break
+        assert level.fitted.theta is not None
+        self.theta = level.fitted.theta
+        return level
+
+    def _starts(self, beta: float) -> tuple[Starts, float]:
+        """The starts at β before training, and the mean curvature of V along a coordinate where the particles are."""
+        problem, generator = self.problem, self.generator
+        ref = problem.reference
+        cooled = effective_beta(beta)
+        cloud = anneal(problem.potential, (ref.bodies, len(ref.frequencies)), cooled, generator)
+        _, slope = problem.rest(cloud)
+        gradient = slope + ref.frequencies**2 * cloud
+        curvature = cooled * float(gradient.square().mean())
+        # no minimum that is known is left out
+        known = problem.from_solver(self.landscape.start(WALKERS // 16, generator))
+        base = Mixture.fitted(torch.cat([cloud, known]).flatten(0, 1), generator)
+        return Starts(base, ref.bodies), curvature
+
+    def _batches(self, level: _Level, steps: int) -> Iterator[Batch]:
+        count = COUNTS[0] if self.problem.reference.bodies == 1 else COUNTS[1]
+        return batches(self.bridges, level.fitted, level.beta, steps, count, self.generator)
+
+    def _steps(self, level: _Level, target: float) -> int:
+        """Steps of a path in the measurement, so many that F changes by little with twice as many."""
+        given = self.question.time_step
+        steps = 2 * level.steps if given is None else max(4, 2 * math.ceil(0.5 * level.beta / given))
+        for _ in range(0 if given is not None else HALVINGS):
+            sums = Sums(level.beta)
+            for batch in islice(self._batches(level, steps), LOOK):
+                sums.add(batch)
+            change = sums.step_change()
+            if abs(change.value) <= max(ORDER * SHARE * target, 3 * change.error):
+                break
+            steps *= 2
+        return steps
+
+    def _measure(self, beta: float, level: _Level) -> ThermalState:
+        """Measure at β with the frozen drift on fresh paths."""
+        question = self.question
+        self.progress.stage(f"measure T = {1 / beta:.4g}", question.seconds)
+        began = time.monotonic()
+        target = question.target_error * beta
+        steps = self._steps(level, target)
+        sums, counts = Sums(level.beta), None
+        for batch in self._batches(level, steps):
+            sums.add(batch)
+            counts = counts or ThermalCounts(self.problem, batch)
+            counts.add(batch)
+            spent = time.monotonic() - began
+            log_z = sums.log_z()
+            self.progress.update(min(spent, question.seconds), -log_z.value / beta, log_z.error / beta)
+            if sums.pools >= POOLS and (log_z.error <= target or spent > question.seconds):
+                break
+        assert counts is not None
+        self._doubt(1 / beta, level, sums, steps)
+        return self._state(beta, sums, counts, steps)
+
+    def _state(self, beta: float, sums: Sums, counts: ThermalCounts, steps: int) -> ThermalState:
+        """The numbers of a temperature in the units of the system."""
+        square = self.problem.length**2
+        log_z, change = sums.log_z(), sums.step_change()
+        slope, capacity = sums.slopes()
+        step_error = abs(change.value) / ORDER
+        free = Estimate(-log_z.value / beta, math.hypot(log_z.error, step_error) / beta)
+        # F changes as dt^4 with a time step dt = β/M: its slope has five times the error
+        energy = Estimate(slope.value / square, math.hypot(slope.error / square, 5 * step_error / beta))
+        entropy = beta * (energy - free)
+        return ThermalState(
+            1 / beta, beta, free, energy, entropy, capacity, sums.ess(), sums.paths, beta / steps, step_error / beta,
+            counts.histograms(),
+        )  # fmt: skip
+
+    def _doubt(self, temperature: float, level: _Level, sums: Sums, steps: int) -> None:
+        """Note what may be wrong with a temperature."""
+        about = f"T = {temperature:.4g}: "
+        if (ess := sums.ess()) < POOR:
+            self.warnings.append(Doubt(f"{about}the weights of the paths are uneven, effective share {ess:.2g}"))
+        half = sums.pools // 2
+        first, second = sums.log_z(slice(0, half)), sums.log_z(slice(half, None))
+        if abs(z_score(first.value, first.error, second.value, second.error)) > APART:
+            self.warnings.append(Doubt(f"{about}the halves of the measurement disagree"))
+        plain = Sums(level.beta)
+        bare = Fitted(None, level.fitted.starts, torch.zeros_like(level.fitted.start_theta))
+        count = COUNTS[0] if self.problem.reference.bodies == 1 else COUNTS[1]
+        for batch in islice(batches(self.bridges, bare, level.beta, steps // 2, 4 * count, self.generator), PLAIN):
+            plain.add(batch)
+        other, known = plain.log_z(), sums.log_z()
+        if plain.ess() * plain.paths > 100 and abs(z_score(*_pair(other), *_pair(known))) > APART:
+            self.warnings.append(Doubt(f"{about}paths without a drift have another free energy: a well may be missed"))
+        if sums.log_z().error > 2 * self.question.target_error / temperature:
+            self.warnings.append(
+                f"{about}the time for measuring ended before the target error: thermal.seconds gives it more"
+            )
+
+
+def _pair(estimate: Estimate) -> tuple[float, float]:
+    return estimate.value, estimate.error

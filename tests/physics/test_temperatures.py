@@ -1,0 +1,134 @@
+"""Free energies and energies at temperatures against grids and closed forms, in errors; the same files as from the command."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import fkflow
+from fkflow.cli.entry import main
+from fkflow.errors import UsageError
+from fkflow.statistics import z_score
+
+
+def grid_levels(potential, half: float, points: int = 500) -> np.ndarray:
+    """Levels of a particle on a line by sinc functions on a grid (Colbert & Miller 1992)."""
+    x = np.linspace(-half, half, points)
+    step, i = x[1] - x[0], np.arange(points)
+    apart = i[:, None] - i
+    kinetic = np.where(apart == 0, math.pi**2 / 6, (-1.0) ** apart / np.where(apart == 0, 1, apart) ** 2) / step**2
+    return np.linalg.eigvalsh(kinetic + np.diag(np.minimum(potential(x), 1e4)))
+
+
+def thermal(levels: np.ndarray, beta: float) -> tuple[float, float, float]:
+    """F, E and C of levels."""
+    weights = np.exp(-beta * (levels - levels[0]))
+    z = weights.sum()
+    energy, square = (weights @ levels) / z, (weights @ levels**2) / z
+    return levels[0] - math.log(z) / beta, energy, beta**2 * (square - energy**2)
+
+
+def solved(name: str, beta: float, seed: int = 1, target: float = 1e-3, parameters=None, **keys):
+    return fkflow.solve(
+        fkflow.make_system(name, **(parameters or {})),
+        thermal={"beta": beta, "target_error": target, "iterations": 25, "seconds": 1e3, **keys},
+        seed=seed,
+        threads=1,
+        progress=False,
+    )
+
+
+WELLS = {
+    "quartic": (lambda x: 0.5 * x**2 + x**4, 1.0, 5.0),
+    "double_well": (lambda x: 2 * ((x / 2) ** 2 - 1) ** 2, 2.0, 9.0),
+}
+
+
+@pytest.mark.parametrize("name", WELLS)
+def test_one_particle_in_a_well(name: str) -> None:
+    potential, beta, half = WELLS[name]
+    exact = thermal(grid_levels(potential, half), beta)
+    (state,) = solved(name, beta).thermal
+    entropy = beta * (exact[1] - exact[0])
+    for found, known in zip(
+        (state.free_energy, state.energy, state.heat_capacity, state.entropy), (*exact, entropy), strict=True
+    ):
+        assert abs(z_score(found.value, found.error, known)) < 3.5
+    # a missed well would be ln 2/β off, a wrong β 1 % in the energy
+    assert state.free_energy.error < 2e-3 and state.energy.error < 0.01
+    assert state.ess > 0.9
+    density = state.histograms[0]
+    assert density.values @ np.diff(density.axes[0].edges) == pytest.approx(1.0, abs=0.01)
+    mean = density.values * np.diff(density.axes[0].edges) @ density.axes[0].centres ** 2
+    assert 0.1 < mean < 6
+
+
+@pytest.mark.parametrize("statistics", ["bose", "boltzmann"])
+def test_two_free_particles_in_a_trap(statistics: str) -> None:
+    """Z = ½ (z(β)² + z(2β)) for bosons, z² for particles that can be told apart; β = 3 was off in the first trial."""
+    beta = 3.0
+    state = solved("bosons", beta, parameters={"particles": 2, "g": 0.0}, statistics=statistics).thermal[0]
+    one, both = ((2 * math.sinh(0.5 * k * beta)) ** -2 for k in (1, 2))
+    z = {"bose": 0.5 * (one**2 + both), "boltzmann": one**2}
+    other = "boltzmann" if statistics == "bose" else "bose"
+    f = {kind: -math.log(z[kind]) / beta for kind in z}
+    found = state.free_energy
+    assert abs(z_score(found.value, found.error, f[statistics])) < 3.5
+    assert abs(z_score(found.value, found.error, f[other])) > 5
+
+
+def test_a_heavy_particle_and_its_units() -> None:
+    """A mass of 4 halves the frequency: F = T log(2 sinh(ω/2T)) along each axis."""
+
+    class Heavy(fkflow.System):
+        particles: int = 1
+        dimensions: int = 2
+        mass: float = 4.0
+
+        def potential(self, x):
+            return 0.5 * (9 * x[:, 0, 0].square() + x[:, 0, 1].square()) + 3.0
+
+    wanted = {"temperature": 0.7, "iterations": 12, "target_error": 2e-3}
+    found = fkflow.solve(Heavy(), thermal=wanted, seed=1, threads=1, progress=False)
+    exact = 3 + 0.7 * sum(math.log(2 * math.sinh(0.5 * omega / 0.7)) for omega in (1.5, 0.5))
+    assert isinstance(found.free_energy, fkflow.Estimate)
+    assert found.free_energy.value == pytest.approx(exact, abs=3.5 * found.free_energy.error)
+    assert found.free_energy.error < 2e-3
+
+
+def test_the_command_and_its_files(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    quick = ["--set", "thermal.target_error=5e-3", "--set", "thermal.iterations=12", "--threads", "1", "--seed", "3"]
+    assert main(["run", "quartic", "--temperature", "2", "--temperature", "1", "--json", "-q", *quick]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [entry["temperature"] for entry in printed["thermal"]] == [2.0, 1.0]
+    assert main(["show", "quartic", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == printed
+    solution = fkflow.load("runs/quartic")
+    assert [estimate.value for estimate in solution.free_energy] == [e["free_energy"] for e in printed["thermal"]]
+    assert "free energy" in str(solution)
+    with pytest.raises(UsageError, match="no ground state"):
+        _ = solution.energy
+    # a finished run is given back, one of another temperature is not
+    again = ["run", "quartic", "--resume", "-q", "--json", *quick]
+    assert main([*again, "--temperature", "2", "--temperature", "1"]) == 0
+    assert json.loads(capsys.readouterr().out) == printed
+    for wrong, word in (
+        ([*again, "--temperature", "3"], "another recipe"),
+        (["run", "quartic", "--temperature", "-1"], "above 0"),
+        (["run", "quartic", "--temperature", "0"], "above 0"),
+        (["run", "quartic", "--temperature", "1", "--set", "thermal.beta=2"], "leave one out"),
+        (["run", "quartic", "--set", "thermal.beta=[]"], "list of different"),
+        (["run", "h2", "--temperature", "1"], "no free energy"),
+        (["run", "bosons", "--set", "system.particles=7", "--temperature", "1"], "at most 6"),
+        (["scan", "quartic", "--over", "thermal.temperature=[1.0, 2.0]"], "temperatures"),
+        (["compare", "quartic"], "no ground state"),
+        (["measure", "quartic"], "no ground state"),
+    ):
+        assert main(wrong) == 2, wrong
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert word in error, (wrong, error)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["quartic"]

@@ -1,0 +1,66 @@
+"""States at temperatures in files, tables and JSON; such a run has no ground state and says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from fkflow.errors import UsageError
+from fkflow.results import report, store
+from fkflow.results.records import Axis, Doubt, Histogram
+from fkflow.results.thermal import Thermal, ThermalState, without_ground_state
+from fkflow.statistics import Estimate
+
+
+def state(beta: float) -> ThermalState:
+    edges = np.linspace(0.0, 2.0, 5)
+    axis = Axis("r", "a", "distance", edges)
+    histogram = Histogram(
+        "pair", "r", (axis,), "dr", np.full(4, 0.5), np.full(4, 0.01 * beta), "1/a", "pair distribution"
+    )
+    return ThermalState(
+        1 / beta, beta, Estimate(0.5 + beta, 1e-3), Estimate(2.0, 4e-3), Estimate(0.7, 5e-3), Estimate(1.1, 0.02),
+        0.98, 4096, 0.05, 1e-5, [histogram],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path, write_run):
+    thermal = Thermal([state(2.0), state(0.5)], "bose", [Doubt("T = 0.5: the halves disagree"), "another word"])
+    return dataclasses.replace(
+        write_run(tmp_path / "first.h5"), measurement=without_ground_state("runs/x"), thermal=thermal, training={}, model={},
+        reference=None, status="doubtful", doubts=["T = 0.5: the halves disagree"],
+    )  # fmt: skip
+
+
+def test_what_is_written_is_read(run, tmp_path) -> None:
+    saved = store.save_result(run, tmp_path / "result.h5")
+    again = store.read_result(tmp_path)
+    assert again.thermal is not None
+    assert again.thermal.statistics == "bose" and again.thermal.warnings == list(run.thermal.warnings)
+    for one, other in zip(again.thermal.states, saved.thermal.states, strict=True):
+        assert one.summary() == other.summary()
+        np.testing.assert_array_equal(one.histograms[0].values, other.histograms[0].values)
+        np.testing.assert_array_equal(one.histograms[0].errors, other.histograms[0].errors)
+    assert (again.status, again.doubts) == ("doubtful", run.doubts)
+
+
+def test_json_and_table(run) -> None:
+    summary = run.summary()
+    assert [entry["beta"] for entry in summary["thermal"]] == [2.0, 0.5]
+    assert {"temperature", "beta", "free_energy", "free_energy_error", "energy", "energy_error", "entropy",
+            "heat_capacity", "ess", "paths", "time_step"} <= summary["thermal"][0].keys()  # fmt: skip
+    text = report.result_text(run)
+    assert "2.5000(10)" in text and "1.0000(10)" in text and text.count("halves disagree") == 1 and "another" in text
+    text.encode("ascii")
+    broken = dataclasses.replace(run.thermal.states[0], heat_capacity=Estimate(math.nan, math.inf))
+    assert Thermal([broken], "bose").summary()[0]["heat_capacity"] is None
+
+
+def test_a_run_at_temperatures_has_no_ground_state(run) -> None:
+    for ask in (lambda: run.energy, lambda: run.measurement.variational, lambda: report.compare_results([run], 3, 0)):
+        with pytest.raises(UsageError, match="no ground state"):
+            ask()

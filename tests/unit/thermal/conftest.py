@@ -1,0 +1,64 @@
+"""Small problems at a temperature, with their references, networks and starts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.system import System
+from fkflow.thermal.bridges import Bridges
+from fkflow.thermal.cloud import Mixture
+from fkflow.thermal.drift import Drift
+from fkflow.thermal.fit import Fitted
+from fkflow.thermal.pose import pose
+from fkflow.thermal.problem import Problem
+from fkflow.thermal.reference import Reference
+from fkflow.thermal.starts import Starts
+
+
+def gaussian(width: float, dim: int) -> Mixture:
+    """One Gaussian of that width in D dimensions."""
+    eye = torch.eye(dim, dtype=torch.float64)
+    return Mixture(torch.ones(1, dtype=torch.float64), torch.zeros(1, dim, dtype=torch.float64), width * eye[None])
+
+
+def detuned(problem: Problem, factor: float) -> Problem:
+    """The same problem with the frequencies of its reference multiplied."""
+    ref = problem.reference
+    other = Reference(factor * ref.frequencies, ref.bodies, len(ref.permutations) > 1)
+    return Problem(problem.system, other, problem.length, problem.centre, problem.axes)
+
+
+def bridges_of(system: System, beta: float, factor: float = 1.0, hidden: int = 6) -> Bridges:
+    """Bridges of a system whose reference is detuned by a factor."""
+    problem = detuned(pose(system, explore(system), beta, "bose", 0), factor)
+    return Bridges(problem, Drift(problem.reference, hidden))
+
+
+def random_fit(bridges: Bridges, width: float, seed: int = 3, size: float = 0.3) -> Fitted:
+    """Parameters of a drift that is not 0, and starts with a U that is not 0."""
+    ref = bridges.reference
+    generator = torch.Generator().manual_seed(seed)
+    starts = Starts(gaussian(width, len(ref.frequencies)), ref.bodies)
+
+    def noise(count: int) -> torch.Tensor:
+        return size * torch.randn(count, generator=generator, dtype=torch.float64)
+
+    return Fitted(noise(bridges.drift.size), starts, noise(starts.size))
+
+
+def oscillators_log_z(beta: float, bosons: int, dimensions: int) -> float:
+    """log Z of bosons in a round trap of frequency 1, by Z_N = 1/N Σ_k z(kβ) Z_(N−k)."""
+    z = [(2 * math.sinh(0.5 * k * beta)) ** -dimensions for k in range(1, bosons + 1)]
+    found = [1.0]
+    for n in range(1, bosons + 1):
+        found.append(sum(z[k - 1] * found[n - k] for k in range(1, n + 1)) / n)
+    return math.log(found[bosons])
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(11)
