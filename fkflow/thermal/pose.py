@@ -20,6 +20,8 @@ from fkflow.thermal.reference import Reference
 MOST_BOSONS, MOST_COORDINATES = 6, 24
 #: directions and doublings of the natural length along which V must rise
 DIRECTIONS, DOUBLINGS = 64, 14
+#: places where two particles are put so many natural lengths apart, and natural energies that V may rise by there
+MET, CLOSE, STEEP = 64, 1e-6, 1e4
 #: smallest frequency of a reference, in natural units
 SLOWEST = 1e-3
 
@@ -90,10 +92,12 @@ def refuse(system: System, landscape: Landscape | None, statistics: str) -> None
             f"{name} has no free energy: nothing confines it, so that Z is infinite; a trap must hold all particles"
         )
     for there, what in (
+        (getattr(system, "box", None) is not None, "a periodic box"),
         (is_mixture(system), "several species"),
         (landscape is not None and landscape.walls is not None, "hard walls"),
         (landscape is not None and bool(landscape.steps or landscape.lines), "jumps or hard lines in V"),
         (landscape is not None and landscape.diameter is not None, "hard cores"),
+        (landscape is not None and _diverges(system, landscape), "a V that diverges where particles meet"),
     ):
         if there:
             raise UsageError(
@@ -109,6 +113,17 @@ def refuse(system: System, landscape: Landscape | None, statistics: str) -> None
             f"{name} has {system.particles * system.dimensions} coordinates: at a temperature there may be at most "
             f"{MOST_COORDINATES}"
         )
+
+
+def _diverges(system: System, landscape: Landscape) -> bool:
+    """Whether V is far higher with two particles at one place than within a natural length."""
+    if system.particles == 1:
+        return False
+    x = landscape.start(MET, torch.Generator().manual_seed(0))
+    met = x.clone()
+    met[:, 1] = met[:, 0] + CLOSE * landscape.length
+    rise = (system.potential(met) - system.potential(x)) * landscape.length**2
+    return not bool(rise.median() < STEEP)
 
 
 def _name(system: System) -> str:
