@@ -192,3 +192,52 @@ def _lowest(potential: Potential, floor: float, edges: Array, dimensions: int, d
         above += float(measure @ (0.5 * du**2 + height * u**2))
         norm += float(measure @ u**2)
     return floor + above / norm, vector / math.sqrt(norm * _sphere(dimensions))
+
+
+#: steps per factor e of the distance of two particles, for a level and for its error; places beyond which r²|V − E| is cut off
+STEPS, MOST = (500, 1000), 1e5
+#: shortest and longest distance, in those at which V is lowest, and halvings of the interval of energies
+CLOSE, AWAY, HALVINGS = 0.1, 3e3, 80
+
+
+def bound_pair(potential: Potential, hbar2_over_mass: float) -> tuple[float, float] | None:
+    """Energy and its error of the lowest bound state of two equal particles in space; None if there is none.
+
+    u'' = (V(r) − E) u · m/ħ² for V(r), r (n,) → (n,), that repels at short distances, attracts farther out and vanishes far
+    away. Numerov's method for u/√r on an even grid of log r; the error is the difference of two grids.
+    """
+    distances = np.geomspace(1e-9, 1e9, 40001)
+    values = potential(distances)
+    at = int(np.nanargmin(values))
+    coarse, fine = (_lowest_bound(potential, float(distances[at]), hbar2_over_mass, 1 / steps) for steps in STEPS)
+    if coarse is None or fine is None:
+        return None
+    return fine, max(abs(fine - coarse), 1e-12 * float(-values[at]))
+
+
+def _lowest_bound(potential: Potential, minimum: float, hbar2_over_mass: float, step: float) -> float | None:
+    t = math.log(CLOSE * minimum) + step * np.arange(round(math.log(AWAY / CLOSE) / step))
+    r = np.exp(t)
+    v, square = potential(r) / hbar2_over_mass, r * r
+    # inside the core, where no particle comes
+    begin = int((square[:-1] * v[:-1] <= 0.1 * MOST).argmax())
+    v, square = v[begin:], square[begin:]
+
+    def nodeless(energy: float) -> bool:
+        w = 1 - step**2 / 12 * (np.minimum(square * (v - energy), MOST) + 0.25)
+        factors = ((12 - 10 * w[1:-1]) / w[1:-1]).tolist()
+        # of w y, from one place to the next
+        ratio = math.exp(step * math.sqrt(max(12 * (1 - float(w[0])) / step**2, 0.0)))
+        for factor in factors:
+            ratio = factor - 1 / ratio
+            if ratio <= 0:
+                return False
+        return True
+
+    if nodeless(0.0):
+        return None
+    low, high = float(v.min()), 0.0
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if nodeless(middle) else (low, middle)
+    return hbar2_over_mass * low

@@ -111,12 +111,16 @@ def check_bounded(probe: Probe, landscape: Landscape) -> None:
     margin = 1e-3 * 0.5 / length**2
     if far >= estimate + margin:
         return
-    if length < POINT * balance_length(system, torch.zeros_like(landscape.minima[0]), probe.generator):
+    closer = float(system.potential(0.5 * landscape.minima[:1])[0])
+    if closer < lowest + 0.5 / length**2 and length < POINT * balance_length(
+        system, torch.zeros_like(landscape.minima[0]), probe.generator
+    ):
         raise probe.error(
             f"V falls to {lowest:.3g} at a point with nothing about it: a network has no cusp for a singularity but that "
             "of fixed charges, which nuclei() gives; soften it"
         )
-    if _is_bound(system, landscape, far, probe.generator):
+    if _is_bound(system, landscape, far, probe.generator) or system.free:
+        # what a run finds of a free system says whether it is bound (`results.status`)
         return
     # the particles that stay behind, or a valley that leads there, have a zero-point energy too
     far, widths_there = _energy_at(system, to_solver_coordinates(system, place), length)

@@ -1,4 +1,4 @@
-"""Functions of distances that show slow modes of charged particles: ψ does not turn, and so do the modes that it may lack."""
+"""Functions of distances that show slow modes of charges and clusters: ψ does not turn, nor do the modes that it may lack."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.charges import PointCharges
+from fkflow.hamiltonian.geometry import pairs
 
 #: functions that rise at some distance for each kind of pair, and where: between these quantiles of its distances
 RISING, LOWEST, HIGHEST = 6, 0.05, 0.95
@@ -26,7 +27,10 @@ class DistanceBasis:
         self.roots = new([body.mass for body in bodies[:n]]).sqrt()[:, None]
         self.places = new([body.place for body in bodies[n:]]).view(-1, charges.dimensions)
         self.ends = torch.tensor([pair[:2] for pair in charges.pairs], device=x.device).mT.contiguous()
-        kinds = torch.tensor([pair.kind for pair in charges.pairs], device=x.device)
+        self._set_kinds(x, torch.tensor([pair.kind for pair in charges.pairs], device=x.device))
+
+    def _set_kinds(self, x: Tensor, kinds: Tensor) -> None:
+        """The kinds of the pairs (pairs,) and the scales of their functions at walkers x (B, N, D)."""
         #: (pairs, kinds) which kind a pair is of
         self.of_kind = torch.nn.functional.one_hot(kinds).to(x)
         r = self._distances(x)[0]
@@ -66,3 +70,13 @@ class DistanceBasis:
         of_kinds = torch.einsum("bpf,pk->bkf", values, self.of_kind).flatten(1)
         one, zero = torch.ones_like(of_kinds[:, :1]), x.new_zeros(len(x), x[0].numel(), 1)
         return torch.cat([one, of_kinds], 1), torch.cat([zero, gradients.flatten(3).flatten(1, 2)], 2)
+
+
+class IdenticalDistances(DistanceBasis):
+    """The same of identical particles, whose pairs are all of one kind."""
+
+    def __init__(self, x: Tensor) -> None:
+        n, dimensions = x.shape[1:]
+        self.roots, self.places = x.new_ones(n, 1), x.new_zeros(0, dimensions)
+        self.ends = torch.stack(pairs(n, x.device))
+        self._set_kinds(x, torch.zeros_like(self.ends[0]))

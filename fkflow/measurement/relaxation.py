@@ -23,7 +23,7 @@ from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.geometry import nearest_images, pair_squares, pairs
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.distance_basis import DistanceBasis
+from fkflow.measurement.distance_basis import DistanceBasis, IdenticalDistances
 from fkflow.sampling.clipping import clip
 
 #: random functions of one particle (of all coordinates where particles are distinguishable), functions of pairs, and random
@@ -260,8 +260,13 @@ class SlowModes:
         self.basis: Basis | DistanceBasis | BoxBasis
         if box is not None:
             self.basis = BoxBasis(system, box, x)
+        elif charges is not None:
+            self.basis = DistanceBasis(charges, x)
+        elif system.free and system.isotropic and system.identical:
+            # an imaginary time mixes no rotations into the ground state, and walkers of a rigid cluster hardly turn round
+            self.basis = IdenticalDistances(x)
         else:
-            self.basis = Basis(system, x, generator) if charges is None else DistanceBasis(charges, x)
+            self.basis = Basis(system, x, generator)
         ranks.broadcast_tensors(value for value in vars(self.basis).values() if isinstance(value, Tensor))
         self.most = max(2, MOST_PAIRS // system.particles**2)
         walkers = x if walkers is None else walkers

@@ -204,7 +204,7 @@ class VariationalEstimator:
 
     def _continuum(self) -> float | None:
         """The energy at which the continuum begins, where it is known."""
-        if self.system.point_charges() is not None:
+        if self.system.free or self.system.point_charges() is not None:
             return break_up_energy(self.system, self.landscape.free)
         return self.landscape.threshold
 

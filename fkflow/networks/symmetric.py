@@ -67,10 +67,11 @@ class SymmetricNet(StoredNumbers, LogPsi):
             own = own * share[:, None] * share
         soft = landscape.free is not None or not (landscape.harmonic or self.separable)
         gaussian, steep = (FAINT, FAINT**2) if landscape.flat is not None else (GAUSSIAN_SHARE, FAINT)
-        self.own_root = nn.Parameter(self._root(own * gaussian if soft else own))
+        complete = two_body_factor is not None and two_body_factor.complete
+        self.own_root = None if complete else nn.Parameter(self._root(own * gaussian if soft else own))
         self.com_root = nn.Parameter(self._root(com)) if self.separable and not free else None
         weights = [(1 - gaussian) * float(own.diagonal().mean()), steep]
-        self.log_tails = nn.Parameter(torch.tensor(weights).log()) if soft else None
+        self.log_tails = nn.Parameter(torch.tensor(weights).log()) if soft and not complete else None
 
         self.places, self.mean, self.squares = Places(self.separable), CentreOfMass(), Squares()
         self.gaussian = RoundGaussian() if isotropic else Gaussian()
@@ -107,24 +108,32 @@ class SymmetricNet(StoredNumbers, LogPsi):
         return coordinates_first((x - self.centre) / self.length)
 
     def compose(self, y: Tensor) -> Tensor:
-        precision = self.own_root.dtype
+        precision = next(self.message.parameters()).dtype
         places = self.places(y, precision)
         square = self.squares(places)
-        value = self.gaussian(square if self.isotropic else places, self.own_root, 1.0)
-        if self.com_root is not None:
-            mean = self.mean(y, precision)
-            value = value + self.gaussian(self.squares(mean) if self.isotropic else mean, self.com_root, self.particles)
-        if self.log_tails is not None:
-            value = value + self.tails(square, self.log_tails.exp())
+        confined = self.confine(y, places, square) if self.own_root is not None else None
         own = (self.own_features(square), *(() if self.isotropic else (places,)))
         if self.particles == 1:
-            return value + self.sum(self.readout(self.silu(self.message(*own))))
+            found = self.sum(self.readout(self.silu(self.message(*own))))
+            return found if confined is None else confined + found
         r2 = self.squares(self.differences(y, precision))
         pair = self.pair_features(r2)
         sent = self.silu(self.pair_in(pair))
         particle = self.silu(self.message(*own, self.receive(sent, places)))
         # what is linear in the pairs is summed over them first
-        value = value + self.weighted(self.sum_over_pairs(pair), self.jastrow) + self.sum(self.readout(particle))
+        value = self.weighted(self.sum_over_pairs(pair), self.jastrow)
+        value = (value if confined is None else confined + value) + self.sum(self.readout(particle))
         second = self.silu(self.pair_out(sent, particle, pair))
         value = value + self.sum(self.pair_readout(self.sum_over_pairs(second)))
         return value if self.two_body_factor is None else value + self.two_body_factor(r2, self.length)
+
+    def confine(self, y: Tensor, places: Tensor, square: Tensor) -> Tensor:
+        """What confines ψ, Gaussians and tails, from internal coordinates, places of particles and their squares."""
+        value = self.gaussian(square if self.isotropic else places, self.own_root, 1.0)
+        if self.com_root is not None:
+            mean = self.mean(y, self.com_root.dtype)
+            value = value + self.gaussian(self.squares(mean) if self.isotropic else mean, self.com_root, self.particles)
+        if self.log_tails is not None:
+            value = value + self.tails(square, self.log_tails.exp())
+        confined: Tensor = value
+        return confined

@@ -57,8 +57,10 @@ class TwoBodyFactor(StoredNumbers, Term):
 
     pieces: Tensor
 
-    def __init__(self, start: float, step: float, pieces: Array, core: float = 0.0) -> None:
+    def __init__(self, start: float, step: float, pieces: Array, core: float = 0.0, *, complete: bool = False) -> None:
         super().__init__()
+        #: it is the ground state of two bound particles, and needs no confinement
+        self.complete = complete
         self.start, self.step = start, step
         self._set_core(core)
         self.register_buffer("pieces", torch.from_numpy(pieces))
@@ -162,7 +164,8 @@ def two_body_factor(
         return None
     if (box := sides(system)) is not None:
         return box_factor(pair, length, system.dimensions, 0.5 * min(box), contact)
-    return factor_of(pair, length, system.dimensions, healing, contact)
+    alone = system.free and system.particles == 2
+    return factor_of(pair, length, system.dimensions, healing, contact, alone=alone)
 
 
 def contact_strength(system: System) -> float:
@@ -205,8 +208,13 @@ def factor_of(
     dimensions: int,
     healing: float = HEALING,
     contact: float = 0.0,
+    *,
+    alone: bool = False,
 ) -> TwoBodyFactor:
-    """The factor for two particles of mass 1 with the energy pair(r), and g δ(r) on a line with g = `contact`."""
+    """The factor for two particles of mass 1 with the energy pair(r), and g δ(r) on a line with g = `contact`.
+
+    Of two that are `alone` and bound it is all of u.
+    """
     equation = TwoBodyEquation(pair, length, dimensions, contact=contact)
     t, core = equation.t, equation.core
     first, energy = equation.solve()
@@ -218,22 +226,28 @@ def factor_of(
     # h falls later where a core must not heal
     power = 2 if least <= healing else 4
     share = (np.exp(t) / max(healing, least)) ** power
+    complete = alone and energy < 0
+    if complete:
+        share = np.zeros_like(t)
     heal = np.exp(-0.5 * share)
     # df/dt = p h, and its derivatives before and behind each place
     before, behind = ((slope - 0.5 * power * first * share) * heal for slope in equation.slopes(first, energy))
-    return _factor(equation, first * heal, before, behind)
+    return _factor(equation, first * heal, before, behind, complete=complete)
 
 
-def _factor(equation: TwoBodyEquation, first: Array, before: Array, behind: Array) -> TwoBodyFactor:
+def _factor(
+    equation: TwoBodyEquation, first: Array, before: Array, behind: Array, *, complete: bool = False
+) -> TwoBodyFactor:
     """The table of f with df/dt = `first` and its derivatives before and behind each place, which ends with f = 0."""
     t, step, length = equation.t, equation.step, equation.length
     # the trapezoidal rule with its end correction: fourth order, four steps to a node
     growth = step / 2 * (first[1:] + first[:-1]) + step**2 / 12 * (behind[:-1] - before[1:])
     f = np.concatenate([[0.0], np.cumsum(growth)])
-    f -= f[-1]
+    # far out u may vanish
+    f -= f.max() if complete else f[-1]
     step *= STEPS
     table = pieces(f[::STEPS], first[::STEPS], behind[::STEPS], step, before[::STEPS])
-    return TwoBodyFactor(float(t[0]) + math.log(length), step, table, equation.core * length)
+    return TwoBodyFactor(float(t[0]) + math.log(length), step, table, equation.core * length, complete=complete)
 
 
 def pieces(f: Array, first: Array, second: Array, step: float, before: Array | None = None) -> Array:

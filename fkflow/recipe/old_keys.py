@@ -16,6 +16,8 @@ log = logging.getLogger("fkflow")
 RENAMED: dict[str, str] = {}
 #: ``section.key`` of an earlier version -> why it has no effect any more
 REMOVED: dict[str, str] = {}
+#: name of a system -> its parameters that earlier versions did not write, and what they mean there
+UNWRITTEN: dict[str, dict[str, Any]] = {"helium": {"trap": True}}
 
 
 @cache
@@ -47,6 +49,17 @@ def current_keys(sections: Mapping[str, Any], quiet: bool = False) -> dict[str, 
     return {section: renamed(section, table) for section, table in sections.items()}
 
 
+def current_resolved(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a resolved recipe, such as a result holds: what an earlier version did not write is added; logs nothing."""
+    found = current_keys(sections, quiet=True)
+    if isinstance(system := found.get("system"), dict):
+        found["system"] = {
+            **system,
+            **{k: v for k, v in UNWRITTEN.get(system.get("name", ""), {}).items() if k not in system},
+        }
+    return found
+
+
 def current_text(text: str) -> str:
-    """The same of a resolved recipe as TOML, such as a checkpoint holds; logs nothing."""
-    return to_toml(current_keys(tomllib.loads(text), quiet=True))
+    """The same as TOML, such as a checkpoint holds."""
+    return to_toml(current_resolved(tomllib.loads(text)))

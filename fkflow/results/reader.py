@@ -16,7 +16,7 @@ import numpy as np
 from fkflow.hamiltonian.species import Species
 from fkflow.hamiltonian.system import Reference
 from fkflow.hamiltonian.user_systems import Definition
-from fkflow.recipe.old_keys import current_keys
+from fkflow.recipe.old_keys import current_resolved
 from fkflow.results import hdf5
 from fkflow.results.folders import find_result
 from fkflow.results.layout import COLUMNS, CURVE, ENERGY, FORMAT, FORMAT_VERSION, HISTOGRAMS, PROJECTION, STAGES, STEPS
@@ -68,7 +68,7 @@ def _read(file: h5py.File, path: Path) -> Result:
         reference=_read_reference(file, path),
         recipe_text=hdf5.get_part(file, "config/recipe", path).asstr()[()],
         recipe_source=attribute("source"),
-        resolved=current_keys(json.loads(hdf5.get_part(file, "config/resolved", path).asstr()[()]), quiet=True),
+        resolved=current_resolved(json.loads(hdf5.get_part(file, "config/resolved", path).asstr()[()])),
         provenance=provenance,
         seconds={stage: seconds[stage] for stage in stages},
         definition=_read_definition(config, path),

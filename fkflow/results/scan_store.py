@@ -14,7 +14,7 @@ import numpy as np
 
 from fkflow.errors import StoreError
 from fkflow.hamiltonian.system import Reference
-from fkflow.recipe.old_keys import current_keys
+from fkflow.recipe.old_keys import current_resolved
 from fkflow.results import hdf5
 from fkflow.results.checksum import add_checksum
 from fkflow.results.folders import SCAN, atomic_write, locate, prepare_scan, reason, remove_scan
@@ -222,7 +222,7 @@ def _read(file: h5py.File, path: Path) -> Scan:
         energy_unit=hdf5.attribute_reader(file, path)("energy_unit"),
         recipe_text=hdf5.get_part(config, "recipe", path).asstr()[()],
         recipe_source=attribute("source"),
-        resolved=current_keys(json.loads(hdf5.get_part(config, "resolved", path).asstr()[()]), quiet=True),
+        resolved=current_resolved(json.loads(hdf5.get_part(config, "resolved", path).asstr()[()])),
         over=tuple(str(text) for text in attribute("over")),
         axes=tuple(axes),
         unit=float(attribute("unit")),

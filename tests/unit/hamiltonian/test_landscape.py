@@ -86,7 +86,9 @@ def test_a_harmonic_trap_is_itself(omega: float) -> None:
 
 def test_what_holds_itself_together_may_part() -> None:
     """Nothing holds the atoms of a helium cluster but each other, and free atoms have the energy 0; bosons are in a trap."""
-    land = explore(to_unit_masses(find_system("helium")()))
+    free = explore(to_unit_masses(find_system("helium")()))
+    assert free.free == pytest.approx(0.0, abs=1e-6) and not free.harmonic and not free.centre_of_mass.any()
+    land = explore(to_unit_masses(find_system("helium")(trap=True)))
     assert land.free == pytest.approx(0.0, abs=1e-6) and not land.harmonic
     # the trap of the centre of mass: frequency 0.2 K in coordinates of mass 1
     assert torch.allclose(land.centre_of_mass, 0.2 * torch.eye(3, dtype=torch.float64), rtol=1e-6)

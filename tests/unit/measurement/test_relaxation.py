@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.masses import to_unit_masses
+from fkflow.hamiltonian.registry import find_system
 from fkflow.measurement.relaxation import Relaxation, SlowModes
 from fkflow.networks.choice import LogPsi, build
 from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
-from fkflow.systems.bosons import Bosons
+from fkflow.systems.bosons import Bosons, Bosons3D
 from fkflow.systems.harmonic import Harmonic
 from fkflow.training.fit import absorb
 
@@ -116,3 +118,22 @@ def test_modes_in_rare_places_are_judged_by_the_walkers_that_visit_them() -> Non
     assert found[True] is not None and found[False] is not None
     gap = levels[1] - levels[0]
     assert abs(found[True].gap - gap) < 0.1 * gap < found[False].gap - gap
+
+
+def test_a_free_cluster_has_modes_of_distances_alone() -> None:
+    """They do not change with a rotation; those of a system in a trap, the twin, do."""
+    cluster, generator = to_unit_masses(find_system("neon")()), torch.Generator().manual_seed(3)
+    x = explore(cluster).start(500, generator)
+    turned = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64)).Q
+    basis = SlowModes(cluster, x, generator).basis
+    assert torch.allclose(basis.evaluate(x)[0], basis.evaluate(x @ turned)[0], rtol=1e-10)
+    trapped = Bosons3D(particles=3)
+    basis = SlowModes(trapped, x, generator).basis
+    assert not torch.allclose(basis.evaluate(x)[0], basis.evaluate(x @ turned)[0], rtol=1e-2)
+    # gradients, by differences
+    basis, step = SlowModes(cluster, x, generator).basis, 1e-6
+    values, gradients = basis.evaluate(x[:20])
+    moved = x[:20].clone()
+    moved[:, 1, 2] += step
+    slope = (basis.evaluate(moved)[0] - values) / step
+    assert torch.allclose(slope, gradients[:, 5], rtol=1e-4, atol=1e-4)

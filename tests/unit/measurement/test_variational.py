@@ -17,7 +17,7 @@ from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig
 from fkflow.sampling.metropolis import draw_evenly
 
-HELIUM, BOSONS = to_unit_masses(find_system("helium")()), find_system("bosons")(particles=2)
+HELIUM, BOSONS = to_unit_masses(find_system("helium")(trap=True)), find_system("bosons")(particles=2)
 
 
 def measured(system: System, landscape: Landscape) -> VariationalEstimator:
