@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import pytest
@@ -10,11 +11,13 @@ import torch
 from torch import Tensor
 
 import fkflow
-from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian import landscape
 from fkflow.networks.choice import LogPsi, build
 from fkflow.networks.step_factor import StepFactor
 
 DOUBLE = torch.float64
+#: the search for surfaces takes seconds
+explore = lru_cache(landscape.explore)
 
 
 def system(potential: Callable[[Tensor], Tensor], dimensions: int = 3) -> fkflow.System:
@@ -56,8 +59,7 @@ def test_scale_of_a_round_well() -> None:
 @pytest.mark.parametrize("one", [BALL, SHELL, LAYERS], ids=["ball", "shell", "layers"])
 def test_the_local_energy_does_not_jump(one: fkflow.System) -> None:
     """Across each surface -½ (log psi)'' changes as V does, to a millionth of the step; without the factor by all of it."""
-    landscape = explore(one)
-    net = build(one, landscape, "auto", 8, 2, 0)
+    net = build(one, explore(one), "auto", 8, 2, 0)
     assert isinstance(net, LogPsi)
     (factor,) = net.edges
     assert isinstance(factor, StepFactor)
