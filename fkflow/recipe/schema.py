@@ -25,7 +25,7 @@ class NetworkConfig(Section):
         "auto", "symmetric", "species", "generic", "molecular", "few_body", "vibrational", "periodic", "pair_drift"
     ] = Field(
         "auto",
-        description="auto, symmetric, species, generic, molecular, few_body, vibrational, periodic or pair_drift",
+        description="auto: the network that suits the system; an error names others that do",
     )
     hidden: int = Field(16, ge=1, le=4096, description="width of the hidden layers")
     layers: int = Field(2, ge=1, le=64, description="number of hidden layers")
