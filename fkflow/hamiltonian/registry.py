@@ -12,6 +12,9 @@ from importlib.resources.abc import Traversable
 from fkflow.hamiltonian import plugins
 from fkflow.hamiltonian.system import System
 
+#: module:class of systems that are made of other packages; they are checked as those of users are
+ADAPTERS = {"ase": "fkflow.hamiltonian.ase_surface:Ase"}
+
 
 @cache
 def _built_in() -> dict[str, type[System]]:
@@ -36,9 +39,13 @@ def find_system(key: str) -> type[System]:
     known = _built_in()
     if key in known:
         return known[key]
+    if key in ADAPTERS:
+        module, _, name = ADAPTERS[key].partition(":")
+        adapter: type[System] = getattr(import_module(module), name)
+        return adapter
     others = plugins.find_plugins(known)
     if key not in others:
-        allowed = [*known, *(name for name in others if name not in known)]
+        allowed = [*known, *ADAPTERS, *(name for name in others if name not in known)]
         raise KeyError(f"it must be one of {', '.join(allowed)}{did_you_mean(key, allowed)}")
     try:
         return others[key].load()
