@@ -24,6 +24,8 @@ KEYS = ("name", "count", "mass", "charge", "at")
 LIGHTEST, HEAVIEST = 1e-6, 1e6
 WEAKEST, STRONGEST = 1e-3, 1e3
 FARTHEST, CLOSEST = 1e3, 1e-6
+#: fermions of one species whose ground state has no nodes: of opposite spin
+TWO_SPINS = 2
 #: distance that counts as none, by which exchanges of pinned charges are judged, relative to the largest distance
 SAME = 1e-9
 
@@ -128,6 +130,15 @@ class PointCharges:
         pinned = range(self.moving, len(self.bodies))
         choices.append([image for image in _turns(self.bodies, pinned)])
         return tuple(tuple(itertools.chain(*choice)) for choice in itertools.product(*choices))
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a user may not expect, a sentence each: many particles of one species are bosons."""
+        return tuple(
+            f"{one.count} particles of the species {one.name} are bosons here: that many electrons, or other fermions, have "
+            "nodes and a higher energy"
+            for one in self.species
+            if one.mass is not None and one.count > TWO_SPINS
+        )
 
     @property
     def exchange_count(self) -> int:

@@ -282,7 +282,7 @@ def charged_landscape(system: System, charges: PointCharges, seed: int) -> Lands
         widths.square(),
         com,
         harmonic=False,
-        free=scale.break_up,
+        free=scale.break_up if system.free else None,
         places=x,
         together=together,
     )

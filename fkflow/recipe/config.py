@@ -143,16 +143,43 @@ def _tables(text: str, source: str, overrides: Sequence[str], folder: Path) -> t
         table = tables.setdefault(section, {})
         if isinstance(table, dict):
             _put(table, section, key, value)
-        texts[f"{section}.{current_key(section, key)}"] = override
+        # a fault of a key in a list is one of the list
+        texts[f"{section}.{current_key(section, key.partition('.')[0])}"] = override
     return tables, texts
 
 
 def _put(table: dict[str, Any], section: str, key: str, value: Any) -> None:
-    """Set a key of a section; of system.name and system.file the one set last replaces the other."""
+    """Set a key of a section; of system.name and system.file the one set last replaces the other.
+
+    A key list.name.key is that of the table of this name in a list of tables.
+    """
+    if key.count(".") == 2:
+        own, called, inner = key.split(".")
+        listed = [one for one in _listed(table.get(own)) if one.get("name") == called]
+        if not listed:
+            names = ", ".join(str(one.get("name")) for one in _listed(table.get(own))) or "none in the recipe"
+            raise RecipeError(f"{section}.{key}: {section}.{own} has no table with this name; it has {names}")
+        # the recipe may be read again, with other values
+        replaced = [{**one, inner: value} if one in listed else one for one in _listed(table[own])]
+        table[own] = replaced
+        return
     if section == "system":
         table.pop({"name": "file", "file": "name"}.get(key, ""), None)
     if (name := current_key(section, key)) is not None:
         table[name] = value
+
+
+def _listed(given: Any) -> list[dict[str, Any]]:
+    """The tables of a list; none of anything else."""
+    return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+
+
+def look_up(table: Mapping[str, Any], key: str) -> Any:
+    """The value of a key of a resolved section, or of a key list.name.key."""
+    if key.count(".") != 2:
+        return table[key]
+    own, name, inner = key.split(".")
+    return next(one[inner] for one in _listed(table[own]) if one.get("name") == name)
 
 
 def _build(tables: Mapping[str, Any], problems: list[Problem]) -> Recipe | None:

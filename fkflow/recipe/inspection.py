@@ -66,6 +66,7 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
         checked.system.potential(x)
         took.append(time.perf_counter() - begun)
     reference, nuclei = system.reference(), system.nuclei()
+    bottomless = nuclei is not None or system.point_charges() is not None
     length = land.length / math.exp(0.5 * math.fsum(map(math.log, mass)) / len(mass))
     return {
         "system": display_name(system),
@@ -78,8 +79,8 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
         "mass": mass[0] if len(set(mass)) == 1 else list(mass),
         "natural_length": length,
         "natural_time": land.length**2,
-        "minima": None if nuclei else len(land.minima),
-        "lowest": None if nuclei else float(scaled.potential(land.minima[:1])[0]),
+        "minima": None if bottomless else len(land.minima),
+        "lowest": None if bottomless else float(scaled.potential(land.minima[:1])[0]),
         "nuclei": len(nuclei.charges) if nuclei else 0,
         "reference": reference and asdict(reference),
         "unit": system.energy_unit,

@@ -101,15 +101,23 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from None
 
 
+def is_key(path: list[str]) -> bool:
+    """Whether these parts are those of ``section.key``, or of ``system.list.name.key``."""
+    return all(path) and (len(path) == 2 or (len(path) == 4 and path[0] == "system"))
+
+
 def parse_override(override: str) -> tuple[str, str, Any]:
-    """Split ``section.key=value`` into its parts; the value is TOML or a bare word. Raises RecipeError."""
+    """Split ``section.key=value`` into its parts; the value is TOML or a bare word. Raises RecipeError.
+
+    The key may name an entry of a list of tables: ``system.species.electron.mass=0.5``.
+    """
     left, equals, right = override.partition("=")
     path = [part.strip() for part in left.split(".")]
-    if not equals or len(path) != 2 or not all(path):
+    if not equals or not is_key(path):
         raise RecipeError(
             f"--set {shorten(override)}: it must have the form section.key=value, for example train.iterations=100"
         )
-    return path[0], path[1], read_value(right.strip(), f"--set {shorten(override)}", bare=True)
+    return path[0], ".".join(path[1:]), read_value(right.strip(), f"--set {shorten(override)}", bare=True)
 
 
 def read_value(text: str, given: str, bare: bool = False) -> Any:

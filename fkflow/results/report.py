@@ -85,7 +85,7 @@ def inspection_text(found: Mapping[str, Any]) -> str:
         rows.insert(1, ("mass", str(found["mass"])))
     if found["nuclei"]:
         rows.append(("nuclei", str(found["nuclei"])))
-    else:
+    elif found["minima"] is not None:
         minima = "1 minimum" if found["minima"] == 1 else f"{found['minima']} minima"
         lowest = with_unit(f"{found['lowest']:.8g}", found["unit"])
         rows.append(("potential", f"{minima} found, the lowest at {lowest}"))

@@ -28,11 +28,13 @@ def find_doubts(
     coordinates: int,
     lowest: float,
     threshold: float | None = None,
+    charged: bool = False,
 ) -> list[Doubt]:
     """What makes a result doubtful or failed, a sentence each, the worst first.
 
     `records` are the training iterations, `lowest` is V at its lowest minimum (−inf where it has none), `threshold` the lowest
-    energy of the parts of a free system that have left each other (None where they cannot).
+    energy of the parts of a free system that have left each other (None where they cannot). `charged`: the particles are point
+    charges, whose natural energy is that of pairs and may be far above the gap.
     """
     projection, variational = measurement.projection, measurement.variational
     found = [w for w in (*measurement.warnings, *(projection.warnings if projection else ())) if isinstance(w, Doubt)]
@@ -45,6 +47,13 @@ def find_doubts(
             kind(
                 f"the local energy of the trained network spreads by {spread:.3g}, as far as the energy "
                 "itself: the network is not a ground state; train longer, or with another --seed"
+            )
+        )
+    elif charged and measurement.gap is not None and spread > measurement.gap:
+        found.append(
+            Doubt(
+                f"the local energy spreads by {spread:.3g}, more than the gap of {measurement.gap:.3g}: the training has not "
+                "converged; train longer (train.iterations), or with another --seed"
             )
         )
     energy = variational.estimate.value

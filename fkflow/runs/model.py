@@ -64,7 +64,9 @@ def find_landscape(recipe: Recipe, alone: bool = False) -> Explored:
         landscape = found.landscape if alone else ranks.broadcast(found.landscape)
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"the potential of {given.key} has no finite curvature at its minima: {error}") from None
-    return Explored(to_unit_masses(found.system), landscape, found.warnings, found.notes)
+    charges = found.system.point_charges()
+    warnings = found.warnings + (() if charges is None else charges.warnings())
+    return Explored(to_unit_masses(found.system), landscape, warnings, found.notes)
 
 
 def build_model(recipe: Recipe, seed: int, alone: bool = False) -> Model:

@@ -134,7 +134,10 @@ def _plan_scan(context: RunContext, overs: Sequence[Over], planned: Sequence[Pla
 
 
 def _axis(loaded: Loaded, key: str) -> Axis:
-    section, name = key.split(".")
+    section, _, name = key.partition(".")
+    if name.count(".") == 2:
+        listed, who, what = name.split(".")
+        return Axis(key, f"{what} of {who} in {listed}", "")
     own = getattr(loaded.recipe, section)
     field = next((f for own_name, f in type(own).model_fields.items() if name in (own_name, f.alias)), None)
     extra = field.json_schema_extra if field else None
@@ -203,7 +206,7 @@ def _check_point(found: Result, plan: Planned) -> None:
     """Raise UsageError unless a finished run has the recipe of this point; warn of a changed file of its system."""
     wanted = without_folders(store.hide_home(strict_json(plan.loaded.recipe.resolved())))
     there = without_folders(found.resolved)
-    scanned = [key.split(".") for key in plan.values]
+    scanned = [key.split(".")[:2] for key in plan.values]
     for section, table in wanted.items():
         for key, value in table.items():
             compared = section in TRAINED or [section, key] in scanned

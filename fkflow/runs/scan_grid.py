@@ -18,6 +18,7 @@ from fkflow.errors import RecipeError
 from fkflow.recipe import config
 from fkflow.recipe.config import Loaded
 from fkflow.recipe.schema import SECTIONS
+from fkflow.recipe.sources import is_key
 from fkflow.results.scan_records import format_value
 
 Place = tuple[int, ...]
@@ -43,8 +44,8 @@ class Over:
 
     @property
     def short(self) -> str:
-        """The key without its section."""
-        return self.key.split(".")[1]
+        """The key without its section, and without the list that it is in."""
+        return ".".join(self.key.split(".")[1:][-2:])
 
     def error(self, what: str) -> RecipeError:
         """The error that names this key as it was given."""
@@ -69,7 +70,7 @@ def parse_over(text: str, option: str = "--over") -> Over:
     left, equals, right = (part.strip() for part in text.partition("="))
     path = [part.strip() for part in left.split(".")]
     over = Over(".".join(path), (), text, option)
-    if not equals or len(path) != 2 or not all(path) or not right:
+    if not equals or not is_key(path) or not right:
         raise over.error(f"it must have the form {FORM}")
     if path[0] not in ("system", *SECTIONS):
         raise over.error(f"{path[0]} is no section of a run: {', '.join(('system', *SECTIONS))} are allowed")
@@ -114,7 +115,9 @@ def plan(base: Loaded, overs: Sequence[Over]) -> list[Planned]:
         chosen = {over.key: (over.values[i], over.error) for over, i in zip(overs, place, strict=True)}
         loaded = config.with_values(base, chosen)
         resolved = loaded.recipe.resolved()
-        values = {key: resolved[section][name] for key in chosen for section, name in [key.split(".")]}
+        values = {
+            key: config.look_up(resolved[section], name) for key in chosen for section, name in [key.split(".", 1)]
+        }
         points.append((place, values, loaded))
     for number, over in enumerate(overs):
         places: dict[str, int] = {}

@@ -314,8 +314,8 @@ def collect_result(
         seconds["project"] = measurement.projection.seconds
     natural_time = model.landscape.length**2
     # near nuclei and other centres V has no minimum
-    charged = model.system.nuclei() is not None or model.system.point_charges() is not None
-    bottomless = charged or model.landscape.centres is not None
+    charged = model.system.point_charges() is not None
+    bottomless = charged or model.system.nuclei() is not None or model.landscape.centres is not None
     heights = None if bottomless else model.system.potential(model.landscape.minima.to(context.device))
     lowest = -math.inf if heights is None else float(heights.min())
     threshold = break_up_energy(model.system, model.landscape.free)
@@ -329,5 +329,7 @@ def collect_result(
         measurement=measurement,
         model_state={**model.net.state_dict(), **scale.scale_state(model.landscape)},
         seconds=seconds,
-        doubts=find_doubts(measurement, records, natural_time, model.landscape.centre.numel(), lowest, threshold),
+        doubts=find_doubts(
+            measurement, records, natural_time, model.landscape.centre.numel(), lowest, threshold, charged
+        ),
     )

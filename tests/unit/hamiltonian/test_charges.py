@@ -121,6 +121,13 @@ def test_pairs_in_closed_form() -> None:
     assert pair_energy(1.0, -1.0, 3, Interaction("yukawa", length=1e4)) == pytest.approx(-0.5 + 1e-4, abs=1e-7)
 
 
+def test_three_of_a_kind_are_said_to_be_bosons() -> None:
+    hole = species("hole", 2, 1.0, 1.5)
+    assert Coulomb(species=[ELECTRONS, hole]).point_charges().warnings() == ()
+    (sentence,) = Coulomb(species=[species("e", 3, 1.0, -1.0), hole]).point_charges().warnings()
+    assert sentence.startswith("3 particles of the species e are bosons here")
+
+
 @pytest.mark.parametrize(
     ("recipe", "break_up", "natural"),
     [

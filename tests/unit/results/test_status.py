@@ -23,6 +23,7 @@ def doubts(
     records: Any = (),
     projected: float | None = None,
     threshold: float | None = None,
+    gap: float | None = None,
 ) -> list[Doubt]:
     """The doubts about a measurement with other numbers, in a system with one coordinate and natural time 1."""
     measured = result.measurement.variational
@@ -32,7 +33,8 @@ def doubts(
         at = energy if projected is None else projected
         projection = replace(projection, estimate=Estimate(at, 0.01), warnings=[])
     measurement = replace(result.measurement, variational=variational, projection=projection, warnings=[], curl=None)
-    return find_doubts(measurement, records, 1.0, 1, 0.0, threshold)
+    measurement = replace(measurement, gap=gap)
+    return find_doubts(measurement, records, 1.0, 1, 0.0, threshold, charged=gap is not None)
 
 
 @pytest.fixture
@@ -53,6 +55,7 @@ def test_a_good_run_is_converged(result: Result) -> None:
     """Small spread, energies that agree, accepted steps."""
     assert status_of(doubts(result, records=[{"undone": False}] * 30)) == "converged"
     assert status_of(doubts(result, threshold=0.6)) == "converged"
+    assert status_of(doubts(result, spread=0.01, gap=0.02)) == "converged"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,7 @@ def test_a_good_run_is_converged(result: Result) -> None:
         ({"spread": 2.0}, "doubtful", "spreads by 2"),
         ({"spread": 30.0}, "failed", "spreads by 30"),
         ({"spread": float("nan")}, "failed", "spreads by nan"),
+        ({"spread": 0.03, "gap": 0.02}, "doubtful", "more than the gap of 0.02"),
         ({"energy": 300.0}, "failed", "300 above the lowest minimum"),
         ({"energy": 0.5, "threshold": 0.51}, "doubtful", "within its error of 0.51"),
         (
