@@ -55,6 +55,8 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
     more than one particle, else "generic". Raises UsageError for "vibrational" without a shape.
     """
     nuclei, point_charges = system.nuclei(), system.point_charges()
+    if kind == "auto" and point_charges is not None:
+        kind = "few_body"
     shape = find_shape(system, landscape) if kind in ("auto", "vibrational") else None
     if kind == "vibrational" and shape is None:
         raise UsageError(

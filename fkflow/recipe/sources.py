@@ -55,10 +55,12 @@ def _find(name: str) -> tuple[str, bytes, Path]:
     what = "is a folder, not a file" if is_folder else f"is no file (looked for in {path.absolute().parent})"
     raise RecipeError(
         f"{format_value(name)} {what}, nor a shipped recipe or a system{did_you_mean(path.stem, [*stems, *systems])}; "
-        f"give a TOML file, FILE.py:CLASS or one of {', '.join(stems)}"
+        f"give a TOML file, FILE.py:CLASS or one of those that fkflow list shows, such as {', '.join(stems[:SHOWN])}"
     )
 
 
+#: shipped recipes that a message names
+SHOWN = 4
 #: the end of FILE.py:CLASS
 CLASS = re.compile(r"\.py:\w+$")
 

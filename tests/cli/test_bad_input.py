@@ -137,7 +137,10 @@ def test_wrong_overrides(refused: Callable[..., str], override: str, words: list
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nowhere.toml", ["nowhere.toml", "is no file", "FILE.py:CLASS or one of bosons, "]),
+        (
+            "nowhere.toml",
+            ["nowhere.toml", "is no file", "FILE.py:CLASS or one of those that fkflow list shows, such as "],
+        ),
         ("bosns", ["bosns", "did you mean bosons"]),
         ("folder", ["folder", "is a folder"]),
         ("latin.toml", ["latin.toml", "UTF-8"]),
