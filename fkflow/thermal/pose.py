@@ -93,6 +93,7 @@ def refuse(system: System, landscape: Landscape | None, statistics: str) -> None
         )
     for there, what in (
         (getattr(system, "box", None) is not None, "a periodic box"),
+        (system.point_charges() is not None, "point charges"),
         (is_mixture(system), "several species"),
         (landscape is not None and landscape.walls is not None, "hard walls"),
         (landscape is not None and bool(landscape.steps or landscape.lines), "jumps or hard lines in V"),
