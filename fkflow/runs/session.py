@@ -191,7 +191,11 @@ class Session:
         kinetic = scale.kinetic_length(drift, weights, moving)
         # early in a training an energy just below the threshold is chance
         binding = min(scale.binding_length(model.landscape, sum(energies) / max(1, len(energies))), FARTHEST * kinetic)
-        return ranks.broadcast(max(binding, kinetic))
+        found = max(binding, kinetic)
+        if model.landscape.box is not None:
+            # where particles hardly see each other nothing drifts, and their spacing is the scale
+            found = min(found, model.landscape.length)
+        return ranks.broadcast(found)
 
     def rewind(self, state: dict[str, Any]) -> None:
         """Return to an earlier state_dict of `state`, also after an iteration that was broken off."""
