@@ -23,18 +23,22 @@ from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.trial_width import variational_length
 from fkflow.hamiltonian.walls import Ball, Walls
 
-#: most rounds, points of a grid, samples of the other coordinates
-ROUNDS, POINTS, SAMPLES = 60, 96, 32
+#: most rounds, points of a grid, and of one that is alone, samples of the other coordinates
+ROUNDS, POINTS, POINTS_ALONE, SAMPLES = 60, 96, 384, 32
 #: V counts up to so many kinetic energies of a coordinate above its lowest value along it
 HIGHEST = 100.0
 #: half-width of the first grid in natural lengths, of later ones in standard deviations; density at the end of a grid that is
 #: too much, and all beyond a new end; by how many widths a grid grows, and relative changes of a deviation after which nothing
 #: changes any more
 FIRST, WIDE, TOO_MUCH, QUIET, GROWTH, STEADY = 3.0, 5.0, 1e-6, 1e-7, 1.5, 0.05
+#: the share of the points of a grid, one over this number, at each end
+OUTER = 48
 #: V balances the kinetic energy where it has risen by as much on average, no rise counted for more than so many times that
 MOST = 10.0
 #: directions of that average
 DIRECTIONS = 64
+#: places at which V is compared, and kinetic energies between walls by which it varies where it has wells
+SCATTERED, VARIES = 512, 4.0
 #: least share of the confinement that is not due to walls
 LOOSE = 0.01
 #: configurations of the others for the state along a coordinate, how much wider than it an interval between walls may be, and
@@ -98,8 +102,8 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
     """
     n, dim = x.shape[1:]
     low, high = _bounds(walls, n, dim)
-    shaped = walls is not None and any(isinstance(piece, Surfaces) for piece in walls.regions[0])
-    if shaped and system.identical and bool((high[0] - low[0]).isfinite().all()):
+    surfaced = walls is not None and any(isinstance(piece, Surfaces) for piece in walls.regions[0])
+    if surfaced and system.identical and bool((high[0] - low[0]).isfinite().all()):
         found = _shaped_field(system, x, low[0], high[0], walls, generator)
         if found is not None:
             return found
@@ -110,7 +114,10 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
             return stepped
     first = x[0].mean(0).expand(n, dim) if system.identical else x[0]
     left, right = torch.maximum(first - FIRST * length, low), torch.minimum(first + FIRST * length, high)
-    alone = n * dim == 1
+    alone, bounded = n * dim == 1, bool((high - low).isfinite().all())
+    if alone and bounded:
+        # another well may be anywhere between the walls
+        left, right = low.clone(), high.clone()
     samples = x[torch.randint(len(x), (1 if alone else SAMPLES,), generator=generator)]
     groups = [list(group) for group in groups_of(system)]
     particles = range(1 if system.identical else n)
@@ -123,7 +130,8 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
         for i in particles:
             for a in range(dim):
                 width = right[i, a] - left[i, a]
-                points = left[i, a] + width * (torch.arange(POINTS, dtype=x.dtype) + 0.5) / POINTS
+                count = POINTS_ALONE if alone else POINTS
+                points = left[i, a] + width * (torch.arange(count, dtype=x.dtype) + 0.5) / count
                 potential = _mean_potential(system, samples, i, a, points, HIGHEST * float(kinetic[i, a]))
                 density, energy = _ground_state(points, potential)
                 states[i, a] = points, density
@@ -131,7 +139,8 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
                 mean[i, a] = (density * points).sum()
                 deviation[i, a] = (density * (points - mean[i, a]).square()).sum().sqrt()
                 reach = WIDE * deviation[i, a]
-                beyond = [density[:2].sum() > TOO_MUCH, density[-2:].sum() > TOO_MUCH]
+                edge = count // OUTER
+                beyond = [density[:edge].sum() > TOO_MUCH, density[-edge:].sum() > TOO_MUCH]
                 more = GROWTH * torch.minimum(width, 2 * reach)
                 # exponential tails reach farther than so many deviations
                 first, last = (
@@ -164,7 +173,21 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
         if line is not None:
             lines.append(line)
             loose[slice(None) if system.identical else i, a] = LOOSE
+    if n == 1 and not alone and bounded and _has_wells(system, low, high, generator):
+        # a product of states of each coordinate would be in one of the wells, or between them
+        shaped = _shaped_field(system, x, low[0], high[0], walls, generator)
+        if shaped is not None:
+            return replace(shaped, lines=tuple(lines))
     return MeanField(mean, deviation, float(0.5 * kinetic.mean().rsqrt()), places, loose, tuple(lines))
+
+
+def _has_wells(system: System, low: Tensor, high: Tensor, generator: torch.Generator) -> bool:
+    """Whether V of one particle varies between walls at `low` and `high` (1, D) by more than a few kinetic energies."""
+    places = low + (high - low) * torch.rand(SCATTERED, *low.shape, generator=generator, dtype=low.dtype)
+    height = system.potential(places).detach()
+    height = height[height.isfinite()]
+    kinetic = float((0.5 * math.pi**2 / (high - low).square()).sum())
+    return len(height) > 0 and float(height.quantile(0.99) - height.min()) > VARIES * kinetic
 
 
 def _stepped_field(system: System, x: Tensor, length: float, generator: torch.Generator) -> MeanField | None:

@@ -14,6 +14,9 @@ from . import grids
 
 Array = np.ndarray
 
+#: distance of a grid from a hard wall, in that of both walls
+HAIR = 1e-12
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -133,6 +136,20 @@ def within(sides: Sequence[tuple[float, float]], points: int) -> Solver:
         energy, error = grids.grid(potential, list(sides), points)
         lowest = floor(potential, [np.linspace(*side, 40) for side in sides])
         return Answer(energy, error, energy - lowest, "a grid of sine functions")
+
+    return solve
+
+
+def inside(sides: Sequence[tuple[float, float]], points: int) -> Solver:
+    """Ground state in all coordinates between hard walls at the given `sides`."""
+
+    def solve(system: System) -> Answer:
+        potential = section(system)
+        within_walls = [(left + HAIR * (right - left), right - HAIR * (right - left)) for left, right in sides]
+        coarse, fine = (grids.box(potential, within_walls, [n] * len(sides)) for n in (points, round(1.3 * points)))
+        lowest = floor(potential, [np.linspace(*side, 40) for side in within_walls])
+        error = abs(fine - coarse) + grids.ROUNDING * abs(fine)
+        return Answer(fine, error, fine - lowest, "a grid of sine functions")
 
     return solve
 

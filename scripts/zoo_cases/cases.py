@@ -12,7 +12,7 @@ import numpy as np
 import fkflow
 from fkflow.hamiltonian.system import System
 
-from .answers import Answer, Solver, apart, axis, ball, closed, everywhere, line, total, within
+from .answers import Answer, Solver, apart, axis, ball, closed, everywhere, inside, line, total, within
 
 FOLDER = Path(__file__).parent
 
@@ -141,6 +141,7 @@ WALLS = (
     Case("high walls", "walls.py:HighWalls", line(-1.02, -1.0, 1.0, 1.02)),
     Case("two rods", "walls.py:Rods", closed(rods)),
     Case("three rods", "walls.py:Rods", closed(rods), {"particles": 3, "L": 6.0, "a": 1.0}),
+    Case("four rods", "walls.py:Rods", closed(rods), {"particles": 4, "L": 8.0, "a": 1.2}),
     Case("rods in a trap", "walls.py:TrappedRods", ball(8.0, 1 / np.sqrt(2), rest=0.5, pair=True)),
     Case("spheres in a trap", "walls.py:Spheres", ball(8.0, 0.3 / np.sqrt(2), rest=1.5, pair=True)),
     Case(
@@ -185,6 +186,12 @@ PAIRS = (
     Case("two hard rods", "pairs.py:Hard", closed(lambda s: 3.0)),
     Case("two hard spheres", "pairs.py:Hard", closed(lambda s: 4.0), {"dimensions": 3}),
     Case("two hard spheres, in V alone", "pairs.py:Hard", closed(lambda s: 4.0), {"dimensions": 3, "told": False}),
+    Case(
+        "two hard discs, in V alone",
+        "pairs.py:Hard",
+        ball(8.0, 1 / np.sqrt(2), rest=1.0, pair=True),
+        {"dimensions": 2, "told": False},
+    ),
     # as free fermions in the length that the rods leave
     Case(
         "two hard rods in a box", "pairs.py:Rods", closed(lambda s: 2.5 * (np.pi / (1 - s.rod)) ** 2), {"particles": 2}
@@ -242,6 +249,13 @@ OTHERS = (
     Case("two bonds", "more.py:Bonds", within([(-3.5, 9)] * 2, 50)),
     Case("six sites", "more.py:SixSites", everywhere(4.5, 60)),
     Case("soft dipoles", "more.py:SoftDipoles", ball(9.0, rest=1.0, pair=True)),
+    Case("two plains", "more.py:RosenMorse", closed(lambda s: -2.03125, scale=0.99)),
+    Case("two steps", "more.py:TwoSteps", line(-30, -3, 0, 1.4, 5, 60)),
+    Case("hydrogen in a sphere", "more.py:Confined", ball(2.0, scale=1.0)),
+    Case("image charge", "more.py:Image", closed(lambda s: -1 / 32)),
+    Case("wells in a box", "more.py:WellsInBox", line(0, 10, parts=20)),
+    Case("dimple in a box", "more.py:DimpleInBox", inside([(0, 6), (0, 4)], 40)),
+    Case("ring with a hollow", "more.py:Hollow", everywhere(7.0, 90)),
     Case("numpy, slanted", "more.py:Tilted", within([(0, 10), (-5.5, -0.5), (-0.5, 2.5)], 30)),
 )
 

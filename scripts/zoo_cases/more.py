@@ -147,3 +147,85 @@ class Tilted(fkflow.System):
         q = np.asarray(x)[:, 0] - np.array([5.0, -3.0, 1.0])
         matrix = np.array([[1.0, 0.5, 0.0], [0.5, 9.0, 1.0], [0.0, 1.0, 100.0]])
         return 0.5 * np.einsum("bi,ij,bj->b", q, matrix, q) + 0.3 * q[:, 0] ** 4
+
+
+class RosenMorse(fkflow.System):
+    """A well between two plains of different height."""
+
+    particles = 1
+    dimensions = 1
+
+    def potential(self, x):
+        q = x[:, 0, 0]
+        return -3.0 / torch.cosh(q) ** 2 + 0.5 * torch.tanh(q)
+
+
+class TwoSteps(fkflow.System):
+    """A square well between a high step and a low one."""
+
+    particles = 1
+    dimensions = 1
+
+    def potential(self, x):
+        q = x[:, 0, 0]
+        return torch.where(q < 0, 1.5, torch.where(q < 1.4, -1.0, 0.0))
+
+
+class Confined(fkflow.System):
+    """Hydrogen in a hard sphere."""
+
+    particles = 1
+    dimensions = 3
+    R: float = 2.0
+
+    def potential(self, x):
+        r = x[:, 0].norm(dim=1)
+        return torch.where(r < self.R, -1 / r, torch.inf)
+
+
+class Image(fkflow.System):
+    """An electron that its image charge binds to the surface of a conductor."""
+
+    particles = 1
+    dimensions = 1
+
+    def potential(self, x):
+        z = x[:, 0, 0]
+        return torch.where(z > 0, -1 / (4 * z), torch.inf)
+
+
+class WellsInBox(fkflow.System):
+    """A box on a line with a wide well and a narrow one far from it."""
+
+    particles = 1
+    dimensions = 1
+
+    def potential(self, x):
+        q = x[:, 0, 0]
+        wells = 8.0 * torch.exp(-(((q - 8.3) / 0.35) ** 2)) + 3.0 * torch.exp(-(((q - 2.0) / 1.2) ** 2))
+        return torch.where((q > 0) & (q < 10), -wells, torch.inf)
+
+
+class DimpleInBox(fkflow.System):
+    """The same in a rectangle."""
+
+    particles = 1
+    dimensions = 2
+
+    def potential(self, x):
+        u, v = x[:, 0].unbind(1)
+        narrow = 9.0 * torch.exp(-((u - 4.6) ** 2 + (v - 0.9) ** 2) / 0.3)
+        wide = 2.4 * torch.exp(-((u - 1.5) ** 2 + (v - 2.5) ** 2) / 1.5)
+        return torch.where((u > 0) & (u < 6) & (v > 0) & (v < 4), -narrow - wide, torch.inf)
+
+
+class Hollow(fkflow.System):
+    """A ring-shaped valley with one deep and narrow hollow."""
+
+    particles = 1
+    dimensions = 2
+
+    def potential(self, x):
+        u, v = x[:, 0].unbind(1)
+        hollow = 6.0 * torch.exp(-4 * ((u - 2.1) ** 2 + (v - 2.1) ** 2))
+        return 0.075 * (u**2 + v**2 - 9) ** 2 - hollow

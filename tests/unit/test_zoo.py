@@ -57,6 +57,13 @@ def test_there_are_sixty_potentials_in_one_to_twelve_coordinates() -> None:
         ("electrons, 2", BY_NAME["electrons, 2"].answer, {}, 3.0),
         ("slanted, 2", everywhere(7.0, 40), {}, None),
         ("shell in 9", everywhere(5.0, 50), {"particles": 1, "dimensions": 2}, "line"),
+        ("two plains", line(-25, 0, 25, parts=20), {}, None),
+        # sin(k w) with k from tan(k w) = k (a + b)/(k² − a b), see test_walls.py
+        ("two steps", line(-20, 0, 1.4, 50, parts=20), {}, -0.3234003793),
+        # the first excited state of hydrogen has its node at 2
+        ("hydrogen in a sphere", line(0, 2, dimensions=3, parts=40), {}, -0.125),
+        ("image charge", line(*grids.graded(90.0, parts=40), parts=1), {}, -1 / 32),
+        ("two hard discs, in V alone", ball(8.0, 1 / np.sqrt(2), rest=1.5, pair=True), {"dimensions": 3}, 4.0),
         ("attraction, 3", ball(8.0, rest=0.5, pair=True), {"particles": 2}, "grid"),
         ("quartic pairs, 3", everywhere(4.0, 20), {}, None),
     ],
@@ -115,7 +122,9 @@ def test_masses_count() -> None:
     assert abs(energy - exact) < error + 1e-9 and abs(grids.grid(potential, [(-5, 5)] * 2, 40)[0] - exact) > 0.1
 
 
-@pytest.mark.parametrize("name", ["wells, gap 0.005", "triangle", "log r in 2", "argon dimer", "layers", "nanometres"])
+@pytest.mark.parametrize(
+    "name", ["wells, gap 0.005", "triangle", "log r in 2", "argon dimer", "layers", "nanometres", "dimple in a box"]
+)
 def test_references_are_converged(name: str) -> None:
     found = BY_NAME[name].solve()
     assert found.error < 1e-6 * found.scale

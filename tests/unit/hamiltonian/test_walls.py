@@ -266,3 +266,19 @@ def test_a_well_between_steps_of_two_heights() -> None:
     left, right = (inside[place] for place in sorted(inside))
     assert left == pytest.approx(a, rel=1e-4) and right == pytest.approx(-b, rel=1e-4)
     assert abs(left - b) > 0.1
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_all_wells_between_walls_are_seen(dimensions: int) -> None:
+    """Walkers start in the narrow well, where φ0 is, even though most places that are tried are in the wide one."""
+    wide, narrow = torch.full((dimensions,), 1.5).double(), torch.full((dimensions,), 4.6).double()
+
+    def height(x: Tensor, depth: float) -> Tensor:
+        dimple = depth * torch.exp(-(x[:, 0] - narrow).square().sum(1) / 0.3)
+        well = -3.0 * torch.exp(-(x[:, 0] - wide).square().sum(1) / 1.5) - dimple
+        return walls(((x > 0) & (x < 6)).all(2).all(1), well)
+
+    deep, shallow = (explore(system(lambda x, d=d: height(x, d), 1, dimensions)) for d in (12.0, 1.0))
+    for land, well in ((deep, narrow), (shallow, wide)):
+        assert land.places is not None
+        assert float(((land.places[:, 0] - well).norm(dim=1) < 1.3).double().mean()) > 0.9
