@@ -2,8 +2,13 @@
 
 import dataclasses
 import math
+import os
 import sys
 from types import SimpleNamespace
+
+# before NumPy and PyTorch are imported, here and in the processes of the tests: there is a process for each core already, and
+# threads of a linear algebra that wait for a busy core make a test of a second take minutes
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -742,3 +743,18 @@ def test_nowhere_to_write_to(closed: str) -> None:
     """A stream that whoever started the command has closed is nobody's loss."""
     done = subprocess.run(f'"{sys.executable}" -m fkflow list {closed}', shell=True, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr and bool(done.stdout) == (closed == "2>&-")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="counts the threads in /proc")
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="PyTorch has the same library elsewhere")
+def test_linear_algebra_of_numpy_starts_no_threads():
+    """They would wait in loops for the processors of others; whoever wants them says so."""
+    code = "import fkflow.__main__, numpy, os; numpy.linalg.eigh(numpy.eye(300)); print(len(os.listdir('/proc/self/task')))"
+    environment = {name: text for name, text in os.environ.items() if not name.endswith("_NUM_THREADS")}
+
+    def threads(**more):
+        run = [sys.executable, "-c", code]
+        return int(subprocess.run(run, env=environment | more, capture_output=True, text=True, check=True).stdout)
+
+    assert threads() == 1
+    assert threads(OPENBLAS_NUM_THREADS="2") == min(2, os.cpu_count())

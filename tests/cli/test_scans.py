@@ -308,12 +308,16 @@ def test_a_point_that_fails_does_not_end_the_scan(summary: dict[str, Any], tmp_p
 # ------------------------------------------------------------------------------------------------------ warm starts
 
 
-def test_a_run_starts_from_the_weights_of_another(finished: Path, tmp_path: Path, refused: Refused) -> None:
-    """Without an iteration the weights are those of the other run, to the last bit; a cold start has others."""
-    other = finished / "runs/double_well/height=1"
+def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, refused: Refused) -> None:
+    """Without an iteration the weights are those of the other run, to the last bit; a cold start has others.
+
+    In one well: a slow mode of two would be found and put into the network.
+    """
+    other = tmp_path / "other"
+    good(tmp_path, "run", "quartic", *TINY, "--seed", 4, "--out", other)
     still = [*TINY, "--set", "train.iterations=0"]
-    good(tmp_path, "run", "double_well", *still, "--set", f"train.from={other}", "--seed", 5, "--out", "warm")
-    good(tmp_path, "run", "double_well", *still, "--seed", 5, "--out", "cold")
+    good(tmp_path, "run", "quartic", *still, "--set", f"train.from={other}", "--seed", 5, "--out", "warm")
+    good(tmp_path, "run", "quartic", *still, "--seed", 5, "--out", "cold")
 
     def weights(run: Path, learned: bool) -> dict[str, np.ndarray]:
         with h5py.File(run / "result.h5") as file:
@@ -323,7 +327,7 @@ def test_a_run_starts_from_the_weights_of_another(finished: Path, tmp_path: Path
     source, warm, cold = (weights(run, True) for run in (other, tmp_path / "warm", tmp_path / "cold"))
     assert warm.keys() == source.keys() and all(np.array_equal(warm[name], source[name]) for name in source)
     assert any(not np.array_equal(warm[name], cold[name]) for name in source)
-    line = refused(tmp_path, "run", "double_well", *TINY, "--set", f"train.from={other}", "--set", "network.hidden=8")
+    line = refused(tmp_path, "run", "quartic", *TINY, "--set", f"train.from={other}", "--set", "network.hidden=8")
     assert f"train.from = {other}: its network does not fit" in line and "shape" in line
     line = refused(tmp_path, "run", "h2", *TINY, "--set", f"train.from={other}/result.h5")
     assert "its network is SymmetricNet there and MolecularNet here" in line

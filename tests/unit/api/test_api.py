@@ -24,7 +24,7 @@ from fkflow.results.store import read_result
 QUICK: dict[str, Any] = {
     "network": {"hidden": 4},
     "train": {"iterations": 4, "walkers": 64},
-    "measure": {"walkers": 128, "target_error": 1e-3, "seconds": 5.0},
+    "measure": {"walkers": 128, "target_error": 1e-3, "seconds": 60.0},
     "project": {"seconds": 0},
     "seed": 1,
     "threads": 1,

@@ -19,7 +19,7 @@ from fkflow.runs.run import execute
 BEFORE: dict[str, Any] = {
     "system": {"name": "h2"},
     "train": {"iterations": 10, "seconds": None, "target_error": None, "rate": 0.3},
-    "measure": {"seconds": 5.0, "target_error": 1e-3, "walkers": 64},
+    "measure": {"seconds": 60.0, "target_error": 1e-3, "walkers": 64},
 }
 
 
