@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,13 +35,31 @@ def test_the_gallery_shows_what_the_script_makes() -> None:
     shown = images(ROOT / "docs" / "gallery.md")
     assert len(shown) == len(set(shown)) and {Path(image).stem for image in shown} == names
     elsewhere = {image for page in (ROOT / "docs").rglob("*.md") for image in images(page)}
-    assert {image.name for image in FIGURES.iterdir()} == elsewhere
+    assert {image.name for image in FIGURES.iterdir()} == {*elsewhere, script().MADE}
 
 
 def test_images_are_small() -> None:
     most = script().MOST
     assert most <= 300_000
     assert all(0 < image.stat().st_size <= most for image in FIGURES.iterdir())
+
+
+def test_no_figure_is_older_than_its_recipe(tmp_path: Path) -> None:
+    """Nor than the version; other keys of a recipe and another picture are seen, another comment is not."""
+    gallery = script()
+    assert gallery.stale(FIGURES) == []
+    for file in gallery.RECIPES.glob("*.toml"):
+        text = file.read_text(encoding="utf-8")
+        (tmp_path / file.name).write_text(f"# other words\n{text}", encoding="utf-8")
+    assert gallery.stale(FIGURES, tmp_path) == []
+    text = (tmp_path / "bosons3d.toml").read_text(encoding="utf-8")
+    (tmp_path / "bosons3d.toml").write_text(text + "\n[spectrum]\nstates = 7\n", encoding="utf-8")
+    (fault,) = gallery.stale(FIGURES, tmp_path)
+    assert fault.startswith("bosons3d: other recipe; make it again")
+    figures = shutil.copytree(FIGURES, tmp_path / "figures")
+    shutil.copy(figures / "h2_convergence.png", figures / "double_well_drift_x.png")
+    (fault,) = gallery.stale(figures)
+    assert fault.startswith("double_well: other double_well_drift_x.png")
 
 
 def test_the_readme_shows_three_of_them() -> None:
