@@ -79,6 +79,7 @@ class Bridges:
             xi = torch.randn(count, dim, generator=generator, dtype=torch.float64)
             shift = start.new_zeros(count, ref.bodies, len(ref.frequencies))
             stretch: Tensor | None = None
+            factored: _Stretch | None = None
             outputs: list[Tensor] = []
             with torch.set_grad_enabled(jacobian):
                 if theta is not None:
@@ -87,6 +88,7 @@ class Bridges:
                         outputs, layers = self.drift.outputs(theta, step)
                     outputs = [o.requires_grad_(jacobian) for o in outputs]
                     shift, stretch = self.drift.change(outputs, step, bridge, left)
+                    factored = _Stretch(stretch)
                 moved = xi if stretch is None else (stretch.detach() @ xi[..., None])[..., 0]
                 if several:
                     chosen = torch.multinomial(share, 1, generator=generator)[:, 0]
@@ -98,19 +100,17 @@ class Bridges:
                 )
                 # in deviations, about the mean of the mixture
                 about = (ahead - mean.flatten(1)) / deviation - shift.flatten(1)
-                log_density = self._log_mixture(about, stretch, log_share, start, target, bridge.far / bridge.spread)
+                log_density = self._log_mixture(about, factored, log_share, start, target, bridge.far / bridge.spread)
             if jacobian:
                 slopes = list(torch.autograd.grad(-log_density.sum(), outputs))
                 heard.append((layers, slopes))
                 log_density, about = log_density.detach(), about.detach()
             log_proposal += log_density - deviation.log().sum()
-            if stretch is None:
-                noises.append(about)
-                log_stretch += deviation.log().sum()
-            else:
-                stretch = stretch.detach()
-                noises.append(_undo(stretch, about))
-                log_stretch += deviation.log().sum() + _log_size(stretch)
+            log_stretch += deviation.log().sum()
+            if factored is not None:
+                about = factored.undo(about).detach()
+                log_stretch += factored.log_size().detach()
+            noises.append(about)
             y = ahead.detach().view_as(start)
             points.append(y)
             value, gradient = self.problem.rest(y)
@@ -129,19 +129,19 @@ class Bridges:
         return target
 
     def _log_mixture(
-        self, about: Tensor, stretch: Tensor | None, log_share: Tensor, start: Tensor, target: Tensor, far: Tensor
+        self, about: Tensor, stretch: _Stretch | None, log_share: Tensor, start: Tensor, target: Tensor, far: Tensor
     ) -> Tensor:
         """log density (B,) of a step in deviations, `about` (B, nD) the mean of the mixture."""
         dim = self.reference.dimension
         constant = -0.5 * dim * math.log(2 * math.pi)
-        size: Tensor | float = 0.0 if stretch is None else _log_size(stretch)
+        size: Tensor | float = 0.0 if stretch is None else stretch.log_size()
         if log_share.shape[1] == 1:
-            inner = about if stretch is None else _undo(stretch, about)
+            inner = about if stretch is None else stretch.undo(about)
             return constant - size - 0.5 * inner.square().sum(1)
         ends = (start[:, self.reference.permutations] - target[:, None]) * far
         offsets = about[:, None] - ends.flatten(2)
         if stretch is not None:
-            offsets = torch.linalg.solve(stretch, offsets.mT).mT
+            offsets = stretch.undo(offsets)
         return constant - size + (log_share - 0.5 * offsets.square().sum(2)).logsumexp(1)
 
     def _jacobian(self, theta: Tensor, heard: Heard) -> Tensor:
@@ -191,7 +191,7 @@ class Bridges:
             step = self.drift.step(mean, -gradient, start, share, target, left)
             shift, stretch = self.drift.change(self.drift.outputs(theta, step)[0], step, bridge, left)
             moved = shift.flatten(1) + (stretch @ paths.noise[i][..., None])[..., 0]
-            log_size = log_size + deviation.log().sum() + _log_size(stretch)
+            log_size = log_size + deviation.log().sum() + _Stretch(stretch).log_size()
             y = mean + (deviation * moved).view_as(start)
             points.append(y)
             value, gradient = self.problem.rest(y)
@@ -211,12 +211,24 @@ class Bridges:
         return self.log_integrand(y, value.view(steps, -1), squares, beta), log_size.expand(y.shape[1])
 
 
-def _undo(stretch: Tensor, x: Tensor) -> Tensor:
-    """stretch⁻¹ x (B, d)."""
-    return x / stretch[:, 0] if x.shape[1] == 1 else torch.linalg.solve(stretch, x)
+class _Stretch:
+    """A batch of matrices (B, d, d), factored once: their inverses applied, and the logs of their determinants."""
 
+    def __init__(self, matrices: Tensor) -> None:
+        self._one = matrices[:, 0] if matrices.shape[1] == 1 else None
+        self._factors, self._pivots = matrices, matrices
+        if self._one is None:
+            self._factors, self._pivots = torch.linalg.lu_factor(matrices)
 
-def _log_size(stretch: Tensor) -> Tensor:
-    """log |det| (B,)."""
-    size: Tensor = stretch[:, 0, 0].abs().log() if stretch.shape[1] == 1 else torch.linalg.slogdet(stretch)[1]
-    return size
+    def undo(self, x: Tensor) -> Tensor:
+        """The inverses applied to x (B, d) or (B, k, d)."""
+        if self._one is not None:
+            return x / (self._one if x.dim() == 2 else self._one[:, None])
+        columns = x[..., None] if x.dim() == 2 else x.mT
+        solved: Tensor = torch.linalg.lu_solve(self._factors, self._pivots, columns)
+        return solved[..., 0] if x.dim() == 2 else solved.mT
+
+    def log_size(self) -> Tensor:
+        """log |det| (B,)."""
+        size: Tensor = self._factors.diagonal(dim1=1, dim2=2).abs().log().sum(1)
+        return size

@@ -22,8 +22,8 @@ from fkflow.thermal.fit import Fitted
 
 #: relative step of β in the differences
 STEP = 0.01
-#: pools at least, and pools of several bodies or one of which one is carried to other β
-POOLS, CARRIED = 24, (1, 4)
+#: pools at least, and pools, of several bodies or one, of which one is carried to other β
+POOLS, CARRIED = 24, (2, 8)
 #: draws of a pool for each of its paths
 DRAWS = 32
 
@@ -53,7 +53,7 @@ def batches(
         if not bool((log_w < math.inf).all()):
             raise NumericalError("a path has no weight: the potential is not a number where it went")
         carried = None
-        if number % every == 0 and fitted.theta is not None:
+        if fitted.theta is not None and number % every == 0:
             ratios = [_ratios(bridges, fitted.theta, paths, beta * (1 + side * STEP), beta) for side in (1, -1)]
             carried = torch.stack(ratios, 1) - log_f
         yield Batch(paths, log_w, log_w + bridges.coarse_change(paths, beta), carried)
@@ -126,9 +126,8 @@ class Sums:
     def slopes(self) -> tuple[Estimate, Estimate]:
         """−∂ log Z/∂β and β² ∂² log Z/∂β², in natural units, each the best combination of the maps."""
         top, h = self._top(), STEP * self.beta
-        pools = list(self.carried)
-        weights = [np.exp(self.log_w[pool] - top) for pool in pools]
-        ratios = [np.exp(self.carried[pool]) for pool in pools]
+        weights = [np.exp(self.log_w[pool] - top) for pool in self.carried]
+        ratios = [np.exp(pool) for pool in self.carried.values()]
         w, r = np.concatenate(weights), np.concatenate(ratios, -1)
         first, second = (r[:, 0] - r[:, 1]) / (2 * h), (r.sum(1) - 2) / h**2
         z = w.sum()

@@ -29,11 +29,11 @@ from fkflow.thermal.starts import Starts
 #: largest β at which a training begins, in natural units, and most factor from one β to the next
 FIRST, FACTOR = 1.5, 2.0
 #: time step of a training, in times of the mean curvature of V, and its bounds in natural times
-CURVED, SHORTEST, LONGEST = 0.2, 0.005, 0.15
-#: width of the layers, paths of a pool (one body, several), and pools of a first look
-HIDDEN, COUNTS, LOOK = 24, (1024, 512), 4
+CURVED, SHORTEST, LONGEST = 0.3, 0.005, 0.25
+#: width of the layers, paths of a pool at least and at most (one body, several), and pools of a first look
+HIDDEN, FEWEST, COUNTS, LOOK = 24, 256, (2048, 1024), 4
 #: iterations at least, and what one costs in units of the measurement of as many steps of as many paths
-LEAST, COST = 12, 3.0
+LEAST, COST = 12, 1.5
 #: most halvings of the time step, and its share of the target error
 HALVINGS, SHARE = 4, 0.5
 #: effective share of the paths below which a result is doubtful, and standard errors by which parts of it may differ
@@ -68,6 +68,8 @@ class _Level:
     beta: float
     steps: int
     fitted: Fitted
+    #: relative variance of the weights at the end of the training
+    variance: float = 1.0
 
 
 class ThermalSolver:
@@ -116,8 +118,9 @@ class ThermalSolver:
         for number, one in enumerate(fit(self.bridges, level.fitted, beta, steps, most, generator), 1):
             self.progress.update(float(number), one.bound * temperature, None, f"effective paths {one.effective:.3g}")
             spreads.append(1 / one.effective - 1)
+            level.variance = float(np.median(spreads[-LEAST // 2 :]))
             # measuring needs so many paths, of twice the steps
-            paths = 2 * float(np.median(spreads[-LEAST // 2 :])) / target**2
+            paths = 2 * level.variance / target**2
             if number >= LEAST and number * PATHS * COST > paths:
                 break
         assert level.fitted.theta is not None
@@ -139,8 +142,14 @@ class ThermalSolver:
         return Starts(base, ref.bodies), curvature
 
     def _batches(self, level: _Level, steps: int) -> Iterator[Batch]:
-        count = COUNTS[0] if self.problem.reference.bodies == 1 else COUNTS[1]
-        return batches(self.bridges, level.fitted, level.beta, steps, count, self.generator)
+        return batches(self.bridges, level.fitted, level.beta, steps, self._count(level), self.generator)
+
+    def _count(self, level: _Level) -> int:
+        """Paths of a pool, a multiple of the groups of the densities."""
+        target = self.question.target_error * level.beta * self.problem.length**2
+        wanted = level.variance / target**2 / POOLS
+        most = COUNTS[0] if self.problem.reference.bodies == 1 else COUNTS[1]
+        return int(min(most, max(FEWEST, 64 * math.ceil(wanted / 64))))
 
     def _steps(self, level: _Level, target: float) -> int:
         """Steps of a path in the measurement, so many that F changes by little with twice as many."""
@@ -203,8 +212,8 @@ class ThermalSolver:
             self.warnings.append(Doubt(f"{about}the halves of the measurement disagree"))
         plain = Sums(level.beta)
         bare = Fitted(None, level.fitted.starts, torch.zeros_like(level.fitted.start_theta))
-        count = COUNTS[0] if self.problem.reference.bodies == 1 else COUNTS[1]
-        for batch in islice(batches(self.bridges, bare, level.beta, steps // 2, 4 * count, self.generator), PLAIN):
+        count = 4 * self._count(level)
+        for batch in islice(batches(self.bridges, bare, level.beta, steps // 2, count, self.generator), PLAIN):
             plain.add(batch)
         other, known = plain.log_z(), sums.log_z()
         if plain.ess() * plain.paths > 100 and abs(z_score(*_pair(other), *_pair(known))) > APART:

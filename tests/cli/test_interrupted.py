@@ -193,3 +193,13 @@ def test_the_command_that_resumes(
     monkeypatch.setattr("sys.argv", ["fkflow"])
     assert main(arguments) == 130
     assert capsys.readouterr().err == f"fkflow: error: stopped; something is left: go on with {again}\n"
+
+
+@pytest.mark.parametrize("calls", [450, 700], ids=["annealing", "paths"])
+def test_a_run_at_a_temperature_leaves_nothing_half_written(tmp_path: Path, calls: int) -> None:
+    wanted = ["run", "double_well", "--temperature", "1", "--threads", "1", "--seed", "7"]
+    wanted += ["--set", "thermal.target_error=0.02", "--set", "thermal.iterations=12"]
+    code, took, err = stopped(tmp_path, calls, signal.SIGINT, wanted)
+    assert code == 130 and took < 10
+    assert "stopped: nothing was written" in err[-1]
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".h5", ".tmp", ".pt")]

@@ -70,7 +70,8 @@ def test_one_particle_in_a_well(name: str) -> None:
 def test_two_free_particles_in_a_trap(statistics: str) -> None:
     """Z = ½ (z(β)² + z(2β)) for bosons, z² for particles that can be told apart; β = 3 was off in the first trial."""
     beta = 3.0
-    state = solved("bosons", beta, parameters={"particles": 2, "g": 0.0}, statistics=statistics).thermal[0]
+    wanted = {"statistics": statistics, "iterations": 12, "target": 2e-3}
+    state = solved("bosons", beta, parameters={"particles": 2, "g": 0.0}, **wanted).thermal[0]
     one, both = ((2 * math.sinh(0.5 * k * beta)) ** -2 for k in (1, 2))
     z = {"bose": 0.5 * (one**2 + both), "boltzmann": one**2}
     other = "boltzmann" if statistics == "bose" else "bose"
