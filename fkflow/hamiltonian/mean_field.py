@@ -38,7 +38,9 @@ MOST = 10.0
 #: directions of that average
 DIRECTIONS = 64
 #: places at which V is compared, and kinetic energies between walls by which it varies where it has wells
-SCATTERED, VARIES = 512, 4.0
+SCATTERED, VARIES = 1024, 4.0
+#: octaves of deviations within which other wells are looked for, and deviations beyond which V may fall without end
+ELSEWHERE, FARTHEST = 5.0, 40.0
 #: least share of the confinement that is not due to walls
 LOOSE = 0.01
 #: configurations of the others for the state along a coordinate, how much wider than it an interval between walls may be, and
@@ -100,6 +102,50 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
 
     Raises NumericalError where V confines nothing.
     """
+    found = _field(system, x, walls, generator)
+    window = _wider_window(system, found, walls, generator) if system.particles == 1 else None
+    if window is None:
+        return found
+    if x.shape[2] == 1:
+        return _field(system, x, walls, generator, window)
+    shaped = _shaped_field(system, x, *window, walls, generator)
+    return found if shaped is None else replace(shaped, lines=found.lines, steps=found.steps)
+
+
+def _wider_window(
+    system: System, found: MeanField, walls: Walls | None, generator: torch.Generator
+) -> tuple[Tensor, Tensor] | None:
+    """Between which numbers (D,) one particle may also have the energy that was found, if that is elsewhere; else None.
+
+    None too where such places go on as far as is looked: V may fall without end there.
+    """
+    mean, deviation = found.mean[0], found.deviation[0]
+    low, high = _bounds(walls, 1, len(mean))
+    if bool((high - low).isfinite().all()):
+        # all between walls has been seen
+        return None
+    options: dict[str, Any] = {"generator": generator, "dtype": mean.dtype}
+    energy = float(system.potential(found.places).detach().mean()) + 0.25 * len(mean) / found.length**2
+    reach = 2.0 ** (ELSEWHERE * torch.rand(SCATTERED, 1, **options))
+    away = reach * torch.randn(SCATTERED, len(mean), **options)
+    places = mean + deviation * away
+    allowed = system.potential(places[:, None]).detach().nan_to_num(nan=math.inf) < energy
+    away = away[allowed].abs().amax(1)
+    if not bool((away > WIDE).any()) or float(away.max()) > FARTHEST:
+        return None
+    within = torch.cat([places[allowed], (mean - WIDE * deviation)[None], (mean + WIDE * deviation)[None]])
+    ends = within.amin(0) - WIDE * deviation, within.amax(0) + WIDE * deviation
+    return torch.maximum(ends[0], low[0]), torch.minimum(ends[1], high[0])
+
+
+def _field(
+    system: System,
+    x: Tensor,
+    walls: Walls | None,
+    generator: torch.Generator,
+    window: tuple[Tensor, Tensor] | None = None,
+) -> MeanField:
+    """The mean field that the place of lowest V is in, or that between the ends (1,) of a `window` of a single coordinate."""
     n, dim = x.shape[1:]
     low, high = _bounds(walls, n, dim)
     surfaced = walls is not None and any(isinstance(piece, Surfaces) for piece in walls.regions[0])
@@ -118,6 +164,8 @@ def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.
     if alone and bounded:
         # another well may be anywhere between the walls
         left, right = low.clone(), high.clone()
+    if window is not None:
+        left, right = (end.view(1, 1).clone() for end in window)
     samples = x[torch.randint(len(x), (1 if alone else SAMPLES,), generator=generator)]
     groups = [list(group) for group in groups_of(system)]
     particles = range(1 if system.identical else n)

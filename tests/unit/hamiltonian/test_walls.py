@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import fkflow
+from fkflow.hamiltonian import mean_field
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.line_states import drops
 from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls, describe_region, find_walls
@@ -282,3 +283,21 @@ def test_all_wells_between_walls_are_seen(dimensions: int) -> None:
     for land, well in ((deep, narrow), (shallow, wide)):
         assert land.places is not None
         assert float(((land.places[:, 0] - well).norm(dim=1) < 1.3).double().mean()) > 0.9
+
+
+def test_pits_elsewhere_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places that are tried lie in the larger of two round pits; φ0 is in the deeper one."""
+
+    def pits(x: Tensor) -> Tensor:
+        near = (x[:, 0] - x.new_tensor([1.8, 0.5])).norm(dim=1) < 1.3
+        far = (x[:, 0] - x.new_tensor([-2.0, 0.0])).norm(dim=1) < 1.0
+        return torch.where(far, -5.0, torch.where(near, -4.0, 0.0)).double()
+
+    def share() -> float:
+        places = explore(system(pits, dimensions=2)).places
+        assert places is not None
+        return float((places[:, 0, 0] < -0.5).double().mean())
+
+    assert share() > 0.9
+    monkeypatch.setattr(mean_field, "_wider_window", lambda *given: None)
+    assert share() < 0.1
