@@ -16,7 +16,8 @@ def spectrum_text(result: Result, spectrum: Spectrum) -> str:
     for number, level in enumerate(spectrum.levels, 1):
         name, strength = max(level.strengths.items(), key=lambda item: item[1])
         strongest = f"{name} {strength:.3g}" if strength > WEAK else ""
-        rows.append((str(number), level.sector, str(level.energy), str(level.gap), f"{level.variance:.1g}", strongest))
+        energy = str(level.energy) + ("" if level.bound == UPPER else " projected")
+        rows.append((str(number), level.sector, energy, str(level.gap), f"{level.variance:.1g}", strongest))
     widths = [max(len(row[k]) for row in (HEADINGS, *rows)) for k in range(len(HEADINGS))]
     lines = [result.title()]
     for row in (HEADINGS, *rows):

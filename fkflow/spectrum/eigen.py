@@ -61,7 +61,7 @@ def ritz_vectors(functions: Functions, pool: Pool, count: int) -> np.ndarray:
         for part in _chunks(functions, pool, members):
             f = functions(pool.x[part])
             w, e = pool.weights[part][:, None], (pool.energies[part] - mean)[:, None]
-            moved = _apply(f, pool.drift[part]) + e * f.value
+            moved = apply_generator(f, pool.drift[part]) + e * f.value
             weighted = w * f.value
             slopes = (f.gradient * w).flatten(0, 1)
             h = 0.5 * slopes.T @ f.gradient.flatten(0, 1) + (weighted * e).T @ f.value
@@ -118,7 +118,7 @@ def evaluate(functions: Functions, vectors: np.ndarray, pool: Pool) -> Levels:
         total = torch.zeros(3, c.shape[1], c.shape[1], dtype=torch.float64, device=pool.x.device)
         for part in _chunks(functions, pool, members):
             f = functions(pool.x[part]) @ c
-            moved = _apply(f, pool.drift[part]) + (pool.energies[part] - mean)[:, None] * f.value
+            moved = apply_generator(f, pool.drift[part]) + (pool.energies[part] - mean)[:, None] * f.value
             w = pool.weights[part][:, None]
             weighted = w * f.value
             total += torch.stack([weighted.T @ f.value, weighted.T @ moved, (w * moved).T @ moved])
@@ -127,8 +127,8 @@ def evaluate(functions: Functions, vectors: np.ndarray, pool: Pool) -> Levels:
         energies.append(float((pool.weights[members] * pool.energies[members]).sum()))
     of_groups, shares, heights = np.array(sums), np.array(weights), np.array(energies)
     everything = of_groups.sum(0)
-    found, turn = _part(everything[0], everything[1])
-    samples = np.array([_part(everything[0] - s, everything[1] - a)[0] for s, a, _ in of_groups])
+    found, turn = part_states(everything[0], everything[1])
+    samples = np.array([part_states(everything[0] - s, everything[1] - a)[0] for s, a, _ in of_groups])
     norm, square = (np.einsum("ia,ij,ja->a", turn, everything[m], turn) for m in (0, 2))
     height = np.einsum("ia,ij,ja->a", turn, everything[1], turn) / norm
     means = (heights.sum() - heights) / (shares.sum() - shares)
@@ -137,7 +137,7 @@ def evaluate(functions: Functions, vectors: np.ndarray, pool: Pool) -> Levels:
     return Levels(found + mean, samples + mean, variances, noise, mean, means, turn)
 
 
-def _part(s: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def part_states(s: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Energies (k,) and right eigenvectors (k, k) of (A, S), each of the state that it has most of."""
     energies, right = np.linalg.eig(np.linalg.solve(0.5 * (s + s.T), a))
     right = np.where(energies.imag < 0, right.imag, right.real)
@@ -159,7 +159,7 @@ def _mean(pool: Pool) -> float:
     return float((pool.weights * pool.energies).sum() / pool.weights.sum())
 
 
-def _apply(f: Jet, drift: Tensor) -> Tensor:
+def apply_generator(f: Jet, drift: Tensor) -> Tensor:
     """L f (B, n) for the drift ∇U (B, d)."""
     return -0.5 * f.laplacian - (drift.T[:, :, None] * f.gradient).sum(0)
 

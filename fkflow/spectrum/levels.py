@@ -17,8 +17,8 @@ from fkflow.hamiltonian.system import System
 from fkflow.measurement.views import View, views
 from fkflow.networks.log_psi import LogPsi
 from fkflow.results.records import Axis
-from fkflow.results.spectrum import UPPER, Level, Spectrum
-from fkflow.spectrum import eigen, sectors
+from fkflow.results.spectrum import PROJECTED, UPPER, Level, Spectrum
+from fkflow.spectrum import correlations, eigen, sectors
 from fkflow.spectrum.pool import Pool, draw_pool
 from fkflow.statistics import Estimate
 
@@ -48,9 +48,10 @@ class Question:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """One level of a sector before the levels of all are put in order."""
+    """One level of a sector, its state number `number`, before the levels of all are put in order."""
 
     sector: sectors.Sector
+    number: int
     functions: sectors.SectorFunctions
     coefficients: np.ndarray
     energy: Estimate
@@ -87,6 +88,7 @@ def find_spectrum(
     ]
     sample = pools[0].x[:SAMPLE].clone()
     candidates: list[_Candidate] = []
+    states: dict[str, correlations.States] = {}
     lowest: np.ndarray | None = None
     # the sector of the ground state comes first
     for sector in sorted(wanted, key=lambda one: not one.ground):
@@ -95,6 +97,7 @@ def find_spectrum(
         found = eigen.evaluate(functions, vectors, pools[1])
         if sector.ground:
             lowest = np.append(found.energies[0], found.samples[:, 0])
+        states[sector.name] = functions, vectors @ found.turn
         candidates += _levels_of(sector, found, functions, vectors @ found.turn, lowest, (ground, variational))
     candidates.sort(key=lambda one: one.energy.value)
     warnings = []
@@ -109,21 +112,22 @@ def find_spectrum(
         if not kept:
             raise NumericalError(f"no excited level is resolved: {hint}")
         warnings.append(f"{len(kept)} of {question.states} levels are resolved: {hint}")
+    lowered = _lowered(net, system, landscape, pools[1], kept, states, question.seed)
     view = views(system)[0]
     axis, ground_density, shown = _densities(system, view, pools[1], kept)
     levels = [
         Level(
             one.sector.name,
-            one.energy,
-            one.gap,
+            energy,
+            gap,
             one.variance,
-            UPPER,
+            bound,
             strengths,
             one.coefficients,
             density,
             function,
         )
-        for one, (density, function, strengths) in zip(kept, shown, strict=True)
+        for one, (energy, gap, bound), (density, function, strengths) in zip(kept, lowered, shown, strict=True)
     ]
     return Spectrum(
         ground=ground,
@@ -179,8 +183,40 @@ def _levels_of(
         # one of two tunnelling levels is near the other, but far from the next of its sector
         apart = [gap.value, *np.diff(found.energies[k : k + 2])]
         resolved = spread <= LARGEST_SPREAD * max(apart)
-        levels.append(_Candidate(sector, functions, vectors[:, k], energy, gap, variance, resolved))
+        levels.append(_Candidate(sector, k, functions, vectors[:, k], energy, gap, variance, resolved))
     return levels
+
+
+def _lowered(
+    net: LogPsi,
+    system: System,
+    landscape: Landscape,
+    pool: Pool,
+    levels: list[_Candidate],
+    states: dict[str, correlations.States],
+    seed: int,
+) -> list[tuple[Estimate, Estimate, str]]:
+    """The energy, the gap and the kind of bound of each level after imaginary time, where this shows above the noise.
+
+    Gaps are differences of bounds that both fall.
+    """
+    ground = next((level.sector.name for level in levels if level.sector.ground), None)
+    most: dict[str, int] = {}
+    for level in levels:
+        most[level.sector.name] = max(most.get(level.sector.name, 0), level.number)
+    wanted = [(states[name][0], states[name][1][:, : number + 1]) for name, number in most.items()]
+    found = dict(zip(most, correlations.find_drops(net, system, landscape, pool, wanted, seed), strict=True))
+    below = (0.0, 0.0) if ground is None else (float(found[ground][0][0]), float(found[ground][1][0]))
+    lowered = []
+    for level in levels:
+        drop, error = (float(part[level.number]) for part in found[level.sector.name])
+        if drop == 0.0:
+            lowered.append((level.energy, level.gap, UPPER))
+            continue
+        energy = Estimate(level.energy.value - drop, math.hypot(level.energy.error, error))
+        gap = Estimate(level.gap.value - drop + below[0], math.hypot(level.gap.error, error, below[1]))
+        lowered.append((energy, gap, PROJECTED))
+    return lowered
 
 
 def _decay(net: LogPsi, x: Tensor) -> float:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from landscapes import explore
 from torch import Tensor
 
+from fkflow.hamiltonian.registry import find_system
+from fkflow.networks.log_psi import LogPsi
+from fkflow.spectrum import correlations
 from fkflow.spectrum.eigen import evaluate, jackknife_error, ritz_vectors, solve
 from fkflow.spectrum.jets import Jet, coordinates
 from fkflow.spectrum.pool import GROUPS, Pool, choose_power
@@ -53,6 +57,37 @@ def test_the_energy_of_a_wrong_state_is_needed() -> None:
     assert np.array(right).min() > -4
     assert np.abs(right).mean(0).max() < 4
     assert np.abs(wrong).mean(0).max() > 20
+
+
+class Wide(LogPsi):
+    """log ψ = −x²/(4 width²)."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.width_of_psi = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -x.flatten(1).square().sum(1) / (4 * self.width_of_psi**2)
+
+
+def test_imaginary_time_lowers_levels_of_a_wrong_state() -> None:
+    """ψ too wide, f = x alone: the bound lies at 3/4 (s + 1/s) for s = 1.3²; after some time the level is 1.5.
+
+    The twins: the bound itself is off by many errors, and exact states do not fall.
+    """
+    system = find_system("harmonic")(particles=1, dimensions=1)
+    x = [polynomials(1), np.array([[0.0], [1.0]])]
+    found = {}
+    for stretch in (1.3, 1.0):
+        width = stretch * 0.5**0.5
+        net, walkers = Wide(width), pool(width, 3, 6000, power=1.0)
+        ((drop, error),) = correlations.find_drops(net, system, explore(system), walkers, [tuple(x)], 1)
+        found[stretch] = evaluate(*x, walkers).energies[0], drop[0], error[0]
+    bound, drop, error = found[1.3]
+    assert bound == pytest.approx(0.75 * (1.3**2 + 1.3**-2), rel=0.02)
+    assert 0 < error < 0.07 and abs(bound - drop - 1.5) < 2 * error
+    assert bound - 1.5 > 3 * error
+    assert found[1.0][1:] == (0.0, 0.0)
 
 
 def test_functions_that_vanish_or_repeat_do_no_harm() -> None:
