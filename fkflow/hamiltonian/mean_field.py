@@ -143,9 +143,9 @@ def _field(
     x: Tensor,
     walls: Walls | None,
     generator: torch.Generator,
-    window: tuple[Tensor, Tensor] | None = None,
+    between: tuple[Tensor, Tensor] | None = None,
 ) -> MeanField:
-    """The mean field that the place of lowest V is in, or that between the ends (1,) of a `window` of a single coordinate."""
+    """The mean field that the place of lowest V is in, or the one `between` two numbers (1,) of a single coordinate."""
     n, dim = x.shape[1:]
     low, high = _bounds(walls, n, dim)
     surfaced = walls is not None and any(isinstance(piece, Surfaces) for piece in walls.regions[0])
@@ -164,8 +164,8 @@ def _field(
     if alone and bounded:
         # another well may be anywhere between the walls
         left, right = low.clone(), high.clone()
-    if window is not None:
-        left, right = (end.view(1, 1).clone() for end in window)
+    if between is not None:
+        left, right = (end.view(1, 1).clone() for end in between)
     samples = x[torch.randint(len(x), (1 if alone else SAMPLES,), generator=generator)]
     groups = [list(group) for group in groups_of(system)]
     particles = range(1 if system.identical else n)
