@@ -117,8 +117,8 @@ def test_an_extended_training_is_resumed(
     """A run whose training is extended, interrupted after that and resumed, gives the bits of one without interruption."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(schedule, "ENOUGH", math.inf)
-    command = ["run", "bosons", "--set", "system.particles=3", "--set", "train.walkers=128", "--target-error", "2e-3"]
-    command += ["--set", "project.target_error=8e-3"]
+    command = ["run", "bosons", "--set", "system.particles=3", "--set", "train.walkers=64", "--target-error", "4e-3"]
+    command += ["--set", "project.target_error=1.6e-2"]
     command += ["--threads", "1", "--device", "cpu", "--seed", "1"]
     assert main([*command, "--out", "whole"]) == 0
     told = capsys.readouterr().err

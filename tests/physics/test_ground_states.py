@@ -109,7 +109,8 @@ def test_without_its_cusp_a_network_does_worse(monkeypatch: pytest.MonkeyPatch) 
     system = find_system("hooke")(omega=0.5)
 
     def spread() -> float:
-        runs = (solved(system, 1e-2, seed=seed, iterations=20) for seed in range(3))
+        small = {"hidden": 8, "walkers": 256, "iterations": 15}
+        runs = (solved(system, 1e-2, seed=seed, **small) for seed in range(3))
         return statistics.median(run.variational.local_energy_std for run in runs)
 
     with_cusp = spread()

@@ -296,3 +296,11 @@ def test_the_format_describes_scans() -> None:
     page = (ROOT / "docs" / "file-format.md").read_text(encoding="utf-8")
     points = sections(page.split("\n## scan.h5")[1])["/points"]
     assert {*scan_store.NUMBERS, *scan_store.TEXTS} <= points
+
+
+def test_the_results_have_the_table_of_the_zoo() -> None:
+    """That of the notes, which the script wrote from its runs."""
+    results, zoo = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("results.md", "notes/zoo.md"))
+    table = re.search(r"^\| kind \|.*?\n\n", zoo, re.S | re.M)
+    count = re.search(r"^\* (\d+ runs of \d+ potentials)$", zoo, re.M)
+    assert table and table[0] in results and count and count[1] in " ".join(results.split())
