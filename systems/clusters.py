@@ -190,14 +190,14 @@ class Neon(Cluster):
 
 
 class Argon(Cluster):
-    """A cluster of argon atoms of the natural mass, HFD-B2 potential; kelvin and ångström."""
+    """A cluster of argon atoms of the natural mass, HFD-TCS2 potential; kelvin and ångström."""
 
     key: ClassVar[str] = "argon"
 
     particles: int = Field(3, ge=2, le=64, description="number of atoms N")
 
     def model(self) -> PairPotential:
-        """HFD-B2."""
+        """HFD-TCS2."""
         return pair_potentials.ARGON
 
 

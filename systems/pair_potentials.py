@@ -146,11 +146,11 @@ NEON = PairPotential(
     HBAR2_OVER_U / 20.1797,
     "Aziz and Slaman, Chem. Phys. 130, 187 (1989)",
 )
-#: natural argon, 39.948 u
+#: natural argon, 39.948 u; the wall of the source differs below 2.98 Å, where V is above 970 K and no atom comes
 ARGON = PairPotential(
     Aziz(143.25, 3.761, 1.13211845e5, 9.00053441, -2.60270226, 1.09971113, 0.54511632, 0.39278653, 1.04),
     HBAR2_OVER_U / 39.948,
-    "Aziz and Slaman, J. Chem. Phys. 92, 1030 (1990)",
+    "HFD-TCS2, Aziz and Slaman, J. Chem. Phys. 92, 1030 (1990)",
 )
 #: H2, 2.01588 u
 PARAHYDROGEN = PairPotential(
