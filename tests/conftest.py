@@ -16,6 +16,7 @@ import pytest
 from fkflow.hamiltonian.system import Nuclei, Reference, System
 from fkflow.results.records import (
     Axis,
+    Doubt,
     DriftField,
     Energy,
     Histogram,
@@ -25,6 +26,7 @@ from fkflow.results.records import (
     Trajectories,
 )
 from fkflow.results.spectrum import Level, Spectrum
+from fkflow.results.thermal import Thermal, ThermalState
 from fkflow.statistics import Estimate
 
 RECIPE = '# hydrogen molecule\n[system]\nname = "h2"\nR = 1.401\n'
@@ -217,6 +219,23 @@ def made_up_spectrum():
     )
 
 
+def made_up_thermal():
+    """Two temperatures of two particles with a doubt and a warning, as a file may hold them."""
+
+    def state(beta):
+        axis = Axis("r", "bohr", "distance", np.linspace(0.0, 2.0, 5))
+        pictures = [
+            Histogram(
+                kind, "r", (axis,), "dr", np.full(4, 0.5), np.full(4, 0.01 * beta), "1/bohr", f"{kind} distribution"
+            )
+            for kind in ("density", "pair")
+        ]
+        numbers = [Estimate(0.5 + beta, 1e-3), Estimate(2.0, 4e-3), Estimate(0.7, 5e-3), Estimate(1.1, 0.02)]
+        return ThermalState(1 / beta, beta, *numbers, 0.98, 4096, 0.05, 1e-5, pictures)
+
+    return Thermal([state(2.0), state(0.5)], "bose", [Doubt("T = 0.5: the halves disagree"), "another word"])
+
+
 @pytest.fixture(scope="session")
 def write_run():
     """A function that writes a made-up finished run to a path and returns what `save_result` returned."""
@@ -262,6 +281,7 @@ def made_up():
         projection=made_up_projection,
         projected=made_up_projected,
         spectrum=made_up_spectrum,
+        thermal=made_up_thermal,
     )
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fkflow.errors import UsageError
-from fkflow.plot import levels
+from fkflow.plot import levels, temperatures
 from fkflow.plot.densities import density, density_map, pair
 from fkflow.plot.energies import convergence, projection
 from fkflow.plot.fields import conditional, drift
@@ -28,13 +28,12 @@ SIZE = (6.4, 4.4)
 
 def plots(result: Result) -> dict[str, Callable[[Axes], None]]:
     """All pictures that `result` has data for: name → function drawing it into an Axes."""
-    histograms = result.measurement.histograms
     found: dict[str, Callable[[Axes], None]] = {}
     for kind in KINDS:
         if missing_reason(result, kind):
             continue
         if kind in ("density", "pair"):
-            for histogram in histograms:
+            for histogram in result.measurement.histograms:
                 if histogram.group == kind:
                     draw = pair if kind == "pair" else density if len(histogram.axes) == 1 else density_map
                     found[f"{kind}_{histogram.name}"] = partial(draw, result, name=histogram.name)
@@ -42,6 +41,8 @@ def plots(result: Result) -> dict[str, Callable[[Axes], None]]:
             draw = drift if kind == "drift" else conditional
             for field in result.measurement.drift:
                 found[f"{kind}_{field.name}"] = partial(draw, result, name=field.name)
+        elif kind == "thermal":
+            found |= _temperatures(result)
         elif kind == "levels":
             drawings = {"": levels.diagram, "_density": levels.densities, "_function": levels.functions}
             found |= {f"levels{ending}": partial(draw, result) for ending, draw in drawings.items()}
@@ -51,9 +52,20 @@ def plots(result: Result) -> dict[str, Callable[[Axes], None]]:
     return found
 
 
+def _temperatures(result: Result) -> dict[str, Callable[[Axes], None]]:
+    """The pictures of a run at temperatures."""
+    drawings = {"energies": temperatures.energies, "heat_capacity": temperatures.heat_capacity}
+    found = {f"thermal_{name}": partial(draw, result) for name, draw in drawings.items()}
+    for group in ("density", "pair") if result.particles > 1 else ("density",):
+        found[f"thermal_{group}"] = partial(temperatures.densities, result, group=group)
+    return dict(found)
+
+
 def missing_reasons(result: Result) -> list[str]:
     """For each kind of picture that `result` cannot have one sentence saying why, and which command makes it."""
-    return [reason for kind in KINDS if (reason := missing_reason(result, kind))]
+    # a run has a ground state or temperatures, and nobody misses the pictures of the other
+    kinds = [kind for kind in KINDS if kind != "thermal"] if result.thermal is None else []
+    return [reason for kind in kinds if (reason := missing_reason(result, kind))]
 
 
 def select(result: Result, names: Iterable[str] | None) -> dict[str, Callable[[Axes], None]]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from fkflow.errors import UsageError
 from fkflow.results.records import DriftField, Histogram
 from fkflow.results.result import Result
+from fkflow.results.thermal import no_ground_state
 
 #: what the names of the pictures begin with
-KINDS = ("convergence", "projection", "density", "pair", "conditional", "drift", "trajectories", "levels")
+KINDS = ("convergence", "projection", "density", "pair", "conditional", "drift", "trajectories", "levels", "thermal")
 
 
 def missing_reason(result: Result, kind: str) -> str | None:
     """Why `result` has no picture of that kind and what to do about it; None if it has one."""
+    if result.thermal is not None:
+        return None if kind == "thermal" else no_ground_state(result.run)
+    if kind == "thermal":
+        return f"{result.run} has no temperatures: fkflow run with --temperature makes a run that has"
     run, measured = result.run, result.measurement
     again = f"fkflow measure {run} makes it"
     if kind == "convergence" and not len(result.training.get("energy", ())):

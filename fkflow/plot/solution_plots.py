@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fkflow.plot import densities, energies, fields, levels, paths
+from fkflow.plot import densities, energies, fields, levels, paths, temperatures
 from fkflow.plot.catalogue import SIZE, plots, save_all, select
 from fkflow.plot.style import LOOK, fit_figure
 from fkflow.results.result import Result
@@ -86,6 +86,10 @@ class Plots:
     def levels(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
         """The level diagram of a spectrum; `name` "density" or "function" draws those of the lowest levels."""
         return self._draw_named("levels", levels.diagram, name, ax)
+
+    def thermal(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """F and E against the temperature; `name` "heat_capacity", "density" or "pair" draws those."""
+        return self._draw_named("thermal", temperatures.energies, name, ax)
 
     def save(
         self, folder: str | Path, names: Iterable[str] | None = None, *, format: str = "png", dpi: int = 150

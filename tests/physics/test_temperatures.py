@@ -113,6 +113,10 @@ def test_the_command_and_its_files(tmp_path, monkeypatch, capsys) -> None:
     assert "free energy" in str(solution)
     with pytest.raises(UsageError, match="no ground state"):
         _ = solution.energy
+    assert main(["plot", "quartic"]) == 0
+    capsys.readouterr()
+    drawn = {"thermal_energies", "thermal_heat_capacity", "thermal_density"}
+    assert {path.stem for path in (tmp_path / "runs" / "quartic").rglob("*.png")} == drawn
     # a finished run is given back, one of another temperature is not
     again = ["run", "quartic", "--resume", "-q", "--json", *quick]
     assert main([*again, "--temperature", "2", "--temperature", "1"]) == 0

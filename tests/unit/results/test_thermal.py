@@ -10,26 +10,13 @@ import pytest
 
 from fkflow.errors import UsageError
 from fkflow.results import report, store
-from fkflow.results.records import Axis, Doubt, Histogram
-from fkflow.results.thermal import Thermal, ThermalState, without_ground_state
+from fkflow.results.thermal import Thermal, without_ground_state
 from fkflow.statistics import Estimate
 
 
-def state(beta: float) -> ThermalState:
-    edges = np.linspace(0.0, 2.0, 5)
-    axis = Axis("r", "a", "distance", edges)
-    histogram = Histogram(
-        "pair", "r", (axis,), "dr", np.full(4, 0.5), np.full(4, 0.01 * beta), "1/a", "pair distribution"
-    )
-    return ThermalState(
-        1 / beta, beta, Estimate(0.5 + beta, 1e-3), Estimate(2.0, 4e-3), Estimate(0.7, 5e-3), Estimate(1.1, 0.02),
-        0.98, 4096, 0.05, 1e-5, [histogram],
-    )  # fmt: skip
-
-
 @pytest.fixture
-def run(tmp_path, write_run):
-    thermal = Thermal([state(2.0), state(0.5)], "bose", [Doubt("T = 0.5: the halves disagree"), "another word"])
+def run(tmp_path, write_run, made_up):
+    thermal = made_up.thermal()
     return dataclasses.replace(
         write_run(tmp_path / "first.h5"), measurement=without_ground_state("runs/x"), thermal=thermal, training={}, model={},
         reference=None, status="doubtful", doubts=["T = 0.5: the halves disagree"],
