@@ -7,6 +7,9 @@ from torch import Tensor
 
 from fkflow.hamiltonian.charges import PointCharges
 from fkflow.hamiltonian.geometry import pairs
+from fkflow.hamiltonian.masses import user_masses
+from fkflow.hamiltonian.species import groups_of
+from fkflow.hamiltonian.system import System
 
 #: functions that rise at some distance for each kind of pair, and where: between these quantiles of its distances
 RISING, LOWEST, HIGHEST = 6, 0.05, 0.95
@@ -72,11 +75,14 @@ class DistanceBasis:
         return torch.cat([one, of_kinds], 1), torch.cat([zero, gradients.flatten(3).flatten(1, 2)], 2)
 
 
-class IdenticalDistances(DistanceBasis):
-    """The same of identical particles, whose pairs are all of one kind."""
+class FreeDistances(DistanceBasis):
+    """The same of particles free in space; a kind of pair is two species."""
 
-    def __init__(self, x: Tensor) -> None:
-        n, dimensions = x.shape[1:]
-        self.roots, self.places = x.new_ones(n, 1), x.new_zeros(0, dimensions)
-        self.ends = torch.stack(pairs(n, x.device))
-        self._set_kinds(x, torch.zeros_like(self.ends[0]))
+    def __init__(self, system: System, x: Tensor) -> None:
+        masses = x.new_tensor(user_masses(system))
+        self.roots, self.places = (masses / masses.min()).sqrt()[:, None], x.new_zeros(0, x.shape[2])
+        self.ends = torch.stack(pairs(x.shape[1], x.device))
+        species = {i: number for number, group in enumerate(groups_of(system)) for i in group}
+        known: dict[tuple[int, int], int] = {}
+        kinds = [known.setdefault((species[i], species[j]), len(known)) for i, j in self.ends.T.tolist()]
+        self._set_kinds(x, torch.tensor(kinds, device=x.device))

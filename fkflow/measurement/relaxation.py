@@ -23,7 +23,7 @@ from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.geometry import nearest_images, pair_squares, pairs
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.distance_basis import DistanceBasis, IdenticalDistances
+from fkflow.measurement.distance_basis import DistanceBasis, FreeDistances
 from fkflow.sampling.clipping import clip
 
 #: random functions of one particle (of all coordinates where particles are distinguishable), functions of pairs, and random
@@ -245,7 +245,7 @@ class SlowModes:
     """Sums over the walkers of a measurement that give its `Relaxation`; all ranks have the same basis.
 
     Walkers x (B, N, D) of ψ² give the scale of the functions. `walkers`, with `weights` (B',) that turn them into those of ψ²,
-    are all that there are: rare places have more of these.
+    are all that there are: rare places have more of these. `of_distances`: ψ of a free system is a function of these alone.
     """
 
     def __init__(
@@ -255,6 +255,8 @@ class SlowModes:
         generator: torch.Generator,
         walkers: Tensor | None = None,
         weights: Tensor | None = None,
+        *,
+        of_distances: bool = False,
     ) -> None:
         charges, box = system.point_charges(), sides(system)
         self.basis: Basis | DistanceBasis | BoxBasis
@@ -262,9 +264,9 @@ class SlowModes:
             self.basis = BoxBasis(system, box, x)
         elif charges is not None:
             self.basis = DistanceBasis(charges, x)
-        elif system.free and system.isotropic and system.identical:
+        elif system.free and (system.isotropic or of_distances):
             # an imaginary time mixes no rotations into the ground state, and walkers of a rigid cluster hardly turn round
-            self.basis = IdenticalDistances(x)
+            self.basis = FreeDistances(system, x)
         else:
             self.basis = Basis(system, x, generator)
         ranks.broadcast_tensors(value for value in vars(self.basis).values() if isinstance(value, Tensor))

@@ -27,7 +27,7 @@ from fkflow.measurement.drift_field import drift_fields, sample_trajectories
 from fkflow.measurement.histograms import Histograms
 from fkflow.measurement.observables import ObservableAverages
 from fkflow.measurement.relaxation import Relaxation, SlowModes
-from fkflow.networks.choice import LogPsi, PairDrift
+from fkflow.networks.choice import LogPsi, PairDrift, VibrationalNet
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.records import Doubt, Energy, Failure, Histogram, Measurement, Projection
 from fkflow.sampling.broad import sampling_power
@@ -107,7 +107,14 @@ class VariationalEstimator:
         self.relaxation: Relaxation | None = None
         if isinstance(net, LogPsi):
             functions = torch.Generator(x.device).manual_seed(seed)
-            self.slow = SlowModes(system, self.samples(), functions, self.walkers.x, self.walkers.weights())
+            self.slow = SlowModes(
+                system,
+                self.samples(),
+                functions,
+                self.walkers.x,
+                self.walkers.weights(),
+                of_distances=isinstance(net, VibrationalNet),
+            )
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
         self.observables = ObservableAverages(system, self.walkers.x)
         #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not have yet

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
+from fkflow.hamiltonian.free import break_up_energy
 from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.system import System
@@ -103,7 +104,15 @@ def find_spectrum(
     warnings = []
     unresolved = next((k for k, one in enumerate(candidates) if not one.resolved), len(candidates))
     kept = candidates[: min(unresolved, question.states)]
-    if len(kept) < question.states:
+    limit = _continuum(system, landscape)
+    loose = next((k for k, one in enumerate(kept) if one.energy.value > limit - one.energy.error), len(kept))
+    if loose < len(kept):
+        kept = kept[:loose]
+        sentence = f"parts of the system are apart from {limit:.6g} on, where no level is bound"
+        if not kept:
+            raise NumericalError(f"no excited level is bound: {sentence}")
+        warnings.append(sentence)
+    elif len(kept) < question.states:
         hint = "more functions resolve more"
         if unresolved < len(candidates):
             poor = candidates[unresolved]
@@ -185,6 +194,12 @@ def _levels_of(
         resolved = spread <= LARGEST_SPREAD * max(apart)
         levels.append(_Candidate(sector, k, functions, vectors[:, k], energy, gap, variance, resolved))
     return levels
+
+
+def _continuum(system: System, landscape: Landscape) -> float:
+    """The lowest energy at which parts of the system may leave each other; infinite where none is known."""
+    known = (break_up_energy(system, landscape.free), landscape.threshold)
+    return min((limit for limit in known if limit is not None), default=math.inf)
 
 
 def _lowered(

@@ -131,3 +131,15 @@ def test_what_cannot_be_is_told(wells, fewer) -> None:
             wells.spectrum(states=2, functions=4, progress=False)
         finally:
             levels.LARGEST_SPREAD = strict
+
+
+def test_no_level_is_bound_where_parts_are_apart(wells, fewer, monkeypatch) -> None:
+    """The levels below 2 of a double well are one; the twin, without that limit, has more."""
+    options = {"states": 2, "functions": 12, "progress": False}
+    assert len(wells.spectrum(**options)) == 2
+    monkeypatch.setattr(levels, "_continuum", lambda system, landscape: 2.0)
+    found = wells.spectrum(**options)
+    assert len(found) == 1 and "apart from 2 on" in found.warnings[0]
+    monkeypatch.setattr(levels, "_continuum", lambda system, landscape: 0.9)
+    with pytest.raises(NumericalError, match="no excited level is bound"):
+        wells.spectrum(**options)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from fkflow.hamiltonian.geometry import pair_squares
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import find_system
+from fkflow.hamiltonian.system import System
 from fkflow.measurement.relaxation import Relaxation, SlowModes
 from fkflow.networks.choice import LogPsi, build
 from fkflow.sampling.local_energy import local_energy
@@ -137,3 +140,33 @@ def test_a_free_cluster_has_modes_of_distances_alone() -> None:
     moved[:, 1, 2] += step
     slope = (basis.evaluate(moved)[0] - values) / step
     assert torch.allclose(slope, gradients[:, 5], rtol=1e-4, atol=1e-4)
+
+
+class Bent(System):
+    """Springs between two light particles and a heavy one, of some lengths, that say nothing of rotations."""
+
+    species = [("light", 2), ("heavy", 1, {"mass": 9.0})]
+    dimensions = 3
+    free = True
+
+    def potential(self, x: Tensor) -> Tensor:
+        lengths = x.new_tensor([1.6, 1.0, 1.0])[:, None]
+        return 200 * (pair_squares(x).sqrt() - lengths).square().sum(0)
+
+
+def test_a_molecule_of_several_masses_has_modes_of_distances() -> None:
+    """Where ψ is a function of distances; the twin, for any ψ, has functions that turn. Kinds of pairs are those of species."""
+    molecule, generator = to_unit_masses(Bent()), torch.Generator().manual_seed(3)
+    x = torch.randn(400, 3, 3, generator=generator, dtype=torch.float64)
+    turned = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64)).Q
+    basis = SlowModes(molecule, x, generator, of_distances=True).basis
+    value, gradients = basis.evaluate(x[:20])
+    assert torch.allclose(basis.evaluate(x[:20] @ turned)[0], value, rtol=1e-9)
+    assert torch.allclose(basis.evaluate(x[:20, [1, 0, 2]])[0], value, rtol=1e-9)
+    assert not torch.allclose(basis.evaluate(x[:20, [0, 2, 1]])[0], value, rtol=1e-2)
+    moved = x[:20].clone()
+    moved[:, 2, 1] += 1e-6
+    slope = (basis.evaluate(moved)[0] - value) / 1e-6
+    assert torch.allclose(slope, gradients[:, 7], rtol=1e-4, atol=1e-4)
+    other = SlowModes(molecule, x, generator).basis
+    assert not torch.allclose(other.evaluate(x)[0], other.evaluate(x @ turned)[0], rtol=1e-2)
