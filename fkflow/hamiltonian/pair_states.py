@@ -9,10 +9,10 @@ import numpy as np
 
 from fkflow.hamiltonian.interactions import Interaction
 
-#: functions of the basis, points of the quadrature, and exponents that are tried, from weak to strong binding
-FUNCTIONS, POINTS, TRIED = 48, 160, 61
-#: relative distance of neighbouring exponents in the second search
-FINE = 0.02
+#: functions of the basis, and exponents that are tried, from strong to weak binding and about the best of them
+FUNCTIONS, TRIED, AGAIN = 48, 49, 21
+#: log of the smallest point of the quadrature in units of half a length, the largest point, and the step in the logarithm
+SMALLEST, LARGEST, STEP = -30.0, 300.0, 0.01
 
 
 @lru_cache(maxsize=256)
@@ -31,10 +31,7 @@ def pair_energy(mass: float, strength: float, dimensions: int, interaction: Inte
     lengths = strongest * np.geomspace(0.05, 1e4, TRIED)
     levels = [_level(mass, strength, dimensions, interaction, float(b)) for b in lengths]
     best = float(lengths[int(np.argmin(levels))])
-    levels = [
-        _level(mass, strength, dimensions, interaction, float(b))
-        for b in best * np.geomspace(0.8, 1.25, round(1 / FINE))
-    ]
+    levels = [_level(mass, strength, dimensions, interaction, float(b)) for b in best * np.geomspace(0.8, 1.25, AGAIN)]
     lowest = min(levels)
     return lowest if lowest < -1e-12 * mass * strength**2 else None
 
@@ -51,21 +48,21 @@ def _level(mass: float, strength: float, dimensions: int, interaction: Interacti
 def _functions(dimensions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Points s and weights of a quadrature for s^(D−1), FUNCTIONS orthonormal functions there, and their derivatives.
 
-    The points are those of Gauss and Laguerre (Golub and Welsch 1969); with the weights that e^(−s) has been taken out of,
-    1/Σ f_n², no number is too large.
+    The trapezoidal rule in log s, whose error falls exponentially, also for 1/s and log s at 0.
     """
+    s = np.exp(np.arange(SMALLEST, math.log(LARGEST), STEP))
     alpha = dimensions - 1
-    k = np.arange(POINTS)
-    side = np.sqrt(k[1:] * (k[1:] + alpha))
-    s = np.linalg.eigvalsh(np.diag(2.0 * k + alpha + 1) + np.diag(side, 1) + np.diag(side, -1))
+    values, degree = _laguerre(s, alpha, FUNCTIONS), np.arange(FUNCTIONS)[:, None]
+    below = np.sqrt(degree * (degree + alpha)) * np.vstack([np.zeros_like(s), values[:-1]])
+    return s, STEP * s**dimensions, values, (degree * values - below) / s - 0.5 * values
+
+
+def _laguerre(s: np.ndarray, alpha: int, count: int) -> np.ndarray:
+    """Laguerre polynomials times e^(−s/2) (count, points), orthonormal with the weight s^alpha."""
     found = [np.exp(-s / 2) / math.sqrt(math.gamma(alpha + 1))]
     before = np.zeros_like(s)
-    for n in range(POINTS - 1):
+    for n in range(count - 1):
         left = math.sqrt(n * (n + alpha)) * before
         before = found[n]
         found.append(((2 * n + alpha + 1 - s) * before - left) / math.sqrt((n + 1) * (n + 1 + alpha)))
-    table = np.array(found)
-    weights = 1 / np.square(table).sum(0)
-    values, degree = table[:FUNCTIONS], np.arange(FUNCTIONS)[:, None]
-    below = np.sqrt(degree * (degree + alpha)) * np.vstack([np.zeros_like(s), values[:-1]])
-    return s, weights, values, (degree * values - below) / s - 0.5 * values
+    return np.array(found)

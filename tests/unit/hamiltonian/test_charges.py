@@ -117,8 +117,11 @@ def test_pairs_in_closed_form() -> None:
     # a Yukawa attraction binds from length = 0.8399/(2 mass) × 2 on
     assert pair_energy(1.0, -1.0, 3, Interaction("yukawa", length=0.82)) is None
     assert pair_energy(1.0, -1.0, 3, Interaction("yukawa", length=0.87)) < 0
-    # hardly any screening
+    # hardly any screening: −2 + 1/length − ⟨r⟩/(2 length²) in a plane
     assert pair_energy(1.0, -1.0, 3, Interaction("yukawa", length=1e4)) == pytest.approx(-0.5 + 1e-4, abs=1e-7)
+    assert pair_energy(1.0, -1.0, 2, Interaction("yukawa", length=1e4)) == pytest.approx(-2 + 1e-4, abs=1e-7)
+    # literature: Rogers, Graboske and Harwood, Phys. Rev. A 1, 1577 (1970)
+    assert pair_energy(1.0, -1.0, 3, Interaction("yukawa", length=1.0)) == pytest.approx(-0.01029, abs=1e-5)
 
 
 def test_three_of_a_kind_are_said_to_be_bosons() -> None:
