@@ -68,7 +68,7 @@ OTHERS: dict[str, tuple[str, float | None]] = {
     ),
     "trapped_exciton_2d": (
         recipe(1e-4, ("electron", 1, 1.0, -1.0), ("hole", 1, 2.0, 1.0), dimensions=2, more="omega = 1.0\n"),
-        None,
+        -0.1106540988,
     ),
     "hooke": (recipe(1e-5, ELECTRONS, more="omega = 0.25\n"), 1.089262056),
 }
