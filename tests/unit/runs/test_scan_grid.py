@@ -175,3 +175,20 @@ def test_over_is_plain_data() -> None:
     over = parse_over("system.R=1:2:1", "a.toml: scan.over")
     assert over == Over("system.R", (1, 2), "system.R=1:2:1", "a.toml: scan.over") and over.short == "R"
     assert str(over.error("no")) == "a.toml: scan.over system.R=1:2:1: no"
+
+
+def test_one_number_of_a_species_is_scanned() -> None:
+    """system.species.NAME.KEY is that number alone; a name or a key that is not there is one sentence."""
+    over = parse_over("system.species.hole.mass=[1.0, 2.0]")
+    points = plan(config.load("trion"), [over])
+    assert [point.values for point in points] == [{over.key: 1.0}, {over.key: 2.0}]
+    assert [point.name for point in points] == ["hole.mass=1", "hole.mass=2"]
+    assert [one.mass for one in points[1].loaded.recipe.system.species] == [1.0, 2.0]
+    # the recipe itself is as it was
+    assert [one.mass for one in config.load("trion").recipe.system.species] == [1.0, 1.0]
+    with pytest.raises(RecipeError, match="it has electron, hole"):
+        config.load("trion", ["system.species.muon.mass=207.0"])
+    with pytest.raises(RecipeError, match="--set system.species.hole.mass=-1.0: .* hole has mass = -1.0"):
+        config.load("trion", ["system.species.hole.mass=-1.0"])
+    with pytest.raises(RecipeError, match="it must have the form"):
+        parse_over("system.species.hole=1:2:1")
