@@ -23,7 +23,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.trial_width import variational_length
 from fkflow.hamiltonian.walls import Ball, Walls
 
-#: most rounds, points of a grid, and of one that is alone, samples of the other coordinates
+#: most rounds, points of a grid, and of one that is alone and has ends, samples of the other coordinates
 ROUNDS, POINTS, POINTS_ALONE, SAMPLES = 60, 96, 384, 32
 #: V counts up to so many kinetic energies of a coordinate above its lowest value along it
 HIGHEST = 100.0
@@ -178,7 +178,7 @@ def _field(
         for i in particles:
             for a in range(dim):
                 width = right[i, a] - left[i, a]
-                count = POINTS_ALONE if alone else POINTS
+                count = POINTS_ALONE if alone and (bounded or between) else POINTS
                 points = left[i, a] + width * (torch.arange(count, dtype=x.dtype) + 0.5) / count
                 potential = _mean_potential(system, samples, i, a, points, HIGHEST * float(kinetic[i, a]))
                 density, energy = _ground_state(points, potential)

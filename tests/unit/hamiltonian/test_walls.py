@@ -301,3 +301,9 @@ def test_pits_elsewhere_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert share() > 0.9
     monkeypatch.setattr(mean_field, "_wider_window", lambda *given: None)
     assert share() < 0.1
+
+
+def test_an_attraction_that_is_singular_at_a_wall() -> None:
+    """z e^(−z/4) in V = −1/(4z): the grid grows until it has the state, and no farther. Mean 6, variance 12."""
+    land = explore(system(lambda x: walls(x[:, 0, 0] > 0, -0.25 / x[:, 0, 0])))
+    assert float(land.centre) == pytest.approx(6, rel=0.03) and float(land.covariance) == pytest.approx(12, rel=0.06)
