@@ -31,7 +31,7 @@ def _positive(default: float, words: str, **options: Any) -> Any:
 
 
 class Coulomb(System):
-    """Point charges of any masses, V = Σ_{i<j} q_i q_j w(r_ij), some of them pinned in place, in a trap if there is one.
+    """Point charges of any masses, V = Σ_{i<j} q_i q_j w(r_ij), some pinned in place, in a trap if there is one.
 
     `interaction`: "coulomb" w = 1/r; "yukawa" w = exp(−r/length)/r; "keldysh" in two dimensions, charges in a sheet of the
     screening length r0 in surroundings of the dielectric constant eps. The energy is that of the internal motion.

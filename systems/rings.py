@@ -58,7 +58,7 @@ class Rotor(System):
 
 
 class Lattice(Ring):
-    """Bosons in an optical lattice on a ring, V = depth Σ sin²(π sites x_i/L), with contact energies g Σ δ(x_i − x_j)."""
+    """Bosons in an optical lattice on a ring, V = depth Σ sin²(π sites x_i/L), with contact energies."""
 
     key: ClassVar[str] = "lattice"
 
@@ -105,7 +105,10 @@ class HardRods(Ring):
 
 
 class Sutherland(Ring):
-    """Sutherland's gas on a ring, V = lambda (lambda − 1) Σ_{i<j} (π/L)²/sin²(π x_ij/L); Phys. Rev. A 4, 2019 (1971)."""
+    """Sutherland's gas on a ring, V = lambda (lambda − 1) Σ_{i<j} (π/L)²/sin²(π x_ij/L).
+
+    Phys. Rev. A 4, 2019 (1971).
+    """
 
     key: ClassVar[str] = "sutherland"
     model_config = ConfigDict(populate_by_name=True)
@@ -130,7 +133,10 @@ class Sutherland(Ring):
 
 
 class LiebLiniger(Ring):
-    """Bosons on a ring with contact energies, V = c Σ_{i<j} δ(x_i − x_j); Lieb and Liniger, Phys. Rev. 130, 1605 (1963)."""
+    """Bosons on a ring with contact energies, V = c Σ_{i<j} δ(x_i − x_j).
+
+    Lieb and Liniger, Phys. Rev. 130, 1605 (1963).
+    """
 
     key: ClassVar[str] = "lieb_liniger"
 
