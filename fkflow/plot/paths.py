@@ -53,7 +53,11 @@ def trajectories(result: Result, ax: Axes) -> None:
         ax.set_aspect("equal")
     ax.plot([], [], "o", color="0.3", markersize=5, markerfacecolor="white", label="start")
     ax.plot([], [], "o", color="0.3", markersize=5, label="end")
-    ax.legend(frameon=True, framealpha=0.85, loc="best")
+    if dimensions == 1:
+        # paths fill the axes from the lower to the upper end
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    else:
+        ax.legend(frameon=True, framealpha=0.85, loc="best")
     time = with_unit(f"{found.times[-1]:.3g}", f"ħ/{result.energy_unit}" if display_unit(result.energy_unit) else "")
     headline(result, ax, _words(len(paths), particles, walkers, time))
 
