@@ -28,8 +28,9 @@ from fkflow.thermal.starts import Starts
 
 #: largest β at which a training begins, in natural units, and most factor from one β to the next
 FIRST, FACTOR = 1.5, 2.0
-#: time step of a training, in times of the mean curvature of V, and its bounds in natural times
-CURVED, SHORTEST, LONGEST = 0.3, 0.005, 0.25
+#: time step of a training, in times of the mean curvature of V (one body, several: where two meet V is far stiffer than its
+#: mean, and errors of twice and once the step may cancel), and its bounds in natural times
+CURVED, SHORTEST, LONGEST = (0.2, 0.1), 0.005, 0.15
 #: width of the layers, paths of a pool at least and at most (one body, several), and pools of a first look
 HIDDEN, FEWEST, COUNTS, LOOK = 24, 256, (2048, 1024), 4
 #: iterations at least, and what one costs in units of the measurement of as many steps of as many paths
@@ -42,6 +43,8 @@ POOR, APART = 0.2, 4.0
 PLAIN = 4
 #: by how much halving the time step lowers an error of fourth order, less one
 ORDER = 15.0
+#: the same for one of second order, by which errors are stated
+STATED = 3.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class ThermalSolver:
         """Train at one β, from the drift that is there."""
         problem, generator = self.problem, self.generator
         starts, curvature = self._starts(beta)
-        dt = min(max(CURVED / math.sqrt(curvature), SHORTEST), LONGEST)
+        dt = min(max(CURVED[problem.reference.bodies > 1] / math.sqrt(curvature), SHORTEST), LONGEST)
         steps = max(4, 2 * math.ceil(0.5 * beta / dt))
         level = _Level(beta, steps, Fitted(self.theta, starts, starts.start(generator)))
         most = self.question.iterations if last else max(LEAST, self.question.iterations // 3)
@@ -191,7 +194,7 @@ class ThermalSolver:
         square = self.problem.length**2
         log_z, change = sums.log_z(), sums.step_change()
         slope, capacity = sums.slopes()
-        step_error = abs(change.value) / ORDER
+        step_error = abs(change.value) / STATED
         free = Estimate(-log_z.value / beta, math.hypot(log_z.error, step_error) / beta)
         # F changes as dt^4 with a time step dt = β/M: its slope has five times the error
         energy = Estimate(slope.value / square, math.hypot(slope.error / square, 5 * step_error / beta))
