@@ -50,6 +50,7 @@ class Heavy(System):
 REFUSED = {
     "h2": (find_system("h2")(), "charges"),
     "helium": (find_system("helium")(), "nothing confines"),
+    "helium in a trap": (find_system("helium")(trap=True), "diverges where particles meet"),
     "morse": (find_system("morse")(), "nothing confines"),
     "poschl_teller": (find_system("poschl_teller")(), "nothing confines|does not rise"),
     "seven bosons": (find_system("bosons")(particles=7), "at most 6"),
