@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from fkflow.hamiltonian.geometry import pair_squares
 from fkflow.hamiltonian.system import Reference, System
@@ -88,7 +88,19 @@ class HardRods(Ring):
     key: ClassVar[str] = "hard_rods"
 
     box: float = Field(10.0, ge=SMALLEST, le=LARGEST, description="length L of the ring")
-    a: float = Field(1.0, ge=SMALLEST, le=LARGEST, description="length of a rod; N rods must fit, N a < L")
+    a: float = Field(
+        1.0, ge=SMALLEST, le=LARGEST, validate_default=True, description="length of a rod; N rods must fit, N a < L"
+    )
+
+    @field_validator("a")
+    @classmethod
+    def _check_room(cls, value: float, info: ValidationInfo) -> float:
+        given = info.data
+        if {"particles", "box"} <= given.keys() and not given["particles"] * value < given["box"]:
+            raise ValueError(
+                f"{given['particles']} rods of that length do not fit on a ring of length {given['box']:g}"
+            )
+        return value
 
     def pair(self, r: Tensor) -> Tensor:
         """∞ for r < a."""
