@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fkflow.hamiltonian.landscape import Landscape, explore
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi, PairDrift, build
 from fkflow.projection.project import project

@@ -26,10 +26,12 @@ from fkflow.hamiltonian.confinement import (
     lowest_far_away,
 )
 from fkflow.hamiltonian.conversion import SINGLE, ConvertedSystem, converted_part, share_outside
-from fkflow.hamiltonian.landscape import Landscape, explore, user_start
+from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates, warn_of_units
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.observables import check_observables
 from fkflow.hamiltonian.probe import Probe, scale_of
+from fkflow.hamiltonian.smooth_landscape import user_start
 from fkflow.hamiltonian.species import (
     declared_species,
     groups_of,

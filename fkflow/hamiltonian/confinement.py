@@ -15,9 +15,9 @@ from fkflow.errors import PotentialError
 from fkflow.hamiltonian.centres import Softened
 from fkflow.hamiltonian.cores import find_core
 from fkflow.hamiltonian.derivatives import hessians
-from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses
 from fkflow.hamiltonian.minima import balance_length, descend, mode_widths
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.probe import Probe, scale_of
 from fkflow.hamiltonian.species import declared_species, pair_names, pair_of_species
 from fkflow.hamiltonian.system import Nuclei, System

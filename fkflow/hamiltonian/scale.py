@@ -15,7 +15,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.species import groups_of, mean_by_species
 from fkflow.hamiltonian.system import System
 

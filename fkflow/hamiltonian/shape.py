@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian import derivatives
-from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import user_masses
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.species import groups_of, pair_functions
 from fkflow.hamiltonian.system import System
 

@@ -20,8 +20,8 @@ from fkflow.execution import ranks
 from fkflow.execution.chunks import IN_CACHE
 from fkflow.execution.pulse import Pulse
 from fkflow.hamiltonian.free import break_up_energy
-from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_user_coordinates
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.drift_field import drift_fields, sample_trajectories
 from fkflow.measurement.histograms import Histograms

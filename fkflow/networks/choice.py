@@ -1,7 +1,7 @@
 """The network of a system: `build` picks its kind.
 
 Every network maps configurations x (B, N, D) to log ψ(x) (B,), in the length unit of the system. Internally lengths are
-divided by the natural length of the potential (`landscape.Landscape`), so that no tuning depends on the user's units.
+divided by the natural length of the potential (`natural_scale.Landscape`), so that no tuning depends on the user's units.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 from fkflow.errors import UsageError
 from fkflow.hamiltonian.box import spacing
 from fkflow.hamiltonian.free import direction_together
-from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import user_masses
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.shape import find_shape
 from fkflow.hamiltonian.species import groups_of, is_mixture
 from fkflow.hamiltonian.system import System

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fkflow.hamiltonian.geometry import coordinates_first
-from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.networks.confinement import FAINT, GAUSSIAN_SHARE, ElementSquares, Gaussian, RoundTails, Saturated, Tails
 from fkflow.networks.coordinates import Differences, Squares, Whitening
 from fkflow.networks.layers import Sum, mlp

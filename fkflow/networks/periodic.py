@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fkflow.hamiltonian.box import spacing
-from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.networks.box_parts import Harmonics, PairSquares
 from fkflow.networks.coordinates import Places

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fkflow.hamiltonian.geometry import coordinates_first
-from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.networks.confinement import FAINT, GAUSSIAN_SHARE, Gaussian, RoundGaussian, Tails
 from fkflow.networks.coordinates import CentreOfMass, Differences, Places, Squares
 from fkflow.networks.functions import Features, Gaussians, Root

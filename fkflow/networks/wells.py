@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.networks.parts import TermOfCoordinates
 
 #: most wells, which many particles have very many of

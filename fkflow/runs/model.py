@@ -11,8 +11,9 @@ import torch
 from fkflow.errors import NumericalError, StoreError, UsageError
 from fkflow.execution import ranks
 from fkflow.hamiltonian.checks import CheckedSystem
-from fkflow.hamiltonian.landscape import Landscape, explore
+from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.scale import restored, without_scale
 from fkflow.hamiltonian.system import System

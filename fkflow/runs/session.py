@@ -16,8 +16,8 @@ from fkflow.execution.device import choose_device, choose_threads, keep_freed_me
 from fkflow.hamiltonian import scale
 from fkflow.hamiltonian.checks import check_device
 from fkflow.hamiltonian.free import break_up_energy
-from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_solver_coordinates
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi

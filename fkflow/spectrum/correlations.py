@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import chunks
-from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.networks.log_psi import LogPsi
 from fkflow.sampling.clipping import clip

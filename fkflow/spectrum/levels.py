@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian.free import break_up_energy
-from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_user_coordinates
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.views import View, views
 from fkflow.networks.log_psi import LogPsi

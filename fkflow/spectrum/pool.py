@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fkflow.errors import UsageError
 from fkflow.execution import chunks
-from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.networks.log_psi import LogPsi
 from fkflow.sampling.jumps import jump

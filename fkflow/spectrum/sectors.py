@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import UsageError
-from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_user_coordinates
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.shape import find_shape
 from fkflow.hamiltonian.species import declared_species, groups_of, species_of
 from fkflow.hamiltonian.system import System

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import UsageError
-from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.species import is_mixture
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import display_name

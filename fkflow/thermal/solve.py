@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fkflow.execution.progress import Progress
-from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.results.records import Doubt
 from fkflow.results.thermal import Thermal, ThermalState

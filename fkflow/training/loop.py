@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import torch
 
 from fkflow.execution import ranks
-from fkflow.hamiltonian.landscape import Landscape, user_start
+from fkflow.hamiltonian.natural_scale import Landscape
+from fkflow.hamiltonian.smooth_landscape import user_start
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.recipe.config import TrainConfig

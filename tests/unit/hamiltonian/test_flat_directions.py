@@ -12,7 +12,8 @@ from torch import Tensor
 
 import fkflow
 from fkflow.errors import NumericalError
-from fkflow.hamiltonian.landscape import Landscape, explore
+from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.scale import binding_length
 from fkflow.networks.choice import LogPsi, build
 

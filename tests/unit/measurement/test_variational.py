@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fkflow.hamiltonian.landscape import Landscape
 from fkflow.hamiltonian.masses import to_unit_masses
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator, choose_walker_count

@@ -10,7 +10,7 @@ import torch
 from landscapes import explore
 
 from fkflow.errors import NumericalError
-from fkflow.hamiltonian.landscape import Landscape
+from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import build
