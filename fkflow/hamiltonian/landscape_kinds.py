@@ -15,7 +15,7 @@ from fkflow.hamiltonian.box import box_places
 from fkflow.hamiltonian.charged_scale import scale_of_charges
 from fkflow.hamiltonian.charged_start import charged_places
 from fkflow.hamiltonian.charges import PointCharges
-from fkflow.hamiltonian.cores import PLACES, crowded_places
+from fkflow.hamiltonian.cores import PLACES, crowded_places, find_diameter
 from fkflow.hamiltonian.free import direction_together, recentred
 from fkflow.hamiltonian.masses import centre_weights, to_solver_coordinates
 from fkflow.hamiltonian.mean_field import loose_share, mean_field
@@ -80,7 +80,10 @@ def box_landscape(system: System, box: tuple[float, ...], seed: int) -> Landscap
     even = torch.tensor(box, dtype=torch.float64).square().repeat(n) / 12
     lowest = places[system.potential(places).detach().argmin()][None]
     com = torch.eye(dim, dtype=torch.float64) / length**2
-    return Landscape(length, centre, lowest, length * one[None], torch.diag(even), com, False, places=places, box=box)
+    found = Landscape(length, centre, lowest, length * one[None], torch.diag(even), com, False, places=places, box=box)
+    if n == 1:
+        return found
+    return replace(found, diameter=find_diameter(system, places[:JUMPS], torch.Generator().manual_seed(seed)))
 
 
 def cored_landscape(system: System, diameter: float | None, walls: Walls | None, seed: int, starts: int) -> Landscape:

@@ -10,8 +10,10 @@ With the share c_k² of level k in ψ, the energy after the imaginary time t is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -201,13 +203,15 @@ class BoxBasis:
 
     def __init__(self, system: System, box: Sequence[float], x: Tensor) -> None:
         self.box = tuple(box)
-        numbers = torch.cartesian_prod(*[torch.arange(-LONGEST_WAVES, LONGEST_WAVES + 1)] * len(box)).view(-1, len(box))
-        waves = 2 * torch.pi * numbers / torch.tensor(box, dtype=torch.float64)
-        # of two opposite ones the first that is above 0
-        lead = [next((int(n) for n in row if n), 0) for row in numbers]
-        waves = waves[torch.tensor(lead) > 0]
+        numbers = product(range(-LONGEST_WAVES, LONGEST_WAVES + 1), repeat=len(box))
+        # of two opposite ones that whose first number is above 0
+        waves = [
+            [2 * math.pi * number / side for number, side in zip(each, box, strict=True)]
+            for each in numbers
+            if next((number for number in each if number), 0) > 0
+        ]
         #: (D, n) wave vectors
-        self.waves = waves[waves.norm(dim=1).argsort()[:OF_WAVES]].T.to(x)
+        self.waves = x.new_tensor(sorted(waves, key=lambda wave: math.hypot(*wave))[:OF_WAVES]).T
         self.distances, self.rise = x.new_zeros(0), x.new_ones(())
         if system.particles > 1:
             r = pair_squares(x[:JUDGES], box).sqrt().flatten()

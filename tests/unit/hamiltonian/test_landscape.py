@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fkflow.errors import NumericalError
-from fkflow.hamiltonian import landscape
+from fkflow.hamiltonian import smooth_landscape
 from fkflow.hamiltonian.derivatives import hessians
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
@@ -244,7 +244,7 @@ def test_narrow_wells_are_found(seed: int, monkeypatch: pytest.MonkeyPatch) -> N
     count, distance = wells()
     assert count == 3 and distance < 1e-3
     if seed == 0:
-        monkeypatch.setattr(landscape, "low_places", lambda system, centre, length, generator: centre[None])
+        monkeypatch.setattr(smooth_landscape, "low_places", lambda system, centre, length, generator: centre[None])
         assert wells()[1] > 1.0
 
 
