@@ -199,6 +199,10 @@ class VariationalEstimator:
                 report(self.estimate(), self.seconds)
         return self.estimate()
 
+    def share(self) -> float:
+        """The share of the sweeps that are made whatever the error is."""
+        return min(1.0, self.count / max(FEWEST_IN_TIME, self.fewest))
+
     def find_relaxation(self) -> Relaxation | None:
         """The slow modes that the sweeps so far have shown, found once; None if there are none, or no log ψ."""
         if self.relaxation is None and self.slow is not None:

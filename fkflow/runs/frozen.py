@@ -156,9 +156,8 @@ class _Watch:
         return report
 
     def _share(self, stage: str, wanted: MeasureConfig | ProjectConfig, error: float) -> float:
-        """The share of a stage's work that is done: its walkers have a way to go, and errors fall as 1/√time."""
-        under_way = self.stages.get(stage)
-        way = under_way.share() if isinstance(under_way, Projector) else 1.0
+        """The share of a stage's work that is done: some is done in any case, and errors fall as 1/√time."""
+        way = self.stages[stage].share()
         if not math.isfinite(error):
             return 0.5 * way
         return min(way, (wanted.target_error / error) ** 2) if error > 0 else way

@@ -127,16 +127,21 @@ class Sums:
         """−∂ log Z/∂β and β² ∂² log Z/∂β², in natural units, each the best combination of the maps."""
         top, h = self._top(), STEP * self.beta
         weights = [np.exp(self.log_w[pool] - top) for pool in self.carried]
-        ratios = [np.exp(pool) for pool in self.carried.values()]
-        w, r = np.concatenate(weights), np.concatenate(ratios, -1)
-        first, second = (r[:, 0] - r[:, 1]) / (2 * h), (r.sum(1) - 2) / h**2
+        # at the other β: a path of hardly any weight may have much more there, but no more than others
+        others = []
+        for pool, ratio in self.carried.items():
+            share = self.log_w[pool] - top
+            # what has no weight at all has none there
+            others.append(np.exp(np.where(np.isfinite(share), share + ratio, -math.inf)))
+        w, r = np.concatenate(weights), np.concatenate(others, -1)
+        first, second = (r[:, 0] - r[:, 1]) / (2 * h), (r.sum(1) - 2 * w) / h**2
         z = w.sum()
-        slope, bend = first @ w / z, second @ w / z
-        influence = first - slope[:, None]
-        curved = second - bend[:, None] - 2 * slope[:, None] * influence
+        slope, bend = first.sum(-1) / z, second.sum(-1) / z
+        influence = first - slope[:, None] * w
+        curved = second - bend[:, None] * w - 2 * slope[:, None] * influence
         # rows of pools: Z, then Z(β + h) and Z(β − h) of each map
-        means = np.array([[y.mean(), *(y * each).mean(-1).ravel()] for y, each in zip(weights, ratios, strict=True)])
-        mixed, bent = _least_variance(influence * w), _least_variance(curved * w)
+        means = np.array([[y.mean(), *each.mean(-1).ravel()] for y, each in zip(weights, others, strict=True)])
+        mixed, bent = _least_variance(influence), _least_variance(curved)
 
         def energy(m: np.ndarray) -> np.ndarray:
             logs = np.log(m[..., 1:] / m[..., :1]).reshape(*m.shape[:-1], -1, 2)
@@ -147,7 +152,7 @@ class Sums:
             return np.asarray(logs.sum(-1) @ bent / h**2 * self.beta**2)
 
         found = []
-        for function, rows in ((energy, mixed @ (influence * w)), (capacity, self.beta**2 * bent @ (curved * w))):
+        for function, rows in ((energy, mixed @ influence), (capacity, self.beta**2 * bent @ curved)):
             value, error = _jackknife(means, function)
             # few pools do not tell their scatter well
             found.append(Estimate(value, max(error, float(np.linalg.norm(rows) / z))))
