@@ -58,10 +58,13 @@ def claim_folder(
         with lock_folder(out):
             (prepare or prepare_folder)(out, resume, force)
             yield
-    except BaseException:
+    except BaseException as error:
         for folder in created:
             # it may not have been made yet
             with suppress(OSError):
+                if folder == out and isinstance(error, KeyboardInterrupt):
+                    # a signal between the making of the lock and its record leaves it
+                    (out / LOCK).unlink(missing_ok=True)
                 folder.rmdir()
         raise
 
