@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 SHORTEST = 1e-9
 
 
-def sum_of_pairs(energy: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Σ_{i<j} energy(r_ij) (…) of x (…, N, D)."""
-    return energy(pair_squares(x).sqrt()).sum(0)
+def sum_of_pairs(energy: Callable[[Tensor], Tensor], x: Tensor, box: float | None = None) -> Tensor:
+    """Σ_{i<j} energy(r_ij) (…) of x (…, N, D), of nearest images in a periodic box of that side."""
+    return energy(pair_squares(x, box).sqrt()).sum(0)
 
 
 class Repelling(System):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from fkflow.hamiltonian.geometry import pair_squares
 from fkflow.hamiltonian.system import Reference, System
 
 from .harmonic import LARGEST, SMALLEST
+from .pairs import sum_of_pairs
 from .references import CLOSED_FORM
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class HardRods(Ring):
 
     def potential(self, x: Tensor) -> Tensor:
         """0, or ∞ where two rods overlap, for x (B, N, 1) → (B,)."""
-        return self.pair(pair_squares(x, self.box).sqrt()).sum(0)
+        return sum_of_pairs(self.pair, x, self.box)
 
     def reference(self) -> Reference:
         """E0 = N (N² − 1) π²/(6 (L − N a)²), as of free fermions on what is left of the ring."""
@@ -136,7 +136,7 @@ class Sutherland(Ring):
 
     def potential(self, x: Tensor) -> Tensor:
         """V of x (B, N, 1) → (B,)."""
-        return self.pair(pair_squares(x, self.box).sqrt()).sum(0)
+        return sum_of_pairs(self.pair, x, self.box)
 
     def reference(self) -> Reference:
         """E0 = lambda² π² N (N² − 1)/(6 L²)."""

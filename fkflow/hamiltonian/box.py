@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fkflow.hamiltonian.geometry import nearest_images
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
@@ -58,8 +60,7 @@ def wrapped(x: Tensor, box: Sequence[float] | None) -> Tensor:
     """Configurations x (…, N, D) with all particles within half a side of the origin; as they are without a box."""
     if box is None:
         return x
-    side = x.new_tensor(box)
-    return x - side * (x / side).round()
+    return nearest_images(x.movedim(-1, 0), box).movedim(0, -1)
 
 
 def spacing(system: System, box: Sequence[float]) -> float:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, PlainSerializer
 
 from fkflow.hamiltonian.interactions import Interaction
-from fkflow.hamiltonian.species import NAME, is_number
+from fkflow.hamiltonian.species import check_different, is_number, read_name
 
 FORM_OF_ONE = (
     '{name = "electron", count = 2, mass = 1.0, charge = -1.0}, or {name = "proton", charge = 1.0, at = [[0.0, 0.0, 0.0]]} '
@@ -172,9 +172,7 @@ def read_charges(given: Any) -> tuple[ChargedSpecies, ...]:
     if not isinstance(given, list | tuple) or not given:
         raise ValueError(f"it must be {FORM}")
     species = tuple(one if isinstance(one, ChargedSpecies) else _read_one(n, one) for n, one in enumerate(given, 1))
-    names = [one.name for one in species]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"it has two species called {twice[0]}: put their particles into one, or give them two names")
+    check_different([one.name for one in species])
     if all(one.mass is None for one in species):
         raise ValueError("all its particles are pinned: one species must have a mass")
     places = [place for one in species for place in one.at]
@@ -187,13 +185,7 @@ def read_charges(given: Any) -> tuple[ChargedSpecies, ...]:
 def _read_one(number: int, given: Any) -> ChargedSpecies:
     if not isinstance(given, Mapping):
         raise ValueError(f"species number {number} has another form: it must be {FORM_OF_ONE}")
-    name = given.get("name")
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ValueError(
-            f"species number {number} has the name {name!r}: it must be a letter, followed by letters, digits or _"
-        )
-    if unknown := [key for key in given if key not in KEYS]:
-        raise ValueError(f"{name} has the unknown key {unknown[0]!r}: allowed are {', '.join(KEYS)}")
+    name = read_name(number, given, KEYS)
     charge: Any = given.get("charge")
     count = given.get("count")
     if charge is None:

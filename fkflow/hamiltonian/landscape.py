@@ -14,6 +14,7 @@ from fkflow.hamiltonian.centres import Softened, find_centres
 from fkflow.hamiltonian.cores import crowded_places, find_diameter, hardened
 from fkflow.hamiltonian.free import direction_together, held, recentred, separated_energy
 from fkflow.hamiltonian.landscape_kinds import (
+    JUMPS,
     box_landscape,
     charged_landscape,
     cored_landscape,
@@ -35,8 +36,6 @@ from fkflow.hamiltonian.walls import allowed_places, find_walls
 #: sizes of the clouds from which a molecule is looked for, in doublings of the rough length, with so many descents and steps
 #: each; how far from its cloud, in sizes of that, a descent may end; natural energies by which a molecule must lie lower
 CLOUDS, DROPS, DROP, AWAY, BARELY = 22, 4, 200, 8.0, 0.5
-#: configurations about which jumps of V are looked for
-JUMPS = 16
 
 
 def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:

@@ -48,9 +48,7 @@ def read_species(given: Any) -> tuple[Species, ...]:
     if not isinstance(given, list | tuple) or not given:
         raise ValueError(f"it must be {FORM}")
     species = tuple(_read_one(number, one) for number, one in enumerate(given, 1))
-    names = [one.name for one in species]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"it has two species called {twice[0]}: put their particles into one, or give them two names")
+    check_different([one.name for one in species])
     return species
 
 
@@ -66,13 +64,7 @@ def _read_one(number: int, given: Any) -> Species:
         table |= (*given, {})[2]
     else:
         raise ValueError(f"species number {number} has another form: it must be {FORM_OF_ONE}")
-    name = table.get("name")
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ValueError(
-            f"species number {number} has the name {name!r}: it must be a letter, followed by letters, digits or _"
-        )
-    if unknown := [key for key in table if key not in KEYS]:
-        raise ValueError(f"{name} has the unknown key {unknown[0]!r}: allowed are {', '.join(KEYS)}")
+    name = read_name(number, table, KEYS)
     if "count" not in table:
         raise ValueError(f"{name} lacks its count, the number of its particles")
     count, mass, charge = table["count"], table.get("mass", 1.0), table.get("charge")
@@ -83,6 +75,24 @@ def _read_one(number: int, given: Any) -> Species:
     if charge is not None and not is_number(charge):
         raise ValueError(f"{name} has charge = {charge!r}: it must be a number")
     return Species(name, count, float(mass), None if charge is None else float(charge))
+
+
+def read_name(number: int, table: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """The name in the table of a species, the keys of which are among `keys`; ValueError, in a phrase, otherwise."""
+    name = table.get("name")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(
+            f"species number {number} has the name {name!r}: it must be a letter, followed by letters, digits or _"
+        )
+    if unknown := [key for key in table if key not in keys]:
+        raise ValueError(f"{name} has the unknown key {unknown[0]!r}: allowed are {', '.join(keys)}")
+    return name
+
+
+def check_different(names: Sequence[str]) -> None:
+    """ValueError, in a phrase, if two species have one name."""
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"it has two species called {twice[0]}: put their particles into one, or give them two names")
 
 
 def is_number(value: object) -> bool:

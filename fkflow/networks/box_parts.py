@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.geometry import add_to_particles, pair_differences, pairs
+from fkflow.hamiltonian.geometry import add_to_particles, nearest_images, pair_differences, pairs
 from fkflow.networks.pair_tangents import CoordinateTangent, ParticleTangent, SquareTangent
 from fkflow.networks.parts import Node, Part
 from fkflow.networks.tangents import rounded
@@ -37,7 +37,7 @@ class PairSquares(Part):
         """The differences (D, pairs, B) of nearest images, and the sides (D, 1, 1)."""
         apart = pair_differences(y, *pairs(int(y.shape[1]), y.device))
         side = torch.tensor(self.sides, dtype=y.dtype, device=y.device).view(-1, 1, 1)
-        return apart - side * (apart / side).round(), side
+        return nearest_images(apart, self.sides), side
 
     def value(self, *inputs: Any) -> Tensor:
         y, precision = inputs

@@ -145,15 +145,7 @@ class Result:
                 "system": self.system,
                 "parameters": self.parameters,
                 **({"species": [asdict(one) for one in self.species]} if self.species else {}),
-                "run": None if self.path is None else self.run,
-                "seed": self.provenance.get("seed"),
-                "device": self.provenance.get("device"),
-                "version": self.provenance.get("version"),
-                "status": self.status,
-                "doubts": self.named(self.doubts),
-                "warnings": self.warnings,
-                "energy_unit": self.energy_unit,
-                "length_unit": self.length_unit,
+                **self._head(self.named(self.doubts)),
                 "variational": None
                 if self.failed
                 else {
@@ -178,21 +170,27 @@ class Result:
         )
         return summary
 
+    def _head(self, doubts: Any) -> dict[str, Any]:
+        """What a summary says of every run: where it comes from, its status with these `doubts`, and its units."""
+        return {
+            "run": None if self.path is None else self.run,
+            "seed": self.provenance.get("seed"),
+            "device": self.provenance.get("device"),
+            "version": self.provenance.get("version"),
+            "status": self.status,
+            "doubts": doubts,
+            "warnings": self.warnings,
+            "energy_unit": self.energy_unit,
+            "length_unit": self.length_unit,
+        }
+
     def _thermal_summary(self, thermal: Thermal) -> dict[str, Any]:
         """The JSON object of a run at temperatures."""
         found: dict[str, Any] = strict_json(
             {
                 "system": self.system,
                 "parameters": self.parameters,
-                "run": None if self.path is None else self.run,
-                "seed": self.provenance.get("seed"),
-                "device": self.provenance.get("device"),
-                "version": self.provenance.get("version"),
-                "status": self.status,
-                "doubts": self.doubts,
-                "warnings": self.warnings,
-                "energy_unit": self.energy_unit,
-                "length_unit": self.length_unit,
+                **self._head(self.doubts),
                 "statistics": thermal.statistics,
                 "thermal": thermal.summary(),
                 "seconds": self.seconds,
