@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fkflow.errors import NumericalError
 from fkflow.hamiltonian.geometry import nearest_images
 
 if TYPE_CHECKING:
@@ -93,8 +94,6 @@ def box_places(system: System, box: Sequence[float], generator: Generator) -> tu
     even there.
     """
     import torch
-
-    from fkflow.errors import NumericalError
 
     apart = spacing(system, box)
     stated = getattr(system, "length", None)
