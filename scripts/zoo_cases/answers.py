@@ -38,7 +38,7 @@ class Answer:
 
 Solver = Callable[[System], Answer]
 #: ranks under rotations that have a sector
-RANKS = (0, 1, 2)
+RANKS = (0, 1, 2, 3, 4, 5)
 
 
 def section(system: System, directions: Sequence[Array] | None = None) -> grids.Potential:
