@@ -15,13 +15,13 @@ WEAK = 1e-3
 def spectrum_text(result: Result, spectrum: Spectrum) -> str:
     """The levels as aligned columns, with what they are below."""
     fermi = spectrum.statistics == "fermi"
-    headings = (*HEADINGS, *OF_FERMIONS) if fermi else HEADINGS
-    rows = [("0", "", str(spectrum.ground), *[""] * (len(headings) - 3))]
+    headings: tuple[str, ...] = (*HEADINGS, *OF_FERMIONS) if fermi else HEADINGS
+    rows: list[tuple[str, ...]] = [("0", "", str(spectrum.ground), *[""] * (len(headings) - 3))]
     for number, level in enumerate(spectrum.levels, 1):
         name, strength = max(level.strengths.items(), key=lambda item: item[1])
         strongest = f"{name} {strength:.3g}" if strength > WEAK else ""
         energy = str(level.energy) + ("" if level.bound == UPPER else " projected")
-        row = (str(number), level.sector, energy, str(level.gap), f"{level.variance:.1g}", strongest)
+        row: tuple[str, ...] = (str(number), level.sector, energy, str(level.gap), f"{level.variance:.1g}", strongest)
         rows.append((*row, str(level.projected or "lost in noise"), str(level.sign)) if fermi else row)
     widths = [max(len(row[k]) for row in (headings, *rows)) for k in range(len(headings))]
     lines = [result.title()]
