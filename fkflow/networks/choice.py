@@ -18,6 +18,7 @@ from fkflow.hamiltonian.masses import user_masses
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.shape import find_shape
 from fkflow.hamiltonian.species import groups_of, is_mixture
+from fkflow.hamiltonian.stiffness import find_stiffness
 from fkflow.hamiltonian.system import System
 from fkflow.networks.centre_factor import CentreFactor
 from fkflow.networks.few_body import FewBodyNet
@@ -129,6 +130,8 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
             )
     if isinstance(net, LogPsi):
         net.together = direction_together(system)
+        if (stiff := find_stiffness(system, landscape)) is not None:
+            net.step_shape = stiff.shape
     centres = landscape.centres
     edges = landscape.walls is not None or landscape.lines or landscape.steps
     if isinstance(net, LogPsi) and (edges or centres is not None):

@@ -48,8 +48,9 @@ class FewBodyNet(LogPsi):
         heavy = torch.tensor(scale.heavy)
         self.particles, self.dimensions = charges.moving, charges.dimensions
         masses = torch.tensor([body.mass for body in charges.bodies[: charges.moving]])
-        #: Langevin steps of the particles in coordinates of unit mass, in that of the lightest
-        self.step_scales = (masses / masses.min()).sqrt()[:, None] if len(set(masses.tolist())) > 1 else None
+        if len(set(masses.tolist())) > 1:
+            # in coordinates of unit mass heavy particles step as far as ψ is wide for them
+            self.step_shape = (masses / masses.min()).pow(0.25).repeat_interleave(charges.dimensions).diag()
 
         self.distances = ChargeDistances(charges, units)
         self.register_buffer("kinds", kinds, persistent=False)

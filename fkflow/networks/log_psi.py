@@ -36,8 +36,8 @@ class LogPsi(nn.Module):
     length: float = 1.0
     #: direction (N,) along which all particles of a free system move together, which leaves log ψ as it is
     together: Tensor | None = None
-    #: Langevin steps of the particles (N, 1) in units of the common one; None: all have that
-    step_scales: Tensor | None = None
+    #: what Langevin steps are multiplied by, a symmetric matrix (N D, N D); None: nothing
+    step_shape: Tensor | None = None
     #: sides (D,) of a periodic box, in the units of x
     box: tuple[float, ...] | None = None
     #: what `analytic` found

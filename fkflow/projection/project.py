@@ -404,4 +404,5 @@ class Projector:
             seconds,
             self.is_settled(found),
             self._slow_mode_error(found),
+            0.0 if (relaxation := self.measuring.relaxation) is None else relaxation.gap,
         )

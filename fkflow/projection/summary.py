@@ -23,6 +23,8 @@ LEAST_ACCEPTANCE = 0.9
 COLLAPSED, UNEVEN = 2.0, 0.1
 #: σ by which the energy may differ between the two longest windows
 FALLING = 4.0
+#: share of the gap that slow modes may leave without a doubt: the stated error has it
+SMALL = 1e-3
 #: σ between the halves of the projection above which the reader is warned
 LARGE_DRIFT = 4.0
 
@@ -37,11 +39,13 @@ def summarise_projection(
     seconds: float,
     settled: bool,
     slow_mode_error: float,
+    gap: float,
 ) -> Projection:
     """The record of a projection whose energy `found` comes from the window number `lag`.
 
     `variational` is the measured energy, `natural` the natural time; `settled` says whether the energy no longer falls with the
-    imaginary time, `slow_mode_error` what it may still fall. Raises NumericalError if the weights collapsed.
+    imaginary time, `slow_mode_error` what it may still fall, `gap` that of the relaxation (0: none). Raises NumericalError if
+    the weights collapsed.
     """
     each = [average_window(p, lag) for p in populations]
     finest = populations[-1]
@@ -73,6 +77,7 @@ def summarise_projection(
         acceptances,
         cut,
         slow_mode_error,
+        gap,
         _last_fall(finest, lag),
     )
     return Projection(
@@ -121,6 +126,7 @@ def collect_warnings(
     acceptances: tuple[float, ...],
     cut: float,
     slow_mode_error: float,
+    gap: float,
     fall: Estimate | None,
 ) -> list[str]:
     """The warnings of a projection, a sentence each; raises NumericalError if the weights collapsed."""
@@ -136,7 +142,7 @@ def collect_warnings(
                 )
             )
     finest = populations[-1]
-    if slow_mode_error > max(found.total, config.target_error):
+    if slow_mode_error > max(found.total, config.target_error, SMALL * gap):
         warnings.append(
             Doubt(
                 f"slow modes may leave {slow_mode_error:.2g} of the excess energy after the imaginary time of the projection: "

@@ -18,10 +18,11 @@ from fkflow.hamiltonian.checks import check_device
 from fkflow.hamiltonian.free import break_up_energy
 from fkflow.hamiltonian.masses import to_solver_coordinates
 from fkflow.hamiltonian.natural_scale import Landscape
+from fkflow.hamiltonian.stiffness import find_stiffness
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
-from fkflow.recipe.config import Loaded, Recipe
+from fkflow.recipe.config import Loaded, Recipe, TrainConfig
 from fkflow.results import store
 from fkflow.results.provenance import collect_provenance
 from fkflow.results.records import Measurement
@@ -33,7 +34,7 @@ from fkflow.runs.model import Model, build_model, load_weights, rescaled
 from fkflow.runs.rerun import definition_warning
 from fkflow.training.fit import absorb, fit
 from fkflow.training.loop import initial_state, train
-from fkflow.training.schedule import extend_training
+from fkflow.training.schedule import extend_training, paced
 from fkflow.training.state import Record, TrainState
 
 #: most slow modes that are put into a network, and share of the target error below which they are left to the projection
@@ -112,7 +113,12 @@ class Session:
 
     def _initial_state(self) -> TrainState:
         model, context = self.model, self.context
-        return initial_state(model.net, model.landscape, self.recipe.train, context.seed, context.device, model.system)
+        return initial_state(model.net, model.landscape, self.training, context.seed, context.device, model.system)
+
+    @property
+    def training(self) -> TrainConfig:
+        """How it is trained: as the recipe says, at a pace that suits the system."""
+        return paced(self.recipe.train, find_stiffness(self.model.system, self.model.landscape))
 
     def _rescale(self, landscape: Landscape) -> None:
         """Take a network of another scale, if it is another."""
@@ -126,7 +132,7 @@ class Session:
         return self.context.recipe
 
     def _start_iterations(self) -> None:
-        self._iterations = train(self.model.system, self.model.landscape, self.recipe.train, self.state)
+        self._iterations = train(self.model.system, self.model.landscape, self.training, self.state)
 
     def step(self) -> Record | None:
         """One iteration; None once training has ended. Raises NumericalError as `train` does."""
@@ -237,7 +243,7 @@ class Session:
 
     def extend(self, spread: float, x: Tensor) -> bool:
         """Whether training goes on after a measurement of that spread at walkers x (`schedule.extend_training`)."""
-        wanted = extend_training(self.recipe.train, self.state, spread, x)
+        wanted = extend_training(self.training, self.state, spread, x)
         if wanted:
             self._start_iterations()
             # what was saved of a measurement is that of another network from now on

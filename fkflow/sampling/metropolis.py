@@ -26,8 +26,8 @@ from fkflow.sampling.broad import BroadDensity
 TARGET_ACCEPTANCE = 0.6
 
 
-def limited_drift(v: Tensor, step: float | Tensor) -> Tensor:
-    """Umrigar's limited drift v (√(1 + 2 v²τ) − 1)/(v²τ), of each particle, v (B, N, D); τ may be one of each (N, 1)."""
+def limited_drift(v: Tensor, step: float) -> Tensor:
+    """Umrigar's limited drift v (√(1 + 2 v²τ) − 1)/(v²τ), of each particle, v (B, N, D)."""
     v2 = squared_lengths(v) * step
     return v * (2 / (1 + (1 + 2 * v2).sqrt()))
 
@@ -125,33 +125,39 @@ def importance_weights(log_weights: Tensor) -> Tensor:
 
 
 def langevin_move(
-    psi: LogPsi, walkers: Walkers, generator: torch.Generator, scales: Tensor | None = None
+    psi: LogPsi, walkers: Walkers, generator: torch.Generator, shape: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Move the walkers in place by one Metropolis-adjusted Langevin step from their stored log ψ and drift.
 
-    With `scales` (N, 1) particles have steps of their own, so many times the common one: not the diffusion of the system.
+    With a symmetric `shape` S (N D, N D) they move in the coordinates S⁻¹x: not by the diffusion of the system.
 
     Returns which walkers moved (B,) bool, and the squared length of the noise of each, |ξ|²τ (B,).
     """
-    x, (value, v) = walkers.x, walkers.known
-    step: Any = walkers.step if scales is None else walkers.step * scales.to(x)
+    x, step, (value, v) = walkers.x, walkers.step, walkers.known
     options: dict[str, Any] = {"generator": generator, "device": x.device, "dtype": x.dtype}
     # normals of single precision take a fifth of the time; what is rounded is the noise, not where it leads
     noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=torch.float32).to(x.dtype)
     power = walkers.exponents()
-    proposal = x + step * limited_drift(power * v, step) + step**0.5 * noise
+    towards, at_random = step * limited_drift(_shaped(power * v, shape), step), step**0.5 * noise
+    proposal = x + _shaped(towards, shape) + _shaped(at_random, shape)
     new_value, new_v = value_and_drift(psi, proposal)
-    back = x - proposal - step * limited_drift(power * new_v, step)
+    # in the coordinates of the moves
+    way_back = x - proposal if shape is None else -(towards + at_random)
+    back = way_back - step * limited_drift(_shaped(power * new_v, shape), step)
     thrown = noise.square().sum((1, 2))
-    again = back.square().sum((1, 2)) / step if scales is None else (back.square() / step).sum((1, 2))
-    log_ratio = walkers.log_gain(proposal, new_value) + 0.5 * (thrown - again)
+    log_ratio = walkers.log_gain(proposal, new_value) + 0.5 * (thrown - back.square().sum((1, 2)) / step)
     # A NaN ratio compares false: such a proposal is rejected.
     accept = torch.rand(len(x), **options).log() < log_ratio
     mask = accept[:, None, None]
     walkers.x = torch.where(mask, proposal, x)
     walkers.log_psi = torch.where(accept, new_value, value)
     walkers.drift = torch.where(mask, new_v, v)
-    return accept, walkers.step * thrown
+    return accept, step * thrown
+
+
+def _shaped(v: Tensor, shape: Tensor | None) -> Tensor:
+    """S v for vectors v (B, N, D)."""
+    return v if shape is None else (v.flatten(1) @ shape.to(v)).view(v.shape)
 
 
 def metropolis(
@@ -174,7 +180,7 @@ def metropolis(
     if not frozen or walkers.log_psi is None:
         walkers.refresh(psi)
     for _ in range(moves):
-        accepted += langevin_move(psi, walkers, generator, psi.step_scales)[0][:first].double().mean()
+        accepted += langevin_move(psi, walkers, generator, psi.step_shape)[0][:first].double().mean()
     walkers.x = psi.recentre(walkers.x)
     walkers.acceptance = float(accepted) / max(moves, 1)
     if adapt and moves:

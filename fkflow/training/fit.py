@@ -24,10 +24,11 @@ LEFT, WELL = 0.1, 1e-3
 LEAST = 0.02
 
 
-def fit(net: LogPsi, x: Tensor, target: Tensor, weights: Tensor) -> bool:
+def fit(net: LogPsi, x: Tensor, target: Tensor, weights: Tensor, floor: float = 1.0) -> bool:
     """Fit log ψ, up to a constant, to `target` (B,) at walkers x (B, N, D) with weights (B,).
 
-    Returns whether the fit succeeded; the network is unchanged otherwise.
+    A variance that is small beside `floor` is good enough. Returns whether the fit succeeded; the network is unchanged
+    otherwise.
     """
     x, target, weights = x[:WALKERS], target[:WALKERS], weights[:WALKERS]
     weights = weights / weights.mean()
@@ -36,7 +37,7 @@ def fit(net: LogPsi, x: Tensor, target: Tensor, weights: Tensor) -> bool:
     residual, first = _misfit(net, x, target, weights)
     best, damping = first, DAMPING
     for _ in range(STEPS):
-        if best <= WELL * max(first, 1.0):
+        if best <= WELL * max(first, floor):
             break
         change = optimiser.update(jacobian(net, x), -residual, 1.0, damping, weights)
         if not bool(change.isfinite().all()):
@@ -48,7 +49,7 @@ def fit(net: LogPsi, x: Tensor, target: Tensor, weights: Tensor) -> bool:
         else:
             net.load_state_dict(best_state)
             damping *= CAREFUL
-    success = best <= max(LEFT * first, WELL)
+    success = best <= max(LEFT * first, WELL * floor)
     net.load_state_dict(best_state if success else before)
     return success
 
@@ -65,8 +66,8 @@ def absorb(net: LogPsi, x: Tensor, factor: Tensor, weights: Tensor) -> bool:
     factor = 0.5 * (factor + (factor.square() + 4 * LEAST**2).sqrt())
     with torch.no_grad():
         target = net(x) + factor.log()
-    # both ψ² and (g ψ)² count
-    return fit(net, x, target, weights * (1 + factor.square()))
+    # both ψ² and (g ψ)² count; log g may be small everywhere
+    return fit(net, x, target, weights * (1 + factor.square()), floor=0.0)
 
 
 def _copy(net: LogPsi) -> dict[str, Tensor]:

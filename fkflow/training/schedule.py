@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
+from fkflow.hamiltonian.stiffness import Stiffness
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe.config import TrainConfig
 from fkflow.training.state import TrainState
@@ -25,6 +26,8 @@ ENOUGH, MEASURING, FEWEST = 0.5, 2.0, 10
 LATE, RETURNS, AGAIN = 2.0, 2, 0.5
 #: rate at which a ramp begins
 RAMP_START = 0.3
+#: of a stiff trap: rate in that of the soft modes, its most, iterations of its ramp, and fewest walkers
+SOFT, MOST_RATE, RAMP, MANY = 0.05, 10.0, 80, 2048
 #: iterations of the schedules of rate, damping and walkers that training from the weights of another run leaves out
 HEAD_START = 80
 
@@ -34,6 +37,26 @@ class StepSize(NamedTuple):
 
     rate: float
     damping: float
+
+
+def paced(config: TrainConfig, stiff: Stiffness | None) -> TrainConfig:
+    """The settings of a training, with those of a stiff trap where the recipe has the defaults.
+
+    Updates are as long as the soft modes need. Such steps are stable where all stiff modes are seen in the curvature, by many
+    walkers from the start; training ends where the energy spreads little in the units of the soft modes.
+    """
+    usual = config.model_copy(update={key: TrainConfig.model_fields[key].default for key in ("rate", "ramp", "grow")})
+    if stiff is None or config != usual or config.optimiser != "spring" or config.estimator == "pathwise":
+        return config
+    return config.model_copy(
+        update={
+            "rate": min(MOST_RATE, max(config.rate, SOFT * stiff.ratio)),
+            "ramp": RAMP,
+            "grow": 0,
+            "walkers": max(config.walkers, MANY),
+            "stop_spread": config.stop_spread / stiff.ratio,
+        }
+    )
 
 
 def step_size(config: TrainConfig, state: TrainState) -> StepSize:

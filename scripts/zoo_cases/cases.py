@@ -72,6 +72,23 @@ def calogero(system: Any) -> float:
     return n * (1 + system.lam * (n - 1)) / 2
 
 
+def valley(system: Any, along: int = 60, across: int = 12) -> float:
+    """Oscillator functions of u and of w = v - u^2/10, where the kinetic energy is ((d_u - u/5 d_w)^2 + d_w^2)/2."""
+
+    def operators(count: int, omega: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        down = np.diag(np.sqrt(np.arange(1.0, count)), 1)
+        return (down + down.T) / np.sqrt(2 * omega), (down - down.T) * np.sqrt(omega / 2), np.eye(count)
+
+    # products of the last functions are cut off
+    u, du, one_u = operators(along + 6, 1.3)
+    w, dw, one_w = operators(across + 6, system.stiff)
+    slope, other = np.kron(du, one_w) - 0.2 * np.kron(u, dw), np.kron(one_u, dw)
+    height = np.kron(u @ u / 2 + 0.1 * u @ u @ u @ u, one_w) + system.stiff**2 / 2 * np.kron(one_u, w @ w)
+    kept = (np.arange(along)[:, None] * len(w) + np.arange(across)).ravel()
+    energies = ((slope.T @ slope + other.T @ other) / 2 + height)[np.ix_(kept, kept)]
+    return np.linalg.eigvalsh(energies)[0]
+
+
 AIRY = 2.338107410459767
 BESSEL_0, BESSEL_1 = 2.404825557695773, 3.831705970207512
 #: zeros of Bessel functions by their order: of J_m, and of the spherical j_l
@@ -167,6 +184,7 @@ SCALES = (
         ),
     ),
     Case("sheet", "scales.py:Sheet", line(-7, 7, rest=500.0, scale=1.0)),
+    Case("bent valley", "scales.py:Valley", closed(valley, scale=1.0)),
     Case("waveguide", "scales.py:Waveguide", line(-7, 7, direction=partial(axis, coordinate=2), rest=30.0, scale=1.0)),
     Case("proton", "scales.py:Proton", line(-1.5, 1.5, parts=20)),
     Case("nanometres", "scales.py:Nanometres", everywhere(110.0, 60)),

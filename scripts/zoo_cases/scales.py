@@ -173,6 +173,18 @@ class Sheet(fkflow.System):
         return 0.5 * u**2 + 0.1 * u**4 + 0.5 * self.stiff**2 * v**2
 
 
+class Valley(fkflow.System):
+    """A bent valley, much stiffer across than along."""
+
+    particles = 1
+    dimensions = 2
+    stiff: float = 200.0
+
+    def potential(self, x):
+        u, v = x[:, 0, 0], x[:, 0, 1]
+        return 0.5 * u**2 + 0.1 * u**4 + 0.5 * self.stiff**2 * (v - 0.1 * u**2) ** 2
+
+
 class Waveguide(fkflow.System):
     """A narrow guide, 30 times as stiff across as along, in three dimensions."""
 

@@ -18,7 +18,7 @@ from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.systems.bosons import Bosons, Bosons3D
 from fkflow.systems.harmonic import Harmonic
-from fkflow.training.fit import absorb
+from fkflow.training.fit import absorb, fit
 
 
 def measured(net: LogPsi, system: Harmonic | Bosons, walkers: int = 2000, sweeps: int = 5) -> SlowModes:
@@ -82,6 +82,21 @@ def test_wrong_mixture_is_seen_and_absorbed() -> None:
     after = measured(net, system)
     energy = float(after.sums[:, 1, 0, 0].sum() / after.sums[:, 0, 0, 0].sum())
     assert energy == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("floor", [0.0, 1.0])
+def test_a_faint_mode_is_absorbed_too(floor: float) -> None:
+    """Twin: beside a floor of 1 a variance of 1e-4 counts as nothing, and the network stays as it is."""
+    system = Harmonic(particles=1, dimensions=2, omega=1.0)
+    net = build(system, explore(system), "generic", 16, 2, 0)
+    assert isinstance(net, LogPsi)
+    x = explore(system).start(1000, torch.Generator().manual_seed(5))
+    wanted = 0.01 * x[:, 0, 0]
+    with torch.no_grad():
+        target = net(x) + wanted
+        assert fit(net, x, target, torch.ones(1000, dtype=torch.float64), floor=floor)
+        left = (target - net(x)).var() / wanted.var()
+    assert (float(left) < 0.1) == (floor == 0.0)
 
 
 def test_pair_functions_have_the_gradients_of_their_values() -> None:

@@ -212,7 +212,7 @@ def test_proposals_that_are_not_numbers_are_rejected() -> None:
 def test_particles_with_steps_of_their_own_keep_the_density(gaussian, monkeypatch, fair: bool) -> None:
     """Twin: moves that are judged by 0.9 of the gain leave another density."""
     psi = gaussian(1.0)
-    psi.step_scales = torch.tensor([[1.0], [9.0]], dtype=torch.float64)
+    psi.step_shape = torch.tensor([1.0, 1.0, 3.0, 3.0], dtype=torch.float64).diag()
     walkers = walkers_at(psi.sample(4000, (2, 2), 0), step=0.25)
     if not fair:
         right = Walkers.log_gain
@@ -224,6 +224,6 @@ def test_particles_with_steps_of_their_own_keep_the_density(gaussian, monkeypatc
     assert (float((mean / error).abs().max()) < 4) == fair
     # the heavier one goes farther
     before = walkers.x.clone()
-    langevin_move(psi, walkers, torch.Generator().manual_seed(2), psi.step_scales)
+    langevin_move(psi, walkers, torch.Generator().manual_seed(2), psi.step_shape)
     apart = (walkers.x - before).square().sum(2).mean(0)
     assert float(apart[1]) > 3 * float(apart[0])
