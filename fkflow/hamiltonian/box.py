@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 #: natural length of identical particles, in their spacing (V/N)^(1/D): that of free fermions on a line is 0.39
 CROWDED = 0.35
-#: configurations that walkers start from, and the largest distance from a lattice, in spacings
-PLACES, LOOSE = 1024, 0.2
+#: configurations that walkers start from, at least and at most, pairs of particles in all of them, and the largest distance
+#: from a lattice, in spacings
+FEWEST, PLACES, PAIRS, LOOSE = 16, 1024, 2**14, 0.2
 #: halvings of that distance until no cores overlap
 HALVINGS = 6
-#: temperature of the first places, in natural energies, moves of each particle at it, and the step, in natural lengths
-WARM, MOVES, STEP = 1.0, 30, 0.5
+#: temperature of the first places, in natural energies, moves of each particle at it, and of all together at most, and the
+#: step, in natural lengths
+WARM, MOVES, MOST_MOVES, STEP = 1.0, 30, 640, 0.5
 
 
 def sides(system: System) -> tuple[float, ...] | None:
@@ -88,7 +90,7 @@ def lattice(particles: int, box: Sequence[float]) -> Tensor:
 
 
 def box_places(system: System, box: Sequence[float], generator: Generator) -> tuple[float, Tensor]:
-    """The natural length of particles in a box, and configurations (PLACES, N, D) to start from, where V is finite.
+    """The natural length of particles in a box, and configurations (n, N, D) to start from, where V is finite.
 
     They begin on a lattice and move singly, at a temperature of the natural energy. Raises NumericalError if V is infinite
     even there.
@@ -102,7 +104,8 @@ def box_places(system: System, box: Sequence[float], generator: Generator) -> tu
     if given is not None:
         return length, torch.as_tensor(given).detach().to(torch.float64)
     sites = lattice(system.particles, box)
-    x, loose = sites.repeat(PLACES, 1, 1), LOOSE * apart
+    count = min(PLACES, max(FEWEST, 2 * PAIRS // system.particles**2))
+    x, loose = sites.repeat(count, 1, 1), LOOSE * apart
     for _ in range(HALVINGS):
         moved = sites + loose * (torch.rand(x.shape, generator=generator, dtype=x.dtype) - 0.5)
         if system.particles == 1:
@@ -117,7 +120,7 @@ def box_places(system: System, box: Sequence[float], generator: Generator) -> tu
             f"V is not finite where {system.particles} particles stand on a lattice in the box: start() must give places "
             "where it is, or the box is too small for the cores"
         )
-    for _ in range(MOVES):
+    for _ in range(max(1, min(MOVES, MOST_MOVES // system.particles))):
         for which in range(system.particles):
             moved = x.clone()
             moved[:, which] += STEP * length * torch.randn(x[:, 0].shape, generator=generator, dtype=x.dtype)

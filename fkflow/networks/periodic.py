@@ -18,6 +18,7 @@ from fkflow.networks.layers import SiLU, Sum, SumOverPairs, Weighted, mlp
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.messages import PairLinear, Receive
 from fkflow.networks.two_body_factor import TwoBodyFactor
+from fkflow.networks.vector_messages import VectorMessages
 
 #: shortest width of the functions of distances, in natural lengths; each other one is twice as wide, up to a side
 SHORTEST = 0.5
@@ -77,6 +78,7 @@ class PeriodicNet(LogPsi):
             self.pair_out = mlp([2 * hidden + pair, hidden], first=PairLinear)
             self.pair_readout = mlp([hidden] + [1], final_scale=0.0)
             self.jastrow = nn.Parameter(torch.zeros(pair))
+        self.vector_messages = VectorMessages(sides, apart / self.length) if n > 1 and dim > 1 else None
 
     @property
     def width(self) -> int:
@@ -97,6 +99,8 @@ class PeriodicNet(LogPsi):
         value = self.weighted(self.sum_over_pairs(pair), self.jastrow) + self.sum(self.readout(particle))
         second = self.silu(self.pair_out(sent, particle, pair))
         value = value + self.sum(self.pair_readout(self.sum_over_pairs(second)))
+        if self.vector_messages is not None:
+            value = value + self.vector_messages(y, precision)
         if self.two_body_factor is None:
             return value
         return value + self.two_body_factor(self.nearest(y, precision), self.length)

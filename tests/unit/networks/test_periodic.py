@@ -10,8 +10,11 @@ import torch
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
-from fkflow.networks.choice import build
+from fkflow.networks import tangents
+from fkflow.networks.choice import build, default_float64
+from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.two_body_factor import TwoBodyFactor, box_factor, factor_of
+from fkflow.networks.vector_messages import VectorMessages
 from fkflow.sampling.local_energy import analytic_local_energy
 
 RINGS = {
@@ -77,6 +80,40 @@ def test_the_factor_is_flat_at_half_a_side(dimensions: int) -> None:
     if dimensions > 1:
         # nor does the curvature jump
         assert abs(slope(closed, end * (1 - 1e-3))) < 1e-3 * largest
+
+
+def test_pair_functions_are_flat_at_half_a_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drift and Laplacian of pair functions and vector messages pass smoothly through r = L/2; the twin: they end abruptly."""
+    monkeypatch.setattr(tangents, "PRECISION", torch.float64)
+    side = 3.0
+
+    def steps(net: LogPsi) -> list[float]:
+        """By how much value, drift and Laplacian change where two particles pass each other's edge, relative to r = 0.3 L."""
+        x = torch.zeros(3, 3, 2, dtype=torch.float64)
+        x[:, 1, 0] = side * torch.tensor([0.5 - 1e-6, 0.5 + 1e-6, 0.3], dtype=torch.float64)
+        x[:, 2] = torch.tensor([0.7, 0.5])
+        return [
+            float((found[0] - found[1]).abs().max() / found[2].abs().max())
+            for found in net.value_drift_and_laplacian(x)
+        ]
+
+    class Liquid(LogPsi):
+        def __init__(self) -> None:
+            super().__init__()
+            with torch.random.fork_rng(devices=[]), default_float64():
+                torch.manual_seed(1)
+                self.part = VectorMessages((side, side), 1.0)
+                torch.nn.init.normal_(self.part.jastrow)
+                torch.nn.init.normal_(self.part.weights)
+
+        def compose(self, y: torch.Tensor) -> torch.Tensor:
+            return self.part(y, torch.float64)
+
+    net = Liquid()
+    assert max(steps(net)) < 1e-3
+    # twice as far: the functions are cut where they have not vanished
+    net.part.end *= 2
+    assert min(steps(net)[1:]) > 1e-2
 
 
 def test_two_on_a_ring_are_exact() -> None:

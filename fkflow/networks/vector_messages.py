@@ -1,0 +1,144 @@
+"""Pair functions and vector messages of a liquid in a box: what two and three particles do to each other, a term of log ψ.
+
+U = Σ_{i<j} Σ_k a_k φ_k(r_ij) + Σ_i Σ_c w_c |Σ_j ξ_c(r_ij) r_ij|² with ξ_c = Σ_k m_ck φ_k. Differences r_ij are those of nearest
+images, and φ_k are Gaussians about shells r = c_k times (1 − (r/R)⁴)³. They vanish with two derivatives at R, half the shortest
+side, and beyond: a slope left there would be a δ in the energy that no walker sees. The second sum is the three-body factor of
+helium in the literature (Schmidt, Kalos, Lee, Chester, Phys. Rev. Lett. 45, 573, 1980), with functions that are learned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from fkflow.hamiltonian.geometry import add_to_particles, nearest_images, pair_differences, pairs
+from fkflow.networks.layers import affine, spread_out
+from fkflow.networks.parts import Node, Term
+from fkflow.networks.tangents import rounded
+
+#: functions ξ
+CHANNELS = 6
+#: the first shell and the distance of two, in spacings of the particles; fewest and most shells; their width in distances
+FIRST, BETWEEN, FEWEST, MOST, WIDTH = (
+    0.5,
+    0.125,
+    3,
+    16,
+    0.9,
+)  #: distance of two particles that send vectors of the length of ξ, in spacings
+REACH = 2.0
+#: squared distances below this count as this
+SMALLEST = 1e-30
+
+
+class VectorMessages(Term):
+    """The term U (B,) from coordinates y (D, N, B), rounded to the given precision.
+
+    `sides` (D,) of the box and the `spacing` (V/N)^(1/D) of the particles are in units of the coordinates.
+    """
+
+    curved: ClassVar[bool] = True
+
+    shells: Tensor
+
+    def __init__(self, sides: Sequence[float], spacing: float) -> None:
+        super().__init__()
+        self.sides, self.end = tuple(sides), 0.5 * min(sides)
+        first = min(FIRST * spacing, 0.5 * self.end)
+        count = min(max(FEWEST, math.ceil((self.end - first) / (BETWEEN * spacing)) + 1), MOST)
+        self.sharpness = (count - 1) / (WIDTH * (self.end - first))
+        self.register_buffer("shells", torch.linspace(first, self.end, count), persistent=False)
+        self.jastrow = nn.Parameter(torch.zeros(count))
+        # of vectors about 1 long
+        self.mix = nn.Parameter(torch.randn(CHANNELS, count) / (math.sqrt(count) * REACH * spacing))
+        self.weights = nn.Parameter(torch.zeros(CHANNELS))
+
+    def value(self, *inputs: Any) -> Tensor:
+        y, precision = inputs
+        apart, r = self._distances(y, precision)
+        functions = self._functions(r, 0)[0]
+        vectors = self._sent(affine(functions, self.mix), apart, y.shape[1])
+        own = (functions.sum(1) * spread_out(self.jastrow, 1)).sum(0)
+        return own + (vectors.square().sum((1, 2)) * spread_out(self.weights, 1)).sum(0)
+
+    def evaluate(self, *inputs: Any, derivatives: bool) -> tuple[Tensor, Any]:
+        y, precision = inputs
+        if not derivatives:
+            return self.value(y, precision), None
+        apart, r = self._distances(y, precision)
+        functions, slopes = self._functions(r, 1)
+        strengths = affine(functions, self.mix)
+        vectors = self._sent(strengths, apart, y.shape[1])
+        value = self.jastrow @ functions.sum(1) + self.weights @ vectors.square().sum((1, 2))
+        return value, (apart, r, slopes, strengths, vectors)
+
+    def pull_back(self, node: Node, gradient: Any = None) -> None:
+        apart, r, slopes, strengths, vectors = node.saved
+        y = node.inputs[0]
+        first, second = pairs(int(vectors.shape[2]), vectors.device)
+        weighted = vectors * (2 * self.weights)[:, None, None, None]
+        both = weighted.index_select(2, first).sub_(weighted.index_select(2, second))
+        along = affine(slopes, self.mix).mul_((both * apart).sum(1)).sum(0)
+        along = along.add_((self.jastrow @ slopes.flatten(1)).view(r.shape)).div_(r)
+        flow = (strengths.unsqueeze(1) * both).sum(0).addcmul_(along, apart)
+        y.add(add_to_particles(flow.new_empty(len(flow), *vectors.shape[2:]), flow, sign=-1, keep=False))
+
+    def laplacian_term(self, node: Node) -> Tensor:
+        apart, r, slopes, strengths, vectors = (rounded(one) for one in node.saved)
+        mix, weights = rounded(self.mix), rounded(self.weights)
+        dim, n = vectors.shape[1], int(vectors.shape[2])
+        second = self._functions(r, 2)[2]
+        by_r, by_r_twice = affine(slopes, mix), affine(second, mix)
+        # Σ ΔG·G of the vectors G of all particles: ΔG_i is 2 (ξ'' + (D + 1) ξ'/r) r_ij summed over j
+        curvature = torch.addcdiv(by_r_twice, by_r, r, value=dim + 1).mul_(2)
+        first_of, second_of = pairs(n, vectors.device)
+        between = vectors.index_select(2, first_of).sub_(vectors.index_select(2, second_of))
+        found = (curvature * (between * apart).sum(1)).sum(1)
+        # |∇G|²: by the place of the other particle of each pair, and by a particle's own, with ξ 1 + (ξ'/r) r_ij r_ij
+        steep = by_r * r
+        found += 2 * (dim * strengths.square() + 2 * strengths * steep + steep.square()).sum(1)
+        steep = by_r / r
+        for a in range(dim):
+            for b in range(a, dim):
+                entry = steep * (apart[a] * apart[b])
+                if a == b:
+                    entry += strengths
+                of_own = add_to_particles(entry.new_empty(len(entry), n, entry.shape[-1]), entry, keep=False)
+                found += of_own.square_().sum(1).mul_(1 if a == b else 2)
+        radial = (rounded(self.jastrow) @ torch.addcdiv(second, slopes, r, value=dim - 1).sum(1)).mul_(2)
+        return (weights @ found).mul_(2).add_(radial).to(node.value.dtype)
+
+    def _distances(self, y: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Differences (D, pairs, B) of nearest images and their lengths (pairs, B)."""
+        apart = nearest_images(pair_differences(y, *pairs(int(y.shape[1]), y.device)), self.sides).to(precision)
+        return apart, apart.square().sum(0).clamp_min(SMALLEST).sqrt()
+
+    def _functions(self, r: Tensor, derivatives: int) -> list[Tensor]:
+        """φ (K, pairs, B) of distances r (pairs, B) and as many derivatives, up to two; all vanish from R on."""
+        away = (r - self.shells.to(r.dtype)[:, None, None]).mul_(self.sharpness)
+        gauss = (-0.5 * away.square()).exp_()
+        share = (r / self.end).clamp(max=1.0)
+        left = 1 - share**4
+        found = [gauss * left**3]
+        if derivatives:
+            rate = away * -self.sharpness
+            # of (1 − s⁴)³ by r
+            bend = -12 * share**3 * left.square() / self.end
+            found.append(gauss * torch.addcmul(bend, rate, left**3))
+        if derivatives > 1:
+            twice = 12 * share.square() * left * (11 * share**4 - 3) / self.end**2
+            curved = (rate.square() - self.sharpness**2) * left**3
+            found.append(gauss * curved.addcmul_(rate, bend, value=2).add_(twice))
+        return found
+
+    @staticmethod
+    def _sent(strengths: Tensor, apart: Tensor, particles: int) -> Tensor:
+        """The vectors (C, D, N, B) that particles receive: the sums of ξ r_ij over j."""
+        first, second = pairs(int(particles), apart.device)
+        sent = strengths.unsqueeze(1) * apart
+        vectors = sent.new_zeros(*sent.shape[:2], int(particles), sent.shape[-1])
+        return vectors.index_add(2, first, sent).index_add(2, second, sent, alpha=-1)
