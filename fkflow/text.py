@@ -28,8 +28,9 @@ def strict_json(value: Any) -> Any:
 
 
 def title(system: str, parameters: Mapping[str, Any]) -> str:
-    """System and parameters in one line, such as ``h2  R = 1.401``."""
-    return "  ".join([system, *(f"{key} = {_short(value)}" for key, value in parameters.items())])
+    """System and parameters in one line, such as ``h2  R = 1.401``; those that are not set are left out."""
+    given = (f"{key} = {_short(value)}" for key, value in parameters.items() if value is not None)
+    return "  ".join([system, *given])
 
 
 def species_words(species: Sequence[Any]) -> str:

@@ -39,4 +39,9 @@ SYSTEMS = (
     "rings:HardRods",
     "rings:Sutherland",
     "rings:LiebLiniger",
+    "liquids:LiquidHelium",
+    "liquids:LiquidHydrogen",
+    "liquids:HardSpheres",
+    "liquids:SoftDisks",
+    "liquids:Dipoles2D",
 )

@@ -146,6 +146,13 @@ class System(BaseModel):
         """The known ground-state energy at these parameters, or None."""
         return None
 
+    def tail(self) -> float | None:
+        """What an interaction that is cut at a distance would add to the energy beyond it, if pairs were spread evenly there.
+
+        None where nothing is cut: summaries then give no energy of a particle.
+        """
+        return None
+
     def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
         """The exact ground-state density called `group`/`name` in result.h5, or None where it is not known.
 

@@ -89,6 +89,7 @@ def _read_ground_state(file: h5py.File, path: Path) -> dict[str, Any]:
         "model": {name: model[name][()] for name in model},
         "spectrum": read_spectrum(file["spectrum"], path) if "spectrum" in file else None,
         **_read_status(hdf5.get_part(file, "energy", path), path),
+        "tail": float(tail) if (tail := file["energy"].attrs.get("tail")) is not None else None,
     }
 
 

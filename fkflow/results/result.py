@@ -38,8 +38,9 @@ class Result:
     measured; `model` the weights by name; `seconds` the wall-clock time of each stage; `provenance` seed, device, versions
     and times. `definition` is the file that defines the system, if it is not built in: its text is never run. `status` is
     "converged", "doubtful" or "failed", `doubts` say why, a sentence each. `spectrum` are its excited levels, if they were
-    computed. `thermal` are its states at temperatures; a run that has them has no ground state, and its `measurement` raises
-    UsageError for all that one has.
+    computed. `tail` is what an interaction that is cut at a distance would add to the energy beyond it, or None.
+    `thermal` are its states at temperatures; a run that has them has no ground state, and its `measurement` raises UsageError
+    for all that one has.
     """
 
     path: Path | None
@@ -66,6 +67,7 @@ class Result:
     species: tuple[Species, ...] = ()
     spectrum: Spectrum | None = None
     thermal: Thermal | None = None
+    tail: float | None = None
 
     @property
     def run(self) -> str:
@@ -94,6 +96,15 @@ class Result:
             return Estimate(math.nan, math.nan)
         projection = self.measurement.projection
         return self.measurement.variational.estimate if projection is None else projection.total
+
+    @property
+    def per_particle(self) -> dict[str, float] | None:
+        """The best energy of a particle of a liquid, "energy" ± "error", without its "tail"; None where nothing is cut."""
+        if self.tail is None or self.failed:
+            return None
+        energy = self.energy
+        found = {"energy": energy.value, "error": energy.error, "tail": self.tail}
+        return {name: value / self.particles for name, value in found.items()}
 
     @property
     def failed(self) -> bool:
@@ -161,6 +172,7 @@ class Result:
                     "time_step_error": projection.time_step_error,
                     "slow_mode_error": projection.slow_mode_error,
                 },
+                **({} if self.tail is None else {"per_particle": self.per_particle}),
                 "gap": self.measurement.gap,
                 "observables": {} if self.failed else observable_entries(self.measurement.observables),
                 "reference": self.reference and asdict(self.reference),

@@ -81,6 +81,7 @@ def make_result(
         doubts=[str(doubt) for doubt in doubts],
         species=declared_species(system) or (),
         thermal=thermal,
+        tail=None if thermal is not None else system.tail(),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from fkflow.results.records import Projection, components, observable_text
 from fkflow.results.result import Comparison, Result
 from fkflow.results.thermal_table import thermal_text
+from fkflow.statistics import Estimate
 from fkflow.text import format_energy, species_words, with_unit
 
 #: bars from low to high, also for ASCII terminals
@@ -71,6 +72,7 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
             rows[-1] = (rows[-1][0], f"{rows[-1][1]}, {projection.slow_mode_error:.1e} slow modes")
     if not result.failed:
         rows.append(("variational energy", f"{with_unit(measured.estimate, unit)}  ({kind})"))
+    rows += _per_particle(result)
     rows.append(("local-energy spread", with_unit(f"{measured.local_energy_std:.3g}", unit)))
     if result.measurement.gap is not None and not result.failed:
         rows.append(("gap", with_unit(f"about {result.measurement.gap:.2g}", unit) + " to the first excited state"))
@@ -95,6 +97,19 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
     if result.failed:  # what else was missed does not matter
         return rows
     return rows + [("warning", warning) for warning in result.warnings if warning not in doubts]
+
+
+def _per_particle(result: Result) -> list[tuple[str, str]]:
+    """The energy of a particle of a liquid, and with its tail; no row where nothing is cut off."""
+    if (found := result.per_particle) is None:
+        return []
+    energy, error, tail = found["energy"], found["error"], found["tail"]
+    text = with_unit(Estimate(energy, error), result.energy_unit)
+    if tail:
+        whole = with_unit(Estimate(energy + tail, error), result.energy_unit)
+        beyond = with_unit(f"{tail:.4g}", result.energy_unit)
+        text += f"; {whole} with {beyond} from beyond the cut-off, for g(r) = 1 there"
+    return [("  of a particle", text)]
 
 
 def _observables(result: Result) -> list[tuple[str, str]]:

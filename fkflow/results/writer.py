@@ -116,6 +116,8 @@ def _write_energy(group: h5py.Group, result: Result) -> None:
     )
     hdf5.write_mapping(variational, {"warnings": list(measurement.warnings)})
     hdf5.write_mapping(group, {"status": result.status, "doubts": list(result.doubts)})
+    if result.tail is not None:
+        group.attrs["tail"] = result.tail
     if measurement.gap is not None:
         variational.attrs["gap"] = measurement.gap
     if measurement.projection is not None:

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy.sparse.linalg import eigsh
+from scipy.special import j1
 from torch import Tensor
 
 from fkflow import pair_squares
@@ -48,11 +50,24 @@ def two_disks() -> float:
     return float(np.linalg.eigvalsh(matrix)[0])
 
 
+def two_soft_disks(system: System) -> float:
+    """As `two_disks`, for an energy that is constant within a circle: its waves are height 2π a J1(k a)/(k L²)."""
+    side, most = min(system.box), 12
+    numbers = np.array([(i, j) for i in range(-most, most + 1) for j in range(-most, most + 1)])
+    apart = 2 * math.pi / side * np.linalg.norm(numbers[:, None] - numbers, axis=-1)
+    safe = np.where(apart == 0, 1.0, apart)
+    waves = np.where(apart == 0, math.pi * system.a**2, 2 * math.pi * system.a * j1(safe * system.a) / safe)
+    matrix = system.height / side**2 * waves + np.diag((2 * math.pi / side) ** 2 * (numbers**2).sum(1))
+    return float(eigsh(matrix, k=1, which="SA")[0][0])
+
+
 CASES = {
     "contacts": (find_system("lieb_liniger")(particles=3, c=3.0), lambda s: s.reference().energy, 2e-3),
     "rotor": (find_system("rotor")(depth=2.0), lambda s: s.reference().energy, 1e-3),
     "lattice": (find_system("lattice")(particles=2, c=0.0, depth=8.0), lambda s: s.reference().energy, 3e-3),
     "disks": (Disks(), lambda s: two_disks(), 3e-3),
+    "hard spheres": (find_system("hard_spheres")(particles=4, box_=20.0), lambda s: s.reference().energy, 1e-4),
+    "soft disks": (find_system("soft_disks")(particles=2, box_=4.0), lambda s: two_soft_disks(s), 1e-2),
 }
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 import fkflow.systems
 from fkflow.cli.entry import main
 from fkflow.hamiltonian import registry
+from fkflow.hamiltonian.box import lattice, spacing
 from fkflow.hamiltonian.registry import built_in_systems, find_system
 from fkflow.hamiltonian.species import particle_masses
 from fkflow.hamiltonian.system import System
@@ -23,6 +24,7 @@ from fkflow.systems import wells
 from fkflow.systems.bosons import Bosons, Bosons3D
 from fkflow.systems.clusters import HOLD, Helium
 from fkflow.systems.harmonic import Chain, Harmonic, Moshinsky
+from fkflow.systems.liquids import Dipoles2D, HardSpheres, Liquid, LiquidHelium, SoftDisks
 from fkflow.systems.mixture import Mixture
 from fkflow.systems.molecules import H2, H2Plus, HeHPlus, Molecule
 from fkflow.systems.pairs import Calogero, Dipoles, Hooke, Ions
@@ -35,6 +37,9 @@ KEYS = [system.key for system in DEFAULTS]
 
 def configurations(system: System, batch: int = 7, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
+    if isinstance(system, Liquid):
+        noise = torch.randn(batch, system.particles, system.dimensions, generator=generator, dtype=torch.float64)
+        return lattice(system.particles, system.box) + 0.05 * spacing(system, system.box) * noise
     return torch.randn(batch, system.particles, system.dimensions, generator=generator, dtype=torch.float64)
 
 
@@ -82,6 +87,24 @@ def aziz_slaman(r: float) -> float:
 def helium(system: Helium, x: np.ndarray) -> float:
     held = 0.5 * len(x) / 12.12 * 0.2**2 * np.sum(x.mean(0) ** 2) - 0.3 if system.trap else 0.0
     return held + sum(aziz_slaman(math.dist(a, b)) for a, b in itertools.combinations(x, 2))
+
+
+def aziz(r: float) -> float:
+    """HFDHE2 (K) at r (Å)."""
+    x = r / 2.9673
+    damping = math.exp(-((1.241314 / x - 1) ** 2)) if x < 1.241314 else 1.0
+    attraction = 1.3732412 / x**6 + 0.4253785 / x**8 + 0.1781 / x**10
+    return 10.8 * (544850.4 * math.exp(-13.353384 * x) - damping * attraction)
+
+
+def of_liquid(system: Liquid, x: np.ndarray, energy, cutoff: float | None = None) -> float:
+    """The energies of all pairs whose nearest images are within the cut-off, half the shortest side if none is given."""
+    total, box = 0.0, system.box
+    for a, b in itertools.combinations(x, 2):
+        images = itertools.product(*([d - side, d, d + side] for d, side in zip(a - b, box, strict=True)))
+        r = min(math.hypot(*image) for image in images)
+        total += energy(r) if r <= (cutoff or min(box) / 2) else 0.0
+    return total
 
 
 def coulomb(system: System, x: np.ndarray) -> float:
@@ -168,6 +191,11 @@ STRENGTHS = {"g_aa": 0.3, "g_bb": 0.7, "g_ab": 0.2}
             lambda s, x: of_ring(s, x, lambda r: 8.75 * (math.pi / 3 / math.sin(math.pi * r / 3)) ** 2),
         ),
         (LiebLiniger(), lambda s, x: 0.0),
+        (LiquidHelium(particles=8), lambda s, x: of_liquid(s, x, aziz)),
+        (LiquidHelium(particles=6, dimensions=2, box_=(9.0, 8.0), cutoff=3.5), lambda s, x: of_liquid(s, x, aziz, 3.5)),
+        (HardSpheres(particles=5, a=4.0), lambda s, x: of_liquid(s, x, lambda r: math.inf if r < 4 else 0.0)),
+        (SoftDisks(particles=9, box_=3.0), lambda s, x: of_liquid(s, x, lambda r: 20.0 if r < 1 else 0.0)),
+        (Dipoles2D(particles=9, g=2.0), lambda s, x: of_liquid(s, x, lambda r: 2 / r**3)),
         (H2(), coulomb),
         (H2Plus(), coulomb),
         (HeHPlus(), coulomb),

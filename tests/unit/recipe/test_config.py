@@ -28,7 +28,7 @@ def refused(text: str, *overrides: str) -> str:
     with pytest.raises(RecipeError) as caught:
         parse(text, "my.toml", overrides)
     message = str(caught.value)
-    assert "\n" not in message and len(message) < 400 and not message.endswith(".")
+    assert "\n" not in message and len(message) < 500 and not message.endswith(".")
     assert caught.value.exit_code == 2
     return message
 

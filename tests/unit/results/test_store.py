@@ -551,3 +551,17 @@ def test_species_are_stored(tmp_path, write_run):
         {"name": "core", "count": 1, "mass": 1836.0, "charge": None},
     ]
     assert "2 electron (mass 1, charge -1), 1 core (mass 1836)" in summary_text(again)
+
+
+def test_the_tail_of_a_cut_interaction_is_stored(tmp_path, write_run):
+    """The energy of a particle, with and without the tail; the twin: a run without one says nothing of it."""
+    written = write_run(tmp_path / "r" / "result.h5")
+    assert written.tail is None and "per_particle" not in written.summary() and "particle" not in summary_text(written)
+    save_result(dataclasses.replace(written, tail=-0.5), tmp_path / "r" / "result.h5")
+    again = read_result(tmp_path / "r")
+    assert again.tail == -0.5
+    found = again.summary()["per_particle"]
+    assert found == {"energy": -1.17447 / 2, "error": 1e-5, "tail": -0.25}
+    assert "-0.587235(10) hartree; -0.837235(10) hartree with -0.25 hartree from beyond" in " ".join(
+        summary_text(again).split()
+    )
