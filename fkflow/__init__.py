@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fkflow import units
     from fkflow.api.functions import load, make_system, solve, train
+    from fkflow.api.propagation import propagate
     from fkflow.api.solution import Solution
     from fkflow.api.training_loop import Training
     from fkflow.errors import FkflowError, NumericalError, UsageError
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Estimate", "FkflowError", "Nuclei", "NumericalError", "PointByPoint", "Reference", "Result", "Solution", "Species",
-    "System", "Table", "Training", "UsageError", "load", "make_system", "pair_squares", "solve", "train", "units",
+    "System", "Table", "Training", "UsageError", "load", "make_system", "pair_squares", "propagate", "solve", "train",
+    "units",
 ]  # fmt: skip
 
 #: the module of each name
 _HOME = {
     **dict.fromkeys(("load", "make_system", "solve", "train"), "api.functions"),
+    "propagate": "api.propagation",
     **dict.fromkeys(("FkflowError", "NumericalError", "UsageError"), "errors"),
     **dict.fromkeys(("Nuclei", "Reference", "System"), "hamiltonian.system"),
     "Species": "hamiltonian.species",

@@ -54,6 +54,26 @@ SOURCES = {
     "bosons3d": Source(("run", "bosons3d.toml", "--seed", "1"), ("conditional_xy", "drift_xy", "pair_r")),
     "moshinsky": Source(("run", "moshinsky.toml", "--seed", "1"), ("density_r",)),
     "double_well": Source(("run", "double_well.toml", "--seed", "1"), ("density_x", "drift_x", "trajectories")),
+    "propagate": Source(
+        (
+            "propagate",
+            "double_well.toml",
+            "--psi",
+            "exp(-4*(x-1.5)**2)",
+            "--time",
+            "0.2",
+            "--time",
+            "1",
+            "--time",
+            "5",
+            "--survival",
+            "--drift",
+            "24",
+            "--seed",
+            "1",
+        ),
+        ("psi", "drift", "film"),
+    ),
     "scan_h2": Source(("scan", "scan_h2.toml", "--seed", "1"), ("scan",)),
     "scan_bosons": Source(("scan", "scan_bosons.toml", "--seed", "1"), ("scan",)),
 }
@@ -81,8 +101,9 @@ def main() -> int:
     for name in arguments.only:
         source, folder = SOURCES[name], arguments.work / name
         kind, recipe, *options = source.command
-        if not any((folder / done).exists() for done in ("result.h5", "scan.h5")):
-            fkflow(kind, recipe, *options, *PATIENT, "--out", folder)
+        if not any((folder / done).exists() for done in ("result.h5", "scan.h5", "propagation.h5")):
+            patient = () if kind == "propagate" else PATIENT
+            fkflow(kind, recipe, *options, *patient, "--out", folder)
         targets = [draw(folder, picture, arguments.out / f"{name}_{picture}") for picture in source.pictures]
         for target in targets:
             if target.suffix == ".png" and target.stat().st_size > MOST:
@@ -137,7 +158,7 @@ def stale(folder: Path, recipes: Path = RECIPES) -> list[str]:
 
 def draw(folder: Path, picture: str, target: Path) -> Path:
     """One picture of a run as `target` with the right ending."""
-    if picture == "walkers":
+    if picture in ("walkers", "film"):
         target = target.with_suffix(".gif")
         fkflow("animate", folder, "--out", target, *FILM)
         return target

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fkflow.cli import compute, pictures, recipes, reports, spectra
+from fkflow.cli import compute, pictures, propagation, recipes, reports, spectra
 from fkflow.cli.output import owns_stdout
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command()(owns_stdout(recipes.check))
 app.command()(owns_stdout(compute.scan))
 app.command()(owns_stdout(compute.measure))
 app.command()(owns_stdout(spectra.spectrum))
+app.command()(owns_stdout(propagation.propagate))
 app.command()(owns_stdout(reports.show))
 app.command(help=reports.COMPARE_HELP)(owns_stdout(reports.compare))
 app.command()(owns_stdout(pictures.plot))

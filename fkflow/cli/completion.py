@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 #: files of which a run or scan has one
-MARKERS = ("result.h5", "checkpoint.pt", "scan.h5")
+MARKERS = ("result.h5", "checkpoint.pt", "scan.h5", "propagation.h5")
 #: how a class in the folder of systems states its name
 KEY = re.compile(r'^    key: ClassVar\[str\] = "(\w+)"$', re.M)
 

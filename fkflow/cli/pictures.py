@@ -19,8 +19,9 @@ def plot(
     out: Annotated[Path | None, typer.Option("--out", help="Folder; left out: RUN/plots.")] = None,
     only_list: Annotated[bool, typer.Option("--list", help="Print the names of the plots and stop.")] = False,
 ) -> None:
-    """Draw convergence, projection, densities, drift and trajectories of a run (all, or those named), or a scan."""
+    """Draw convergence, projection, densities, drift and trajectories of a run (all, or those named), a scan or propagation."""
     from fkflow.results.folders import find_result
+    from fkflow.results.propagation_store import find_propagation, read_propagation
     from fkflow.results.scan_store import find_scan, read_scan
     from fkflow.results.store import read_result
 
@@ -31,6 +32,16 @@ def plot(
             raise UsageError(f"{found.parent} has no plot called {unknown[0]!r}: it has scan")
         written = "scan" if only_list else save_scan(read_scan(found), out or found.parent, str(format)).as_posix()
         output.emit(written)
+        return
+    if (found := find_propagation(run)) is not None:
+        from fkflow.plot import propagation
+
+        propagated = read_propagation(found)
+        if only_list:
+            output.emit("\n".join(propagation.select(propagated, names)))
+            return
+        for path in propagation.save_all(propagated, out or found.parent / "plots", names, str(format)):
+            output.emit(path.as_posix())
         return
     result = read_result(run)
     from fkflow.plot import missing_reasons, save_all, select
@@ -65,13 +76,20 @@ def animate(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Film walkers that move under the learned drift, over the density, as MP4 or GIF."""
+    """Film walkers that move under the learned drift, over the density, or v(x, t) of a propagation, as MP4 or GIF."""
     from fkflow.execution import progress
+    from fkflow.results.propagation_store import find_propagation, read_propagation
     from fkflow.results.store import read_result
 
     for text in overrides or ():
         if not text.strip().startswith("system.file"):
             raise UsageError(f"--set {text}: only system.file can be given, where the file of the run's system is now")
+    if (found := find_propagation(run)) is not None:
+        from fkflow.plot.drift_film import write_film as write_drift
+
+        path = write_drift(read_propagation(found), out, str(format), seconds, fps, size, walkers, seed)
+        output.emit(path.as_posix())
+        return
     result = read_result(run)
     from fkflow.runs.animate import Film
     from fkflow.runs.animate import animate as write_film

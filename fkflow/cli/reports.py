@@ -12,17 +12,21 @@ from fkflow.cli.options import Json, RunFolder
 from fkflow.errors import ToleranceError
 
 if TYPE_CHECKING:
+    from fkflow.results.propagation import Propagation
     from fkflow.results.result import Result
     from fkflow.results.scan_records import Scan
 
 
 def show(run: RunFolder, as_json: Json = False) -> None:
-    """Print the energies of a finished run, or the table of a scan."""
+    """Print the energies of a finished run, or the table of a scan or a propagation."""
+    from fkflow.results.propagation_store import find_propagation, read_propagation
     from fkflow.results.scan_store import find_scan, read_scan
     from fkflow.results.store import read_result
 
     if (found := find_scan(run)) is not None:
         print_scan(read_scan(found), as_json)
+    elif (found := find_propagation(run)) is not None:
+        print_propagation(read_propagation(found), as_json)
     else:
         print_result(read_result(run), as_json)
 
@@ -101,3 +105,14 @@ def print_scan(result: Scan, as_json: bool, log: Path | None = None) -> None:
 
     output.emit(report.to_json(result.summary()) if as_json else report.scan_text(result))
     output.append(log, report.scan_text(result))
+
+
+def print_propagation(found: Propagation, as_json: bool, log: Path | None = None) -> None:
+    """Print a propagation as a table, or as one JSON object with its doubts on stderr; the table is added to `log`."""
+    from fkflow.results import report
+
+    if as_json:
+        for doubt in found.doubts:
+            output.complain(f"fkflow: warning: {doubt}")
+    output.emit(report.to_json(found.summary()) if as_json else found.table())
+    output.append(log, found.table())

@@ -58,6 +58,11 @@ def _temperatures(result: Result) -> dict[str, Callable[[Axes], None]]:
     found = {f"thermal_{name}": partial(draw, result) for name, draw in drawings.items()}
     for group in ("density", "pair") if result.particles > 1 else ("density",):
         found[f"thermal_{group}"] = partial(temperatures.densities, result, group=group)
+    assert result.thermal is not None
+    for number, state in enumerate(result.thermal.states, 1):
+        ending = f"_{number}" if len(result.thermal.states) > 1 else ""
+        if any(h.group == "matrix" for h in state.histograms):
+            found[f"thermal_matrix{ending}"] = partial(temperatures.density_matrix, result, state=state)
     return dict(found)
 
 

@@ -88,7 +88,7 @@ class Plots:
         return self._draw_named("levels", levels.diagram, name, ax)
 
     def thermal(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
-        """F and E against the temperature; `name` "heat_capacity", "density" or "pair" draws those."""
+        """F and E against the temperature; `name` "heat_capacity", "density", "pair" or "matrix" draws those."""
         return self._draw_named("thermal", temperatures.energies, name, ax)
 
     def save(

@@ -49,6 +49,22 @@ def densities(result: Result, ax: Axes, group: str) -> None:
     style.headline(result, ax, "points of closed paths, with one-σ errors")
 
 
+def density_matrix(result: Result, ax: Axes, state: ThermalState) -> None:
+    """ρ(x, x′) of a temperature along the first axis: its diagonal is the density, its width across that of coherence."""
+    histogram = next(h for h in state.histograms if h.group == "matrix")
+    first, second = histogram.axes
+    most = float(np.abs(histogram.values).max())
+    mesh = ax.pcolormesh(
+        first.edges, second.edges, histogram.values.T, cmap=style.MAP, vmin=0, vmax=most, rasterized=True
+    )
+    ax.set_aspect("equal")
+    ax.set_xlabel(label(first.name, first.unit))
+    ax.set_ylabel(label(f"{first.name}'", second.unit))
+    style.colorbar(ax, mesh, label(f"density matrix, {first.name} and {first.name}'", histogram.unit))
+    error = float(histogram.errors.diagonal().max())
+    style.headline(result, ax, f"T = {state.temperature:.4g}, errors up to {error / most:.0%} of the largest value")
+
+
 def _states(result: Result) -> list[ThermalState]:
     require(result, "thermal")
     assert result.thermal is not None

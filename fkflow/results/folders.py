@@ -28,6 +28,7 @@ CHECKPOINT = "checkpoint.pt"
 #: the previous checkpoint
 PREVIOUS = "checkpoint.previous.pt"
 SCAN = "scan.h5"
+PROPAGATION = "propagation.h5"
 LOCK = ".lock"
 #: where runs go unless the user says otherwise
 RUNS = Path("runs")
@@ -152,6 +153,8 @@ def prepare_folder(out: Path, resume: bool, force: bool = False) -> Path:
     try:
         if (out / SCAN).exists():
             raise UsageError(f"{out} holds a scan ({SCAN}): choose another --out, or go on with fkflow scan --resume")
+        if (out / PROPAGATION).exists():
+            raise UsageError(f"{out} holds a propagation ({PROPAGATION}): choose another --out")
         if not (resume or force) and (out / CHECKPOINT).exists():
             raise UsageError(
                 f"{out} holds an unfinished run: continue it with --resume, replace it with --force, or choose another --out"
@@ -176,6 +179,8 @@ def prepare_scan(out: Path, resume: bool, force: bool = False) -> Path:
     try:
         if (out / RESULT).exists() or (out / CHECKPOINT).exists():
             raise UsageError(f"{out} holds a run, not a scan: choose another --out")
+        if (out / PROPAGATION).exists():
+            raise UsageError(f"{out} holds a propagation, not a scan: choose another --out")
         if (out / SCAN).exists() and not (resume or force):
             raise UsageError(
                 f"{out} already holds a scan ({SCAN}): continue it with --resume, replace it with --force, or choose another "
@@ -238,7 +243,7 @@ def locate(run: str | Path) -> Path:
 
 
 def _is_run(path: Path) -> bool:
-    return any((path / file).exists() for file in (RESULT, CHECKPOINT, SCAN))
+    return any((path / file).exists() for file in (RESULT, CHECKPOINT, SCAN, PROPAGATION))
 
 
 def find_result(run: str | Path) -> Path:
@@ -248,6 +253,8 @@ def find_result(run: str | Path) -> Path:
         if path.is_dir():
             if not (path / RESULT).exists() and (path / SCAN).exists():
                 raise StoreError(f"{path} holds a scan: give the folder of one of its points")
+            if not (path / RESULT).exists() and (path / PROPAGATION).exists():
+                raise StoreError(f"{path} holds a propagation, which has no ground state: fkflow show and plot take it")
             if not (path / RESULT).exists() and (path / CHECKPOINT).exists():
                 raise StoreError(f"{path} holds an unfinished run: continue it with fkflow run ... --resume")
             path = path / RESULT

@@ -102,7 +102,9 @@ def _read_temperatures(file: h5py.File, path: Path) -> dict[str, Any]:
             state,
             histograms=[
                 _read_histogram(part, kind, name, path, "thermal")
-                for kind in ("density", "pair")
+                for kind in ("density", "matrix", "pair")
+                # older files have no density matrices
+                if kind != "matrix" or f"{number}/matrix" in group
                 for name, part in hdf5.get_part(group, f"{number}/{kind}", path).items()
             ],
         )

@@ -167,7 +167,9 @@ def _write_series(group: h5py.Group, series: Iterable[tuple[str, str, str, np.nd
 
 
 def _write_histograms(group: h5py.Group, histograms: Sequence[Histogram], dataset: str) -> None:
-    for kind in ("density", "pair"):
+    for kind in ("density", "matrix", "pair"):
+        if kind == "matrix" and not any(histogram.group == kind for histogram in histograms):
+            continue
         folder = group.create_group(kind)
         for histogram in histograms:
             if histogram.group == kind:

@@ -8,6 +8,7 @@ import torch
 
 from fkflow.measurement.histograms import Histograms
 from fkflow.results.records import Histogram
+from fkflow.thermal.density_matrix import DensityMatrix, has_matrix
 from fkflow.thermal.estimate import Batch
 from fkflow.thermal.problem import Problem
 
@@ -31,6 +32,7 @@ class ThermalCounts:
         pick = torch.multinomial(weights.repeat(len(x) // len(weights)), 4096, True, generator=generator)
         self.fine = Histograms(problem.system, x[pick], BINS)
         self.coarse = Histograms(problem.system, x[pick], BINS, like=self.fine)
+        self.matrix = DensityMatrix(problem, batch, self.level) if has_matrix(problem) else None
 
     def _points(self, batch: Batch) -> torch.Tensor:
         """Points (points·B, N, D) of the paths, those of one path B rows apart."""
@@ -45,11 +47,16 @@ class ThermalCounts:
         for histograms, log_w in ((self.fine, batch.log_w), (self.coarse, batch.log_coarse)):
             weights = (log_w - self.level).exp()
             histograms.add(x, weights.repeat(len(x) // len(weights)))
+        if self.matrix is not None:
+            self.matrix.add(batch)
 
     def histograms(self) -> list[Histogram]:
-        """The densities, with the errors of those at the time step of the paths."""
+        """The densities, and density matrices, with the errors of those at the time step of the paths."""
         found = []
         for fine, coarse in zip(self.fine.results(), self.coarse.results(), strict=True):
             values = fine.values + (fine.values - coarse.values) / 3
             found.append(replace(fine, values=values, exact=None))
-        return found
+        if self.matrix is None:
+            return found
+        densities = [one for one in found if one.group == "density"]
+        return [*densities, *self.matrix.histograms(), *found[len(densities) :]]

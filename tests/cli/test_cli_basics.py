@@ -22,7 +22,20 @@ from fkflow.execution.progress import Bar, Lines
 from fkflow.hamiltonian.registry import built_in_systems, shipped_recipes
 from fkflow.results.store import read_result
 
-COMMANDS = ["run", "check", "scan", "measure", "spectrum", "show", "compare", "plot", "animate", "list", "init"]
+COMMANDS = [
+    "run",
+    "check",
+    "scan",
+    "measure",
+    "spectrum",
+    "propagate",
+    "show",
+    "compare",
+    "plot",
+    "animate",
+    "list",
+    "init",
+]
 
 
 @pytest.fixture(autouse=True)

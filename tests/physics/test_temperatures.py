@@ -115,7 +115,7 @@ def test_the_command_and_its_files(tmp_path, monkeypatch, capsys) -> None:
         _ = solution.energy
     assert main(["plot", "quartic"]) == 0
     capsys.readouterr()
-    drawn = {"thermal_energies", "thermal_heat_capacity", "thermal_density"}
+    drawn = {"thermal_energies", "thermal_heat_capacity", "thermal_density", "thermal_matrix_1", "thermal_matrix_2"}
     assert {path.stem for path in (tmp_path / "runs" / "quartic").rglob("*.png")} == drawn
     # a finished run is given back, one of another temperature is not
     again = ["run", "quartic", "--resume", "-q", "--json", *quick]
