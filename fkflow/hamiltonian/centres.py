@@ -16,7 +16,7 @@ from torch import Tensor
 from fkflow.errors import NumericalError
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.walls import allowed_places
+from fkflow.hamiltonian.wall_search import allowed_places
 from fkflow.hamiltonian.wrapped import WrappedSystem
 
 #: starts of the search, octaves about 1 in which they are, moves from each in a round, rounds

@@ -21,7 +21,6 @@ from fkflow.hamiltonian.landscape_kinds import (
     coulomb_landscape,
     mean_field_landscape,
 )
-from fkflow.hamiltonian.mean_field import balanced_length, has_jumps
 from fkflow.hamiltonian.minima import (
     balance_length,
     descend,
@@ -30,8 +29,10 @@ from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.smooth_landscape import is_settled, smooth_landscape, user_start
 from fkflow.hamiltonian.species import is_mixture
+from fkflow.hamiltonian.steps import has_jumps
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.walls import allowed_places, find_walls
+from fkflow.hamiltonian.trial_width import balanced_length
+from fkflow.hamiltonian.wall_search import allowed_places, find_walls
 
 #: sizes of the clouds from which a molecule is looked for, in doublings of the rough length, with so many descents and steps
 #: each; how far from its cloud, in sizes of that, a descent may end; natural energies by which a molecule must lie lower

@@ -23,7 +23,8 @@ from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.smooth_landscape import smooth_landscape
 from fkflow.hamiltonian.species import mean_by_species
 from fkflow.hamiltonian.system import Nuclei, System
-from fkflow.hamiltonian.walls import Walls, allowed_places
+from fkflow.hamiltonian.wall_search import allowed_places
+from fkflow.hamiltonian.walls import Walls
 
 #: configurations about which jumps of V are looked for
 JUMPS = 16

@@ -10,10 +10,14 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.walls import Walls, bounds
 
 Array = np.ndarray
 Potential = Callable[[Tensor], Tensor]
@@ -29,6 +33,11 @@ FINEST, GROWTH = 0.1, 1.15
 #: share of a piece by which V is taken inside its ends, where V may jump
 INSIDE = 1e-7
 GAUSS = math.sqrt(3) / 6
+#: configurations of the others for the state along a coordinate, how much wider than it an interval between walls may be, by
+#: what share of that its jumps may differ, and how often its grid grows at most
+OTHERS, WIDEST, SAME, ROUNDS = 4, 20.0, 1e-9, 60
+#: log ψ at the ends of the state along a coordinate, by its highest value, if ψ is small there
+SMALL = -18.0
 
 
 @dataclass(frozen=True)
@@ -231,3 +240,52 @@ def _without_walls(nodes: Array, p: Array, f: Array, q: Array, walls: tuple[bool
     a, b, c = f1 - f0 - d0 - e0, d1 - d0 - 2 * e0, e1 - e0
     found: Array = np.stack([f0, d0, e0, 10 * a - 4 * b + c, -15 * a + 7 * b - 2 * c, 6 * a - 3 * b + c], -1)
     return found
+
+
+def coordinate_state(
+    system: System,
+    places: Tensor,
+    coordinate: tuple[int, int],
+    ends: tuple[float, float],
+    peak: float,
+    walls: Walls | None,
+    kinetic: float,
+) -> LineState | None:
+    """The state along a coordinate of a particle, with the others where V is low; None unless V jumps at fixed places."""
+    i, a = coordinate
+    near = [piece for piece in (walls.regions[i] if walls is not None else ()) if a in piece.axes]
+    if any(len(piece.axes) > 1 or piece.power != 1 for piece in near) or (walls is not None and walls.stated):
+        return None
+    low, high = (float(side[i, a]) for side in bounds(walls, *places.shape[1:]))
+    bounded = math.isfinite(low), math.isfinite(high)
+    wide = low if bounded[0] else ends[0], high if bounded[1] else ends[1]
+    if wide[1] - wide[0] > WIDEST * (ends[1] - ends[0]):
+        return None
+    order = system.potential(places).detach().argsort()
+    others = places[order[: 1 if places[0].numel() == 1 else OTHERS]]
+
+    def mean(at: Tensor, samples: Tensor = others) -> Tensor:
+        moved = samples[:, None].repeat(1, len(at), 1, 1)
+        moved[:, :, i, a] = at
+        return system.potential(moved.flatten(0, 1)).detach().view(len(samples), -1).mean(0)
+
+    narrow, state = wide[1] - wide[0], None
+    for _ in range(ROUNDS):
+        jumps = [find_jumps(partial(mean, samples=one[None]), *wide, kinetic) for one in others]
+        same = SAME * (wide[1] - wide[0])
+        fixed = all(
+            len(found) == len(jumps[0])
+            and all(abs(p.place - q.place) <= same for p, q in zip(found, jumps[0], strict=True))
+            for found in jumps
+        )
+        wider = line_state(mean, wide, bounded, jumps[0], peak) if fixed and 0 < len(jumps[0]) <= MOST_JUMPS else None
+        if wider is None:
+            break
+        state = wider
+        small = [end or drop < SMALL for end, drop in zip(bounded, drops(state[1]), strict=True)]
+        if all(small) or wide[1] - wide[0] > WIDEST * narrow:
+            break
+        # another well, or a slow decay, is beyond the end
+        more = 0.5 * (wide[1] - wide[0])
+        wide = wide[0] - more * (not small[0]), wide[1] + more * (not small[1])
+    return None if state is None else LineState(None if system.identical else i, a, *state)

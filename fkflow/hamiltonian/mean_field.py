@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.grid_state import grid_state
-from fkflow.hamiltonian.line_states import MOST_JUMPS, LineState, drops, find_jumps, line_state
+from fkflow.hamiltonian.line_states import LineState, coordinate_state
 from fkflow.hamiltonian.species import groups_of
 from fkflow.hamiltonian.steps import Step, find_steps
 from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.trial_width import variational_length
-from fkflow.hamiltonian.walls import Ball, Walls
+from fkflow.hamiltonian.trial_width import balanced_length
+from fkflow.hamiltonian.walls import Walls, bounds, flat_deviation
 
 #: most rounds, points of a grid, and of one that is alone and has ends, samples of the other coordinates
 ROUNDS, POINTS, POINTS_ALONE, SAMPLES = 60, 96, 384, 32
@@ -33,21 +32,12 @@ HIGHEST = 100.0
 FIRST, WIDE, TOO_MUCH, QUIET, GROWTH, STEADY = 3.0, 5.0, 1e-6, 1e-7, 1.5, 0.05
 #: the share of the points of a grid, one over this number, at each end
 OUTER = 48
-#: V balances the kinetic energy where it has risen by as much on average, no rise counted for more than so many times that
-MOST = 10.0
-#: directions of that average
-DIRECTIONS = 64
 #: places at which V is compared, and kinetic energies between walls by which it varies where it has wells
 SCATTERED, VARIES = 1024, 4.0
 #: octaves of deviations within which other wells are looked for, and deviations beyond which V may fall without end
 ELSEWHERE, FARTHEST = 5.0, 40.0
 #: least share of the confinement that is not due to walls
 LOOSE = 0.01
-#: configurations of the others for the state along a coordinate, how much wider than it an interval between walls may be, and
-#: by what share of that its jumps may differ
-OTHERS, WIDEST, SAME = 4, 20.0, 1e-9
-#: log ψ at the ends of the state along a coordinate, by its highest value, if ψ is small there
-SMALL = -18.0
 #: lengths of the decay behind the highest step that a grid reaches beyond it
 BEHIND = 3.0
 #: places that the walkers start from
@@ -70,31 +60,6 @@ class MeanField:
     loose: Tensor
     lines: tuple[LineState, ...]
     steps: tuple[Step, ...] = ()
-
-
-def has_jumps(system: System, x: Tensor, length: float, generator: torch.Generator) -> bool:
-    """Whether V jumps somewhere along lines through configurations x (M, N, D), a few natural lengths about them."""
-    # all particles together, so that pairs do not meet
-    along = torch.randn(len(x), 1, x.shape[2], generator=generator, dtype=x.dtype) * length
-    t = torch.linspace(-4, 4, 65, dtype=x.dtype)
-
-    def energies(t: Tensor) -> Tensor:
-        """V (M, k) at t (M, k)."""
-        moved = x[:, None] + t[:, :, None, None] * along[:, None]
-        return system.potential(moved.flatten(0, 1)).detach().view(t.shape).nan_to_num(nan=math.inf)
-
-    rise = energies(t.expand(len(x), -1)).diff(dim=1).abs()
-    rise = rise.where(rise.isfinite(), 0.0)
-    which = rise.argmax(1)
-    ends = torch.stack([t[which], t[which + 1]], 1)
-    first = last = rise.amax(1)
-    for _ in range(40):
-        both = torch.cat([ends[:, :1], ends.mean(1, keepdim=True), ends[:, 1:]], 1)
-        halves = energies(both).diff(dim=1).abs().nan_to_num(nan=0.0)
-        second = halves[:, 1] > halves[:, 0]
-        ends = torch.where(second[:, None], both[:, 1:], both[:, :2])
-        last = halves.amax(1)
-    return bool(((last > 0.5 * first) & (first > 1e-2 / length**2)).any())
 
 
 def mean_field(system: System, x: Tensor, walls: Walls | None, generator: torch.Generator) -> MeanField:
@@ -120,7 +85,7 @@ def _wider_window(
     None too where such places go on as far as is looked: V may fall without end there.
     """
     mean, deviation = found.mean[0], found.deviation[0]
-    low, high = _bounds(walls, 1, len(mean))
+    low, high = bounds(walls, 1, len(mean))
     if bool((high - low).isfinite().all()):
         # all between walls has been seen
         return None
@@ -147,7 +112,7 @@ def _field(
 ) -> MeanField:
     """The mean field that the place of lowest V is in, or the one `between` two numbers (1,) of a single coordinate."""
     n, dim = x.shape[1:]
-    low, high = _bounds(walls, n, dim)
+    low, high = bounds(walls, n, dim)
     surfaced = walls is not None and any(isinstance(piece, Surfaces) for piece in walls.regions[0])
     if surfaced and system.identical and bool((high[0] - low[0]).isfinite().all()):
         found = _shaped_field(system, x, low[0], high[0], walls, generator)
@@ -217,7 +182,7 @@ def _field(
         if i not in single:
             continue
         window, peak = (float(left[i, a]), float(right[i, a])), float(points[density.argmax()])
-        line = _line(system, places, (i, a), window, peak, walls, float(kinetic[i, a]))
+        line = coordinate_state(system, places, (i, a), window, peak, walls, float(kinetic[i, a]))
         if line is not None:
             lines.append(line)
             loose[slice(None) if system.identical else i, a] = LOOSE
@@ -276,106 +241,6 @@ def _shaped_field(
     )
 
 
-def _line(
-    system: System,
-    places: Tensor,
-    coordinate: tuple[int, int],
-    ends: tuple[float, float],
-    peak: float,
-    walls: Walls | None,
-    kinetic: float,
-) -> LineState | None:
-    """The state along a coordinate of a particle, with the others where V is low; None unless V jumps at fixed places."""
-    i, a = coordinate
-    near = [piece for piece in (walls.regions[i] if walls is not None else ()) if a in piece.axes]
-    if any(len(piece.axes) > 1 or piece.power != 1 for piece in near) or (walls is not None and walls.stated):
-        return None
-    low, high = (float(side[i, a]) for side in _bounds(walls, *places.shape[1:]))
-    bounded = math.isfinite(low), math.isfinite(high)
-    wide = low if bounded[0] else ends[0], high if bounded[1] else ends[1]
-    if wide[1] - wide[0] > WIDEST * (ends[1] - ends[0]):
-        return None
-    order = system.potential(places).detach().argsort()
-    others = places[order[: 1 if places[0].numel() == 1 else OTHERS]]
-
-    def mean(at: Tensor, samples: Tensor = others) -> Tensor:
-        moved = samples[:, None].repeat(1, len(at), 1, 1)
-        moved[:, :, i, a] = at
-        return system.potential(moved.flatten(0, 1)).detach().view(len(samples), -1).mean(0)
-
-    narrow, state = wide[1] - wide[0], None
-    for _ in range(ROUNDS):
-        jumps = [find_jumps(partial(mean, samples=one[None]), *wide, kinetic) for one in others]
-        same = SAME * (wide[1] - wide[0])
-        fixed = all(
-            len(found) == len(jumps[0])
-            and all(abs(p.place - q.place) <= same for p, q in zip(found, jumps[0], strict=True))
-            for found in jumps
-        )
-        wider = line_state(mean, wide, bounded, jumps[0], peak) if fixed and 0 < len(jumps[0]) <= MOST_JUMPS else None
-        if wider is None:
-            break
-        state = wider
-        small = [end or drop < SMALL for end, drop in zip(bounded, drops(state[1]), strict=True)]
-        if all(small) or wide[1] - wide[0] > WIDEST * narrow:
-            break
-        # another well, or a slow decay, is beyond the end
-        more = 0.5 * (wide[1] - wide[0])
-        wide = wide[0] - more * (not small[0]), wide[1] + more * (not small[1])
-    return None if state is None else LineState(None if system.identical else i, a, *state)
-
-
-def loose_share(deviation: Tensor, walls: Walls | None) -> Tensor:
-    """The share (N, D) of its confinement that a coordinate with a standard deviation (N, D) owes to V and not to walls."""
-    return (1 - (deviation / _flat_deviation(walls, *deviation.shape)).square()).clamp(min=LOOSE)
-
-
-def balanced_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
-    """The length at which V rises on average by 1/(2ℓ²) for each coordinate, steps and walls counting for no more than MOST."""
-    z = torch.randn(DIRECTIONS, *origin.shape, generator=generator, dtype=origin.dtype)
-    height = system.potential(origin[None]).detach()
-    for exponent in torch.arange(-40, 40.01, 0.5).tolist():
-        length: float = 2.0**exponent
-        rise = (system.potential(origin + length * z).detach() - height).abs().nan_to_num(nan=math.inf)
-        if float((rise * 2 * length**2 / origin.numel()).clamp(max=MOST).mean()) >= 1:
-            return length
-    return variational_length(system, origin, generator)
-
-
-#: standard deviations of a coordinate in flat intervals, discs and balls of radius 1
-FLAT = {1: math.sqrt(1 / 3 - 2 / math.pi**2), 2: 0.3302, 3: math.sqrt((1 / 3 - 0.5 / math.pi**2) / 3)}
-
-
-def _bounds(walls: Walls | None, n: int, dim: int) -> tuple[Tensor, Tensor]:
-    """Between which numbers (N, D) each coordinate is."""
-    low = torch.full((n, dim), -math.inf, dtype=torch.float64)
-    high = -low
-    for i, region in enumerate(walls.regions if walls is not None else ()):
-        for piece in region:
-            if isinstance(piece, Surfaces):
-                low[i], high[i] = piece.low, piece.high
-            elif isinstance(piece, Ball):
-                centre = low.new_tensor(piece.centre)
-                low[i, list(piece.axes)], high[i, list(piece.axes)] = centre - piece.radius, centre + piece.radius
-            elif piece.sign > 0:
-                low[i, piece.axes[0]] = piece.edge
-            else:
-                high[i, piece.axes[0]] = piece.edge
-    return low, high
-
-
-def _flat_deviation(walls: Walls | None, n: int, dim: int) -> Tensor:
-    """Standard deviation (N, D) of each coordinate where V is flat within walls, infinite where there are none."""
-    found = torch.full((n, dim), math.inf, dtype=torch.float64)
-    for i, region in enumerate(walls.regions if walls is not None else ()):
-        for piece in region:
-            if isinstance(piece, Surfaces):
-                found[i] = piece.deviation
-            elif isinstance(piece, Ball):
-                found[i, list(piece.axes)] = piece.radius * FLAT.get(len(piece.axes), 0.0)
-    return found
-
-
 def _mean_potential(system: System, samples: Tensor, i: int, a: int, points: Tensor, highest: float) -> Tensor:
     """Mean V (G,) over samples (S, N, D) with one coordinate at the points (G,), above its least value for each sample."""
     moved = samples[:, None].repeat(1, len(points), 1, 1)
@@ -419,3 +284,8 @@ def _draw(
     if len(drawn) < count:
         drawn = torch.cat([drawn, x[torch.randint(len(x), (count - len(drawn),), generator=generator)]])
     return drawn
+
+
+def loose_share(deviation: Tensor, walls: Walls | None) -> Tensor:
+    """The share (N, D) of its confinement that a coordinate with a standard deviation (N, D) owes to V and not to walls."""
+    return (1 - (deviation / flat_deviation(walls, *deviation.shape)).square()).clamp(min=LOOSE)

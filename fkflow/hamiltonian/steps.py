@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -110,3 +111,28 @@ def _surfaces(system: System, x: Tensor, level: float, generator: torch.Generato
         return None
     # beyond an edge V would rise by the heights of both surfaces
     return None if bool(((distances < 0).sum(1) > 1).any()) else surfaces
+
+
+def has_jumps(system: System, x: Tensor, length: float, generator: torch.Generator) -> bool:
+    """Whether V jumps somewhere along lines through configurations x (M, N, D), a few natural lengths about them."""
+    # all particles together, so that pairs do not meet
+    along = torch.randn(len(x), 1, x.shape[2], generator=generator, dtype=x.dtype) * length
+    t = torch.linspace(-4, 4, 65, dtype=x.dtype)
+
+    def energies(t: Tensor) -> Tensor:
+        """V (M, k) at t (M, k)."""
+        moved = x[:, None] + t[:, :, None, None] * along[:, None]
+        return system.potential(moved.flatten(0, 1)).detach().view(t.shape).nan_to_num(nan=math.inf)
+
+    rise = energies(t.expand(len(x), -1)).diff(dim=1).abs()
+    rise = rise.where(rise.isfinite(), 0.0)
+    which = rise.argmax(1)
+    ends = torch.stack([t[which], t[which + 1]], 1)
+    first = last = rise.amax(1)
+    for _ in range(40):
+        both = torch.cat([ends[:, :1], ends.mean(1, keepdim=True), ends[:, 1:]], 1)
+        halves = energies(both).diff(dim=1).abs().nan_to_num(nan=0.0)
+        second = halves[:, 1] > halves[:, 0]
+        ends = torch.where(second[:, None], both[:, 1:], both[:, :2])
+        last = halves.amax(1)
+    return bool(((last > 0.5 * first) & (first > 1e-2 / length**2)).any())

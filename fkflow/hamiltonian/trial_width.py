@@ -1,4 +1,4 @@
-"""The width of the Gaussian of least energy: the natural scale of wells that are too short-ranged or too weak to balance."""
+"""The natural length from values of V: where V balances the kinetic energy, or the Gaussian of least energy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from fkflow.hamiltonian.system import System
 
 #: random directions, and errors by which the energy must lie below that of the widest Gaussian
 DIRECTIONS, SURE = 4096, 4.0
+#: V balances the kinetic energy where it has risen by as much on average, no rise counted for more than so many times that, and
+#: directions of that average
+MOST, FEW_DIRECTIONS = 10.0, 64
 #: deviations that are tried, as exponents of 2
 EXPONENTS = torch.arange(-40, 40.01, 0.5, dtype=torch.float64)
 
@@ -60,3 +63,15 @@ def _least_energy(system: System, centre: Tensor, z: Tensor) -> tuple[float, flo
 def _values(system: System, x: Tensor) -> Tensor:
     """V (S,) at x (S, N, D), +∞ where it is not a number."""
     return system.potential(x).detach().nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
+
+
+def balanced_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
+    """The length at which V rises on average by 1/(2ℓ²) for each coordinate, steps and walls counting for no more than MOST."""
+    z = torch.randn(FEW_DIRECTIONS, *origin.shape, generator=generator, dtype=origin.dtype)
+    height = system.potential(origin[None]).detach()
+    for exponent in torch.arange(-40, 40.01, 0.5).tolist():
+        length: float = 2.0**exponent
+        rise = (system.potential(origin + length * z).detach() - height).abs().nan_to_num(nan=math.inf)
+        if float((rise * 2 * length**2 / origin.numel()).clamp(max=MOST).mean()) >= 1:
+            return length
+    return variational_length(system, origin, generator)

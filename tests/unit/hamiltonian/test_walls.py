@@ -14,7 +14,8 @@ import fkflow
 from fkflow.hamiltonian import mean_field
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.line_states import drops
-from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls, describe_region, find_walls
+from fkflow.hamiltonian.wall_search import find_walls
+from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls, describe_region
 
 
 def system(

@@ -1,0 +1,317 @@
+"""The search for hard walls, from values of V alone.
+
+Rays leave places where V is finite, and bisection finds where V becomes infinite. The region of a particle must be a product
+of intervals, half-lines and balls (discs, spheres, cylinders) along the axes, or lie on one side of each of some planes,
+spheres and other quadrics (`surfaces`); a system states any other by `System.boundary`.
+Hard cores of pairs are no walls: a particle that has another behind it can be moved past it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fkflow.hamiltonian.cores import move_singly
+from fkflow.hamiltonian.species import groups_of
+from fkflow.hamiltonian.surfaces import Surfaces, find_surfaces
+from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls
+
+#: configurations from which rays leave, more where particles may be in each other's way; rays in a plane or in space, distances
+#: as powers of 2, and halvings of the last
+ORIGINS, CROWDED, RAYS, OCTAVES, HALVINGS = 8, 32, 16, 40, 60
+#: what is said of walls of another shape
+OTHER = (
+    "V is infinite in a region that does not lie on one side of each of some planes, spheres, cylinders or other quadrics: "
+    "def boundary(self, x) must give, for coordinates x (..., D) of one particle, a smooth number (...) that is above 0 inside "
+    "and 0 on the wall, with a gradient there"
+)
+#: candidates for places where V is finite
+DRAWN = 4096
+#: V a small share of the distance inside a hard wall is no larger; beyond, it is a number that overflows
+LARGEST, INSIDE = 1e30, 1e-3
+#: how far, relative to its size, the places at which a wall is hit may be from it
+SHAPE = 1e-7
+#: distances from a wall, in that of a place inside, at which V shows how singular it is there, and the least V t² that counts
+NEAR, WEAK = (1e-5, 1e-6), 1e-4
+#: places at which the region is compared with V, and the share of its size next to a wall that is left out
+COMPARED, MARGIN = 256, 1e-6
+#: the same for a region within surfaces
+WITHIN = 4096
+#: configurations of particles in one another's way, and moves of each particle that lead to them
+SHUFFLED, MOVES = 512, 30
+
+
+def allowed_places(system: System, generator: torch.Generator, count: int) -> Tensor:
+    """Configurations (≤ count, N, D) at which V is finite, those of lowest V first; the system's own start, if it has one.
+
+    Others are drawn on all scales about the origin and away from it. There may be none.
+    """
+    own = system.start(max(count, ORIGINS), generator)
+    if own is not None:
+        found = own.detach().to(torch.float64)
+        return found[system.potential(found).isfinite()][:count]
+    n, dim = system.particles, system.dimensions
+    options: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
+    for drawn in (DRAWN // 16, DRAWN, 16 * DRAWN):
+        scale = 2.0 ** (OCTAVES * (torch.rand(drawn, 1, 1, **options) - 0.5))
+        about = torch.randn(drawn, 1, dim, **options) * torch.randint(0, 2, (drawn, 1, 1), generator=generator)
+        spread = 2.0 ** (-8 * torch.rand(drawn, 1, 1, **options))
+        x = scale * (about + spread * torch.randn(drawn, n, dim, **options))
+        energy = system.potential(x).detach()
+        finite = energy.isfinite().nonzero()[:, 0]
+        if len(finite) >= min(count, ORIGINS):
+            break
+    found = x[finite[energy[finite].argsort()[:count]]]
+    return found
+
+
+def find_walls(system: System, generator: torch.Generator) -> Walls | None:
+    """The walls of a system of particles of mass 1, None if there are none; WallError for those of another shape."""
+    x = allowed_places(system, generator, ORIGINS if system.particles == 1 else CROWDED)
+    if not len(x):
+        raise WallError(
+            "V is not finite at any of the places that were tried: def start(self, walkers, generator) must give "
+            "configurations at which it is"
+        )
+    groups = groups_of(system)
+    particles = [group[0] for group in groups]
+    if system.boundary(x) is not None:
+        walls = Walls(((),) * system.particles, stated=True)
+        if not all(_fits(system, x, walls, particle, generator) for particle in particles):
+            raise WallError("V is finite where boundary(x) is below 0, or infinite where it is above 0")
+        return walls
+    regions: list[tuple[Ball | HalfLine | Surfaces, ...]] | None = [()] * len(particles)
+    if bool(_far(system, x).isposinf().any()):
+        found = [_region(system, x, particle, generator) for particle in particles]
+        regions = None if None in found else [region for region in found if region is not None]
+    simple = None if regions is None else _walls(system, regions)
+    if simple is not None and all(_fits(system, x, simple, particle, generator) for particle in particles):
+        return simple if any(simple.regions) else None
+    return _walls(system, [_within_surfaces(system, x, particle, generator) for particle in particles])
+
+
+def _walls(system: System, regions: Sequence[tuple[Ball | HalfLine | Surfaces, ...]]) -> Walls:
+    """The walls with these regions of the particles that differ."""
+    return Walls(tuple(region for region, group in zip(regions, groups_of(system), strict=True) for _ in group))
+
+
+def _within_surfaces(system: System, x: Tensor, particle: int, generator: torch.Generator) -> tuple[Surfaces, ...]:
+    """The region of a particle on one side of each of some surfaces; WallError if V does not agree with it."""
+
+    def finite(places: Tensor) -> Tensor:
+        found = torch.zeros(len(places), dtype=torch.bool)
+        for others in x[:ORIGINS]:
+            rest = (~found).nonzero()[:, 0]
+            moved = others.repeat(len(rest), 1, 1)
+            moved[:, particle] = places[rest]
+            found[rest] = ~system.potential(moved).detach().isposinf()
+        return found
+
+    # on a line there is nothing but intervals
+    found = find_surfaces(finite, x[:, particle], generator) if x.shape[2] > 1 else None
+    if found is None:
+        raise WallError(OTHER)
+    surfaces, inside = found
+    noise = torch.rand(WITHIN, x.shape[2], generator=generator, dtype=x.dtype)
+    low, high = inside.aminmax(dim=0)
+    places = low + (high - low) * (1.6 * noise - 0.3)
+    clear = (surfaces.distances(places).abs() > MARGIN).all(1)
+    if not bool((surfaces.inside(places) == finite(places))[clear].all()):
+        raise WallError(OTHER)
+    return (surfaces,)
+
+
+def _far(system: System, x: Tensor) -> Tensor:
+    """V (2 N D) with one particle of the first configuration far away along ± an axis."""
+    n, dim = x.shape[1:]
+    shift = torch.eye(n * dim, dtype=x.dtype).view(-1, n, dim) * 2.0**OCTAVES
+    return system.potential(torch.cat([x[:1] + shift, x[:1] - shift])).detach()
+
+
+def _region(
+    system: System, x: Tensor, particle: int, generator: torch.Generator
+) -> tuple[Ball | HalfLine | Surfaces, ...] | None:
+    """The region of one particle: the first product of balls, intervals and half-lines that V agrees with, None without one."""
+    for axes in _partitions(x.shape[2]):
+        found = [_piece(system, x, particle, group, generator) for group in axes]
+        region = tuple(piece for pieces in found if pieces is not None for piece in pieces)
+        others = ((),) * system.particles
+        walls = Walls((*others[:particle], region, *others[particle + 1 :]))
+        if None not in found and _fits(system, x, walls, particle, generator):
+            return region
+    return None
+
+
+def _partitions(dim: int) -> list[tuple[tuple[int, ...], ...]]:
+    """Groups of axes that may share a wall: none, two, all."""
+    alone = tuple((axis,) for axis in range(dim))
+    pairs = [
+        (pair, *(one for one in alone if one[0] not in pair))
+        for pair in itertools.combinations(range(dim), 2)
+        if dim in (3, 4)
+    ]
+    return [alone, *pairs, *([(tuple(range(dim)),)] if dim > 1 else [])]
+
+
+def _piece(
+    system: System, x: Tensor, particle: int, group: tuple[int, ...], generator: torch.Generator
+) -> list[Ball | HalfLine] | None:
+    """What confines these axes of a particle: nothing [], pieces, or None if the hits have no common shape."""
+    dim = x.shape[2]
+    if len(group) == 1:
+        ends: list[float | None] = []
+        for sign in (-1.0, 1.0):
+            along = torch.zeros(len(x), dim, dtype=x.dtype)
+            along[:, group[0]] = sign
+            hits = [float(hit[group[0]]) for hit in _hits(system, x, particle, along) if hit is not None]
+            # a pair that shuts a particle off hides the wall: the outermost hit counts
+            ends.append(sign * max(sign * hit for hit in hits) if hits else None)
+        low, high = ends
+        axis = group[0]
+        powers = [
+            1.0 if edge is None else _power(system, x[0], particle, _place(x[0, particle], axis, edge))
+            for edge in (low, high)
+        ]
+        if low is None or high is None:
+            edges = zip((low, high), (1.0, -1.0), powers, strict=True)
+            return [HalfLine(group, edge, sign, power) for edge, sign, power in edges if edge is not None]
+        centre, radius = (0.5 * (low + high),), 0.5 * (high - low)
+        if math.isclose(*powers, rel_tol=1e-3):
+            return [Ball(group, centre, radius, powers[0])]
+        # the one with the power 1 at both ends, and what is missing at each
+        missing = [HalfLine(group, low, 1.0, powers[0] - 1), HalfLine(group, high, -1.0, powers[1] - 1)]
+        return [Ball(group, centre, radius), *(piece for piece in missing if piece.power)]
+    origins = x.repeat(-(-RAYS // len(x)) + 1, 1, 1)
+    along = torch.zeros(len(origins), dim, dtype=x.dtype)
+    along[:, list(group)] = torch.randn(len(origins), len(group), generator=generator, dtype=x.dtype)
+    found = [
+        hit for hit in _hits(system, origins, particle, along / along.norm(dim=1, keepdim=True)) if hit is not None
+    ]
+    if not found:
+        return []
+    points = torch.stack(found)[:, list(group)]
+    middle = points.mean(0)
+    q = points - middle
+    while len(q) > len(group) + 2:
+        # |q|² = 2 c·q + (R² − |c|²)
+        design = torch.cat([2 * q, q.new_ones(len(q), 1)], 1)
+        solution = torch.linalg.lstsq(design, q.square().sum(1)).solution
+        centre, square = solution[:-1], float(solution[-1] + solution[:-1].square().sum())
+        off = ((q - centre).norm(dim=1) - max(square, 0.0) ** 0.5).abs()
+        if float(off.max()) <= SHAPE * square**0.5:
+            power = _power(system, x[0], particle, found[0])
+            return [Ball(group, tuple((centre + middle).tolist()), square**0.5, power)]
+        # a hard core of a pair may have been in the way
+        q = q[off < off.max()]
+    return None
+
+
+def _place(x: Tensor, axis: int, value: float) -> Tensor:
+    """A place (D,) with another value of one coordinate."""
+    found = x.clone()
+    found[axis] = value
+    return found
+
+
+def _power(system: System, x: Tensor, particle: int, wall: Tensor) -> float:
+    """λ of ψ ~ t^λ at the distance t from a place (D,) on a wall: V goes as λ(λ − 1)/(2t²) there, 1 where V is less singular.
+
+    `x` (N, D) is a configuration inside; the particle approaches the wall from its place there.
+    """
+    inwards = x[particle] - wall
+    share = torch.tensor(NEAR, dtype=x.dtype)
+    moved = x.repeat(len(share), 1, 1)
+    moved[:, particle] = wall + share[:, None] * inwards
+    strength = (system.potential(moved).detach() * (share * inwards.norm()).square()).tolist()
+    if not all(map(math.isfinite, strength)) or abs(strength[1]) < WEAK or 2 * strength[1] <= -0.25:
+        return 1.0
+    if abs(strength[0] - strength[1]) > 1e-2 * abs(strength[1]):
+        return 1.0
+    return 0.5 + math.sqrt(0.25 + 2 * strength[1])
+
+
+def _hits(system: System, x: Tensor, particle: int, along: Tensor) -> list[Tensor | None]:
+    """Where one particle of the configurations x (M, N, D), moved along unit vectors (M, D), meets a hard wall for good."""
+
+    def energies(distance: Tensor, rows: Tensor) -> Tensor:
+        moved = x[rows].clone()
+        moved[:, particle] += distance[:, None] * along[rows]
+        return system.potential(moved).detach()
+
+    grid = 2.0 ** torch.arange(-OCTAVES, OCTAVES + 0.5, 0.5, dtype=x.dtype)
+    rows = torch.arange(len(x)).repeat_interleave(len(grid))
+    finite = energies(grid.repeat(len(x)), rows).isfinite().view(len(x), -1)
+    steps = torch.arange(1, len(grid) + 1)
+    last = (finite * steps).amax(1)
+    low = torch.where(last > 0, grid[(last - 1).clamp(min=0)], 0.0)
+    high = grid[last.clamp(max=len(grid) - 1)]
+    every = torch.arange(len(x))
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        free = energies(middle, every).isfinite()
+        low, high = torch.where(free, middle, low), torch.where(free, high, middle)
+    # V may rise to infinity at the wall, but is no overflowing number well inside
+    hard = (last < len(grid)) & energies(high, every).isposinf() & (energies((1 - INSIDE) * low, every).abs() < LARGEST)
+    places = x[:, particle] + low[:, None] * along
+    return [place if met else None for place, met in zip(places, hard.tolist(), strict=True)]
+
+
+def _fits(system: System, x: Tensor, walls: Walls, particle: int, generator: torch.Generator) -> bool:
+    """Whether V is finite inside the walls of a particle and infinite outside, for some places x (M, N, D) of the others."""
+    reached = x[:, particle]
+    if walls.stated:
+        along = torch.randn(len(x), x.shape[2], generator=generator, dtype=x.dtype)
+        hits = _hits(system, x, particle, along / along.norm(dim=1, keepdim=True))
+        reached = torch.stack([*reached, *(hit for hit in hits if hit is not None)])
+    places = _scattered(reached, walls.regions[particle], generator)
+    finite = torch.zeros(len(places), dtype=torch.bool)
+
+    def look(configurations: Tensor) -> None:
+        for others in configurations:
+            moved = others.repeat(len(places), 1, 1)
+            moved[:, particle] = places
+            finite.logical_or_(~system.potential(moved).detach().isposinf())
+
+    look(x)
+    if x.shape[1] > 1 and not walls.stated and bool((walls.inside(particle, places) & ~finite).any()):
+        # the others are in the way: they make room now and then
+        look(_shuffled(system, x, generator))
+    if walls.stated:
+        boundary = system.boundary(places)
+        assert boundary is not None
+        return bool((finite == (boundary > 0)).all())
+    return bool((finite == walls.inside(particle, places)).all())
+
+
+def _shuffled(system: System, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Configurations (SHUFFLED, N, D) that moves of single particles, in which V stays finite, lead to from x (M, N, D)."""
+    x = x[torch.randint(len(x), (SHUFFLED,), generator=generator)]
+    return move_singly(system, x, x.std().expand(len(x)), LARGEST, MOVES * x.shape[1], generator)
+
+
+def _scattered(x: Tensor, pieces: tuple[Ball | HalfLine | Surfaces, ...], generator: torch.Generator) -> Tensor:
+    """Places (COMPARED, D) of one particle inside and outside its walls, none of them next to a wall."""
+    size = (x - x.mean(0)).abs().amax(0)
+    size = torch.where(size > 0, size, x.abs().amax(0)).clamp(min=1e-12)
+    noise = torch.rand(COMPARED, x.shape[1], generator=generator, dtype=x.dtype)
+    places = x.mean(0) + 1.5 * size * (2 * noise - 1)
+    for piece in pieces:
+        axes = list(piece.axes)
+        if isinstance(piece, Ball):
+            places[:, axes] = places.new_tensor(piece.centre) + 1.3 * piece.radius * (2 * noise[:, axes] - 1)
+        elif isinstance(piece, HalfLine):
+            reach = float((x[:, axes] - piece.edge).abs().max())
+            places[:, axes] = piece.edge + piece.sign * reach * (1.5 * noise[:, axes] - 0.3)
+    near = torch.zeros(len(places), dtype=torch.bool)
+    for piece in pieces:
+        part = places[:, list(piece.axes)]
+        if isinstance(piece, Ball):
+            distance = (part - part.new_tensor(piece.centre)).norm(dim=1)
+            near |= (distance - piece.radius).abs() < MARGIN * piece.radius
+    return places[~near]
