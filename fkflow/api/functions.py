@@ -56,6 +56,7 @@ def solve(
     measure: Mapping[str, Any] | None = None,
     project: Mapping[str, Any] | None = None,
     thermal: Mapping[str, Any] | None = None,
+    spectrum: Mapping[str, Any] | None = None,
     target_error: float | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -88,6 +89,7 @@ def solve(
         project: the same of [project]; ``{"seconds": 0}`` leaves the projection out.
         thermal: the same of [thermal]; ``{"temperature": 0.5}`` gives the free energy and more at that temperature, or at a
             list of them, in place of the ground state: see `Solution.thermal`.
+        spectrum: the same of [spectrum]; ``{"states": 4}`` finds excited levels too: see `Solution.spectrum`.
         target_error: error of the energy to reach; the work is chosen to suit it.
         out: run folder for the result and for checkpoints; left out, nothing is written.
         resume: whether to go on with what is in `out`: from a checkpoint, or with a finished run where the budget is larger;
@@ -114,7 +116,14 @@ def solve(
         folder = None if out is None else Path(out).expanduser()
         context = arguments.run_context(
             system,
-            {"network": network, "train": train, "measure": measure, "project": project, "thermal": thermal},
+            {
+                "network": network,
+                "train": train,
+                "measure": measure,
+                "project": project,
+                "thermal": thermal,
+                "spectrum": spectrum,
+            },
             watcher,
             target_error=target_error,
             seed=seed,

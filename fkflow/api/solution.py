@@ -94,7 +94,7 @@ class Solution:
 
     @property
     def gap(self) -> float | None:
-        """An estimate of E1 − E0 from the slowest mode of the drift; None for a vector drift."""
+        """E1 − E0: of the levels, if they were computed, else from the slowest mode of the drift; None for a vector drift."""
         return self.result.measurement.gap
 
     @property

@@ -43,6 +43,16 @@ class SolvedLevel:
         return self._level.bound
 
     @property
+    def projected(self) -> Estimate | None:
+        """The energy after imaginary time, whether it fell or not; None where noise hides it."""
+        return self._level.projected
+
+    @property
+    def sign(self) -> Estimate:
+        """The average sign of the paths in imaginary time, from 1 down to 0 where all is noise."""
+        return self._level.sign
+
+    @property
     def variance(self) -> float:
         """The variance of the local energy, 0 for an eigenstate."""
         return self._level.variance

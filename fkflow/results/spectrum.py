@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,8 @@ class Level:
     distance of this level from the lowest, both computed alike: what ψ lacks raises both. `variance` is that of its local
     energy, 0 for an eigenstate. `strengths` are |⟨level|O|ground⟩|² of simple operators O. `coefficients` (n,) are those of f
     in the functions of its sector. `density` and `function` (m,) are its one-body density and the mean of f, with ⟨f²⟩ = 1, on
-    the axis of the spectrum.
+    the axis of the spectrum. `projected` is its energy after imaginary time, whether it has fallen or not, None where noise
+    hides it: f changes sign, and `sign` is the average sign of the paths, which tells how much noise that makes.
     """
 
     sector: str
@@ -34,6 +36,8 @@ class Level:
     coefficients: np.ndarray
     density: np.ndarray
     function: np.ndarray
+    projected: Estimate | None = None
+    sign: Estimate = Estimate(math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Spectrum:
     `axis` is that of the densities, normalised over `measure`, `ground_density` (m,) that of ψ². `sample` (B, N, D),
     `functions`, `decay`, `seed` and `statistics` make the same functions again; `check` (levels, 8) are values of f at the
     first of the sample. `searched` are the sectors that were looked at, `asked` is the number of levels that were asked
-    for, `walkers` that of configurations, `seconds` the wall-clock time.
+    for, `walkers` that of configurations, `seconds` the wall-clock time, `time` the imaginary time of the paths.
     """
 
     ground: Estimate
@@ -61,6 +65,7 @@ class Spectrum:
     statistics: str
     walkers: int
     seconds: float
+    time: float = 0.0
     warnings: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
@@ -76,6 +81,10 @@ class Spectrum:
                         "gap_error": level.gap.error,
                         "sector": level.sector,
                         "bound": level.bound,
+                        "projected": level.projected
+                        and {"energy": level.projected.value, "error": level.projected.error},
+                        "sign": level.sign.value,
+                        "sign_error": level.sign.error,
                         "variance": level.variance,
                         "strengths": level.strengths,
                     }
@@ -83,6 +92,7 @@ class Spectrum:
                 ],
                 "sectors": self.searched,
                 "statistics": self.statistics,
+                "imaginary_time": self.time,
                 "warnings": self.warnings,
                 "seconds": self.seconds,
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import h5py
@@ -20,9 +21,13 @@ COLUMNS = {
     "gap": ("energy", "energy above the ground state"),
     "gap_error": ("energy", "error of the energy above the ground state"),
     "variance": ("energy^2", "variance of the local energy of the level"),
+    "projected": ("energy", "energy of the level after imaginary time, NaN where noise hides it"),
+    "projected_error": ("energy", "error of the projected energy"),
+    "sign": ("", "average sign of the paths of the level"),
+    "sign_error": ("", "error of the average sign"),
 }
 #: numbers that are attributes of the group
-ATTRIBUTES = ("asked", "functions", "decay", "seed", "statistics", "walkers", "seconds", "measure")
+ATTRIBUTES = ("asked", "functions", "decay", "seed", "statistics", "walkers", "seconds", "measure", "time")
 
 
 def write_spectrum(group: h5py.Group, spectrum: Spectrum, energy_unit: str, length_unit: str) -> None:
@@ -50,12 +55,17 @@ def write_spectrum(group: h5py.Group, spectrum: Spectrum, energy_unit: str, leng
     axis.make_scale(spectrum.axis.name)
     words = f"bin edges of {spectrum.axis.long_name}"
     hdf5.write_array(group, f"{spectrum.axis.name}_edges", spectrum.axis.edges, spectrum.axis.unit, words)
+    projected = [level.projected or Estimate(math.nan, math.nan) for level in levels]
     columns = {
         "energy": [level.energy.value for level in levels],
         "energy_error": [level.energy.error for level in levels],
         "gap": [level.gap.value for level in levels],
         "gap_error": [level.gap.error for level in levels],
         "variance": [level.variance for level in levels],
+        "projected": [one.value for one in projected],
+        "projected_error": [one.error for one in projected],
+        "sign": [level.sign.value for level in levels],
+        "sign_error": [level.sign.error for level in levels],
     }
     for name, values in columns.items():
         unit, long_name = COLUMNS[name]
@@ -87,19 +97,26 @@ def read_spectrum(group: h5py.Group, path: Path) -> Spectrum:
 
     axis = str(attribute("axis"))
     scale = hdf5.get_part(group, axis, path)
-    energies, errors, gaps, gap_errors, variances = (array(name) for name in COLUMNS)
+    missing = np.full(len(array("energy")), math.nan)
+    columns = {name: array(name) if name in group else missing for name in COLUMNS}
+
+    def estimate(name: str, k: int) -> Estimate:
+        return Estimate(float(columns[name][k]), float(columns[f"{name}_error"][k]))
+
     densities, functions = array("density"), array("function")
     levels = [
         Level(
             str(sector),
-            Estimate(float(energies[k]), float(errors[k])),
-            Estimate(float(gaps[k]), float(gap_errors[k])),
-            float(variances[k]),
+            estimate("energy", k),
+            estimate("gap", k),
+            float(columns["variance"][k]),
             str(bound),
             json.loads(strengths),
             array(f"coefficients/{k + 1}"),
             densities[k],
             functions[k],
+            None if math.isnan(columns["projected"][k]) else estimate("projected", k),
+            estimate("sign", k),
         )
         for k, (sector, bound, strengths) in enumerate(
             zip(attribute("sectors"), attribute("bounds"), attribute("strengths"), strict=True)
@@ -121,6 +138,7 @@ def read_spectrum(group: h5py.Group, path: Path) -> Spectrum:
         statistics=str(attribute("statistics")),
         walkers=int(attribute("walkers")),
         seconds=float(attribute("seconds")),
+        time=float(group.attrs.get("time", 0.0)),
         warnings=[str(warning) for warning in attribute("warnings")],
     )
 

@@ -6,21 +6,26 @@ from fkflow.results.result import Result
 from fkflow.results.spectrum import UPPER, Spectrum
 
 HEADINGS = ("level", "sector", "energy", "gap", "variance", "strongest")
+#: further columns of fermions
+OF_FERMIONS = ("projected", "sign")
 #: smallest strength that is shown
 WEAK = 1e-3
 
 
 def spectrum_text(result: Result, spectrum: Spectrum) -> str:
     """The levels as aligned columns, with what they are below."""
-    rows = [("0", "", str(spectrum.ground), "", "", "")]
+    fermi = spectrum.statistics == "fermi"
+    headings: tuple[str, ...] = (*HEADINGS, *OF_FERMIONS) if fermi else HEADINGS
+    rows: list[tuple[str, ...]] = [("0", "", str(spectrum.ground), *[""] * (len(headings) - 3))]
     for number, level in enumerate(spectrum.levels, 1):
         name, strength = max(level.strengths.items(), key=lambda item: item[1])
         strongest = f"{name} {strength:.3g}" if strength > WEAK else ""
         energy = str(level.energy) + ("" if level.bound == UPPER else " projected")
-        rows.append((str(number), level.sector, energy, str(level.gap), f"{level.variance:.1g}", strongest))
-    widths = [max(len(row[k]) for row in (HEADINGS, *rows)) for k in range(len(HEADINGS))]
+        row: tuple[str, ...] = (str(number), level.sector, energy, str(level.gap), f"{level.variance:.1g}", strongest)
+        rows.append((*row, str(level.projected or "lost in noise"), str(level.sign)) if fermi else row)
+    widths = [max(len(row[k]) for row in (headings, *rows)) for k in range(len(headings))]
     lines = [result.title()]
-    for row in (HEADINGS, *rows):
+    for row in (headings, *rows):
         lines.append("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
     upper = all(level.bound == UPPER for level in spectrum.levels)
     kind = "upper bounds within their errors" if upper else "upper bounds, lowered by imaginary time where it says so"
@@ -28,6 +33,10 @@ def spectrum_text(result: Result, spectrum: Spectrum) -> str:
     lines.append(
         f"  {spectrum.walkers} configurations, {spectrum.functions} random functions of a kind, {spectrum.seconds:.0f} s"
     )
+    if fermi:
+        lines.append(
+            f"  projected energies and average signs are those of paths of the imaginary time {spectrum.time:.3g}"
+        )
     lines.append(f"  looked for in the sectors {'; '.join(spectrum.searched)}: others may hold levels between these")
     lines += [f"  warning: {warning}" for warning in spectrum.warnings]
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from fkflow.recipe.toml import to_toml
 from fkflow.results.checkpoints import CheckpointWriter
 from fkflow.results.folders import CHECKPOINT
 from fkflow.results.result import Result
+from fkflow.results.spectrum import Spectrum
 from fkflow.runs.budgets import first_change
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class RunContext:
         self.saved: dict[str, Any] | None = None
         #: seconds of measurements that were dropped because training went on
         self.measured = 0.0
+        #: levels that were found before the projection
+        self.levels: Spectrum | None = None
         #: the finished run whose training goes on
         self.finished: Result | None = None
         self.signals = Signals() if signals is None else signals

@@ -23,6 +23,7 @@ from fkflow.results.status import is_useless
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import Model
 from fkflow.runs.session import Session
+from fkflow.runs.spectrum import find_gap_first
 from fkflow.statistics import Estimate
 
 #: spread of the local energy, in natural energies times √coordinates, of an exact network: the excess of its energy, about the
@@ -75,6 +76,8 @@ def measure_and_project(
             if exact or not can_project(measuring, recipe.project):
                 _judge_tables(measuring)
                 return measuring.result()
+            if "project" not in saved:
+                find_gap_first(model, measuring, context)
             report = watch.begin("project", recipe.project)
             projecting = Projector(measuring, recipe.project, context.seed, saved.get("project"), pulse)
             watch.stages["project"] = projecting

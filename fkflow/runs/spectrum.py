@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fkflow.errors import Interrupted, NumericalError, StoreError, UsageError
+from fkflow.execution import ranks
 from fkflow.hamiltonian.masses import to_solver_coordinates
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.log_psi import LogPsi
 from fkflow.recipe.config import Loaded
 from fkflow.results import store
@@ -20,8 +23,10 @@ from fkflow.runs.evaluation import Positions, as_given, solver_coordinates
 from fkflow.runs.model import Model, load_weights
 from fkflow.runs.rerun import recipe_of
 from fkflow.runs.session import prepare
+from fkflow.spectrum.growth import growth_of
 from fkflow.spectrum.levels import CHECKED, Question, find_spectrum
 from fkflow.spectrum.sectors import SectorFunctions, sectors_of
+from fkflow.statistics import Estimate
 
 #: states that are computed where nothing is said, and at most
 STATES, MOST_STATES = 6, 100
@@ -54,6 +59,27 @@ def add_spectrum(result: Result, model: Model, context: RunContext) -> Result:
     return found if result.path is None else store.save_result(found, result.path)
 
 
+def find_gap_first(model: Model, measuring: VariationalEstimator, context: RunContext) -> None:
+    """Compute the levels that a recipe asks for before the projection, which takes the gap from them.
+
+    They wait in the context for the result. The relaxation keeps its own gap, a bound from above to the same number, where the
+    recipe asks for none, or for those of fermions, where several ranks share the run, and where no level is found.
+    """
+    wanted, relaxation = context.recipe.spectrum, measuring.relaxation
+    if not wanted.states or wanted.statistics == "fermi" or relaxation is None or ranks.count() > 1:
+        return
+    energy = measuring.estimate()
+    try:
+        context.levels = _find(model, measuring.samples().cpu(), energy, energy, context)
+    except (NumericalError, UsageError):
+        return  # said once the result is there
+    finally:
+        model.net.to(context.device)
+    gap = context.levels.levels[0].gap.value
+    if gap > 0:
+        measuring.relaxation = replace(relaxation, gap=gap)
+
+
 def compute_spectrum(result: Result, context: RunContext) -> Result:
     """The finished run `result` with the spectrum that the section [spectrum] of the context's recipe asks for.
 
@@ -73,25 +99,30 @@ def _with_spectrum(result: Result, model: Model, context: RunContext) -> Result:
     """The result with its spectrum; errors as `compute_spectrum` says, KeyboardInterrupt after a signal."""
     if result.failed:
         raise UsageError(f"{result.run} failed: there is no ground state whose excitations could be found")
+    if context.levels is not None:
+        found = replace(context.levels, ground=result.energy)
+    else:
+        x = torch.as_tensor(result.measurement.samples, dtype=torch.float64)
+        measured = result.measurement.variational.estimate
+        found = _find(model, to_solver_coordinates(model.system, x), result.energy, measured, context)
+    measurement = result.measurement
+    if found.statistics == "bose" and found.levels[0].gap.value > 0:
+        measurement = replace(measurement, gap=found.levels[0].gap.value)
+    seconds = {**result.seconds, "spectrum": found.seconds}
+    return replace(result, measurement=measurement, spectrum=found, seconds=seconds)
+
+
+def _find(model: Model, x: Tensor, ground: Estimate, variational: Estimate, context: RunContext) -> Spectrum:
+    """The spectrum that the recipe asks for, from walkers x (B, N, D) of ψ² in the solver's coordinates."""
     if not isinstance(model.net, LogPsi):
-        raise UsageError(f"{result.run} has a vector drift, which has no log psi: train with another network.kind")
+        raise UsageError("a vector drift has no log psi, and no levels: train with another network.kind")
     if model.net.box is not None:
-        raise UsageError(f"{result.run} is in a periodic box: levels are found in open space only")
+        raise UsageError(f"{model.system.key} is in a periodic box: levels are found in open space only")
     wanted = context.recipe.spectrum
-    x = torch.as_tensor(result.measurement.samples, dtype=torch.float64)
     question = Question(wanted.states or STATES, wanted.functions, wanted.statistics == "fermi", context.seed)
     context.progress.stage("spectrum", None)
     with context.signals.raise_at_once():
-        found = find_spectrum(
-            model.net.cpu(),
-            model.system,
-            model.landscape,
-            to_solver_coordinates(model.system, x),
-            question,
-            result.energy,
-            result.measurement.variational.estimate,
-        )
-    return replace(result, spectrum=found, seconds={**result.seconds, "spectrum": found.seconds})
+        return find_spectrum(model.net.cpu(), model.system, model.landscape, x, question, ground, variational)
 
 
 def level_function(result: Result, model: Model, index: int, x: Positions) -> Positions:
@@ -101,10 +132,8 @@ def level_function(result: Result, model: Model, index: int, x: Positions) -> Po
     """
     spectrum = result.spectrum
     assert spectrum is not None
-    functions, coefficients = _functions(model, spectrum, index)
-    sample = torch.from_numpy(spectrum.sample[:CHECKED])
-    values = functions(sample).value.numpy() @ coefficients
-    if np.abs(values - spectrum.check[index]).max() > ROUNDING * np.abs(spectrum.check[index]).max():
+    functions, coefficients = _functions(model, spectrum, index), spectrum.levels[index].coefficients
+    if functions is None or not _are_same(functions, coefficients, spectrum, index):
         raise StoreError(
             f"{result.file} has a spectrum of another version: fkflow spectrum {result.run} makes it again"
         )
@@ -113,10 +142,19 @@ def level_function(result: Result, model: Model, index: int, x: Positions) -> Po
     return as_given(found.reshape(x.shape[:-2]), x)
 
 
-def _functions(model: Model, spectrum: Spectrum, index: int) -> tuple[SectorFunctions, np.ndarray]:
-    """The functions of a level's sector and its coefficients."""
-    level, sample = spectrum.levels[index], torch.from_numpy(spectrum.sample)
-    fermi = spectrum.statistics == "fermi"
-    known = sectors_of(model.system, model.landscape, sample, spectrum.functions, spectrum.decay, fermi)
-    (sector,) = (one for one in known if one.name == level.sector)
-    return sector.functions(sample, spectrum.seed), level.coefficients
+def _functions(model: Model, spectrum: Spectrum, index: int) -> SectorFunctions | None:
+    """The functions of a level's sector; None if there is no such sector."""
+    sample, fermi = torch.from_numpy(spectrum.sample), spectrum.statistics == "fermi"
+    assert isinstance(model.net, LogPsi)
+    growth = growth_of(model.net, model.system, model.landscape, sample)
+    known = sectors_of(model.system, model.landscape, sample, spectrum.functions, spectrum.decay, fermi, growth)
+    sector = next((one for one in known if one.name == spectrum.levels[index].sector), None)
+    return None if sector is None else sector.functions(sample, spectrum.seed)
+
+
+def _are_same(functions: SectorFunctions, coefficients: np.ndarray, spectrum: Spectrum, index: int) -> bool:
+    """Whether a level's function has the values that the file keeps."""
+    values, expected = functions(torch.from_numpy(spectrum.sample[:CHECKED])).value.numpy(), spectrum.check[index]
+    if values.shape[1] != len(coefficients):
+        return False
+    return bool(np.abs(values @ coefficients - expected).max() <= ROUNDING * np.abs(expected).max())

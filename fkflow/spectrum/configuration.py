@@ -52,7 +52,10 @@ class ConfigurationFunctions:
 
 
 class RoundFunctions:
-    """Functions of one particle in a round potential about `centre` (D,), of rank 0, 1 or 2 under rotations."""
+    """Functions of one particle in a round potential about `centre` (D,), of one rank l under rotations.
+
+    They are functions of the radius times Re (x + iy)^l.
+    """
 
     def __init__(self, places: Jet, centre: Tensor, rank: int, functions: int, generator: torch.Generator) -> None:
         self.rank, self.centre = rank, centre
@@ -74,5 +77,7 @@ class RoundFunctions:
         found = join([constant(terms), stack([square, square * square]), terms])
         if self.rank == 0:
             return found
-        factor = y[0] if self.rank == 1 else y[0] * y[0] * float(y.value.shape[-1]) - square
-        return found * factor.each(lambda t: t[..., None])
+        real, imaginary = y[0], y[1]
+        for _ in range(self.rank - 1):
+            real, imaginary = real * y[0] - imaginary * y[1], real * y[1] + imaginary * y[0]
+        return found * real.each(lambda t: t[..., None])

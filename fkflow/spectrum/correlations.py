@@ -12,6 +12,7 @@ themselves, since the same paths show both ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -31,19 +32,43 @@ from fkflow.spectrum.pool import GROUPS, Pool
 PATHS, TIME, STEPS, LOOKS = 6000, 1.2, 36, 6
 #: mean absolute deviations at which local energies are clipped in the weights
 CLIP = 20.0
-#: statistical errors by which a level must fall for this to count
+#: statistical errors by which a level must fall for this to count, and an average sign must differ from 0
 SURE = 4.0
+#: largest ratio of the falls in the second and the first half of the time from which what is left can be told
+SLOWEST = 0.9
+#: the least fall, in its whole error, for which the fallen value is better than the bound
+CLEAR = 2.0
 
 #: the functions of a sector, and its frozen states (n, k)
 States = tuple[Functions, np.ndarray]
 
 
+@dataclass(frozen=True)
+class Falls:
+    """How far imaginary time lowers the states of a sector, each array (k,).
+
+    `drops` have the `errors`; `seen` tells which show above the noise. `signs` are the average signs ⟨f W f⟩/⟨|f W f|⟩ of the
+    longest paths, from x_0 to x_t, and `sign_errors` their errors: where a sign is lost in its error, so is the drop.
+    """
+
+    drops: np.ndarray
+    errors: np.ndarray
+    seen: np.ndarray
+    signs: np.ndarray
+    sign_errors: np.ndarray
+
+    def allowed(self, state: int) -> bool:
+        """Whether the sign of a state is known well enough for a projected energy."""
+        known = bool(self.signs[state] > SURE * self.sign_errors[state])
+        return known and bool(np.isfinite(self.errors[state]))
+
+
 def find_drops(
     net: LogPsi, system: System, landscape: Landscape, pool: Pool, states: Sequence[States], seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each sector how far imaginary time lowers its states (k,), and the errors of that; 0 where noise hides it.
+) -> list[Falls]:
+    """For each sector how far imaginary time lowers its states.
 
-    The error has the change over the second half of the paths in it, which is about what longer ones would bring.
+    A drop has what longer paths would bring, by the falls in both halves of the time, and as much in its error.
     """
     rows = min(PATHS, len(pool.x))
     generator = torch.Generator(pool.x.device).manual_seed(seed)
@@ -74,7 +99,11 @@ def find_drops(
             both = clip(torch.cat([before, heights]), CLIP).view(2, -1).mean(0) - mean
             # a path that stands still for a share of its steps is shorter
             log_weight = log_weight - step * float(accepted.double().mean()) * both
-    return [_drops([look[k] for look in looks]) for k in range(len(states))]
+    unsigned = [
+        _unsigned(functions, c, walkers.x, total[:, None] * f, group)
+        for (functions, c), f in zip(states, first, strict=True)
+    ]
+    return [_falls([look[k] for look in looks], unsigned[k]) for k in range(len(states))]
 
 
 def _values(functions: Functions, c: np.ndarray, x: Tensor) -> Tensor:
@@ -97,12 +126,19 @@ def _matrices(
     return found
 
 
-def _drops(looks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The drops (k,) and their errors from S and A (groups, 2, k, k) at each look."""
-    energies, samples = [], []
+def _unsigned(functions: Functions, c: np.ndarray, x: Tensor, left: Tensor, group: Tensor) -> np.ndarray:
+    """Σ |f W f| (groups, k) of states c (n, k) at the ends x, for what stands to the left of them (B, k)."""
+    products = (left * _values(functions, c, x)).abs()
+    sums = torch.zeros(GROUPS, c.shape[1], dtype=x.dtype, device=x.device).index_add_(0, group, products)
+    return np.asarray(sums.cpu().numpy())
+
+
+def _falls(looks: list[np.ndarray], unsigned: np.ndarray) -> Falls:
+    """The falls from S and A (groups, 2, k, k) at each look, and Σ |f W f| (groups, k) at the last."""
     none = np.zeros(looks[0].shape[-1])
     if not np.isfinite(looks).all():
-        return none, none
+        return Falls(none, none + np.inf, none > 0, none, none)
+    energies, samples = [], []
     for sums in looks:
         everything = sums.sum(0)
         energies.append(part_states(*everything)[0])
@@ -111,9 +147,16 @@ def _drops(looks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     noise = np.array([jackknife_error(samples[0] - one) for one in samples])
     # even looks, and those half-way
     ends = np.arange(2, len(looks), 2)
-    errors = np.hypot(noise[ends], drops[ends] - drops[ends // 2])
-    best = errors.argmin(0)
-    columns = np.arange(len(best))
-    found, error = drops[ends[best], columns], errors[best, columns]
-    sure = (found > SURE * noise[ends[best], columns]) & (found > error)
-    return np.where(sure, found, 0.0), np.where(sure, error, 0.0)
+    first, second = drops[ends // 2], drops[ends] - drops[ends // 2]
+    # an exponential falls by the same share in each half; of several the slow ones are left
+    falling = second > noise[ends]
+    share = np.where(falling, second / np.where(falling, np.maximum(first, second), 1.0), 0.0)
+    left = np.where(share < SLOWEST, second * share / (1 - np.minimum(share, SLOWEST)), np.inf)
+    errors = np.hypot(noise[ends], np.where(falling, left, second))
+    best, columns = errors.argmin(0), np.arange(len(none))
+    drop, error = ((part[best, columns]) for part in (drops[ends] + np.where(falling, left, 0.0), errors))
+    seen = (drops[ends][best, columns] > SURE * noise[ends][best, columns]) & (drop > CLEAR * error)
+    signed = np.einsum("gkk->gk", looks[-1][:, 0])
+    signs = signed.sum(0) / unsigned.sum(0)
+    without = (signed.sum(0) - signed) / (unsigned.sum(0) - unsigned)
+    return Falls(drop, error, seen, signs, jackknife_error(without))

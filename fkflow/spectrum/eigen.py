@@ -47,11 +47,12 @@ class Levels:
     turn: np.ndarray
 
 
-def ritz_vectors(functions: Functions, pool: Pool, count: int) -> np.ndarray:
+def ritz_vectors(functions: Functions, pool: Pool, count: int, *, doubled: bool = False) -> np.ndarray:
     """The lowest `count` states as coefficients (n, k) of the functions, with ⟨φ²⟩ = 1; fewer if there are not so many.
 
     Combinations of functions that are nearly 0 are left out: how nearly is chosen so that states of one half of the pool have
-    the smallest variances in the other half.
+    the smallest variances in the other half. Whether the second half of the functions is worth having is decided in the same
+    way if they are `doubled`.
     """
     mean = _mean(pool)
     halves = []
@@ -68,14 +69,24 @@ def ritz_vectors(functions: Functions, pool: Pool, count: int) -> np.ndarray:
             products = weighted.T @ f.value, weighted.T @ moved, h, (w * moved).T @ moved
             sums = sums + torch.stack(products).cpu().numpy()
         halves.append(np.asarray(sums) / float(pool.weights[members].sum()))
-    cutoff = min(CUTOFFS, key=lambda cut: sum(_spread(halves[i], halves[1 - i], count, cut) for i in range(2)))
-    s, a, h_, _ = 0.5 * (halves[0] + halves[1])
-    return solve(s, a, h_, count, cutoff)
+    size = halves[0].shape[-1]
+
+    def spread(of: int, cutoff: float) -> float:
+        first, second = (half[:, :of, :of] for half in halves)
+        return _spread(first, second, count, cutoff) + _spread(second, first, count, cutoff)
+
+    numbers = (size // 2, size) if doubled else (size,)
+    of, cutoff = min(((n, cutoff) for n in numbers for cutoff in CUTOFFS), key=lambda choice: spread(*choice))
+    s, a, h_, _ = 0.5 * (halves[0] + halves[1])[:, :of, :of]
+    found = solve(s, a, h_, count, cutoff)
+    return np.concatenate([found, np.zeros((size - of, found.shape[1]))])
 
 
 def _spread(fitted: np.ndarray, tested: np.ndarray, count: int, cutoff: float) -> float:
     """The mean logarithm of the local-energy variances of the states of one half of a pool, in the other half."""
     c = solve(fitted[0], fitted[1], fitted[2], count, cutoff)
+    if not c.shape[1]:
+        return math.inf
     s, a, _, r = (np.einsum("ia,ij,ja->a", c, matrix, c) for matrix in tested)
     return float(np.log(np.maximum(r / s - (a / s) ** 2, 1e-300)).mean()) if (s > 0).all() else math.inf
 

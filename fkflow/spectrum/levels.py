@@ -14,12 +14,14 @@ from fkflow.errors import NumericalError
 from fkflow.hamiltonian.free import break_up_energy
 from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.natural_scale import Landscape
+from fkflow.hamiltonian.smooth_landscape import lowest_far
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.views import View, views
 from fkflow.networks.log_psi import LogPsi
 from fkflow.results.records import Axis
 from fkflow.results.spectrum import PROJECTED, UPPER, Level, Spectrum
 from fkflow.spectrum import correlations, eigen, sectors
+from fkflow.spectrum.growth import growth_of
 from fkflow.spectrum.pool import Pool, draw_pool
 from fkflow.statistics import Estimate
 
@@ -33,6 +35,8 @@ SPARE = 2
 LARGEST_SPREAD = 0.25
 #: growth of the density about nuclei, by the decay of ψ: no function grows faster
 GROWTH = 0.65
+#: error of a difference in one pool, in that from the energy of the run, from which on the latter is taken
+NOISY = 3.0
 #: bins of the densities of the levels
 BINS = 50
 
@@ -78,7 +82,6 @@ def find_spectrum(
     began = time.perf_counter()
     nuclei = system.nuclei()
     decay = _decay(net, x) if nuclei is not None else 0.0
-    wanted = sectors.sectors_of(system, landscape, x, question.functions, decay, question.fermi)
     growth = GROWTH * decay if nuclei is not None else None
     more = 1 if nuclei is None else ABOUT_NUCLEI
     pools = [
@@ -88,13 +91,18 @@ def find_spectrum(
         for k, (walkers, sweeps) in enumerate((FINDING, JUDGING), 0x5EC7)
     ]
     sample = pools[0].x[:SAMPLE].clone()
+    growing = growth_of(net, system, landscape, sample)
+    wanted = sectors.sectors_of(system, landscape, sample, question.functions, decay, question.fermi, growing)
     candidates: list[_Candidate] = []
     states: dict[str, correlations.States] = {}
     lowest: np.ndarray | None = None
     # the sector of the ground state comes first
     for sector in sorted(wanted, key=lambda one: not one.ground):
         functions = sector.functions(sample, question.seed)
-        vectors = eigen.ritz_vectors(functions, pools[0], question.states + int(sector.ground) + SPARE)
+        count = question.states + int(sector.ground) + SPARE
+        vectors = eigen.ritz_vectors(functions, pools[0], count, doubled=growing is not None)
+        if not vectors.shape[1]:
+            continue  # all functions vanish
         found = eigen.evaluate(functions, vectors, pools[1])
         if sector.ground:
             lowest = np.append(found.energies[0], found.samples[:, 0])
@@ -104,7 +112,7 @@ def find_spectrum(
     warnings = []
     unresolved = next((k for k, one in enumerate(candidates) if not one.resolved), len(candidates))
     kept = candidates[: min(unresolved, question.states)]
-    limit = _continuum(system, landscape)
+    limit = _continuum(system, landscape, ground.value)
     loose = next((k for k, one in enumerate(kept) if one.energy.value > limit - one.energy.error), len(kept))
     if loose < len(kept):
         kept = kept[:loose]
@@ -135,8 +143,12 @@ def find_spectrum(
             one.coefficients,
             density,
             function,
+            projected,
+            sign,
         )
-        for one, (energy, gap, bound), (density, function, strengths) in zip(kept, lowered, shown, strict=True)
+        for one, (energy, gap, bound, projected, sign), (density, function, strengths) in zip(
+            kept, lowered, shown, strict=True
+        )
     ]
     return Spectrum(
         ground=ground,
@@ -154,6 +166,7 @@ def find_spectrum(
         statistics="fermi" if question.fermi else "bose",
         walkers=len(pools[1].x),
         seconds=time.perf_counter() - began,
+        time=correlations.TIME * landscape.length**2,
         warnings=warnings,
     )
 
@@ -181,12 +194,12 @@ def _levels_of(
         by_difference = math.hypot(float(shared[k]), variational.error)
         if by_difference < energy.error:
             energy = Estimate(float(found.energies[k]) - found.mean + variational.value, by_difference)
-        if lowest is None:
-            gap = Estimate(energy.value - ground.value, math.hypot(energy.error, ground.error))
-        else:
-            # what ψ lacks raises both alike
+        gap = Estimate(energy.value - ground.value, math.hypot(energy.error, ground.error))
+        if lowest is not None:
+            # what ψ lacks raises both alike; but the run may know the lowest far better
             error = float(eigen.jackknife_error(found.samples[:, k] - lowest[1:]))
-            gap = Estimate(float(found.energies[k] - lowest[0]), error)
+            if error < NOISY * gap.error:
+                gap = Estimate(float(found.energies[k] - lowest[0]), error)
         variance = float(found.variances[k])
         spread = math.sqrt(max(variance - found.noise, 0.0))
         # one of two tunnelling levels is near the other, but far from the next of its sector
@@ -196,10 +209,15 @@ def _levels_of(
     return levels
 
 
-def _continuum(system: System, landscape: Landscape) -> float:
+def _continuum(system: System, landscape: Landscape, ground: float) -> float:
     """The lowest energy at which parts of the system may leave each other; infinite where none is known."""
-    known = (break_up_energy(system, landscape.free), landscape.threshold)
-    return min((limit for limit in known if limit is not None), default=math.inf)
+    known = [break_up_energy(system, landscape.free), landscape.threshold]
+    if system.particles == 1 and system.nuclei() is None:
+        generator, none = torch.Generator().manual_seed(0), landscape.centre.new_zeros(0, *landscape.centre.shape)
+        with np.errstate(all="ignore"):
+            known.append(lowest_far(system, landscape.centre, landscape.length, none, generator))
+    # a well may lie above what is far away
+    return min((limit for limit in known if limit is not None and limit > ground), default=math.inf)
 
 
 def _lowered(
@@ -210,10 +228,10 @@ def _lowered(
     levels: list[_Candidate],
     states: dict[str, correlations.States],
     seed: int,
-) -> list[tuple[Estimate, Estimate, str]]:
-    """The energy, the gap and the kind of bound of each level after imaginary time, where this shows above the noise.
+) -> list[tuple[Estimate, Estimate, str, Estimate | None, Estimate]]:
+    """The energy, the gap and the kind of bound of each level, its projected energy, and its average sign.
 
-    Gaps are differences of bounds that both fall.
+    Gaps are differences of bounds that both fall. The fall counts where it shows above the noise.
     """
     ground = next((level.sector.name for level in levels if level.sector.ground), None)
     most: dict[str, int] = {}
@@ -221,16 +239,21 @@ def _lowered(
         most[level.sector.name] = max(most.get(level.sector.name, 0), level.number)
     wanted = [(states[name][0], states[name][1][:, : number + 1]) for name, number in most.items()]
     found = dict(zip(most, correlations.find_drops(net, system, landscape, pool, wanted, seed), strict=True))
-    below = (0.0, 0.0) if ground is None else (float(found[ground][0][0]), float(found[ground][1][0]))
+    below = (0.0, 0.0)
+    if ground is not None and found[ground].seen[0]:
+        below = float(found[ground].drops[0]), float(found[ground].errors[0])
     lowered = []
     for level in levels:
-        drop, error = (float(part[level.number]) for part in found[level.sector.name])
-        if drop == 0.0:
-            lowered.append((level.energy, level.gap, UPPER))
+        falls, k = found[level.sector.name], level.number
+        drop, error = float(falls.drops[k]), float(falls.errors[k])
+        sign = Estimate(float(falls.signs[k]), float(falls.sign_errors[k]))
+        after = Estimate(level.energy.value - drop, math.hypot(level.energy.error, error))
+        projected = after if falls.allowed(k) else None
+        if not falls.seen[k]:
+            lowered.append((level.energy, level.gap, UPPER, projected, sign))
             continue
-        energy = Estimate(level.energy.value - drop, math.hypot(level.energy.error, error))
         gap = Estimate(level.gap.value - drop + below[0], math.hypot(level.gap.error, error, below[1]))
-        lowered.append((energy, gap, PROJECTED))
+        lowered.append((after, gap, PROJECTED, projected, sign))
     return lowered
 
 

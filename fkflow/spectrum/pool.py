@@ -21,7 +21,7 @@ BURN_IN, MOVES = 60, 6
 #: groups of walkers for the jackknife
 GROUPS = 20
 #: powers a of ψ^(2a) that are tried, broadest first, and the least effective share of the walkers
-POWERS, LEAST_SHARE = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), 0.3
+POWERS, LEAST_SHARE = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), 0.3
 
 
 class BroadPsi(LogPsi):

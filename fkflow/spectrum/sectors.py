@@ -26,11 +26,12 @@ from fkflow.spectrum.cloud import CloudFunctions
 from fkflow.spectrum.configuration import ConfigurationFunctions, RoundFunctions
 from fkflow.spectrum.distances import DistanceFunctions
 from fkflow.spectrum.electrons import ElectronFunctions
+from fkflow.spectrum.growth import Growth
 from fkflow.spectrum.jets import Jet, coordinates, join
 from fkflow.spectrum.vibrations import VibrationFunctions
 
-#: ranks under rotations that have a sector: s, p, d
-RANKS = (0, 1, 2)
+#: ranks under rotations that have a sector, of several particles and of one
+RANKS, RANKS_OF_ONE = (0, 1, 2), (0, 1, 2, 3, 4, 5)
 LETTERS = "SPD"
 #: relative difference of V that counts as none
 SAME = 1e-9
@@ -63,21 +64,26 @@ class Sector:
     make: Callable[[Jet, torch.Generator], Functions]
     operations: tuple[Operation, ...]
     centre: Tensor
+    growth: Growth | None = None
 
     def functions(self, sample: Tensor, seed: int) -> SectorFunctions:
         """The functions of the sector, random ones by `seed`, for configurations like the `sample` (B, N, D)."""
         # the generator takes 32 bits
         generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {self.name}".encode()))
-        return SectorFunctions(self.make(coordinates(sample), generator), self.operations, self.centre)
+        return SectorFunctions(self.make(coordinates(sample), generator), self.operations, self.centre, self.growth)
 
 
 @dataclass(frozen=True)
 class SectorFunctions:
-    """Functions averaged over operations; called with configurations x (B, N, D) it gives a jet of (B, n)."""
+    """Functions averaged over operations; called with configurations x (B, N, D) it gives a jet of (B, n).
+
+    With a `growth` the second half of them are the first ones times that.
+    """
 
     functions: Functions
     operations: tuple[Operation, ...]
     centre: Tensor
+    growth: Growth | None = None
 
     def __call__(self, x: Tensor) -> Jet:
         places = coordinates(x)
@@ -88,11 +94,19 @@ class SectorFunctions:
             term = self.functions(moved * signs + self.centre) * (operation.factor / len(self.operations))
             found = term if found is None else found + term
         assert found is not None
-        return found
+        if self.growth is None:
+            return found
+        return join([found, found * self.growth(x).each(lambda t: t[..., None])])
 
 
 def sectors_of(
-    system: System, landscape: Landscape, x: Tensor, functions: int, decay: float, fermi: bool
+    system: System,
+    landscape: Landscape,
+    x: Tensor,
+    functions: int,
+    decay: float,
+    fermi: bool,
+    growth: Growth | None = None,
 ) -> list[Sector]:
     """The sectors of a system (in coordinates of unit mass), for walkers x (B, N, D) of its ground state.
 
@@ -110,13 +124,22 @@ def sectors_of(
     if fermi and dim > 1 and n > MOST:
         raise UsageError(f"spin-polarised fermions are at most {MOST} off the line; {system.key} has {n} particles")
     centre = _centre(system, landscape, x)
-    if system.isotropic and dim > 1 and not fermi:
+    # particles of several species have functions of each
+    alike = n == 1 or system.identical
+    if dim > 1 and not fermi and alike and (system.isotropic or is_round(system, centre, x)):
         kind = RoundFunctions if n == 1 else CloudFunctions
         still = (Operation((1.0,) * dim, tuple(range(n)), 1.0),)
-        names = {rank: f"{'m' if dim == 2 else 'l'} = {rank}" for rank in RANKS}
+        letter = "m" if dim == 2 else "l"
         return [
-            Sector(names[rank], rank == 0, lambda p, g, r=rank: kind(p, centre, r, functions, g), still, centre)  # type: ignore[misc]
-            for rank in RANKS
+            Sector(
+                f"{letter} = {rank}",
+                rank == 0,
+                lambda p, g, r=rank: kind(p, centre, r, functions, g),  # type: ignore[misc]
+                still,
+                centre,
+                growth,
+            )
+            for rank in (RANKS_OF_ONE if n == 1 else RANKS)
         ]
     identical = system.identical and n > 1
     exchanges = [(tuple(range(n)), 1.0)] if identical else _exchanges(system, n)
@@ -134,7 +157,7 @@ def sectors_of(
         name = _reflection_name(reflections, signs, dim)
         if fermi:
             name = "antisymmetric" + (f", {name}" if reflections else "")
-        found.append(Sector(name or "all", not fermi and min(signs, default=1.0) > 0, make, operations, centre))
+        found.append(Sector(name or "all", not fermi and min(signs, default=1.0) > 0, make, operations, centre, growth))
     return found
 
 
@@ -234,9 +257,21 @@ def _electrons(system: System, x: Tensor, functions: int, decay: float, fermi: b
 def _centre(system: System, landscape: Landscape, x: Tensor) -> Tensor:
     """The origin where V is round or even about it, else the mean place of the walkers (D,)."""
     origin = torch.zeros(x.shape[2], dtype=x.dtype)
-    if system.isotropic or find_reflections(system, origin, x):
+    if system.isotropic or find_reflections(system, origin, x) or is_round(system, origin, x):
         return origin
     return landscape.centre.mean(0).to(x.dtype)
+
+
+def is_round(system: System, centre: Tensor, x: Tensor) -> bool:
+    """Whether rotations of all particles about `centre` (D,) leave V at walkers x (B, N, D) as it is."""
+    if x.shape[2] < 2:
+        return False
+    some = x[:64]
+    value = system.potential(some)
+    noise = torch.randn(x.shape[2], x.shape[2], dtype=x.dtype, generator=torch.Generator().manual_seed(0))
+    turned = (some - centre) @ torch.linalg.qr(noise)[0].to(x.device) + centre
+    size = SAME * (value.abs() + value.std())
+    return bool(((system.potential(turned) - value).abs() <= size).all())
 
 
 def find_reflections(system: System, centre: Tensor, x: Tensor) -> list[tuple[float, ...]]:

@@ -60,21 +60,29 @@ def fit(
                 "half of the paths have no finite weight: the potential is too steep for the time step"
             )
         log_w, rows = log_w[good], rows[good]
-        off = log_w - log_w.median()
-        most = CLIP * off.abs().median()
-        off = off.clamp(-most, most)
-        count = math.sqrt(len(off))
-        off, rows = (off - off.mean()) / count, (rows - rows.mean(0)) / count
-        momentum = MOMENTUM * before
-        gram = rows @ rows.T
-        gram.diagonal().add_(DAMPING)
-        solved = torch.cholesky_solve((off + rows @ momentum)[:, None], torch.linalg.cholesky(gram))[:, 0]
-        step = momentum - rows.T @ solved
         part = number / iterations
         rate = RATE if part < 0.5 else RATE + (LAST - RATE) * (part - 0.5) / 0.5
-        step = step * min(1.0, CHANGE / (rate * float((rows @ step).norm()) + 1e-12))
+        step = gauss_newton(log_w - log_w.median(), rows, before, rate)
         fitted.theta = fitted.theta + rate * step[:size]
         fitted.start_theta = fitted.start_theta + rate * step[size:]
         before = step
         weights = log_w.softmax(0)
         yield Iteration(float(log_w.std()), float(1 / (len(log_w) * weights.square().sum())), float(-log_w.mean()))
+
+
+def gauss_newton(off: Tensor, rows: Tensor, before: Tensor, rate: float) -> Tensor:
+    """The step (parameters,) that lowers the spread of residuals `off` (B,) with the Jacobian `rows`, after the step `before`.
+
+    Residuals are clipped at so many median deviations, and the step is bounded for the `rate` with which it is made.
+    """
+    most = CLIP * off.abs().median()
+    off = off.clamp(-most, most)
+    count = math.sqrt(len(off))
+    off, rows = (off - off.mean()) / count, (rows - rows.mean(0)) / count
+    momentum = MOMENTUM * before
+    gram = rows @ rows.T
+    gram.diagonal().add_(DAMPING)
+    solved = torch.cholesky_solve((off + rows @ momentum)[:, None], torch.linalg.cholesky(gram))[:, 0]
+    step = momentum - rows.T @ solved
+    bounded: Tensor = step * min(1.0, CHANGE / (rate * float((rows @ step).norm()) + 1e-12))
+    return bounded

@@ -18,17 +18,27 @@ Array = np.ndarray
 HAIR = 1e-12
 
 
+#: finds the lowest so many levels by the words of their sectors: (energy, sector); "" where all sectors count
+Levels = Callable[[int], list[tuple[float, str]]]
+
+
 @dataclass(frozen=True)
 class Answer:
-    """A ground-state energy and its error; `scale` is the energy above the lowest V, or the binding energy."""
+    """A ground-state energy and its error; `scale` is the energy above the lowest V, or the binding energy.
+
+    `levels` finds excited levels too, where they are known.
+    """
 
     energy: float
     error: float
     scale: float
     source: str
+    levels: Levels | None = None
 
 
 Solver = Callable[[System], Answer]
+#: ranks under rotations that have a sector
+RANKS = (0, 1, 2, 3, 4, 5)
 
 
 def section(system: System, directions: Sequence[Array] | None = None) -> grids.Potential:
@@ -81,7 +91,19 @@ def line(
         where = np.linspace(edges[0], edges[-1], 20002)[1:-1]
         above = energy + rest - floor(potential, [where]) if scale is None else scale
         kind = "spectral elements" if dimensions == 1 else "spectral elements along the radius"
-        return Answer(energy + rest, error, above, kind)
+
+        def levels(count: int) -> list[tuple[float, str]]:
+            split = grids.split(edges, 2 * parts)
+            if dimensions == 1:
+                return [(each + rest, "") for each in grids.levels(potential, split, 1, float(mass), 13, count)]
+            letter = "m" if dimensions == 2 else "l"
+            return sorted(
+                (each + rest, f"{letter} = {rank}")
+                for rank in RANKS
+                for each in grids.levels(potential, split, dimensions, float(mass), 13, count, rank)
+            )[:count]
+
+        return Answer(energy + rest, error, above, kind, levels if system.particles == 1 else None)
 
     return solve
 
@@ -123,7 +145,15 @@ def everywhere(reach: float, points: int, rest: float = 0.0, jacobi: bool = Fals
         each = np.repeat(given, system.dimensions) if np.ndim(given) else np.full(size, given)
         energy, error = grids.grid(potential, [(-reach, reach)] * size, points, list(each))
         lowest = floor(potential, [np.linspace(-reach, reach, 30 if size > 2 else 200)] * size)
-        return Answer(energy + rest, error, energy + rest - lowest, "a grid of sine functions")
+
+        def levels(count: int) -> list[tuple[float, str]]:
+            sides = [(-1.1 * reach, 1.1 * reach)] * size
+            return [
+                (one, "") for one in grids.box_levels(potential, sides, [int(1.2 * points)] * size, list(each), count)
+            ]
+
+        known = levels if system.particles == 1 or not system.identical else None
+        return Answer(energy + rest, error, energy + rest - lowest, "a grid of sine functions", known)
 
     return solve
 
@@ -135,7 +165,11 @@ def within(sides: Sequence[tuple[float, float]], points: int) -> Solver:
         potential = section(system)
         energy, error = grids.grid(potential, list(sides), points)
         lowest = floor(potential, [np.linspace(*side, 40) for side in sides])
-        return Answer(energy, error, energy - lowest, "a grid of sine functions")
+
+        def levels(count: int) -> list[tuple[float, str]]:
+            return [(each, "") for each in grids.box_levels(potential, sides, [points] * len(sides), count=count)]
+
+        return Answer(energy, error, energy - lowest, "a grid of sine functions", levels)
 
     return solve
 
@@ -149,17 +183,34 @@ def inside(sides: Sequence[tuple[float, float]], points: int) -> Solver:
         coarse, fine = (grids.box(potential, within_walls, [n] * len(sides)) for n in (points, round(1.3 * points)))
         lowest = floor(potential, [np.linspace(*side, 40) for side in within_walls])
         error = abs(fine - coarse) + grids.ROUNDING * abs(fine)
-        return Answer(fine, error, fine - lowest, "a grid of sine functions")
+
+        def levels(count: int) -> list[tuple[float, str]]:
+            found = grids.box_levels(potential, within_walls, [points] * len(sides), count=count)
+            return [(each, "") for each in found]
+
+        return Answer(fine, error, fine - lowest, "a grid of sine functions", levels)
 
     return solve
 
 
-def closed(energy: Callable[[System], float], scale: float | None = None) -> Solver:
-    """A closed form; its energy is also the scale, unless one is given."""
+def closed(
+    energy: Callable[[System], float],
+    scale: float | None = None,
+    levels: Callable[[System], Sequence[float] | Sequence[tuple[float, str]]] | None = None,
+) -> Solver:
+    """A closed form; its energy is also the scale, unless one is given. `levels` are the lowest in any order."""
 
     def solve(system: System) -> Answer:
         value = float(energy(system))
-        return Answer(value, 0.0, abs(value) if scale is None else scale, "closed form")
+
+        def lowest(count: int) -> list[tuple[float, str]]:
+            assert levels is not None
+            found = [each if isinstance(each, tuple) else (float(each), "") for each in levels(system)]
+            return sorted(found)[:count]
+
+        return Answer(
+            value, 0.0, abs(value) if scale is None else scale, "closed form", None if levels is None else lowest
+        )
 
     return solve
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,37 @@ def valley(system: Any, along: int = 60, across: int = 12) -> float:
 
 AIRY = 2.338107410459767
 BESSEL_0, BESSEL_1 = 2.404825557695773, 3.831705970207512
+#: zeros of Bessel functions by their order: of J_m, and of the spherical j_l
+OF_DISC = (
+    (2.404825557695773, 5.520078110286311),
+    (3.831705970207512, 7.015586669815619),
+    (5.135622301840683, 8.417244140399866),
+)
+OF_BALL = ((np.pi, 2 * np.pi), (4.493409457909064, 7.725251836937707), (5.763459196894550, 9.095011330476355))
+OF_HALF_DISC = (3.831705970207512, 5.135622301840683, 6.380161895923984, 7.015586669815619, 7.588342434503804)
+OF_AIRY = (2.338107410459767, 4.087949444130971, 5.520559828095551, 6.786708090071759, 7.944133587120853)
+
+
+def waves(dimensions: int) -> list[int]:
+    """n² summed over the coordinates of a box, of the lowest levels."""
+    return sorted(sum(k * k for k in each) for each in product(range(1, 8), repeat=dimensions))
+
+
+def ranked(zeros: tuple[tuple[float, float], ...], letter: str, radius: float) -> list[tuple[float, str]]:
+    """The levels of a disc or ball by rank."""
+    return [(zero**2 / 2 / radius**2, f"{letter} = {rank}") for rank, some in enumerate(zeros) for zero in some]
+
+
+def hydrogen(dimensions: int, charge: float) -> list[tuple[float, str]]:
+    """Levels of −Z/r by rank."""
+    letter, half = ("m", 0.5) if dimensions == 2 else ("l", 1.0)
+    return [(-(charge**2) / 2 / (n + rank + half) ** 2, f"{letter} = {rank}") for rank in range(3) for n in range(6)]
+
+
+def triangle_waves(side: float) -> list[float]:
+    """Levels of an equilateral triangle: 8π²/(9 L²) (p² + pq + q²) with p, q ≥ 1."""
+    return sorted(8 * np.pi**2 / 9 / side**2 * (p * p + p * q + q * q) for p in range(1, 6) for q in range(1, 6))
+
 
 SLOW = (
     Case("wells, tilted", "slow.py:Wells", line(-6, 6, parts=30), {"height": 14.0, "a": 1.9, "tilt": 0.03}),
@@ -126,15 +158,30 @@ SCALES = (
     Case("log r in 2", "scales.py:Log", ball(12.0, scale=1.0)),
     Case("log r in 3", "scales.py:Log", ball(12.0, scale=1.0), {"dimensions": 3}),
     Case("log |x|, strong", "scales.py:Log", ball(4.0, scale=9.0), {"dimensions": 1, "strength": 9.0}),
-    Case("-1/r in 2", "scales.py:Coulomb", closed(lambda s: -2 * s.charge**2)),
-    Case("-1/r in 3", "scales.py:Coulomb", closed(lambda s: -(s.charge**2) / 2), {"dimensions": 3, "charge": 1.5}),
+    Case("-1/r in 2", "scales.py:Coulomb", closed(lambda s: -2 * s.charge**2, levels=lambda s: hydrogen(2, s.charge))),
+    Case(
+        "-1/r in 3",
+        "scales.py:Coulomb",
+        closed(lambda s: -(s.charge**2) / 2, levels=lambda s: hydrogen(3, s.charge)),
+        {"dimensions": 3, "charge": 1.5},
+    ),
     Case("screened", "scales.py:Yukawa", ball(60.0, scale=0.5)),
     Case("quarks", "scales.py:Cornell", ball(16.0, scale=1.0)),
     Case("pit in 1", "scales.py:Pit", line(-60, -8, 0, 8, 60)),
     Case("pit in 3", "scales.py:Pit", ball(40.0), {"dimensions": 3, "depth": 2.5}),
-    Case("sech", "scales.py:Sech", closed(lambda s: -(s.strength**2) / 2, scale=0.2)),
     Case(
-        "bond near threshold", "scales.py:Bond", closed(lambda s: -((np.sqrt(2 * s.depth) - 0.5) ** 2) / 2, scale=0.32)
+        "sech",
+        "scales.py:Sech",
+        closed(lambda s: -(s.strength**2) / 2, scale=0.2, levels=lambda s: [-(s.strength**2) / 2]),
+    ),
+    Case(
+        "bond near threshold",
+        "scales.py:Bond",
+        closed(
+            lambda s: -((np.sqrt(2 * s.depth) - 0.5) ** 2) / 2,
+            scale=0.32,
+            levels=lambda s: [-((np.sqrt(2 * s.depth) - 0.5) ** 2) / 2],
+        ),
     ),
     Case("sheet", "scales.py:Sheet", line(-7, 7, rest=500.0, scale=1.0)),
     Case("bent valley", "scales.py:Valley", closed(valley, scale=1.0)),
@@ -145,17 +192,47 @@ SCALES = (
 )
 
 WALLS = (
-    Case("box", "walls.py:Box", closed(lambda s: np.pi**2 / 2 / s.L**2)),
-    Case("box in 3", "walls.py:Box", closed(lambda s: 3 * np.pi**2 / 2 / s.L**2), {"dimensions": 3, "L": 0.7}),
+    Case(
+        "box",
+        "walls.py:Box",
+        closed(lambda s: np.pi**2 / 2 / s.L**2, levels=lambda s: np.pi**2 / 2 / s.L**2 * np.array(waves(1))),
+    ),
+    Case(
+        "box in 3",
+        "walls.py:Box",
+        closed(lambda s: 3 * np.pi**2 / 2 / s.L**2, levels=lambda s: np.pi**2 / 2 / s.L**2 * np.array(waves(3))),
+        {"dimensions": 3, "L": 0.7},
+    ),
     Case("tilted box", "walls.py:TiltedBox", line(-1.5, 1.5)),
-    Case("disc", "walls.py:Ball", closed(lambda s: BESSEL_0**2 / 2 / s.R**2), {"dimensions": 2}),
-    Case("ball", "walls.py:Ball", closed(lambda s: np.pi**2 / 2 / s.R**2)),
+    Case(
+        "disc",
+        "walls.py:Ball",
+        closed(lambda s: BESSEL_0**2 / 2 / s.R**2, levels=lambda s: ranked(OF_DISC, "m", s.R)),
+        {"dimensions": 2},
+    ),
+    Case("ball", "walls.py:Ball", closed(lambda s: np.pi**2 / 2 / s.R**2, levels=lambda s: ranked(OF_BALL, "l", s.R))),
     Case("ring", "walls.py:Ring", line(0.8, 2.0, dimensions=2)),
-    Case("half a disc", "walls.py:HalfDisc", closed(lambda s: BESSEL_1**2 / 2 / 1.6**2)),
-    Case("corner", "walls.py:Corner", closed(lambda s: 8 * np.pi**2 / (3 * s.L**2))),
-    Case("half-line", "walls.py:HalfLine", closed(lambda s: 1.8)),
-    Case("bouncer", "walls.py:Bouncer", closed(lambda s: AIRY * (s.g**2 / 2) ** (1 / 3))),
-    Case("isotonic", "walls.py:Isotonic", closed(lambda s: 1 + np.sqrt(13) / 2, scale=1.0)),
+    Case(
+        "half a disc",
+        "walls.py:HalfDisc",
+        closed(lambda s: BESSEL_1**2 / 2 / 1.6**2, levels=lambda s: np.array(OF_HALF_DISC) ** 2 / 2 / 1.6**2),
+    ),
+    Case(
+        "corner", "walls.py:Corner", closed(lambda s: 8 * np.pi**2 / (3 * s.L**2), levels=lambda s: triangle_waves(s.L))
+    ),
+    Case("half-line", "walls.py:HalfLine", closed(lambda s: 1.8, levels=lambda s: [1.8 + 2.4 * k for k in range(9)])),
+    Case(
+        "bouncer",
+        "walls.py:Bouncer",
+        closed(lambda s: AIRY * (s.g**2 / 2) ** (1 / 3), levels=lambda s: np.array(OF_AIRY) * (s.g**2 / 2) ** (1 / 3)),
+    ),
+    Case(
+        "isotonic",
+        "walls.py:Isotonic",
+        closed(
+            lambda s: 1 + np.sqrt(13) / 2, scale=1.0, levels=lambda s: [1 + np.sqrt(13) / 2 + 2 * k for k in range(9)]
+        ),
+    ),
     Case("high walls", "walls.py:HighWalls", line(-1.02, -1.0, 1.0, 1.02)),
     Case("two rods", "walls.py:Rods", closed(rods)),
     Case("three rods", "walls.py:Rods", closed(rods), {"particles": 3, "L": 6.0, "a": 1.0}),
@@ -255,22 +332,47 @@ OTHERS = (
     Case("round well", "more.py:RoundWell", line(0, 1, 4, dimensions=3), {"height": 50.0}),
     Case("hollow well", "more.py:HollowWell", line(0, 1, 1.6, 4.5, dimensions=3)),
     Case("dot", "more.py:Dot", line(0, 1.5, 12, dimensions=2, parts=20)),
-    Case("triangle, 45", "more.py:Triangles", closed(lambda s: 2.5 * np.pi**2)),
+    Case(
+        "triangle, 45",
+        "more.py:Triangles",
+        closed(
+            lambda s: 2.5 * np.pi**2,
+            levels=lambda s: [np.pi**2 / 2 * (p * p + q * q) for p in range(1, 7) for q in range(1, p)],
+        ),
+    ),
     # the lowest state of the equilateral triangle of side 2 that is odd about its axis
-    Case("triangle, 60", "more.py:Triangles", closed(lambda s: 14 * np.pi**2 / 9), {"steep": 3**0.5}),
+    Case(
+        "triangle, 60",
+        "more.py:Triangles",
+        closed(
+            lambda s: 14 * np.pi**2 / 9,
+            levels=lambda s: [2 * np.pi**2 / 9 * (p * p + p * q + q * q) for p in range(1, 8) for q in range(1, p)],
+        ),
+        {"steep": 3**0.5},
+    ),
     Case("shallow in the plane", "more.py:ShallowPlane", ball(60.0)),
     Case("screened in the plane", "more.py:ScreenedPlane", ball(60.0, scale=1.0)),
-    Case("cosh in 3", "more.py:PoschlTeller", closed(lambda s: -((s.strength - 1) ** 2) / 2)),
+    Case(
+        "cosh in 3",
+        "more.py:PoschlTeller",
+        closed(lambda s: -((s.strength - 1) ** 2) / 2, levels=lambda s: [(-2.0, "l = 0"), (-0.5, "l = 1")]),
+    ),
     # Kravchenko, Liberman and Johansson, PRA 54 287 (1996)
     Case("hydrogen in a field", "more.py:Diamagnetic", closed(lambda s: 0.5 - 0.831168896733, scale=0.5)),
     Case("high barrier", "more.py:HighBarrier", line(-6, 6, parts=30)),
     Case("two bonds", "more.py:Bonds", within([(-3.5, 9)] * 2, 50)),
     Case("six sites", "more.py:SixSites", everywhere(4.5, 60)),
     Case("soft dipoles", "more.py:SoftDipoles", ball(9.0, rest=1.0, pair=True)),
-    Case("two plains", "more.py:RosenMorse", closed(lambda s: -2.03125, scale=0.99)),
+    Case(
+        "two plains", "more.py:RosenMorse", closed(lambda s: -2.03125, scale=0.99, levels=lambda s: [-2.03125, -0.625])
+    ),
     Case("two steps", "more.py:TwoSteps", line(-30, -3, 0, 1.4, 5, 60)),
     Case("hydrogen in a sphere", "more.py:Confined", ball(2.0, scale=1.0)),
-    Case("image charge", "more.py:Image", closed(lambda s: -1 / 32)),
+    Case(
+        "image charge",
+        "more.py:Image",
+        closed(lambda s: -1 / 32, levels=lambda s: [-1 / 32 / n**2 for n in range(1, 8)]),
+    ),
     Case("wells in a box", "more.py:WellsInBox", line(0, 10, parts=20)),
     Case("dimple in a box", "more.py:DimpleInBox", inside([(0, 6), (0, 4)], 40)),
     Case("ring with a hollow", "more.py:Hollow", everywhere(7.0, 90)),

@@ -27,12 +27,18 @@ def graded(outer: float, inner: float = 1e-4, parts: int = 20) -> Array:
 
 
 def levels(
-    potential: Potential, edges: Array, dimensions: int = 1, mass: float = 1.0, degree: int = 12, count: int = 1
+    potential: Potential,
+    edges: Array,
+    dimensions: int = 1,
+    mass: float = 1.0,
+    degree: int = 12,
+    count: int = 1,
+    rank: int = 0,
 ) -> Array:
-    """Lowest `count` levels of −(1/2m) (u'' + (D−1)/r u') + V(r) u by spectral elements between `edges`.
+    """Lowest `count` levels of −(1/2m) (u'' + (D−1)/r u' − l(l+D−2)/r² u) + V(r) u by spectral elements between `edges`.
 
-    u vanishes at the last edge and, unless it is the origin of D > 1 dimensions, at the first. V may jump at edges, where it is
-    not called.
+    u vanishes at the last edge and, unless it is the origin of D > 1 dimensions and the `rank` l is 0, at the first. V may jump
+    at edges, where it is not called.
     """
     points, weights = np.polynomial.legendre.leggauss(degree + 6)
     values, slopes = _shape_functions(degree, points)
@@ -44,9 +50,10 @@ def levels(
         measure = weights * half * r ** (dimensions - 1)
         block = slice(degree * element, degree * (element + 1) + 1)
         energy[block, block] += (slopes * (measure / (2 * mass * half**2))) @ slopes.T
-        energy[block, block] += (values * (measure * potential(r))) @ values.T
+        turning = rank * (rank + dimensions - 2) / (2 * mass * r**2) if rank else 0.0
+        energy[block, block] += (values * (measure * (potential(r) + turning))) @ values.T
         overlap[block, block] += (values * measure) @ values.T
-    keep = slice(0 if dimensions > 1 and edges[0] == 0 else 1, size - 1)
+    keep = slice(0 if dimensions > 1 and edges[0] == 0 and not rank else 1, size - 1)
     energy, overlap = energy[keep, keep], overlap[keep, keep]
     first = _lowest(energy, overlap, 1)[0]
     # small elements cost that many digits; the inverse above a shift has them all
@@ -92,7 +99,18 @@ def radius(
 def box(
     potential: Potential, sides: Sequence[tuple[float, float]], points: Sequence[int], masses: Sequence[float] = ()
 ) -> float:
-    """Lowest level between walls at the `sides` of each coordinate, on a product of sine functions (Colbert and Miller 1992).
+    """Lowest level between walls at the `sides` of each coordinate, see `box_levels`."""
+    return float(box_levels(potential, sides, points, masses)[0])
+
+
+def box_levels(
+    potential: Potential,
+    sides: Sequence[tuple[float, float]],
+    points: Sequence[int],
+    masses: Sequence[float] = (),
+    count: int = 1,
+) -> Array:
+    """Lowest `count` levels between walls at the `sides`, on a product of sine functions (Colbert and Miller 1992).
 
     `potential` takes coordinates (n, d). Where it is +inf, ψ is held at 0.
     """
@@ -119,12 +137,16 @@ def box(
     if height.size <= 900:
         keep = np.flatnonzero(allowed)
         matrix = np.stack([apply(row) for row in np.eye(height.size)[keep]])[:, keep]
-        return float(eigh(matrix, eigvals_only=True, subset_by_index=(0, 0))[0])
+        return np.asarray(eigh(matrix, eigvals_only=True, subset_by_index=(0, count - 1)))
     # the error of a level is the square of that of its vector
     start = np.where(allowed, np.exp(-(height - height[allowed].min())), 0.0).ravel()
+    if count > 1:
+        # of no symmetry
+        start *= 1 + np.random.default_rng(0).random(start.shape)
     operator = LinearOperator((height.size, height.size), matvec=apply, dtype=float)
-    found = eigsh(operator, k=2, which="SA", v0=start, ncv=40, tol=1e-6, maxiter=4000, return_eigenvectors=False)
-    return float(found.min())
+    options = {"which": "SA", "v0": start, "ncv": 40 + 4 * count, "tol": 1e-6, "maxiter": 4000}
+    found = eigsh(operator, k=count + 1, return_eigenvectors=False, **options)
+    return np.sort(found)[:count]
 
 
 def grid(

@@ -7,11 +7,13 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+import torch
 
 import fkflow
 from fkflow.errors import NumericalError, UsageError
 from fkflow.runs.evaluation import log_psi
-from fkflow.spectrum import levels
+from fkflow.spectrum import correlations, levels, sectors
+from fkflow.spectrum.jets import constant
 
 
 def solved(name: str, iterations: int, seed: int = 1, **parameters):
@@ -72,6 +74,29 @@ def test_levels_of_a_double_well(wells) -> None:
     np.testing.assert_allclose(overlaps, np.eye(4), atol=0.05)
 
 
+def test_one_run_has_one_gap(wells, fewer) -> None:
+    """The gap of the levels sets the imaginary time of the projection; the relaxation alone bounds it from above.
+
+    0.047845 by a grid. The twin: the next level is no gap of anything.
+    """
+    relaxed = wells.result.measurement.gap
+    assert 0.0478 < relaxed < 0.06
+    found = fkflow.solve(
+        fkflow.make_system("double_well", height=2.0, a=2.0),
+        train={"iterations": 40},
+        measure={"seconds": 1.0, "walkers": 1024},
+        project={"target_error": 1e-3},
+        spectrum={"states": 2, "functions": 16},
+        seed=1,
+        progress=False,
+    )
+    level, other = found.spectrum()
+    assert found.gap == level.gap.value != relaxed
+    assert abs(level.gap.value - 0.047845) < 4 * level.gap.error + 1e-5 < 1e-3
+    assert abs(other.gap.value - found.gap) > 1
+    assert found.result.spectrum.ground == found.energy and found.result.measurement.projection is not None
+
+
 def test_the_spectrum_is_stored_and_read_back(wells, tmp_path) -> None:
     found = wells.spectrum(states=2, progress=False)
     file = wells.save(tmp_path / "wells")
@@ -107,9 +132,59 @@ def test_two_fermions(pair, levels_of_pair, fewer) -> None:
     found = pair.spectrum(states=1, functions=16, statistics="fermi", progress=False)
     assert abs(found[0].energy.value - 3.14717) < 4 * found[0].energy.error + 2e-3
     assert found[0].energy.error < 5e-3
+    assert abs(found[0].projected.value - 3.14717) < 4 * found[0].projected.error < 0.1
+    assert 0.5 < found[0].sign.value < 0.9 and found[0].sign.error < 0.05
+    assert "average signs" in str(found) and "average signs" not in str(levels_of_pair)
     # the wrong sector has no such level
     for level in levels_of_pair:
         assert abs(level.energy.value - 3.14717) > 10 * level.energy.error + 2e-3
+
+
+class Line(fkflow.System):
+    """Two particles on a line that repel each other."""
+
+    particles = 2
+    dimensions = 1
+    g: float = 6.0
+
+    def potential(self, x):
+        return 0.5 * x.square().sum((1, 2)) + self.g * torch.exp(-2 * (x[:, 0, 0] - x[:, 1, 0]).square())
+
+
+def odd_level(g: float) -> float:
+    """The lowest level of Line that changes sign with an exchange, by sines on a grid of (x1 − x2)/√2."""
+    n, half = 300, 8.0
+    k = np.arange(1, n)
+    y = -half + 2 * half * k / n
+    waves = np.sqrt(2 / n) * np.sin(np.pi * np.outer(k, k) / n)
+    kinetic = waves * (np.pi * k / (2 * half)) ** 2 / 2 @ waves
+    return float(np.linalg.eigvalsh(kinetic + np.diag(0.5 * y**2 + g * np.exp(-4 * y**2)))[1]) + 0.5
+
+
+def test_imaginary_time_lowers_a_poor_bound_of_fermions(monkeypatch) -> None:
+    """f = x1 − x2 alone is too simple; after imaginary time the level is right. Without repulsion it would be 2."""
+    found = fkflow.solve(
+        Line(), train={"iterations": 10}, measure={"seconds": 0.5, "walkers": 1024}, project={"seconds": 0.0}, seed=1
+    )
+
+    class Simple(sectors.CloudFunctions):
+        def __call__(self, places):
+            return constant(super().__call__(places))
+
+    monkeypatch.setattr(sectors, "CloudFunctions", Simple)
+    monkeypatch.setattr(levels, "growth_of", lambda *arguments: None)
+    monkeypatch.setattr(levels, "LARGEST_SPREAD", 9.0)
+    monkeypatch.setattr(levels, "FINDING", (1500, 2))
+    monkeypatch.setattr(levels, "JUDGING", (6000, 2))
+    (level,) = found.spectrum(states=1, functions=4, statistics="fermi", progress=False)
+    right = odd_level(6.0)
+    assert level.bound == "projected" and level.energy == level.projected
+    assert abs(level.energy.value - right) < 2.5 * level.energy.error < 0.15
+    assert odd_level(0.0) == pytest.approx(2) and abs(level.energy.value - 2) > 5 * level.energy.error
+    monkeypatch.setattr(correlations, "SURE", 1e9)
+    (poor,) = found.spectrum(states=1, functions=5, statistics="fermi", progress=False)
+    assert poor.bound == "upper" and poor.projected is None
+    assert poor.energy.value - right > 5 * poor.energy.error
 
 
 def test_what_cannot_be_is_told(wells, fewer) -> None:
@@ -137,9 +212,9 @@ def test_no_level_is_bound_where_parts_are_apart(wells, fewer, monkeypatch) -> N
     """The levels below 2 of a double well are one; the twin, without that limit, has more."""
     options = {"states": 2, "functions": 12, "progress": False}
     assert len(wells.spectrum(**options)) == 2
-    monkeypatch.setattr(levels, "_continuum", lambda system, landscape: 2.0)
+    monkeypatch.setattr(levels, "_continuum", lambda *arguments: 2.0)
     found = wells.spectrum(**options)
     assert len(found) == 1 and "apart from 2 on" in found.warnings[0]
-    monkeypatch.setattr(levels, "_continuum", lambda system, landscape: 0.9)
+    monkeypatch.setattr(levels, "_continuum", lambda *arguments: 0.9)
     with pytest.raises(NumericalError, match="no excited level is bound"):
         wells.spectrum(**options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -77,17 +79,42 @@ def test_imaginary_time_lowers_levels_of_a_wrong_state() -> None:
     """
     system = find_system("harmonic")(particles=1, dimensions=1)
     x = [polynomials(1), np.array([[0.0], [1.0]])]
-    found = {}
+    landscape, found = explore(system), {}
     for stretch in (1.3, 1.0):
         width = stretch * 0.5**0.5
         net, walkers = Wide(width), pool(width, 3, 6000, power=1.0)
-        ((drop, error),) = correlations.find_drops(net, system, explore(system), walkers, [tuple(x)], 1)
-        found[stretch] = evaluate(*x, walkers).energies[0], drop[0], error[0]
-    bound, drop, error = found[1.3]
+        (falls,) = correlations.find_drops(net, system, landscape, walkers, [tuple(x)], 1)
+        found[stretch] = evaluate(*x, walkers).energies[0], falls
+    bound, falls = found[1.3]
+    drop, error = falls.drops[0], falls.errors[0]
     assert bound == pytest.approx(0.75 * (1.3**2 + 1.3**-2), rel=0.02)
-    assert 0 < error < 0.07 and abs(bound - drop - 1.5) < 2 * error
+    assert falls.seen[0] and 0 < error < 0.07 and abs(bound - drop - 1.5) < 2 * error
     assert bound - 1.5 > 3 * error
-    assert found[1.0][1:] == (0.0, 0.0)
+    falls = found[1.0][1]
+    assert not falls.seen[0] and abs(falls.drops[0]) < 1e-6 and falls.allowed(0)
+    # x at both ends of a path are normal with the correlation r
+    for time, right in ((1.0, True), (0.5, False)):
+        r = math.exp(-time * correlations.TIME * landscape.length**2)
+        sign = 0.5 * math.pi * r / (math.sqrt(1 - r * r) + r * math.asin(r))
+        assert (abs(falls.signs[0] - sign) < 4 * falls.sign_errors[0] < 0.1) == right
+
+
+def looks(*energies: float) -> tuple[list[np.ndarray], np.ndarray]:
+    """S and A of one state at seven times with a little noise, and unsigned sums."""
+    noise = np.random.default_rng(0).normal(size=GROUPS) * 1e-5
+    found = [np.stack([np.ones(GROUPS), e + noise], 1)[:, :, None, None] for e in energies]
+    return found, np.full((GROUPS, 1), 2.0)
+
+
+@pytest.mark.parametrize(("rate", "seen"), [(0.5, True), (0.05, False)])
+def test_what_longer_paths_would_bring_is_in_the_drop(rate: float, seen: bool) -> None:
+    """A bound that falls as e^(-rate k) with the look k; where it has hardly begun to fall nothing is said."""
+    energies = 2 + 0.1 * np.exp(-rate * np.arange(7))
+    falls = correlations._falls(*looks(*energies))
+    assert falls.seen[0] == seen
+    assert abs(falls.drops[0] - 0.1) < falls.errors[0] + 1e-4
+    assert (falls.errors[0] < 0.02) == seen
+    assert falls.signs[0] == 0.5
 
 
 def test_functions_that_vanish_or_repeat_do_no_harm() -> None:
