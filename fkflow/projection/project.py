@@ -26,6 +26,7 @@ from fkflow.projection.extrapolation import Extrapolation, average_window, extra
 from fkflow.projection.forward_walking import project_observables
 from fkflow.projection.mover import Mover
 from fkflow.projection.population import EVEN, MIDDLE, OBSERVED, PLACES, SHORT_MIDDLE, Population
+from fkflow.projection.slow_modes import longest_window, slow_mode_error
 from fkflow.projection.summary import summarise_projection
 from fkflow.projection.time_steps import GIRSANOV_STEP, RATIO, SMALL_RATIO, largest_step, longest_interval
 from fkflow.recipe.config import ProjectConfig
@@ -48,14 +49,6 @@ GRADIENT = 3
 SWEEPS = 4
 #: largest fall of the energy from one window to the next, in its error, for which the shorter window is long enough
 FALL = 0.2
-#: share of the target error that slow modes may leave, and the longest window for them in that of the recipe
-LEFT, LONGEST = 0.3, 20.0
-#: largest share of ψ² in a mode as slow as the gap that the functions of the relaxation may have missed
-UNSEEN = 0.1
-#: least error of the difference of two windows, in that of the longer one
-SHARED = 0.3
-#: gap times imaginary time of the recipe below which the gap is small
-QUICK = 3.0
 #: share of the longest window that the walkers must pass for the densities
 LEAST = 0.75
 #: the same for a target that so many energies of each walker would reach: densities of a shorter window, whose bias is far
@@ -111,7 +104,7 @@ class Projector:
         self.measuring, self.config = measuring, config
         self.pulse = Pulse() if pulse is None else pulse
         self.natural = measuring.landscape.length**2
-        self.window = self._longest_window()
+        self.window = longest_window(measuring, config)
         self.ease = min(2.0, max(1.0, config.target_error * self.natural / EASY))
         self.generator = torch.Generator(measuring.walkers.x.device).manual_seed(ranks.own_seed(seed + 0xD1FF))
         self.populations: list[Population] = []
@@ -203,46 +196,6 @@ class Projector:
     def girsanov(self) -> bool:
         """Whether walkers carry Girsanov weights, the only ones for a vector drift."""
         return self.config.weights == "girsanov" or not isinstance(self.measuring.net, LogPsi)
-
-    def _longest_window(self) -> float:
-        """The imaginary time of the recipe, or what slow modes need to leave little of the target error."""
-        time, relaxation = self.config.time * self.natural, self.measuring.relaxation
-        wanted = LEFT * self.config.target_error
-        if relaxation is None:
-            return time
-        longest = time if relaxation.left(time) <= wanted else relaxation.time_to(wanted)
-        if relaxation.gap * time < QUICK:
-            # modes that the functions of the relaxation do not have may be as slow as the slowest of them: about the variance
-            # of the local energy is left of their excess at the start
-            excess = self.measuring.spread() ** 2 * self.natural
-            longest = max(longest, math.log(max(1.0, excess / wanted)) / relaxation.gap)
-        return ranks.broadcast(min(max(time, longest), LONGEST * time))
-
-    def _slow_mode_error(self, found: Extrapolation) -> float:
-        """What slow modes may leave of the excess energy after the window that the energy comes from.
-
-        Where the window is short beside the gap Δ, at most 1/(e^(Δt) − 1) of the fall so far, whatever the modes; or as much of
-        the last fall with its noise, in which fast modes have no part any more; or what a small share of ψ² in such a mode has.
-        """
-        relaxation, finest = self.measuring.relaxation, self.populations[-1]
-        if relaxation is None or self.lag is None:
-            return 0.0
-        time = finest.lags[self.lag] * finest.interval
-        left = relaxation.left(time)
-        if relaxation.gap * self.config.time * self.natural < QUICK:
-            # only what is more than the noise of the difference
-            noise = math.sqrt(max(0.0, average_window(finest, self.lag).covariance[1, 1]))
-            fall = self.measuring.estimate().value - found.value - 2 * max(noise, found.time_step_error)
-            unknown = fall / math.expm1(relaxation.gap * time)
-            if self.lag > 1 and not finest.branching:
-                short, long = (average_window(finest, index) for index in (self.lag - 1, self.lag))
-                # the windows share their walkers
-                apart = math.sqrt(max(abs(long.covariance[1, 1] - short.covariance[1, 1]), (SHARED * noise) ** 2))
-                between = (finest.lags[self.lag] - finest.lags[self.lag - 1]) * finest.interval
-                last = max(0.0, short.correction - long.correction) + apart
-                unknown = min(unknown, last / math.expm1(relaxation.gap * between))
-            left = max(left, min(unknown, UNSEEN * relaxation.gap))
-        return left
 
     def _population(self, dt: float, stride: int, x: Tensor, pure: bool) -> Population:
         """A population at x (B, N, D) with time step dt, weighed every `stride` moves; `pure`: with densities of |φ0|²."""
@@ -403,6 +356,6 @@ class Projector:
             self.natural,
             seconds,
             self.is_settled(found),
-            self._slow_mode_error(found),
+            slow_mode_error(self.measuring, self.config, self.populations[-1], self.lag, found),
             0.0 if (relaxation := self.measuring.relaxation) is None else relaxation.gap,
         )
