@@ -157,8 +157,10 @@ def scan(
         raise UsageError(f"{base.source} does not say what to scan: give --over {scan_grid.FORM}")
     overs = scan_grid.parse_overs(given, "--over" if over else f"{base.source}: scan.over")
     planned = scan_grid.plan(base, overs)
-    if any(point.loaded.recipe.thermal.betas() for point in planned):
-        raise UsageError("a scan has no temperatures: fkflow run takes a list, as in --temperature 0.5 --temperature 1")
+    if any(len(point.loaded.recipe.thermal.betas()) > 1 for point in planned):
+        raise UsageError(
+            "a point of a scan has one temperature: give the others as --over thermal.temperature=[0.5, 1]"
+        )
     if dry_run:
         _print_plan(base, given, planned, as_json)
         return

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
+from fkflow.plot import temperatures
 from fkflow.plot.style import COLOURS, LOOK, label, save_figure
 from fkflow.results.folders import make_folder
 from fkflow.results.scan_records import FAILED, FINISHED, Point, Scan, format_value
@@ -102,6 +103,12 @@ def save_scan(result: Scan, folder: str | Path, format: str = "png", dpi: int = 
     """
     with rc_context(LOOK):
         compared = any(point.comparison for point in result.points)
+        if temperatures.is_over_temperatures(result):
+            figure = Figure(figsize=(6.4, 6.0), layout="constrained")
+            upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (1.6, 1)})
+            temperatures.scan_energies(result, upper)
+            temperatures.scan_heat_capacity(result, lower)
+            return save_figure(figure, make_folder(Path(folder)) / f"scan.{format}", dpi)
         figure = Figure(figsize=(6.4, 6.0 if compared else 4.4), layout="constrained")
         if compared:
             upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (2.2, 1)})

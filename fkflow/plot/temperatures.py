@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -9,18 +12,82 @@ from fkflow.plot import style
 from fkflow.plot.requirements import require
 from fkflow.plot.style import label
 from fkflow.results.result import Result
+from fkflow.results.scan_records import FINISHED, LIMITS, Point, Scan
 from fkflow.results.thermal import ThermalState
 from fkflow.text import with_unit
 
 
 def energies(result: Result, ax: Axes) -> None:
-    """F and E against T with error bars. Raises UsageError for a run without temperatures."""
+    """F and E against T with error bars, and their limits: classical, and the ground state where it is known.
+
+    Raises UsageError for a run without temperatures.
+    """
     states = _states(result)
     for name, marker in (("energy", "s"), ("free_energy", "o")):
         _points(ax, states, name, marker)
+    classical = [state.classical_free_energy for state in states], [state.classical_energy for state in states]
+    ground = None if result.reference is None else result.reference.energy
+    _limits(ax, [state.temperature for state in states], *classical, ground)
     ax.set_ylabel(label("energy", result.energy_unit))
     ax.legend(fontsize="small")
     _finish(result, ax, "free energy and energy")
+
+
+def scan_energies(scan: Scan, ax: Axes) -> None:
+    """F and E of the points of a scan over temperatures, with their limits."""
+    points = _by_temperature(scan)
+    x = [temperature for temperature, _ in points]
+    for name, marker, colour in (("energy", "s", style.BLUE), ("free energy", "o", style.ORANGE)):
+        found = [point.best if name == "free energy" else point.observables["energy"] for _, point in points]
+        _markers(ax, x, found, marker, name, colour)
+    limits = {name: [_number(point, name) for _, point in points] for name in LIMITS}
+    ground = limits["ground_state"][0] if points else np.nan
+    _limits(ax, x, limits["classical_free_energy"], limits["classical_energy"], ground if np.isfinite(ground) else None)
+    ax.set_ylabel(label("energy", scan.energy_unit))
+    ax.set_title(scan.title(), fontsize="medium", wrap=True)
+    ax.legend(fontsize="small")
+
+
+def scan_heat_capacity(scan: Scan, ax: Axes) -> None:
+    """C and S of the points of a scan over temperatures, in units of k_B."""
+    points = _by_temperature(scan)
+    for name, marker, colour in (("heat_capacity", "s", style.GREEN), ("entropy", "o", style.COLOURS[3])):
+        found = [point.observables[name] for _, point in points]
+        _markers(ax, [t for t, _ in points], found, marker, name.replace("_", " "), colour)
+    unit = with_unit("", scan.energy_unit).strip()
+    ax.set_xlabel(f"temperature ({unit})" if unit else "temperature")
+    ax.set_ylabel("in units of k_B")
+    ax.legend(fontsize="small")
+
+
+def is_over_temperatures(scan: Scan) -> bool:
+    """Whether a scan varies the temperature alone, so that its picture is that of temperatures."""
+    return len(scan.axes) == 1 and scan.axes[0].key in ("thermal.temperature", "thermal.beta")
+
+
+def _by_temperature(scan: Scan) -> list[tuple[float, Point]]:
+    """The finished points by their temperature, the lowest first."""
+    key = scan.axes[0].key
+    done = [point for point in scan.points if point.status == FINISHED]
+    found = [(float(p.values[key]) if key.endswith("temperature") else 1 / float(p.values[key]), p) for p in done]
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _number(point: Point, name: str) -> float:
+    observable = point.observables.get(name)
+    return np.nan if observable is None or isinstance(observable, tuple) else observable.value
+
+
+def _limits(ax: Axes, x: list[float], free: list[float], energy: list[float], ground: float | None) -> None:
+    """Dashed lines of the classical limits, and a dotted one of the ground state; neither sets the range."""
+    low, high = ax.get_ylim()
+    for values, words in ((free, "classical limits"), (energy, None)):
+        if np.isfinite(values).any():
+            ax.plot(x, values, "--", color="0.5", linewidth=1, label=words, zorder=1)
+    if ground is not None:
+        ax.axhline(ground, color="0.3", linestyle=":", linewidth=1, label="ground state", zorder=1)
+        low, high = min(low, ground - 0.05 * (high - low)), max(high, ground + 0.05 * (high - low))
+    ax.set_ylim(low, high)
 
 
 def heat_capacity(result: Result, ax: Axes) -> None:
@@ -73,16 +140,14 @@ def _states(result: Result) -> list[ThermalState]:
 
 def _points(ax: Axes, states: list[ThermalState], name: str, marker: str) -> None:
     found = [getattr(state, name) for state in states]
-    ax.errorbar(
-        [state.temperature for state in states],
-        [each.value for each in found],
-        np.array([each.error for each in found]),
-        marker=marker,
-        markersize=4,
-        capsize=3,
-        linewidth=1,
-        label=name.replace("_", " "),
-    )
+    _markers(ax, [state.temperature for state in states], found, marker, name.replace("_", " "))
+
+
+def _markers(
+    ax: Axes, x: list[float], found: Sequence[Any], marker: str, words: str, colour: str | None = None
+) -> None:
+    values, errors = [each.value for each in found], np.array([each.error for each in found])
+    ax.errorbar(x, values, errors, marker=marker, markersize=4, capsize=3, linewidth=1, label=words, color=colour)
 
 
 def _finish(result: Result, ax: Axes, words: str) -> None:

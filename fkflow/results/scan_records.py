@@ -15,14 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from fkflow.hamiltonian.system import Reference
-from fkflow.results.records import Observables, components, observable_entries, observable_text
+from fkflow.results.records import Observable, Observables, components, observable_entries, observable_text
 from fkflow.results.result import Comparison, Result
+from fkflow.results.thermal import ThermalState
 from fkflow.statistics import Estimate
 from fkflow.text import format_energy, strict_json, title, with_unit
 
 NAN = float("nan")
 #: status of a point
 WAITING, FINISHED, FAILED = "waiting", "finished", "failed"
+#: the kind of energy of a point at a temperature
+FREE = "free"
+#: limits of such points, which stand in files and pictures, and not in the table
+LIMITS = ("classical_free_energy", "classical_energy", "ground_state")
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,9 @@ class Point:
     observables: Observables = field(default_factory=dict)
 
     def with_result(self, result: Result) -> Point:
-        """The point with the energies of its run."""
+        """The point with the energies of its run; a run at a temperature has its free energy, and the rest as observables."""
+        if result.thermal is not None:
+            return self._with_temperature(result, result.thermal.states[0])
         variational, projection = result.measurement.variational.estimate, result.measurement.projection
         return replace(
             self,
@@ -73,6 +80,30 @@ class Point:
             time_step_error=NAN if projection is None else projection.time_step_error,
             seconds=math.fsum(result.seconds.values()),
             observables=result.measurement.observables,
+        )
+
+    def _with_temperature(self, result: Result, state: ThermalState) -> Point:
+        unit = result.energy_unit
+        found = {
+            "energy": (state.energy, unit),
+            "entropy": (state.entropy, ""),
+            "heat_capacity": (state.heat_capacity, ""),
+        }
+        found["effective_paths"] = (Estimate(state.ess, 0.0), "")
+        limits = {"classical_free_energy": state.classical_free_energy, "classical_energy": state.classical_energy}
+        if result.reference is not None:
+            limits["ground_state"] = result.reference.energy
+        found |= {name: (Estimate(value, 0.0), unit) for name, value in limits.items() if math.isfinite(value)}
+        return replace(
+            self,
+            status=FINISHED,
+            reason="",
+            kind=FREE,
+            energy=state.free_energy.value,
+            error=state.free_energy.error,
+            time_step_error=state.time_step_error,
+            seconds=math.fsum(result.seconds.values()),
+            observables={name: Observable.of(value, None, of) for name, (value, of) in found.items()},
         )
 
     @property
@@ -242,9 +273,14 @@ def table_text(scan: Scan, width: int = 100) -> str:
     return "\n".join(lines)
 
 
+#: what tables leave out
+HIDDEN = (*LIMITS, "effective_paths")
+
+
 def _cells(scan: Scan) -> Iterator[list[str]]:
-    observed = list(dict.fromkeys(name for point in scan.points for name in point.observables))
-    yield [*(axis.short for axis in scan.axes), "energy", *observed, "reference", "difference", "z", "seconds"]
+    observed = list(dict.fromkeys(name for point in scan.points for name in point.observables if name not in HIDDEN))
+    best = "free energy" if any(point.kind == FREE for point in scan.points) else "energy"
+    yield [*(axis.short for axis in scan.axes), best, *observed, "reference", "difference", "z", "seconds"]
     for point in scan.points:
         against, reference = point.comparison, point.reference
         energy = point.status if point.status != FINISHED else str(point.best)

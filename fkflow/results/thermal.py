@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -17,7 +18,8 @@ class ThermalState:
 
     `free_energy` is F = −T log Z with the time-step error in its error, `energy` −∂ log Z/∂β, `entropy` (E − F)/T and
     `heat_capacity` ∂E/∂T, both in units of k_B. `ess` is the effective share of the `paths`, 1 where all have the same weight.
-    `time_step` is that of the paths, `time_step_error` what it changes in F. `histograms` are densities and pair distributions.
+    `time_step` is that of the paths, `time_step_error` what it changes in F. `histograms` are densities, density
+    matrices and pair distributions. `classical_free_energy` and `classical_energy` are the limits without ħ, NaN if unknown.
     """
 
     temperature: float
@@ -31,6 +33,8 @@ class ThermalState:
     time_step: float
     time_step_error: float
     histograms: list[Histogram] = field(default_factory=list)
+    classical_free_energy: float = math.nan
+    classical_energy: float = math.nan
 
     def summary(self) -> dict[str, Any]:
         """The entry of this temperature in the JSON object."""
@@ -49,6 +53,8 @@ class ThermalState:
             "paths": self.paths,
             "time_step": self.time_step,
             "time_step_error": self.time_step_error,
+            "classical_free_energy": self.classical_free_energy,
+            "classical_energy": self.classical_energy,
         }
 
 

@@ -27,6 +27,8 @@ COLUMNS = {
     "paths": ("", "closed paths"),
     "time_step": ("time", "time step of the paths"),
     "time_step_error": ("energy", "error of the free energy by the time step"),
+    "classical_free_energy": ("energy", "free energy without hbar"),
+    "classical_energy": ("energy", "mean energy without hbar"),
 }
 
 
@@ -49,7 +51,10 @@ def write_thermal(group: h5py.Group, thermal: Thermal, energy_unit: str) -> None
 def read_thermal(group: h5py.Group, path: Path) -> Thermal:
     """The temperatures in a group, without densities. Raises StoreError if a part is missing."""
     attribute = hdf5.attribute_reader(group, path)
-    column = {name: np.asarray(hdf5.get_part(group, name, path)[()]) for name in COLUMNS}
+    # older files have no classical limits
+    names = [name for name in COLUMNS if name in group or not name.startswith("classical")]
+    column = {name: np.asarray(hdf5.get_part(group, name, path)[()]) for name in names}
+    unknown = np.full(len(column["beta"]), np.nan)
 
     def estimate(name: str, k: int) -> Estimate:
         return Estimate(float(column[name][k]), float(column[f"{name}_error"][k]))
@@ -66,6 +71,8 @@ def read_thermal(group: h5py.Group, path: Path) -> Thermal:
             paths=int(column["paths"][k]),
             time_step=float(column["time_step"][k]),
             time_step_error=float(column["time_step_error"][k]),
+            classical_free_energy=float(column.get("classical_free_energy", unknown)[k]),
+            classical_energy=float(column.get("classical_energy", unknown)[k]),
         )
         for k in range(len(column["beta"]))
     ]

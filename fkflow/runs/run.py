@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fkflow.errors import FkflowError, Interrupted, NumericalError, RankError, StoreError
+from fkflow.errors import FkflowError, Interrupted, NumericalError, RankError, StoreError, UsageError
 from fkflow.execution import ranks
 from fkflow.results import store
 from fkflow.results.checkpoints import Clock
@@ -36,6 +36,8 @@ def execute(context: RunContext) -> Result | None:
         unfinished, finished = ranks.broadcast([(context.out / file).exists() for file in (CHECKPOINT, RESULT)])
         if unfinished:
             context.load_checkpoint()
+            if "thermal" in (context.saved or {}):
+                raise UsageError(f"{context.checkpoints.path} is that of a run at temperatures: choose another --out")
         elif finished:
             with context.listen():
                 done, result = again.go_on(context, context.out / RESULT)

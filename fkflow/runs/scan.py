@@ -6,6 +6,7 @@ every point, so that a scan can go on however it ended.
 
 from __future__ import annotations
 
+import json
 import logging
 import tomllib
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from fkflow.results.folders import CHECKPOINT, RESULT, SCAN, atomic_write, make_
 from fkflow.results.result import Result
 from fkflow.results.scan_records import FAILED, FINISHED, Axis, Point, Scan, csv_text
 from fkflow.results.scan_store import read_scan, write_scan
-from fkflow.runs import run, warm_start
+from fkflow.runs import run, thermal, warm_start
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import build_model
 from fkflow.runs.rerun import definition_warning
@@ -60,6 +61,7 @@ class _Work:
     scan: Scan
     planned: dict[str, Planned]
     layouts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    families: dict[str, thermal.Family] = field(default_factory=dict)
 
     @property
     def out(self) -> Path:
@@ -152,14 +154,15 @@ def _axis(loaded: Loaded, key: str) -> Axis:
 def _plan_point(planned: Planned, seed: int, number: int, attempts: int) -> Point:
     """A point without a result; its seed follows from the seed of the scan, its number and how often it failed."""
     own = np.random.SeedSequence(seed, spawn_key=(number, attempts)).generate_state(1)[0]
-    system = planned.loaded.recipe.system
+    system, warm = planned.loaded.recipe.system, bool(planned.loaded.recipe.thermal.betas())
     return Point(
         values=planned.values,
         run=planned.name,
         seed=int(own),
         attempts=attempts,
-        reference=system.reference(),
-        published=system.published(),
+        # those of ground states, which have no free energy
+        reference=None if warm else system.reference(),
+        published=() if warm else system.published(),
     )
 
 
@@ -227,20 +230,20 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
     resume, start = ranks.broadcast(_prepare(work, planned, folder) if ranks.rank() == 0 else (False, None))
     try:
         recipe = planned.loaded.recipe
+        family = _family(work, planned)
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"source": start})})
         context = work.context
-        result = run.execute(
-            RunContext(
-                replace(planned.loaded, recipe=recipe),
-                PrefixedProgress(context.progress, prefix),
-                seed=point.seed,
-                device=context.device,
-                threads=context.threads,
-                out=folder,
-                resume=resume,
-                signals=context.signals,
-            )
+        own = RunContext(
+            replace(planned.loaded, recipe=recipe),
+            PrefixedProgress(context.progress, prefix),
+            seed=point.seed,
+            device=context.device,
+            threads=context.threads,
+            out=folder,
+            resume=resume,
+            signals=context.signals,
         )
+        result = run.execute(own) if family is None else thermal.execute(own, family)
     except (NumericalError, PotentialError) as error:
         failed = replace(point, status=FAILED, attempts=point.attempts + 1, reason=str(error))
         if ranks.count() > 1 and not error.on_all_ranks:
@@ -251,9 +254,28 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
     return ranks.broadcast(None if result is None else point.with_result(result)) or point
 
 
+def _family(work: _Work, planned: Planned) -> thermal.Family | None:
+    """The runs that differ from this one in their temperature alone; None for a ground state."""
+
+    def rest(plan: Planned) -> str:
+        tables = plan.loaded.recipe.resolved()
+        tables["thermal"] = {k: v for k, v in tables["thermal"].items() if k not in ("temperature", "beta")}
+        return json.dumps(strict_json(tables), sort_keys=True)
+
+    if not planned.loaded.recipe.thermal.betas():
+        return None
+    key = rest(planned)
+    if key not in work.families:
+        alike = [plan for plan in work.planned.values() if rest(plan) == key]
+        work.families[key] = thermal.Family(tuple(plan.loaded.recipe.thermal.betas()[0] for plan in alike))
+    return work.families[key]
+
+
 def _prepare(work: _Work, planned: Planned, folder: Path) -> tuple[bool, str | None]:
     """Make the folder of a point; whether it goes on from a checkpoint there, and the run whose weights it starts with."""
     make_folder(folder)
+    if planned.loaded.recipe.thermal.betas():
+        return False, None
     if (folder / CHECKPOINT).exists():
         return True, _saved_start(folder / CHECKPOINT)
     try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+import tomllib
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -12,7 +15,7 @@ from fkflow.execution.device import choose_device, choose_threads, keep_freed_me
 from fkflow.hamiltonian.user_systems import without_folders
 from fkflow.recipe.config import Recipe
 from fkflow.results import store
-from fkflow.results.folders import RESULT
+from fkflow.results.folders import CHECKPOINT, RESULT
 from fkflow.results.provenance import collect_provenance
 from fkflow.results.records import Doubt
 from fkflow.results.result import Result
@@ -24,31 +27,54 @@ from fkflow.thermal.pose import refuse
 from fkflow.thermal.solve import Question, ThermalSolver
 
 
-def execute(context: RunContext) -> Result:
+@dataclass
+class Family:
+    """Runs that differ in their temperature alone, such as points of a scan: one solver, whose drift is trained once."""
+
+    betas: tuple[float, ...]
+    solver: ThermalSolver | None = None
+
+
+def execute(context: RunContext, family: Family | None = None) -> Result:
     """Solve the system at the temperatures of the recipe and write result.h5, whole or not at all.
 
-    With `context.resume` a finished run of the same recipe is given back; an unfinished one begins anew. Raises UsageError
-    for a system that has no free energy, NumericalError if no path has a weight, Interrupted after a signal.
+    After each training and each measurement there is a checkpoint, from which the run goes on with `context.resume`; a finished
+    run of the same recipe is given back. A run of a `family` has one temperature and no checkpoints. Raises UsageError for a
+    system that has no free energy, NumericalError if no path has a weight, Interrupted after a signal.
     """
     if ranks.count() > 1:
         raise UsageError("a run at temperatures works with one process: leave --processes out")
     if choose_device("cpu" if context.device == "auto" else context.device) != "cpu":
         raise UsageError("--device cuda: a run at temperatures works on the CPU alone")
-    if context.resume and context.out is not None and (context.out / RESULT).exists():
-        return _finished(context)
+    if context.resume and context.out is not None:
+        if (context.out / CHECKPOINT).exists():
+            context.load_checkpoint()
+            _check_saved(context)
+        elif (context.out / RESULT).exists():
+            return _finished(context)
     context.device, context.threads = "cpu", choose_threads(context.threads)
     torch.set_num_threads(context.threads)
     keep_freed_memory()
     began = time.monotonic()
+    saved = (context.saved or {}).get("thermal")
+    spent = float(saved["seconds"]) if saved else 0.0
+
+    def keep(number: int, state: dict[str, Any]) -> None:
+        state = {**state, "seconds": spent + time.monotonic() - began}
+        context.save({"recipe": context.plain_recipe(), "seed": context.seed, "ranks": 1, "thermal": state}, number)
+
     with context.listen():
         try:
             with context.signals.raise_at_once():
-                solver = _prepare(context)
-                found = solver.solve()
+                if family is None:
+                    found = _solver(context, context.recipe.thermal.betas()).solve(saved, keep)
+                else:
+                    family.solver = family.solver or _solver(context, family.betas)
+                    found = family.solver.alone(context.recipe.thermal.betas()[0])
         except KeyboardInterrupt:
             if context.signals.twice:
                 raise
-            raise Interrupted("stopped: nothing was written") from None
+            raise _stopped(context) from None
         doubts = [warning for warning in found.warnings if isinstance(warning, Doubt)]
         result = store.make_result(
             loaded=context.loaded,
@@ -58,28 +84,54 @@ def execute(context: RunContext) -> Result:
             records=[],
             measurement=without_ground_state(f"this run of {context.recipe.system.key}"),
             model_state={},
-            seconds={"thermal": time.monotonic() - began},
+            seconds={"thermal": spent + time.monotonic() - began},
             doubts=doubts,
             thermal=found,
         )
-        return result if context.out is None else store.save_result(result, context.out / RESULT)
+        if context.out is not None:
+            result = store.save_result(result, context.out / RESULT)
+            context.checkpoints.remove()
+        return result
 
 
-def _prepare(context: RunContext) -> ThermalSolver:
-    """The solver of a recipe, with the notes and warnings about its system."""
+def _stopped(context: RunContext) -> Interrupted:
+    """The error that ends an interrupted run: what it has finished is in its checkpoint."""
+    path = context.checkpoints.path
+    if path is None or not path.exists():
+        return Interrupted("stopped: nothing was written")
+    return Interrupted("stopped").with_hint(f"{path} holds what was trained and measured before", resumable=True)
+
+
+def _check_saved(context: RunContext) -> None:
+    """Raise UsageError if the checkpoint is that of a run without temperatures, or with other ones."""
+    assert context.saved is not None
+    if "thermal" not in context.saved:
+        raise UsageError(f"{context.checkpoints.path} is that of a ground state: choose another --out")
+    before = tomllib.loads(context.saved["recipe"])["thermal"]
+    now = tomllib.loads(context.plain_recipe())["thermal"]
+    for key in {**before, **now}:
+        if key != "seconds" and before.get(key) != now.get(key):
+            raise UsageError(
+                f"{context.checkpoints.path} belongs to another recipe (there: thermal.{key} = {before.get(key)}): resume with "
+                "the same recipe and --set, or choose another --out"
+            )
+
+
+def _solver(context: RunContext, betas: tuple[float, ...]) -> ThermalSolver:
+    """The solver of a recipe for these inverse temperatures, with the notes and warnings about its system."""
     recipe = context.recipe
     refuse(recipe.system, None, recipe.thermal.statistics)
     model = find_landscape(recipe)
     for kind, sentences in (("note", model.notes), ("warning", model.warnings)):
         for sentence in sentences:
             context.progress.log(f"{kind}: {sentence}")
-    return ThermalSolver(model.system, model.landscape, _question(recipe, context.seed), context.progress)
+    return ThermalSolver(model.system, model.landscape, _question(recipe, betas, context.seed), context.progress)
 
 
-def _question(recipe: Recipe, seed: int) -> Question:
+def _question(recipe: Recipe, betas: tuple[float, ...], seed: int) -> Question:
     wanted = recipe.thermal
     return Question(
-        wanted.betas(),
+        betas,
         wanted.statistics,
         wanted.iterations,
         wanted.target_error,

@@ -38,9 +38,18 @@ class Iteration:
 
 
 def fit(
-    bridges: Bridges, fitted: Fitted, beta: float, steps: int, iterations: int, generator: torch.Generator
+    bridges: Bridges,
+    fitted: Fitted,
+    beta: float,
+    steps: int,
+    iterations: int,
+    generator: torch.Generator,
+    frozen: bool = False,
 ) -> Iterator[Iteration]:
-    """Train at one temperature; `fitted` changes in place. Raises NumericalError if no path has a finite weight."""
+    """Train at one temperature; `fitted` changes in place, with `frozen` its starts alone.
+
+    Raises NumericalError if no path has a finite weight.
+    """
     assert fitted.theta is not None
     size = bridges.drift.size
     before = torch.zeros(size + fitted.starts.size, dtype=torch.float64)
@@ -60,6 +69,8 @@ def fit(
                 "half of the paths have no finite weight: the potential is too steep for the time step"
             )
         log_w, rows = log_w[good], rows[good]
+        if frozen:
+            rows[:, :size] = 0
         part = number / iterations
         rate = RATE if part < 0.5 else RATE + (LAST - RATE) * (part - 0.5) / 0.5
         step = gauss_newton(log_w - log_w.median(), rows, before, rate)

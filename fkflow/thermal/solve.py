@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from fkflow.hamiltonian.system import System
 from fkflow.results.records import Doubt
 from fkflow.results.thermal import Thermal, ThermalState
 from fkflow.statistics import Estimate, z_score
+from fkflow.thermal import stages
 from fkflow.thermal.bridges import Bridges
+from fkflow.thermal.classical import classical_limit
 from fkflow.thermal.cloud import WALKERS, Mixture, anneal
 from fkflow.thermal.counts import ThermalCounts
 from fkflow.thermal.drift import Drift
@@ -26,6 +29,8 @@ from fkflow.thermal.fit import PATHS, Fitted, fit
 from fkflow.thermal.pose import effective_beta, pose
 from fkflow.thermal.starts import Starts
 
+#: a function of the number of a stage and the state after it
+Keep = Callable[[int, dict[str, Any]], object]
 #: largest β at which a training begins, in natural units, and most factor from one β to the next
 FIRST, FACTOR = 1.5, 2.0
 #: time step of a training, in times of the mean curvature of V (one body, several: where two meet V is far stiffer than its
@@ -86,18 +91,82 @@ class ThermalSolver:
         self.bridges = Bridges(self.problem, self.drift)
         self.theta = self.drift.start(self.generator)
         self.warnings: list[str] = []
+        self.trained = False
 
-    def solve(self) -> Thermal:
-        """The states at all temperatures, in the order of the question. Raises NumericalError as `fit` does."""
-        found: dict[float, ThermalState] = {}
-        before = 0.0
+    def solve(self, saved: Mapping[str, Any] | None = None, keep: Keep | None = None) -> Thermal:
+        """The states at all temperatures, in the order of the question.
+
+        After each stage `keep` gets its number and the state to go on from, which `saved` gives back: the stages after it then
+        have the same random numbers. Raises NumericalError as `fit` does.
+        """
+        self._saved, found, number, before = dict(saved or {}), {}, 0, 0.0
+        done = int(self._saved.get("stage", 0))
+        if saved:
+            self.theta = saved["theta"]
+            self.warnings = stages.unpack_warnings(saved["warnings"])
+            found = {state.beta: state for state in map(stages.unpack, saved["found"])}
         for beta in sorted(set(self.question.betas)):
-            for rung in self._ladder(before, beta / self.problem.length**2):
-                level = self._train(rung, last=rung == beta / self.problem.length**2)
-            found[beta] = self._measure(beta, level)
-            before = level.beta
+            natural = beta / self.problem.length**2
+            for rung in self._ladder(before, natural):
+                number += 1
+                self._begin(number)
+                if number <= done:
+                    level = self._restored(rung) if number == done and saved and saved["level"] else None
+                    continue
+                level = self._train(rung, last=rung == natural)
+                self._keep(keep, number, found, level)
+            number += 1
+            self._begin(number)
+            before = natural
+            if number <= done:
+                continue
+            assert level is not None
+            found[beta] = self._finished(beta, level)
+            self._keep(keep, number, found, None)
         statistics = self.question.statistics
         return Thermal([found[beta] for beta in self.question.betas], statistics, self.warnings)
+
+    def alone(self, beta: float) -> Thermal:
+        """The state at one of the temperatures: the drift is trained once, for the lowest, and the starts at each."""
+        self.warnings = []
+        longest = max(self.question.betas) / self.problem.length**2
+        if not self.trained:
+            for number, rung in enumerate(self._ladder(0.0, longest), 1):
+                self._begin(number)
+                self._train(rung, last=rung == longest)
+            self.trained = True
+        self._begin(stages.FIRST_ALONE + self.question.betas.index(beta))
+        level = self._train(beta / self.problem.length**2, last=True, frozen=True)
+        return Thermal([self._finished(beta, level)], self.question.statistics, self.warnings)
+
+    def _finished(self, beta: float, level: _Level) -> ThermalState:
+        """The state at β, with its classical limit."""
+        state, square = self._measure(beta, level), self.problem.length**2
+        bosons = self.system.identical and self.question.statistics == "bose"
+        free, energy = classical_limit(self.problem, level.fitted.starts.base, level.beta, bosons)
+        return replace(state, classical_free_energy=free / square, classical_energy=energy / square)
+
+    def _begin(self, number: int) -> None:
+        """Each stage has random numbers of its own, so that it can be done again."""
+        self.generator.manual_seed(stages.seed_of(self.question.seed, number))
+
+    def _keep(self, keep: Keep | None, number: int, found: Mapping[float, ThermalState], level: _Level | None) -> None:
+        if keep is None:
+            return
+        packed = None
+        if level is not None:
+            fitted = level.fitted
+            packed = {"start_theta": fitted.start_theta, "level": fitted.starts.level, "variance": level.variance}
+        states = [stages.pack(state) for state in found.values()]
+        warnings = stages.pack_warnings(self.warnings)
+        keep(number, {"stage": number, "theta": self.theta, "found": states, "warnings": warnings, "level": packed})
+
+    def _restored(self, beta: float) -> _Level:
+        """What the training at β had found."""
+        level, packed = self._fresh(beta), self._saved["level"]
+        level.fitted.start_theta, level.fitted.starts.level = packed["start_theta"], float(packed["level"])
+        level.variance = float(packed["variance"])
+        return level
 
     def _ladder(self, before: float, beta: float) -> list[float]:
         """Inverse temperatures up to `beta` from the one `before`."""
@@ -106,19 +175,24 @@ class ThermalSolver:
             rungs.insert(0, rungs[0] / FACTOR)
         return rungs
 
-    def _train(self, beta: float, last: bool) -> _Level:
-        """Train at one β, from the drift that is there."""
+    def _fresh(self, beta: float) -> _Level:
+        """What a training at β begins with."""
         problem, generator = self.problem, self.generator
         starts, curvature = self._starts(beta)
         dt = min(max(CURVED[problem.reference.bodies > 1] / math.sqrt(curvature), SHORTEST), LONGEST)
         steps = max(4, 2 * math.ceil(0.5 * beta / dt))
-        level = _Level(beta, steps, Fitted(self.theta, starts, starts.start(generator)))
+        return _Level(beta, steps, Fitted(self.theta, starts, starts.start(generator)))
+
+    def _train(self, beta: float, last: bool, frozen: bool = False) -> _Level:
+        """Train at one β, from the drift that is there; with `frozen` the drift stays as it is."""
+        problem, generator = self.problem, self.generator
+        level = self._fresh(beta)
         most = self.question.iterations if last else max(LEAST, self.question.iterations // 3)
         temperature = 1 / (beta * problem.length**2)
         target = self.question.target_error / temperature
         self.progress.stage(f"train T = {temperature:.4g}", float(most))
         spreads: list[float] = []
-        for number, one in enumerate(fit(self.bridges, level.fitted, beta, steps, most, generator), 1):
+        for number, one in enumerate(fit(self.bridges, level.fitted, beta, level.steps, most, generator, frozen), 1):
             self.progress.update(float(number), one.bound * temperature, None, f"effective paths {one.effective:.3g}")
             spreads.append(1 / one.effective - 1)
             level.variance = float(np.median(spreads[-LEAST // 2 :]))

@@ -137,3 +137,71 @@ def test_the_command_and_its_files(tmp_path, monkeypatch, capsys) -> None:
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert word in error, (wrong, error)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["quartic"]
+
+
+QUICK = ["--set", "thermal.target_error=1e-2", "--set", "thermal.iterations=12", "--threads", "1", "--seed", "3", "-q"]
+
+
+def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(tmp_path, monkeypatch, capsys) -> None:
+    """Stopped before the second temperature is measured: what was trained and measured before is not done again."""
+    from fkflow.thermal.solve import ThermalSolver
+
+    monkeypatch.chdir(tmp_path)
+    call = ["run", "quartic", "--temperature", "2", "--temperature", "1", *QUICK]
+    assert main([*call, "--out", "whole", "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)["thermal"]
+    measure, seen = ThermalSolver._measure, []
+
+    def stop(self, beta, level):
+        seen.append(beta)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return measure(self, beta, level)
+
+    monkeypatch.setattr(ThermalSolver, "_measure", stop)
+    assert main([*call, "--out", "broken"]) == 130
+    assert "checkpoint.pt" in capsys.readouterr().err
+    assert main(["show", "broken"]) == 2 and "unfinished" in capsys.readouterr().err
+    monkeypatch.setattr(ThermalSolver, "_measure", measure)
+    # nothing is trained again, or at other temperatures
+    monkeypatch.setattr(ThermalSolver, "_train", None)
+    other = ["run", "quartic", "--temperature", "2", *QUICK, "--out", "broken", "--resume"]
+    assert main(other) == 2 and "another recipe" in capsys.readouterr().err
+    assert main(["run", "quartic", "--out", "broken", "--resume", "-q"]) == 2
+    capsys.readouterr()
+    assert main([*call, "--out", "broken", "--resume", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["thermal"] == whole
+    assert sorted(path.name for path in (tmp_path / "broken").iterdir()) == ["result.h5"]
+    # the classical limit at T = 2, by a sum
+    x = np.linspace(-6, 6, 4001)
+    value = 0.5 * x**2 + x**4
+    z = np.exp(-value / 2).sum() * (x[1] - x[0]) / math.sqrt(2 * math.pi / 2)
+    assert whole[0]["classical_free_energy"] == pytest.approx(-2 * math.log(z), abs=2e-3)
+    mean = (value * np.exp(-value / 2)).sum() / np.exp(-value / 2).sum()
+    assert whole[0]["classical_energy"] == pytest.approx(1 + mean, abs=5e-3)
+    assert whole[0]["free_energy"] > whole[0]["classical_free_energy"]
+
+
+def test_a_scan_over_temperatures_trains_its_drift_once(tmp_path, monkeypatch, capsys) -> None:
+    from fkflow.thermal.solve import ThermalSolver
+
+    monkeypatch.chdir(tmp_path)
+    train, kept = ThermalSolver._train, []
+
+    def count(self, beta, last, frozen=False):
+        kept.append(frozen)
+        return train(self, beta, last, frozen)
+
+    monkeypatch.setattr(ThermalSolver, "_train", count)
+    assert main(["scan", "quartic", "--over", "thermal.temperature=[2, 0.5]", "--json", *QUICK]) == 0
+    points = json.loads(capsys.readouterr().out)["points"]
+    assert kept.count(True) == 2 and not any(kept[: kept.index(True)])
+    levels = grid_levels(WELLS["quartic"][0], 5.0)
+    for point in points:
+        exact = thermal(levels, 1 / point["values"]["thermal.temperature"])
+        assert abs(z_score(point["energy"], point["error"], exact[0])) < 3.5 and point["kind"] == "free"
+        energy = point["observables"]["energy"]["variational"]
+        assert abs(z_score(energy["value"], energy["error"], exact[1])) < 3.5
+    assert (tmp_path / "runs/quartic/scan.png").is_file()
+    assert main(["show", "quartic"]) == 0 and "free energy" in capsys.readouterr().out
+    assert main(["scan", "quartic", "--over", "thermal.temperature=[[2, 1], [3]]", *QUICK, "--out", "no"]) == 2
