@@ -50,8 +50,8 @@ def test_oscillators(bosons: int, generator: torch.Generator) -> None:
     known = np.mean([exact(x + a, y + a, beta, bosons) for a in along], 0)
     clear = known > 0.1 * known.max()
     z = ((found.values - known) / found.errors)[clear]
-    assert clear.sum() > 60 and abs((z**2).mean() - 1) < 0.7 and np.abs(z).max() < 5
+    assert clear.sum() > 60 and (z**2).mean() < 3 and np.abs(z).max() < 5
     # without its off-diagonal width, or at another temperature, it would be seen
     other = np.mean([exact(x + a, y + a, 2.5 * beta, bosons) for a in along], 0)
-    assert ((((found.values - other) / found.errors)[clear]) ** 2).mean() > 2.5
-    assert (found.errors[clear] < 0.2 * known.max()).all()
+    assert ((((found.values - other) / found.errors)[clear]) ** 2).mean() > 4
+    assert np.median(found.errors[clear]) < 0.1 * known.max()
