@@ -23,6 +23,8 @@ from fkflow.hamiltonian.system import System
 SMOOTH = 0.98
 #: largest spread in ψ² of a bond, by its length, of a molecule that has a shape
 STIFF = 0.15
+#: extent of a molecule by its length that is none
+FLAT = 1e-3
 #: smallest force constant of a vibration by the largest; a rotation has 0 but for rounding
 LEAST_FORCE = 1e-5
 #: how far coordinates that count as the same may differ, by their spread
@@ -85,21 +87,54 @@ class Shape:
         return found
 
 
+def is_molecule(system: System, landscape: Landscape) -> bool:
+    """Whether V of a free system is smooth, does not change under rotations, and is no sum over pairs or of charges."""
+    n, dim = landscape.centre.shape
+    edges = landscape.walls or landscape.steps or landscape.lines or landscape.centres
+    cores = landscape.places is not None or landscape.diameter is not None
+    if not (system.free and n > 1 and dim > 1) or edges or cores:
+        return False
+    charges = system.nuclei() is not None or system.point_charges() is not None
+    return not (charges or pair_functions(system)) and _is_round(system, landscape)
+
+
+def without_shape(system: System, landscape: Landscape) -> str | None:
+    """Why a stiff molecule has no shape, in words that follow its name; None for any other system.
+
+    Where atoms are on a line or in a plane, bonds and angles change in proportion to the square of some vibrations.
+    """
+    if not is_molecule(system, landscape):
+        return None
+    minimum = landscape.minima[0]
+    n, dim = minimum.shape
+    weights = torch.tensor(user_masses(system), dtype=torch.float64).rsqrt()[:, None]
+    x = minimum * weights
+    sizes = torch.linalg.svdvals(x - x.mean(0))
+    rank = int((sizes > FLAT * sizes[0]).sum())
+    if rank >= min(dim, n - 1):
+        return None
+    (hessian,) = derivatives.hessians(system, minimum[None], landscape.length)
+    forces, modes = torch.linalg.eigh(hessian)
+    there = forces > LEAST_FORCE * forces[-1]
+    moved = (modes[:, there] / (2 * forces[there].sqrt()).sqrt()).T.reshape(-1, n, dim) * weights
+    i, j = torch.triu_indices(n, n, 1)
+    apart = x[i] - x[j]
+    spread = ((moved[:, i] - moved[:, j]) * apart).sum(2).square().sum(0).sqrt()
+    if not bool((spread < STIFF * apart.square().sum(1)).all()):
+        return None
+    where = "on a line" if rank == 1 else "in a plane"
+    return f"has its atoms {where} where V is lowest, and there is no network for the vibrations of such molecules"
+
+
 def find_shape(system: System, landscape: Landscape) -> Shape | None:
     """The shape of a free molecule, in coordinates of unit mass; None for any other system.
 
     It is one if V is smooth and does not change under rotations, all its minima have the same bonds and angles, which exchanges
     of particles of one species leave as they are, and these vary little and show all vibrations.
     """
-    n, dim = landscape.centre.shape
     groups = groups_of(system)
     few = math.prod(math.factorial(len(group)) for group in groups) <= MOST_EXCHANGES
-    edges = landscape.walls or landscape.steps or landscape.lines or landscape.centres
-    cores = landscape.places is not None or landscape.diameter is not None
-    if not (system.free and n > 1 and dim > 1 and few) or edges or cores:
-        return None
-    charges = system.nuclei() is not None or system.point_charges() is not None
-    if charges or pair_functions(system) or not _is_round(system, landscape):
+    if not few or not is_molecule(system, landscape):
         return None
     found = _vibrating(system, landscape)
     if found is None:

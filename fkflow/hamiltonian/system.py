@@ -114,7 +114,8 @@ class System(BaseModel):
                 f"{cls.__name__} has an __init__, which a system must not have: parameters are fields with a type in "
                 "the class, such as omega: float = 1.0"
             )
-        if "key" not in cls.__dict__:
+        # one that stands for another has its key
+        if "key" not in cls.__dict__ and not isinstance(getattr(cls, "key", None), property):
             cls.key = cls.__name__
 
     @classmethod

@@ -16,7 +16,7 @@ from fkflow.hamiltonian.box import spacing
 from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.masses import user_masses
 from fkflow.hamiltonian.natural_scale import Landscape
-from fkflow.hamiltonian.shape import find_shape
+from fkflow.hamiltonian.shape import find_shape, without_shape
 from fkflow.hamiltonian.species import groups_of, is_mixture
 from fkflow.hamiltonian.stiffness import find_stiffness
 from fkflow.hamiltonian.system import System
@@ -65,6 +65,8 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
         )
     if shape is not None:
         kind = "vibrational"
+    elif kind == "auto" and (words := without_shape(system, landscape)):
+        raise UsageError(f"{system.key} {words}")
     if kind == "auto":
         kind = _automatic_kind(system, landscape)
     positions = charges = None

@@ -12,7 +12,7 @@ import fkflow
 from fkflow.errors import UsageError
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
-from fkflow.hamiltonian.shape import SMOOTH, find_shape
+from fkflow.hamiltonian.shape import SMOOTH, find_shape, without_shape
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import VibrationalNet, build
 from fkflow.sampling.local_energy import analytic_local_energy, laplacian
@@ -39,6 +39,16 @@ class Bent(System):
     def start(self, walkers: int, generator: torch.Generator) -> Tensor:
         place = torch.tensor([[0.8, 0.6, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
         return place + 0.02 * torch.randn(walkers, 3, 3, generator=generator, dtype=torch.float64)
+
+
+class Straight(Bent):
+    """The same with its minimum on a line."""
+
+    def potential(self, x: Tensor) -> Tensor:
+        a, b = x[:, 0] - x[:, 2], x[:, 1] - x[:, 2]
+        r, s = a.norm(dim=1), b.norm(dim=1)
+        cosine = (a * b).sum(1) / (r * s)
+        return 0.5 * self.stiffness * ((r - 1).square() + (s - 1).square() + 0.2 * (cosine + 1))
 
 
 def made(own: System):
@@ -126,3 +136,16 @@ def test_a_molecule_is_found_without_a_start() -> None:
 
     system, land, shape = made(Lost())
     assert shape is not None and float(system.potential(land.minima[:1])[0]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("stiffness", [5000.0, 5.0])
+def test_a_stiff_molecule_on_a_line_is_refused(stiffness: float) -> None:
+    """The twins: a loose one is no molecule and has another network, a bent one has a shape."""
+    system, land, shape = made(Straight(stiffness=stiffness))
+    assert shape is None
+    if stiffness > 100:
+        with pytest.raises(UsageError, match="Straight has its atoms on a line where V is lowest"):
+            build(system, land, "auto", 6, 2, 0)
+    else:
+        assert without_shape(system, land) is None
+    build(system, land, "species", 6, 2, 0)
