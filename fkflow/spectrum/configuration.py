@@ -10,6 +10,8 @@ from fkflow.spectrum.jets import Jet, constant, join, stack
 from fkflow.spectrum.layers import RandomLayer
 from fkflow.spectrum.products import highest_degree, products
 
+#: distance below which functions of distances are flat, by the mean distance
+TIP = 0.1
 #: about how many products of coordinates there are
 PRODUCTS = 60
 
@@ -28,9 +30,11 @@ class ConfigurationFunctions:
         self.degree = highest_degree(len(values), PRODUCTS)
         self.layer = RandomLayer(self._principal(places).value, functions, generator)
         self.of_pairs: RandomLayer | None = None
-        if places.value.shape[1] > 1:
+        self.length = 0.0
+        # on a line a distance has an edge where particles pass each other, which no local energy sees
+        if min(places.value.shape[1:]) > 1:
+            self.length = float(self._distances(places).value.mean())
             apart = self._distances(places)
-            self.length = float(apart.value.mean())
             self.of_pairs = RandomLayer((apart * (1 / self.length)).value, functions, generator)
 
     def _principal(self, places: Jet) -> Jet:
@@ -40,7 +44,8 @@ class ConfigurationFunctions:
     def _distances(self, places: Jet) -> Jet:
         i, j = pairs(places.value.shape[1], places.value.device)
         apart = places.each(lambda t: t[..., i, :] - t[..., j, :])
-        return ((apart * apart).sum() + 1e-24).sqrt()
+        # smooth where two particles meet: in the plane the local energy of a tip varies without bound
+        return ((apart * apart).sum() + (1e-24 + (TIP * self.length) ** 2)).sqrt()
 
     def __call__(self, places: Jet) -> Jet:
         """The functions (B, n) as jets."""

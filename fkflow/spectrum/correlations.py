@@ -39,6 +39,9 @@ SLOWEST = 0.9
 #: the least fall, in its whole error, for which the fallen value is better than the bound
 CLEAR = 2.0
 
+#: drop, by the largest energy of a sector above ψ's, that is rounding
+ROUNDING = 1e-11
+
 #: the functions of a sector, and its frozen states (n, k)
 States = tuple[Functions, np.ndarray]
 
@@ -57,10 +60,13 @@ class Falls:
     signs: np.ndarray
     sign_errors: np.ndarray
 
-    def allowed(self, state: int) -> bool:
-        """Whether the sign of a state is known well enough for a projected energy."""
-        known = bool(self.signs[state] > SURE * self.sign_errors[state])
-        return known and bool(np.isfinite(self.errors[state]))
+    def allowed(self, state: int, spread: float) -> bool:
+        """Whether a state's sign is known well enough for a projected energy.
+
+        A level lies within the `spread` of its state's local energy (Weinstein 1934): a drop far beyond is noise.
+        """
+        known = self.signs[state] > SURE * self.sign_errors[state] and np.isfinite(self.errors[state])
+        return bool(known and abs(self.drops[state]) <= spread + SURE * self.errors[state])
 
 
 def find_drops(
@@ -136,13 +142,17 @@ def _unsigned(functions: Functions, c: np.ndarray, x: Tensor, left: Tensor, grou
 def _falls(looks: list[np.ndarray], unsigned: np.ndarray) -> Falls:
     """The falls from S and A (groups, 2, k, k) at each look, and Σ |f W f| (groups, k) at the last."""
     none = np.zeros(looks[0].shape[-1])
+    nothing = Falls(none, none + np.inf, none > 0, none, none)
     if not np.isfinite(looks).all():
-        return Falls(none, none + np.inf, none > 0, none, none)
+        return nothing
     energies, samples = [], []
-    for sums in looks:
-        everything = sums.sum(0)
-        energies.append(part_states(*everything)[0])
-        samples.append(np.array([part_states(*(everything - one))[0] for one in sums]))
+    try:
+        for sums in looks:
+            everything = sums.sum(0)
+            energies.append(part_states(*everything)[0])
+            samples.append(np.array([part_states(*(everything - one))[0] for one in sums]))
+    except np.linalg.LinAlgError:  # all states of a group are lost in noise
+        return nothing
     drops = energies[0] - np.array(energies)
     noise = np.array([jackknife_error(samples[0] - one) for one in samples])
     # even looks, and those half-way
@@ -155,6 +165,7 @@ def _falls(looks: list[np.ndarray], unsigned: np.ndarray) -> Falls:
     errors = np.hypot(noise[ends], np.where(falling, left, second))
     best, columns = errors.argmin(0), np.arange(len(none))
     drop, error = ((part[best, columns]) for part in (drops[ends] + np.where(falling, left, 0.0), errors))
+    drop = np.where(np.abs(drop) > ROUNDING * np.abs(energies[0]).max(), drop, 0.0)
     seen = (drops[ends][best, columns] > SURE * noise[ends][best, columns]) & (drop > CLEAR * error)
     signed = np.einsum("gkk->gk", looks[-1][:, 0])
     signs = signed.sum(0) / unsigned.sum(0)

@@ -17,6 +17,7 @@ PRODUCTS = 90
 class DistanceFunctions:
     """Products of the principal combinations of all distances, and random functions of them, not yet exchanged.
 
+    On a line they are differences with their signs: a distance has an edge where particles pass each other.
     Places are in coordinates of unit mass; `inverse_roots` (N, 1) or a number are 1/√m, which turn them into the user's.
     """
 
@@ -33,7 +34,7 @@ class DistanceFunctions:
         x = places * self.inverse_roots
         i, j = pairs(x.value.shape[1], x.value.device)
         apart = x.each(lambda t: t[..., i, :]) - x.each(lambda t: t[..., j, :])
-        return ((apart * apart).sum() + 1e-24).sqrt()
+        return apart.sum() if x.value.shape[2] == 1 else ((apart * apart).sum() + 1e-24).sqrt()
 
     def __call__(self, places: Jet) -> Jet:
         """The functions (B, n) as jets."""

@@ -248,8 +248,9 @@ def _lowered(
         drop, error = float(falls.drops[k]), float(falls.errors[k])
         sign = Estimate(float(falls.signs[k]), float(falls.sign_errors[k]))
         after = Estimate(level.energy.value - drop, math.hypot(level.energy.error, error))
-        projected = after if falls.allowed(k) else None
-        if not falls.seen[k]:
+        spread = math.sqrt(level.variance)
+        projected = after if falls.allowed(k, spread) else None
+        if not falls.seen[k] or drop > spread or projected is None:
             lowered.append((level.energy, level.gap, UPPER, projected, sign))
             continue
         gap = Estimate(level.gap.value - drop + below[0], math.hypot(level.gap.error, error, below[1]))

@@ -91,7 +91,7 @@ def test_imaginary_time_lowers_levels_of_a_wrong_state() -> None:
     assert falls.seen[0] and 0 < error < 0.07 and abs(bound - drop - 1.5) < 2 * error
     assert bound - 1.5 > 3 * error
     falls = found[1.0][1]
-    assert not falls.seen[0] and abs(falls.drops[0]) < 1e-6 and falls.allowed(0)
+    assert not falls.seen[0] and abs(falls.drops[0]) < 1e-6 and falls.allowed(0, 0.0)
     # x at both ends of a path are normal with the correlation r
     for time, right in ((1.0, True), (0.5, False)):
         r = math.exp(-time * correlations.TIME * landscape.length**2)
@@ -114,6 +114,8 @@ def test_what_longer_paths_would_bring_is_in_the_drop(rate: float, seen: bool) -
     assert falls.seen[0] == seen
     assert abs(falls.drops[0] - 0.1) < falls.errors[0] + 1e-4
     assert (falls.errors[0] < 0.02) == seen
+    # no level lies beyond the spread of its state's local energy
+    assert falls.allowed(0, 0.1) and (not falls.allowed(0, 0.01)) == seen
     assert falls.signs[0] == 0.5
 
 
