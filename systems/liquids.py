@@ -144,15 +144,14 @@ class Liquid(System):
         """
         import torch  # a recipe is read without it
 
-        dim = self.dimensions
+        dim = int(self.dimensions)
         nodes, weights = np.polynomial.legendre.leggauss(POINTS)
         share = 0.5 * (nodes + 1)
         r = self.end / share
         surface = 2 * math.pi ** (dim / 2) / math.gamma(dim / 2)
         energies = self.pair(torch.from_numpy(r)).numpy()
-        integral = surface * float(0.5 * weights @ (energies * r ** (dim - 1) * r / share))
-        pairs: float = 0.5 * self.particles**2
-        return pairs / math.prod(self.box) * integral
+        integral: float = surface * float(0.5 * weights @ (energies * r ** (dim - 1) * r / share))
+        return 0.5 * int(self.particles) ** 2 / math.prod(self.box) * integral
 
     def start(self, walkers: int, generator: Generator) -> Tensor | None:
         """The sites of the lattice, each particle a little beside its own; None without one."""
