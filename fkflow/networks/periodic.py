@@ -32,7 +32,8 @@ class PeriodicNet(LogPsi):
     """Identical particles in a periodic box: functions of distances of several widths and a round of messages.
 
     Distances and places enter through functions that are the same and smooth at every image (`box_parts`), but for the
-    two-body factor, whose slope vanishes where the nearest image changes. Where V depends on the places themselves, particles
+    two-body factor and, in more than one dimension, the pair functions and vector messages of a liquid (`vector_messages`),
+    whose slopes vanish where the nearest image changes. Where V depends on the places themselves, particles
     also see waves cos and sin (2πmx/L). Sums over pairs and particles make ψ symmetric.
     """
 
