@@ -1,33 +1,39 @@
 """The learned part of a step: a shift of its mean and a change of its covariance, from networks of bodies and of pairs.
 
-In a step from y with the time τ left to the end y0 the reference moves to near·y + far·P y0 + s ξ. The learned step is
-near·y + far·P y0 + s [κ tanh(u/κ) + (1 + G) ξ]: u and G are functions of y, y0 and τ, not of β, and vanish as τ → 0.
+In a step from y with the time τ left to the end P y0 the reference moves to near·y + far·P y0 + s ξ. The learned step is
+near·y + far·P y0 + s [κ tanh(u/κ) + (1 + G) ξ]: u and G are functions of y, P y0 and τ, not of β, and vanish as τ → 0.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.geometry import pairs
-from fkflow.thermal.perceptron import Perceptron
+from fkflow.thermal.perceptron import Layers, Perceptron
 from fkflow.thermal.reference import Bridge, Reference
 
 #: most deviations by which a step is shifted, and largest change of its deviations in one direction
 SHIFT, CHANGE = 4.0, 0.8
 #: rate at which the drift fades as τ → 0, in natural times
 FADE = 3.0
-#: times over which the ends of a path are felt, and widths of Gaussians of distances, in natural units
-TIMES, WIDTHS = (0.05, 0.2, 0.5, 1.0, 3.0), (0.25, 0.45, 0.8, 1.4)
+#: rates at which bodies feel the time, times over which pairs do, and widths of Gaussians of distances, in natural units
+RATES, TIMES, WIDTHS = (0.5, 2.0, 8.0), (0.05, 0.2, 0.5, 1.0, 3.0), (0.25, 0.45, 0.8, 1.4)
+#: widths of the Gaussians that count neighbours, and of that of the distance of two ends
+CROWDS, NEAR = (0.5, 1.0), 0.45
 #: force from which on an input grows no more
 STRONG = 3.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a network sees in a step: its inputs of bodies (B, n, ·) and pairs (B, pairs, ·), and the vectors it scales."""
+    """What a network sees in a step: its inputs of bodies (B, n, ·) and pairs (B, pairs, ·), and the vectors it scales.
+
+    `gate` and `late` e^(−τ) are (B, 1, 1), `spread` (B, 1, D), or have one row for all.
+    """
 
     bodies: Tensor
     pairs: Tensor | None
@@ -35,113 +41,140 @@ class Step:
     apart: Tensor | None
     target: Tensor | None
     distance: Tensor | None
+    gate: Tensor
+    late: Tensor
+    spread: Tensor
+
+
+def joined(steps: list[Step]) -> Step:
+    """The rows of all steps, one step after another."""
+    count = len(steps[0].bodies)
+    found = {}
+    for field in fields(Step):
+        parts = [getattr(step, field.name) for step in steps]
+        found[field.name] = None if parts[0] is None else torch.cat([p.expand(count, *p.shape[1:]) for p in parts])
+    return Step(**found)
 
 
 class Drift:
-    """Networks of bodies and pairs; `theta` are the parameters of both, one after the other."""
+    """Networks of bodies and pairs; `theta` are the parameters of both, one after the other.
 
-    def __init__(self, reference: Reference, hidden: int) -> None:
+    The networks work in the `precision`; what they give is a function of the place, so that weights stay exact.
+    """
+
+    def __init__(self, reference: Reference, hidden: int, precision: torch.dtype = torch.float32) -> None:
         n, dim = reference.bodies, len(reference.frequencies)
-        self.reference, self.dim = reference, dim
+        self.reference, self.dim, self.precision = reference, dim, precision
         self.first, self.second = pairs(n, torch.device("cpu"))
         self.signs = torch.zeros(len(self.first), n, dtype=torch.float64)
         rows = torch.arange(len(self.first))
         self.signs[rows, self.first], self.signs[rows, self.second] = 1.0, -1.0
+        #: (n, n) sums over the other bodies, and over the pairs of each
+        self.adjacent = self.signs.abs()
+        self.both = 0.5 * self.signs[:, :, None] * self.signs[:, None, :]
         self.upper = torch.triu_indices(dim, dim)
-        self.carried = self._carried_pairs() if len(reference.permutations) > 1 else None
-        self.body_net = Perceptron(4 * dim + 4 + 2 * (n > 1), hidden, dim + 1 + self.upper.shape[1])
-        self.pair_net = Perceptron(4 + 1 + 5 + 2 + 3 + 3 * (n > 2), hidden, 4) if n > 1 else None
-        self.size = self.body_net.size + (self.pair_net.size if self.pair_net else 0)
+        self.eye = torch.eye(n * dim, dtype=torch.float64)
+        self.widths = torch.tensor(WIDTHS, dtype=torch.float64)
+        self.body_net = Perceptron(4 * dim + len(RATES) + 1 + len(CROWDS) * (n > 1), hidden, dim + 1 + self.upper.shape[1])
+        inputs = len(WIDTHS) + 1 + len(TIMES) + 5 + (len(CROWDS) + 1) * (n > 2)
+        self.pair_net = Perceptron(inputs, hidden, 4) if n > 1 else None
+        self.nets = [net for net in (self.body_net, self.pair_net) if net is not None]
+        self.size = sum(net.size for net in self.nets)
 
     def start(self, generator: torch.Generator) -> Tensor:
         """Random parameters, with which the step is that of the reference."""
-        nets = [net for net in (self.body_net, self.pair_net) if net is not None]
-        return torch.cat([net.start(generator) for net in nets])
+        return torch.cat([net.start(generator) for net in self.nets])
 
-    def step(self, mean: Tensor, force: Tensor, start: Tensor, share: Tensor, target: Tensor, left: float) -> Step:
+    def step(self, mean: Tensor, force: Tensor, target: Tensor, bridge: Bridge, left: float) -> Step:
         """The inputs of a step.
 
-        `mean` (B, n, D) is that of the reference over the permutations, of which `share` (B, p) are the probabilities, `target`
-        the mean of the ends P y0 for the `start` y0, `force` −∇(V − V0) at y, `left` the time τ.
+        `mean` (B, n, D) is that of the reference, `target` the end P y0, `force` −∇(V − V0) at y, `left` the time τ.
         """
-        ones = torch.ones_like(mean[..., :1])
-        tau = torch.tensor(left, dtype=torch.float64)
+        late = math.exp(-left)
         weak = force / (1 + force.square().sum(-1, keepdim=True) / STRONG**2).sqrt()
-        fading = [ones * (-tau * rate).exp() for rate in (0.5, 2.0, 8.0)]
-        bodies = [mean, target * (-tau).exp(), target * (-3 * tau).exp(), weak, *fading]
-        bodies.append(mean.square().sum(-1, keepdim=True) / 4)
+        away = mean.square().sum(-1, keepdim=True) / 4
+        bodies = [mean, target * late, target * late**3, weak, _same([math.exp(-left * rate) for rate in RATES], mean), away]
+        gate, shared = mean.new_full((1, 1, 1), math.tanh(FADE * left)), mean.new_full((1, 1, 1), late)
+        spread = bridge.spread.view(1, 1, -1)
         if self.pair_net is None:
-            return Step(torch.cat(bodies, -1), None, weak, None, None, None)
+            return Step(torch.cat(bodies, -1).to(self.precision), None, weak, None, None, None, gate, shared, spread)
         apart, towards = self._apart(mean), self._apart(target)
-        distance, wanted = apart.norm(dim=-1), towards.norm(dim=-1)
-        ends = self._apart(start).square().sum(-1)
-        if self.carried is not None:
-            # the distance of the ends of this pair, averaged over the permutations
-            ends = ((share @ self.carried).unflatten(1, (len(self.signs), -1)) @ ends[..., None])[..., 0]
-        end = ends.sqrt()
-        near = (-0.5 * (end / 0.45).square()).exp()
-        column = distance[..., None]
-        pair = [(-0.5 * (column / width).square()).exp() for width in WIDTHS]
-        pair += [column, *(torch.ones_like(column) * (-tau / time).exp() for time in TIMES)]
-        along = (apart * towards).sum(-1) / (distance + 0.3)
-        pair += [x[..., None] for x in (along * (-0.5 * tau).exp(), wanted * (-0.5 * tau).exp())]
-        pair += [x[..., None] for x in (end * (-tau).exp(), near * (-tau).exp(), near)]
-        adjacency = self.signs.abs()
+        distance, wanted = apart.norm(dim=-1, keepdim=True), towards.norm(dim=-1, keepdim=True)
+        near = (-0.5 * (wanted / NEAR).square()).exp()
+        along = (apart * towards).sum(-1, keepdim=True) / (distance + 0.3)
+        times = _same([math.exp(-left / time) for time in TIMES], distance)
+        pair = [(-0.5 * (distance / self.widths).square()).exp(), distance, times]
+        pair += [along * late**0.5, wanted * late**0.5, wanted * late, near * late, near]
         crowds = []
-        for width in (0.5, 1.0):
-            gauss = (-0.5 * (distance / width).square()).exp()
-            crowd = gauss @ adjacency
+        for width in CROWDS:
+            gauss = (-0.5 * (distance[..., 0] / width).square()).exp()
+            crowd = gauss @ self.adjacent
             bodies.append(crowd[..., None])
-            crowds.append((crowd @ adjacency.T - 2 * gauss)[..., None])
+            crowds.append((crowd @ self.adjacent.T - 2 * gauss)[..., None])
         if self.reference.bodies > 2:
-            pair += [*crowds, ((mean.square().sum(-1) / 4) @ adjacency.T)[..., None]]
-        return Step(torch.cat(bodies, -1), torch.cat(pair, -1), weak, apart, towards, distance)
-
-    def _carried_pairs(self) -> Tensor:
-        """(p, pairs·pairs): which pair the permutation P makes of each pair."""
-        n, sent = self.reference.bodies, self.reference.permutations
-        number = torch.zeros(n, n, dtype=torch.long)
-        number[self.first, self.second] = number[self.second, self.first] = torch.arange(len(self.first))
-        which = number[sent[:, self.first], sent[:, self.second]]
-        return torch.nn.functional.one_hot(which, len(self.first)).double().flatten(1)
+            pair += [*crowds, (away[..., 0] @ self.adjacent.T)[..., None]]
+        inputs = torch.cat(bodies, -1).to(self.precision), torch.cat(pair, -1).to(self.precision)
+        return Step(*inputs, weak, apart, towards, distance, gate, shared, spread)
 
     def _apart(self, y: Tensor) -> Tensor:
         return y[:, self.first] - y[:, self.second]
 
-    def outputs(self, theta: Tensor, step: Step) -> tuple[list[Tensor], list[tuple[Tensor, Tensor, Tensor]]]:
-        """The outputs of the networks for a step, and the layers that their Jacobian needs."""
-        body, layers = self.body_net(theta[: self.body_net.size], step.bodies)
-        if self.pair_net is None:
-            return [body], [layers]
-        assert step.pairs is not None
-        pair, more = self.pair_net(theta[self.body_net.size :], step.pairs)
-        return [body, pair], [layers, more]
+    def _parts(self, theta: Tensor) -> list[Tensor]:
+        return list(theta.to(self.precision).split([net.size for net in self.nets]))
 
-    def change(self, outputs: list[Tensor], step: Step, bridge: Bridge, left: float) -> tuple[Tensor, Tensor]:
-        """The shift (B, n, D) of the mean and 1 + G (B, nD, nD), both in deviations of the bridge."""
+    def outputs(self, theta: Tensor, step: Step) -> tuple[list[Tensor], list[Layers]]:
+        """The outputs of the networks for a step, and the layers that their Jacobian needs."""
+        found = [
+            net(part, inputs)
+            for net, part, inputs in zip(self.nets, self._parts(theta), (step.bodies, step.pairs), strict=False)
+            if inputs is not None
+        ]
+        return [output.double() for output, _ in found], [layers for _, layers in found]
+
+    def jacobian(self, theta: Tensor, layers: list[Layers], slopes: list[Tensor]) -> Tensor:
+        """Σ over the rows of each b of slopes·∂outputs/∂theta (B, size), layers and slopes (B, rows, ·) of both networks."""
+        return torch.cat(
+            [
+                net.jacobian(part, hidden, slope.to(self.precision))
+                for net, part, hidden, slope in zip(self.nets, self._parts(theta), layers, slopes, strict=True)
+            ],
+            1,
+        ).double()
+
+    def change(self, outputs: list[Tensor], step: Step) -> tuple[Tensor, Tensor]:
+        """The shift (B, nD) of the mean and 1 + G (B, nD, nD), both in deviations of the bridge."""
         n, dim = self.reference.bodies, self.dim
-        gate = float(torch.tanh(torch.tensor(FADE * left)))
         body = outputs[0]
         push = body[..., :dim] + body[..., dim : dim + 1] * step.force
-        a, b = self.upper
-        variance = bridge.spread.square().mean()
-        entries = CHANGE * (0.5 * gate * variance * body[..., dim + 1 :] / CHANGE).tanh()
-        square = body.new_zeros(*body.shape[:-1], dim, dim)
-        square[..., a, b] = entries
-        square[..., b, a] = entries
-        matrix = torch.einsum("nm,bnde->bndme", torch.eye(n, dtype=torch.float64), square)
+        variance = 0.5 * step.gate * step.spread.square().mean(-1, keepdim=True)
+        entries = CHANGE * (variance / CHANGE * body[..., dim + 1 :]).tanh()
         if self.pair_net is not None:
             assert step.apart is not None and step.target is not None and step.distance is not None
-            pair, distance = outputs[1], step.distance[..., None]
-            vector = pair[..., :1] * step.apart / (distance + 0.05)
-            vector = vector + pair[..., 1:2] * step.target * float(torch.exp(torch.tensor(-left)))
+            pair = outputs[1]
+            vector = pair[..., :1] / (step.distance + 0.05) * step.apart + pair[..., 1:2] * step.late * step.target
             push = push + self.signs.T @ vector
+        shift = SHIFT * (step.gate * step.spread / SHIFT * push).tanh()
+        if n * dim == 1:
+            return shift.flatten(1), 1 + entries
+        a, b = self.upper
+        matrix = body.new_zeros(len(body), n, dim, n, dim)
+        bodies = torch.arange(n)
+        for k in range(entries.shape[-1]):
+            matrix[:, bodies, a[k], bodies, b[k]] = entries[..., k]
+            if a[k] != b[k]:
+                matrix[:, bodies, b[k], bodies, a[k]] = entries[..., k]
+        matrix = matrix.flatten(3).flatten(1, 2) + self.eye
+        if self.pair_net is not None:
             most = 2 * CHANGE / n
-            radial, across = (most * (0.5 * gate * variance * pair[..., k] / most).tanh() for k in (2, 3))
-            unit = step.apart / (distance + 1e-9)
+            radial, across = (most * (variance / most * pair[..., 2:]).tanh()).unbind(-1)
+            unit = step.apart / (step.distance + 1e-9)
             block = (radial - across)[..., None, None] * unit[..., :, None] * unit[..., None, :]
             block = block + across[..., None, None] * torch.eye(dim, dtype=torch.float64)
-            both = 0.5 * self.signs[:, :, None] * self.signs[:, None, :]
-            matrix = matrix + torch.einsum("pnm,bpde->bndme", both, block)
-        shift = SHIFT * (bridge.spread * gate * push / SHIFT).tanh()
-        return shift, torch.eye(n * dim, dtype=torch.float64) + matrix.reshape(-1, n * dim, n * dim)
+            spread = block.flatten(2).mT @ self.both.flatten(1)
+            matrix = matrix + spread.view(-1, dim, dim, n, n).permute(0, 3, 1, 4, 2).reshape(-1, n * dim, n * dim)
+        return shift.flatten(1), matrix
+
+
+def _same(values: list[float], like: Tensor) -> Tensor:
+    """The same values in all rows of `like` (B, rows, ·)."""
+    return like.new_tensor(values).expand(*like.shape[:-1], len(values))

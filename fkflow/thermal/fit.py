@@ -58,8 +58,8 @@ def fit(
         start = fitted.starts.draw(fitted.start_theta, PATHS, POOL, seed, jacobian=True)
         # the next pools have values about 1
         fitted.starts.level += 0.5 * float(start.log_norm)
-        paths, jacobian = bridges.draw(fitted.theta, start.y, beta, steps, generator, jacobian=True)
-        log_f = bridges.log_integrand(paths.y, paths.rest, paths.squares, beta)
+        paths, jacobian = bridges.draw(fitted.theta, start.y, start.sent, beta, steps, generator, jacobian=True)
+        log_f = bridges.log_integrand(paths, beta)
         log_w = log_f - paths.log_proposal - start.log_density + start.log_norm
         assert jacobian is not None and start.jacobian is not None
         rows = torch.cat([jacobian, start.jacobian], 1)

@@ -7,6 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+#: the inputs and both hidden layers of a call
+Layers = tuple[Tensor, Tensor, Tensor]
+
 
 class Perceptron:
     """Two hidden layers of tanh; its parameters are a slice of one vector. The output is 0 at the start."""
@@ -27,14 +30,14 @@ class Perceptron:
         sizes = [math.prod(shape) for shape in self.shapes]
         return [part.view(shape) for part, shape in zip(theta.split(sizes), self.shapes, strict=True)]
 
-    def __call__(self, theta: Tensor, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    def __call__(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Layers]:
         """The outputs (…, outputs) of the inputs x (…, inputs), and what `jacobian` needs."""
         w1, b1, w2, b2, w3, b3 = self._matrices(theta)
         first = torch.tanh(x @ w1.T + b1)
         second = torch.tanh(first @ w2.T + b2)
         return second @ w3.T + b3, (x, first, second)
 
-    def jacobian(self, theta: Tensor, layers: tuple[Tensor, Tensor, Tensor], slope: Tensor) -> Tensor:
+    def jacobian(self, theta: Tensor, layers: Layers, slope: Tensor) -> Tensor:
         """The gradient of Σ_r slope_br·output_br for each b (B, size), layers (B, rows, …), slopes (B, rows, outputs)."""
         _, _, w2, _, w3, _ = self._matrices(theta)
         x, first, second = layers

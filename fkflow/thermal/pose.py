@@ -17,7 +17,7 @@ from fkflow.thermal.problem import Problem
 from fkflow.thermal.reference import Reference
 
 #: most identical bosons, whose n! permutations are summed, and most coordinates
-MOST_BOSONS, MOST_COORDINATES = 6, 24
+MOST_BOSONS, MOST_COORDINATES = 10, 24
 #: directions and doublings of the natural length along which V must rise
 DIRECTIONS, DOUBLINGS = 64, 14
 #: places where two particles are put so many natural lengths apart, and natural energies that V may rise by there

@@ -1,4 +1,4 @@
-"""The harmonic reference: Mehler's kernel, its bridges, and sums over the permutations of identical particles.
+"""The harmonic reference: Mehler's kernel and its bridges.
 
 Coordinates y (B, n, D) are those of n bodies along the D axes of the reference, V0 = ½ Σ ω_a² y_a² with the same D frequencies
 for each body. k0(x, y; t) is the kernel of e^(−t H0).
@@ -6,7 +6,6 @@ for each body. k0(x, y; t) is the kernel of e^(−t H0).
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -16,26 +15,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Bridge:
-    """One step dt of the reference from y to the end y0 at the distance τ: mean near·y + far·y0, deviation `spread`, all (D,).
-
-    `overlap` (D,) is ω/sinh ωτ: the end P y0 has the probability ∝ exp(Σ_i overlap·y_i·y0_P(i)).
-    """
+    """One step dt of the reference from y to the end at the distance τ: mean near·y + far·end, deviation `spread`, all (D,)."""
 
     near: Tensor
     far: Tensor
     spread: Tensor
-    overlap: Tensor
 
 
 class Reference:
-    """Frequencies (D,) and the permutations (p, n) over which closed paths are summed."""
+    """Frequencies (D,) of n `bodies`; those of `bosons` may end in one another's places."""
 
     def __init__(self, frequencies: Tensor, bodies: int, bosons: bool) -> None:
         self.frequencies, self.bodies = frequencies, bodies
-        orders = list(itertools.permutations(range(bodies))) if bosons else [tuple(range(bodies))]
-        self.permutations = torch.tensor(orders)
-        #: (p, n·n): where each permutation sends each body
-        self.sent = torch.nn.functional.one_hot(self.permutations, bodies).double().flatten(1)
+        self.bosons = bosons and bodies > 1
 
     @property
     def dimension(self) -> int:
@@ -57,9 +49,7 @@ class Reference:
         near, far = omega / (omega * dt).tanh(), omega / (omega * (left - dt)).tanh()
         variance = 1 / (near + far)
         after = omega / (omega * (left - dt)).sinh()
-        return Bridge(
-            omega / (omega * dt).sinh() * variance, after * variance, variance.sqrt(), omega / (omega * left).sinh()
-        )
+        return Bridge(omega / (omega * dt).sinh() * variance, after * variance, variance.sqrt())
 
     def log_kernel(self, x: Tensor, y: Tensor, time: float) -> Tensor:
         """log k0 (…) from x (…, n, D) to y, body by body."""
@@ -70,17 +60,16 @@ class Reference:
         constant = 0.5 * (omega.log() - math.log(2 * math.pi) - log_sinh).sum()
         return self.bodies * constant - exponent.sum((-1, -2))
 
-    def log_closed_kernel(self, x: Tensor, y: Tensor, time: float) -> Tensor:
-        """log of 1/n! Σ_P k0(x, P y; t) for bosons (B,), of k0(x, y; t) for others."""
-        straight = self.log_kernel(x, y, time)
-        if len(self.permutations) == 1:
-            return straight
-        overlap = self.frequencies / (self.frequencies * time).sinh()
-        log_share = self.log_shares(x, y, overlap)
-        # the first permutation is the identity
-        return straight - log_share[:, 0] + log_share.logsumexp(1) - math.log(len(self.permutations))
 
-    def log_shares(self, x: Tensor, y: Tensor, overlap: Tensor) -> Tensor:
-        """Σ_i overlap·x_i·y_P(i) (B, p), the part of log k0 that depends on the permutation."""
-        matrix = ((x * overlap) @ y.mT).flatten(1)
-        return matrix @ self.sent.T
+def permuted(y: Tensor, sent: Tensor) -> Tensor:
+    """P y (B, n, D): at i the place of body P(i) = `sent`[i] (B, n)."""
+    return y.gather(1, sent[..., None].expand_as(y))
+
+
+def cycles(sent: Tensor) -> Tensor:
+    """(B, n, n): 1/k for two bodies of one cycle of k bodies of a permutation (B, n), else 0."""
+    n = sent.shape[1]
+    reached = torch.nn.functional.one_hot(sent, n).double() + torch.eye(n, dtype=torch.float64)
+    for _ in range(max(1, n - 1).bit_length()):
+        reached = (reached @ reached > 0).double()
+    return reached / reached.sum(2, keepdim=True)

@@ -23,6 +23,7 @@ from fkflow.thermal.bridges import Bridges
 from fkflow.thermal.classical import classical_limit
 from fkflow.thermal.cloud import WALKERS, Mixture, anneal
 from fkflow.thermal.counts import ThermalCounts
+from fkflow.thermal.derivatives import ORDER
 from fkflow.thermal.drift import Drift
 from fkflow.thermal.estimate import POOLS, Batch, Sums, batches
 from fkflow.thermal.fit import PATHS, Fitted, fit
@@ -40,16 +41,14 @@ CURVED, SHORTEST, LONGEST = (0.2, 0.1), 0.005, 0.15
 HIDDEN, FEWEST, COUNTS, LOOK = 24, 256, (2048, 1024), 4
 #: iterations at least, and what one costs in units of the measurement of as many steps of as many paths
 LEAST, COST = 12, 1.5
-#: most halvings of the time step, and its share of the target error
-HALVINGS, SHARE = 4, 0.5
+#: most halvings of the time step, and the share of the target error by which it may change F
+HALVINGS, SHARE = 4, 0.3
 #: effective share of the paths below which a result is doubtful, and standard errors by which parts of it may differ
 POOR, APART = 0.2, 4.0
+#: by how much the plan of pools grows at once, and shortfalls in paths that are let be
+MOST, CLOSE = 4, 1.2
 #: pools without a drift, for comparison
 PLAIN = 4
-#: by how much halving the time step lowers an error of fourth order, less one
-ORDER = 15.0
-#: the same for one of second order, by which errors are stated
-STATED = 3.0
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,7 @@ class ThermalSolver:
         # no minimum that is known is left out
         known = problem.from_solver(self.landscape.start(WALKERS // 16, generator))
         base = Mixture.fitted(torch.cat([cloud, known]).flatten(0, 1), generator)
-        return Starts(base, ref.bodies), curvature
+        return Starts(base, ref, beta), curvature
 
     def _batches(self, level: _Level, steps: int) -> Iterator[Batch]:
         return batches(self.bridges, level.fitted, level.beta, steps, self._count(level), self.generator)
@@ -249,7 +248,7 @@ class ThermalSolver:
         began = time.monotonic()
         target = question.target_error * beta
         steps = self._steps(level, target)
-        sums, counts = Sums(level.beta), None
+        sums, counts, planned = Sums(level.beta), None, POOLS
         for batch in self._batches(level, steps):
             sums.add(batch)
             counts = counts or ThermalCounts(self.problem, batch)
@@ -257,7 +256,12 @@ class ThermalSolver:
             spent = time.monotonic() - began
             log_z = sums.log_z()
             self.progress.update(min(spent, question.seconds), -log_z.value / beta, log_z.error / beta)
-            if sums.pools >= POOLS and (log_z.error <= target or spent > question.seconds):
+            if sums.pools == planned:
+                # to stop whenever the error happens to be small would make it too small
+                planned = min(math.ceil(sums.pools * (log_z.error / target) ** 2), MOST * sums.pools)
+                if planned <= CLOSE * sums.pools:
+                    break
+            if sums.pools >= POOLS and spent > question.seconds:
                 break
         assert counts is not None
         self._doubt(1 / beta, level, sums, steps)
@@ -267,11 +271,11 @@ class ThermalSolver:
         """The numbers of a temperature in the units of the system."""
         square = self.problem.length**2
         log_z, change = sums.log_z(), sums.step_change()
-        slope, capacity = sums.slopes()
-        step_error = abs(change.value) / STATED
+        slope, capacity, steeper = sums.slopes()
+        # as large as what was extrapolated
+        step_error = abs(change.value) / ORDER
         free = Estimate(-log_z.value / beta, math.hypot(log_z.error, step_error) / beta)
-        # F changes as dt^4 with a time step dt = β/M: its slope has five times the error
-        energy = Estimate(slope.value / square, math.hypot(slope.error / square, 5 * step_error / beta))
+        energy = Estimate(slope.value / square, math.hypot(slope.error, steeper / ORDER) / square)
         entropy = beta * (energy - free)
         return ThermalState(
             1 / beta, beta, free, energy, entropy, capacity, sums.ess(), sums.paths, beta / steps, step_error / beta,
@@ -295,7 +299,7 @@ class ThermalSolver:
         other, known = plain.log_z(), sums.log_z()
         if plain.ess() * plain.paths > 100 and abs(z_score(*_pair(other), *_pair(known))) > APART:
             self.warnings.append(Doubt(f"{about}paths without a drift have another free energy: a well may be missed"))
-        if sums.log_z().error > 2 * self.question.target_error / temperature:
+        if known.error > 2 * self.question.target_error / temperature:
             self.warnings.append(
                 f"{about}the time for measuring ended before the target error: thermal.seconds gives it more"
             )

@@ -1,5 +1,7 @@
 """The density q of the starts of closed paths: a mixture of Gaussians for each body, times e^U with a learned U.
 
+Where bodies are bosons, a permutation is drawn with each start.
+
 The integral of base · v with the factor v = e^(U − c) + ε is not known. Starts are picked from a pool of cheap draws of the
 base in proportion to v. The mean of v over the pool times the mean of f/(base · v · proposal) over its picks is Z without a
 bias, pool by pool: the scatter between pools has the error of the normalisation too. A pool is a scrambled Sobol sequence.
@@ -14,7 +16,9 @@ from torch import Tensor
 
 from fkflow.hamiltonian.geometry import pairs
 from fkflow.thermal.cloud import Mixture
-from fkflow.thermal.perceptron import Perceptron
+from fkflow.thermal.exchanges import Exchanges
+from fkflow.thermal.perceptron import Layers, Perceptron
+from fkflow.thermal.reference import Reference
 
 #: ε, so that no place of the base is left out
 DEFENCE = 0.01
@@ -26,12 +30,14 @@ WIDTHS, HIDDEN = (0.2, 0.35, 0.6, 1.0, 1.8), 10
 
 @dataclass(frozen=True)
 class Start:
-    """Starts y (B, n, D), log base + log v of each (B,), and the log of the mean of v over their pool.
+    """Starts y (B, n, D), permutations `sent` (B, n), log base + log v + log of the probability of P (B,), and the log of
+    the mean of v over their pool.
 
     `effective` is the effective share of the pool; `jacobian` (B, parameters) is that of −log q, if it was asked for.
     """
 
     y: Tensor
+    sent: Tensor
     log_density: Tensor
     log_norm: Tensor
     effective: float
@@ -39,20 +45,25 @@ class Start:
 
 
 class Starts:
-    """q of n bodies in D dimensions; `theta` are the parameters of U, `level` is c."""
+    """q of the bodies of a reference at β; `theta` are the parameters of U and of the exchanges, `level` is c."""
 
-    def __init__(self, base: Mixture, bodies: int) -> None:
-        self.base, self.bodies = base, bodies
+    def __init__(self, base: Mixture, reference: Reference, beta: float) -> None:
+        self.base, self.bodies, self.beta = base, reference.bodies, beta
         self.dim = base.means.shape[1]
         self.body_net = Perceptron(2 * self.dim + 1, HIDDEN, 1)
-        self.pair_net = Perceptron(len(WIDTHS) + 1, HIDDEN, 1) if bodies > 1 else None
-        self.size = self.body_net.size + (self.pair_net.size if self.pair_net else 0)
+        self.pair_net = Perceptron(len(WIDTHS) + 1, HIDDEN, 1) if self.bodies > 1 else None
+        self.nets = [net for net in (self.body_net, self.pair_net) if net is not None]
+        self.own = sum(net.size for net in self.nets)
+        self.exchanges = Exchanges(reference) if reference.bosons else None
+        self.size = self.own + (self.exchanges.size if self.exchanges else 0)
         self.level = 0.0
 
     def start(self, generator: torch.Generator) -> Tensor:
         """Random parameters, with U = 0."""
-        nets = [net for net in (self.body_net, self.pair_net) if net is not None]
-        return torch.cat([net.start(generator) for net in nets])
+        parts = [net.start(generator) for net in self.nets]
+        if self.exchanges is not None:
+            parts.append(self.exchanges.start(generator))
+        return torch.cat(parts)
 
     def _inputs(self, y: Tensor) -> list[Tensor]:
         squares = y.square()
@@ -63,24 +74,31 @@ class Starts:
             inputs.append(torch.cat([*((-0.5 * square / w**2).exp() for w in WIDTHS), 0.1 * square], -1))
         return inputs
 
-    def _exponent(self, theta: Tensor, y: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+    def _exponent(self, theta: Tensor, y: Tensor) -> tuple[Tensor, list[Layers]]:
         """U (B,) and the layers of the networks."""
         total, layers, begin = y.new_zeros(len(y)), [], 0
-        nets = (self.body_net, self.pair_net)
-        for net, inputs in zip(nets, self._inputs(y), strict=False):
-            assert net is not None
+        for net, inputs in zip(self.nets, self._inputs(y), strict=True):
             found, hidden = net(theta[begin : begin + net.size], inputs)
             total = total + found.sum((1, 2))
             layers.append(hidden)
             begin += net.size
         return total, layers
 
-    def _jacobian(self, theta: Tensor, layers: list[tuple[Tensor, Tensor, Tensor]], slope: Tensor) -> Tensor:
+    def _jacobian(self, theta: Tensor, layers: list[Layers], slope: Tensor) -> Tensor:
         found, begin = [], 0
-        for net, hidden in zip((self.body_net, self.pair_net), layers, strict=False):
-            assert net is not None
+        for net, hidden in zip(self.nets, layers, strict=True):
             column = slope[:, None, None].expand(-1, hidden[0].shape[1], 1)
             found.append(net.jacobian(theta[begin : begin + net.size], hidden, column))
+            begin += net.size
+        return torch.cat(found, 1)
+
+    def _sum(self, theta: Tensor, layers: list[Layers], slope: Tensor) -> Tensor:
+        """The sum (1, own) over the rows of the Jacobian."""
+        every = [tuple(part.flatten(0, 1)[None] for part in hidden) for hidden in layers]
+        found, begin = [], 0
+        for net, hidden in zip(self.nets, every, strict=True):
+            column = slope.repeat_interleave(hidden[0].shape[1] // len(slope))[None, :, None]
+            found.append(net.jacobian(theta[begin : begin + net.size], hidden, column))  # type: ignore[arg-type]
             begin += net.size
         return torch.cat(found, 1)
 
@@ -89,6 +107,9 @@ class Starts:
         sobol = torch.quasirandom.SobolEngine(self.bodies * (self.dim + 1), scramble=True, seed=seed)
         uniform = sobol.draw(pool, dtype=torch.float64).view(pool * self.bodies, self.dim + 1)
         y = self.base.draw(uniform).view(pool, self.bodies, self.dim)
+        if self.bodies * self.dim == 1:
+            # in the order of their places, of which the picks then have each its share
+            y = y.sort(0).values
         exponent, layers = self._exponent(theta, y)
         learned = (exponent - self.level).exp()
         factor = learned + DEFENCE
@@ -98,15 +119,29 @@ class Starts:
         at = (torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
         pick = torch.searchsorted(share.cumsum(0), at).clamp_max(pool - 1)
         pick = pick[torch.randperm(count, generator=generator)]
-        log_density = self.base.log_density(y[pick]).sum(1) + factor[pick].log()
+        picked = y[pick]
+        log_density = self.base.log_density(picked).sum(1) + factor[pick].log()
         slope = None
         if jacobian:
             part = learned / factor
-            chosen = [(x[pick], h[pick], g[pick]) for x, h, g in layers]
-            rows = self._jacobian(theta, chosen, part[pick])
-            some = slice(0, MEAN)
+            rows = self._jacobian(theta, [(x[pick], h[pick], g[pick]) for x, h, g in layers], part[pick])
+            # a part of the pool, evenly
+            some = slice(0, None, max(1, pool // MEAN))
             weights = learned[some] / factor[some].sum()
-            mean = self._jacobian(theta, [(x[some], h[some], g[some]) for x, h, g in layers], weights).sum(0)
-            slope = mean - rows
+            slope = self._sum(theta, [(x[some], h[some], g[some]) for x, h, g in layers], weights) - rows
         effective = float(1 / (share.square().sum() * pool))
-        return Start(y[pick], log_density, factor.mean().log(), effective, slope)
+        sent = torch.arange(self.bodies).expand(count, -1)
+        if self.exchanges is not None:
+            exchange = self.exchanges.draw(theta[self.own :], picked, self.beta, generator, jacobian)
+            sent, log_density = exchange.sent, log_density + exchange.log_probability
+            if slope is not None and exchange.jacobian is not None:
+                slope = torch.cat([slope, -exchange.jacobian], 1)
+        return Start(picked, sent, log_density, factor.mean().log(), effective, slope)
+
+    def log_density(self, theta: Tensor, y: Tensor, sent: Tensor, beta: float) -> Tensor:
+        """log base + log v + log of the probability of P at `beta` (B,) of starts y (B, n, D) and permutations (B, n)."""
+        factor = (self._exponent(theta, y)[0] - self.level).exp() + DEFENCE
+        found = self.base.log_density(y).sum(1) + factor.log()
+        if self.exchanges is not None:
+            found = found + self.exchanges.log_probability(theta[self.own :], y, sent, beta)
+        return found

@@ -28,21 +28,21 @@ def gaussian(width: float, dim: int) -> Mixture:
 def detuned(problem: Problem, factor: float) -> Problem:
     """The same problem with the frequencies of its reference multiplied."""
     ref = problem.reference
-    other = Reference(factor * ref.frequencies, ref.bodies, len(ref.permutations) > 1)
+    other = Reference(factor * ref.frequencies, ref.bodies, ref.bosons)
     return Problem(problem.system, other, problem.length, problem.centre, problem.axes)
 
 
 def bridges_of(system: System, beta: float, factor: float = 1.0, hidden: int = 6) -> Bridges:
     """Bridges of a system whose reference is detuned by a factor."""
     problem = detuned(pose(system, explore(system), beta, "bose", 0), factor)
-    return Bridges(problem, Drift(problem.reference, hidden))
+    return Bridges(problem, Drift(problem.reference, hidden, torch.float64))
 
 
-def random_fit(bridges: Bridges, width: float, seed: int = 3, size: float = 0.3) -> Fitted:
-    """Parameters of a drift that is not 0, and starts with a U that is not 0."""
+def random_fit(bridges: Bridges, width: float, beta: float, seed: int = 3, size: float = 0.3) -> Fitted:
+    """Parameters of a drift that is not 0, and starts with a U and exchanges that are not 0."""
     ref = bridges.reference
     generator = torch.Generator().manual_seed(seed)
-    starts = Starts(gaussian(width, len(ref.frequencies)), ref.bodies)
+    starts = Starts(gaussian(width, len(ref.frequencies)), ref, beta)
 
     def noise(count: int) -> torch.Tensor:
         return size * torch.randn(count, generator=generator, dtype=torch.float64)
