@@ -25,8 +25,12 @@ from fkflow.thermal.reference import cycles, permuted
 
 @dataclass(frozen=True)
 class Moved:
-    """Closed paths `y` (M, B, n, D) to P y_0, `sent` (B, n) i to P(i); `rest` and `squares` (M, B): V1 and |∇V1|² at the points."""
+    """Closed paths `y` (M, B, n, D) to P y_0 at β, (1,) or (B,).
 
+    `sent` (B, n) is i to P(i); `rest` and `squares` (M, B) are V1 and |∇V1|² at the points.
+    """
+
+    beta: Tensor
     y: Tensor
     sent: Tensor
     rest: Tensor
@@ -37,11 +41,10 @@ class Moved:
 class Paths(Moved):
     """Closed paths that were drawn at β, and their parts of log w.
 
-    `log_proposal` (B,) is the log density of y_1 … y_(M−1) for y_0 and P; `noise` (M − 1, B, nD) and `log_stretch` (B,) are those with
-    which `Bridges.carry` makes the same paths at another β.
+    `log_proposal` (B,) is the log density of y_1 … y_(M−1) for y_0 and P. With `noise` (M − 1, B, nD) and `log_stretch` (B,)
+    `Bridges.carry` makes the same paths at another β.
     """
 
-    beta: float
     log_proposal: Tensor
     noise: Tensor
     log_stretch: Tensor
@@ -50,7 +53,7 @@ class Paths(Moved):
         """The first paths."""
         y, rest, squares, noise = (part[:, :count] for part in (self.y, self.rest, self.squares, self.noise))
         sent, log_proposal, log_stretch = (p[:count] for p in (self.sent, self.log_proposal, self.log_stretch))
-        return Paths(y, sent, rest, squares, self.beta, log_proposal, noise, log_stretch)
+        return Paths(self.beta, y, sent, rest, squares, log_proposal, noise, log_stretch)
 
 
 @dataclass
@@ -82,21 +85,22 @@ class Bridges:
         generator: torch.Generator,
         jacobian: bool = False,
     ) -> tuple[Paths, Tensor | None]:
-        """Paths from y_0 = `start` (B, n, D) to P y_0, `sent` (B, n), and the Jacobian of log w in theta (B, parameters) if it is asked for.
+        """Paths from y_0 = `start` (B, n, D) to P y_0, `sent` (B, n).
 
-        Without `theta` the bridges are those of the reference.
+        Beside them stands the Jacobian of log w in theta (B, parameters) if it is asked for. Without `theta` the bridges are
+        those of the reference.
         """
-        count, dim = len(start), self.reference.dimension
+        count, dim, at = len(start), self.reference.dimension, torch.tensor([beta], dtype=torch.float64)
         noise = torch.randn(steps - 1, count, dim, generator=generator, dtype=torch.float64)
-        walk = self._walk(theta, start, permuted(start, sent), beta, noise, jacobian)
+        walk = self._walk(theta, start, permuted(start, sent), at, noise, jacobian)
         constant = 0.5 * (steps - 1) * dim * math.log(2 * math.pi)
         log_proposal = -constant - 0.5 * noise.square().sum((0, 2)) - walk.log_stretch
         parts = [torch.stack(part) for part in (walk.points, walk.rests, walk.squares)]
-        paths = Paths(parts[0], sent, parts[1], parts[2], beta, log_proposal, noise, walk.log_stretch)
+        paths = Paths(at, parts[0], sent, parts[1], parts[2], log_proposal, noise, walk.log_stretch)
         return paths, self._jacobian(theta, walk, noise) if jacobian and theta is not None else None
 
     def _walk(
-        self, theta: Tensor | None, start: Tensor, end: Tensor, beta: float, noise: Tensor, keep: bool = False
+        self, theta: Tensor | None, start: Tensor, end: Tensor, beta: Tensor, noise: Tensor, keep: bool = False
     ) -> _Walk:
         """Paths with given noise (M − 1, B, nD); with `keep`, what the networks saw."""
         ref, steps = self.reference, len(noise) + 1
@@ -118,7 +122,7 @@ class Bridges:
                     walk.steps.append(step)
                     walk.layers.append(layers)
                     walk.outputs.append(outputs)
-            walk.log_stretch += ref.bodies * bridge.spread.log().sum()
+            walk.log_stretch += ref.bodies * bridge.spread.log().sum((1, 2))
             y = mean + bridge.spread * moved.view_as(start)
             walk.points.append(y)
             value, gradient = self.problem.rest(y)
@@ -147,55 +151,61 @@ class Bridges:
             return x.view(steps, count, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
 
         layers = [
-            tuple(torch.stack(parts, 1).flatten(1, 2) for parts in zip(*(layer[k] for layer in walk.layers), strict=True))
+            tuple(
+                torch.stack(parts, 1).flatten(1, 2) for parts in zip(*(layer[k] for layer in walk.layers), strict=True)
+            )
             for k in range(len(outputs))
         ]
         return self.drift.jacobian(theta, layers, [by_path(slope) for slope in slopes])  # type: ignore[arg-type]
 
-    def log_integrand(self, paths: Moved, beta: float) -> Tensor:
-        """log f (B,) of paths at β."""
-        ref, y, sent, rest, squares = self.reference, paths.y, paths.sent, paths.rest, paths.squares
-        steps = len(y)
-        dt = beta / steps
-        ahead = torch.cat([y[1:], permuted(y[0], sent)[None]])
-        log_f = ref.log_kernel(y, ahead, dt).sum(0) - dt * (rest + dt**2 / 24 * squares).sum(0)
+    def log_integrand(self, paths: Moved) -> Tensor:
+        """log f (B,) of paths."""
+        ref, y = self.reference, paths.y
+        dt = paths.beta / len(y)
+        ahead = torch.cat([y[1:], permuted(y[0], paths.sent)[None]])
+        log_f = ref.log_kernel(y, ahead, dt).sum(0) - dt * (paths.rest + dt**2 / 24 * paths.squares).sum(0)
         return log_f - (math.lgamma(ref.bodies + 1) if ref.bosons else 0.0)
 
-    def coarse_change(self, paths: Moved, beta: float, every: int = 2) -> Tensor:
+    def coarse_change(self, paths: Moved, every: int = 2) -> Tensor:
         """log f with V1 in steps of `every` dt alone minus log f (B,), with the same kernels."""
-        dt = beta / len(paths.y)
+        dt = paths.beta / len(paths.y)
         fine = dt * (paths.rest + dt**2 / 24 * paths.squares).sum(0)
         coarse = every * dt * (paths.rest + (every * dt) ** 2 / 24 * paths.squares)[::every].sum(0)
         return fine - coarse
 
-    def carry(self, theta: Tensor, paths: Paths, beta: float, scale: Tensor) -> tuple[Moved, Tensor]:
-        """The same paths carried to another β, and the log of the Jacobian of the map (B,).
+    def carry(self, theta: Tensor, paths: Paths, beta: Tensor, scale: Tensor) -> tuple[Moved, Tensor]:
+        """The same paths carried to each other β (K,), K times as many, and the log of the Jacobian of the maps (K·B,).
 
-        The start is stretched by `scale` (D,), and each step has the same noise.
+        Starts are stretched by `scale` (K, D), and each step has the same noise.
         """
-        start = paths.y[0] * scale
-        walk = self._walk(theta, start, permuted(start, paths.sent), beta, paths.noise)
+        times, count = len(beta), len(paths.sent)
+        start = (scale[:, None, None] * paths.y[0]).flatten(0, 1)
+        sent, every = paths.sent.repeat(times, 1), beta.repeat_interleave(count)
+        walk = self._walk(theta, start, permuted(start, sent), every, paths.noise.repeat(1, times, 1))
         y, rest, squares = (torch.stack(part) for part in (walk.points, walk.rests, walk.squares))
-        log_size = self.reference.bodies * scale.log().sum() + walk.log_stretch - paths.log_stretch
-        return Moved(y, paths.sent, rest, squares), log_size
+        log_size = self.reference.bodies * scale.log().sum(1).repeat_interleave(count)
+        return Moved(every, y, sent, rest, squares), log_size + walk.log_stretch - paths.log_stretch.repeat(times)
 
-    def about_centroid(self, paths: Paths, beta: float, scale: Tensor) -> tuple[Moved, Tensor]:
-        """As `carry`, with paths stretched about their centroids as free ones would be, and the centroids by `scale` (D,).
+    def about_centroid(self, paths: Paths, beta: Tensor, scale: Tensor) -> tuple[Moved, Tensor]:
+        """As `carry`, with paths stretched about their centroids as free ones would be, and the centroids by `scale`.
 
         Bodies that take one another's places are one long path, with one centroid.
         """
-        ref, steps = self.reference, len(paths.y)
+        ref, (steps, count) = self.reference, paths.y.shape[:2]
+        times = len(beta)
         together = cycles(paths.sent)
         centroid = together @ paths.y.mean(0)
-        root = math.sqrt(beta / paths.beta)
-        y = centroid * scale + root * (paths.y - centroid)
-        # cycles of a permutation, each with a centroid
-        count = together.diagonal(dim1=1, dim2=2).sum(1)
-        inside = steps * ref.bodies - count
-        log_size = count * scale.log().sum() + inside * len(scale) * math.log(root)
+        root = (beta / paths.beta).sqrt()
+        y = scale[:, None, None] * centroid + root[:, None, None, None] * (paths.y - centroid)[:, None]
+        y = y.flatten(1, 2)
+        # each cycle of the permutation has a centroid
+        centres = together.diagonal(dim1=1, dim2=2).sum(1)
+        inside = (steps * ref.bodies - centres) * scale.shape[1]
+        log_size = scale.log().sum(1)[:, None] * centres + root.log()[:, None] * inside
         value, gradient = self.problem.rest(y.flatten(0, 1))
         squares = gradient.square().sum((1, 2)).view(steps, -1)
-        return Moved(y, paths.sent, value.view(steps, -1), squares), log_size
+        every = beta.repeat_interleave(count)
+        return Moved(every, y, paths.sent.repeat(times, 1), value.view(steps, -1), squares), log_size.flatten()
 
 
 def _log_size(matrices: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """Energy and heat capacity: differences of log Z between β ± h of the same paths, carried there by smooth maps.
 
 The mean of f(path')·|Jacobian|/density over paths of β is Z(β ± h), whatever the map. One map stretches paths about their
-centroids, which is the centroid virial estimator; another keeps the noise of each step and moves with the learned drift. With the
-second the density of starts and permutations, carried too, has an integral that is known. Differences of maps have the mean 0, so
-that the best combination is that of least variance.
+centroids, which is the centroid virial estimator; another keeps the noise of each step and moves with the learned drift. With
+the second the density of starts and permutations, carried too, has an integral that is known. Differences of maps have the mean
+0, so that the best combination is that of least variance.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ ORDER = 15.0
 class Carried:
     """Weights of the first paths of a pool, and logs of ratios to those at β ± h.
 
-    `log_w` and `log_coarse` (B,) are of the paths themselves, by once and twice the time step; `fine` and `coarse` (maps, 2, B) the
-    ratios of their weights; `starts` (maps, 2, B) those of the density of starts, 0 where a map has none; `log_norm` is that of
-    their pool.
+    `log_w` and `log_coarse` (B,) are of the paths themselves, by once and twice the time step; `fine` and `coarse` (maps, 2, B)
+    the ratios of their weights; `starts` (maps, 2, B) those of the density of starts, 0 where a map has none; `log_norm` is
+    that of their pool.
     """
 
     log_w: np.ndarray
@@ -46,27 +46,23 @@ class Carried:
 def carry(bridges: Bridges, fitted: Fitted, paths: Paths, log_density: Tensor, beta: float) -> tuple[Tensor, ...]:
     """`fine`, `coarse` and `starts` of paths, for the log of the density of their starts (B,)."""
     assert fitted.theta is not None
-    ref, starts = bridges.reference, fitted.starts
-    log_f = bridges.log_integrand(paths, beta)
-    log_coarse = log_f + bridges.coarse_change(paths, beta)
-    found: list[list[Tensor]] = [[], [], []]
-    for side in (1, -1):
-        other = beta * (1 + side * STEP)
-        stretch = ref.width(other) / ref.width(beta)
-        for scale in (torch.ones_like(stretch), stretch):
-            for with_drift in (False, True):
-                if with_drift:
-                    moved, log_size = bridges.carry(fitted.theta, paths, other, scale)
-                    begin = starts.log_density(fitted.start_theta, moved.y[0], paths.sent, other)
-                    begin = begin - log_density + ref.bodies * scale.log().sum()
-                else:
-                    moved, log_size = bridges.about_centroid(paths, other, scale)
-                    begin = torch.zeros_like(log_size)
-                log_other = bridges.log_integrand(moved, other) + log_size
-                found[0].append(log_other - log_f)
-                found[1].append(log_other + bridges.coarse_change(moved, other) - log_coarse)
-                found[2].append(begin)
-    return tuple(torch.stack(part).view(2, -1, len(log_f)).transpose(0, 1) for part in found)
+    ref, starts, count = bridges.reference, fitted.starts, len(log_density)
+    log_f = bridges.log_integrand(paths)
+    log_coarse = log_f + bridges.coarse_change(paths)
+    other = beta * torch.tensor([1 + STEP, 1 - STEP], dtype=torch.float64)
+    scale = ref.width(other[:, None]) / ref.width(beta)
+    by_map = []
+    for moved, log_size in (
+        bridges.about_centroid(paths, other, torch.ones_like(scale)),
+        bridges.about_centroid(paths, other, scale),
+        bridges.carry(fitted.theta, paths, other, scale),
+    ):
+        log_other = (bridges.log_integrand(moved) + log_size).view(2, count)
+        coarse = log_other + bridges.coarse_change(moved).view(2, count)
+        by_map.append([log_other - log_f, coarse - log_coarse, torch.zeros_like(log_other)])
+    begin = starts.log_density(fitted.start_theta, moved.y[0], moved.sent, moved.beta).view(2, count)
+    by_map[-1][2] = begin - log_density + ref.bodies * scale.log().sum(1)[:, None]
+    return tuple(torch.stack(parts) for parts in zip(*by_map, strict=True))
 
 
 def slopes(pools: list[Carried], beta: float) -> tuple[Estimate, Estimate, float]:
@@ -94,7 +90,11 @@ def slopes(pools: list[Carried], beta: float) -> tuple[Estimate, Estimate, float
 
     means = sides.means()
     change = float(energy(sides.of_means(means.mean(0), 1)) - energy(sides.of_means(means.mean(0), 0)))
-    return Estimate(*jackknife(means, extrapolated(energy))), Estimate(*jackknife(means, extrapolated(capacity))), change
+    return (
+        Estimate(*jackknife(means, extrapolated(energy))),
+        Estimate(*jackknife(means, extrapolated(capacity))),
+        change,
+    )
 
 
 class _Sides:

@@ -6,7 +6,6 @@ near·y + far·P y0 + s [κ tanh(u/κ) + (1 + G) ξ]: u and G are functions of y
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -74,8 +73,10 @@ class Drift:
         self.both = 0.5 * self.signs[:, :, None] * self.signs[:, None, :]
         self.upper = torch.triu_indices(dim, dim)
         self.eye = torch.eye(n * dim, dtype=torch.float64)
-        self.widths = torch.tensor(WIDTHS, dtype=torch.float64)
-        self.body_net = Perceptron(4 * dim + len(RATES) + 1 + len(CROWDS) * (n > 1), hidden, dim + 1 + self.upper.shape[1])
+        self.rates, self.times, self.widths = (torch.tensor(x, dtype=torch.float64) for x in (RATES, TIMES, WIDTHS))
+        self.body_net = Perceptron(
+            4 * dim + len(RATES) + 1 + len(CROWDS) * (n > 1), hidden, dim + 1 + self.upper.shape[1]
+        )
         inputs = len(WIDTHS) + 1 + len(TIMES) + 5 + (len(CROWDS) + 1) * (n > 2)
         self.pair_net = Perceptron(inputs, hidden, 4) if n > 1 else None
         self.nets = [net for net in (self.body_net, self.pair_net) if net is not None]
@@ -85,24 +86,27 @@ class Drift:
         """Random parameters, with which the step is that of the reference."""
         return torch.cat([net.start(generator) for net in self.nets])
 
-    def step(self, mean: Tensor, force: Tensor, target: Tensor, bridge: Bridge, left: float) -> Step:
+    def step(self, mean: Tensor, force: Tensor, target: Tensor, bridge: Bridge, left: Tensor) -> Step:
         """The inputs of a step.
 
-        `mean` (B, n, D) is that of the reference, `target` the end P y0, `force` −∇(V − V0) at y, `left` the time τ.
+        `mean` (B, n, D) is that of the reference, `target` the end P y0, `force` −∇(V − V0) at y, `left` the time τ, one
+        for all or (B,).
         """
-        late = math.exp(-left)
+        time = left.view(-1, 1, 1)
+        late, gate = (-time).exp(), (FADE * time).tanh()
         weak = force / (1 + force.square().sum(-1, keepdim=True) / STRONG**2).sqrt()
         away = mean.square().sum(-1, keepdim=True) / 4
-        bodies = [mean, target * late, target * late**3, weak, _same([math.exp(-left * rate) for rate in RATES], mean), away]
-        gate, shared = mean.new_full((1, 1, 1), math.tanh(FADE * left)), mean.new_full((1, 1, 1), late)
-        spread = bridge.spread.view(1, 1, -1)
+        fading = (-time * self.rates).exp().expand(*mean.shape[:2], -1)
+        bodies = [mean, target * late, target * late**3, weak, fading, away]
         if self.pair_net is None:
-            return Step(torch.cat(bodies, -1).to(self.precision), None, weak, None, None, None, gate, shared, spread)
+            return Step(
+                torch.cat(bodies, -1).to(self.precision), None, weak, None, None, None, gate, late, bridge.spread
+            )
         apart, towards = self._apart(mean), self._apart(target)
         distance, wanted = apart.norm(dim=-1, keepdim=True), towards.norm(dim=-1, keepdim=True)
         near = (-0.5 * (wanted / NEAR).square()).exp()
         along = (apart * towards).sum(-1, keepdim=True) / (distance + 0.3)
-        times = _same([math.exp(-left / time) for time in TIMES], distance)
+        times = (-time / self.times).exp().expand(*distance.shape[:2], -1)
         pair = [(-0.5 * (distance / self.widths).square()).exp(), distance, times]
         pair += [along * late**0.5, wanted * late**0.5, wanted * late, near * late, near]
         crowds = []
@@ -114,7 +118,7 @@ class Drift:
         if self.reference.bodies > 2:
             pair += [*crowds, (away[..., 0] @ self.adjacent.T)[..., None]]
         inputs = torch.cat(bodies, -1).to(self.precision), torch.cat(pair, -1).to(self.precision)
-        return Step(*inputs, weak, apart, towards, distance, gate, shared, spread)
+        return Step(*inputs, weak, apart, towards, distance, gate, late, bridge.spread)
 
     def _apart(self, y: Tensor) -> Tensor:
         return y[:, self.first] - y[:, self.second]
@@ -173,8 +177,3 @@ class Drift:
             spread = block.flatten(2).mT @ self.both.flatten(1)
             matrix = matrix + spread.view(-1, dim, dim, n, n).permute(0, 3, 1, 4, 2).reshape(-1, n * dim, n * dim)
         return shift.flatten(1), matrix
-
-
-def _same(values: list[float], like: Tensor) -> Tensor:
-    """The same values in all rows of `like` (B, rows, ·)."""
-    return like.new_tensor(values).expand(*like.shape[:-1], len(values))

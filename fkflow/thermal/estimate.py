@@ -1,7 +1,7 @@
 """Free energy from weighted closed paths, with an error that includes that of the normalisation.
 
-Z(β) is the mean of the weights; pools of paths with norms of their own tell its error. F is extrapolated to time step 0, with the
-change by twice the step of the same paths.
+Z(β) is the mean of the weights; pools of paths with norms of their own tell its error. F is extrapolated to time step 0, with
+the changes by twice and four times the step of the same paths.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from fkflow.thermal.bridges import Bridges, Paths
 from fkflow.thermal.derivatives import ORDER, Carried, carry, jackknife, slopes
 from fkflow.thermal.fit import Fitted
 
-#: pools at least, and one in so many paths of a pool that is carried to other β
-POOLS, CARRIED = 32, 4
+#: pools at least, and one in so many paths of a pool, of several bodies or one, that is carried to other β
+POOLS, CARRIED = 32, (2, 4)
 #: draws of a pool for each of its paths
 DRAWS = 32
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The paths of one pool: log w (B,), the same with every second point (B,), and some carried to β ± h."""
+    """The paths of one pool: log w (B,), the same with every second and every fourth point (B,), and some carried to β ± h."""
 
     paths: Paths
     log_w: Tensor
     log_coarse: Tensor
+    log_coarser: Tensor
     carried: Carried | None
 
 
@@ -40,21 +41,21 @@ def batches(
     bridges: Bridges, fitted: Fitted, beta: float, steps: int, count: int, generator: torch.Generator
 ) -> Iterator[Batch]:
     """Paths of one pool after another, without end, at β in natural units."""
-    some = max(1, count // CARRIED)
+    some = max(1, count // CARRIED[bridges.reference.bodies == 1])
     while True:
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
         start = fitted.starts.draw(fitted.start_theta, count, DRAWS * count, seed)
         paths, _ = bridges.draw(fitted.theta, start.y, start.sent, beta, steps, generator)
-        log_w = bridges.log_integrand(paths, beta) - paths.log_proposal - start.log_density + start.log_norm
+        log_w = bridges.log_integrand(paths) - paths.log_proposal - start.log_density + start.log_norm
         if not bool((log_w < math.inf).all()):
             raise NumericalError("a path has no weight: the potential is not a number where it went")
-        log_coarse = log_w + bridges.coarse_change(paths, beta)
+        log_coarse, log_coarser = (log_w + bridges.coarse_change(paths, every) for every in (2, 4))
         carried = None
         if fitted.theta is not None:
             ratios = carry(bridges, fitted, paths.first(some), start.log_density[:some], beta)
             logs = [part.numpy() for part in (log_w[:some], log_coarse[:some], *ratios)]
             carried = Carried(*logs, float(start.log_norm))
-        yield Batch(paths, log_w, log_coarse, carried)
+        yield Batch(paths, log_w, log_coarse, log_coarser, carried)
 
 
 class Sums:
@@ -63,7 +64,9 @@ class Sums:
     def __init__(self, beta: float) -> None:
         self.beta = beta
         self.log_w: list[np.ndarray] = []
-        self.log_coarse: list[np.ndarray] = []
+        #: means of the weights of pools, over that of e^`level`, by once, twice and four times the time step
+        self.means: list[np.ndarray] = []
+        self.level: float | None = None
         self.carried: list[Carried] = []
 
     def add(self, batch: Batch) -> None:
@@ -71,7 +74,10 @@ class Sums:
         if batch.carried is not None:
             self.carried.append(batch.carried)
         self.log_w.append(batch.log_w.numpy())
-        self.log_coarse.append(batch.log_coarse.numpy())
+        if self.level is None:
+            self.level = float(batch.log_w.max())
+        steps = (batch.log_w, batch.log_coarse, batch.log_coarser)
+        self.means.append(np.array([float((log_w - self.level).exp().mean()) for log_w in steps]))
 
     @property
     def pools(self) -> int:
@@ -93,21 +99,28 @@ class Sums:
 
     def log_z(self, part: slice = slice(None)) -> Estimate:
         """log Z extrapolated to time step 0, and its error from the scatter of the pools."""
+        assert self.level is not None
         value, error = jackknife(
-            self._means()[part], lambda z: np.log(z[..., 0]) - np.log(z[..., 1] / z[..., 0]) / ORDER
+            np.array(self.means[part]), lambda z: np.log(z[..., 0]) - np.log(z[..., 1] / z[..., 0]) / ORDER
         )
-        return Estimate(self._top() + value, error)
+        return Estimate(self.level + value, error)
 
-    def step_change(self) -> Estimate:
-        """log Z of twice the time step minus log Z, of the same paths."""
-        return Estimate(*jackknife(self._means(), lambda z: np.log(z[..., 1] / z[..., 0])))
+    def step_error(self) -> Estimate:
+        """By how much the time step may change log Z, and the error of that.
+
+        It is the larger of what halving the step takes off and what halving twice it should: where errors of two steps cancel,
+        they do not of three.
+        """
+        changes = [
+            jackknife(np.array(self.means), lambda z, k=k: np.log(z[..., k + 1] / z[..., k]))
+            for k in (0, 1)  # type: ignore[misc]
+        ]
+        both = [
+            Estimate(abs(c) / ORDER / (ORDER + 1) ** k, e / ORDER / (ORDER + 1) ** k)
+            for k, (c, e) in enumerate(changes)
+        ]
+        return max(both, key=lambda estimate: estimate.value)
 
     def slopes(self) -> tuple[Estimate, Estimate, float]:
         """−∂ log Z/∂β, β² ∂² log Z/∂β², and by how much twice the time step changes the first."""
         return slopes(self.carried, self.beta)
-
-    def _means(self) -> np.ndarray:
-        """Mean weights of the pools (pools, 2), by once and twice the time step."""
-        top = self._top()
-        both = zip(self.log_w, self.log_coarse, strict=True)
-        return np.array([[np.exp(pool - top).mean() for pool in pair] for pair in both])

@@ -1,8 +1,9 @@
 """Permutations of identical bosons: drawn from all n! by their probability, which is a ratio to a permanent.
 
-A closed path from y0 ends in P y0. P has the probability Π_i a_iP(i) / perm a, with a_ij the kernel of the reference from body i
-to the place of body j over that of staying, times e^c for j ≠ i, with a learned c. Sums over permutations are sums over subsets:
-F(S) of the first k bodies, sent to the places S, is Σ_j a_kj F(S without j). They take n 2^n terms, all of them positive.
+A closed path from y0 ends in P y0. P has the probability Π_i a_iP(i) / perm a, with a_ij the kernel of the reference from body
+i to the place of body j over that of staying, times e^c for j ≠ i, with a learned c. Sums over permutations are sums over
+subsets: F(S) of the first k bodies, sent to the places S, is Σ_j a_kj F(S without j). They take n 2^n terms, all of them
+positive.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ WIDTHS, HIDDEN = (0.3, 0.6, 1.0, 1.8), 10
 
 @dataclass(frozen=True)
 class Exchange:
-    """Permutations `sent` (B, n), i to P(i), and the log of their probability (B,), with its Jacobian (B, parameters) if asked for."""
+    """Permutations `sent` (B, n), i to P(i), and the log of their probability (B,), with its Jacobian if it was asked for."""
 
     sent: Tensor
     log_probability: Tensor
@@ -41,12 +42,14 @@ class Exchanges:
         """Random parameters, with c = 0."""
         return self.net.start(generator)
 
-    def _log_steps(self, theta: Tensor, y: Tensor, beta: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    def _log_steps(
+        self, theta: Tensor, y: Tensor, beta: Tensor | float
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """log a (B, n, n), and the layers of c."""
         apart = y[:, :, None] - y[:, None]
         squares = apart.square().sum(-1)
-        omega = self.reference.frequencies
-        action = 0.5 * (omega / (omega * beta).sinh() * apart.square()).sum(-1)
+        omega, time = self.reference.frequencies, torch.as_tensor(beta, dtype=torch.float64).reshape(-1, 1, 1, 1)
+        action = 0.5 * (omega / (omega * time).sinh() * apart.square()).sum(-1)
         crowd = (-0.5 * squares).exp().sum(2) - 1
         both = crowd[:, :, None] + crowd[:, None]
         away = y.square().sum(-1)
@@ -57,7 +60,9 @@ class Exchanges:
         off = 1 - torch.eye(self.bodies, dtype=torch.float64)
         return off * learned.view(squares.shape) - action, layers
 
-    def draw(self, theta: Tensor, y: Tensor, beta: float, generator: torch.Generator, jacobian: bool = False) -> Exchange:
+    def draw(
+        self, theta: Tensor, y: Tensor, beta: float, generator: torch.Generator, jacobian: bool = False
+    ) -> Exchange:
         """A permutation for each y0 = `y` (B, n, D)."""
         log_a, layers = self._log_steps(theta, y, beta)
         a = log_a.exp()
@@ -81,8 +86,8 @@ class Exchanges:
         rows = self.net.jacobian(theta, layers, slope.view(count, -1, 1))
         return Exchange(sent, log_probability, rows)
 
-    def log_probability(self, theta: Tensor, y: Tensor, sent: Tensor, beta: float) -> Tensor:
-        """log of the probability (B,) of given permutations."""
+    def log_probability(self, theta: Tensor, y: Tensor, sent: Tensor, beta: Tensor | float) -> Tensor:
+        """log of the probability (B,) of given permutations at β, a number or (B,)."""
         log_a, _ = self._log_steps(theta, y, beta)
         return _along(log_a, sent) - _subset_sums(log_a.exp())[:, -1].log()
 
@@ -111,7 +116,7 @@ def _subset_sums(a: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Subsets:
-    """For each size k the members (S, k) of its subsets and where the subset without each is; `place` (2^n,) of a subset by its bits."""
+    """For each size k the members (S, k) of its subsets, and where the subset without each is; `place` (2^n,) by bits."""
 
     layers: list[tuple[Tensor, Tensor]]
     place: Tensor

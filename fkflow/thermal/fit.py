@@ -59,7 +59,7 @@ def fit(
         # the next pools have values about 1
         fitted.starts.level += 0.5 * float(start.log_norm)
         paths, jacobian = bridges.draw(fitted.theta, start.y, start.sent, beta, steps, generator, jacobian=True)
-        log_f = bridges.log_integrand(paths, beta)
+        log_f = bridges.log_integrand(paths)
         log_w = log_f - paths.log_proposal - start.log_density + start.log_norm
         assert jacobian is not None and start.jacobian is not None
         rows = torch.cat([jacobian, start.jacobian], 1)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Bridge:
-    """One step dt of the reference from y to the end at the distance τ: mean near·y + far·end, deviation `spread`, all (D,)."""
+    """One step of the reference from y to the end: mean near·y + far·end, deviation `spread`, all (B, 1, D)."""
 
     near: Tensor
     far: Tensor
@@ -34,8 +34,8 @@ class Reference:
         """All coordinates, n·D."""
         return self.bodies * len(self.frequencies)
 
-    def width(self, beta: float) -> Tensor:
-        """The thermal width of each axis (D,), √(coth(βω/2)/2ω)."""
+    def width(self, beta: Tensor | float) -> Tensor:
+        """The thermal width of each axis (D,), √(coth(βω/2)/2ω); (B, D) for β (B, 1)."""
         omega = self.frequencies
         return (2 * omega * (0.5 * beta * omega).tanh()).rsqrt()
 
@@ -43,22 +43,27 @@ class Reference:
         """V0 (B,)."""
         return 0.5 * (self.frequencies * y).square().sum((-1, -2))
 
-    def bridge(self, dt: float, left: float) -> Bridge:
-        """The bridge of a step dt with the time `left` to the end before it."""
-        omega = self.frequencies
-        near, far = omega / (omega * dt).tanh(), omega / (omega * (left - dt)).tanh()
+    def bridge(self, dt: Tensor | float, left: Tensor | float) -> Bridge:
+        """The bridge of a step dt with the time `left` to the end before it, numbers or (B,)."""
+        omega, step, rest = self.frequencies, _column(dt), _column(left) - _column(dt)
+        near, far = omega / (omega * step).tanh(), omega / (omega * rest).tanh()
         variance = 1 / (near + far)
-        after = omega / (omega * (left - dt)).sinh()
-        return Bridge(omega / (omega * dt).sinh() * variance, after * variance, variance.sqrt())
+        return Bridge(
+            omega / (omega * step).sinh() * variance, omega / (omega * rest).sinh() * variance, variance.sqrt()
+        )
 
-    def log_kernel(self, x: Tensor, y: Tensor, time: float) -> Tensor:
-        """log k0 (…) from x (…, n, D) to y, body by body."""
+    def log_kernel(self, x: Tensor, y: Tensor, time: Tensor | float) -> Tensor:
+        """log k0 (…, B) from x (…, B, n, D) to y, body by body; the time is a number or (B,)."""
         omega = self.frequencies
-        angle = omega * time
+        angle = omega * _column(time)
         log_sinh = angle + (-(-2 * angle).exp()).log1p() - math.log(2)
         exponent = omega * (0.5 * (x.square() + y.square()) / angle.tanh() - x * y / angle.sinh())
-        constant = 0.5 * (omega.log() - math.log(2 * math.pi) - log_sinh).sum()
+        constant = 0.5 * (omega.log() - math.log(2 * math.pi) - log_sinh).sum((1, 2))
         return self.bodies * constant - exponent.sum((-1, -2))
+
+
+def _column(time: Tensor | float) -> Tensor:
+    return torch.as_tensor(time, dtype=torch.float64).reshape(-1, 1, 1)
 
 
 def permuted(y: Tensor, sent: Tensor) -> Tensor:

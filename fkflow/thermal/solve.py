@@ -179,7 +179,7 @@ class ThermalSolver:
         problem, generator = self.problem, self.generator
         starts, curvature = self._starts(beta)
         dt = min(max(CURVED[problem.reference.bodies > 1] / math.sqrt(curvature), SHORTEST), LONGEST)
-        steps = max(4, 2 * math.ceil(0.5 * beta / dt))
+        steps = 4 * math.ceil(0.25 * beta / dt)
         return _Level(beta, steps, Fitted(self.theta, starts, starts.start(generator)))
 
     def _train(self, beta: float, last: bool, frozen: bool = False) -> _Level:
@@ -230,13 +230,13 @@ class ThermalSolver:
     def _steps(self, level: _Level, target: float) -> int:
         """Steps of a path in the measurement, so many that F changes by little with twice as many."""
         given = self.question.time_step
-        steps = 2 * level.steps if given is None else max(4, 2 * math.ceil(0.5 * level.beta / given))
+        steps = level.steps if given is None else 4 * math.ceil(0.25 * level.beta / given)
         for _ in range(0 if given is not None else HALVINGS):
             sums = Sums(level.beta)
             for batch in islice(self._batches(level, steps), LOOK):
                 sums.add(batch)
-            change = sums.step_change()
-            if abs(change.value) <= max(ORDER * SHARE * target, 3 * change.error):
+            change = sums.step_error()
+            if change.value <= max(SHARE * target, 3 * change.error):
                 break
             steps *= 2
         return steps
@@ -270,10 +270,8 @@ class ThermalSolver:
     def _state(self, beta: float, sums: Sums, counts: ThermalCounts, steps: int) -> ThermalState:
         """The numbers of a temperature in the units of the system."""
         square = self.problem.length**2
-        log_z, change = sums.log_z(), sums.step_change()
+        log_z, step_error = sums.log_z(), sums.step_error().value
         slope, capacity, steeper = sums.slopes()
-        # as large as what was extrapolated
-        step_error = abs(change.value) / ORDER
         free = Estimate(-log_z.value / beta, math.hypot(log_z.error, step_error) / beta)
         energy = Estimate(slope.value / square, math.hypot(slope.error, steeper / ORDER) / square)
         entropy = beta * (energy - free)
@@ -294,7 +292,7 @@ class ThermalSolver:
         plain = Sums(level.beta)
         bare = Fitted(None, level.fitted.starts, torch.zeros_like(level.fitted.start_theta))
         count = 4 * self._count(level)
-        for batch in islice(batches(self.bridges, bare, level.beta, steps // 2, count, self.generator), PLAIN):
+        for batch in islice(batches(self.bridges, bare, level.beta, steps, count, self.generator), PLAIN):
             plain.add(batch)
         other, known = plain.log_z(), sums.log_z()
         if plain.ess() * plain.paths > 100 and abs(z_score(*_pair(other), *_pair(known))) > APART:

@@ -138,8 +138,8 @@ class Starts:
                 slope = torch.cat([slope, -exchange.jacobian], 1)
         return Start(picked, sent, log_density, factor.mean().log(), effective, slope)
 
-    def log_density(self, theta: Tensor, y: Tensor, sent: Tensor, beta: float) -> Tensor:
-        """log base + log v + log of the probability of P at `beta` (B,) of starts y (B, n, D) and permutations (B, n)."""
+    def log_density(self, theta: Tensor, y: Tensor, sent: Tensor, beta: Tensor | float) -> Tensor:
+        """log base + log v + log of the probability of P at β of starts y (B, n, D) and permutations (B, n)."""
         factor = (self._exponent(theta, y)[0] - self.level).exp() + DEFENCE
         found = self.base.log_density(y).sum(1) + factor.log()
         if self.exchanges is not None:

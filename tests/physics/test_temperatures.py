@@ -128,7 +128,7 @@ def test_the_command_and_its_files(tmp_path, monkeypatch, capsys) -> None:
         (["run", "quartic", "--temperature", "1", "--set", "thermal.beta=2"], "leave one out"),
         (["run", "quartic", "--set", "thermal.beta=[]"], "list of different"),
         (["run", "h2", "--temperature", "1"], "no free energy"),
-        (["run", "bosons", "--set", "system.particles=7", "--temperature", "1"], "at most 6"),
+        (["run", "bosons", "--set", "system.particles=11", "--temperature", "1"], "at most 10"),
         (["scan", "quartic", "--over", "thermal.temperature=[1.0, 2.0]"], "temperatures"),
         (["compare", "quartic"], "no ground state"),
         (["measure", "quartic"], "no ground state"),

@@ -48,8 +48,8 @@ def test_the_mean_weight_is_z_for_any_drift(case: str, generator: torch.Generato
     system, beta, count = CASES[case]
     bridges = bridges_of(system, beta, factor=0.7)
     square = bridges.problem.length**2
-    fitted, sums = random_fit(bridges, 1.1 / bridges.problem.length, beta / square), Sums(beta / square)
-    for batch in islice(batches(bridges, fitted, beta / square, 10, 512, generator), 32):
+    fitted, sums = random_fit(bridges, 1.1 / bridges.problem.length, beta / square, size=0.2), Sums(beta / square)
+    for batch in islice(batches(bridges, fitted, beta / square, 12, 512, generator), 32):
         sums.add(batch)
     found, exact = sums.log_z(), oscillators_log_z(beta, count, system.dimensions)
     assert abs(z_score(found.value, found.error, exact)) < 3.5
@@ -62,8 +62,8 @@ def test_the_mean_weight_is_z_for_any_drift(case: str, generator: torch.Generato
     assert abs(z_score(energy.value / square, energy.error / square, exact_energy)) < 3.5 and energy.error < 0.1
     exact_capacity = beta**2 * (logs[0] - 2 * logs[1] + logs[2]) / 1e-6
     assert abs(z_score(capacity.value, capacity.error, exact_capacity)) < 3.5 and capacity.error < 0.5
-    change = sums.step_change()
-    assert abs(change.value) < 5 * change.error + 1e-3
+    change = sums.step_error()
+    assert change.value < 5 * change.error + 1e-4
 
 
 @pytest.mark.parametrize("system", [find_system("quartic")(), bosons(particles=3)], ids=["one", "three"])
@@ -73,7 +73,6 @@ def test_the_jacobian_of_log_w(system, generator: torch.Generator) -> None:
     fitted = random_fit(bridges, 1.0, 0.8)
     assert fitted.theta is not None
     start = fitted.starts.draw(fitted.start_theta, 3, 64, 5, jacobian=True)
-    state = generator.get_state()
     paths, jacobian = bridges.draw(fitted.theta, start.y, start.sent, 0.8, 5, generator, jacobian=True)
     assert jacobian is not None and jacobian.shape == (3, bridges.drift.size)
     along = torch.randn(bridges.drift.size, generator=generator, dtype=torch.float64)
@@ -91,9 +90,9 @@ def log_proposal(bridges, theta: torch.Tensor, paths, beta: float) -> torch.Tens
         bridge = ref.bridge(dt, beta - i * dt)
         mean = bridge.near * y[i] + bridge.far * end
         _, slope = bridges.problem.rest(y[i])
-        step = bridges.drift.step(mean, -slope, end, bridge, beta - i * dt)
+        step = bridges.drift.step(mean, -slope, end, bridge, torch.tensor([beta - i * dt], dtype=torch.float64))
         shift, stretch = bridges.drift.change(bridges.drift.outputs(theta, step)[0], step)
-        deviation = bridge.spread.repeat(ref.bodies)
+        deviation = bridge.spread.flatten().repeat(ref.bodies)
         scale = torch.diag(deviation) @ stretch
         gauss = torch.distributions.MultivariateNormal(mean.flatten(1) + deviation * shift, scale @ scale.mT)
         total = total + gauss.log_prob(y[i + 1].flatten(1))
@@ -105,12 +104,12 @@ def test_paths_carried_to_the_same_beta_are_the_same(generator: torch.Generator)
     fitted = random_fit(bridges, 1.0, 0.8)
     assert fitted.theta is not None
     start = fitted.starts.draw(fitted.start_theta, 4, 64, 5)
-    paths, _ = bridges.draw(fitted.theta, start.y, start.sent, 0.8, 6, generator)
-    one = torch.ones(2, dtype=torch.float64)
-    for again, size in (bridges.carry(fitted.theta, paths, 0.8, one), bridges.about_centroid(paths, 0.8, one)):
-        torch.testing.assert_close(again.y, paths.y)
-        torch.testing.assert_close(bridges.log_integrand(again, 0.8), bridges.log_integrand(paths, 0.8))
-        torch.testing.assert_close(size, torch.zeros(4, dtype=torch.float64))
+    paths, _ = bridges.draw(fitted.theta, start.y, start.sent, 0.8, 8, generator)
+    beta, one = torch.tensor([0.8, 0.8], dtype=torch.float64), torch.ones(2, 2, dtype=torch.float64)
+    for again, size in (bridges.carry(fitted.theta, paths, beta, one), bridges.about_centroid(paths, beta, one)):
+        torch.testing.assert_close(again.y, paths.y.repeat(1, 2, 1, 1))
+        torch.testing.assert_close(bridges.log_integrand(again), bridges.log_integrand(paths).repeat(2))
+        torch.testing.assert_close(size, torch.zeros(8, dtype=torch.float64))
 
 
 def test_the_jacobian_of_the_start(generator: torch.Generator) -> None:
