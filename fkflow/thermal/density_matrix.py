@@ -1,8 +1,9 @@
 """The one-body density matrix ρ(x, x′) along axes, from closed paths that are opened.
 
 A closed path is cut at its start, and the path of one particle is moved so that it begins at x = y_0 − s/2 and ends at
-x′ = y_0 + s/2: the points between move as the path of the reference from −s/2 to s/2 does. The map has the Jacobian 1, and the
-integrand of the open path over that of the closed one is the weight of ρ(x, x′). All other coordinates are integrated over.
+x′ = y_0 + s/2: the points between move as the path of the reference from −s/2 to s/2 does. Particles that take one another's
+places are one long path, which moves as a whole. The map has the Jacobian 1, and the integrand of the open path over that of
+the closed one is the weight of ρ(x, x′). All other coordinates are integrated over.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates
 from fkflow.results.records import Axis, Histogram
+from fkflow.thermal.bridges import Paths
 from fkflow.thermal.estimate import Batch
 from fkflow.thermal.problem import Problem
+from fkflow.thermal.reference import permuted
 
 #: bins of an axis, paths of a pool that are opened, cuts of a path of one particle, and groups of paths for the errors
 BINS, OPENED, CUTS, GROUPS = 24, 256, 4, 16
@@ -65,8 +68,8 @@ class DensityMatrix:
         y = torch.cat([paths.y[:, :some].roll(-stride * cut, 0) for cut in range(cuts)], 1)
         log_w = batch.log_w[:some].repeat(cuts)
         # as they were drawn: a cut elsewhere does not change it
-        log_f = self._log_closed(paths.y[:, :some], paths.rest[:, :some], paths.squares[:, :some], paths.beta)
-        known = log_f.repeat(cuts)
+        log_f = self._log_closed(paths.first(some))
+        known, sent = log_f.repeat(cuts), paths.sent[:some].repeat(cuts, 1)
         body = self.pools % ref.bodies
         self.pools += 1
         group = np.arange(some * cuts) % some % GROUPS
@@ -84,19 +87,20 @@ class DensityMatrix:
                 if not inside.any():
                     continue
                 rows = torch.as_tensor(np.flatnonzero(inside))
-                logs = self._open(y[:, rows], body, axis, offset * width, paths.beta)
+                logs = self._open(y[:, rows], sent[rows], body, axis, offset * width, float(paths.beta))
                 for level, log_f in enumerate(logs):
                     values = (log_w[rows] + log_f - known[rows] - self.level).exp().numpy()
                     np.add.at(self.sums[level, number, :, :, offset], (group[inside], where[inside]), values)
 
-    def _log_closed(self, y: Tensor, rest: Tensor, squares: Tensor, beta: float) -> Tensor:
-        """log f (B,) of closed paths y (M, B, n, D), with V1 and |∇V1|² (M, B) at their points."""
-        ref, dt = self.problem.reference, beta / len(y)
-        log_f = ref.log_kernel(y[:-1], y[1:], dt).sum(0) - dt * (rest + dt**2 / 24 * squares).sum(0)
-        return log_f + ref.log_closed_kernel(y[-1], y[0], dt)
+    def _log_closed(self, paths: Paths) -> Tensor:
+        """log f (B,) of closed paths, without 1/n!."""
+        dt = paths.beta / len(paths.y)
+        ahead = torch.cat([paths.y[1:], permuted(paths.y[0], paths.sent)[None]])
+        log_free = self.problem.reference.log_kernel(paths.y, ahead, dt).sum(0)
+        return log_free - dt * (paths.rest + dt**2 / 24 * paths.squares).sum(0)
 
-    def _open(self, y: Tensor, body: int, axis: int, shift: float, beta: float) -> tuple[Tensor, Tensor]:
-        """log f (B,) of the opened paths of y (M, B, n, D), at their step and with every second point alone."""
+    def _open(self, y: Tensor, sent: Tensor, body: int, axis: int, shift: float, beta: float) -> tuple[Tensor, Tensor]:
+        """log f (B,) of the opened paths of y (M, B, n, D), at their step and with every second point alone, without 1/n!."""
         problem, ref = self.problem, self.problem.reference
         steps = len(y)
         dt = beta / steps
@@ -104,15 +108,15 @@ class DensityMatrix:
         unit[:, body, axis] = shift
         solver = to_solver_coordinates(problem.system, unit)
         move = (problem.from_solver(solver) - problem.from_solver(0 * solver))[0, body]
-        omega = ref.frequencies
-        at = dt * torch.arange(steps + 1, dtype=torch.float64)[:, None]
-        share = 0.5 * (omega * (at - 0.5 * beta)).sinh() / (0.5 * omega * beta).sinh()
-        opened = torch.cat([y, y[:1]])
-        opened[:, :, body] = opened[:, :, body] + (share * move)[:, None]
+        omega, (place, length) = ref.frequencies, _along(sent, body)
+        at = dt * torch.arange(steps + 1, dtype=torch.float64)[:, None, None, None] + beta * place[..., None]
+        whole = beta * length[:, None, None]
+        share = 0.5 * (omega * (at - 0.5 * whole)).sinh() / (0.5 * omega * whole).sinh()
+        share = share * (place >= 0)[..., None]
+        opened = torch.cat([y, permuted(y[0], sent)[None]]) + share * move
         flat = opened.flatten(0, 1)
         rest = (problem.potential(flat) - ref.potential(flat)).view(steps + 1, -1)
-        log_free = ref.log_kernel(opened[:-2], opened[1:-1], dt).sum(0)
-        log_free = log_free + ref.log_closed_kernel(opened[-2], opened[-1], dt)
+        log_free = ref.log_kernel(opened[:-1], opened[1:], dt).sum(0)
         ends = 0.5 * (rest[0] + rest[-1])
         return log_free - dt * (rest[1:-1].sum(0) + ends), log_free - 2 * dt * (rest[2:-1:2].sum(0) + ends)
 
@@ -135,6 +139,17 @@ class DensityMatrix:
                 Histogram("matrix", name, axes, f"d{name}", _square(values), _square(error), f"1/{unit}", words)
             )
         return found
+
+
+def _along(sent: Tensor, body: int) -> tuple[Tensor, Tensor]:
+    """The place (B, n) of each body on the long path that begins with `body`, −1 beside it, and its length (B,)."""
+    place = torch.full(sent.shape, -1.0, dtype=torch.float64)
+    here = torch.full((len(sent), 1), body)
+    for k in range(sent.shape[1]):
+        before = place.gather(1, here)
+        place.scatter_(1, here, torch.where(before < 0, torch.full_like(before, k), before))
+        here = sent.gather(1, here)
+    return place, (place >= 0).double().sum(1)
 
 
 def _jackknife(sums: np.ndarray, weights: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:

@@ -12,17 +12,21 @@ by the `Drift`: at the best one the drift is ∇ log(e^(−τH) ψ) and all path
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from fkflow.thermal.bridges import Bridges, Heard, _Stretch
+from fkflow.thermal.bridges import Bridges
+from fkflow.thermal.drift import FADE
 from fkflow.thermal.ends import Ends
+from fkflow.thermal.perceptron import Layers
 from fkflow.thermal.reference import Bridge
 
 #: time, in natural units, added to what is left for the drift to fade: a function is not met exactly by its Gaussians
 LATE = 0.3
+#: what a training hears of each step: layers of the networks and the gradient of the log weight in their outputs
+Heard = list[tuple[list[Layers], list[Tensor]]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Sender(Bridges):
             log_free - action(rest, squares, dt),
             log_free - action(rest[::2], squares[::2], 2 * dt),
             slope,
-            self._jacobian(theta, heard) if jacobian and theta is not None else None,
+            self._heard(theta, heard) if jacobian and theta is not None else None,
         )
 
     def _step(
@@ -117,18 +121,20 @@ class Sender(Bridges):
         stretch: _Stretch | None = None
         moved = xi
         outputs: list[Tensor] = []
-        layers: list[tuple[Tensor, Tensor, Tensor]] = []
+        layers: list[Layers] = []
         with torch.set_grad_enabled(jacobian):
             if theta is not None:
                 end = target.view_as(y)
-                step = self.drift.step(mean.view_as(y), -gradient, end, shares, end, left)
+                wide = move.deviations.mean(0).view(y.shape[1:]).mean(0).view(1, 1, -1)
+                rest = torch.tensor([left], dtype=torch.float64)
+                step = self.drift.step(mean.view_as(y), -gradient, end, Bridge(wide, wide, wide), rest)
+                if not ends.points:
+                    step = replace(step, gate=(FADE * (rest.view(1, 1, 1) + LATE)).tanh())
                 with torch.no_grad():
                     outputs, layers = self.drift.outputs(theta, step)
                 outputs = [o.requires_grad_(jacobian) for o in outputs]
-                wide = move.deviations.mean(0).view(y.shape[1:]).mean(0)
-                bridge = Bridge(wide, wide, wide, wide)
-                push, matrix = self.drift.change(outputs, step, bridge, left if ends.points else left + LATE)
-                shift, stretch = push.flatten(1), _Stretch(matrix)
+                shift, matrix = self.drift.change(outputs, step)
+                stretch = _Stretch(matrix)
                 moved = (matrix.detach() @ xi[..., None])[..., 0]
             about = shift.detach() + moved
             ahead = move.means.gather(1, chosen[:, None, None].expand(-1, 1, xi.shape[1]))[:, 0]
@@ -144,6 +150,36 @@ class Sender(Bridges):
         if jacobian and theta is not None:
             heard.append((layers, list(torch.autograd.grad(-log_density.sum(), outputs))))
         return ahead.view_as(y), log_density.detach(), heard
+
+    def _heard(self, theta: Tensor, heard: Heard) -> Tensor:
+        """The gradient of the log weight in theta (B, parameters), of all steps together."""
+        count = len(heard[0][1])
+        layers = [tuple(torch.cat([step[0][k][part] for step in heard], 1) for part in range(3)) for k in range(count)]
+        slopes = [torch.cat([step[1][k] for step in heard], 1) for k in range(count)]
+        return self.drift.jacobian(theta, layers, slopes)  # type: ignore[arg-type]
+
+
+class _Stretch:
+    """A batch of matrices (B, d, d), factored once: their inverses applied, and the logs of their determinants."""
+
+    def __init__(self, matrices: Tensor) -> None:
+        self._one = matrices[:, 0] if matrices.shape[1] == 1 else None
+        self._factors, self._pivots = matrices, matrices
+        if self._one is None:
+            self._factors, self._pivots = torch.linalg.lu_factor(matrices)
+
+    def undo(self, x: Tensor) -> Tensor:
+        """The inverses applied to x (B, d) or (B, k, d)."""
+        if self._one is not None:
+            return x / (self._one if x.dim() == 2 else self._one[:, None])
+        columns = x[..., None] if x.dim() == 2 else x.mT
+        solved: Tensor = torch.linalg.lu_solve(self._factors, self._pivots, columns)
+        return solved[..., 0] if x.dim() == 2 else solved.mT
+
+    def log_size(self) -> Tensor:
+        """log |det| (B,)."""
+        size: Tensor = self._factors.diagonal(dim1=1, dim2=2).abs().log().sum(1)
+        return size
 
 
 def weights(steps: int) -> Tensor:

@@ -29,13 +29,13 @@ def exact(x: np.ndarray, y: np.ndarray, beta: float, bosons: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bosons", [1, 2])
-def test_oscillators(bosons: int, generator: torch.Generator) -> None:
-    beta = 1.5
+def test_oscillators(bosons: int) -> None:
+    beta, generator = 1.5, torch.Generator().manual_seed(1)
     bridges = bridges_of(trap(particles=bosons, dimensions=1), beta, factor=0.8)
     square = bridges.problem.length**2
-    fitted = random_fit(bridges, 1.1 / bridges.problem.length, size=0.1)
+    fitted = random_fit(bridges, 1.1 / bridges.problem.length, beta / square, size=0.1)
     matrix = None
-    for batch in islice(batches(bridges, fitted, beta / square, 10, 256, generator), 16):
+    for batch in islice(batches(bridges, fitted, beta / square, 12, 256, generator), 16):
         matrix = matrix or DensityMatrix(bridges.problem, batch, float(batch.log_w.max()))
         matrix.add(batch)
     assert matrix is not None
