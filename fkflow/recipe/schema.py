@@ -197,7 +197,7 @@ class ThermalConfig(Section):
     )
     iterations: int = Field(60, ge=1, le=10**6, description="most iterations of the training at a temperature")
     target_error: float = Field(1e-4, gt=0, le=1e9, description="error of the free energy at which to stop")
-    seconds: float = Field(45.0, gt=0, le=1e9, description="time budget of measuring a temperature")
+    seconds: float = Field(20.0, gt=0, le=1e9, description="time budget of measuring a temperature")
     time_step: float | None = Field(
         None, gt=0, le=1, description="time step of measured paths, in natural times; if left out, one that suits"
     )

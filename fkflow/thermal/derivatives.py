@@ -84,7 +84,7 @@ def slopes(pools: list[Carried], beta: float) -> tuple[Estimate, Estimate, float
     def extrapolated(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
         def value(means: np.ndarray) -> np.ndarray:
             fine, coarse = (function(sides.of_means(means, kind)) for kind in (0, 1))
-            return fine + (fine - coarse) / ORDER
+            return np.asarray(fine + (fine - coarse) / ORDER)
 
         return value
 

@@ -7,6 +7,7 @@ near·y + far·P y0 + s [κ tanh(u/κ) + (1 + G) ξ]: u and G are functions of y
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ class Step:
 def joined(steps: list[Step]) -> Step:
     """The rows of all steps, one step after another."""
     count = len(steps[0].bodies)
-    found = {}
+    found: dict[str, Any] = {}
     for field in fields(Step):
         parts = [getattr(step, field.name) for step in steps]
         found[field.name] = None if parts[0] is None else torch.cat([p.expand(count, *p.shape[1:]) for p in parts])
@@ -171,6 +172,7 @@ class Drift:
         if self.pair_net is not None:
             most = 2 * CHANGE / n
             radial, across = (most * (variance / most * pair[..., 2:]).tanh()).unbind(-1)
+            assert step.apart is not None and step.distance is not None
             unit = step.apart / (step.distance + 1e-9)
             block = (radial - across)[..., None, None] * unit[..., :, None] * unit[..., None, :]
             block = block + across[..., None, None] * torch.eye(dim, dtype=torch.float64)

@@ -53,8 +53,9 @@ def batches(
         carried = None
         if fitted.theta is not None:
             ratios = carry(bridges, fitted, paths.first(some), start.log_density[:some], beta)
-            logs = [part.numpy() for part in (log_w[:some], log_coarse[:some], *ratios)]
-            carried = Carried(*logs, float(start.log_norm))
+            fine, coarse, begin = (part.numpy() for part in ratios)
+            logs = log_w[:some].numpy(), log_coarse[:some].numpy()
+            carried = Carried(*logs, fine, coarse, begin, float(start.log_norm))
         yield Batch(paths, log_w, log_coarse, log_coarser, carried)
 
 
@@ -111,14 +112,11 @@ class Sums:
         It is the larger of what halving the step takes off and what halving twice it should: where errors of two steps cancel,
         they do not of three.
         """
-        changes = [
-            jackknife(np.array(self.means), lambda z, k=k: np.log(z[..., k + 1] / z[..., k]))
-            for k in (0, 1)  # type: ignore[misc]
-        ]
-        both = [
-            Estimate(abs(c) / ORDER / (ORDER + 1) ** k, e / ORDER / (ORDER + 1) ** k)
-            for k, (c, e) in enumerate(changes)
-        ]
+        means, both = np.array(self.means), []
+        for k in (0, 1):
+            value, error = jackknife(means[:, k : k + 2], lambda z: np.log(z[..., 1] / z[..., 0]))
+            part = ORDER * (ORDER + 1) ** k
+            both.append(Estimate(abs(value) / part, error / part))
         return max(both, key=lambda estimate: estimate.value)
 
     def slopes(self) -> tuple[Estimate, Estimate, float]:
