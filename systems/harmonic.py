@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from fkflow.hamiltonian.system import Reference, System
 
 from . import densities
+from .free_energies import oscillators
 from .references import CLOSED_FORM
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class Harmonic(System):
         """E0 = ½ N Σ_d omega_d."""
         return Reference(0.5 * self.particles * math.fsum(self.frequencies()), 0.0, CLOSED_FORM)
 
+    def free_energy(self, beta: float, statistics: str) -> Reference:
+        """Sums over the permutations of bosons in closed form."""
+        energy = oscillators(self.frequencies(), self.particles, beta, statistics == "bose")
+        return Reference(energy, 0.0, CLOSED_FORM)
+
     def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
         """Gaussians; None for distances in a trap that is not round."""
         return densities.trap(self.frequencies(), group, name, points)
@@ -100,6 +106,10 @@ class Chain(System):
     def reference(self) -> Reference:
         """E0 = ½ Σ_j √(omega0² + 4 k sin²(π j / 2N)), j = 0 … N−1: the normal modes of the open chain."""
         return Reference(0.5 * math.fsum(self.modes()), 0.0, CLOSED_FORM)
+
+    def free_energy(self, beta: float, statistics: str) -> Reference:
+        """The normal modes, each an oscillator."""
+        return Reference(oscillators(self.modes(), 1, beta, False), 0.0, CLOSED_FORM)
 
     def modes(self) -> list[float]:
         """Frequencies of the N normal modes; mode j is cos(π j (i + ½)/N) at particle i."""

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from fkflow.hamiltonian.system import Reference, System
 
+from .free_energies import on_a_line
 from .harmonic import LARGEST, SMALLEST
 from .references import CLOSED_FORM, RADIAL_GRID, SPECTRAL_GRID
 from .solvers import Level, radial_ground_state
@@ -49,6 +50,16 @@ class Polynomial(Well):
         if level is None:
             return None
         return Reference(level.energy, level.error, SPECTRAL_GRID if self.dimensions == 1 else RADIAL_GRID)
+
+    def free_energy(self, beta: float, statistics: str) -> Reference | None:
+        """Levels on two grids, on a line; None in the case that they disagree."""
+        level = _polynomial_level(self.coefficients(), self.dimensions)
+        if self.dimensions > 1 or level is None:
+            return None
+        c0, c1, c2 = self.coefficients()
+        lowest = c0 if c1 >= 0 else c0 - c1**2 / (4 * c2)
+        found = on_a_line(lambda x: c0 + x**2 * (c1 + c2 * x**2) - lowest, beta, level.energy - lowest)
+        return found and Reference(found[0] + lowest, found[1], SPECTRAL_GRID)
 
     def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
         """From the radial equation; None where its two grids disagree."""

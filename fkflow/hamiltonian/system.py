@@ -147,6 +147,10 @@ class System(BaseModel):
         """The known ground-state energy at these parameters, or None."""
         return None
 
+    def free_energy(self, beta: float, statistics: str) -> Reference | None:
+        """The known free energy at the inverse temperature `beta` for "bose" or "boltzmann" statistics, or None."""
+        return None
+
     def tail(self) -> float | None:
         """What an interaction that is cut at a distance would add to the energy beyond it, if pairs were spread evenly there.
 

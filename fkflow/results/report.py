@@ -140,7 +140,10 @@ def compare_results(results: Sequence[Result], sigma: float, tolerance: float) -
     """
     rows = []
     for result in results:
-        alike = [r for r in results if _problem(r) == _problem(result)]
+        if result.thermal is not None:
+            rows += _thermal_rows(result, sigma, tolerance)
+            continue
+        alike = [r for r in results if r.thermal is None and _problem(r) == _problem(result)]
         lowest = min(alike, key=lambda other: math.inf if other.failed else other.energy.value)
         projection = result.measurement.projection
         row: dict[str, Any] = {
@@ -172,6 +175,38 @@ def compare_results(results: Sequence[Result], sigma: float, tolerance: float) -
             # the lowest run and itself are not independent
             z = 0.0 if result is lowest else above.z
             row["above_lowest"] = {"run": lowest.run, "difference": above.difference, "z": z}
+        rows.append(row)
+    return rows
+
+
+def _thermal_rows(result: Result, sigma: float, tolerance: float) -> list[dict[str, Any]]:
+    """One row a temperature: its free energy and the difference from that which is known."""
+    assert result.thermal is not None
+    rows = []
+    for state in result.thermal.states:
+        free, known = state.free_energy, state.reference
+        statistical = math.sqrt(max(0.0, free.error**2 - state.time_step_error**2))
+        row: dict[str, Any] = {
+            "run": f"{result.run} T = {state.temperature:g}",
+            "system": result.system,
+            "parameters": {**result.parameters, "T": state.temperature},
+            "unit": result.energy_unit,
+            "kind": "free energy",
+            "status": result.status,
+            "doubts": result.doubts,
+            "energy": free.value,
+            "error": statistical,
+            "time_step_error": state.time_step_error,
+            "reference": known and asdict(known),
+            "difference": None,
+            "z": None,
+            "within": None,
+            "above_lowest": None,
+            "observables": {},
+        }
+        if known is not None:
+            against = Comparison.between(free.value, free.error, known.energy, known.error)
+            row |= {"difference": against.difference, "z": against.z, "within": against.within(sigma, tolerance)}
         rows.append(row)
     return rows
 

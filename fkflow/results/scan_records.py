@@ -102,6 +102,7 @@ class Point:
             energy=state.free_energy.value,
             error=state.free_energy.error,
             time_step_error=state.time_step_error,
+            reference=state.reference,
             seconds=math.fsum(result.seconds.values()),
             observables={name: Observable.of(value, None, of) for name, (value, of) in found.items()},
         )

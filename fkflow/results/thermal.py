@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 from fkflow.errors import UsageError
+from fkflow.hamiltonian.system import Reference
 from fkflow.results.records import Histogram, Measurement
 from fkflow.statistics import Estimate
 from fkflow.text import strict_json
@@ -20,6 +21,7 @@ class ThermalState:
     `heat_capacity` ∂E/∂T, both in units of k_B. `ess` is the effective share of the `paths`, 1 where all have the same weight.
     `time_step` is that of the paths, `time_step_error` what it changes in F. `histograms` are densities, density
     matrices and pair distributions. `classical_free_energy` and `classical_energy` are the limits without ħ, NaN if unknown.
+    `reference` is the known free energy, or None.
     """
 
     temperature: float
@@ -35,6 +37,7 @@ class ThermalState:
     histograms: list[Histogram] = field(default_factory=list)
     classical_free_energy: float = math.nan
     classical_energy: float = math.nan
+    reference: Reference | None = None
 
     def summary(self) -> dict[str, Any]:
         """The entry of this temperature in the JSON object."""
@@ -55,6 +58,7 @@ class ThermalState:
             "time_step_error": self.time_step_error,
             "classical_free_energy": self.classical_free_energy,
             "classical_energy": self.classical_energy,
+            "reference": self.reference and asdict(self.reference),
         }
 
 
@@ -75,7 +79,12 @@ class Thermal:
     def columns(self) -> dict[str, list[float]]:
         """The numbers of all states by name."""
         rows = [state.summary() for state in self.states]
-        return {name: [row[name] for row in rows] for name in rows[0]}
+        known = [state.reference or Reference(math.nan, math.nan, "") for state in self.states]
+        found = {name: [row[name] for row in rows] for name in rows[0] if name != "reference"}
+        if any(state.reference for state in self.states):
+            found["reference"] = [one.energy for one in known]
+            found["reference_error"] = [one.error for one in known]
+        return found
 
 
 def no_ground_state(run: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from fkflow.hamiltonian.system import Reference
 from fkflow.results import hdf5
 from fkflow.results.thermal import Thermal, ThermalState
 from fkflow.statistics import Estimate
@@ -29,12 +30,17 @@ COLUMNS = {
     "time_step_error": ("energy", "error of the free energy by the time step"),
     "classical_free_energy": ("energy", "free energy without hbar"),
     "classical_energy": ("energy", "mean energy without hbar"),
+    "reference": ("energy", "free energy known from elsewhere"),
+    "reference_error": ("energy", "its error"),
 }
 
 
 def write_thermal(group: h5py.Group, thermal: Thermal, energy_unit: str) -> None:
     """Write the numbers of all temperatures to a group."""
-    hdf5.write_mapping(group, {"statistics": thermal.statistics, "warnings": list(thermal.warnings)})
+    sources = [state.reference.source if state.reference else "" for state in thermal.states]
+    hdf5.write_mapping(
+        group, {"statistics": thermal.statistics, "warnings": list(thermal.warnings), "references": sources}
+    )
     units = {"energy": energy_unit, "time": f"1/{energy_unit}", "": ""}
     scale: h5py.Dataset | None = None
     for name, values in thermal.columns.items():
@@ -51,10 +57,16 @@ def write_thermal(group: h5py.Group, thermal: Thermal, energy_unit: str) -> None
 def read_thermal(group: h5py.Group, path: Path) -> Thermal:
     """The temperatures in a group, without densities. Raises StoreError if a part is missing."""
     attribute = hdf5.attribute_reader(group, path)
-    # older files have no classical limits
-    names = [name for name in COLUMNS if name in group or not name.startswith("classical")]
+    # not all files have limits and references
+    names = [name for name in COLUMNS if name in group or not name.startswith(("classical", "reference"))]
     column = {name: np.asarray(hdf5.get_part(group, name, path)[()]) for name in names}
     unknown = np.full(len(column["beta"]), np.nan)
+
+    def reference(k: int) -> Reference | None:
+        if "reference" not in column or not np.isfinite(column["reference"][k]):
+            return None
+        known = float(column["reference"][k]), float(column["reference_error"][k])
+        return Reference(*known, str(attribute("references")[k]))
 
     def estimate(name: str, k: int) -> Estimate:
         return Estimate(float(column[name][k]), float(column[f"{name}_error"][k]))
@@ -73,6 +85,7 @@ def read_thermal(group: h5py.Group, path: Path) -> Thermal:
             time_step_error=float(column["time_step_error"][k]),
             classical_free_energy=float(column.get("classical_free_energy", unknown)[k]),
             classical_energy=float(column.get("classical_energy", unknown)[k]),
+            reference=reference(k),
         )
         for k in range(len(column["beta"]))
     ]

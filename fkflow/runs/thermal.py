@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -75,6 +75,11 @@ def execute(context: RunContext, family: Family | None = None) -> Result:
             if context.signals.twice:
                 raise
             raise _stopped(context) from None
+        known = [
+            replace(state, reference=context.recipe.system.free_energy(state.beta, found.statistics))
+            for state in found.states
+        ]
+        found = replace(found, states=known)
         doubts = [warning for warning in found.warnings if isinstance(warning, Doubt)]
         result = store.make_result(
             loaded=context.loaded,

@@ -26,7 +26,8 @@ def pack(state: ThermalState) -> dict[str, Any]:
     """A state in plain values and tensors."""
     found: dict[str, Any] = {}
     for field in fields(ThermalState):
-        value = getattr(state, field.name)
+        if (value := getattr(state, field.name)) is None:
+            continue
         if isinstance(value, Estimate):
             value = [float(value.value), float(value.error), float(value.n_effective)]
         elif field.name == "histograms":

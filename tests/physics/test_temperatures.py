@@ -76,6 +76,8 @@ def test_two_free_particles_in_a_trap(statistics: str) -> None:
     z = {"bose": 0.5 * (one**2 + both), "boltzmann": one**2}
     other = "boltzmann" if statistics == "bose" else "bose"
     f = {kind: -math.log(z[kind]) / beta for kind in z}
+    harmonic = fkflow.make_system("harmonic", particles=2, dimensions=2)
+    assert harmonic.free_energy(beta, statistics).energy == pytest.approx(f[statistics], rel=1e-12)
     found = state.free_energy
     assert abs(z_score(found.value, found.error, f[statistics])) < 3.5
     assert abs(z_score(found.value, found.error, f[other])) > 5
@@ -113,6 +115,13 @@ def test_the_command_and_its_files(tmp_path, monkeypatch, capsys) -> None:
     assert "free energy" in str(solution)
     with pytest.raises(UsageError, match="no ground state"):
         _ = solution.energy
+    assert main(["compare", "quartic", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["runs"]
+    assert [row["parameters"]["T"] for row in rows] == [2.0, 1.0] and all(abs(row["z"]) < 3.5 for row in rows)
+    assert rows[1]["reference"]["energy"] == pytest.approx(0.6571049, abs=1e-6)
+    assert main(["compare", "quartic"]) == 0 and "free energy" in capsys.readouterr().out
+    assert main(["compare", "quartic", "--sigma", "0"]) == 4
+    capsys.readouterr()
     assert main(["plot", "quartic"]) == 0
     capsys.readouterr()
     drawn = {"thermal_energies", "thermal_heat_capacity", "thermal_density", "thermal_matrix_1", "thermal_matrix_2"}
@@ -129,8 +138,7 @@ def test_the_command_and_its_files(tmp_path, monkeypatch, capsys) -> None:
         (["run", "quartic", "--set", "thermal.beta=[]"], "list of different"),
         (["run", "h2", "--temperature", "1"], "no free energy"),
         (["run", "bosons", "--set", "system.particles=11", "--temperature", "1"], "at most 10"),
-        (["scan", "quartic", "--over", "thermal.temperature=[1.0, 2.0]"], "temperatures"),
-        (["compare", "quartic"], "no ground state"),
+        (["scan", "quartic", "--over", "thermal.temperature=[[1.0, 2.0], [3.0]]"], "one temperature"),
         (["measure", "quartic"], "no ground state"),
     ):
         assert main(wrong) == 2, wrong
@@ -204,4 +212,3 @@ def test_a_scan_over_temperatures_trains_its_drift_once(tmp_path, monkeypatch, c
         assert abs(z_score(energy["value"], energy["error"], exact[1])) < 3.5
     assert (tmp_path / "runs/quartic/scan.png").is_file()
     assert main(["show", "quartic"]) == 0 and "free energy" in capsys.readouterr().out
-    assert main(["scan", "quartic", "--over", "thermal.temperature=[[2, 1], [3]]", *QUICK, "--out", "no"]) == 2
