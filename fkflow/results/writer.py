@@ -27,6 +27,8 @@ def write_result(file: h5py.File, result: Result) -> None:
     hdf5.write_mapping(file.create_group("provenance"), {**result.provenance, "seconds": result.seconds})
     if result.thermal is not None:
         _write_temperatures(file.create_group("thermal"), result.thermal, result)
+        if result.reference is not None:
+            _write_reference(file.create_group("energy"), result)
         hdf5.complete_scales(file)
         return
     measurement = result.measurement
@@ -101,7 +103,7 @@ def _unit(unit: str, result: Result) -> str:
 
 
 def _write_energy(group: h5py.Group, result: Result) -> None:
-    measurement, energy, reference = result.measurement, result.measurement.variational, result.reference
+    measurement, energy = result.measurement, result.measurement.variational
     variational = group.create_group("variational")
     bound = "variational energy (upper bound of the ground-state energy)"
     path_average = "energy of the vector drift, averaged over its paths (with a time-step error)"
@@ -124,7 +126,11 @@ def _write_energy(group: h5py.Group, result: Result) -> None:
         _write_projection(group.create_group("projected"), measurement.projection, result)
     words = "block means of the local energy"
     hdf5.label_axes(hdf5.write_array(variational, "blocks", energy.blocks, result.energy_unit, words), "block")
-    if reference is not None:
+    _write_reference(group, result)
+
+
+def _write_reference(group: h5py.Group, result: Result) -> None:
+    if (reference := result.reference) is not None:
         group.create_group("reference").attrs.update(
             value=reference.energy,
             error=reference.error,
