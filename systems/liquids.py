@@ -74,6 +74,8 @@ class Liquid(System):
             return None
         listed = tuple(value) if isinstance(value, (list, tuple)) else (value,)
         dim = cls._dimensions(info.data)
+        if dim is None:
+            return None
         good = all(type(side) in (int, float) and SMALLEST <= side <= LARGEST for side in listed)
         if not good or len(listed) not in (1, dim):
             raise ValueError(f"it must be the side of a box, a number above 0, or a list of {dim} sides")
@@ -85,10 +87,11 @@ class Liquid(System):
     @field_validator("start_")
     @classmethod
     def _check_lattice(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None or not {"particles", "density", "box_"} <= info.data.keys():
+        own = cls._dimensions(info.data)
+        if value is None or own is None or not {"particles", "density", "box_"} <= info.data.keys():
             return value
         dim = len(crystals.CRYSTALS[value].sides)
-        if dim != cls._dimensions(info.data):
+        if dim != own:
             raise ValueError(f"it is a lattice in {dim} dimensions")
         box = info.data["box_"]
         crystals.cells(value, info.data["particles"], (box,) * dim if isinstance(box, float) else box)
@@ -97,17 +100,18 @@ class Liquid(System):
     @field_validator("cutoff")
     @classmethod
     def _check_cutoff(cls, value: float | None, info: ValidationInfo) -> float | None:
-        if value is not None and {"particles", "density", "box_", "start_"} <= info.data.keys():
+        known = {"particles", "density", "box_", "start_"} <= info.data.keys()
+        if value is not None and known and cls._dimensions(info.data) is not None:
             side = min(cls.model_construct(**info.data).box)
             if 2 * value > side:
                 raise ValueError(f"it must be at most half the shortest side of the box, which is {side:.6g}")
         return value
 
     @classmethod
-    def _dimensions(cls, given: Mapping[str, Any]) -> int:
-        """D, which may be a parameter."""
-        found: Any = given["dimensions"] if "dimensions" in given else cls.dimensions
-        return int(found)
+    def _dimensions(cls, given: Mapping[str, Any]) -> int | None:
+        """D, which may be a parameter; None where that is wrong."""
+        found: Any = given.get("dimensions", getattr(cls, "dimensions", None))
+        return found and int(found)
 
     def _usual_density(self) -> float:
         return self.usual
