@@ -138,7 +138,7 @@ def level_function(result: Result, model: Model, index: int, x: Positions) -> Po
             f"{result.file} has a spectrum of another version: fkflow spectrum {result.run} makes it again"
         )
     z = solver_coordinates(model, x)
-    found = torch.cat([functions(part).value @ torch.from_numpy(coefficients) for part in z.split(4096)])
+    found = torch.cat([functions.values(part) @ torch.from_numpy(coefficients) for part in z.split(4096)])
     return as_given(found.reshape(x.shape[:-2]), x)
 
 
@@ -154,7 +154,7 @@ def _functions(model: Model, spectrum: Spectrum, index: int) -> SectorFunctions 
 
 def _are_same(functions: SectorFunctions, coefficients: np.ndarray, spectrum: Spectrum, index: int) -> bool:
     """Whether a level's function has the values that the file keeps."""
-    values, expected = functions(torch.from_numpy(spectrum.sample[:CHECKED])).value.numpy(), spectrum.check[index]
+    values, expected = functions.values(torch.from_numpy(spectrum.sample[:CHECKED])).numpy(), spectrum.check[index]
     if values.shape[1] != len(coefficients):
         return False
     return bool(np.abs(values @ coefficients - expected).max() <= ROUNDING * np.abs(expected).max())

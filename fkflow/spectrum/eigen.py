@@ -35,7 +35,8 @@ class Levels:
     """Energies (k,) of frozen states from one pool, lowest first, and their jackknife samples (groups, k).
 
     `variances` (k,) are those of their local energy, `noise` is that of ψ, `means` (groups,) are jackknife samples of ⟨E_L⟩,
-    `mean` is its value; `turn` (k, k) turns the frozen states into those of these energies.
+    `mean` is its value; `turn` (k, k) turns the frozen states into those of these energies. `support` (k,) is the effective
+    share of the configurations that the frozen states rest on.
     """
 
     energies: np.ndarray
@@ -45,14 +46,15 @@ class Levels:
     mean: float
     means: np.ndarray
     turn: np.ndarray
+    support: np.ndarray
 
 
-def ritz_vectors(functions: Functions, pool: Pool, count: int, *, doubled: bool = False) -> np.ndarray:
+def ritz_vectors(functions: Functions, pool: Pool, count: int, *, parts: int = 1) -> np.ndarray:
     """The lowest `count` states as coefficients (n, k) of the functions, with ⟨φ²⟩ = 1; fewer if there are not so many.
 
     Combinations of functions that are nearly 0 are left out: how nearly is chosen so that states of one half of the pool have
-    the smallest variances in the other half. Whether the second half of the functions is worth having is decided in the same
-    way if they are `doubled`.
+    the smallest variances in the other half. How many of so many equal `parts` of the functions are worth having, from the
+    first on, is decided in the same way.
     """
     mean = _mean(pool)
     halves = []
@@ -75,7 +77,7 @@ def ritz_vectors(functions: Functions, pool: Pool, count: int, *, doubled: bool 
         first, second = (half[:, :of, :of] for half in halves)
         return _spread(first, second, count, cutoff) + _spread(second, first, count, cutoff)
 
-    numbers = (size // 2, size) if doubled else (size,)
+    numbers = [size * part // parts for part in range(1, parts + 1)]
     of, cutoff = min(((n, cutoff) for n in numbers for cutoff in CUTOFFS), key=lambda choice: spread(*choice))
     s, a, h_, _ = 0.5 * (halves[0] + halves[1])[:, :of, :of]
     found = solve(s, a, h_, count, cutoff)
@@ -124,6 +126,7 @@ def evaluate(functions: Functions, vectors: np.ndarray, pool: Pool) -> Levels:
     c = torch.from_numpy(vectors).to(pool.x)
     mean = _mean(pool)
     sums, weights, energies = [], [], []
+    square_shares = torch.zeros(c.shape[1], dtype=torch.float64, device=pool.x.device)
     for group in range(GROUPS):
         members = (pool.group == group).nonzero()[:, 0]
         total = torch.zeros(3, c.shape[1], c.shape[1], dtype=torch.float64, device=pool.x.device)
@@ -132,6 +135,7 @@ def evaluate(functions: Functions, vectors: np.ndarray, pool: Pool) -> Levels:
             moved = apply_generator(f, pool.drift[part]) + (pool.energies[part] - mean)[:, None] * f.value
             w = pool.weights[part][:, None]
             weighted = w * f.value
+            square_shares += (weighted * f.value).square().sum(0)
             total += torch.stack([weighted.T @ f.value, weighted.T @ moved, (w * moved).T @ moved])
         sums.append(total.cpu().numpy())
         weights.append(float(pool.weights[members].sum()))
@@ -145,7 +149,8 @@ def evaluate(functions: Functions, vectors: np.ndarray, pool: Pool) -> Levels:
     means = (heights.sum() - heights) / (shares.sum() - shares)
     variances = np.maximum(square / norm - height**2, 0.0)
     noise = float((pool.weights * (pool.energies - mean).square()).sum() / pool.weights.sum())
-    return Levels(found + mean, samples + mean, variances, noise, mean, means, turn)
+    support = np.diag(everything[0]) ** 2 / (square_shares.cpu().numpy() * len(pool.x))
+    return Levels(found + mean, samples + mean, variances, noise, mean, means, turn, support)
 
 
 def part_states(s: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
-"""Growth of excited states beyond ψ: functions of a sector are also multiplied by a power ψ^(−c), 0 < c < 1.
+"""Growth of excited states beyond ψ: functions of a sector are also multiplied by powers ψ^(−c), 0 < c < 1.
 
 An excited state lives where ψ is small: in a higher well, far out, on the other side of a barrier. A function f that must rise
-by orders of magnitude there is hard to combine from smooth ones; f ψ^(−c) with c = ½ rises half the way by itself.
+by orders of magnitude there is hard to combine from smooth ones; f ψ^(−c) with c = ½ rises half the way by itself. Where ψ
+vanishes on a hard wall its factor for that is left out, since ψ^(1−c) would have no kinetic energy there.
 """
 
 from __future__ import annotations
@@ -15,21 +16,23 @@ from fkflow.networks.log_psi import LogPsi
 from fkflow.sampling.local_energy import laplacian
 from fkflow.spectrum.jets import Jet
 
-#: the power c, and the most coordinates for which functions are doubled
-POWER, MOST = 0.5, 3
+#: the powers c, and the most coordinates for which functions grow
+POWERS, MOST = (0.5, 0.75), 3
 
 
 class Growth:
-    """ψ^(−c), called with configurations x (B, N, D) it gives a jet of (B,); `smooth` where ψ may have cusps.
+    """ψ^(−c) for all powers: called with configurations x (B, N, D) it gives a list of jets of (B,).
 
-    With t = log ψ_max − log ψ that is e^{c t}, or e^{c (√(1 + t²) − 1)}: flat where ψ is largest, the same growth far out.
+    With t = log ψ_max − log ψ each is e^{c t}, or, `smooth` where ψ may have cusps, e^{c (√(1 + t²) − 1)}: flat where ψ is
+    largest, the same growth far out.
     """
 
     def __init__(self, net: LogPsi, sample: Tensor, smooth: bool) -> None:
-        self.net, self.smooth = net, smooth
-        self.highest = float(chunks.value_and_drift(net, sample)[0].max())
+        self.net: LogPsi = _WithoutEdges(net) if net.edges else net
+        self.smooth = smooth
+        self.highest = float(chunks.value_and_drift(self.net, sample)[0].max())
 
-    def __call__(self, x: Tensor) -> Jet:
+    def __call__(self, x: Tensor) -> list[Jet]:
         if self.net.analytic:
             value, drift, curvature = self.net.value_drift_and_laplacian(x)
         else:
@@ -38,16 +41,30 @@ class Growth:
         below = Jet(self.highest - value.double(), -drift.double().flatten(1).T, -curvature.double())
         if self.smooth:
             below = (below * below + 1.0).sqrt() - 1.0
-        return (below * POWER).exp()
+        return [(below * power).exp() for power in POWERS]
+
+
+class _WithoutEdges(LogPsi):
+    """log ψ without its factors for walls and jumps."""
+
+    def __init__(self, net: LogPsi) -> None:
+        super().__init__()
+        self.net = net
+
+    @property
+    def width(self) -> int:
+        return self.net.width
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, value = self.net.coordinates(x), self.net(x)
+        for edge in self.net.edges:
+            value = value - edge(y)
+        return value
 
 
 def growth_of(net: LogPsi, system: System, landscape: Landscape, sample: Tensor) -> Growth | None:
-    """The growth for a system, None where functions have one of their own or may not grow.
-
-    On a hard wall ψ^(1−c) has no kinetic energy.
-    """
+    """The growth for a system, None where functions have one of their own, or nothing is known about where they may grow."""
     known = system.nuclei() is not None or system.point_charges() is not None or system.free
-    walls = landscape.walls is not None or landscape.diameter is not None
-    if known or walls or sample[0].numel() > MOST:
+    if known or landscape.diameter is not None or sample[0].numel() > MOST:
         return None
     return Growth(net, sample, smooth=landscape.centres is not None or net.has_singular_points)

@@ -76,6 +76,10 @@ class Jet:
         """A linear operation on the trailing axes, such as a selection or a sum."""
         return Jet(operation(self.value), operation(self.gradient), operation(self.laplacian))
 
+    def flat(self) -> Jet:
+        """The values alone: no gradient is carried any further, and the Laplacian means nothing."""
+        return Jet(self.value, self.gradient[:0], self.laplacian)
+
     def sum(self, axis: int = -1) -> Jet:
         """The sum over a trailing axis, which is counted from the end."""
         return self.each(lambda t: t.sum(axis))

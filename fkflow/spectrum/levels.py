@@ -21,7 +21,7 @@ from fkflow.networks.log_psi import LogPsi
 from fkflow.results.records import Axis
 from fkflow.results.spectrum import PROJECTED, UPPER, Level, Spectrum
 from fkflow.spectrum import correlations, eigen, sectors
-from fkflow.spectrum.growth import growth_of
+from fkflow.spectrum.growth import POWERS, growth_of
 from fkflow.spectrum.pool import Pool, draw_pool
 from fkflow.statistics import Estimate
 
@@ -33,10 +33,14 @@ SAMPLE, CHECKED = 512, 8
 SPARE = 2
 #: largest spread of the local energy, by the gap or the distance of the next, of a level that is resolved
 LARGEST_SPREAD = 0.25
+#: smallest effective share of the configurations that a level rests on, if they reach where it is
+LEAST_SUPPORT = 0.02
 #: growth of the density about nuclei, by the decay of ψ: no function grows faster
 GROWTH = 0.65
 #: error of a difference in one pool, in that from the energy of the run, from which on the latter is taken
 NOISY = 3.0
+#: configurations whose values are computed at once
+PART = 2048
 #: bins of the densities of the levels
 BINS = 50
 
@@ -63,6 +67,7 @@ class _Candidate:
     gap: Estimate
     variance: float
     resolved: bool
+    reached: bool
 
 
 def find_spectrum(
@@ -100,7 +105,7 @@ def find_spectrum(
     for sector in sorted(wanted, key=lambda one: not one.ground):
         functions = sector.functions(sample, question.seed)
         count = question.states + int(sector.ground) + SPARE
-        vectors = eigen.ritz_vectors(functions, pools[0], count, doubled=growing is not None)
+        vectors = eigen.ritz_vectors(functions, pools[0], count, parts=1 if growing is None else 1 + len(POWERS))
         if not vectors.shape[1]:
             continue  # all functions vanish
         found = eigen.evaluate(functions, vectors, pools[1])
@@ -110,7 +115,7 @@ def find_spectrum(
         candidates += _levels_of(sector, found, functions, vectors @ found.turn, lowest, (ground, variational))
     candidates.sort(key=lambda one: one.energy.value)
     warnings = []
-    unresolved = next((k for k, one in enumerate(candidates) if not one.resolved), len(candidates))
+    unresolved = next((k for k, one in enumerate(candidates) if not (one.resolved and one.reached)), len(candidates))
     kept = candidates[: min(unresolved, question.states)]
     limit = _continuum(system, landscape, ground.value)
     loose = next((k for k, one in enumerate(kept) if one.energy.value > limit - one.energy.error), len(kept))
@@ -125,7 +130,10 @@ def find_spectrum(
         if unresolved < len(candidates):
             poor = candidates[unresolved]
             where = f"one near {poor.energy.value:.6g} ({poor.sector.name})"
-            hint = f"{where} has a local-energy variance of {poor.variance:.2g}; {hint}"
+            if poor.reached:
+                hint = f"{where} has a local-energy variance of {poor.variance:.2g}; {hint}"
+            else:
+                hint = f"{where} lies farther out than the walkers reach"
         if not kept:
             raise NumericalError(f"no excited level is resolved: {hint}")
         warnings.append(f"{len(kept)} of {question.states} levels are resolved: {hint}")
@@ -205,7 +213,8 @@ def _levels_of(
         # one of two tunnelling levels is near the other, but far from the next of its sector
         apart = [gap.value, *np.diff(found.energies[k : k + 2])]
         resolved = spread <= LARGEST_SPREAD * max(apart)
-        levels.append(_Candidate(sector, k, functions, vectors[:, k], energy, gap, variance, resolved))
+        reached = bool(found.support[k] >= LEAST_SUPPORT)
+        levels.append(_Candidate(sector, k, functions, vectors[:, k], energy, gap, variance, resolved, reached))
     return levels
 
 
@@ -271,8 +280,9 @@ def _decay(net: LogPsi, x: Tensor) -> float:
 
 
 def _values(functions: sectors.SectorFunctions, coefficients: np.ndarray, x: Tensor) -> np.ndarray:
-    """f (B,) at x (B, N, D)."""
-    return np.asarray(functions(x).value.cpu().numpy() @ coefficients)
+    """f (B,), or of several coefficients (n, k) (B, k), at x (B, N, D)."""
+    parts = [functions.values(part).cpu().numpy() @ coefficients for part in x.split(PART)]
+    return np.concatenate(parts)
 
 
 def _densities(
@@ -298,8 +308,16 @@ def _densities(
     ground = plain / (particles * volumes * total)
     first, square = x.sum(1), x.square().sum((1, 2))
     found = []
+    # those of a sector have the same functions
+    sectors_values = {
+        name: _values(some[0].functions, np.stack([one.coefficients for one in some], 1), pool.x)
+        for name in {level.sector.name for level in levels}
+        if (some := [level for level in levels if level.sector.name == name])
+    }
+    seen: dict[str, int] = {}
     for level in levels:
-        f = np.concatenate([_values(level.functions, level.coefficients, part) for part in pool.x.split(4096)])
+        number = seen[level.sector.name] = seen.get(level.sector.name, -1) + 1
+        f = sectors_values[level.sector.name][:, number]
         f = f / math.sqrt(float((weights * f * f).sum() / total))
         density = histogram(weights * f * f) / (particles * volumes * total)
         with np.errstate(invalid="ignore"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import permutations
 
 import pytest
@@ -13,11 +14,13 @@ from torch import Tensor
 from fkflow.errors import UsageError
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.shape import Coordinates, Shape
+from fkflow.networks.log_psi import LogPsi
 from fkflow.spectrum.antisymmetry import determinants
 from fkflow.spectrum.cloud import CloudFunctions
 from fkflow.spectrum.configuration import ConfigurationFunctions, RoundFunctions
 from fkflow.spectrum.distances import DistanceFunctions
 from fkflow.spectrum.electrons import ElectronFunctions
+from fkflow.spectrum.growth import POWERS, Growth
 from fkflow.spectrum.jets import Jet, coordinates
 from fkflow.spectrum.products import highest_degree
 from fkflow.spectrum.sectors import find_reflections, sectors_of
@@ -152,8 +155,46 @@ def test_sectors_have_the_symmetries_that_their_names_say() -> None:
     for name, sign in (("even", 1), ("odd", -1)):
         functions = found[name].functions(x, 0)
         torch.testing.assert_close(functions(-x).value, sign * functions(x).value, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(functions.values(x), functions(x).value)
         other = found[name].functions(x, 1)(x).value
         assert not torch.allclose(other, functions(x).value)
+
+
+class Narrow(LogPsi):
+    """log ψ = −x² of one particle, with a factor x for a wall at 0 if there is to be one."""
+
+    def __init__(self, walled: bool) -> None:
+        super().__init__()
+        self.walled = walled
+
+    def forward(self, x: Tensor) -> Tensor:
+        r = x.flatten(1)
+        return -r.square().sum(1) + (r[:, 0].log() if self.walled else 0.0)
+
+    @property
+    def edges(self) -> list:
+        return [lambda y: y[0, 0].log()] if self.walled else []
+
+
+@pytest.mark.parametrize("walled", [False, True])
+@pytest.mark.parametrize("smooth", [False, True])
+def test_growth_is_a_power_of_psi_without_its_walls(walled: bool, smooth: bool) -> None:
+    x = walkers(40, 1, 2).abs()
+    growth = Growth(Narrow(walled), x, smooth)
+    lowest = x.square().sum((1, 2)).min()
+
+    def expected(power: float, flat: Tensor) -> Tensor:
+        below = flat.square().sum() - lowest
+        return (power * ((1 + below.square()).sqrt() - 1 if smooth else below)).exp()
+
+    first = x[0].flatten()
+    for power, jet in zip(POWERS, growth(x[:1]), strict=True):
+        of_first = partial(expected, power)
+        gradient = torch.autograd.functional.jacobian(of_first, first)
+        laplacian = torch.autograd.functional.hessian(of_first, first).trace()
+        torch.testing.assert_close(jet.value[0], of_first(first), rtol=1e-9, atol=0)
+        torch.testing.assert_close(jet.gradient[:, 0], gradient, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(jet.laplacian[0], laplacian, rtol=1e-7, atol=1e-9)
 
 
 def test_triplets_change_sign_with_an_exchange() -> None:
