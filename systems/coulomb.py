@@ -65,7 +65,10 @@ class Coulomb(System):
         description='list of {name = "electron", count = 2, mass = 1.0, charge = -1.0}; `at` in the place of mass pins them',
     )
     break_up: float | None = Field(
-        None, ge=-LARGEST, le=LARGEST, description="lowest energy of separated parts; if left out, that of pairs"
+        None,
+        ge=-LARGEST,
+        le=LARGEST,
+        description="lowest energy of separated parts; if left out, that of parts up to three",
     )
 
     @field_validator("dimensions", mode="before")
@@ -144,8 +147,14 @@ class Coulomb(System):
 
     @property
     def threshold(self) -> float | None:
-        """The lowest energy of parts that have left each other, as given or of pairs and single particles."""
-        return scale_of_charges(self.point_charges()).break_up if self.break_up is None else self.break_up
+        """The lowest energy of parts that have left each other, as given or of single particles, pairs and parts of three."""
+        found = scale_of_charges(self.point_charges()).break_up
+        return self.break_up if self.break_up is not None or found is None else found.energy
+
+    def left_out(self) -> str | None:
+        """What break-up was not looked at, a sentence; None where it is all, or its energy is given."""
+        found = scale_of_charges(self.point_charges()).break_up
+        return None if self.break_up is not None or found is None else found.note
 
     def potential(self, x: Tensor) -> Tensor:
         """The energy of all charges, and of the trap, at x (B, N, D) → (B,)."""

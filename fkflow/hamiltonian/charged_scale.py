@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from fkflow.hamiltonian.charged_parts import BreakUp, lowest_break_up
 from fkflow.hamiltonian.charges import Pair, PointCharges
 from fkflow.hamiltonian.pair_states import pair_energy
 
@@ -24,7 +25,7 @@ class ChargeScale:
     the partners of both. heavy: whether the pair repels so strongly that it has no cusp. energies: E of each pair, 0 where
     nothing is bound. bound: numbers of the pairs that are left in the lowest break-up. natural: the natural length ℓ in
     coordinates of unit mass, ℓ² = 1/|E| with the mean energy of those pairs, at most 1/ω in a trap. break_up: the lowest energy
-    of parts that have left each other, of single particles and pairs; None in a trap.
+    of parts that have left each other; None in a trap.
     """
 
     lengths: tuple[float, ...]
@@ -32,7 +33,7 @@ class ChargeScale:
     energies: tuple[float, ...]
     bound: tuple[int, ...]
     natural: float
-    break_up: float | None
+    break_up: BreakUp | None
 
 
 @lru_cache(maxsize=64)
@@ -46,14 +47,14 @@ def scale_of_charges(charges: PointCharges) -> ChargeScale:
         raise ValueError(
             "no two of its charges are bound to each other: a larger charge, mass or screening length is needed"
         )
-    bound, lowest = _lowest_pairs(pairs, energies, len(charges.bodies))
-    parts = _lowest_pairs(pairs, energies, len(charges.bodies), whole=False)[1] + charges.pinned_energy()
+    bound, lowest = _lowest_pairs(pairs, energies)
     natural = -lowest / max(1, len(bound))
     if charges.omega:
         natural = max(natural, charges.omega)
     lengths = _lengths(charges, energies)
     heavy = tuple(charges.cusp(pair) * a > HEAVY for pair, a in zip(pairs, lengths, strict=True))
-    return ChargeScale(lengths, heavy, energies, tuple(bound), natural**-0.5, None if charges.omega else parts)
+    parts = None if charges.omega else lowest_break_up(charges, [p for p, strong in enumerate(heavy) if strong])
+    return ChargeScale(lengths, heavy, energies, tuple(bound), natural**-0.5, parts)
 
 
 def _lengths(charges: PointCharges, energies: Sequence[float]) -> tuple[float, ...]:
@@ -79,19 +80,14 @@ def _lengths(charges: PointCharges, energies: Sequence[float]) -> tuple[float, .
     return tuple(found)
 
 
-def _lowest_pairs(
-    pairs: Sequence[Pair], energies: Sequence[float], bodies: int, whole: bool = True
-) -> tuple[list[int], float]:
-    """The pairs without a common body that have the lowest energy together, and that energy.
-
-    Without `whole` a pair of all bodies does not count: it has not broken up.
-    """
+def _lowest_pairs(pairs: Sequence[Pair], energies: Sequence[float]) -> tuple[list[int], float]:
+    """The pairs without a common body that have the lowest energy together, and that energy."""
 
     def choices(start: int, used: frozenset[int]) -> Iterator[tuple[float, list[int]]]:
         yield 0.0, []
         for p in range(start, len(pairs)):
             ends = frozenset(pairs[p][:2])
-            if energies[p] < 0 and not ends & used and (whole or bodies > 2):
+            if energies[p] < 0 and not ends & used:
                 for energy, others in choices(p + 1, used | ends):
                     yield energies[p] + energy, [p, *others]
 

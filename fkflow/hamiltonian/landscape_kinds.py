@@ -49,7 +49,7 @@ def charged_landscape(system: System, charges: PointCharges, seed: int) -> Lands
         widths.square(),
         com,
         harmonic=False,
-        free=scale.break_up if system.free else None,
+        free=scale.break_up.energy if system.free and scale.break_up else None,
         places=x,
         together=together,
     )

@@ -30,7 +30,7 @@ from fkflow.networks.periodic import PeriodicNet, is_even
 from fkflow.networks.species_net import SpeciesNet
 from fkflow.networks.step_factor import StepFactor
 from fkflow.networks.symmetric import SymmetricNet
-from fkflow.networks.two_body_factor import species_factors, two_body_factor
+from fkflow.networks.two_body_factor import core_radius, species_factors, two_body_factor
 from fkflow.networks.vector_drift import PairDrift
 from fkflow.networks.vibrational import VibrationalNet
 from fkflow.networks.walls import wall_factor
@@ -92,6 +92,7 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 separable=system.separable,
                 free=system.free,
                 two_body_factor=two_body_factor(system, landscape.length, landscape.diameter),
+                core=core_radius(system, landscape.length),
             )
         elif kind == "periodic":
             net = PeriodicNet(

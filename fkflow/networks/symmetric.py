@@ -17,6 +17,7 @@ from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.messages import PairLinear, Receive
 from fkflow.networks.stored_numbers import StoredNumbers
 from fkflow.networks.two_body_factor import RENAMED, TwoBodyFactor
+from fkflow.networks.vector_messages import CoreMessages
 
 
 class SymmetricNet(StoredNumbers, LogPsi):
@@ -25,6 +26,7 @@ class SymmetricNet(StoredNumbers, LogPsi):
     Pairs see Gaussians exp(−(r/w)²) of widths ⅛…4 ℓ and √(1 + (r/ℓ)²); particles see their place relative to the centre of
     mass (`separable` systems, whose centre of mass then stays an exact Gaussian, and `free` ones) or to the trap. Isotropic
     systems enter through squared distances only, so ψ is rotation invariant. Sums over pairs and particles make it symmetric.
+    Pairs with a steep `core` also send vectors, whose products are a three-body factor (`vector_messages`).
     """
 
     walkerwise: ClassVar[bool] = True
@@ -47,6 +49,7 @@ class SymmetricNet(StoredNumbers, LogPsi):
         separable: bool,
         free: bool = False,
         two_body_factor: TwoBodyFactor | None = None,
+        core: float = 0.0,
     ) -> None:
         super().__init__()
         self.two_body_factor = two_body_factor
@@ -92,6 +95,7 @@ class SymmetricNet(StoredNumbers, LogPsi):
             self.pair_readout = mlp([hidden] + [1], final_scale=0.0)
             self.jastrow = nn.Parameter(torch.zeros(pair))
             self.sum_over_pairs, self.weighted = SumOverPairs(), Weighted()
+        self.vector_messages = CoreMessages(core / self.length) if core and n > 2 else None
 
     @property
     def width(self) -> int:
@@ -125,6 +129,8 @@ class SymmetricNet(StoredNumbers, LogPsi):
         value = (value if confined is None else confined + value) + self.sum(self.readout(particle))
         second = self.silu(self.pair_out(sent, particle, pair))
         value = value + self.sum(self.pair_readout(self.sum_over_pairs(second)))
+        if self.vector_messages is not None:
+            value = value + self.vector_messages(y, precision)
         return value if self.two_body_factor is None else value + self.two_body_factor(r2, self.length)
 
     def confine(self, y: Tensor, places: Tensor, square: Tensor) -> Tensor:

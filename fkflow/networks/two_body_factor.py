@@ -168,6 +168,12 @@ def two_body_factor(
     return factor_of(pair, length, system.dimensions, healing, contact, alone=alone)
 
 
+def core_radius(system: System, length: float) -> float:
+    """The distance out of which a pair of a free system repels steeply, as atoms do, for its natural length; 0 if none does."""
+    pair = pair_energy(system) if system.free else None
+    return 0.0 if pair is None else length * TwoBodyEquation(pair, length, system.dimensions).steep_radius()
+
+
 def contact_strength(system: System) -> float:
     """The strength g of an energy g δ(x_i − x_j) of all pairs on a line, that the system states as `contact`; else 0."""
     return float(getattr(system, "contact", None) or 0.0) if system.particles > 1 else 0.0

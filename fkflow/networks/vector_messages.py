@@ -1,9 +1,9 @@
-"""Pair functions and vector messages of a liquid in a box: what two and three particles do to each other, a term of log ψ.
+"""Pair functions and vector messages of particles with cores: what two and three of them do to each other, a term of log ψ.
 
-U = Σ_{i<j} Σ_k a_k φ_k(r_ij) + Σ_i Σ_c w_c |Σ_j ξ_c(r_ij) r_ij|² with ξ_c = Σ_k m_ck φ_k. Differences r_ij are those of nearest
-images, and φ_k are Gaussians about shells r = c_k times (1 − (r/R)⁴)³. They vanish with two derivatives at R, half the shortest
-side, and beyond: a slope left there would be a δ in the energy that no walker sees. The second sum is the three-body factor of
-helium in the literature (Schmidt, Kalos, Lee, Chester, Phys. Rev. Lett. 45, 573, 1980), with functions that are learned.
+U = Σ_{i<j} Σ_k a_k φ_k(r_ij) + Σ_i Σ_c w_c |Σ_j ξ_c(r_ij) r_ij|² with ξ_c = Σ_k m_ck φ_k, where φ_k are functions about shells
+r = c_k. The second sum is the three-body factor of helium in the literature (Schmidt, Kalos, Lee, Chester, Phys. Rev. Lett. 45,
+573, 1980), with functions that are learned. It is also a backflow: where two particles are close, ψ changes with their distance
+as the core of their pair says, and the sum takes away what all other pairs add to that.
 """
 
 from __future__ import annotations
@@ -22,39 +22,35 @@ from fkflow.networks.tangents import rounded
 
 #: functions ξ
 CHANNELS = 6
-#: the first shell and the distance of two, in spacings of the particles; fewest and most shells; their width in distances
-FIRST, BETWEEN, FEWEST, MOST, WIDTH = (
-    0.5,
-    0.125,
-    3,
-    16,
-    0.9,
-)  #: distance of two particles that send vectors of the length of ξ, in spacings
+#: in a box: the first shell and the distance of two, in spacings of the particles; fewest and most shells; their width in
+#: distances
+FIRST, BETWEEN, FEWEST, MOST, WIDTH = 0.5, 0.125, 3, 16, 0.9
+#: distance of two particles that send vectors of the length of ξ, in spacings, or in radii of a core
 REACH = 2.0
+#: about cores: the first shell in radii of the core, how many there are, and the width of each and distance of two in log r
+INNERMOST, SHELLS, WIDTH_OF_LOG = 0.8, 8, 0.223
 #: squared distances below this count as this
 SMALLEST = 1e-30
 
 
-class VectorMessages(Term):
-    """The term U (B,) from coordinates y (D, N, B), rounded to the given precision.
+class _ShellMessages(Term):
+    """The term U (B,) from coordinates y (D, N, B), rounded to the given precision; subclasses say what φ_k are.
 
-    `sides` (D,) of the box and the `spacing` (V/N)^(1/D) of the particles are in units of the coordinates.
+    `shells` (K,) are the places of φ_k, and `reach` is a typical distance. Differences are those of nearest images in a box of
+    these `sides` (D,), if there is one.
     """
 
     curved: ClassVar[bool] = True
 
     shells: Tensor
 
-    def __init__(self, sides: Sequence[float], spacing: float) -> None:
+    def __init__(self, shells: Tensor, reach: float, sides: Sequence[float] | None = None) -> None:
         super().__init__()
-        self.sides, self.end = tuple(sides), 0.5 * min(sides)
-        first = min(FIRST * spacing, 0.5 * self.end)
-        count = min(max(FEWEST, math.ceil((self.end - first) / (BETWEEN * spacing)) + 1), MOST)
-        self.sharpness = (count - 1) / (WIDTH * (self.end - first))
-        self.register_buffer("shells", torch.linspace(first, self.end, count), persistent=False)
-        self.jastrow = nn.Parameter(torch.zeros(count))
+        self.sides = None if sides is None else tuple(sides)
+        self.register_buffer("shells", shells, persistent=False)
+        self.jastrow = nn.Parameter(torch.zeros(len(shells)))
         # of vectors about 1 long
-        self.mix = nn.Parameter(torch.randn(CHANNELS, count) / (math.sqrt(count) * REACH * spacing))
+        self.mix = nn.Parameter(torch.randn(CHANNELS, len(shells)) / (math.sqrt(len(shells)) * reach))
         self.weights = nn.Parameter(torch.zeros(CHANNELS))
 
     def value(self, *inputs: Any) -> Tensor:
@@ -113,9 +109,39 @@ class VectorMessages(Term):
         return (weights @ found).mul_(2).add_(radial).to(node.value.dtype)
 
     def _distances(self, y: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Differences (D, pairs, B) of nearest images and their lengths (pairs, B)."""
-        apart = nearest_images(pair_differences(y, *pairs(int(y.shape[1]), y.device)), self.sides).to(precision)
+        """Differences (D, pairs, B) and their lengths (pairs, B)."""
+        apart = pair_differences(y, *pairs(int(y.shape[1]), y.device))
+        if self.sides is not None:
+            apart = nearest_images(apart, self.sides)
+        apart = apart.to(precision)
         return apart, apart.square().sum(0).clamp_min(SMALLEST).sqrt()
+
+    def _functions(self, r: Tensor, derivatives: int) -> list[Tensor]:
+        """φ (K, pairs, B) of distances r (pairs, B) and as many derivatives, up to two."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _sent(strengths: Tensor, apart: Tensor, particles: int) -> Tensor:
+        """The vectors (C, D, N, B) that particles receive: the sums of ξ r_ij over j."""
+        first, second = pairs(int(particles), apart.device)
+        sent = strengths.unsqueeze(1) * apart
+        vectors = sent.new_zeros(*sent.shape[:2], int(particles), sent.shape[-1])
+        return vectors.index_add(2, first, sent).index_add(2, second, sent, alpha=-1)
+
+
+class VectorMessages(_ShellMessages):
+    """The term in a periodic box: φ_k are Gaussians about shells times (1 − (r/R)⁴)³.
+
+    They vanish with two derivatives at R, half the shortest side, and beyond: a slope left there would be a δ in the energy
+    that no walker sees. `sides` (D,) of the box and the `spacing` (V/N)^(1/D) of the particles are in units of the coordinates.
+    """
+
+    def __init__(self, sides: Sequence[float], spacing: float) -> None:
+        self.end = 0.5 * min(sides)
+        first = min(FIRST * spacing, 0.5 * self.end)
+        count = min(max(FEWEST, math.ceil((self.end - first) / (BETWEEN * spacing)) + 1), MOST)
+        self.sharpness = (count - 1) / (WIDTH * (self.end - first))
+        super().__init__(torch.linspace(first, self.end, count), REACH * spacing, sides)
 
     def _functions(self, r: Tensor, derivatives: int) -> list[Tensor]:
         """φ (K, pairs, B) of distances r (pairs, B) and as many derivatives, up to two; all vanish from R on."""
@@ -135,10 +161,20 @@ class VectorMessages(Term):
             found.append(gauss * curved.addcmul_(rate, bend, value=2).add_(twice))
         return found
 
-    @staticmethod
-    def _sent(strengths: Tensor, apart: Tensor, particles: int) -> Tensor:
-        """The vectors (C, D, N, B) that particles receive: the sums of ξ r_ij over j."""
-        first, second = pairs(int(particles), apart.device)
-        sent = strengths.unsqueeze(1) * apart
-        vectors = sent.new_zeros(*sent.shape[:2], int(particles), sent.shape[-1])
-        return vectors.index_add(2, first, sent).index_add(2, second, sent, alpha=-1)
+
+class CoreMessages(_ShellMessages):
+    """The term of particles in free space: φ_k are Gaussians in log r, from inside the radius of their `core` outwards."""
+
+    def __init__(self, core: float) -> None:
+        steps = WIDTH_OF_LOG * torch.arange(SHELLS, dtype=torch.get_default_dtype())
+        super().__init__(math.log(INNERMOST * core) + steps, REACH * core)
+
+    def _functions(self, r: Tensor, derivatives: int) -> list[Tensor]:
+        away = (r.log() - self.shells.to(r.dtype)[:, None, None]) / WIDTH_OF_LOG
+        found = [(-0.5 * away.square()).exp_()]
+        by_log = away / -WIDTH_OF_LOG
+        if derivatives:
+            found.append(found[0] * by_log / r)
+        if derivatives > 1:
+            found.append(found[0] * (by_log.square() - by_log - WIDTH_OF_LOG**-2) / r.square())
+        return found

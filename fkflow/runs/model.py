@@ -67,6 +67,8 @@ def find_landscape(recipe: Recipe, alone: bool = False) -> Explored:
         raise NumericalError(f"the potential of {given.key} has no finite curvature at its minima: {error}") from None
     charges = found.system.point_charges()
     warnings = found.warnings + (() if charges is None else charges.warnings())
+    if charges is not None and (sentence := getattr(given, "left_out", lambda: None)()):
+        warnings = (*warnings, sentence)
     return Explored(to_unit_masses(found.system), landscape, warnings, found.notes)
 
 

@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 from scipy.linalg import solve_banded
 
+from fkflow.hamiltonian.charged_parts import part_energy
 from fkflow.hamiltonian.charged_scale import scale_of_charges
 from fkflow.hamiltonian.interactions import Interaction
 from fkflow.hamiltonian.landscape import explore
@@ -167,6 +168,50 @@ def test_break_up_and_natural_length(recipe: str, break_up: float, natural: floa
     scale = scale_of_charges(system.point_charges())
     assert system.threshold == pytest.approx(break_up) and scale.natural == pytest.approx(natural)
     assert load(recipe, ["system.break_up=-7.5"]).recipe.system.threshold == -7.5
+
+
+ALPHA = {"name": "P", "charge": 2.0, "at": [[0.0, 0.0, 0.0]]}
+
+
+@pytest.mark.parametrize(
+    ("others", "known", "alone"),
+    [
+        # helium and a positron, where a pair alone has −2
+        ([species("e", 2, 1.0, -1.0), ALPHA, species("p", 1, 1.0, 1.0)], -2.903724377, -2.0),
+        # three electrons and a positron: positronium minus and an electron
+        ([species("e", 3, 1.0, -1.0), species("p", 1, 1.0, 1.0)], -0.2620050702, -0.25),
+    ],
+)
+def test_break_up_into_parts_of_three(others: list[dict[str, Any]], known: float, alone: float) -> None:
+    """The published energy of the part, from below. Twin: that of pairs is far above."""
+    found = Coulomb(species=others).threshold
+    assert found is not None and known - 8e-4 < found < known + 1e-4 and alone > found + 0.01
+    assert Coulomb(species=others).left_out() is None
+    # in the plane, an electron leaves a trion: correlated Gaussians against −1.1216 of a long run of the trion
+    flat = [{**one, "at": [[0.0, 0.0]]} if "at" in one else one for one in others]
+    if len(others) == 2:
+        assert Coulomb(species=flat, dimensions=2).threshold == pytest.approx(-1.1216, abs=2e-3)
+
+
+def test_break_up_that_is_not_looked_at_is_said() -> None:
+    """Protons repel too strongly: the molecular ion is a part of moving hydrogen molecules whose energy is not computed."""
+    molecule = [species("electron", 2, 1.0, -1.0), species("proton", 2, 1836.15, 1.0)]
+    sentence = Coulomb(species=molecule).left_out()
+    assert sentence is not None and "parts such as electron proton proton were not looked at" in sentence
+    assert Coulomb(species=molecule, break_up=-1.0).left_out() is None
+    # five charges: parts of four are left out
+    five = Coulomb(species=[species("e", 3, 1.0, -1.0), species("p", 2, 1.0, 1.0)]).left_out()
+    assert five is not None and "parts such as e e p p were not looked at" in five
+
+
+def test_energies_of_three_with_other_interactions() -> None:
+    """A pair alone, by the same Gaussians, has the energy of the radial equation, also of screened charges."""
+    for how in (Interaction(), Interaction("yukawa", length=20.0)):
+        pair = pair_energy(0.5, -1.0, 3, how)
+        found = part_energy(((1.0, -1.0, 0), (1.0, 1.0, 1)), 3, how)
+        assert pair is not None and found == pytest.approx(pair, rel=1e-4)
+    # the twin: unscreened
+    assert part_energy(((1.0, -1.0, 0), (1.0, 1.0, 1)), 3, Interaction()) != pytest.approx(pair, rel=1e-2)
 
 
 def test_where_walkers_start() -> None:

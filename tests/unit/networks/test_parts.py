@@ -42,7 +42,7 @@ from fkflow.networks.species_net import pair_kinds
 from fkflow.networks.step_factor import StepFactor
 from fkflow.networks.surface_factor import SurfaceFactor
 from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
-from fkflow.networks.vector_messages import VectorMessages
+from fkflow.networks.vector_messages import CoreMessages, VectorMessages
 from fkflow.networks.walls import BoundaryFactor, WallFactor
 from fkflow.networks.wells import Wells
 from fkflow.sampling.local_energy import laplacian
@@ -131,6 +131,14 @@ def vector_messages(
 ) -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
     """Pair functions and vector messages in a periodic box, none of them with the weight 0."""
     made = VectorMessages(sides, 0.9)
+    nn.init.normal_(made.jastrow)
+    nn.init.normal_(made.weights)
+    return {"messages": made}, lambda part, y: part("messages")(y, DOUBLE)
+
+
+def core_messages() -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
+    """Pair functions and vector messages of particles with cores in free space, none of them with the weight 0."""
+    made = CoreMessages(0.6)
     nn.init.normal_(made.jastrow)
     nn.init.normal_(made.weights)
     return {"messages": made}, lambda part, y: part("messages")(y, DOUBLE)
@@ -477,6 +485,7 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     "nearest images of many": ((9, 2), lambda: in_a_box(smooth=False)),
     "a liquid": ((4, 3), vector_messages),
     "a liquid of many": ((9, 2), lambda: vector_messages(sides=(3.0, 4.0))),
+    "cores": ((4, 3), core_messages),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
 }
