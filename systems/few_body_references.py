@@ -17,20 +17,21 @@ PROTON, ALPHA = 1836.15267343, 7294.29954142
 #: how near a mass must be to that of a published energy, relative
 SAME_MASS = 1e-6
 
-#: in three dimensions: species that move (count, mass, charge), those that are pinned (count, charge); energy and error in
+#: no author is named where the paper itself was not seen: those energies were found in other programs, or in several papers.
+#: In three dimensions: species that move (count, mass, charge), those that are pinned (count, charge); energy and error in
 #: hartree, and the source
 PUBLISHED: tuple[tuple[tuple[tuple[int, float, float], ...], tuple[tuple[int, float], ...], float, float, str], ...] = (
-    (((2, 1.0, -1.0), (1, 1.0, 1.0)), (), -0.2620050702, 1e-10, "Frolov, Phys. Rev. A 60, 2834 (1999)"),
-    (((2, 1.0, -1.0), (2, 1.0, 1.0)), (), -0.5160037905, 1e-10, "Bubin and Adamowicz, Phys. Rev. A 74, 052502 (2006)"),
-    (((2, 1.0, -1.0), (1, 1.0, 1.0)), ((1, 1.0),), -0.7891967, 1e-7, "Yan and Ho, Phys. Rev. A 59, 2697 (1999)"),
-    (((1, 1.0, -1.0), (2, 1836.15267, 1.0)), (), -0.5971390631, 1e-9, "Korobov, Phys. Rev. A 74, 052506 (2006)"),
-    (((2, 1.0, -1.0),), ((1, 2.0),), -2.903724377, 1e-9, "Drake, Springer Handbook of Atomic Physics (2006)"),
+    (((2, 1.0, -1.0), (1, 1.0, 1.0)), (), -0.2620050702, 1e-10, "Grigorescu and Drake, arXiv:physics/0303095"),
+    (((2, 1.0, -1.0), (2, 1.0, 1.0)), (), -0.5160037905, 1e-10, "variational energies of the literature"),
+    (((2, 1.0, -1.0), (1, 1.0, 1.0)), ((1, 1.0),), -0.7891967, 1e-7, "variational energies of the literature"),
+    (((1, 1.0, -1.0), (2, 1836.15267, 1.0)), (), -0.5971390631, 1e-9, "variational energies of the literature"),
+    (((2, 1.0, -1.0),), ((1, 2.0),), -2.903724377, 1e-9, "Korobov, Phys. Rev. A 66, 024501 (2002)"),
     (
         ((2, 1.0, -1.0), (1, 7294.2995, 2.0)),
         (),
         -2.903304557,
         1e-9,
-        "Drake, Springer Handbook of Atomic Physics (2006)",
+        "Drake, variational energies",
     ),
 )
 
