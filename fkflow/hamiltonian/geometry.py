@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -77,13 +78,17 @@ def add_pair_gradients(gradient: Tensor, of_pairs: Tensor) -> Tensor:
     return add_to_particles(gradient, of_pairs, sign=-1)
 
 
-def nearest_images(differences: Tensor, box: float | Sequence[float]) -> Tensor:
-    """The nearest images of differences (D, …) in a periodic box with one side, or one for each dimension."""
-    side = differences.new_tensor(box).view(-1, *[1] * (differences.dim() - 1))
-    return differences - side * (differences / side).round()
+def nearest_images(differences: Tensor, box: float | Sequence[float | None]) -> Tensor:
+    """The nearest images of differences (D, …) in a periodic box with one side, or one for each dimension.
+
+    Along an axis whose side is None, 0 or infinite a difference stays as it is.
+    """
+    given = [box] if isinstance(box, int | float) else box
+    side = differences.new_tensor([one or math.inf for one in given]).view(-1, *[1] * (differences.dim() - 1))
+    return differences - side.nan_to_num(posinf=0.0) * (differences / side).round()
 
 
-def pair_squares(x: Tensor, box: float | Sequence[float] | None = None) -> Tensor:
+def pair_squares(x: Tensor, box: float | Sequence[float | None] | None = None) -> Tensor:
     """Squared distances (pairs, …) of all pairs of particles in x (…, N, D), any shape in front.
 
     With the side, or the sides (D,), of a periodic `box` they are those of nearest images.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
-from fkflow.hamiltonian.box import box_places
+from fkflow.hamiltonian.box import box_places, open_axes
 from fkflow.hamiltonian.charged_scale import scale_of_charges
 from fkflow.hamiltonian.charged_start import charged_places
 from fkflow.hamiltonian.charges import PointCharges
@@ -74,11 +74,14 @@ def coulomb_landscape(nuclei: Nuclei, electrons: int) -> Landscape:
 
 
 def box_landscape(system: System, box: tuple[float, ...], seed: int) -> Landscape:
-    """The landscape of a periodic box, in which no place is the centre."""
+    """The landscape of a periodic box, in which no place is the centre but along open axes."""
     length, places = box_places(system, box, torch.Generator().manual_seed(seed))
     n, dim = places.shape[1:]
     one, centre = torch.eye(n * dim, dtype=torch.float64), torch.zeros(n, dim, dtype=torch.float64)
-    even = torch.tensor(box, dtype=torch.float64).square().repeat(n) / 12
+    along = [side**2 / 12 if math.isfinite(side) else float(places[..., a].var()) for a, side in enumerate(box)]
+    even = torch.tensor(along, dtype=torch.float64).repeat(n)
+    for axis in open_axes(box):
+        centre[:, axis] = places[..., axis].mean()
     lowest = places[system.potential(places).detach().argmin()][None]
     com = torch.eye(dim, dtype=torch.float64) / length**2
     found = Landscape(length, centre, lowest, length * one[None], torch.diag(even), com, False, places=places, box=box)

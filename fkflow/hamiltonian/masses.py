@@ -175,6 +175,13 @@ def to_user_coordinates(system: System, z: Tensor) -> Tensor:
     return z / system.root(z) if isinstance(system, UnitMassSystem) else z
 
 
+def user_sides(system: System) -> tuple[float, ...] | None:
+    """The sides (D,) of the periodic box of a system in the user's coordinates, infinite along open axes; None without one."""
+    box = sides(system)
+    root = math.sqrt(system.masses[0]) if isinstance(system, UnitMassSystem) else 1.0
+    return box and tuple(side / root for side in box)
+
+
 def to_solver_coordinates(system: System, x: Tensor) -> Tensor:
     """Convert positions (…, N, D) from the user's coordinates to those of unit mass."""
     return x * system.root(x) if isinstance(system, UnitMassSystem) else x

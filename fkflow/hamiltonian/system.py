@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from fkflow.hamiltonian.species import read_species
 
@@ -128,6 +128,15 @@ class System(BaseModel):
             cls.particles = property(_count_particles)  # type: ignore[method-assign, assignment]
         if "identical" not in cls.__dict__ and cls.identical is System.identical:
             cls.identical = property(_has_one_species)  # type: ignore[assignment]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_lists(cls, given: Any) -> Any:
+        """A recipe has lists, where a class may say that its box is a tuple."""
+        field = cls.model_fields.get("box")
+        if field is None or not isinstance(given, dict) or not isinstance(given.get("box"), list):
+            return given
+        return {**given, "box": tuple(given["box"])} if "tuple" in str(field.annotation) else given
 
     def potential(self, x: Tensor) -> Tensor:
         """Potential energy V of a batch of configurations, x (B, N, D) → (B,); differentiable, any device.

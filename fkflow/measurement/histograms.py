@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -117,7 +118,7 @@ def _bounds(view: View, x: Tensor, bins: int) -> list[np.ndarray]:
     for column, axis, shells in zip(points.T, view.axes, view.shells, strict=True):
         low, high = np.quantile(column, [beyond, 1 - beyond])
         pad = 0.1 * (high - low)
-        if view.box is not None:
+        if view.box is not None and (view.group == "pair" or math.isfinite(view.box["xyz".index(axis)])):
             # a box is all there is; farther than half a side only corners are left of a shell
             half = 0.5 * (min(view.box) if view.group == "pair" else view.box["xyz".index(axis)])
             edges.append(np.linspace(0.0 if view.group == "pair" else -half, half, count + 1))

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
-from fkflow.hamiltonian.box import sides
+from fkflow.hamiltonian.box import open_axes, sides
 from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.geometry import nearest_images, pair_squares, pairs
 from fkflow.hamiltonian.system import System
@@ -203,7 +203,8 @@ class BoxBasis:
 
     def __init__(self, system: System, box: Sequence[float], x: Tensor) -> None:
         self.box = tuple(box)
-        numbers = product(range(-LONGEST_WAVES, LONGEST_WAVES + 1), repeat=len(box))
+        every = range(-LONGEST_WAVES, LONGEST_WAVES + 1)
+        numbers = product(*(every if math.isfinite(side) else (0,) for side in box))
         # of two opposite ones that whose first number is above 0
         waves = [
             [2 * math.pi * number / side for number, side in zip(each, box, strict=True)]
@@ -212,6 +213,11 @@ class BoxBasis:
         ]
         #: (D, n) wave vectors
         self.waves = x.new_tensor(sorted(waves, key=lambda wave: math.hypot(*wave))[:OF_WAVES]).T
+        #: open axes with the mean places and the deviations of the particles there
+        self.axes = list(open_axes(box))
+        across = x[..., self.axes].flatten(0, 1)
+        self.means = across.mean(0)
+        self.deviations = (across - self.means).square().mean(0).sqrt()
         self.distances, self.rise = x.new_zeros(0), x.new_ones(())
         if system.particles > 1:
             r = pair_squares(x[:JUDGES], box).sqrt().flatten()
@@ -225,6 +231,14 @@ class BoxBasis:
         values = torch.cat([cosine, sine], -1).sum(1)
         slopes = torch.cat([-sine, cosine], -1)[:, :, None] * torch.cat([self.waves, self.waves], 1)
         gradients = slopes.flatten(1, 2)
+        if self.axes:
+            t = (x[..., self.axes] - self.means) / self.deviations
+            values = torch.cat([values, t.sum(1), t.square().sum(1)], 1)
+            slopes = x.new_zeros(*x.shape, 2, len(self.axes))
+            for number, axis in enumerate(self.axes):
+                slopes[:, :, axis, 0, number] = 1 / self.deviations[number]
+                slopes[:, :, axis, 1, number] = 2 * t[..., number] / self.deviations[number]
+            gradients = torch.cat([gradients, slopes.flatten(3).flatten(1, 2)], 2)
         if len(self.distances):
             i, j = pairs(x.shape[1], x.device)
             apart = nearest_images((x[:, i] - x[:, j]).movedim(-1, 0), self.box).movedim(0, -1)

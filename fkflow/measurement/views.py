@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.box import sides, wrapped
+from fkflow.hamiltonian.box import wrapped
 from fkflow.hamiltonian.geometry import pair_squares
+from fkflow.hamiltonian.masses import user_sides
 from fkflow.hamiltonian.species import declared_species, groups_of, pair_names, species_of
 from fkflow.hamiltonian.system import System
 
@@ -107,7 +108,7 @@ def views(system: System) -> list[View]:
     if system.particles > 1:
         words = "pair distribution against the distance"
         found.append(View("pair", "r", ("r",), _shell_measure(dim), words, (dim,)))
-    if (box := sides(system)) is not None:
+    if (box := user_sides(system)) is not None:
         found = [replace(view, box=box) for view in found]
     species = declared_species(system) or ()
     return [one for view in found for one in _by_species(system, view)] if len(species) > 1 else found

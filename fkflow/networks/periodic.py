@@ -8,10 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fkflow.hamiltonian.box import spacing
+from fkflow.hamiltonian.box import open_axes, periodic_sides, spacing
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
-from fkflow.networks.box_parts import Harmonics, PairSquares
+from fkflow.networks.box_parts import Harmonics, OpenPlaces, OpenTails, PairSquares
+from fkflow.networks.confinement import FAINT, GAUSSIAN_SHARE
 from fkflow.networks.coordinates import Places
 from fkflow.networks.functions import Features, Gaussians, Root
 from fkflow.networks.layers import SiLU, Sum, SumOverPairs, Weighted, mlp
@@ -22,6 +23,8 @@ from fkflow.networks.vector_messages import VectorMessages
 
 #: shortest width of the functions of distances, in natural lengths; each other one is twice as wide, up to a side
 SHORTEST = 0.5
+#: extent along an open axis for them, in deviations of the particles
+WIDEST = 3.0
 #: waves along each axis: at least so many, and so many for each spacing of the particles, and at most
 WAVES, PER_SPACING, MOST = 6, 2.0, 32
 #: configurations at which V is compared with V of all particles moved together, and the allowed relative difference
@@ -59,12 +62,24 @@ class PeriodicNet(LogPsi):
         self.places, self.silu, self.sum = Places(False), SiLU(), Sum()
         self.waves = None
         features = 0
-        if n == 1 or not even:
-            count = max(WAVES, round(PER_SPACING * max(landscape.box) / apart)) if n > 1 else 2 * WAVES
+        closed, opened = periodic_sides(sides), open_axes(sides)
+        if not even or (n == 1 and not opened):
+            count = max(WAVES, round(PER_SPACING * max(closed) * self.length / apart)) if n > 1 else 2 * WAVES
             self.waves = Harmonics(sides, min(count, MOST))
             features = 2 * self.waves.count * dim
+        self.open_places = None
+        widths: list[float] = []
+        if opened:
+            middles = [float(landscape.centre[0, a]) / self.length for a in opened]
+            widths = [float(landscape.covariance[a, a].sqrt()) / self.length for a in opened]
+            self.open_places = OpenPlaces(opened, middles, widths)
+            self.open_tails = OpenTails(opened, middles, widths)
+            # ψ² of unit variance in t
+            start = torch.tensor([0.5 * GAUSSIAN_SHARE, 0.5 * (1 - GAUSSIAN_SHARE), FAINT])
+            self.log_tails = nn.Parameter(start.log().repeat(len(opened), 1))
+            features += 2 * len(opened)
         if n > 1:
-            most = max(sides) * math.sqrt(dim) / math.pi
+            most = math.hypot(*(side / math.pi for side in closed), *(WIDEST * width for width in widths))
             widths = [SHORTEST * 2.0**k for k in range(max(3, math.ceil(math.log2(most / SHORTEST)) + 1))]
             # bounded second derivatives: a narrow Gaussian must be learned, it is not there by chance at the start
             heights = tuple(min(width, 1.0) ** 2 for width in widths)
@@ -91,9 +106,9 @@ class PeriodicNet(LogPsi):
 
     def compose(self, y: Tensor) -> Tensor:
         precision = next(self.message.parameters()).dtype
-        own = () if self.waves is None else (self.waves(y, precision),)
+        own = [part(y, precision) for part in (self.waves, self.open_places) if part is not None]
         if self.particles == 1:
-            return self.sum(self.readout(self.silu(self.message(*own))))
+            return self._held(self.sum(self.readout(self.silu(self.message(*own)))), y)
         pair = self.pair_features(self.squares(y, precision))
         sent = self.silu(self.pair_in(pair))
         particle = self.silu(self.message(*own, self.receive(sent, self.places(y, precision))))
@@ -102,19 +117,25 @@ class PeriodicNet(LogPsi):
         value = value + self.sum(self.pair_readout(self.sum_over_pairs(second)))
         if self.vector_messages is not None:
             value = value + self.vector_messages(y, precision)
+        value = self._held(value, y)
         if self.two_body_factor is None:
             return value
         return value + self.two_body_factor(self.nearest(y, precision), self.length)
 
+    def _held(self, value: Tensor, y: Tensor) -> Tensor:
+        """With the factor that ends ψ along open axes."""
+        return value if self.open_places is None else value + self.open_tails(y, self.log_tails.exp())
+
 
 def is_even(system: System, landscape: Landscape) -> bool:
-    """Whether V stays the same where all particles move together, as without an external field."""
+    """Whether V stays the same where all particles move together along all periodic axes, as without an external field."""
     assert landscape.places is not None
     x = landscape.places[:TRIED]
     generator = torch.Generator().manual_seed(0)
     shift = spacing(system, landscape.box or ()) * torch.randn(
         len(x), 1, x.shape[2], generator=generator, dtype=x.dtype
     )
+    shift[..., list(open_axes(landscape.box or ()))] = 0.0
     here, there = (system.potential(places).detach() for places in (x, x + shift))
     scale = max(float(here.abs().max()), 0.5 / landscape.length**2)
     return bool(((here - there).abs() <= SAME * scale).all())

@@ -100,9 +100,14 @@ def of_pairs(function: SquareFunction) -> tuple[dict[str, nn.Module], Callable[[
     return made, compose
 
 
-def in_a_box(*, smooth: bool) -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
-    """Features of pairs and waves of places in a periodic box, with messages; and a function of nearest images."""
-    sides = (3.0, 2.0)
+def in_a_box(
+    *, smooth: bool, sides: tuple[float, float] = (3.0, 2.0)
+) -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
+    """Features of pairs and waves of places in a periodic box, with messages; and a function of nearest images.
+
+    Along a second axis of infinite side also functions of places, and tails.
+    """
+    opened = math.isinf(sides[1])
     made, _ = of_pairs(Gaussians((0.5, 1.0)))
     del made["weighted"]
     made |= {
@@ -110,17 +115,23 @@ def in_a_box(*, smooth: bool) -> tuple[dict[str, nn.Module], Callable[[Any, Tens
         "nearest": box_parts.PairSquares(sides, smooth=False),
         "places": coordinates.Places(False),
         "waves": box_parts.Harmonics(sides, 2),
-        "message": layers.mlp([3 + 8, 3]),
+        "message": layers.mlp([3 + 8 + 2 * opened, 3]),
         "factor": table(),
     }
+    if opened:
+        made["open_places"] = box_parts.OpenPlaces((1,), (0.3,), (0.8,))
+        made["tails"] = box_parts.OpenTails((1,), (0.3,), (0.8,))
 
     def compose(part: Any, y: Tensor) -> Tensor:
         places, squares = part("places")(y, DOUBLE), part("box_squares")(y, DOUBLE)
         features = part("features")(squares)
         sent = part("silu")(part("pair_in")(features))
-        particle = part("silu")(part("message")(part("waves")(y, DOUBLE), part("receive")(sent, places)))
+        own = [part(name)(y, DOUBLE) for name in ("waves", "open_places")[: 1 + opened]]
+        particle = part("silu")(part("message")(*own, part("receive")(sent, places)))
         second = part("silu")(part("pair_out")(sent, particle, features))
         value = part("sum")(part("readout")(part("sum_over_pairs")(second)))
+        if opened:
+            value = value + part("tails")(y, torch.tensor([[0.4, 0.3, 0.1]], dtype=DOUBLE))
         return value + part("factor")(part("nearest")(y, DOUBLE), 1.3)
 
     return made, compose
@@ -482,6 +493,7 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     "vibrations": ((4, 3), lambda: (vibrations(), vibrating)),
     "vibrations in the plane": ((4, 2), lambda: (vibrations(), vibrating)),
     "a box": ((4, 2), lambda: in_a_box(smooth=True)),
+    "a slab": ((3, 2), lambda: in_a_box(smooth=True, sides=(3.0, math.inf))),
     "nearest images of many": ((9, 2), lambda: in_a_box(smooth=False)),
     "a liquid": ((4, 3), vector_messages),
     "a liquid of many": ((9, 2), lambda: vector_messages(sides=(3.0, 4.0))),
