@@ -46,7 +46,7 @@ def species_words(species: Sequence[Any]) -> str:
 
 def display_unit(unit: str) -> str:
     """The unit to print: "" for the natural units a and E, which are those of the parameters."""
-    return "" if re.fullmatch(r"(1/)?[1aE](\^\d+)?", unit) else unit
+    return "" if re.fullmatch(r"[1aE](\^\d+)?([ /][aE](\^\d+)?)*", unit) else unit
 
 
 def with_unit(number: object, unit: str, bare: str | None = None) -> str:

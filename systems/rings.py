@@ -127,7 +127,7 @@ class Sutherland(Ring):
 
     particles: int = Field(8, ge=1, le=256, description="number of particles N")
     box: float = Field(8.0, ge=SMALLEST, le=LARGEST, description="length L of the ring")
-    lambda_: float = Field(2.0, ge=1.0, le=1e2, alias="lambda", description="ψ vanishes as r^lambda at small distances")
+    lambda_: float = Field(2.0, gt=1.0, le=1e2, alias="lambda", description="ψ vanishes as r^lambda at small distances")
 
     def pair(self, r: Tensor) -> Tensor:
         """Energy of two at the distance r along the ring."""

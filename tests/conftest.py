@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fkflow.hamiltonian.system import Nuclei, Reference, System
+from fkflow.results.liquid import EXTRAPOLATED, PURE, Curve, Liquid, Quantity
 from fkflow.results.records import (
     Axis,
     Doubt,
@@ -219,6 +220,27 @@ def made_up_spectrum():
     )
 
 
+def made_up_liquid():
+    """Curves and numbers of a liquid, one extrapolated and one by forward walking, as a file may hold them."""
+    k = np.linspace(0.0, 4.0, 9)
+    ones = np.ones(9)
+    curves = [
+        Curve(
+            "structure_factor", "k", k[1:], k[1:] / 4, 0.01 * ones[1:], "1/bohr", "", k[1:] / 4.1, 0.02 * ones[1:], PURE
+        ),
+        Curve(
+            "density_matrix", "r", k, np.exp(-k), 0.01 * ones, "bohr", "", np.exp(-1.1 * k), 0.03 * ones, EXTRAPOLATED
+        ),
+        Curve("momentum_distribution", "k", k, np.exp(-k), 0.01 * ones, "1/bohr", counts=2 * ones),
+    ]
+    best = Estimate(0.31, 0.02)
+    pressure = Quantity(0.31, 0.02, variational=Estimate(0.3, 0.01), projected=best, unit="hartree/bohr", method=PURE)
+    share = Quantity(0.5, 0.01, variational=Estimate(0.5, 0.01))
+    return Liquid(
+        0.7, "1/bohr", {curve.name: curve for curve in curves}, {"zero_momentum": share, "pressure": pressure}
+    )
+
+
 def made_up_thermal():
     """Two temperatures of two particles with a doubt and a warning, as a file may hold them."""
 
@@ -281,6 +303,7 @@ def made_up():
         projection=made_up_projection,
         projected=made_up_projected,
         spectrum=made_up_spectrum,
+        liquid=made_up_liquid,
         thermal=made_up_thermal,
     )
 

@@ -17,6 +17,7 @@ from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.system import Reference, System
 from fkflow.recipe.config import Loaded, Recipe, compose
 from fkflow.results import folders, store
+from fkflow.results.liquid import Liquid
 from fkflow.results.records import Histogram, Observables
 from fkflow.results.result import Result
 from fkflow.results.summary import summary_html, summary_text
@@ -105,6 +106,17 @@ class Solution:
         observable has several numbers.
         """
         return self.result.measurement.observables
+
+    @property
+    def liquid(self) -> Liquid:
+        """What is measured in a periodic box: ``liquid.curves["structure_factor"]``, ``liquid.numbers["pressure"]``.
+
+        Raises UsageError for a single particle or in open space.
+        """
+        found = self.result.measurement.liquid
+        if found is None:
+            raise UsageError(f"{self.result.run} is no liquid: it is not of several particles in a periodic box")
+        return found
 
     @property
     def reference(self) -> Reference | None:

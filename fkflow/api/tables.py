@@ -8,6 +8,7 @@ from typing import Any
 
 from fkflow.errors import UsageError
 from fkflow.results import store
+from fkflow.results.liquid import DATASETS
 from fkflow.results.result import Result
 
 
@@ -31,8 +32,17 @@ def to_pandas(result: Result, part: str) -> Any:
         columns = dict(result.training)
         return pandas.DataFrame(columns, index=pandas.Index(columns.pop("iteration", ()), name="iteration"))
     parts = {f"{histogram.group}/{histogram.name}": histogram for histogram in result.measurement.histograms}
+    liquid = result.measurement.liquid
+    curves = {} if liquid is None else {f"liquid/{name}": curve for name, curve in liquid.curves.items()}
+    if part in curves:
+        curve = curves[part]
+        found = {"variational": curve.values, "variational_error": curve.errors}
+        if curve.projected is not None and curve.projected_errors is not None:
+            dataset = DATASETS[curve.method]
+            found |= {dataset: curve.projected, f"{dataset}_error": curve.projected_errors}
+        return pandas.DataFrame(found, pandas.Index(curve.points, name=curve.axis))
     if part not in parts:
-        raise UsageError(f"{result.run} has no table {part!r}: it has {', '.join(['training', *parts])}")
+        raise UsageError(f"{result.run} has no table {part!r}: it has {', '.join(['training', *parts, *curves])}")
     histogram = parts[part]
     distributions = {
         "variational": histogram.values,

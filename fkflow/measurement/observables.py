@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,16 @@ class ObservableAverages:
     """Sums over the sweeps for each walker of this rank, of the observables at configurations like x (B, N, D).
 
     Walkers are given as the solver has them. A block of the error is the whole history of one walker, as for the energy.
-    Averages are those of all ranks, which must ask for them together. Without observables all is empty and free.
+    Averages are those of all ranks, which must ask for them together. Without observables all is empty and free. `more` gives
+    further functions of x, which `results` leaves out.
     """
 
-    def __init__(self, system: System, x: Tensor) -> None:
-        self.system = system
+    def __init__(self, system: System, x: Tensor, more: Callable[[Tensor], dict[str, Tensor]] | None = None) -> None:
+        self.system, self.more = system, more
         #: the shape of each observable of one configuration, () or (n,)
-        self.shapes = {name: tuple(value.shape[1:]) for name, value in observe(system, x[:2]).items()}
+        self.shapes = {name: tuple(value.shape[1:]) for name, value in self._observe(x[:2]).items()}
         columns = sum(map(math.prod, self.shapes.values()))
+        self.asked = list(observe(system, x[:2]))
         self.offset: np.ndarray | None = None
         self.sweeps = 0
         #: weight × (value − offset) and weight, summed over the sweeps
@@ -38,7 +40,11 @@ class ObservableAverages:
 
     def values(self, x: Tensor) -> Tensor:
         """The observables (B, columns) at x (B, N, D)."""
-        return flatten(observe(self.system, x), len(x))
+        return flatten(self._observe(x), len(x))
+
+    def _observe(self, x: Tensor) -> dict[str, Tensor]:
+        found = observe(self.system, x)
+        return found if self.more is None else {**found, **self.more(x)}
 
     def add(self, x: Tensor, weights: Tensor) -> None:
         """Count the walkers x (B, N, D) with their weights (B,); the first call sets the offset, on all ranks together."""
@@ -77,7 +83,10 @@ class ObservableAverages:
 
     def error(self) -> float:
         """The largest error in units of the standard deviation of its observable; 0 without observables, collective."""
-        found = [1 / math.sqrt(one.n_effective) for one in self.estimates() if one.n_effective > 0]
+        if not self.asked:
+            return 0.0
+        columns = sum(math.prod(self.shapes[name]) for name in self.asked)
+        found = [1 / math.sqrt(one.n_effective) for one in self.estimates()[:columns] if one.n_effective > 0]
         return max(found, default=0.0)
 
     def unknown(self) -> list[str]:
@@ -87,16 +96,23 @@ class ObservableAverages:
 
     def results(self, projected: Sequence[Estimate | None] | None = None) -> Observables:
         """The observables by name, a tuple where one has several numbers; `projected` has averages over φ0², one a column."""
+        units = self.system.observable_units
+        found: Observables = {}
+        for name, pairs in self.averages(projected).items():
+            if name in self.asked:
+                parts = tuple(Observable.of(*pair, units.get(name, "")) for pair in pairs)
+                found[name] = parts if self.shapes[name] else parts[0]
+        return found
+
+    def averages(
+        self, projected: Sequence[Estimate | None] | None = None
+    ) -> dict[str, list[tuple[Estimate, Estimate | None]]]:
+        """For each name the averages of its numbers over ψ² and, as `projected` gives them, over φ0²."""
         measured = self.estimates()
         if not measured:
             return {}
         columns = iter(zip(measured, [None] * len(measured) if projected is None else projected, strict=True))
-        units = self.system.observable_units
-        found: Observables = {}
-        for name, shape in self.shapes.items():
-            parts = tuple(Observable.of(*next(columns), units.get(name, "")) for _ in range(math.prod(shape)))
-            found[name] = parts if shape else parts[0]
-        return found
+        return {name: [next(columns) for _ in range(math.prod(shape))] for name, shape in self.shapes.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """The sums of this rank for a checkpoint."""

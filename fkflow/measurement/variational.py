@@ -23,8 +23,10 @@ from fkflow.hamiltonian.free import break_up_energy
 from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
+from fkflow.measurement.coherence import Coherence
 from fkflow.measurement.drift_field import drift_fields, sample_trajectories
 from fkflow.measurement.histograms import Histograms
+from fkflow.measurement.liquid import LiquidMeasurement, has_liquid
 from fkflow.measurement.observables import ObservableAverages
 from fkflow.measurement.relaxation import Relaxation, SlowModes
 from fkflow.networks.choice import LogPsi, PairDrift, VibrationalNet
@@ -116,7 +118,13 @@ class VariationalEstimator:
                 of_distances=isinstance(net, VibrationalNet),
             )
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
-        self.observables = ObservableAverages(system, self.walkers.x)
+        #: what is measured in a periodic box of several particles
+        self.liquid: LiquidMeasurement | None = None
+        if isinstance(net, LogPsi) and has_liquid(net, system):
+            self.liquid = LiquidMeasurement(net, system, landscape, x.device, seed)
+        self.observables = ObservableAverages(
+            system, self.walkers.x, None if self.liquid is None else self.liquid.columns
+        )
         #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not have yet
         self.sweeps: list[np.ndarray] = []
         self.pending: list[np.ndarray] = []
@@ -157,6 +165,7 @@ class VariationalEstimator:
             "warnings": list(self.sampler.warnings),
             "histograms": self.histograms.state_dict(),
             "observables": self.observables.state_dict(),
+            "coherence": self.liquid and self.liquid.coherence.state_dict(),
             "sweeps": [torch.from_numpy(sweep) for sweep in self.sweeps],
             **{name: getattr(self, name) for name in NUMBERS},
         }
@@ -173,6 +182,8 @@ class VariationalEstimator:
         self.histograms.load_state_dict(state["histograms"])
         if "observables" in state:
             self.observables.load_state_dict(state["observables"])
+        if self.liquid is not None and state.get("coherence"):
+            self.liquid.coherence.load_state_dict(state["coherence"])
         self.sweeps = [sweep.numpy() for sweep in state["sweeps"]]
         for name in NUMBERS:
             setattr(self, name, state[name])
@@ -241,6 +252,8 @@ class VariationalEstimator:
             )
         self.histograms.add(self.walkers.x, weights)
         self.observables.add(self.walkers.x, weights)
+        if self.liquid is not None:
+            self.liquid.coherence.add(self.walkers.x, weights)
         if not self.count:
             self.offset = ranks.broadcast(float((weights * energies).sum() / weights.sum()))
         # as distances from the first mean: no digits are lost
@@ -290,8 +303,12 @@ class VariationalEstimator:
         projection: Projection | None = None,
         histograms: list[Histogram] | None = None,
         projected: list[Estimate] | None = None,
+        mixed: Coherence | None = None,
     ) -> Measurement:
-        """Everything measured, with what was projected: `projection`, `histograms` with its densities, and the observables."""
+        """Everything measured, with what was projected: `projection`, `histograms` with its densities, and the observables.
+
+        `mixed` has averages over ψφ0 in a periodic box.
+        """
         estimate = self.estimate()
         weighted, weights = np.stack(self.sweeps, 1)
         # each walker's energies as they enter the mean: weighted residuals about it
@@ -312,9 +329,16 @@ class VariationalEstimator:
         pictures = torch.Generator(samples.device).manual_seed(self.seed)
         drift = drift_fields(self.net, self.system, samples, pictures)
         order = torch.randperm(len(samples), generator=self.generator, device=samples.device)
+        densities = self.histograms.results() if histograms is None else histograms
+        liquid = None
+        if self.liquid is not None:
+            averages = self.observables.averages(projected)
+            energies = (estimate, None if projection is None else projection.total)
+            resampled = projection is not None and bool(projection.resampled[-1])
+            liquid = self.liquid.result(averages, energies, densities, mixed, resampled)
         return Measurement(
             energy,
-            self.histograms.results() if histograms is None else histograms,
+            densities,
             drift,
             to_user_coordinates(self.system, samples[order])[:STORED_SAMPLES].cpu().numpy(),
             self.seconds,
@@ -324,6 +348,7 @@ class VariationalEstimator:
             sample_trajectories(self.net, self.system, samples, self.landscape.length**2, pictures),
             None if self.relaxation is None else self.relaxation.gap,
             self.observables.results(projected),
+            liquid,
         )
 
     def _warnings(self, estimate: Estimate, lowest: float, shift: float) -> list[str]:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fkflow.errors import UsageError
-from fkflow.plot import levels, temperatures
+from fkflow.plot import levels, liquids, temperatures
 from fkflow.plot.densities import density, density_map, pair
 from fkflow.plot.energies import convergence, projection
 from fkflow.plot.fields import conditional, drift
@@ -41,6 +41,9 @@ def plots(result: Result) -> dict[str, Callable[[Axes], None]]:
             draw = drift if kind == "drift" else conditional
             for field in result.measurement.drift:
                 found[f"{kind}_{field.name}"] = partial(draw, result, name=field.name)
+        elif kind == "liquid" and result.measurement.liquid is not None:
+            for name in result.measurement.liquid.curves:
+                found[f"liquid_{name}"] = partial(liquids.curve, result, name=name)
         elif kind == "thermal":
             found |= _temperatures(result)
         elif kind == "levels":
@@ -68,8 +71,8 @@ def _temperatures(result: Result) -> dict[str, Callable[[Axes], None]]:
 
 def missing_reasons(result: Result) -> list[str]:
     """For each kind of picture that `result` cannot have one sentence saying why, and which command makes it."""
-    # a run has a ground state or temperatures, and nobody misses the pictures of the other
-    kinds = [kind for kind in KINDS if kind != "thermal"] if result.thermal is None else []
+    # a run has a ground state or temperatures, in a box or not, and nobody misses the pictures of the other
+    kinds = [kind for kind in KINDS if kind not in ("thermal", "liquid")] if result.thermal is None else []
     return [reason for kind in kinds if (reason := missing_reason(result, kind))]
 
 

@@ -8,7 +8,9 @@ from fkflow.results.result import Result
 from fkflow.results.thermal import no_ground_state
 
 #: what the names of the pictures begin with
-KINDS = ("convergence", "projection", "density", "pair", "conditional", "drift", "trajectories", "levels", "thermal")
+KINDS = (
+    "convergence", "projection", "density", "pair", "liquid", "conditional", "drift", "trajectories", "levels", "thermal",
+)  # fmt: skip
 
 
 def missing_reason(result: Result, kind: str) -> str | None:
@@ -29,6 +31,8 @@ def missing_reason(result: Result, kind: str) -> str | None:
         if kind == "pair" and result.particles == 1:
             return f"{run} has no pair distribution: it is a single particle"
         return f"{run} has no {kind} distribution: {again}"
+    if kind == "liquid" and measured.liquid is None:
+        return f"{run} is no liquid: structure factor and momenta are those of several particles in a periodic box"
     if kind in ("conditional", "drift") and not measured.drift:
         return f"{run} has no drift field: {again}"
     if kind == "conditional" and result.particles == 1:

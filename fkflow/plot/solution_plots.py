@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fkflow.plot import densities, energies, fields, levels, paths, temperatures
+from fkflow.plot import densities, energies, fields, levels, liquids, paths, temperatures
 from fkflow.plot.catalogue import SIZE, plots, save_all, select
 from fkflow.plot.style import LOOK, fit_figure
 from fkflow.results.result import Result
@@ -70,6 +70,11 @@ class Plots:
     def pair(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
         """The distribution of the distance of two particles."""
         return self._draw_named("pair", densities.pair, name, ax)
+
+    def liquid(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """A curve of a liquid in a periodic box: `name` is "pair_correlation", "structure_factor", "density_matrix" or
+        "momentum_distribution"; left out, the structure factor."""
+        return self._draw_named("liquid", liquids.structure_factor, name, ax)
 
     def conditional(self, name: str | None = None, *, ax: Axes | None = None) -> Axes:
         """|ψ|² of one particle while the others are held; `name` is that of the plane, such as "xy"."""

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.execution import ranks
+from fkflow.measurement.coherence import Coherence
 from fkflow.measurement.histograms import Histograms
 from fkflow.measurement.observables import ObservableAverages
 from fkflow.networks.choice import LogPsi
@@ -83,8 +84,11 @@ class Population:
         histograms: Histograms | None,
         middle: int = MIDDLE,
         observables: ObservableAverages | None = None,
+        coherence: Coherence | None = None,
     ) -> None:
         self.mover, self.energy_reference, self.histograms = mover, energy, histograms
+        #: ratios of ψ over ψφ0, in a periodic box
+        self.coherence = coherence
         self.own_groups = ranks.groups_per_rank()
         #: groups and walkers of all ranks
         self.groups, self.size = self.own_groups * ranks.count(), len(x) * ranks.count()
@@ -133,6 +137,7 @@ class Population:
             "walkers": self.walkers.state_dict(),
             "histograms": self.histograms and self.histograms.state_dict(),
             "walking": self.walking and self.walking.state_dict(),
+            "coherence": self.coherence and self.coherence.state_dict(),
             "sums": [torch.from_numpy(row) for row in self.sums],
             "plain": [torch.from_numpy(row) for row in self.plain],
             **{name: getattr(self, name) for name in (*TENSORS, *NUMBERS)},
@@ -146,6 +151,8 @@ class Population:
             self.histograms.load_state_dict(state["histograms"])
         if self.walking is not None:
             self.walking.load_state_dict(state["walking"])
+        if self.coherence is not None:
+            self.coherence.load_state_dict(state["coherence"])
         self.sums, self.plain = ([row.numpy() for row in state[name]] for name in ("sums", "plain"))
         for name in TENSORS:
             setattr(self, name, state[name].to(device))
@@ -231,7 +238,8 @@ class Population:
         return change, self.energy_reference - torch.expm1(-change) / dt
 
     def _add_densities(self) -> None:
-        """Add the places in the middle of a window to the densities, where walkers are distributed as φ0²."""
+        """Add the places in the middle of a window to the densities, where walkers are distributed as φ0²; at its end, as ψφ0,
+        to the ratios of ψ."""
         every = self.length // PLACES
         # a poor drift takes longer to forget, and so do resampled walkers
         window = self.length if self.branching else self.middle
@@ -240,6 +248,8 @@ class Population:
         middle = self.places[(self.count - window // 2) // every % (PLACES + 1)]
         weights = self.log_weight - self.past_weight[(self.count - window) % (self.length + 1)]
         self.histograms.add(middle, weights.exp())
+        if self.coherence is not None:
+            self.coherence.add(self.walkers.x, weights.exp())
 
     def _add_observables(self) -> None:
         """Add the observables in the middle of each window that ends now."""

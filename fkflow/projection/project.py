@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fkflow.execution import ranks
 from fkflow.execution.pulse import Pulse
+from fkflow.measurement.coherence import Coherence
 from fkflow.measurement.histograms import Histograms
 from fkflow.measurement.variational import VariationalEstimator, choose_walker_count
 from fkflow.networks.choice import LogPsi
@@ -205,7 +206,8 @@ class Projector:
         histograms = Histograms(measuring.system, x, 2, like=measuring.histograms) if pure else None
         middle = SHORT_MIDDLE if self.hurried else MIDDLE
         observables = None if measuring.observables.offset is None else measuring.observables
-        return Population(mover, x, self.window, measuring.estimate().value, histograms, middle, observables)
+        coherence = measuring.liquid.copy() if pure and measuring.liquid is not None else None
+        return Population(mover, x, self.window, measuring.estimate().value, histograms, middle, observables, coherence)
 
     def _start(self) -> None:
         """Choose walkers, time steps and the time between weighings; equilibrate the populations; note the cost of a turn."""
@@ -317,7 +319,8 @@ class Projector:
     def has_observables(self) -> bool:
         """Whether the walkers of all populations have gone far enough for observables over φ0², or there are none."""
         least = (HURRIED if self.hurried else LEAST) + PASSED
-        return all(p.walking is None or p.count >= least * p.length for p in self.populations)
+        asked = bool(self.measuring.observables.asked)
+        return not asked or all(p.walking is None or p.count >= least * p.length for p in self.populations)
 
     def observables(self) -> list[Estimate] | None:
         """The numbers of the observables over φ0²; None if there are none, or no window for them was passed."""
@@ -333,6 +336,11 @@ class Projector:
             finest.branching,
             None if relaxation is None else relaxation.gap,
         )
+
+    def coherence(self) -> Coherence | None:
+        """Ratios of ψ over ψφ0 in a periodic box; None in open space, or if no window for them was passed."""
+        found = self.populations[-1].coherence
+        return found if found is not None and found.counts.any() else None
 
     def densities(self) -> list[Histogram]:
         """The measured densities with those of |φ0|² at the smallest time step."""

@@ -20,6 +20,7 @@ from fkflow.recipe.old_keys import current_resolved
 from fkflow.results import hdf5
 from fkflow.results.folders import find_result
 from fkflow.results.layout import COLUMNS, CURVE, ENERGY, FORMAT, FORMAT_VERSION, HISTOGRAMS, PROJECTION, STAGES, STEPS
+from fkflow.results.liquid_store import read_liquid
 from fkflow.results.records import (
     Axis,
     DriftField,
@@ -166,6 +167,7 @@ def _read_measurement(file: h5py.File, path: Path) -> Measurement:
         projection=_read_projection(file, path),
         trajectories=_read_trajectories(file, path),
         observables=_read_observables(file, path),
+        liquid=read_liquid(file["liquid"], path) if "liquid" in file else None,
     )
 
 

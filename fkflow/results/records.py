@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fkflow.results.liquid import Liquid
 from fkflow.statistics import Estimate
 from fkflow.text import with_unit
 
@@ -224,8 +225,9 @@ class Measurement:
     `variational` is the energy of ψ, `projection` that of the exact ground state or None; `histograms` are densities, `drift`
     fields, `trajectories` paths of a few walkers. `curl` is the mean antisymmetric part of the Jacobian of the drift relative
     to its norm (vector drifts only). `gap` is an estimate of E1 − E0 from the slowest mode of the drift. `observables` are
-    averages of what the system defines. `seconds` is the wall-clock time without the projection, `warnings` are sentences, a
-    `Doubt` each where the energy may be wrong.
+    averages of what the system defines, `liquid` what is measured in a periodic box of several particles.
+    `seconds` is the wall-clock time without the projection, `warnings` are sentences, a `Doubt` each where the energy may be
+    wrong.
     """
 
     variational: Energy
@@ -239,3 +241,4 @@ class Measurement:
     trajectories: Trajectories | None = None
     gap: float | None = None
     observables: Observables = field(default_factory=dict)
+    liquid: Liquid | None = None

@@ -151,6 +151,7 @@ class Result:
         if self.thermal is not None:
             return self._thermal_summary(self.thermal)
         measured, projection = self.measurement.variational, self.measurement.projection
+        liquid = self.measurement.liquid
         summary: dict[str, Any] = strict_json(
             {
                 "system": self.system,
@@ -175,6 +176,7 @@ class Result:
                 **({} if self.tail is None else {"per_particle": self.per_particle}),
                 "gap": self.measurement.gap,
                 "observables": {} if self.failed else observable_entries(self.measurement.observables),
+                **({} if self.failed or liquid is None else {"liquid": liquid.summary()}),
                 "reference": self.reference and asdict(self.reference),
                 **({} if self.spectrum is None else {"spectrum": self.spectrum.summary()}),
                 "seconds": self.seconds,

@@ -86,6 +86,7 @@ def _rows(result: Result, room: int) -> list[tuple[str, str]]:
         rows.append(("", result.reference.source))
     if not result.failed:
         rows += _observables(result)
+        rows += _liquid(result)
     rows += _training(result, room)
     if result.measurement.curl is not None:
         rows.append(("curl of the drift", f"{result.measurement.curl:.3g} of its gradient"))
@@ -121,6 +122,18 @@ def _observables(result: Result) -> list[tuple[str, str]]:
         if parts[0].projected is not None:
             text += f"  (variational {observable_text(observable, 'variational')})"
         rows.append((name if len(name) < INDENT - 2 else name[: INDENT - 4] + "…", text))
+    return rows
+
+
+def _liquid(result: Result) -> list[tuple[str, str]]:
+    """A row for each number of a liquid, with how it was found, and one for the curves."""
+    liquid = result.measurement.liquid
+    if liquid is None:
+        return []
+    rows = []
+    for name, number in liquid.numbers.items():
+        how = f"{number.method}, variational {number.variational}" if number.method else "variational"
+        rows.append((name.replace("_", " "), f"{with_unit(str(number), number.unit)}  ({how})"))
     return rows
 
 

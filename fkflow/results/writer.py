@@ -11,6 +11,7 @@ import numpy as np
 
 from fkflow.results import hdf5
 from fkflow.results.layout import COLUMNS, CURVE, ENERGY, FORMAT, FORMAT_VERSION, PROJECTION, STEPS
+from fkflow.results.liquid_store import write_liquid
 from fkflow.results.records import Axis, DriftField, Histogram, Observable, Projection, Trajectories, components
 from fkflow.results.result import Result
 from fkflow.results.spectrum_store import write_spectrum
@@ -38,6 +39,8 @@ def write_result(file: h5py.File, result: Result) -> None:
     observables = file.create_group("observables")
     for name, observable in measurement.observables.items():
         _write_observable(observables.create_group(name), name, observable)
+    if measurement.liquid is not None:
+        write_liquid(file.create_group("liquid"), measurement.liquid)
     drift = file.create_group("drift")
     if measurement.curl is not None:
         drift.attrs["curl"] = measurement.curl

@@ -83,7 +83,7 @@ def measure_and_project(
             watch.stages["project"] = projecting
             projected = projecting.run(report)
             _judge_tables(measuring)
-            return measuring.result(*projected, projecting.observables())
+            return measuring.result(*projected, projecting.observables(), projecting.coherence())
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"measuring failed: {error}") from None
     except KeyboardInterrupt:

@@ -41,6 +41,11 @@ def test_every_kind_of_picture_is_a_documented_method() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pictures(solution: Solution, made_up: Any, kind: str) -> None:
+    if kind == "liquid":
+        measured = dataclasses.replace(solution.result.measurement, liquid=made_up.liquid())
+        solution = Solution(dataclasses.replace(solution.result, measurement=measured))
+        assert "extrapolated" in solution.plot.liquid("density_matrix").get_legend().get_texts()[1].get_text()
+        assert "projected" in solution.plot.liquid().get_legend().get_texts()[1].get_text()
     if kind == "thermal":
         solution = Solution(dataclasses.replace(solution.result, thermal=made_up.thermal()))
     look = dict(matplotlib.rcParams)

@@ -48,6 +48,29 @@ def by_name(measurement):
     )
 
 
+def test_a_liquid_comes_back(tmp_path, write_run, made_up):
+    """What is extrapolated is not called projected."""
+    measurement = dataclasses.replace(made_up.projected(), liquid=made_up.liquid())
+    written = write_run(tmp_path / "result.h5", measurement=measurement)
+    read = read_result(tmp_path / "result.h5")
+    assert same(written.measurement.liquid, read.measurement.liquid)
+    entry = read.summary()["liquid"]
+    assert entry["pressure"]["method"] == "forward walking" and entry["pressure"]["projected"]["value"] == 0.31
+    assert entry["momentum_distribution"]["method"] is None and len(entry["structure_factor"]["k"]) == 8
+    assert "pressure             0.31(2) hartree/bohr  (forward walking, variational 0.300(10))" in summary_text(read)
+    with h5py.File(tmp_path / "result.h5") as file:
+        group = file["liquid"]
+        assert set(group["density_matrix"]) == {
+            "r",
+            "variational",
+            "variational_error",
+            "extrapolated",
+            "extrapolated_error",
+        }
+        assert group["structure_factor/projected"].dims[0][0].name == "/liquid/structure_factor/k"
+        assert "count" in group["momentum_distribution"] and "projected" not in group["momentum_distribution"]
+
+
 def test_a_spectrum_comes_back(tmp_path, write_run, made_up):
     written = dataclasses.replace(write_run(tmp_path / "result.h5"), spectrum=made_up.spectrum())
     save_result(written, tmp_path / "result.h5")
