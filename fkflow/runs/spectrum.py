@@ -116,8 +116,6 @@ def _find(model: Model, x: Tensor, ground: Estimate, variational: Estimate, cont
     """The spectrum that the recipe asks for, from walkers x (B, N, D) of ψ² in the solver's coordinates."""
     if not isinstance(model.net, LogPsi):
         raise UsageError("a vector drift has no log psi, and no levels: train with another network.kind")
-    if model.net.box is not None:
-        raise UsageError(f"{model.system.key} is in a periodic box: levels are found in open space only")
     wanted = context.recipe.spectrum
     question = Question(wanted.states or STATES, wanted.functions, wanted.statistics == "fermi", context.seed)
     context.progress.stage("spectrum", None)

@@ -63,8 +63,12 @@ class _WithoutEdges(LogPsi):
 
 
 def growth_of(net: LogPsi, system: System, landscape: Landscape, sample: Tensor) -> Growth | None:
-    """The growth for a system, None where functions have one of their own, or nothing is known about where they may grow."""
+    """The growth for a system, None where functions have one of their own, or nothing is known about where they may grow.
+
+    Where particles meet that repel each other without bound, in a box, ψ^(1−c) has no finite energy.
+    """
     known = system.nuclei() is not None or system.point_charges() is not None or system.free
-    if known or landscape.diameter is not None or sample[0].numel() > MOST:
+    meet = landscape.diameter is not None or (landscape.box is not None and system.particles > 1)
+    if known or meet or sample[0].numel() > MOST:
         return None
     return Growth(net, sample, smooth=landscape.centres is not None or net.has_singular_points)

@@ -57,6 +57,16 @@ class Jet:
         e = self.value.exp()
         return self.map(e, e, e)
 
+    def cos(self) -> Jet:
+        """The cosine of each function."""
+        c = self.value.cos()
+        return self.map(c, -self.value.sin(), -c)
+
+    def sin(self) -> Jet:
+        """The sine of each function."""
+        s = self.value.sin()
+        return self.map(s, self.value.cos(), -s)
+
     def sqrt(self) -> Jet:
         """The square root of each (positive) function."""
         root = self.value.sqrt()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
+from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.free import break_up_energy
 from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.natural_scale import Landscape
@@ -267,6 +268,26 @@ def _lowered(
     return lowered
 
 
+def _strengths(x: Tensor, w: Tensor) -> dict[str, float]:
+    """|⟨f ψ|A ψ⟩|² of Σ_i x_i and Σ_i x_i², for walkers x (B, N, D) in the user's coordinates; `w` (B,) is weight times f."""
+    first, square = x.sum(1), x.square().sum((1, 2))
+    dipole = float(((w[:, None] * (first - first.mean(0))).sum(0)).square().sum())
+    return {"dipole": dipole, "monopole": float((w * (square - square.mean())).sum() ** 2)}
+
+
+def _wave_strength(x: Tensor, w: Tensor, share: Tensor, box: tuple[float, ...]) -> dict[str, float]:
+    """The largest share that the level has in a density wave Σ_i cos k·x_i or sin along an axis, of |⟨fψ|ρψ⟩|²/⟨ψ|ρ²|ψ⟩ over
+    walkers x (B, N, D) with weights `share` (B,), which sum up to 1."""
+    most = 0.0
+    for axis, side in enumerate(box):
+        for number in range(1, x.shape[1] + 2) if math.isfinite(side) else ():
+            angle = 2 * math.pi * number / side * x[..., axis]
+            for wave in (angle.cos().sum(1), angle.sin().sum(1)):
+                wave = wave - (share * wave).sum()
+                most = max(most, float((w * wave).sum() ** 2 / (share * wave.square()).sum().clamp_min(1e-300)))
+    return {"density wave": min(1.0, most)}
+
+
 def _decay(net: LogPsi, x: Tensor) -> float:
     """−∂ log ψ/∂r of the outermost of an electron, over the hundredth of the walkers that is farthest out."""
     far = x.norm(dim=-1).amax(1)
@@ -306,7 +327,7 @@ def _densities(
     total = weights.sum()
     plain = histogram(weights)
     ground = plain / (particles * volumes * total)
-    first, square = x.sum(1), x.square().sum((1, 2))
+    box = sides(system)
     found = []
     # those of a sector have the same functions
     sectors_values = {
@@ -322,9 +343,7 @@ def _densities(
         density = histogram(weights * f * f) / (particles * volumes * total)
         with np.errstate(invalid="ignore"):
             mean = np.where(plain > 0, histogram(weights * f) / np.where(plain > 0, plain, 1.0), np.nan)
-        w = torch.from_numpy(weights * f) / total
-        dipole = float(((w[:, None] * (first - first.mean(0))).sum(0)).square().sum())
-        monopole = float((w * (square - square.mean())).sum() ** 2)
-        found.append((density, mean, {"dipole": dipole, "monopole": monopole}))
+        w, share = torch.from_numpy(weights * f) / total, torch.from_numpy(weights) / total
+        found.append((density, mean, _strengths(x, w) if box is None else _wave_strength(pool.x, w, share, box)))
     words = view.axis_name(view.axes[0])
     return Axis(view.axes[0], system.length_unit, words, edges), ground, found

@@ -22,6 +22,7 @@ from fkflow.spectrum.distances import DistanceFunctions
 from fkflow.spectrum.electrons import ElectronFunctions
 from fkflow.spectrum.growth import POWERS, Growth
 from fkflow.spectrum.jets import Jet, coordinates
+from fkflow.spectrum.periodic import PeriodicFunctions
 from fkflow.spectrum.products import highest_degree
 from fkflow.spectrum.sectors import find_reflections, sectors_of
 from fkflow.spectrum.vibrations import VibrationFunctions
@@ -56,6 +57,13 @@ def two_atoms() -> Shape:
     return Shape(known, torch.ones(1).double(), torch.ones(1, 1).double(), torch.zeros(1, 1, dtype=torch.long))
 
 
+def periodic(x: Tensor, momentum: tuple[int | None, ...]) -> PeriodicFunctions:
+    """Functions in a box with few products, the longest and the shortest."""
+    found = PeriodicFunctions(coordinates(x), (3.0, 2.0)[: x.shape[2]], momentum, FEW, generator())
+    found.products = found.products[:2] + found.products[-2:]
+    return found
+
+
 CASES = {
     "one in one dimension": ((1, 1), lambda x: ConfigurationFunctions(coordinates(x), FEW, generator())),
     "two in the plane": ((2, 2), lambda x: ConfigurationFunctions(coordinates(x), FEW, generator())),
@@ -82,6 +90,12 @@ CASES = {
         (2, 3),
         lambda x: ElectronFunctions(coordinates(x), find_system("he")().nuclei(), 1.3, FEW, generator(), 2),
     ),
+    "on a ring": ((3, 1), lambda x: periodic(x, (2,))),
+    "on a ring with a lattice": (
+        (3, 1),
+        lambda x: periodic(x, (None,)),
+    ),
+    "in a periodic square": ((2, 2), lambda x: periodic(x, (1, 0))),
     "determinants on a line": ((4, 1), lambda x: determinants),
     "determinants in the plane": ((4, 2), lambda x: determinants),
 }
@@ -235,3 +249,21 @@ def test_what_has_no_sector_is_refused() -> None:
 )
 def test_degrees_keep_the_number_of_products(coordinates: int, most: int, degree: int) -> None:
     assert highest_degree(coordinates, most) == degree
+
+
+@pytest.mark.parametrize("momentum", [(0,), (2,), (None,)])
+def test_functions_in_a_box_have_its_period_and_their_momentum(momentum: tuple[int | None]) -> None:
+    """A side moves nothing; all particles moved together turn f as cos K·s does; the twin: functions of no momentum do not."""
+    x, side = walkers(64, 3, 1), 3.0
+    functions = periodic(x, momentum)
+    value = functions(coordinates(x)).value
+    moved = x.clone()
+    moved[:, 1] += side
+    torch.testing.assert_close(functions(coordinates(moved)).value, value, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(functions(coordinates(x[:, [2, 0, 1]])).value, value, rtol=1e-9, atol=1e-9)
+    # f(x + s) + f(x − s) = 2 cos(K s) f(x) for functions of the momenta K and −K
+    s = 0.37
+    both = sum(functions(coordinates(x + sign * s)).value for sign in (1, -1))
+    wave = 2 * math.pi * 2 / side
+    turned = 2 * value * (1.0 if momentum == (0,) else math.cos(wave * s))
+    assert torch.allclose(both, turned, rtol=1e-8, atol=1e-8) == (momentum != (None,))
