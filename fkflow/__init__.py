@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fkflow.api.solution import Solution
     from fkflow.api.training_loop import Training
     from fkflow.errors import FkflowError, NumericalError, UsageError
+    from fkflow.hamiltonian.ewald import Ewald
     from fkflow.hamiltonian.geometry import pair_squares
     from fkflow.hamiltonian.pointwise import PointByPoint
     from fkflow.hamiltonian.species import Species
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Estimate", "FkflowError", "Nuclei", "NumericalError", "PointByPoint", "Reference", "Result", "Solution", "Species",
-    "System", "Table", "Training", "UsageError", "load", "make_system", "pair_squares", "propagate", "solve", "train",
-    "units",
+    "Estimate", "Ewald", "FkflowError", "Nuclei", "NumericalError", "PointByPoint", "Reference", "Result", "Solution",
+    "Species", "System", "Table", "Training", "UsageError", "load", "make_system", "pair_squares", "propagate", "solve",
+    "train", "units",
 ]  # fmt: skip
 
 #: the module of each name
@@ -43,6 +44,7 @@ _HOME = {
     "Result": "results.result",
     "PointByPoint": "hamiltonian.pointwise",
     "Table": "hamiltonian.table",
+    "Ewald": "hamiltonian.ewald",
     "pair_squares": "hamiltonian.geometry",
     "Solution": "api.solution",
     "Training": "api.training_loop",
