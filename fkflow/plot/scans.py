@@ -22,6 +22,8 @@ from fkflow.text import display_unit
 
 #: colour and marker of each curve
 CURVES = tuple(zip(COLOURS, "os^DvP", strict=False))
+#: the key of a scan over numbers of particles
+PARTICLES = "system.particles"
 #: most curves that a legend can tell apart
 MOST = 12
 MARKER = 4.5
@@ -99,9 +101,13 @@ def differences(result: Scan, ax: Axes) -> None:
 def save_scan(result: Scan, folder: str | Path, format: str = "png", dpi: int = 150) -> Path:
     """Draw both into `folder`/scan.`format`, one above the other, and return the file.
 
-    Raises UsageError if the folder cannot be written.
+    A scan over numbers of particles also gives `folder`/sizes.`format`. Raises UsageError if the folder cannot be written.
     """
     with rc_context(LOOK):
+        if result.axes[0].key == PARTICLES and any(point.status == FINISHED for point in result.points):
+            figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+            sizes(result, figure.add_subplot())
+            save_figure(figure, make_folder(Path(folder)) / f"sizes.{format}", dpi)
         compared = any(point.comparison for point in result.points)
         if temperatures.is_over_temperatures(result):
             figure = Figure(figsize=(6.4, 6.0), layout="constrained")
@@ -119,6 +125,29 @@ def save_scan(result: Scan, folder: str | Path, format: str = "png", dpi: int = 
         if compared:
             upper.set_xlabel("")
         return save_figure(figure, make_folder(Path(folder)) / f"scan.{format}", dpi)
+
+
+def sizes(result: Scan, ax: Axes) -> None:
+    """Energy of a particle ± error against 1/N, of a scan over numbers of particles: where it goes as N grows."""
+    x = _Places(result)
+    for (name, points), (colour, marker) in zip(_curves(result, x), itertools.cycle(CURVES), strict=False):
+        done = [(point, float(point.values[PARTICLES])) for point in points if point.status == FINISHED]
+        ax.errorbar(
+            [1 / n for _, n in done], [p.best.value / n for p, n in done], [p.best.error / n for p, n in done],
+            fmt=marker, linestyle="-", linewidth=0.8, color=colour, markersize=MARKER, elinewidth=1.2, capsize=2.5,
+            label=name,
+        )  # fmt: skip
+        known = [(1 / n, p.reference.energy / n) for p, n in done if p.reference]
+        ax.plot(
+            *np.array(known).reshape(-1, 2).T, "x", color="black", markersize=MARKER + 4, markeredgewidth=0.9, zorder=4
+        )
+    ax.set_xlim(left=0.0)
+    ax.set_xlabel("1/N of N particles")
+    ax.set_ylabel(label("energy of a particle", result.energy_unit))
+    ax.ticklabel_format(axis="y", useOffset=False, style="plain")
+    ax.set_title(result.title(), fontsize="medium", wrap=True)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, fontsize="small")
 
 
 class _Places:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from fkflow.errors import StoreError
 from fkflow.hamiltonian.system import Reference
 from fkflow.plot import save_scan, scan
-from fkflow.plot.scans import differences
+from fkflow.plot.scans import differences, sizes
 from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan, csv_text, table_text
 from fkflow.results.scan_store import find_scan, read_scan, write_scan
 
@@ -198,3 +198,22 @@ def test_no_point_is_outside_the_axes(tmp_path: Path) -> None:
     # they do not stand on one another
     first, second = (container.lines[0].get_xdata() for container in ax.containers)
     assert (second - first > 0.02).all()
+
+
+def test_a_scan_over_numbers_of_particles_shows_the_energy_of_one(tmp_path: Path) -> None:
+    """E/N stands at 1/N, with its error; the twin: another scan has no such picture."""
+    made = made_up_scan(tmp_path / "scan.h5")
+    save_scan(made, tmp_path)
+    assert not (tmp_path / "sizes.png").exists()
+    points = tuple(
+        dataclasses.replace(point, values={"system.particles": n}) for n, point in enumerate(made.points[:3], 2)
+    )
+    sized = dataclasses.replace(made, axes=made.axes[1:], points=points, unit=1.0)
+    save_scan(sized, tmp_path)
+    assert (tmp_path / "sizes.png").stat().st_size > 5000
+    ax = Figure().add_subplot()
+    sizes(sized, ax)
+    (bars,) = ax.containers
+    x, y = bars.lines[0].get_data()
+    best = [point.best.value for point in points]
+    assert list(x) == [1 / 2, 1 / 3, 1 / 4] and list(y) == [e / n for e, n in zip(best, (2, 3, 4), strict=True)]
