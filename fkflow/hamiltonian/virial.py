@@ -16,10 +16,12 @@ STEP = 1e-4
 
 
 def in_scaled_box(system: System, factor: float) -> System:
-    """The same system in a box whose sides are `factor` times as long."""
+    """The same system in a box whose sides are `factor` times as long, and so is a distance `cutoff` at which it cuts V."""
     if isinstance(system, WrappedSystem):
         return system.model_copy(update={"own": in_scaled_box(system.own, factor)})
     box: Any = system.box
+    if getattr(system, "cutoff", None) is not None:
+        system = system.model_copy(update={"cutoff": factor * system.cutoff})  # type: ignore[attr-defined]
     scaled = factor * box if isinstance(box, int | float) else tuple(factor * side for side in box)
     if "box" in type(system).model_fields:
         return system.model_copy(update={"box": scaled})
@@ -27,6 +29,15 @@ def in_scaled_box(system: System, factor: float) -> System:
     kind: Any = type(type(system).__name__, (type(system),), {"box": scaled, "__module__": type(system).__module__})
     found: System = kind.model_construct(**dict(system))
     return found
+
+
+def tail_virial(system: System) -> float | None:
+    """d/d ln L of what an interaction beyond its cut-off would add to the energy; None where nothing is cut."""
+    high, low = (in_scaled_box(system, 1 + sign * STEP) for sign in (1, -1))
+    while isinstance(high, WrappedSystem) and isinstance(low, WrappedSystem):
+        high, low = high.own, low.own
+    ends = high.tail(), low.tail()
+    return None if None in ends else float((ends[0] - ends[1]) / (2 * STEP))  # type: ignore[operator]
 
 
 class Virial:

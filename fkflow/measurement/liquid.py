@@ -14,7 +14,7 @@ from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.masses import user_masses
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.virial import Virial
+from fkflow.hamiltonian.virial import Virial, tail_virial
 from fkflow.measurement.coherence import Coherence
 from fkflow.measurement.waves import box_waves
 from fkflow.networks.log_psi import LogPsi
@@ -131,6 +131,10 @@ class LiquidMeasurement:
             found = self._pressure(averages[VIRIAL][0], energies, root)
             if found is not None:
                 numbers["pressure"] = _quantity(*found, f"{energy}/{unit}{power}")
+            tail = tail_virial(self.system)
+            if found is not None and tail is not None:
+                beyond = Estimate(-tail / (dim * volume), 0.0)
+                numbers["pressure_tail"] = _quantity(beyond, None, f"{energy}/{unit}{power}")
         if self.even and closed and len(k) > 1:
             sound = [_stiffness(k / root, [pair[which] for pair in structure]) for which in (0, 1)]
             if sound[0] is not None:

@@ -26,6 +26,7 @@ NUMBERS = {
     "zero_momentum": "share of the particles without momentum",
     "condensate_fraction": "one-body density matrix far away",
     "pressure": "pressure",
+    "pressure_tail": "what V beyond its cut-off would add to the pressure, for g(r) = 1 there",
     "compressibility": "compressibility from the structure factor",
     "sound_velocity": "sound velocity from the structure factor",
 }

@@ -133,7 +133,8 @@ def _liquid(result: Result) -> list[tuple[str, str]]:
     rows = []
     for name, number in liquid.numbers.items():
         how = f"{number.method}, variational {number.variational}" if number.method else "variational"
-        rows.append((name.replace("_", " "), f"{with_unit(str(number), number.unit)}  ({how})"))
+        shown, how = (f"{number.value:.4g}", "g(r) = 1 beyond the cut-off") if not number.error else (str(number), how)
+        rows.append((name.replace("_", " "), f"{with_unit(shown, number.unit)}  ({how})"))
     return rows
 
 

@@ -14,7 +14,7 @@ from fkflow.hamiltonian.checks import check
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import find_system
-from fkflow.hamiltonian.virial import Virial, in_scaled_box
+from fkflow.hamiltonian.virial import Virial, in_scaled_box, tail_virial
 from fkflow.measurement.views import views
 from fkflow.spectrum.sectors import sectors_of
 
@@ -112,3 +112,20 @@ def test_the_virial_is_that_of_pairs() -> None:
     assert twice.box == pytest.approx((10.0, 6.0)) and twice.dense == 0.2
     rods = find_system("hard_rods")(particles=3, box=6.0)
     assert Virial(rods, 1.0).free == 0.5 and bool((Virial(rods, 1.0)(explore(rods).places) == 0).all())
+
+
+@pytest.mark.parametrize("cutoff", [None, 3.0])
+def test_the_tail_of_the_pressure_is_an_integral(cutoff: float | None) -> None:
+    """½ N ρ ∫ r v'(r) d³r beyond the cut-off, which grows with the box; the twin: from a tenth farther out."""
+    helium = find_system("liquid_helium")(particles=8, cutoff=cutoff)
+    found = tail_virial(helium)
+
+    def beyond(start: float) -> float:
+        r = torch.linspace(start, 100.0, 200001, dtype=torch.float64).requires_grad_()
+        (slope,) = torch.autograd.grad(helium.pair(r).sum(), r)
+        integral = torch.trapezoid((4 * math.pi * r**3 * slope).detach(), r.detach())
+        return 0.5 * 64 / math.prod(helium.box) * float(integral)
+
+    assert found == pytest.approx(beyond(helium.end), rel=1e-3)
+    assert found != pytest.approx(beyond(1.1 * helium.end), rel=1e-2)
+    assert tail_virial(Closed()) is None
