@@ -38,9 +38,15 @@ class Batch:
 
 
 def batches(
-    bridges: Bridges, fitted: Fitted, beta: float, steps: int, count: int, generator: torch.Generator
+    bridges: Bridges,
+    fitted: Fitted,
+    beta: float,
+    steps: int,
+    count: int,
+    generator: torch.Generator,
+    carried: bool = True,
 ) -> Iterator[Batch]:
-    """Paths of one pool after another, without end, at β in natural units."""
+    """Paths of one pool after another, without end, at β in natural units; some `carried` to β ± h if there is a drift."""
     some = max(1, count // CARRIED[bridges.reference.bodies == 1])
     while True:
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
@@ -50,13 +56,13 @@ def batches(
         if not bool((log_w < math.inf).all()):
             raise NumericalError("a path has no weight: the potential is not a number where it went")
         log_coarse, log_coarser = (log_w + bridges.coarse_change(paths, every) for every in (2, 4))
-        carried = None
-        if fitted.theta is not None:
-            ratios = carry(bridges, fitted, paths.first(some), start.log_density[:some], beta)
-            fine, coarse, begin = (part.numpy() for part in ratios)
+        ratios: Carried | None = None
+        if fitted.theta is not None and carried:
+            parts = carry(bridges, fitted, paths.first(some), start.log_density[:some], beta)
+            fine, coarse, begin = (part.numpy() for part in parts)
             logs = log_w[:some].numpy(), log_coarse[:some].numpy()
-            carried = Carried(*logs, fine, coarse, begin, float(start.log_norm))
-        yield Batch(paths, log_w, log_coarse, log_coarser, carried)
+            ratios = Carried(*logs, fine, coarse, begin, float(start.log_norm))
+        yield Batch(paths, log_w, log_coarse, log_coarser, ratios)
 
 
 class Sums:

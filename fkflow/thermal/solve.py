@@ -69,7 +69,7 @@ class Question:
 
 
 @dataclass
-class _Level:
+class Level:
     """A temperature while it is worked on: β and the steps of a path, in natural units."""
 
     beta: float
@@ -106,13 +106,13 @@ class ThermalSolver:
             found = {state.beta: state for state in map(stages.unpack, saved["found"])}
         for beta in sorted(set(self.question.betas)):
             natural = beta / self.problem.length**2
-            for rung in self._ladder(before, natural):
+            for rung in self.ladder(before, natural):
                 number += 1
                 self._begin(number)
                 if number <= done:
                     level = self._restored(rung) if number == done and saved and saved["level"] else None
                     continue
-                level = self._train(rung, last=rung == natural)
+                level = self.train(rung, last=rung == natural)
                 self._keep(keep, number, found, level)
             number += 1
             self._begin(number)
@@ -130,15 +130,15 @@ class ThermalSolver:
         self.warnings = []
         longest = max(self.question.betas) / self.problem.length**2
         if not self.trained:
-            for number, rung in enumerate(self._ladder(0.0, longest), 1):
+            for number, rung in enumerate(self.ladder(0.0, longest), 1):
                 self._begin(number)
-                self._train(rung, last=rung == longest)
+                self.train(rung, last=rung == longest)
             self.trained = True
         self._begin(stages.FIRST_ALONE + self.question.betas.index(beta))
-        level = self._train(beta / self.problem.length**2, last=True, frozen=True)
+        level = self.train(beta / self.problem.length**2, last=True, frozen=True)
         return Thermal([self._finished(beta, level)], self.question.statistics, self.warnings)
 
-    def _finished(self, beta: float, level: _Level) -> ThermalState:
+    def _finished(self, beta: float, level: Level) -> ThermalState:
         """The state at β, with its classical limit."""
         state, square = self._measure(beta, level), self.problem.length**2
         bosons = self.system.identical and self.question.statistics == "bose"
@@ -149,7 +149,7 @@ class ThermalSolver:
         """Each stage has random numbers of its own, so that it can be done again."""
         self.generator.manual_seed(stages.seed_of(self.question.seed, number))
 
-    def _keep(self, keep: Keep | None, number: int, found: Mapping[float, ThermalState], level: _Level | None) -> None:
+    def _keep(self, keep: Keep | None, number: int, found: Mapping[float, ThermalState], level: Level | None) -> None:
         if keep is None:
             return
         packed = None
@@ -160,32 +160,32 @@ class ThermalSolver:
         warnings = stages.pack_warnings(self.warnings)
         keep(number, {"stage": number, "theta": self.theta, "found": states, "warnings": warnings, "level": packed})
 
-    def _restored(self, beta: float) -> _Level:
+    def _restored(self, beta: float) -> Level:
         """What the training at β had found."""
-        level, packed = self._fresh(beta), self._saved["level"]
+        level, packed = self.fresh(beta), self._saved["level"]
         level.fitted.start_theta, level.fitted.starts.level = packed["start_theta"], float(packed["level"])
         level.variance = float(packed["variance"])
         return level
 
-    def _ladder(self, before: float, beta: float) -> list[float]:
+    def ladder(self, before: float, beta: float) -> list[float]:
         """Inverse temperatures up to `beta` from the one `before`."""
         rungs = [beta]
         while rungs[0] > max(FIRST, FACTOR * before):
             rungs.insert(0, rungs[0] / FACTOR)
         return rungs
 
-    def _fresh(self, beta: float) -> _Level:
+    def fresh(self, beta: float) -> Level:
         """What a training at β begins with."""
         problem, generator = self.problem, self.generator
         starts, curvature = self._starts(beta)
         dt = min(max(CURVED[problem.reference.bodies > 1] / math.sqrt(curvature), SHORTEST), LONGEST)
         steps = 4 * math.ceil(0.25 * beta / dt)
-        return _Level(beta, steps, Fitted(self.theta, starts, starts.start(generator)))
+        return Level(beta, steps, Fitted(self.theta, starts, starts.start(generator)))
 
-    def _train(self, beta: float, last: bool, frozen: bool = False) -> _Level:
+    def train(self, beta: float, last: bool, frozen: bool = False) -> Level:
         """Train at one β, from the drift that is there; with `frozen` the drift stays as it is."""
         problem, generator = self.problem, self.generator
-        level = self._fresh(beta)
+        level = self.fresh(beta)
         most = self.question.iterations if last else max(LEAST, self.question.iterations // 3)
         temperature = 1 / (beta * problem.length**2)
         target = self.question.target_error / temperature
@@ -217,23 +217,24 @@ class ThermalSolver:
         base = Mixture.fitted(torch.cat([cloud, known]).flatten(0, 1), generator)
         return Starts(base, ref, beta), curvature
 
-    def _batches(self, level: _Level, steps: int) -> Iterator[Batch]:
-        return batches(self.bridges, level.fitted, level.beta, steps, self._count(level), self.generator)
+    def _batches(self, level: Level, steps: int, carried: bool = True) -> Iterator[Batch]:
+        count = self._count(level)
+        return batches(self.bridges, level.fitted, level.beta, steps, count, self.generator, carried)
 
-    def _count(self, level: _Level) -> int:
+    def _count(self, level: Level) -> int:
         """Paths of a pool, a multiple of the groups of the densities."""
         target = self.question.target_error * level.beta * self.problem.length**2
         wanted = level.variance / target**2 / POOLS
         most = COUNTS[0] if self.problem.reference.bodies == 1 else COUNTS[1]
         return int(min(most, max(FEWEST, 64 * math.ceil(wanted / 64))))
 
-    def _steps(self, level: _Level, target: float) -> int:
+    def _steps(self, level: Level, target: float) -> int:
         """Steps of a path in the measurement, so many that F changes by little with twice as many."""
         given = self.question.time_step
         steps = level.steps if given is None else 4 * math.ceil(0.25 * level.beta / given)
         for _ in range(0 if given is not None else HALVINGS):
             sums = Sums(level.beta)
-            for batch in islice(self._batches(level, steps), LOOK):
+            for batch in islice(self._batches(level, steps, False), LOOK):
                 sums.add(batch)
             change = sums.step_error()
             if change.value <= max(SHARE * target, 3 * change.error):
@@ -241,7 +242,7 @@ class ThermalSolver:
             steps *= 2
         return steps
 
-    def _measure(self, beta: float, level: _Level) -> ThermalState:
+    def _measure(self, beta: float, level: Level) -> ThermalState:
         """Measure at β with the frozen drift on fresh paths."""
         question = self.question
         self.progress.stage(f"measure T = {1 / beta:.4g}", question.seconds)
@@ -280,7 +281,7 @@ class ThermalSolver:
             counts.histograms(),
         )  # fmt: skip
 
-    def _doubt(self, temperature: float, level: _Level, sums: Sums, steps: int) -> None:
+    def _doubt(self, temperature: float, level: Level, sums: Sums, steps: int) -> None:
         """Note what may be wrong with a temperature."""
         about = f"T = {temperature:.4g}: "
         if (ess := sums.ess()) < POOR:

@@ -172,7 +172,7 @@ def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(tmp_path, monkeypa
     assert main(["show", "broken"]) == 2 and "unfinished" in capsys.readouterr().err
     monkeypatch.setattr(ThermalSolver, "_measure", measure)
     # nothing is trained again, or at other temperatures
-    monkeypatch.setattr(ThermalSolver, "_train", None)
+    monkeypatch.setattr(ThermalSolver, "train", None)
     other = ["run", "quartic", "--temperature", "2", *QUICK, "--out", "broken", "--resume"]
     assert main(other) == 2 and "another recipe" in capsys.readouterr().err
     assert main(["run", "quartic", "--out", "broken", "--resume", "-q"]) == 2
@@ -194,13 +194,13 @@ def test_a_scan_over_temperatures_trains_its_drift_once(tmp_path, monkeypatch, c
     from fkflow.thermal.solve import ThermalSolver
 
     monkeypatch.chdir(tmp_path)
-    train, kept = ThermalSolver._train, []
+    train, kept = ThermalSolver.train, []
 
     def count(self, beta, last, frozen=False):
         kept.append(frozen)
         return train(self, beta, last, frozen)
 
-    monkeypatch.setattr(ThermalSolver, "_train", count)
+    monkeypatch.setattr(ThermalSolver, "train", count)
     assert main(["scan", "quartic", "--over", "thermal.temperature=[2, 0.5]", "--json", *QUICK]) == 0
     points = json.loads(capsys.readouterr().out)["points"]
     assert kept.count(True) == 2 and not any(kept[: kept.index(True)])
