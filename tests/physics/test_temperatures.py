@@ -150,12 +150,19 @@ def test_the_command_and_its_files(tmp_path, monkeypatch, capsys) -> None:
 QUICK = ["--set", "thermal.target_error=1e-2", "--set", "thermal.iterations=12", "--threads", "1", "--seed", "3", "-q"]
 
 
-def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(tmp_path, monkeypatch, capsys) -> None:
+@pytest.fixture
+def few_paths(monkeypatch) -> None:
+    """Less of everything, where a test is not about numbers."""
+    for name, value in (("fit.PATHS", 96), ("fit.POOL", 1024), ("solve.POOLS", 8), ("density_matrix.BINS", 6)):
+        monkeypatch.setattr(f"fkflow.thermal.{name}", value)
+
+
+def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(few_paths, tmp_path, monkeypatch, capsys) -> None:
     """Stopped before the second temperature is measured: what was trained and measured before is not done again."""
     from fkflow.thermal.solve import ThermalSolver
 
     monkeypatch.chdir(tmp_path)
-    call = ["run", "quartic", "--temperature", "2", "--temperature", "1", *QUICK]
+    call = ["run", "quartic", "--temperature", "9", "--temperature", "4", *QUICK]
     assert main([*call, "--out", "whole", "--json"]) == 0
     whole = json.loads(capsys.readouterr().out)["thermal"]
     measure, seen = ThermalSolver._measure, []
@@ -173,24 +180,24 @@ def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(tmp_path, monkeypa
     monkeypatch.setattr(ThermalSolver, "_measure", measure)
     # nothing is trained again, or at other temperatures
     monkeypatch.setattr(ThermalSolver, "train", None)
-    other = ["run", "quartic", "--temperature", "2", *QUICK, "--out", "broken", "--resume"]
+    other = ["run", "quartic", "--temperature", "9", *QUICK, "--out", "broken", "--resume"]
     assert main(other) == 2 and "another recipe" in capsys.readouterr().err
     assert main(["run", "quartic", "--out", "broken", "--resume", "-q"]) == 2
     capsys.readouterr()
     assert main([*call, "--out", "broken", "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["thermal"] == whole
     assert sorted(path.name for path in (tmp_path / "broken").iterdir()) == ["result.h5"]
-    # the classical limit at T = 2, by a sum
+    # the classical limit at T = 9, by a sum
     x = np.linspace(-6, 6, 4001)
     value = 0.5 * x**2 + x**4
-    z = np.exp(-value / 2).sum() * (x[1] - x[0]) / math.sqrt(2 * math.pi / 2)
-    assert whole[0]["classical_free_energy"] == pytest.approx(-2 * math.log(z), abs=2e-3)
-    mean = (value * np.exp(-value / 2)).sum() / np.exp(-value / 2).sum()
-    assert whole[0]["classical_energy"] == pytest.approx(1 + mean, abs=5e-3)
+    z = np.exp(-value / 9).sum() * (x[1] - x[0]) / math.sqrt(2 * math.pi / 9)
+    assert whole[0]["classical_free_energy"] == pytest.approx(-9 * math.log(z), abs=0.01)
+    mean = (value * np.exp(-value / 9)).sum() / np.exp(-value / 9).sum()
+    assert whole[0]["classical_energy"] == pytest.approx(4.5 + mean, abs=0.02)
     assert whole[0]["free_energy"] > whole[0]["classical_free_energy"]
 
 
-def test_a_scan_over_temperatures_trains_its_drift_once(tmp_path, monkeypatch, capsys) -> None:
+def test_a_scan_over_temperatures_trains_its_drift_once(few_paths, tmp_path, monkeypatch, capsys) -> None:
     from fkflow.thermal.solve import ThermalSolver
 
     monkeypatch.chdir(tmp_path)
@@ -201,7 +208,7 @@ def test_a_scan_over_temperatures_trains_its_drift_once(tmp_path, monkeypatch, c
         return train(self, beta, last, frozen)
 
     monkeypatch.setattr(ThermalSolver, "train", count)
-    assert main(["scan", "quartic", "--over", "thermal.temperature=[2, 0.5]", "--json", *QUICK]) == 0
+    assert main(["scan", "quartic", "--over", "thermal.temperature=[9, 4]", "--json", *QUICK]) == 0
     points = json.loads(capsys.readouterr().out)["points"]
     assert kept.count(True) == 2 and not any(kept[: kept.index(True)])
     levels = grid_levels(WELLS["quartic"][0], 5.0)
