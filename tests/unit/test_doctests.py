@@ -14,14 +14,17 @@ import pytest
 import torch
 
 from fkflow import statistics, units
-from fkflow.api import functions, solution, training_loop
+from fkflow.api import functions, propagation, solution, training_loop
 from fkflow.runs import evaluation
+from fkflow.thermal import formulas
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    "module", [functions, evaluation, training_loop, solution, statistics, units], ids=lambda module: module.__name__
+    "module",
+    [functions, evaluation, formulas, propagation, training_loop, solution, statistics, units],
+    ids=lambda module: module.__name__,
 )
 def test_examples(module: ModuleType) -> None:
     found = doctest.testmod(module)
