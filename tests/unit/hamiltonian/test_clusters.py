@@ -15,6 +15,7 @@ from fkflow.hamiltonian.free import break_up_energy
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.networks.choice import build
+from fkflow.networks.symmetric import SymmetricNet
 from fkflow.recipe.config import compose, make_system
 from fkflow.sampling.local_energy import local_energy
 from fkflow.systems import pair_potentials
@@ -161,6 +162,23 @@ def test_two_are_exact_from_the_start(system: Cluster) -> None:
     # the twin: another potential
     other = Helium(particles=2, potential="HFD-B") if system.key == "helium" else Neon(particles=2, potential="LJ")
     assert (local_energy(net, to_unit_masses(other), x * math.sqrt(system.mass)) - level.energy).abs().max() > 0.1
+
+
+def test_atoms_send_vectors() -> None:
+    """With any weights ψ stays symmetric and free. Twin: a cluster that is stretched along an axis has another ψ."""
+    system = to_unit_masses(Helium(particles=4))
+    net = build(system, explore(system), "auto", 6, 1, 0)
+    assert isinstance(net, SymmetricNet) and net.vector_messages is not None
+    generator = torch.Generator().manual_seed(0)
+    x = 3.0 * torch.randn(6, 4, 3, generator=generator, dtype=torch.float64)
+    start = net(x)
+    with torch.no_grad():
+        for one in (net.vector_messages.weights, net.vector_messages.jastrow):
+            one.normal_(generator=generator)
+    turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))
+    moved = (x @ turn + torch.tensor([1.0, -2.0, 0.5]))[:, [2, 0, 3, 1]]
+    assert torch.allclose(net(moved), net(x), rtol=1e-9) and not torch.allclose(net(x), start, rtol=1e-3)
+    assert not torch.allclose(net(x * torch.tensor([1.01, 1.0, 1.0])), net(x), rtol=1e-6)
 
 
 def test_recipes() -> None:
