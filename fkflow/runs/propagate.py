@@ -99,7 +99,8 @@ def _propagate(context: RunContext, request: Request) -> Propagation:
         model = find_landscape(recipe)
         problem = pose(model.system, model.landscape, max(request.times), "boltzmann", context.seed)
     except UsageError as error:
-        raise UsageError(f"fkflow propagate takes the systems that have a temperature, and {error}") from None
+        why = str(error).removesuffix("; leave thermal.temperature out")
+        raise UsageError(f"fkflow propagate takes the systems that have a temperature, and {why}") from None
     for kind, sentences in (("note", model.notes), ("warning", model.warnings)):
         for sentence in sentences:
             context.progress.log(f"{kind}: {sentence}")
