@@ -81,11 +81,11 @@ def test_a_long_time_leaves_the_ground_state() -> None:
     """ψ(x, t) becomes φ0(x) e^(−E0 t): its shape is that of a run, its fall the energy of the run."""
     well = fkflow.make_system("quartic")
     run = fkflow.solve(
-        well, train={"iterations": 40, "walkers": 256}, measure={"seconds": 5.0}, project={"seconds": 0}, seed=1,
+        well, train={"iterations": 30, "walkers": 256}, measure={"seconds": 1.0}, project={"seconds": 0}, seed=1,
         threads=1, progress=False,
     )  # fmt: skip
     places = np.array([-1.0, 0.0, 0.6, 1.2])
-    found = fkflow.propagate(well, "1/(1 + (x-1)**2)", times=(3.0, 5.0), points=places, paths=4000, **QUICK)
+    found = fkflow.propagate(well, "1/(1 + (x-1)**2)", times=(3.0, 5.0), points=places, paths=2500, **QUICK)
     assert found.psi is not None
     log, error = np.log(found.psi.values), found.psi.errors / found.psi.values
     energy = (log[0] - log[1]) / 2
