@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -163,3 +164,32 @@ def test_a_projection_finds_what_psi_lacks(monkeypatch: pytest.MonkeyPatch) -> N
         away = np.abs(one.values[1:] - right)
         assert (np.abs(best - right) < 4.5 * noise + left * away).all()
         assert (away > 4.5 * noise + left * away).any()
+
+
+def test_what_is_saved_goes_on_to_the_same_bits() -> None:
+    """Ratios of ψ and functions of places in a checkpoint of the measurement and of the projection; the twin: another seed."""
+    system = Soft()
+    land = explore(system)
+    net, x = build(system, land, "auto", 4, 2, 0), land.start(256, torch.Generator().manual_seed(0))
+
+    def measurement(seed: int = 1, saved=None) -> VariationalEstimator:
+        config = MeasureConfig(walkers=256, target_error=1e9, seconds=60.0)
+        return VariationalEstimator(net, system, land, config, x, seed, dt=0.01 * land.length**2, saved=saved)
+
+    def after(measuring: VariationalEstimator, saved=None) -> tuple[Projector, list[np.ndarray]]:
+        projector = Projector(measuring, ProjectConfig(seconds=60.0, walkers=64, target_error=0.5), 1, saved)
+        for _ in range(4):
+            projector.advance()
+        found = [measuring.liquid.coherence.top, measuring.observables.sums, projector.populations[-1].coherence.top]
+        return projector, [np.array(numbers) for numbers in found]
+
+    first = measurement()
+    first.sweep()
+    begun, _ = after(first)
+    measured, projected = (copy.deepcopy(one.state_dict()) for one in (first, begun))
+    _, right = after(first, copy.deepcopy(projected))
+    _, again = after(measurement(saved=measured), copy.deepcopy(projected))
+    assert all(np.array_equal(a, b) for a, b in zip(right, again, strict=True)) and right[2].any()
+    other = measurement(seed=2)
+    other.sweep()
+    assert not np.array_equal(after(other)[1][0], right[0])
