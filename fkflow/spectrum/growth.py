@@ -7,6 +7,10 @@ vanishes on a hard wall its factor for that is left out, since ψ^(1−c) would 
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from fkflow.execution import chunks
@@ -24,24 +28,42 @@ class Growth:
     """ψ^(−c) for all powers: called with configurations x (B, N, D) it gives a list of jets of (B,).
 
     With t = log ψ_max − log ψ each is e^{c t}, or, `smooth` where ψ may have cusps, e^{c (√(1 + t²) − 1)}: flat where ψ is
-    largest, the same growth far out.
+    largest, the same growth far out. log ψ is averaged over `turns` (D, D) about `centre`: a network may lack a symmetry of V
+    a little, and its powers together would then make states of other sectors.
     """
 
     def __init__(self, net: LogPsi, sample: Tensor, smooth: bool) -> None:
         self.net: LogPsi = _WithoutEdges(net) if net.edges else net
         self.smooth = smooth
         self.highest = float(chunks.value_and_drift(self.net, sample)[0].max())
+        self.turns = [torch.eye(sample.shape[2], dtype=sample.dtype)]
+        self.centre = torch.zeros(sample.shape[2], dtype=sample.dtype)
+
+    def averaged(self, turns: Sequence[Tensor], centre: Tensor) -> Growth:
+        """The same, averaged over these reflections and rotations about `centre` (D,)."""
+        found = copy.copy(self)
+        found.turns, found.centre = list(turns), centre
+        return found
 
     def __call__(self, x: Tensor) -> list[Jet]:
+        value, drift, curvature = x.new_zeros(len(x)), torch.zeros_like(x), x.new_zeros(len(x))
+        for turn in self.turns:
+            one, along, bent = self._derivatives((x - self.centre) @ turn + self.centre)
+            value, drift, curvature = value + one, drift + along @ turn.T, curvature + bent
+        share = 1 / len(self.turns)
+        below = Jet(self.highest - share * value, -share * drift.flatten(1).T, -share * curvature)
+        if self.smooth:
+            below = (below * below + 1.0).sqrt() - 1.0
+        return [(below * power).exp() for power in POWERS]
+
+    def _derivatives(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log ψ (B,), its gradient (B, N, D) and its Laplacian (B,)."""
         if self.net.analytic:
             value, drift, curvature = self.net.value_drift_and_laplacian(x)
         else:
             value = self.net.value(x)
             curvature, drift = laplacian(self.net, x)
-        below = Jet(self.highest - value.double(), -drift.double().flatten(1).T, -curvature.double())
-        if self.smooth:
-            below = (below * below + 1.0).sqrt() - 1.0
-        return [(below * power).exp() for power in POWERS]
+        return value.double(), drift.double(), curvature.double()
 
 
 class _WithoutEdges(LogPsi):

@@ -144,6 +144,8 @@ def sectors_of(
     if dim > 1 and not fermi and alike and (system.isotropic or is_round(system, centre, x)):
         kind = RoundFunctions if n == 1 else CloudFunctions
         still = (Operation((1.0,) * dim, tuple(range(n)), 1.0),)
+        if growth is not None and not system.isotropic:
+            growth = growth.averaged(_turns(dim, x), centre)
         letter = "m" if dim == 2 else "l"
         return [
             Sector(
@@ -167,6 +169,9 @@ def sectors_of(
 
     found = []
     reflections = find_reflections(system, centre, x)
+    if growth is not None and reflections:
+        even = _group(reflections, (1.0,) * len(reflections), n)
+        growth = growth.averaged([torch.diag(x.new_tensor(one.signs)) for one in even], centre)
     for signs in product((1.0, -1.0), repeat=len(reflections)):
         operations = _exchanged(_group(reflections, signs, n), exchanges)
         name = _reflection_name(reflections, signs, dim)
@@ -339,6 +344,13 @@ def _centre(system: System, landscape: Landscape, x: Tensor) -> Tensor:
     if system.isotropic or find_reflections(system, origin, x) or is_round(system, origin, x):
         return origin
     return landscape.centre.mean(0).to(x.dtype)
+
+
+def _turns(dim: int, like: Tensor) -> list[Tensor]:
+    """Reflections of axes and their cyclic exchanges (D, D): a function of rank 1 to 3 has no average over them."""
+    one = torch.eye(dim, dtype=like.dtype, device=like.device)
+    signs = [torch.diag(like.new_tensor(each)) for each in product((1.0, -1.0), repeat=dim)]
+    return [sign @ one.roll(k, 0) for sign in signs for k in range(dim)] if dim < 4 else [one, -one]
 
 
 def is_round(system: System, centre: Tensor, x: Tensor) -> bool:

@@ -24,7 +24,7 @@ from fkflow.spectrum.growth import POWERS, Growth
 from fkflow.spectrum.jets import Jet, coordinates
 from fkflow.spectrum.periodic import PeriodicFunctions
 from fkflow.spectrum.products import highest_degree
-from fkflow.spectrum.sectors import find_reflections, sectors_of
+from fkflow.spectrum.sectors import _turns, find_reflections, sectors_of
 from fkflow.spectrum.vibrations import VibrationFunctions
 
 FEW = 5
@@ -209,6 +209,33 @@ def test_growth_is_a_power_of_psi_without_its_walls(walled: bool, smooth: bool) 
         torch.testing.assert_close(jet.value[0], of_first(first), rtol=1e-9, atol=0)
         torch.testing.assert_close(jet.gradient[:, 0], gradient, rtol=1e-7, atol=1e-9)
         torch.testing.assert_close(jet.laplacian[0], laplacian, rtol=1e-7, atol=1e-9)
+
+
+class Leaning(LogPsi):
+    """log ψ = −x² + 0.3 x_1, without the symmetries of V."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -x.square().sum((1, 2)) + 0.3 * x[:, 0, 0]
+
+
+def test_growth_has_the_symmetries_of_v_where_psi_lacks_them() -> None:
+    """Its powers together would otherwise make odd states of even functions; the twin is the growth as it comes."""
+    system = find_system("double_well")()
+    x = walkers(64, 1, 1)
+    growth = Growth(Leaning(), x, smooth=False)
+    even, _ = sectors_of(system, explore(system), x, FEW, 0.0, False, growth)
+    functions = even.functions(x, 0)
+    here, there = functions(x), functions(-x)
+    torch.testing.assert_close(there.value, here.value, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(there.gradient, -here.gradient, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(there.laplacian, here.laplacian, rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(growth(-x)[0].value, growth(x)[0].value, rtol=1e-3)
+    # turned about the origin in space, a function of rank 1 or 2 has no average
+    y = walkers(8, 1, 3)
+    turned = torch.stack([y[:, 0] @ turn for turn in _turns(3, y)])
+    assert turned.mean(0).abs().max() < 1e-12
+    squares = turned.square().mean(0)
+    torch.testing.assert_close(squares, squares.mean(1, keepdim=True).expand_as(squares))
 
 
 def test_triplets_change_sign_with_an_exchange() -> None:
