@@ -14,7 +14,7 @@ from fkflow.hamiltonian.geometry import pair_squares
 from fkflow.hamiltonian.system import Reference, System
 
 from . import pair_potentials
-from .pair_potentials import PairPotential
+from .pair_potentials import OfPairPotential, PairPotential
 from .pairs import sum_of_pairs
 from .solvers import bound_pair
 
@@ -50,28 +50,13 @@ _PUBLISHED = {
 }
 
 
-class Cluster(System):
+class Cluster(OfPairPotential, System):
     """N particles in space whose pairs have one of the potentials of `pair_potentials`; kelvin and ångström."""
 
     model_config = ConfigDict(populate_by_name=True)
-    energy_unit: ClassVar[str] = "K"
-    length_unit: ClassVar[str] = "Å"
     dimensions: ClassVar[int] = 3
     isotropic: ClassVar[bool] = True
     free: ClassVar[bool] = True
-
-    def model(self) -> PairPotential:
-        """The potential of two particles, and their mass."""
-        raise NotImplementedError
-
-    @property
-    def mass(self) -> float:
-        """m/ħ² in 1/(K Å²)."""
-        return 1 / self.model().hbar2_over_mass
-
-    def pair(self, r: Tensor) -> Tensor:
-        """V (K) of two particles at distances r (Å)."""
-        return self.model().energy(r)
 
     def potential(self, x: Tensor) -> Tensor:
         """Energy of all pairs of x (B, N, 3) → (B,)."""

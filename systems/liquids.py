@@ -19,7 +19,7 @@ from fkflow.hamiltonian.system import Reference, System
 
 from . import crystals, pair_potentials
 from .harmonic import LARGEST, SMALLEST
-from .pair_potentials import PairPotential
+from .pair_potentials import OfPairPotential, PairPotential
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -172,24 +172,8 @@ class Liquid(System):
         return x
 
 
-class Molecular(Liquid):
+class Molecular(OfPairPotential, Liquid):
     """Atoms or molecules with one of the potentials of `pair_potentials`; kelvin and ångström."""
-
-    energy_unit: ClassVar[str] = "K"
-    length_unit: ClassVar[str] = "Å"
-
-    def model(self) -> PairPotential:
-        """The potential of two particles, and their mass."""
-        raise NotImplementedError
-
-    @property
-    def mass(self) -> float:
-        """m/ħ² in 1/(K Å²)."""
-        return 1 / self.model().hbar2_over_mass
-
-    def pair(self, r: Tensor) -> Tensor:
-        """V (K) of two particles at distances r (Å)."""
-        return self.model().energy(r)
 
 
 class LiquidHelium(Molecular):

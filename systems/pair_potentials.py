@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,26 @@ class PairPotential:
     energy: Callable[[Tensor], Tensor]
     hbar2_over_mass: float
     source: str
+
+
+class OfPairPotential:
+    """What a system whose pairs have one of these potentials takes from it: the mass, V of a pair, kelvin and ångström."""
+
+    energy_unit: ClassVar[str] = "K"
+    length_unit: ClassVar[str] = "Å"
+
+    def model(self) -> PairPotential:
+        """The potential of two particles, and their mass."""
+        raise NotImplementedError
+
+    @property
+    def mass(self) -> float:
+        """m/ħ² in 1/(K Å²)."""
+        return 1 / self.model().hbar2_over_mass
+
+    def pair(self, r: Tensor) -> Tensor:
+        """V (K) of two particles at distances r (Å)."""
+        return self.model().energy(r)
 
 
 @dataclass(frozen=True)

@@ -271,7 +271,7 @@ class _Work:
             vectors.append(((v @ axes.T).reshape(shape) / root / length).numpy())
             errors.append(((e.square() @ axes.square().T).sqrt().reshape(shape) / root / length).numpy())
             shares.append(found.ess)
-            self.context.progress.update(float(number), 0.0, None)
+            self.context.progress.update(float(number), None, None)
         film = DriftFilm(times, end, np.array(vectors), np.array(errors), np.array(shares))
         if silent := int(np.isnan(film.vectors).sum()):
             self.doubts.append(f"{silent} of {film.vectors.size} drifts are left out: a few paths had all the weight")

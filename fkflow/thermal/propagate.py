@@ -147,7 +147,7 @@ class Propagator:
             spread = float((EACH * w.square().sum(1)).nan_to_num(nan=EACH).median() - 1) * EACH / (EACH - 1)
             shares.append(1 / (1 + spread))
             self.trained = float(np.median(shares[-LEAST // 2 :]))
-            self.progress.update(float(number + 1), 0.0, None, f"effective paths {self.trained:.3g}")
+            self.progress.update(float(number + 1), None, None, f"effective paths {self.trained:.3g}")
             if number + 1 >= LEAST and self.trained > ENOUGH:
                 break
 
@@ -195,7 +195,7 @@ class Propagator:
             found, sign, log = self._weighted(starts[pick], time, steps, None if ends is None else ends.rows(pick))
             coarse = log + found.log_coarse - found.log_w
             parts.append(_means(sign.view(-1, paths), log.view(-1, paths), coarse.view(-1, paths)))
-            self.progress.update(float(first + len(number)), 0.0, None)
+            self.progress.update(float(first + len(number)), None, None)
         return _values(np.concatenate(parts), paths)
 
     def survival(self, time: float, paths: int) -> tuple[Values, Values]:
@@ -245,7 +245,7 @@ class Propagator:
                 raise UsageError("psi changes its sign: a drift needs a function without nodes")
             rows = self._slopes(sent, None if ends is not None else self._wave_slope(sent.last))
             found.append(_weighted_slopes(rows.unflatten(1, (-1, paths)), log.view(-1, paths)))
-            self.progress.update(float(first + len(number)), 0.0, None)
+            self.progress.update(float(first + len(number)), None, None)
         vectors, errors, ess = (np.concatenate(part) for part in zip(*found, strict=True))
         few = ess * paths < SILENT
         return Slopes(np.where(few[:, None], np.nan, vectors), np.where(few[:, None], np.nan, errors), ess)
