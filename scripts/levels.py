@@ -54,7 +54,9 @@ CASES = {
     "double_well": Case(
         "double_well", "states=4", "energy", {"odd": (0.94825269, 2.7866751), "even": (2.18523336, 3.82571251)}
     ),
-    "quartic": Case("quartic", "states=4", "energy", {"odd": (2.73789, 7.94240), "even": (5.17929, 10.96358)}),
+    "quartic": Case(
+        "quartic", "states=4", "energy", {"odd": (2.73789227, 7.94240398), "even": (5.17929169, 10.96358309)}
+    ),
     "two_bosons": Case(
         "bosons --set system.particles=2",
         "states=5",
