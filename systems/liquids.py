@@ -175,6 +175,9 @@ class Liquid(System):
 class Molecular(OfPairPotential, Liquid):
     """Atoms or molecules with one of the potentials of `pair_potentials`; kelvin and ångström."""
 
+    # the weights of few walkers collapse, and many take hours
+    recipe_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {**Liquid.recipe_defaults, "project": {"seconds": 0.0}}
+
 
 class LiquidHelium(Molecular):
     """Liquid or solid ⁴He in a periodic box, in two or three dimensions; kelvin and ångström.
