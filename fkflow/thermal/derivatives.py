@@ -66,14 +66,31 @@ def carry(bridges: Bridges, fitted: Fitted, paths: Paths, log_density: Tensor, b
 
 
 def slopes(pools: list[Carried], beta: float) -> tuple[Estimate, Estimate, float]:
-    """−∂ log Z/∂β and β² ∂² log Z/∂β², extrapolated to time step 0, and by how much twice the time step changes the first."""
-    h, sides = STEP * beta, _Sides(pools)
-    every = sides.of_paths()
+    """−∂ log Z/∂β and β² ∂² log Z/∂β², extrapolated to time step 0, and by how much twice the time step changes the first.
+
+    The combination for one half of the pools is that of least variance in the other: estimators with a long tail would lose
+    their weight just when they are high.
+    """
+    halves = [_Sides(pools[first::2]) for first in (0, 1)]
+    best = [_best(half, beta) for half in halves]
+    one, other = (_of_half(half, mixes, beta) for half, mixes in zip(halves, reversed(best), strict=True))
+    return 0.5 * (one[0] + other[0]), 0.5 * (one[1] + other[1]), 0.5 * (one[2] + other[2])
+
+
+def _best(sides: _Sides, beta: float) -> tuple[np.ndarray, np.ndarray]:
+    """The combinations of estimators with the least variance for the first and the second derivative."""
+    h, every = STEP * beta, sides.of_paths()
     first, second = (every[:, 0] - every[:, 1]) / (2 * h), (every.sum(1) - 2 * sides.share) / h**2
     slope, bend = first.mean(-1, keepdims=True), second.mean(-1, keepdims=True)
     influence = first - slope * sides.share
-    mixed = _least_variance(influence)
-    bent = _least_variance(second - bend * sides.share - 2 * slope * influence)
+    curved = second - bend * sides.share - 2 * slope * influence
+    return _least_variance(influence), _least_variance(curved)
+
+
+def _of_half(sides: _Sides, mixes: tuple[np.ndarray, np.ndarray], beta: float) -> tuple[Estimate, Estimate, float]:
+    """The numbers of `slopes` from one half, for given combinations."""
+    h = STEP * beta
+    mixed, bent = mixes
 
     def energy(logs: np.ndarray) -> np.ndarray:
         return np.asarray((logs[..., 1] - logs[..., 0]) @ mixed / (2 * h))
@@ -89,12 +106,9 @@ def slopes(pools: list[Carried], beta: float) -> tuple[Estimate, Estimate, float
         return value
 
     means = sides.means()
-    change = float(energy(sides.of_means(means.mean(0), 1)) - energy(sides.of_means(means.mean(0), 0)))
-    return (
-        Estimate(*jackknife(means, extrapolated(energy))),
-        Estimate(*jackknife(means, extrapolated(capacity))),
-        change,
-    )
+    fine, coarse = (float(energy(sides.of_means(means.mean(0), kind))) for kind in (0, 1))
+    first, second = (Estimate(*jackknife(means, extrapolated(function))) for function in (energy, capacity))
+    return first, second, coarse - fine
 
 
 class _Sides:

@@ -21,7 +21,7 @@ from fkflow.thermal.derivatives import ORDER, Carried, carry, jackknife, slopes
 from fkflow.thermal.fit import Fitted
 
 #: pools at least, and one in so many paths of a pool, of several bodies or one, that is carried to other β
-POOLS, CARRIED = 32, (2, 4)
+POOLS, CARRIED = 32, (1, 4)
 #: draws of a pool for each of its paths
 DRAWS = 32
 
