@@ -49,12 +49,12 @@ class Levels:
     support: np.ndarray
 
 
-def ritz_vectors(functions: Functions, pool: Pool, count: int, *, parts: int = 1) -> np.ndarray:
+def ritz_vectors(functions: Functions, pool: Pool, count: int, *, parts: int = 1, most: int = 1) -> np.ndarray:
     """The lowest `count` states as coefficients (n, k) of the functions, with ⟨φ²⟩ = 1; fewer if there are not so many.
 
     Combinations of functions that are nearly 0 are left out: how nearly is chosen so that states of one half of the pool have
     the smallest variances in the other half. How many of so many equal `parts` of the functions are worth having, from the
-    first on, is decided in the same way.
+    first on and at `most`, is decided in the same way.
     """
     mean = _mean(pool)
     halves = []
@@ -77,7 +77,7 @@ def ritz_vectors(functions: Functions, pool: Pool, count: int, *, parts: int = 1
         first, second = (half[:, :of, :of] for half in halves)
         return _spread(first, second, count, cutoff) + _spread(second, first, count, cutoff)
 
-    numbers = [size * part // parts for part in range(1, parts + 1)]
+    numbers = [size * part // parts for part in range(1, min(parts, most) + 1)]
     of, cutoff = min(((n, cutoff) for n in numbers for cutoff in CUTOFFS), key=lambda choice: spread(*choice))
     s, a, h_, _ = 0.5 * (halves[0] + halves[1])[:, :of, :of]
     found = solve(s, a, h_, count, cutoff)

@@ -105,11 +105,17 @@ def find_spectrum(
     # the sector of the ground state comes first
     for sector in sorted(wanted, key=lambda one: not one.ground):
         functions = sector.functions(sample, question.seed)
-        count = question.states + int(sector.ground) + SPARE
-        vectors = eigen.ritz_vectors(functions, pools[0], count, parts=1 if growing is None else 1 + len(POWERS))
+        count, parts = question.states + int(sector.ground) + SPARE, 1 if growing is None else 1 + len(POWERS)
+        for most in range(parts, 0, -1):
+            vectors = eigen.ritz_vectors(functions, pools[0], count, parts=parts, most=most)
+            if not vectors.shape[1]:
+                break
+            found = eigen.evaluate(functions, vectors, pools[1])
+            # functions that grow too fast reach farther out than the walkers
+            if found.support[: 1 + int(sector.ground)].min() >= LEAST_SUPPORT:
+                break
         if not vectors.shape[1]:
             continue  # all functions vanish
-        found = eigen.evaluate(functions, vectors, pools[1])
         if sector.ground:
             lowest = np.append(found.energies[0], found.samples[:, 0])
         states[sector.name] = functions, vectors @ found.turn
