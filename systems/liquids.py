@@ -248,7 +248,9 @@ class HardSpheres(Liquid):
         return (0.0 * r).masked_fill(r < self.a, math.inf)
 
     def reference(self) -> Reference | None:
-        """The expansion in a/L for few spheres in a large cube, with its last term as the error; None where that is large.
+        """The expansion in a/L for few spheres in a large cube; its error is that of the parts of the last term without signs.
+
+        None where that is large.
 
         Beane, Detmold, Savage, Phys. Rev. D 76, 074507 (2007).
         """
@@ -259,13 +261,14 @@ class HardSpheres(Liquid):
         # sums over the vectors of a cubic lattice
         i, j, k = -8.9136329, 16.532316, 8.4019240
         second = x**2 * (i**2 + (2 * n - 5) * j)
-        third = -(x**3) * (i**3 + (2 * n - 7) * i * j + (5 * n**2 - 41 * n + 63) * k)
-        if abs(third) > SERIES:
+        parts = i**3, (2 * n - 7) * i * j, (5 * n**2 - 41 * n + 63) * k
+        third, size = -(x**3) * sum(parts), x**3 * sum(map(abs, parts))
+        if size > SERIES:
             return None
         leading = 2 * math.pi * self.a * n * (n - 1) / box[0] ** 3
         # of the effective range 2a/3
         ranged = 4 * math.pi / 3 * (self.a / box[0]) ** 3
-        return Reference(leading * (1 - x * i + second + third + ranged), leading * abs(third), "expansion in a/L")
+        return Reference(leading * (1 - x * i + second + third + ranged), leading * size, "expansion in a/L")
 
 
 class SoftDisks(Liquid):
