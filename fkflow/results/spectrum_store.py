@@ -28,6 +28,8 @@ COLUMNS = {
 }
 #: numbers that are attributes of the group
 ATTRIBUTES = ("asked", "functions", "decay", "seed", "statistics", "walkers", "seconds", "measure", "time")
+#: columns that files of earlier versions do not have
+NEW = ("projected", "projected_error", "sign", "sign_error")
 
 
 def write_spectrum(group: h5py.Group, spectrum: Spectrum, energy_unit: str, length_unit: str) -> None:
@@ -98,7 +100,7 @@ def read_spectrum(group: h5py.Group, path: Path) -> Spectrum:
     axis = str(attribute("axis"))
     scale = hdf5.get_part(group, axis, path)
     missing = np.full(len(array("energy")), math.nan)
-    columns = {name: array(name) if name in group else missing for name in COLUMNS}
+    columns = {name: missing if name in NEW and name not in group else array(name) for name in COLUMNS}
 
     def estimate(name: str, k: int) -> Estimate:
         return Estimate(float(columns[name][k]), float(columns[f"{name}_error"][k]))
