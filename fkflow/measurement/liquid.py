@@ -47,7 +47,7 @@ class LiquidMeasurement:
         box = sides(system)
         assert box is not None
         self.net, self.system, self.box = net, system, box
-        self.waves = box_waves(box, system.particles).to(device)
+        self.waves = box_waves(box, system.particles, device)
         self.even = is_even(system, landscape)
         self.contact = contact_strength(system) != 0
         self.virial: Virial | None = None

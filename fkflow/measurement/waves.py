@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,12 +37,8 @@ class Waves:
         which = torch.nn.functional.one_hot(self.shell, len(self.lengths)).to(of_vectors)
         return of_vectors @ (which / which.sum(0))
 
-    def to(self, device: torch.device) -> Waves:
-        """The same on a device."""
-        return Waves(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
-
-def box_waves(sides: Sequence[float], particles: int) -> Waves:
+def box_waves(sides: Sequence[float], particles: int, device: torch.device | str = "cpu") -> Waves:
     """The wave vectors 2πn/L of a box with some particles, but 0; an axis of infinite side is open, and has none."""
     periodic = [side for side in sides if math.isfinite(side)]
     spacing = (math.prod(periodic) / particles) ** (1 / len(periodic))
@@ -69,10 +66,10 @@ def box_waves(sides: Sequence[float], particles: int) -> Waves:
         for shell in shells
         for count in [min(len(shell), VECTORS)]
     ]
-    dtype = torch.float64
+    options: dict[str, Any] = {"dtype": torch.float64, "device": device}
     return Waves(
-        torch.tensor([math.hypot(*shell[0]) for shell in shells], dtype=dtype),
-        torch.tensor([wave for shell in few for wave in shell], dtype=dtype).T.contiguous(),
-        torch.tensor([number for number, shell in enumerate(few) for _ in shell]),
-        torch.tensor([2.0 * len(shell) for shell in shells], dtype=dtype),
+        torch.tensor([math.hypot(*shell[0]) for shell in shells], **options),
+        torch.tensor([wave for shell in few for wave in shell], **options).T.contiguous(),
+        torch.tensor([number for number, shell in enumerate(few) for _ in shell], device=device),
+        torch.tensor([2.0 * len(shell) for shell in shells], **options),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -131,10 +131,8 @@ def is_even(system: System, landscape: Landscape) -> bool:
     """Whether V stays the same where all particles move together along all periodic axes, as without an external field."""
     assert landscape.places is not None
     x = landscape.places[:TRIED]
-    generator = torch.Generator().manual_seed(0)
-    shift = spacing(system, landscape.box or ()) * torch.randn(
-        len(x), 1, x.shape[2], generator=generator, dtype=x.dtype
-    )
+    options: dict[str, Any] = {"generator": torch.Generator("cpu").manual_seed(0), "dtype": x.dtype, "device": x.device}
+    shift = spacing(system, landscape.box or ()) * torch.randn(len(x), 1, x.shape[2], **options)
     shift[..., list(open_axes(landscape.box or ()))] = 0.0
     here, there = (system.potential(places).detach() for places in (x, x + shift))
     scale = max(float(here.abs().max()), 0.5 / landscape.length**2)
