@@ -28,8 +28,8 @@ def test_what_is_written_is_read(run, tmp_path) -> None:
     again = store.read_result(tmp_path)
     assert again.thermal is not None
     assert again.thermal.statistics == "bose" and again.thermal.warnings == list(run.thermal.warnings)
+    assert again.thermal.summary() == saved.thermal.summary()
     for one, other in zip(again.thermal.states, saved.thermal.states, strict=True):
-        assert one.summary() == other.summary()
         np.testing.assert_array_equal(one.histograms[0].values, other.histograms[0].values)
         np.testing.assert_array_equal(one.histograms[0].errors, other.histograms[0].errors)
     assert (again.status, again.doubts) == ("doubtful", run.doubts)
@@ -48,6 +48,6 @@ def test_json_and_table(run) -> None:
 
 
 def test_a_run_at_temperatures_has_no_ground_state(run) -> None:
-    for ask in (lambda: run.energy, lambda: run.measurement.variational, lambda: report.compare_results([run], 3, 0)):
+    for ask in (lambda: run.energy, lambda: run.measurement.variational):
         with pytest.raises(UsageError, match="no ground state"):
             ask()

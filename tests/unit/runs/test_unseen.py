@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import fkflow
-import fkflow.projection.project
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.system import System
+from fkflow.projection import slow_modes
 from fkflow.recipe.config import load
 from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
 from fkflow.runs import session
@@ -59,7 +59,7 @@ def test_a_slow_mode_is_put_into_the_network(monkeypatch: pytest.MonkeyPatch) ->
     assert found.status == "converged"
     assert found.gap == pytest.approx(reference[1] - reference[0], rel=0.3)
     monkeypatch.setattr(session, "ABSORBED", 0)
-    monkeypatch.setattr(fkflow.projection.project, "LONGEST", 1.0)
+    monkeypatch.setattr(slow_modes, "LONGEST", 1.0)
     worse = solve(Tilted(), 2e-3, 2.0)
     assert worse.energy.value - reference[0] > 0.01
     # what the slow mode may leave is in the error
