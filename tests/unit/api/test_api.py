@@ -395,7 +395,9 @@ def test_pytorch_keeps_its_threads(pair: fkflow.Solution) -> None:
 
 
 def test_your_own_loop() -> None:
-    training = fkflow.train(fkflow.make_system("quartic"), **SLOW)
+    # after three iterations the energy spreads widely
+    settings = {**SLOW, "measure": {**SLOW["measure"], "seconds": 8.0}}
+    training = fkflow.train(fkflow.make_system("quartic"), **settings)
     assert training.iteration == 0 and training.seed == 1
     x = np.array([[[0.5]], [[-0.5]]])
     before = training.drift(x)
@@ -408,7 +410,7 @@ def test_your_own_loop() -> None:
     # the measurement changed nothing: the loop goes on to the same end
     rest = [step.iteration for step in training]
     assert rest[0] == 4
-    whole = fkflow.train(fkflow.make_system("quartic"), **SLOW)
+    whole = fkflow.train(fkflow.make_system("quartic"), **settings)
     assert [step.iteration for step in whole][3:] == rest
     late = training.solution(progress=False)
     assert same(late, whole.solution(progress=False)) and not same(late, early)
