@@ -20,7 +20,7 @@ from torch import Tensor
 from fkflow.thermal.drift import Drift, Step, joined
 from fkflow.thermal.perceptron import Layers
 from fkflow.thermal.problem import Problem
-from fkflow.thermal.reference import cycles, permuted
+from fkflow.thermal.reference import Reference, cycles, permuted
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,8 @@ class Bridges:
 
     def log_integrand(self, paths: Moved) -> Tensor:
         """log f (B,) of paths."""
-        ref, y = self.reference, paths.y
-        dt = paths.beta / len(y)
-        ahead = torch.cat([y[1:], permuted(y[0], paths.sent)[None]])
-        log_f = ref.log_kernel(y, ahead, dt).sum(0) - dt * (paths.rest + dt**2 / 24 * paths.squares).sum(0)
-        return log_f - (math.lgamma(ref.bodies + 1) if ref.bosons else 0.0)
+        ref = self.reference
+        return log_closed(ref, paths) - (math.lgamma(ref.bodies + 1) if ref.bosons else 0.0)
 
     def coarse_change(self, paths: Moved, every: int = 2) -> Tensor:
         """log f with V1 in steps of `every` dt alone minus log f (B,), with the same kernels."""
@@ -206,6 +203,13 @@ class Bridges:
         squares = gradient.square().sum((1, 2)).view(steps, -1)
         every = beta.repeat_interleave(count)
         return Moved(every, y, paths.sent.repeat(times, 1), value.view(steps, -1), squares), log_size.flatten()
+
+
+def log_closed(reference: Reference, paths: Moved) -> Tensor:
+    """log f (B,) of closed paths, without 1/n!."""
+    y, dt = paths.y, paths.beta / len(paths.y)
+    ahead = torch.cat([y[1:], permuted(y[0], paths.sent)[None]])
+    return reference.log_kernel(y, ahead, dt).sum(0) - dt * (paths.rest + dt**2 / 24 * paths.squares).sum(0)
 
 
 def _log_size(matrices: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates
 from fkflow.results.records import Axis, Histogram
-from fkflow.thermal.bridges import Paths
+from fkflow.thermal.bridges import log_closed
 from fkflow.thermal.estimate import Batch
 from fkflow.thermal.problem import Problem
 from fkflow.thermal.reference import permuted
@@ -68,7 +68,7 @@ class DensityMatrix:
         y = torch.cat([paths.y[:, :some].roll(-stride * cut, 0) for cut in range(cuts)], 1)
         log_w = batch.log_w[:some].repeat(cuts)
         # as they were drawn: a cut elsewhere does not change it
-        log_f = self._log_closed(paths.first(some))
+        log_f = log_closed(ref, paths.first(some))
         known, sent = log_f.repeat(cuts), paths.sent[:some].repeat(cuts, 1)
         body = self.pools % ref.bodies
         self.pools += 1
@@ -91,13 +91,6 @@ class DensityMatrix:
                 for level, log_f in enumerate(logs):
                     values = (log_w[rows] + log_f - known[rows] - self.level).exp().numpy()
                     np.add.at(self.sums[level, number, :, :, offset], (group[inside], where[inside]), values)
-
-    def _log_closed(self, paths: Paths) -> Tensor:
-        """log f (B,) of closed paths, without 1/n!."""
-        dt = paths.beta / len(paths.y)
-        ahead = torch.cat([paths.y[1:], permuted(paths.y[0], paths.sent)[None]])
-        log_free = self.problem.reference.log_kernel(paths.y, ahead, dt).sum(0)
-        return log_free - dt * (paths.rest + dt**2 / 24 * paths.squares).sum(0)
 
     def _open(self, y: Tensor, sent: Tensor, body: int, axis: int, shift: float, beta: float) -> tuple[Tensor, Tensor]:
         """log f (B,) of the opened paths of y (M, B, n, D), at their step and with every second point alone, without 1/n!."""

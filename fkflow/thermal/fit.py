@@ -71,14 +71,18 @@ def fit(
         log_w, rows = log_w[good], rows[good]
         if frozen:
             rows[:, :size] = 0
-        part = number / iterations
-        rate = RATE if part < 0.5 else RATE + (LAST - RATE) * (part - 0.5) / 0.5
+        rate = rate_at(number / iterations)
         step = gauss_newton(log_w - log_w.median(), rows, before, rate)
         fitted.theta = fitted.theta + rate * step[:size]
         fitted.start_theta = fitted.start_theta + rate * step[size:]
         before = step
         weights = log_w.softmax(0)
         yield Iteration(float(log_w.std()), float(1 / (len(log_w) * weights.square().sum())), float(-log_w.mean()))
+
+
+def rate_at(part: float) -> float:
+    """The rate after this part of the iterations: it falls in the second half."""
+    return RATE if part < 0.5 else RATE + (LAST - RATE) * (part - 0.5) / 0.5
 
 
 def gauss_newton(off: Tensor, rows: Tensor, before: Tensor, rate: float) -> Tensor:

@@ -12,6 +12,7 @@ by the `Drift`: at the best one the drift is ∇ log(e^(−τH) ψ) and all path
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -145,7 +146,7 @@ class Sender(Bridges):
                 inner = stretch.undo(inner)
                 log_density = log_density - stretch.log_size()[:, None]
             log_density = (log_density - 0.5 * inner.square().sum(2)).logsumexp(1)
-        log_density = log_density - 0.5 * xi.shape[1] * LOG_TWO_PI
+        log_density = log_density - 0.5 * xi.shape[1] * math.log(2 * math.pi)
         heard: Heard = []
         if jacobian and theta is not None:
             heard.append((layers, list(torch.autograd.grad(-log_density.sum(), outputs))))
@@ -194,7 +195,3 @@ def action(rest: Tensor, squares: Tensor, dt: float) -> Tensor:
     part = rest.clone()
     part[1::2] += dt**2 / 12 * squares[1::2]
     return dt * (weights(len(rest) - 1)[:, None] * part).sum(0)
-
-
-#: log 2π
-LOG_TWO_PI = 1.8378770664093453

@@ -43,6 +43,14 @@ class Problem:
         """V ℓ² (B,)."""
         return self.system.potential(self.to_solver(y)) * self.length**2
 
+    def mean_curvature(self, y: Tensor, beta: float) -> float:
+        """The mean curvature of V along a coordinate for places y (B, n, D') distributed as e^(−βV): β times the mean square
+        of its slope.
+        """
+        _, slope = self.rest(y)
+        gradient = slope + self.reference.frequencies**2 * y
+        return beta * float(gradient.square().mean())
+
     def rest(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """V − V0 (B,) and its gradient (B, n, D')."""
         value, gradient = value_and_gradient(self.system, self.to_solver(y), self.length)

@@ -21,7 +21,7 @@ from fkflow.thermal import ends as open_ends
 from fkflow.thermal.cloud import anneal
 from fkflow.thermal.drift import Drift
 from fkflow.thermal.ends import Ends
-from fkflow.thermal.fit import LAST, RATE, gauss_newton
+from fkflow.thermal.fit import gauss_newton, rate_at
 from fkflow.thermal.formulas import Signed
 from fkflow.thermal.open_paths import OpenPaths, Sender, weights
 from fkflow.thermal.problem import Problem
@@ -30,6 +30,8 @@ from fkflow.thermal.problem import Problem
 PLACES, EACH, LEAST, ENOUGH = 48, 8, 12, 0.985
 #: width of the layers, most paths at once, and paths of a first look at the time step
 HIDDEN, MOST, LOOK = 24, 16384, 64
+#: inverse temperature, in natural units, of the places where the ground state is, about
+COLD = 2.0
 #: time step in times of the mean curvature of V, its bounds in natural times, and most halvings
 CURVED, SHORTEST, LONGEST, HALVINGS = 0.25, 0.004, 0.15, 3
 #: by how much the difference of twice the step exceeds the stated error of a step, whose order is four
@@ -81,10 +83,8 @@ class Propagator:
         self.frequencies = problem.reference.frequencies.repeat(problem.reference.bodies)
         shape = problem.reference.bodies, len(problem.reference.frequencies)
         # where the ground state is, about
-        self.cloud = anneal(problem.potential, shape, 2.0, self.generator)
-        _, slope = problem.rest(self.cloud)
-        gradient = slope + problem.reference.frequencies**2 * self.cloud
-        curvature = 2.0 * float(gradient.square().mean())
+        self.cloud = anneal(problem.potential, shape, COLD, self.generator)
+        curvature = problem.mean_curvature(self.cloud, COLD)
         self.time_step = min(max(CURVED / math.sqrt(curvature), SHORTEST), LONGEST)
         #: effective share of the last iterations of the training
         self.trained = math.nan
@@ -134,8 +134,7 @@ class Propagator:
             )
             log_w = found.log_w if ends is not None else found.log_w + self.log_wave(found.last)
             assert found.jacobian is not None
-            part = number / iterations
-            rate = RATE if part < 0.5 else RATE + (LAST - RATE) * (part - 0.5) / 0.5
+            rate = rate_at(number / iterations)
             good = log_w.isfinite() & found.jacobian.isfinite().all(1)
             if int(good.sum()) < len(good) // 2:
                 raise NumericalError("half of the paths have no finite weight: the time step is too long for V")

@@ -209,9 +209,7 @@ class ThermalSolver:
         ref = problem.reference
         cooled = effective_beta(beta)
         cloud = anneal(problem.potential, (ref.bodies, len(ref.frequencies)), cooled, generator)
-        _, slope = problem.rest(cloud)
-        gradient = slope + ref.frequencies**2 * cloud
-        curvature = cooled * float(gradient.square().mean())
+        curvature = problem.mean_curvature(cloud, cooled)
         # no minimum that is known is left out
         known = problem.from_solver(self.landscape.start(WALKERS // 16, generator))
         base = Mixture.fitted(torch.cat([cloud, known]).flatten(0, 1), generator)
