@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fkflow.errors import NumericalError
@@ -90,6 +91,19 @@ def spacing(system: System, box: Sequence[float]) -> float:
     """The side of the cube that each particle has to itself, (V/N)^(1/D), along the periodic axes."""
     found = periodic_sides(box)
     return float((math.prod(found) / system.particles) ** (1 / len(found)))
+
+
+def wave_vectors(box: Sequence[float], orders: Sequence[int]) -> list[list[float]]:
+    """The wave vectors 2πn/L with |n| up to the `orders` (D,) along each axis but 0, one of each two opposite ones.
+
+    Along an open axis the order must be 0.
+    """
+    return [
+        [2 * math.pi * number / side for number, side in zip(numbers, box, strict=True)]
+        for numbers in product(*(range(-order, order + 1) for order in orders))
+        # of two opposite ones that whose first number is above 0
+        if next((number for number in numbers if number), 0) > 0
+    ]
 
 
 def lattice(particles: int, box: Sequence[float]) -> Tensor:

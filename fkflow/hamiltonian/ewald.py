@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from fkflow.hamiltonian.box import wave_vectors
 from fkflow.hamiltonian.geometry import coordinates_first, nearest_images, pair_differences, pairs
 
 if TYPE_CHECKING:
@@ -35,11 +35,9 @@ class Ewald:
         volume, most = math.prod(given), 2 * REACH * alpha
         orders = [math.floor(most * side / (2 * math.pi)) for side in given]
         self.waves, self.weights = [], []
-        for numbers in product(*(range(-order, order + 1) for order in orders)):
-            wave = [2 * math.pi * number / side for number, side in zip(numbers, given, strict=True)]
+        for wave in wave_vectors(given, orders):
             square = sum(k * k for k in wave)
-            # of two opposite ones that whose first number is above 0
-            if next((number for number in numbers if number), 0) > 0 and square <= most**2:
+            if square <= most**2:
                 self.waves.append(wave)
                 self.weights.append(4 * math.pi / (volume * square) * math.exp(-square / (4 * alpha**2)))
         total = sum(self.charges)

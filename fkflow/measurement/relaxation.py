@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
-from fkflow.hamiltonian.box import open_axes, sides
+from fkflow.hamiltonian.box import open_axes, sides, wave_vectors
 from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.geometry import nearest_images, pair_squares, pairs
 from fkflow.hamiltonian.system import System
@@ -203,14 +202,7 @@ class BoxBasis:
 
     def __init__(self, system: System, box: Sequence[float], x: Tensor) -> None:
         self.box = tuple(box)
-        every = range(-LONGEST_WAVES, LONGEST_WAVES + 1)
-        numbers = product(*(every if math.isfinite(side) else (0,) for side in box))
-        # of two opposite ones that whose first number is above 0
-        waves = [
-            [2 * math.pi * number / side for number, side in zip(each, box, strict=True)]
-            for each in numbers
-            if next((number for number in each if number), 0) > 0
-        ]
+        waves = wave_vectors(box, [LONGEST_WAVES if math.isfinite(side) else 0 for side in box])
         #: (D, n) wave vectors
         self.waves = x.new_tensor(sorted(waves, key=lambda wave: math.hypot(*wave))[:OF_WAVES]).T
         #: open axes with the mean places and the deviations of the particles there

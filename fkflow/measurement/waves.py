@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, product
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from fkflow.hamiltonian.box import periodic_sides, wave_vectors
 
 #: longest wave vector, in 2π by the spacing of the particles, and fewest of them along an axis
 REACH, FEWEST = 2.5, 8
@@ -40,21 +42,12 @@ class Waves:
 
 def box_waves(sides: Sequence[float], particles: int, device: torch.device | str = "cpu") -> Waves:
     """The wave vectors 2πn/L of a box with some particles, but 0; an axis of infinite side is open, and has none."""
-    periodic = [side for side in sides if math.isfinite(side)]
+    periodic = periodic_sides(sides)
     spacing = (math.prod(periodic) / particles) ** (1 / len(periodic))
     shortest = 2 * math.pi / max(periodic)
     most = max(REACH * 2 * math.pi / spacing, FEWEST * shortest)
-    ranges = [
-        range(-n, n + 1) if math.isfinite(side) else range(1)
-        for side in sides
-        for n in [math.floor(most * side / (2 * math.pi) + SAME) if math.isfinite(side) else 0]
-    ]
-    found = []
-    for numbers in product(*ranges):
-        if next((number for number in numbers if number), 0) > 0:
-            wave = [2 * math.pi * number / side for number, side in zip(numbers, sides, strict=True)]
-            if math.hypot(*wave) <= most * (1 + SAME):
-                found.append(wave)
+    orders = [math.floor(most * side / (2 * math.pi) + SAME) if math.isfinite(side) else 0 for side in sides]
+    found = [wave for wave in wave_vectors(sides, orders) if math.hypot(*wave) <= most * (1 + SAME)]
     found.sort(key=lambda wave: (round(math.hypot(*wave) / shortest, 6), wave))
     shells = [list(group) for _, group in groupby(found, lambda wave: round(math.hypot(*wave) / shortest, 6))]
     if len(shells) > SHELLS:
