@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
+from fkflow.hamiltonian.geometry import nearest_images
 from fkflow.measurement.waves import Waves
 from fkflow.networks.log_psi import LogPsi
 
@@ -34,7 +35,7 @@ class Coherence:
     """
 
     def __init__(self, net: LogPsi, sides: tuple[float, ...], waves: Waves, seed: int) -> None:
-        self.net, self.waves = net, waves
+        self.net, self.box, self.waves = net, sides, waves
         device = waves.vectors.device
         self.generator = torch.Generator(device).manual_seed(ranks.own_seed(seed + 0x0FFD))
         finite = [side if math.isfinite(side) else 0.0 for side in sides]
@@ -65,8 +66,7 @@ class Coherence:
         for shift in (s, s + 0.5 * self.sides):
             r = ratio(shift)
             waves = self.waves.mean((shift @ self.waves.vectors).cos())
-            nearest = shift - self.sides * (shift / self.sides.clamp(min=1e-300)).round()
-            far = (nearest.norm(dim=1) > self.far).to(r)
+            far = (nearest_images(shift.mT, self.box).mT.norm(dim=1) > self.far).to(r)
             values = torch.cat([r[:, None], r[:, None] * waves, (r * far)[:, None]], 1)
             self._count(
                 slice(0, values.shape[1]),

@@ -32,9 +32,9 @@ AT_ONCE = 2**22
 Pair = tuple[Estimate, Estimate | None]
 
 
-def has_liquid(net: object, system: System) -> bool:
-    """Whether a system is in a box, with several particles and a log ψ."""
-    return isinstance(net, LogPsi) and system.particles > 1 and sides(system) is not None
+def has_liquid(system: System) -> bool:
+    """Whether a system is in a box, with several particles."""
+    return system.particles > 1 and sides(system) is not None
 
 
 class LiquidMeasurement:

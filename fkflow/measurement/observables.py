@@ -27,10 +27,11 @@ class ObservableAverages:
 
     def __init__(self, system: System, x: Tensor, more: Callable[[Tensor], dict[str, Tensor]] | None = None) -> None:
         self.system, self.more = system, more
+        asked = observe(system, x[:2])
+        self.asked = list(asked)
         #: the shape of each observable of one configuration, () or (n,)
-        self.shapes = {name: tuple(value.shape[1:]) for name, value in self._observe(x[:2]).items()}
+        self.shapes = {name: tuple(value.shape[1:]) for name, value in self._with_more(asked, x[:2]).items()}
         columns = sum(map(math.prod, self.shapes.values()))
-        self.asked = list(observe(system, x[:2]))
         self.offset: np.ndarray | None = None
         self.sweeps = 0
         #: weight × (value − offset) and weight, summed over the sweeps
@@ -40,10 +41,9 @@ class ObservableAverages:
 
     def values(self, x: Tensor) -> Tensor:
         """The observables (B, columns) at x (B, N, D)."""
-        return flatten(self._observe(x), len(x))
+        return flatten(self._with_more(observe(self.system, x), x), len(x))
 
-    def _observe(self, x: Tensor) -> dict[str, Tensor]:
-        found = observe(self.system, x)
+    def _with_more(self, found: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         return found if self.more is None else {**found, **self.more(x)}
 
     def add(self, x: Tensor, weights: Tensor) -> None:

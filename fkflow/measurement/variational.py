@@ -120,7 +120,7 @@ class VariationalEstimator:
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
         #: what is measured in a periodic box of several particles
         self.liquid: LiquidMeasurement | None = None
-        if isinstance(net, LogPsi) and has_liquid(net, system):
+        if isinstance(net, LogPsi) and has_liquid(system):
             self.liquid = LiquidMeasurement(net, system, landscape, x.device, seed)
         self.observables = ObservableAverages(
             system, self.walkers.x, None if self.liquid is None else self.liquid.columns

@@ -208,9 +208,7 @@ def _in_box(system: System, box: tuple[float, ...], x: Tensor, functions: int, f
             ]
             if min(turned, default=1.0) < 0:
                 continue
-            operations = (
-                _group(reflections, signs, n) if reflections else (Operation((1.0,) * dim, tuple(range(n)), 1.0),)
-            )
+            operations = _group(reflections, signs, n)
             name = ", ".join(
                 filter(None, [_momentum_name(momentum, even), _parity_name(reflections, signs, moving, dim)])
             )
