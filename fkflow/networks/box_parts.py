@@ -144,8 +144,7 @@ class OpenPlaces(Part):
 
     def _derivatives(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """s and its first two derivatives by y, (axes, N, B)."""
-        width, middle = (y.new_tensor(numbers).view(-1, 1, 1) for numbers in (self.widths, self.middles))
-        t = (y[list(self.axes)] - middle) / width
+        t, width = _reduced(self, y)
         flat = (1 + (t / FAR).square()).rsqrt()
         return t * flat, flat**3 / width, -3 * t / FAR**2 * flat**5 / width.square()
 
@@ -175,6 +174,12 @@ class OpenPlaces(Part):
         return torch.cat([curvature, s * curvature + slope.square()])
 
 
+def _reduced(part: OpenPlaces | OpenTails, y: Tensor) -> tuple[Tensor, Tensor]:
+    """t = (y − c)/w along the open axes (axes, N, B), and w (axes, 1, 1)."""
+    width, middle = (y.new_tensor(numbers).view(-1, 1, 1) for numbers in (part.widths, part.middles))
+    return (y[list(part.axes)] - middle) / width, width
+
+
 class OpenTails(TermOfCoordinates):
     """−Σ [½ w_0 t² + w_1 (√(1 + t²) − 1) + w_2 ((1 + t²)^{3/2} − 1)] (B,) of t = (y − c)/w of all particles along open axes.
 
@@ -190,8 +195,7 @@ class OpenTails(TermOfCoordinates):
 
     def evaluate(self, *inputs: Any, derivatives: bool) -> tuple[Tensor, Any]:
         y, weights = inputs
-        width, middle = (y.new_tensor(numbers).view(-1, 1, 1) for numbers in (self.widths, self.middles))
-        t = (y[list(self.axes)] - middle) / width
+        t, width = _reduced(self, y)
         root = (1 + t.square()).sqrt()
         # (axes, 1, 1), or (axes, 1, B)
         first, second, third = (w.movedim(0, -1) if w.dim() > 1 else w[:, None] for w in weights.unbind(-1))

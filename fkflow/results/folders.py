@@ -246,6 +246,17 @@ def _is_run(path: Path) -> bool:
     return any((path / file).exists() for file in (RESULT, CHECKPOINT, SCAN, PROPAGATION))
 
 
+def find_file(run: str | Path, name: str) -> Path | None:
+    """The file `name` of `run`: its folder, the name of that in the folder runs, or the file; None if there is none."""
+    found = locate(run)
+    try:
+        if found.is_dir() and (found / name).is_file():
+            return found / name
+        return found if found.name == name and found.is_file() else None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{found} cannot be read: {reason(error)}") from error
+
+
 def find_result(run: str | Path) -> Path:
     """The result file of `run`: a run folder, the name of one in the folder runs, or the file; StoreError if there is none."""
     path = locate(run)

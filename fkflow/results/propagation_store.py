@@ -11,10 +11,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fkflow.errors import StoreError, UsageError
+from fkflow.errors import UsageError
 from fkflow.results import hdf5
 from fkflow.results.checksum import add_checksum
-from fkflow.results.folders import CHECKPOINT, PROPAGATION, RESULT, SCAN, atomic_write, locate, make_folder, reason
+from fkflow.results.folders import CHECKPOINT, PROPAGATION, RESULT, SCAN, atomic_write, find_file, make_folder, reason
 from fkflow.results.propagation import Column, DriftFilm, Propagation
 from fkflow.results.store import hide_home
 from fkflow.text import strict_json
@@ -32,13 +32,7 @@ PARTS = {
 
 def find_propagation(path: str | Path) -> Path | None:
     """The propagation.h5 of `path` (a folder, its name in the folder runs, or the file), or None if there is none."""
-    found = locate(path)
-    try:
-        if found.is_dir() and (found / PROPAGATION).is_file():
-            return found / PROPAGATION
-        return found if found.name == PROPAGATION and found.is_file() else None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{found} cannot be read: {reason(error)}") from error
+    return find_file(path, PROPAGATION)
 
 
 def claim_propagation(out: Path, resume: bool, force: bool = False) -> None:

@@ -17,7 +17,7 @@ from fkflow.hamiltonian.system import Reference
 from fkflow.recipe.old_keys import current_resolved
 from fkflow.results import hdf5
 from fkflow.results.checksum import add_checksum
-from fkflow.results.folders import SCAN, atomic_write, locate, prepare_scan, reason, remove_scan
+from fkflow.results.folders import SCAN, atomic_write, find_file, prepare_scan, remove_scan
 from fkflow.results.records import Observable, Observables, components
 from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan
 from fkflow.results.store import hide_home
@@ -54,13 +54,7 @@ TEXTS = {
 
 def find_scan(path: str | Path) -> Path | None:
     """The scan.h5 of `path` (a scan's folder, its name in the folder runs, or the file), or None if it is no scan's."""
-    found = locate(path)
-    try:
-        if found.is_dir() and (found / SCAN).is_file():
-            return found / SCAN
-        return found if found.name == SCAN and found.is_file() else None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{found} cannot be read: {reason(error)}") from error
+    return find_file(path, SCAN)
 
 
 def claim_scan(out: Path, resume: bool, force: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +92,12 @@ class RunContext:
         """Handle signals, and show the warnings that the package logs."""
         with self._handlers, show_warnings(self.progress):
             yield
+
+    def tell(self, notes: Sequence[str], warnings: Sequence[str]) -> None:
+        """Show what was noted about the system."""
+        for kind, sentences in (("note", notes), ("warning", warnings)):
+            for sentence in sentences:
+                self.progress.log(f"{kind}: {sentence}")
 
     def load_checkpoint(self) -> None:
         """Read the checkpoint in `out` into `saved`; the run takes its seed.

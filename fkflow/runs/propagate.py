@@ -101,9 +101,7 @@ def _propagate(context: RunContext, request: Request) -> Propagation:
     except UsageError as error:
         why = str(error).removesuffix("; leave thermal.temperature out")
         raise UsageError(f"fkflow propagate takes the systems that have a temperature, and {why}") from None
-    for kind, sentences in (("note", model.notes), ("warning", model.warnings)):
-        for sentence in sentences:
-            context.progress.log(f"{kind}: {sentence}")
+    context.tell(model.notes, model.warnings)
     work = _Work(context, request, problem, model, wave)
     found = work.run()
     return Propagation(

@@ -94,9 +94,7 @@ class Session:
         elif context.saved is None and wanted.source is not None:
             warm_start.load_weights(self.model.net, wanted.source)
             context.progress.log(f"starting from the weights of {wanted.source}")
-        for kind, sentences in (("note", self.model.notes), ("warning", self.model.warnings)):
-            for sentence in sentences:
-                context.progress.log(f"{kind}: {sentence}")
+        context.tell(self.model.notes, self.model.warnings)
         self.records: list[dict[str, Any]] = []
         #: the smallest gap that a measurement showed: a mode is no longer seen once the network has it
         self.gap = math.inf

@@ -127,9 +127,7 @@ def _solver(context: RunContext, betas: tuple[float, ...]) -> ThermalSolver:
     recipe = context.recipe
     refuse(recipe.system, None, recipe.thermal.statistics)
     model = find_landscape(recipe)
-    for kind, sentences in (("note", model.notes), ("warning", model.warnings)):
-        for sentence in sentences:
-            context.progress.log(f"{kind}: {sentence}")
+    context.tell(model.notes, model.warnings)
     return ThermalSolver(model.system, model.landscape, _question(recipe, betas, context.seed), context.progress)
 
 
