@@ -31,6 +31,7 @@ from fkflow.measurement.observables import ObservableAverages
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.forward_walking import ForwardWalking
 from fkflow.projection.mover import Mover
+from fkflow.projection.resolution import Unresolved
 from fkflow.sampling.metropolis import Walkers
 
 #: windows over which weights are taken, as shares of the longest
@@ -85,10 +86,13 @@ class Population:
         middle: int = MIDDLE,
         observables: ObservableAverages | None = None,
         coherence: Coherence | None = None,
+        unresolved: Unresolved | None = None,
     ) -> None:
         self.mover, self.energy_reference, self.histograms = mover, energy, histograms
         #: ratios of ψ over ψφ0, in a periodic box
         self.coherence = coherence
+        #: where local energies are not resolved
+        self.unresolved = unresolved
         self.own_groups = ranks.groups_per_rank()
         #: groups and walkers of all ranks
         self.groups, self.size = self.own_groups * ranks.count(), len(x) * ranks.count()
@@ -138,6 +142,7 @@ class Population:
             "histograms": self.histograms and self.histograms.state_dict(),
             "walking": self.walking and self.walking.state_dict(),
             "coherence": self.coherence and self.coherence.state_dict(),
+            "unresolved": self.unresolved and self.unresolved.state(),
             "sums": [torch.from_numpy(row) for row in self.sums],
             "plain": [torch.from_numpy(row) for row in self.plain],
             **{name: getattr(self, name) for name in (*TENSORS, *NUMBERS)},
@@ -153,6 +158,8 @@ class Population:
             self.walking.load_state_dict(state["walking"])
         if self.coherence is not None:
             self.coherence.load_state_dict(state["coherence"])
+        if self.unresolved is not None:
+            self.unresolved.load(state["unresolved"])
         self.sums, self.plain = ([row.numpy() for row in state[name]] for name in ("sums", "plain"))
         for name in TENSORS:
             setattr(self, name, state[name].to(device))
@@ -226,7 +233,12 @@ class Population:
         self.accepted, self.moves = self.accepted + float(accepted), self.moves + mover.stride
         walkers.acceptance = self.accepted / self.moves
         energy = mover.local_energy(walkers)
-        change = self.effective * self.interval * (0.5 * (self.local + energy) - self.energy_reference)
+        if self.unresolved is None:
+            excess = 0.5 * (self.local + energy) - self.energy_reference
+        else:
+            reference = self.energy_reference
+            excess = self.unresolved.weigh(walkers.x, self.local - reference, energy - reference)
+        change = self.effective * self.interval * excess
         self.cuts += float((change < -LARGEST_CHANGE).double().mean())
         return change.clamp(min=-LARGEST_CHANGE), energy
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from fkflow.projection.extrapolation import Extrapolation, average_window, extra
 from fkflow.projection.forward_walking import project_observables
 from fkflow.projection.mover import Mover
 from fkflow.projection.population import EVEN, MIDDLE, OBSERVED, PLACES, SHORT_MIDDLE, Population
+from fkflow.projection.resolution import Unresolved, find_limit, left_out
 from fkflow.projection.slow_modes import longest_window, slow_mode_error
 from fkflow.projection.summary import summarise_projection
 from fkflow.projection.time_steps import GIRSANOV_STEP, RATIO, SMALL_RATIO, largest_step, longest_interval
@@ -107,7 +109,12 @@ class Projector:
         self.natural = measuring.landscape.length**2
         self.window = longest_window(measuring, config)
         self.ease = min(2.0, max(1.0, config.target_error * self.natural / EASY))
+        self.seed = seed
         self.generator = torch.Generator(measuring.walkers.x.device).manual_seed(ranks.own_seed(seed + 0xD1FF))
+        #: of local energies in the weights, about the measured energy; ∞ where the walkers resolve them
+        self.limit = math.inf
+        #: the largest time step
+        self.largest = math.nan
         self.populations: list[Population] = []
         self.work: list[float] = []
         self.costs: list[float] = []
@@ -178,12 +185,14 @@ class Projector:
             "costs": list(self.costs),
             "turn": self.turn,
             "hurried": self.hurried,
+            "limit": self.limit,
             "spent": self.spent,
             "measured": self.measured,
         }
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        self.hurried = state["hurried"]
+        self.hurried, self.limit = state["hurried"], state.get("limit", math.inf)
+        self.largest = max(dt for dt, _ in state["movers"])
         for (dt, stride), saved in zip(state["movers"], state["populations"], strict=True):
             population = self._population(dt, stride, saved["walkers"]["x"], saved["histograms"] is not None)
             population.load_state_dict(saved)
@@ -207,7 +216,9 @@ class Projector:
         middle = SHORT_MIDDLE if self.hurried else MIDDLE
         observables = None if measuring.observables.offset is None else measuring.observables
         coherence = measuring.liquid.copy() if pure and measuring.liquid is not None else None
-        return Population(mover, x, self.window, measuring.estimate().value, histograms, middle, observables, coherence)
+        energy = measuring.estimate().value
+        unresolved = None if math.isinf(self.limit) else Unresolved(self.limit, self.largest)
+        return Population(mover, x, self.window, energy, histograms, middle, observables, coherence, unresolved)
 
     def _start(self) -> None:
         """Choose walkers, time steps and the time between weighings; equilibrate the populations; note the cost of a turn."""
@@ -241,9 +252,20 @@ class Projector:
         # found with the walkers of rank 0
         interval, steps = ranks.broadcast((interval, steps))
         strides = 1 if girsanov else max(1, round(interval / steps[0]))
+        if not girsanov:
+            assert isinstance(net, LogPsi)
+            # random numbers of its own
+            probing = torch.Generator(x.device).manual_seed(ranks.own_seed(self.seed + 0x11317))
+            probes = Walkers(walkers.x.clone(), steps[0])
+            self.limit, step = find_limit(net, system, probes, probing, natural, strides, config.target_error)
+            if math.isfinite(self.limit):
+                strides = 1
+                if not config.time_steps:
+                    steps = [step * dt / steps[0] for dt in steps]
+        self.largest = max(steps)
         for dt in steps:
             # the error of the moves goes as dt, that of the weighing as its interval squared: both shrink alike
-            stride = 1 if girsanov else round(strides * math.sqrt(steps[0] / dt))
+            stride = 1 if girsanov or math.isfinite(self.limit) else round(strides * math.sqrt(steps[0] / dt))
             population = self._population(dt, stride, walkers.x, dt == steps[-1])
             population.equilibrate(SETTLE)
             self.populations.append(population)
@@ -289,11 +311,20 @@ class Projector:
                     for each in populations:
                         each.start_resampling()
         population.exchange()
+        if population.unresolved is not None:
+            population.unresolved.follow(population.mover, population.energy_reference)
 
     def extrapolate(self) -> Extrapolation | None:
         """The energy at dt = 0 from the longest window that all populations have passed; None before the first."""
         self.lag = find_longest_window(self.populations)
         self.found = None if self.lag is None else extrapolate(self.populations, self.lag, self.measuring.estimate())
+        unresolved = [p.unresolved for p in self.populations if p.unresolved is not None]
+        if self.found is not None and unresolved:
+            beyond = left_out(unresolved)
+            # the measured energy has all of E_L, the weights have not
+            counted = unresolved[-1].excess(self.populations[-1].interval)
+            error = math.hypot(self.found.time_step_error, counted, beyond.error)
+            self.found = replace(self.found, value=self.found.value - beyond.value, time_step_error=error)
         return self.found
 
     def is_settled(self, found: Extrapolation) -> bool:

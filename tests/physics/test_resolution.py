@@ -1,0 +1,105 @@
+"""Local energies that change within a fraction of a move: projected without bias, and with one where nothing is done."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+import torch
+from landscapes import explore
+
+from fkflow.execution.pulse import Pulse
+from fkflow.hamiltonian.registry import find_system
+from fkflow.measurement import variational
+from fkflow.networks.choice import LogPsi
+from fkflow.projection import project
+from fkflow.projection.resolution import Unresolved, find_limit
+from fkflow.recipe.schema import MeasureConfig, ProjectConfig
+from fkflow.results.records import Projection
+from fkflow.sampling.metropolis import Walkers
+from fkflow.statistics import z_score
+
+WELL = find_system("harmonic")(particles=1, dimensions=1)
+
+
+class Rippled(LogPsi):
+    """log ψ = −½x² + a cos kx: a ripple that is gone after the time 2/k², with local energies ½ a k² cos kx."""
+
+    width = 4
+
+    def __init__(self, height: float = 0.02, number: float = 20.0) -> None:
+        super().__init__()
+        self.height, self.number = height, number
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -0.5 * x[:, 0, 0].square() + self.height * (self.number * x[:, 0, 0]).cos()
+
+    def value_and_drift(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self(x), -x - self.height * self.number * (self.number * x).sin()
+
+
+@pytest.fixture(autouse=True)
+def work_for_time(monkeypatch) -> None:
+    """Budgets of seconds become amounts of work."""
+    for module in (project, variational):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=itertools.count(step=0.02).__next__))
+    monkeypatch.setattr(Pulse, "late", lambda *_: False)
+
+
+def ripple(seconds: float = 20.0) -> tuple[Projection, float]:
+    """The projection of a ripple in a well, and the limit of local energies in its weights."""
+    start = 0.5**0.5 * torch.randn(2048, 1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    settings = MeasureConfig(walkers=2048, target_error=6e-3, seconds=5.0)
+    measuring = variational.VariationalEstimator(Rippled(), WELL, explore(WELL), settings, start, 0, dt=1e-8)
+    measuring.run(6e-3, 5.0, lambda *_: None)
+    config = ProjectConfig(walkers=2048, time=0.1, target_error=8e-3, seconds=seconds)
+    projector = project.Projector(measuring, config, 0)
+    found, _ = projector.run(lambda *_: None)
+    assert found is not None
+    return found, projector.limit
+
+
+def test_a_ripple_is_projected_without_bias(monkeypatch) -> None:
+    """The exact energy at each time step; the twin, which takes each local energy for one that lasts, is far below."""
+    found, limit = ripple()
+    deviations = (found.energies - 0.5) / found.errors
+    assert limit < math.inf and abs(deviations).max() < 4
+    assert abs(z_score(found.total.value, found.total.error, 0.5)) < 4 and found.total.error < 1e-2
+    monkeypatch.setattr(project, "find_limit", lambda net, system, walkers, *_: (math.inf, walkers.step))
+    twin, limit = ripple(4.0)
+    assert limit == math.inf and ((twin.energies - 0.5) / twin.errors).max() < -4
+
+
+def test_what_a_limit_leaves_out_is_measured(monkeypatch) -> None:
+    """Weights that take an eighth of the ripple give too high an energy at each time step; with N it is exact."""
+    monkeypatch.setattr(project, "find_limit", lambda *_: (0.5, 0.004))
+    found, _ = ripple(4.0)
+    assert ((found.energies - 0.5) / found.errors).min() > 4
+    assert abs(z_score(found.total.value, found.total.error, 0.5)) < 4 and found.total.error < 1.5e-2
+
+
+def test_a_smooth_energy_is_resolved() -> None:
+    """A long ripple changes little from one weighing to the next; one that is short and faint does no harm."""
+    for psi, target in ((Rippled(0.5, 1.0), 1e-6), (Rippled(1e-4, 20.0), 1e-2)):
+        generator = torch.Generator().manual_seed(0)
+        x = 0.5**0.5 * torch.randn(1024, 1, 1, generator=generator, dtype=torch.float64)
+        assert find_limit(psi, WELL, Walkers(x.clone(), 0.01), generator, 1.0, 2, target) == (math.inf, 0.01)
+    # the twin: both together
+    limit, step = find_limit(Rippled(0.1, 20.0), WELL, Walkers(x, 0.01), generator, 1.0, 2, 1e-2)
+    assert limit < math.inf and step < 0.01
+
+
+def test_what_a_limit_counts_too_much() -> None:
+    """Values ±1 up to a limit of ½ that are independent at successive times: h/4, and nothing of values that last."""
+    signs = torch.randn(400, 500, generator=torch.Generator().manual_seed(0)).sign().double()
+    found, lasting, x = Unresolved(0.5, 0.2), Unresolved(0.5, 0.2), torch.zeros(500, 1, 1)
+    for before, after in pairwise(signs):
+        assert bool((found.weigh(x, before, after) == 0.25 * (before + after)).all())
+        lasting.weigh(x, before, before)
+    assert found.excess(0.2) == pytest.approx(0.05, abs=0.4 / math.sqrt(signs.numel())) and lasting.excess(0.2) == 0
+    again = Unresolved(0.5, 0.2)
+    again.load(found.state())
+    assert again.excess(0.2) == found.excess(0.2) and len(found.beyond) == 399
