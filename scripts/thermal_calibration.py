@@ -4,18 +4,23 @@ Wells have their levels from a grid, bosons in a trap without interaction a clos
 their relative motion. Every seed trains and measures anew. Right errors hold 68 % of the truth within one σ and 95 % within
 two, and the root mean square of the distances is 1.
 
-    python scripts/thermal_calibration.py [--seeds 20] [--only quartic wells]
+    python scripts/thermal_calibration.py [--seeds 20] [--only quartic wells] [--out thermal_calibration.jsonl]
 
-takes two to ten seconds a seed and system, and prints the table of docs/notes/thermal.md.
+takes two to ten seconds a seed and system, and prints the table of docs/notes/thermal.md. Runs that are in the
+file are not made again.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,29 +92,38 @@ CASES = {
 
 
 def main() -> None:
-    """Run the cases and print a row for each."""
+    """Make the runs that the file lacks, and print a row for each case and one for all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--out", type=Path, default=Path("thermal_calibration.jsonl"))
     given = parser.parse_args()
+    made = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
+    done = {(one["case"], one["seed"]) for one in made}
+    # seeds outside, so that a run that is stopped has some of each case
+    for seed, name in itertools.product(range(given.seeds), given.only):
+        if (name, seed) not in done:
+            began = time.process_time()
+            z = distances(CASES[name], seed)
+            made.append({"case": name, "seed": seed, "z": z, "seconds": time.process_time() - began})
+            with given.out.open("a") as file:
+                file.write(json.dumps(made[-1]) + "\n")
     print(
         "| system | β | target error | seeds | rms F, E, C | F within 1σ, 2σ | E within 1σ, 2σ | C within 1σ, 2σ | CPU s |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    every = []
     for name in given.only:
-        case, began = CASES[name], time.process_time()
-        z = np.array([distances(case, seed) for seed in range(given.seeds)])
-        row(name, f"{case.beta:g} | {case.target:g}", z, (time.process_time() - began) / given.seeds)
-        every.append(z)
-    row("all", " | ", np.concatenate(every), 0.0)
+        if runs := [one for one in made if one["case"] == name]:
+            row(name, f"{CASES[name].beta:g} | {CASES[name].target:g}", runs)
+    row("all", " | ", [one for one in made if one["case"] in given.only])
 
 
-def row(name: str, what: str, z: np.ndarray, took: float) -> None:
-    """A row of the table, of distances (seeds, 3) in σ."""
+def row(name: str, what: str, runs: list[dict[str, Any]]) -> None:
+    """A row of the table."""
+    z, took = np.array([one["z"] for one in runs]), np.mean([one["seconds"] for one in runs])
     rms = ", ".join(f"{each:.2f}" for each in np.sqrt((z**2).mean(0)))
     inside = " | ".join(f"{(abs(z[:, k]) < 1).mean():.0%}, {(abs(z[:, k]) < 2).mean():.0%}" for k in range(3))
-    print(f"| {name} | {what} | {len(z)} | {rms} | {inside} | {took:.1f} |", flush=True)
+    print(f"| {name} | {what} | {len(z)} | {rms} | {inside} | {took:.1f} |")
 
 
 def distances(case: Case, seed: int) -> list[float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
+from fkflow.statistics import Estimate
 from fkflow.thermal.bridges import Bridges
 from fkflow.thermal.starts import Starts
 
@@ -17,6 +18,10 @@ from fkflow.thermal.starts import Starts
 PATHS, POOL = 384, 8192
 #: damping, momentum, rate at first and at the end, largest change of log w in a step, and median deviations of a clipped one
 DAMPING, MOMENTUM, RATE, LAST, CHANGE, CLIP = 1e-2, 0.9, 0.5, 0.05, 1.0, 6.0
+#: power of the weights by which paths count in a step, and logs of weights beyond which they count no less and no more
+POWER, FAINT, STRONG = 0.5, 20.0, 4.0
+#: growth of the median residual at which a step is rejected, and by how much the rate then shrinks and later grows again
+WORSE, SHRINK, GROW = 1.5, 0.5, 1.1
 
 
 @dataclass
@@ -29,12 +34,31 @@ class Fitted:
 
 
 @dataclass(frozen=True)
+class _Kept:
+    """Parameters before a step, and the median residual with them."""
+
+    theta: Tensor
+    start_theta: Tensor
+    level: float
+    typical: float
+
+    @classmethod
+    def of(cls, fitted: Fitted, typical: float) -> _Kept:
+        assert fitted.theta is not None
+        return cls(fitted.theta, fitted.start_theta, fitted.starts.level, typical)
+
+    def restore(self, fitted: Fitted) -> None:
+        fitted.theta, fitted.start_theta, fitted.starts.level = self.theta, self.start_theta, self.level
+
+
+@dataclass(frozen=True)
 class Iteration:
-    """The spread of log w over the paths of an iteration, their effective share, and a bound to βF from above."""
+    """The spread of log w over the paths of an iteration, their effective share, a bound to βF from above, and log Z."""
 
     spread: float
     effective: float
     bound: float
+    log_z: float
 
 
 def fit(
@@ -45,14 +69,17 @@ def fit(
     iterations: int,
     generator: torch.Generator,
     frozen: bool = False,
+    scale: float = 1.0,
 ) -> Iterator[Iteration]:
-    """Train at one temperature; `fitted` changes in place, with `frozen` its starts alone.
+    """Train at one temperature, at `scale` times the usual rate; `fitted` changes in place, with `frozen` its starts alone.
 
-    Raises NumericalError if no path has a finite weight.
+    A step after which residuals are much larger is taken back: where some paths run away it may lose a well for good, which
+    nothing in the weights of the others would tell. Raises NumericalError if no path has a finite weight.
     """
     assert fitted.theta is not None
     size = bridges.drift.size
     before = torch.zeros(size + fitted.starts.size, dtype=torch.float64)
+    kept, most = _Kept.of(fitted, math.inf), scale
     for number in range(iterations):
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
         start = fitted.starts.draw(fitted.start_theta, PATHS, POOL, seed, jacobian=True)
@@ -71,13 +98,36 @@ def fit(
         log_w, rows = log_w[good], rows[good]
         if frozen:
             rows[:, :size] = 0
-        rate = rate_at(number / iterations)
-        step = gauss_newton(log_w - log_w.median(), rows, before, rate)
+        weights = log_w.softmax(0)
+        log_z = float(log_w.logsumexp(0)) - math.log(PATHS)
+        effective = float(1 / (len(log_w) * weights.square().sum()))
+        found = Iteration(float(log_w.std()), effective, float(-log_w.mean()), log_z)
+        off = log_w - log_w.median()
+        typical = float(off.abs().median())
+        if typical > WORSE * kept.typical:
+            kept.restore(fitted)
+            before, scale = torch.zeros_like(before), SHRINK * scale
+            yield found
+            continue
+        kept = _Kept.of(fitted, typical)
+        rate, scale = scale * rate_at(number / iterations), min(most, GROW * scale)
+        # a well with few paths of large weight is not given up, and paths that run away do not rule
+        step = gauss_newton(off, rows, before, rate, POWER)
         fitted.theta = fitted.theta + rate * step[:size]
         fitted.start_theta = fitted.start_theta + rate * step[size:]
         before = step
-        weights = log_w.softmax(0)
-        yield Iteration(float(log_w.std()), float(1 / (len(log_w) * weights.square().sum())), float(-log_w.mean()))
+        yield found
+
+
+def log_z_of(iterations: Sequence[Iteration]) -> Estimate:
+    """log Z from the paths of some iterations."""
+    log_z = torch.tensor([one.log_z for one in iterations], dtype=torch.float64)
+    # of a mean weight of each iteration the relative variance is 1/effective − 1 over the paths
+    shares = log_z.softmax(0)
+    error = math.sqrt(
+        sum(float(s) ** 2 * (1 / one.effective - 1) for s, one in zip(shares, iterations, strict=True)) / PATHS
+    )
+    return Estimate(float(log_z.logsumexp(0)) - math.log(len(log_z)), error)
 
 
 def rate_at(part: float) -> float:
@@ -85,15 +135,18 @@ def rate_at(part: float) -> float:
     return RATE if part < 0.5 else RATE + (LAST - RATE) * (part - 0.5) / 0.5
 
 
-def gauss_newton(off: Tensor, rows: Tensor, before: Tensor, rate: float) -> Tensor:
+def gauss_newton(off: Tensor, rows: Tensor, before: Tensor, rate: float, power: float = 0.0) -> Tensor:
     """The step (parameters,) that lowers the spread of residuals `off` (B,) with the Jacobian `rows`, after the step `before`.
 
-    Residuals are clipped at so many median deviations, and the step is bounded for the `rate` with which it is made.
+    Residuals are logs of weights; paths count by that `power` of their weights. They are clipped at so many median deviations,
+    and the step is bounded for the `rate` with which it is made.
     """
+    share = (power * off.clamp(-FAINT, STRONG)).exp()
+    share = share / share.sum()
     most = CLIP * off.abs().median()
     off = off.clamp(-most, most)
-    count = math.sqrt(len(off))
-    off, rows = (off - off.mean()) / count, (rows - rows.mean(0)) / count
+    root = share.sqrt()
+    off, rows = root * (off - share @ off), root[:, None] * (rows - share @ rows)
     momentum = MOMENTUM * before
     gram = rows @ rows.T
     gram.diagonal().add_(DAMPING)

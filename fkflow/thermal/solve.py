@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -22,11 +22,12 @@ from fkflow.thermal import stages
 from fkflow.thermal.bridges import Bridges
 from fkflow.thermal.classical import classical_limit
 from fkflow.thermal.cloud import WALKERS, Mixture, anneal
+from fkflow.thermal.convexity import Convexity, falls_short, pack
 from fkflow.thermal.counts import ThermalCounts
 from fkflow.thermal.derivatives import ORDER
 from fkflow.thermal.drift import Drift
 from fkflow.thermal.estimate import POOLS, Batch, Sums, batches
-from fkflow.thermal.fit import PATHS, Fitted, fit
+from fkflow.thermal.fit import PATHS, Fitted, Iteration, fit, log_z_of
 from fkflow.thermal.pose import effective_beta, pose
 from fkflow.thermal.starts import Starts
 
@@ -41,6 +42,8 @@ CURVED, SHORTEST, LONGEST = (0.2, 0.1), 0.005, 0.15
 HIDDEN, FEWEST, COUNTS, LOOK = 24, 256, (2048, 1024), 4
 #: iterations at least, and what one costs in units of the measurement of as many steps of as many paths
 LEAST, COST = 12, 1.5
+#: rate of a training that is made again, for the usual one, and iterations that still have the drift of the temperature before
+GENTLE, EARLY = 0.2, 3
 #: most halvings of the time step, and the share of the target error by which it may change F
 HALVINGS, SHARE = 4, 0.3
 #: effective share of the paths below which a result is doubtful, and standard errors by which parts of it may differ
@@ -77,6 +80,8 @@ class Level:
     fitted: Fitted
     #: relative variance of the weights at the end of the training
     variance: float = 1.0
+    #: bounds of log Z from below
+    bounds: list[Estimate] = field(default_factory=list)
 
 
 class ThermalSolver:
@@ -89,6 +94,9 @@ class ThermalSolver:
         self.drift = Drift(self.problem.reference, HIDDEN)
         self.bridges = Bridges(self.problem, self.drift)
         self.theta = self.drift.start(self.generator)
+        #: U and exchanges of the starts of the last training, with their level
+        self.last_starts: tuple[torch.Tensor, float] | None = None
+        self.convexity = Convexity()
         self.warnings: list[str] = []
         self.trained = False
 
@@ -102,6 +110,9 @@ class ThermalSolver:
         done = int(self._saved.get("stage", 0))
         if saved:
             self.theta = saved["theta"]
+            if (starts := saved.get("starts")) is not None:
+                self.last_starts = starts["theta"], float(starts["level"])
+            self.convexity = Convexity.unpack(saved.get("log_z", []))
             self.warnings = stages.unpack_warnings(saved["warnings"])
             found = {state.beta: state for state in map(stages.unpack, saved["found"])}
         for beta in sorted(set(self.question.betas)):
@@ -155,16 +166,32 @@ class ThermalSolver:
         packed = None
         if level is not None:
             fitted = level.fitted
-            packed = {"start_theta": fitted.start_theta, "level": fitted.starts.level, "variance": level.variance}
-        states = [stages.pack(state) for state in found.values()]
-        warnings = stages.pack_warnings(self.warnings)
-        keep(number, {"stage": number, "theta": self.theta, "found": states, "warnings": warnings, "level": packed})
+            packed = {
+                "start_theta": fitted.start_theta,
+                "level": fitted.starts.level,
+                "variance": level.variance,
+                "bounds": [pack(bound) for bound in level.bounds],
+            }
+        starts = None if self.last_starts is None else dict(zip(("theta", "level"), self.last_starts, strict=True))
+        keep(
+            number,
+            {
+                "stage": number,
+                "theta": self.theta,
+                "starts": starts,
+                "log_z": self.convexity.pack(),
+                "found": [stages.pack(state) for state in found.values()],
+                "warnings": stages.pack_warnings(self.warnings),
+                "level": packed,
+            },
+        )
 
     def _restored(self, beta: float) -> Level:
         """What the training at β had found."""
         level, packed = self.fresh(beta), self._saved["level"]
         level.fitted.start_theta, level.fitted.starts.level = packed["start_theta"], float(packed["level"])
         level.variance = float(packed["variance"])
+        level.bounds = [Estimate(*bound) for bound in packed.get("bounds", [])]
         return level
 
     def ladder(self, before: float, beta: float) -> list[float]:
@@ -183,25 +210,44 @@ class ThermalSolver:
         return Level(beta, steps, Fitted(self.theta, starts, starts.start(generator)))
 
     def train(self, beta: float, last: bool, frozen: bool = False) -> Level:
-        """Train at one β, from the drift that is there; with `frozen` the drift stays as it is."""
-        problem, generator = self.problem, self.generator
-        level = self.fresh(beta)
+        """Train at one β, from the drift that is there; with `frozen` the drift stays as it is.
+
+        A training that loses a well is made again with small steps.
+        """
         most = self.question.iterations if last else max(LEAST, self.question.iterations // 3)
-        temperature = 1 / (beta * problem.length**2)
-        target = self.question.target_error / temperature
+        temperature = 1 / (beta * self.problem.length**2)
         self.progress.stage(f"train T = {temperature:.4g}", float(most))
-        spreads: list[float] = []
-        for number, one in enumerate(fit(self.bridges, level.fitted, beta, level.steps, most, generator, frozen), 1):
+        for scale in (1.0, GENTLE):
+            level, log_z = self._train(beta, most, scale, frozen)
+            if frozen:
+                return level
+            if not falls_short(log_z, level.bounds):
+                break
+        self.convexity.points.append((beta, log_z))
+        assert level.fitted.theta is not None
+        self.theta = level.fitted.theta
+        self.last_starts = level.fitted.start_theta, level.fitted.starts.level
+        return level
+
+    def _train(self, beta: float, most: int, scale: float, frozen: bool) -> tuple[Level, Estimate]:
+        """One training, and log Z of the paths of its last iterations."""
+        level, temperature = self.fresh(beta), 1 / (beta * self.problem.length**2)
+        if not frozen and self.last_starts is not None:
+            # those of half of β fit better than none: a drift that is good must not be spoilt by starts that are not
+            level.fitted.start_theta, level.fitted.starts.level = self.last_starts
+        target = self.question.target_error / temperature
+        made: list[Iteration] = []
+        training = fit(self.bridges, level.fitted, beta, level.steps, most, self.generator, frozen, scale)
+        for number, one in enumerate(training, 1):
             self.progress.update(float(number), one.bound * temperature, None, f"effective paths {one.effective:.3g}")
-            spreads.append(1 / one.effective - 1)
-            level.variance = float(np.median(spreads[-LEAST // 2 :]))
+            made.append(one)
+            level.variance = float(np.median([1 / each.effective - 1 for each in made[-LEAST // 2 :]]))
             # measuring needs so many paths, of twice the steps
             paths = 2 * level.variance / target**2
             if number >= LEAST and number * PATHS * COST > paths:
                 break
-        assert level.fitted.theta is not None
-        self.theta = level.fitted.theta
-        return level
+        level.bounds = [*self.convexity.bounds(beta), log_z_of(made[:EARLY])]
+        return level, log_z_of(made[-LEAST // 2 :])
 
     def _starts(self, beta: float) -> tuple[Starts, float]:
         """The starts at β before training, and the mean curvature of V along a coordinate where the particles are."""
@@ -284,6 +330,8 @@ class ThermalSolver:
         about = f"T = {temperature:.4g}: "
         if (ess := sums.ess()) < POOR:
             self.warnings.append(Doubt(f"{about}the weights of the paths are uneven, effective share {ess:.2g}"))
+        if falls_short(sums.log_z(), level.bounds):
+            self.warnings.append(Doubt(f"{about}the free energy is above a bound: the training lost a well"))
         half = sums.pools // 2
         first, second = sums.log_z(slice(0, half)), sums.log_z(slice(half, None))
         if abs(z_score(first.value, first.error, second.value, second.error)) > APART:

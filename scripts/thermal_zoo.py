@@ -1,0 +1,277 @@
+"""Free energies of potentials that fkflow was not made for: default settings against sums over levels on grids.
+
+References are levels of sinc functions on product grids, of which far points are left out; identical particles have the
+symmetric ones alone. `--references` makes them anew, in some minutes.
+
+    python scripts/thermal_zoo.py [--only "wells 0.3" …] [--seeds 1] [--out runs/thermal_zoo.jsonl] [--references]
+
+takes ten to sixty seconds a run, and prints the table of docs/notes/thermal.md. Runs that are in the file are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import fkflow
+from fkflow.results.records import Doubt
+from fkflow.statistics import z_score
+
+
+class Line(fkflow.System):
+    """One particle on a line."""
+
+    particles: ClassVar[int] = 1
+    dimensions: ClassVar[int] = 1
+
+    def along(self, x: Tensor) -> Tensor:
+        """V (B,) at x (B,)."""
+        raise NotImplementedError
+
+    def potential(self, x: Tensor) -> Tensor:
+        return self.along(x[:, 0, 0])
+
+
+class Skew(Line):
+    """A quartic well with a shoulder."""
+
+    def along(self, x: Tensor) -> Tensor:
+        return 0.25 * x**4 + 0.6 * x**3 + 0.1 * x**2 - 0.5 * x
+
+
+class Wells(Line):
+    """Two wells, of which the left one is lower and wider."""
+
+    tilt: float = 0.02
+
+    def along(self, x: Tensor) -> Tensor:
+        return 0.3 * (x**2 - 4) ** 2 + 0.06 * x**3 + (self.tilt - 0.24) * x
+
+
+class Morse(Line):
+    """A bond in a wide box with soft walls: warm, it breaks."""
+
+    def along(self, x: Tensor) -> Tensor:
+        return 5 * (1 - (-x).exp()) ** 2 + (x / 9) ** 8
+
+
+class Holes(fkflow.System):
+    """Two holes in a plane, a narrow and deep one and a wide and flat one."""
+
+    particles: ClassVar[int] = 1
+    dimensions: ClassVar[int] = 2
+
+    def potential(self, x: Tensor) -> Tensor:
+        a, b = x[:, 0, 0], x[:, 0, 1]
+        narrow = ((a - 1.8) ** 2 + (b - 0.7) ** 2) / (2 * 0.55**2)
+        wide = ((a + 1.8) ** 2 + (b + 0.7) ** 2) / (2 * 1.3**2)
+        return 0.15 * (a**2 + b**2) - 9 * (-narrow).exp() - 4.5 * (-wide).exp()
+
+
+class Coupled(fkflow.System):
+    """One particle in space, whose three axes are coupled."""
+
+    particles: ClassVar[int] = 1
+    dimensions: ClassVar[int] = 3
+
+    def potential(self, x: Tensor) -> Tensor:
+        a, b, c = x[:, 0].unbind(1)
+        return 0.5 * (a**2 + 2 * b**2 + 3 * c**2) + 0.4 * a**2 * b**2 + 0.3 * a * b * c + 0.1 * (a**4 + c**4) + 0.3 * a
+
+
+class Three(fkflow.System):
+    """Three bosons on a line with Gaussian repulsion."""
+
+    particles: ClassVar[int] = 3
+    dimensions: ClassVar[int] = 1
+    height: float = 1.0
+
+    def potential(self, x: Tensor) -> Tensor:
+        y = x[:, :, 0]
+        pairs = sum((-0.5 * ((y[:, i] - y[:, j]) / 0.5) ** 2).exp() for i, j in itertools.combinations(range(3), 2))
+        return 0.5 * y.square().sum(1) + self.height * pairs
+
+
+class Soft(fkflow.System):
+    """Two bosons on a line with soft Coulomb repulsion in a quartic trap."""
+
+    particles: ClassVar[int] = 2
+    dimensions: ClassVar[int] = 1
+
+    def potential(self, x: Tensor) -> Tensor:
+        y = x[:, :, 0]
+        return (0.2 * y**2 + 0.05 * y**4).sum(1) + 3 / ((y[:, 0] - y[:, 1]) ** 2 + 0.1).sqrt()
+
+
+class Narrow(fkflow.System):
+    """A trap that is twenty times as stiff across as along, and bent."""
+
+    particles: ClassVar[int] = 1
+    dimensions: ClassVar[int] = 2
+
+    def potential(self, x: Tensor) -> Tensor:
+        a, b = x[:, 0, 0], x[:, 0, 1]
+        return 0.5 * a**2 + 200 * (b - 0.05 * a**2) ** 2
+
+
+class Rings(fkflow.System):
+    """Four wells in a plane."""
+
+    particles: ClassVar[int] = 1
+    dimensions: ClassVar[int] = 2
+
+    def potential(self, x: Tensor) -> Tensor:
+        a, b = x[:, 0, 0], x[:, 0, 1]
+        return 0.25 * (a**2 - 3) ** 2 + 0.35 * (b**2 - 3) ** 2 + 0.15 * a * b + 0.1 * a
+
+
+#: system, its β, half width and spacing of the grid, largest V on it
+GRIDS: dict[str, tuple[fkflow.System, tuple[float, ...], float | tuple[float, ...], Any, float]] = {
+    "skew": (Skew(), (0.3, 5.0), 6.0, 0.06, 150.0),
+    "wells": (Wells(), (0.3, 3.0, 20.0), 6.0, 0.05, 200.0),
+    "even wells": (Wells(tilt=0.0), (8.0,), 6.0, 0.05, 200.0),
+    "morse": (Morse(), (0.5, 2.0, 10.0), 14.0, 0.08, 120.0),
+    "holes": (Holes(), (1.0, 6.0), 8.0, 0.22, 14.0),
+    "coupled": (Coupled(), (1.0, 6.0), 5.0, 0.45, 16.0),
+    "weak three": (Three(height=1.0), (1.0, 5.0), 5.5, 0.4, 20.0),
+    "strong three": (Three(height=20.0), (1.0, 5.0), 5.5, 0.3, 24.0),
+    "soft pair": (Soft(), (1.0, 5.0), 5.5, 0.13, 40.0),
+    "narrow": (Narrow(), (1.0, 5.0), (7.0, 2.5), (0.3, 0.05), 60.0),
+    "rings": (Rings(), (4.0,), 4.5, 0.22, 30.0),
+}
+#: F, E and C of "name β", by `--references`
+EXACT: dict[str, tuple[float, float, float]] = {
+    "skew 0.3": (-3.4095450, 2.462054, 0.70271),
+    "skew 5": (0.3931996, 0.410868, 0.28195),
+    "wells 0.3": (-2.8914282, 3.465445, 0.73575),
+    "wells 3": (1.2345732, 1.464770, 0.03907),
+    "wells 20": (1.4201028, 1.443683, 0.33916),
+    "even wells 8": (1.3822735, 1.468886, 0.00049),
+    "morse 0.5": (-0.1398650, 3.658625, 1.44846),
+    "morse 2": (1.4483983, 1.492776, 0.36303),
+    "morse 10": (1.4561389, 1.456139, 0.00000),
+    "holes 1": (-4.3150444, -2.922639, 2.68887),
+    "holes 6": (-3.8944440, -3.894190, 0.01198),
+    "coupled 1": (1.4675701, 3.373539, 2.26372),
+    "coupled 6": (2.1810603, 2.181872, 0.03590),
+    "weak three 1": (1.9308707, 3.801615, 2.20868),
+    "weak three 5": (2.6560849, 2.664547, 0.18368),
+    "strong three 1": (6.1071596, 7.697665, 2.03976),
+    "strong three 5": (6.7166674, 6.724791, 0.17198),
+    "soft pair 1": (2.7698825, 4.217269, 1.54005),
+    "soft pair 5": (3.3470761, 3.352528, 0.13413),
+    "narrow 1": (10.1812383, 11.184039, 0.91496),
+    "narrow 5": (10.6155953, 10.622518, 0.15149),
+    "rings 4": (1.8760711, 2.066163, 0.74240),
+}
+
+
+def levels(system: fkflow.System, half: float | tuple[float, ...], step: Any, top: float) -> np.ndarray:
+    """Levels of a system with N·D coordinates by sinc functions on a grid (Colbert & Miller, JCP 96, 1982 (1992))."""
+    count = system.particles * system.dimensions
+    halves, steps = (np.broadcast_to(each, count) for each in (half, step))
+    axes = [h * np.arange(-round(w / h), round(w / h) + 1) for w, h in zip(halves, steps, strict=True)]
+    index = np.stack(np.meshgrid(*(np.arange(len(axis)) for axis in axes), indexing="ij"), -1).reshape(-1, count)
+    bosons = system.identical and system.particles > 1
+    if bosons:
+        index = index[(np.diff(index, axis=1) >= 0).all(1)]
+    places = np.stack([axis[index[:, k]] for k, axis in enumerate(axes)], -1)
+    value = system.potential(torch.tensor(places).view(-1, system.particles, system.dimensions)).numpy()
+    index, value = index[value < top], value[value < top]
+    kinetic = []
+    for axis, h in zip(axes, steps, strict=True):
+        apart = np.arange(len(axis))[:, None] - np.arange(len(axis))
+        off = np.where(apart == 0, 1, apart)
+        kinetic.append(np.where(apart == 0, math.pi**2 / 6, (-1.0) ** apart / off**2) / h**2)
+    orders = list(itertools.permutations(range(count))) if bosons else [tuple(range(count))]
+    matrix, same = np.zeros((len(index), len(index))), np.zeros(len(index))
+    for order in orders:
+        other = index[:, order]
+        same += (other == index).all(1)
+        equal = [index[:, k, None] == other[None, :, k] for k in range(count)]
+        for k in range(count):
+            rest = np.logical_and.reduce([equal[j] for j in range(count) if j != k]) if count > 1 else True
+            matrix += np.where(rest, kinetic[k][index[:, k, None], other[None, :, k]], 0.0)
+    matrix /= np.sqrt(same[:, None] * same)
+    return np.linalg.eigvalsh(matrix + np.diag(value))
+
+
+def thermal(found: np.ndarray, beta: float) -> tuple[float, float, float]:
+    """F, E and C of levels."""
+    weights = np.exp(-beta * (found - found[0]))
+    energy, square = (weights @ found) / weights.sum(), (weights @ found**2) / weights.sum()
+    return float(found[0] - math.log(weights.sum()) / beta), float(energy), float(beta**2 * (square - energy**2))
+
+
+def run(name: str, beta: float, seed: int) -> dict[str, Any]:
+    """One run with default settings."""
+    began = time.process_time()
+    found = fkflow.solve(GRIDS[name][0], thermal={"beta": beta}, seed=seed, threads=1, progress=False)
+    (state,), exact = found.thermal, EXACT[f"{name} {beta:g}"]
+    estimates = state.free_energy, state.energy, state.heat_capacity
+    return {
+        "case": f"{name} {beta:g}",
+        "seed": seed,
+        "found": [[each.value, each.error] for each in estimates],
+        "z": [z_score(each.value, each.error, known) for each, known in zip(estimates, exact, strict=True)],
+        "ess": state.ess,
+        "doubts": [str(text) for text in found.warnings if isinstance(text, Doubt)],
+        "seconds": time.process_time() - began,
+    }
+
+
+def row(one: dict[str, Any]) -> str:
+    """A row of the table."""
+    exact = EXACT[one["case"]]
+    name, beta = one["case"].rsplit(" ", 1)
+    cells = [
+        f"{known:.5f} | {fkflow.Estimate(*each)} | {z:+.1f}"
+        for known, each, z in zip(exact[:2], one["found"], one["z"], strict=False)
+    ]
+    return f"| {name} | {beta} | {' | '.join(cells)} | {one['ess']:.2f} | {len(one['doubts']) or ''} | {one['seconds']:.0f} |"
+
+
+def main() -> None:
+    """Make references, or the runs that the file lacks, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cases = [f"{name} {beta:g}" for name, grid in GRIDS.items() for beta in grid[1]]
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", nargs="*", choices=cases, default=cases)
+    parser.add_argument("--out", type=Path, default=Path("thermal_zoo.jsonl"))
+    parser.add_argument("--references", action="store_true")
+    given = parser.parse_args()
+    if given.references:
+        for name, (system, betas, *grid) in GRIDS.items():
+            if any(f"{name} {beta:g}" in given.only for beta in betas):
+                found = levels(system, *grid)
+                for beta in betas:
+                    f, e, c = thermal(found, beta)
+                    print(f'    "{name} {beta:g}": ({f:.7f}, {e:.6f}, {c:.5f}),  # {len(found)} points', flush=True)
+        return
+    made = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
+    done = {(one["case"], one["seed"]) for one in made}
+    print("| potential | β | F exact | F | σ | E exact | E | σ | effective | doubts | CPU s |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for one in made:
+        print(row(one))
+    for seed, case in itertools.product(range(given.seeds), given.only):
+        if (case, seed) in done:
+            continue
+        name, beta = case.rsplit(" ", 1)
+        one = run(name, float(beta), seed)
+        with given.out.open("a") as file:
+            file.write(json.dumps(one) + "\n")
+        print(row(one), *one["doubts"], flush=True)
+
+
+if __name__ == "__main__":
+    main()
