@@ -196,6 +196,8 @@ def lowest_far(system: System, minimum: Tensor, length: float, along: Tensor, ge
     d = minimum.numel()
     one = torch.eye(d, dtype=torch.float64)
     drawn = torch.randn(LEAST, d, generator=generator, dtype=torch.float64)
+    # none of them is short: that would end near the minimum
+    drawn = drawn / drawn.norm(dim=1, keepdim=True)
     directions = torch.cat([drawn, one, -one, along.flatten(1) / length])
     far = minimum + FAR[0] * length * directions.view(-1, *minimum.shape)
     return float(system.potential(far).detach().nan_to_num(nan=math.inf).min())

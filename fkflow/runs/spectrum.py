@@ -23,7 +23,7 @@ from fkflow.runs.evaluation import Positions, as_given, solver_coordinates
 from fkflow.runs.model import Model, load_weights
 from fkflow.runs.rerun import recipe_of
 from fkflow.runs.session import prepare
-from fkflow.spectrum.growth import growth_of
+from fkflow.spectrum.growth import growth_of, state_of
 from fkflow.spectrum.levels import CHECKED, Question, find_spectrum
 from fkflow.spectrum.sectors import SectorFunctions, sectors_of
 from fkflow.statistics import Estimate
@@ -124,8 +124,9 @@ def _find(model: Model, x: Tensor, ground: Estimate, variational: Estimate, cont
 
 
 def level_function(result: Result, model: Model, index: int, x: Positions) -> Positions:
-    """The function f (…) of level `index` at positions x (…, N, D), in the user's coordinates.
+    """The function f (…) of level `index` at positions x (…, N, D), in the user's coordinates: f ψ is the level.
 
+    Where levels were made of ψ with the symmetries of V, which the network may lack a little, f has their ratio in it.
     Raises StoreError if this version makes other random functions than the one that wrote the file.
     """
     spectrum = result.spectrum
@@ -136,7 +137,12 @@ def level_function(result: Result, model: Model, index: int, x: Positions) -> Po
             f"{result.file} has a spectrum of another version: fkflow spectrum {result.run} makes it again"
         )
     z = solver_coordinates(model, x)
+    assert isinstance(model.net, LogPsi)
+    symmetric = state_of(model.net, model.system, model.landscape, torch.from_numpy(spectrum.sample))
     found = torch.cat([functions.values(part) @ torch.from_numpy(coefficients) for part in z.split(4096)])
+    if symmetric is not None:
+        ratios = [symmetric.value(part) - model.net.value(part) for part in z.split(4096)]
+        found = found * torch.cat(ratios).exp()
     return as_given(found.reshape(x.shape[:-2]), x)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fkflow.hamiltonian.geometry import pairs
 from fkflow.spectrum.jets import Jet, constant, join, stack
-from fkflow.spectrum.layers import RandomLayer
+from fkflow.spectrum.layers import FINE, RandomLayer
 from fkflow.spectrum.products import highest_degree, products
 
 #: distance below which functions of distances are flat, by the mean distance
@@ -29,6 +29,10 @@ class ConfigurationFunctions:
         self.whitening = vectors / values.clamp_min(1e-12 * float(values.max())).sqrt()
         self.degree = highest_degree(len(values), PRODUCTS)
         self.layer = RandomLayer(self._principal(places).value, functions, generator)
+        # the price of one coordinate is small, and wells may be narrow by their distance
+        self.details = (
+            RandomLayer(self._principal(places).value, functions, generator, FINE) if len(values) == 1 else None
+        )
         self.of_pairs: RandomLayer | None = None
         self.length = 0.0
         # on a line a distance has an edge where particles pass each other, which no local energy sees
@@ -54,6 +58,19 @@ class ConfigurationFunctions:
         if self.of_pairs is not None:
             parts.append(self.of_pairs(self._distances(places) * (1 / self.length)))
         return join(parts)
+
+
+class DetailFunctions:
+    """Steep hyperbolic tangents of one coordinate: wells may be narrow by their distance."""
+
+    def __init__(self, places: Jet, functions: int, generator: torch.Generator) -> None:
+        points = places.value.flatten(1)
+        self.centre, self.scale = points.mean(0), float(points.std())
+        self.layer = RandomLayer((points - self.centre) / self.scale, functions, generator, FINE)
+
+    def __call__(self, places: Jet) -> Jet:
+        """The functions (B, n) as jets."""
+        return self.layer((places.each(lambda t: t.flatten(-2)) - self.centre) * (1 / self.scale))
 
 
 class RoundFunctions:

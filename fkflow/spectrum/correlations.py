@@ -76,6 +76,8 @@ def find_drops(
 
     A drop has what longer paths would bring, by the falls in both halves of the time, and as much in its error.
     """
+    if not states:
+        return []
     rows = min(PATHS, len(pool.x))
     generator = torch.Generator(pool.x.device).manual_seed(seed)
     x, weights, group = pool.x[:rows].clone(), pool.weights[:rows], pool.group[:rows]

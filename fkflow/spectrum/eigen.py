@@ -12,7 +12,7 @@ They are found with one pool and kept for another, whose energies are then upper
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,12 +49,12 @@ class Levels:
     support: np.ndarray
 
 
-def ritz_vectors(functions: Functions, pool: Pool, count: int, *, parts: int = 1, most: int = 1) -> np.ndarray:
+def ritz_vectors(functions: Functions, pool: Pool, count: int, sizes: Sequence[int] = ()) -> np.ndarray:
     """The lowest `count` states as coefficients (n, k) of the functions, with ⟨φ²⟩ = 1; fewer if there are not so many.
 
     Combinations of functions that are nearly 0 are left out: how nearly is chosen so that states of one half of the pool have
-    the smallest variances in the other half. How many of so many equal `parts` of the functions are worth having, from the
-    first on and at `most`, is decided in the same way.
+    the smallest variances in the other half. How many functions are worth having, one of the `sizes`, is decided in the same
+    way; all, if there are none.
     """
     mean = _mean(pool)
     halves = []
@@ -77,8 +77,7 @@ def ritz_vectors(functions: Functions, pool: Pool, count: int, *, parts: int = 1
         first, second = (half[:, :of, :of] for half in halves)
         return _spread(first, second, count, cutoff) + _spread(second, first, count, cutoff)
 
-    numbers = [size * part // parts for part in range(1, min(parts, most) + 1)]
-    of, cutoff = min(((n, cutoff) for n in numbers for cutoff in CUTOFFS), key=lambda choice: spread(*choice))
+    of, cutoff = min(((n, cutoff) for n in sizes or (size,) for cutoff in CUTOFFS), key=lambda choice: spread(*choice))
     s, a, h_, _ = 0.5 * (halves[0] + halves[1])[:, :of, :of]
     found = solve(s, a, h_, count, cutoff)
     return np.concatenate([found, np.zeros((size - of, found.shape[1]))])

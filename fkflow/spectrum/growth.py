@@ -7,9 +7,6 @@ vanishes on a hard wall its factor for that is left out, since ψ^(1−c) would 
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -19,42 +16,47 @@ from fkflow.hamiltonian.system import System
 from fkflow.networks.log_psi import LogPsi
 from fkflow.sampling.local_energy import laplacian
 from fkflow.spectrum.jets import Jet
+from fkflow.spectrum.symmetric_psi import with_symmetries
 
 #: the powers c, and the most coordinates for which functions grow
 POWERS, MOST = (0.5, 0.75), 3
+#: configurations whose values are computed at once
+PART = 4096
 
 
 class Growth:
     """ψ^(−c) for all powers: called with configurations x (B, N, D) it gives a list of jets of (B,).
 
     With t = log ψ_max − log ψ each is e^{c t}, or, `smooth` where ψ may have cusps, e^{c (√(1 + t²) − 1)}: flat where ψ is
-    largest, the same growth far out. log ψ is averaged over `turns` (D, D) about `centre`: a network may lack a symmetry of V
-    a little, and its powers together would then make states of other sectors.
+    largest, the same growth far out.
     """
 
     def __init__(self, net: LogPsi, sample: Tensor, smooth: bool) -> None:
-        self.net: LogPsi = _WithoutEdges(net) if net.edges else net
+        self.net = net
         self.smooth = smooth
+        self.known: list[tuple[Tensor, Tensor, list[Tensor]]] = []
         self.highest = float(chunks.value_and_drift(self.net, sample)[0].max())
-        self.turns = [torch.eye(sample.shape[2], dtype=sample.dtype)]
-        self.centre = torch.zeros(sample.shape[2], dtype=sample.dtype)
-
-    def averaged(self, turns: Sequence[Tensor], centre: Tensor) -> Growth:
-        """The same, averaged over these reflections and rotations about `centre` (D,)."""
-        found = copy.copy(self)
-        found.turns, found.centre = list(turns), centre
-        return found
 
     def __call__(self, x: Tensor) -> list[Jet]:
-        value, drift, curvature = x.new_zeros(len(x)), torch.zeros_like(x), x.new_zeros(len(x))
-        for turn in self.turns:
-            one, along, bent = self._derivatives((x - self.centre) @ turn + self.centre)
-            value, drift, curvature = value + one, drift + along @ turn.T, curvature + bent
-        share = 1 / len(self.turns)
-        below = Jet(self.highest - share * value, -share * drift.flatten(1).T, -share * curvature)
+        value, drift, curvature = self._remembered(x) or self._derivatives(x)
+        below = Jet(self.highest - value, -drift.flatten(1).T, -curvature)
         if self.smooth:
             below = (below * below + 1.0).sqrt() - 1.0
         return [(below * power).exp() for power in POWERS]
+
+    def remember(self, x: Tensor) -> None:
+        """Compute log ψ at x (B, N, D) once for all sectors, whose functions are called with some of these."""
+        found = [self._derivatives(part) for part in x.split(PART)]
+        keys, order = x.flatten(1)[:, 0].sort()
+        known = [torch.cat(column)[order] for column in zip(*found, strict=True)]
+        self.known = [*self.known, (keys, x[order], known)]
+
+    def _remembered(self, x: Tensor) -> tuple[Tensor, ...] | None:
+        for keys, places, known in self.known:
+            rows = torch.searchsorted(keys, x.flatten(1)[:, 0].contiguous()).clamp_max(len(keys) - 1)
+            if torch.equal(places[rows], x):
+                return tuple(column[rows] for column in known)
+        return None
 
     def _derivatives(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log ψ (B,), its gradient (B, N, D) and its Laplacian (B,)."""
@@ -64,6 +66,11 @@ class Growth:
             value = self.net.value(x)
             curvature, drift = laplacian(self.net, x)
         return value.double(), drift.double(), curvature.double()
+
+
+def without_edges(net: LogPsi) -> LogPsi:
+    """The network without its factors for walls and jumps."""
+    return _WithoutEdges(net) if net.edges else net
 
 
 class _WithoutEdges(LogPsi):
@@ -84,13 +91,24 @@ class _WithoutEdges(LogPsi):
         return value
 
 
-def growth_of(net: LogPsi, system: System, landscape: Landscape, sample: Tensor) -> Growth | None:
-    """The growth for a system, None where functions have one of their own, or nothing is known about where they may grow.
+def state_of(net: LogPsi, system: System, landscape: Landscape, x: Tensor) -> LogPsi | None:
+    """ψ with the symmetries of V, for walkers x (B, N, D), to make states f ψ of; None for many coordinates."""
+    return with_symmetries(net, system, landscape, x) if _may_grow(system, landscape, x) else None
 
-    Where particles meet that repel each other without bound, in a box, ψ^(1−c) has no finite energy.
+
+def growth_of(net: LogPsi, system: System, landscape: Landscape, sample: Tensor) -> Growth | None:
+    """The growth for a system, None where functions have one of their own, or nothing is known about where they may grow."""
+    if not _may_grow(system, landscape, sample):
+        return None
+    smooth = landscape.centres is not None or net.has_singular_points
+    return Growth(with_symmetries(without_edges(net), system, landscape, sample), sample, smooth)
+
+
+def _may_grow(system: System, landscape: Landscape, x: Tensor) -> bool:
+    """Whether ψ^(1−c) is a state of finite energy of few coordinates.
+
+    Where particles meet that repel each other without bound, in a box, it is none.
     """
     known = system.nuclei() is not None or system.point_charges() is not None or system.free
     meet = landscape.diameter is not None or (landscape.box is not None and system.particles > 1)
-    if known or meet or sample[0].numel() > MOST:
-        return None
-    return Growth(net, sample, smooth=landscape.centres is not None or net.has_singular_points)
+    return not (known or meet or x[0].numel() > MOST)

@@ -22,7 +22,7 @@ from fkflow.networks.log_psi import LogPsi
 from fkflow.results.records import Axis
 from fkflow.results.spectrum import PROJECTED, UPPER, Level, Spectrum
 from fkflow.spectrum import correlations, eigen, sectors
-from fkflow.spectrum.growth import POWERS, growth_of
+from fkflow.spectrum.growth import growth_of, state_of
 from fkflow.spectrum.pool import Pool, draw_pool
 from fkflow.statistics import Estimate
 
@@ -38,8 +38,12 @@ LARGEST_SPREAD = 0.25
 LEAST_SUPPORT = 0.02
 #: growth of the density about nuclei, by the decay of ψ: no function grows faster
 GROWTH = 0.65
+#: statistical errors by which an energy must lie above another to be another
+SURE = 4.0
 #: error of a difference in one pool, in that from the energy of the run, from which on the latter is taken
 NOISY = 3.0
+#: an average sign that nobody has looked at
+UNKNOWN = Estimate(math.nan, math.nan)
 #: configurations whose values are computed at once
 PART = 2048
 #: bins of the densities of the levels
@@ -67,8 +71,21 @@ class _Candidate:
     energy: Estimate
     gap: Estimate
     variance: float
+    #: how far the bound may lie above its level at most, by the variance (Temple 1928)
+    excess: float
+    #: the same of the lowest state of the sector of the ground state, from which the gap counts; 0 if it counts from the run's
+    lowest_excess: float
     resolved: bool
     reached: bool
+
+
+@dataclass(frozen=True)
+class _Lowest:
+    """The lowest level of the sector of the ground state, its jackknife samples (groups,), and how far it may lie too high."""
+
+    energy: float
+    samples: np.ndarray
+    excess: float
 
 
 def find_spectrum(
@@ -90,36 +107,61 @@ def find_spectrum(
     decay = _decay(net, x) if nuclei is not None else 0.0
     growth = GROWTH * decay if nuclei is not None else None
     more = 1 if nuclei is None else ABOUT_NUCLEI
+    symmetric = state_of(net, system, landscape, x)
+    psi = net if symmetric is None else symmetric
     pools = [
         draw_pool(
-            net, system, landscape, x, walkers=more * walkers, sweeps=sweeps, seed=question.seed + k, growth=growth
+            net,
+            system,
+            landscape,
+            x,
+            walkers=more * walkers,
+            sweeps=sweeps,
+            seed=question.seed + k,
+            growth=growth,
+            symmetric=symmetric,
         )
         for k, (walkers, sweeps) in enumerate((FINDING, JUDGING), 0x5EC7)
     ]
     sample = pools[0].x[:SAMPLE].clone()
     growing = growth_of(net, system, landscape, sample)
+    if growing is not None:
+        for pool in pools:
+            growing.remember(pool.x)
     wanted = sectors.sectors_of(system, landscape, sample, question.functions, decay, question.fermi, growing)
     candidates: list[_Candidate] = []
     states: dict[str, correlations.States] = {}
-    lowest: np.ndarray | None = None
+    lowest: _Lowest | None = None
     # the sector of the ground state comes first
     for sector in sorted(wanted, key=lambda one: not one.ground):
         functions = sector.functions(sample, question.seed)
-        count, parts = question.states + int(sector.ground) + SPARE, 1 if growing is None else 1 + len(POWERS)
-        for most in range(parts, 0, -1):
-            vectors = eigen.ritz_vectors(functions, pools[0], count, parts=parts, most=most)
+        count = question.states + int(sector.ground) + SPARE
+        sizes = functions.sizes(sample)
+        first = 1 + int(sector.ground)
+        best: tuple[np.ndarray, eigen.Levels] | None = None
+        for most in range(len(sizes), 0, -1):
+            vectors = eigen.ritz_vectors(functions, pools[0], count, sizes[:most])
             if not vectors.shape[1]:
-                break
+                break  # all functions vanish
             found = eigen.evaluate(functions, vectors, pools[1])
-            # functions that grow too fast reach farther out than the walkers
-            if found.support[: 1 + int(sector.ground)].min() >= LEAST_SUPPORT:
+            reached = bool(found.support[:first].min() >= LEAST_SUPPORT)
+            # functions that grow too fast reach farther out than the walkers; without them a level must not be lost
+            if best is None or (reached and not _is_above(found, best[1], first)):
+                best = vectors, found
+            if reached:
                 break
-        if not vectors.shape[1]:
-            continue  # all functions vanish
+        if best is None:
+            continue
+        vectors, found = best
         if sector.ground:
-            lowest = np.append(found.energies[0], found.samples[:, 0])
+            lowest = _Lowest(float(found.energies[0]), found.samples[:, 0], float(_excesses(found)[0]))
         states[sector.name] = functions, vectors @ found.turn
-        candidates += _levels_of(sector, found, functions, vectors @ found.turn, lowest, (ground, variational))
+        candidates += _levels_of(
+            sector, found, functions, vectors @ found.turn, lowest, (ground, variational if psi is net else None)
+        )
+        energies = sorted(one.energy.value for one in candidates)
+        if sector.rising and len(energies) > question.states and found.energies[0] > energies[question.states]:
+            break
     candidates.sort(key=lambda one: one.energy.value)
     warnings = []
     unresolved = next((k for k, one in enumerate(candidates) if not (one.resolved and one.reached)), len(candidates))
@@ -144,7 +186,7 @@ def find_spectrum(
         if not kept:
             raise NumericalError(f"no excited level is resolved: {hint}")
         warnings.append(f"{len(kept)} of {question.states} levels are resolved: {hint}")
-    lowered = _lowered(net, system, landscape, pools[1], kept, states, question.seed)
+    lowered = _lowered(psi, system, landscape, pools[1], kept, states, question.seed, question.fermi)
     view = views(system)[0]
     axis, ground_density, shown = _densities(system, view, pools[1], kept)
     levels = [
@@ -191,38 +233,72 @@ def _levels_of(
     found: eigen.Levels,
     functions: sectors.SectorFunctions,
     vectors: np.ndarray,
-    lowest: np.ndarray | None,
-    energies: tuple[Estimate, Estimate],
+    lowest: _Lowest | None,
+    energies: tuple[Estimate, Estimate | None],
 ) -> list[_Candidate]:
     """The lowest levels of a sector, above the ground state where that belongs to it.
 
-    `lowest` (1 + groups,) is the lowest level of the sector of the ground state and its jackknife samples, in the same pool;
-    None if there is none. `energies` are those of the ground state and of ψ, as the run measured them.
+    `lowest` is the lowest level of the sector of the ground state in the same pool, None if there is none. `energies` are those
+    of the ground state and of ψ, as the run measured them, None where ψ has been averaged.
     """
     below = int(sector.ground)
     ground, variational = energies
     # noise of E_L that all levels share with ψ, whose energy is better known
     direct, shared = eigen.jackknife_error(found.samples), eigen.jackknife_error(found.samples - found.means[:, None])
+    excesses = _excesses(found)
     levels = []
     for k in range(below, len(found.energies)):
         energy = Estimate(float(found.energies[k]), float(direct[k]))
-        by_difference = math.hypot(float(shared[k]), variational.error)
-        if by_difference < energy.error:
-            energy = Estimate(float(found.energies[k]) - found.mean + variational.value, by_difference)
-        gap = Estimate(energy.value - ground.value, math.hypot(energy.error, ground.error))
+        if variational is not None:
+            by_difference = math.hypot(float(shared[k]), variational.error)
+            if by_difference < energy.error:
+                energy = Estimate(float(found.energies[k]) - found.mean + variational.value, by_difference)
+        gap, lowest_excess = Estimate(energy.value - ground.value, math.hypot(energy.error, ground.error)), 0.0
         if lowest is not None:
             # what ψ lacks raises both alike; but the run may know the lowest far better
-            error = float(eigen.jackknife_error(found.samples[:, k] - lowest[1:]))
+            error = float(eigen.jackknife_error(found.samples[:, k] - lowest.samples))
             if error < NOISY * gap.error:
-                gap = Estimate(float(found.energies[k] - lowest[0]), error)
+                gap, lowest_excess = Estimate(float(found.energies[k]) - lowest.energy, error), lowest.excess
         variance = float(found.variances[k])
         spread = math.sqrt(max(variance - found.noise, 0.0))
         # one of two tunnelling levels is near the other, but far from the next of its sector
         apart = [gap.value, *np.diff(found.energies[k : k + 2])]
         resolved = spread <= LARGEST_SPREAD * max(apart)
         reached = bool(found.support[k] >= LEAST_SUPPORT)
-        levels.append(_Candidate(sector, k, functions, vectors[:, k], energy, gap, variance, resolved, reached))
+        levels.append(
+            _Candidate(
+                sector,
+                k,
+                functions,
+                vectors[:, k],
+                energy,
+                gap,
+                variance,
+                float(excesses[k]),
+                lowest_excess,
+                resolved,
+                reached,
+            )
+        )
     return levels
+
+
+def _is_above(found: eigen.Levels, other: eigen.Levels, count: int) -> bool:
+    """Whether the lowest `count` energies lie higher than those of other states, by more than these may be too high or off."""
+    errors = eigen.jackknife_error(other.samples)[:count] + eigen.jackknife_error(found.samples)[:count]
+    allowed = SURE * errors + _excesses(found)[:count]
+    return bool((found.energies[:count] - other.energies[:count] > allowed).any())
+
+
+def _excesses(found: eigen.Levels) -> np.ndarray:
+    """How far the bounds (k,) of a sector may lie above their levels: variance by distance of the highest state (Temple).
+
+    What a state lacks is orthogonal to all states that were found with it, and has a higher energy. Infinite for the highest.
+    """
+    apart = found.energies[-1] - found.energies
+    return np.where(
+        apart > 0, found.variances / np.where(apart > 0, apart, 1.0), np.where(found.variances > 0, np.inf, 0.0)
+    )
 
 
 def _continuum(system: System, landscape: Landscape, ground: float) -> float:
@@ -244,6 +320,7 @@ def _lowered(
     levels: list[_Candidate],
     states: dict[str, correlations.States],
     seed: int,
+    fermi: bool,
 ) -> list[tuple[Estimate, Estimate, str, Estimate | None, Estimate]]:
     """The energy, the gap and the kind of bound of each level, its projected energy, and its average sign.
 
@@ -252,26 +329,41 @@ def _lowered(
     ground = next((level.sector.name for level in levels if level.sector.ground), None)
     most: dict[str, int] = {}
     for level in levels:
-        most[level.sector.name] = max(most.get(level.sector.name, 0), level.number)
+        # where the variance leaves less than the error there is nothing to lower
+        if fermi or level.excess > level.energy.error:
+            most[level.sector.name] = max(most.get(level.sector.name, 0), level.number)
     wanted = [(states[name][0], states[name][1][:, : number + 1]) for name, number in most.items()]
-    found = dict(zip(most, correlations.find_drops(net, system, landscape, pool, wanted, seed), strict=True))
+    falls_of = dict(zip(most, correlations.find_drops(net, system, landscape, pool, wanted, seed), strict=True))
     below = (0.0, 0.0)
-    if ground is not None and found[ground].seen[0]:
-        below = float(found[ground].drops[0]), float(found[ground].errors[0])
-    lowered = []
+    if ground in falls_of and falls_of[ground].seen[0]:
+        below = float(falls_of[ground].drops[0]), float(falls_of[ground].errors[0])
+    lowered: list[tuple[Estimate, Estimate, str, Estimate | None, Estimate]] = []
     for level in levels:
-        falls, k = found[level.sector.name], level.number
+        k, spread = level.number, math.sqrt(level.variance)
+        falls = falls_of.get(level.sector.name)
+        if falls is None or k >= len(falls.drops):
+            lowered.append((*_with_excess(level, level.excess), UPPER, None, UNKNOWN))
+            continue
         drop, error = float(falls.drops[k]), float(falls.errors[k])
         sign = Estimate(float(falls.signs[k]), float(falls.sign_errors[k]))
         after = Estimate(level.energy.value - drop, math.hypot(level.energy.error, error))
-        spread = math.sqrt(level.variance)
         projected = after if falls.allowed(k, spread) else None
         if not falls.seen[k] or drop > spread or projected is None:
-            lowered.append((level.energy, level.gap, UPPER, projected, sign))
+            # what longer paths would bring is in the error of the fall
+            left = level.excess if projected is None else min(level.excess, max(drop, 0.0) + error)
+            lowered.append((*_with_excess(level, left), UPPER, projected, sign))
             continue
         gap = Estimate(level.gap.value - drop + below[0], math.hypot(level.gap.error, error, below[1]))
         lowered.append((after, gap, PROJECTED, projected, sign))
     return lowered
+
+
+def _with_excess(level: _Candidate, left: float) -> tuple[Estimate, Estimate]:
+    """The energy and the gap of a bound that may lie too high by what is `left`: both have it in their errors."""
+    if not math.isfinite(left):
+        left = 0.0  # an upper bound, and no more
+    energy = Estimate(level.energy.value, math.hypot(level.energy.error, left))
+    return energy, Estimate(level.gap.value, math.hypot(level.gap.error, left, level.lowest_excess))
 
 
 def _strengths(x: Tensor, w: Tensor) -> dict[str, float]:

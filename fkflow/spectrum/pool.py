@@ -11,6 +11,7 @@ from fkflow.errors import UsageError
 from fkflow.execution import chunks
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
+from fkflow.networks import single_precision
 from fkflow.networks.log_psi import LogPsi
 from fkflow.sampling.jumps import jump
 from fkflow.sampling.local_energy import analytic_local_energy, local_energy
@@ -18,6 +19,10 @@ from fkflow.sampling.metropolis import Walkers, metropolis
 
 #: Metropolis moves before the first sweep and between sweeps
 BURN_IN, MOVES = 60, 6
+#: the same of few coordinates, where moves are cheap and levels are known well
+LONG_BURN_IN = 300
+#: share of walkers of ψ² itself, and of its power that `choose_power` finds times factors: excited states reach farther
+ITSELF, SHARES = 0.4, {1.0: 0.3, 0.5: 0.2, 0.25: 0.1}
 #: groups of walkers for the jackknife
 GROUPS = 20
 #: powers a of ψ^(2a) that are tried, broadest first, and the least effective share of the walkers
@@ -40,6 +45,43 @@ class BroadPsi(LogPsi):
     def forward(self, x: Tensor) -> Tensor:
         """log √q (B,)."""
         return self.net(x) + 0.5 * self.extra(x)
+
+
+class MixedPsi(LogPsi):
+    """log √q of the density q = Σ_k c_k ψ^(2 a_k) with powers a_k, and so with weights ψ²/q of limited size.
+
+    The c_k follow from the walkers: each part is to have its share of them (`adapt`).
+    """
+
+    def __init__(self, net: LogPsi, power: float) -> None:
+        super().__init__()
+        self.net, self.chunk = net, net.chunk
+        self.powers = torch.tensor([1.0, *(power * factor for factor in SHARES)], dtype=torch.float64)
+        self.shares = torch.tensor([ITSELF, *SHARES.values()], dtype=torch.float64)
+        self.heights = self.shares.log()
+
+    @property
+    def width(self) -> int:
+        """That of the network."""
+        return self.net.width
+
+    def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log √q (B,) and its gradient (B, N, D), both detached."""
+        value, drift = single_precision.value_and_drift(self.net, x)
+        slope = self._parts(value).softmax(-1) @ self.powers.to(x)
+        return 0.5 * self.log_density(value), slope[:, None, None] * drift
+
+    def log_density(self, log_psi: Tensor) -> Tensor:
+        """log q (B,), but for a constant, where log ψ is `log_psi` (B,)."""
+        return self._parts(log_psi).logsumexp(-1)
+
+    def adapt(self, log_psi: Tensor) -> None:
+        """Change c_k so that parts get their shares of walkers that have this log ψ (B,)."""
+        found = self._parts(log_psi).softmax(-1).mean(0).to(self.shares)
+        self.heights += (self.shares / found.clamp_min(1e-3)).log()
+
+    def _parts(self, log_psi: Tensor) -> Tensor:
+        return self.heights.to(log_psi) + 2 * log_psi[:, None] * self.powers.to(log_psi)
 
 
 @dataclass(frozen=True)
@@ -81,37 +123,53 @@ def draw_pool(
     sweeps: int,
     seed: int,
     growth: float | None = None,
+    symmetric: LogPsi | None = None,
 ) -> Pool:
     """A pool of `walkers` × `sweeps` configurations, starting from walkers x (B, N, D) of ψ².
 
-    They are distributed as a power of ψ², or, with a `growth`, as `BroadPsi` says.
+    They are distributed as a mixture of powers of ψ², or, with a `growth`, as `BroadPsi` says. Energies, drifts and weights are
+    those of the `symmetric` ψ, if there is another.
     """
     generator = torch.Generator(x.device).manual_seed(seed)
     start = x[torch.randint(len(x), (walkers,), generator=generator, device=x.device)].clone()
+    taken = net if symmetric is None else symmetric
+    few = symmetric is not None
+    power = 1.0
+    psi: LogPsi = net
     if growth is None:
         power = choose_power(chunks.value_and_drift(net, x)[0], 1.0)
-        psi: LogPsi = net
+        if few:
+            psi, power = MixedPsi(net, power), 1.0
     else:
         nuclei = system.nuclei()
         if nuclei is None:
             raise UsageError("a growth of the density is for electrons about nuclei")
         charges = x.new_tensor(nuclei.charges)
         centre = (charges[:, None] * x.new_tensor(nuclei.positions)).sum(0) / charges.sum()
-        psi, power = BroadPsi(net, centre, growth), 1.0
+        psi = BroadPsi(net, centre, growth)
     moving = Walkers(start, 0.1 * landscape.length**2, power)
     shifts = landscape.shifts(system)
-    for _ in range(BURN_IN // 6):
+    for _ in range((LONG_BURN_IN if few else BURN_IN) // 6):
         metropolis(psi, moving, generator, 6)
         jump(psi, moving, generator, shifts)
+        if isinstance(psi, MixedPsi):
+            psi.adapt(single_precision.value_and_drift(net, moving.x)[0])
     found = []
     for _ in range(sweeps):
-        metropolis(psi, moving, generator, MOVES, adapt=False, frozen=True)
+        metropolis(psi, moving, generator, MOVES, adapt=False)
         found.append(moving.x.clone())
     places = torch.cat(found)
-    values, drift = chunks.value_and_drift(net, places)
+    own = chunks.value_and_drift(net, places)
+    values, drift = own if taken is net else chunks.value_and_drift(taken, places)
     # short paths, which measurements prefer for few coordinates, add noise that the energies of levels would show
-    energies = (analytic_local_energy if net.analytic else local_energy)(net, system, places)
-    log_weights = -psi.extra(places) if isinstance(psi, BroadPsi) else 2 * (1 - power) * values
-    weights = torch.softmax(log_weights.detach().double(), 0) * len(places)
+    energies = (analytic_local_energy if taken.analytic else local_energy)(taken, system, places)
+    if isinstance(psi, BroadPsi):
+        log_weights = -psi.extra(places)
+    else:
+        log_weights = 2 * values - (psi.log_density(own[0]) if isinstance(psi, MixedPsi) else 2 * power * own[0])
     group = (torch.arange(walkers, device=x.device) * GROUPS // walkers).repeat(sweeps)
+    # a walker may stand on a wall, where rounding decides whether V is finite
+    finite = energies.isfinite() & log_weights.isfinite() & drift.flatten(1).isfinite().all(1)
+    places, energies, drift, group = places[finite], energies[finite], drift[finite], group[finite]
+    weights = torch.softmax(log_weights[finite].detach().double(), 0) * len(places)
     return Pool(places, energies.detach().double(), drift.detach().double().flatten(1), weights, group)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import permutations, product
 
@@ -24,21 +24,18 @@ from fkflow.hamiltonian.species import declared_species, groups_of, species_of
 from fkflow.hamiltonian.system import System
 from fkflow.spectrum.antisymmetry import MOST, determinants
 from fkflow.spectrum.cloud import CloudFunctions
-from fkflow.spectrum.configuration import ConfigurationFunctions, RoundFunctions
+from fkflow.spectrum.configuration import ConfigurationFunctions, DetailFunctions, RoundFunctions
 from fkflow.spectrum.distances import DistanceFunctions
 from fkflow.spectrum.electrons import ElectronFunctions
-from fkflow.spectrum.growth import Growth
+from fkflow.spectrum.growth import POWERS, Growth
 from fkflow.spectrum.jets import Jet, coordinates, join
+from fkflow.spectrum.mirrors import SAME, find_centre, find_reflections, is_round
 from fkflow.spectrum.periodic import PeriodicFunctions
 from fkflow.spectrum.vibrations import VibrationFunctions
 
 #: ranks under rotations that have a sector, of several particles and of one
 RANKS, RANKS_OF_ONE = (0, 1, 2), (0, 1, 2, 3, 4, 5)
 LETTERS = "SPD"
-#: relative difference of V that counts as none
-SAME = 1e-9
-#: most reflections that each split the sectors in two
-MOST_REFLECTIONS = 3
 
 #: total momenta along a ring that are looked at, at least and at most: up to those that move all particles by one wave
 MOMENTA, MOST_MOMENTA = 3, 5
@@ -70,25 +67,32 @@ class Sector:
     operations: tuple[Operation, ...]
     centre: Tensor
     growth: Growth | None = None
+    details: Callable[[Jet, torch.Generator], Functions] | None = None
+    #: no later sector has a lower level than the lowest of this one
+    rising: bool = False
 
     def functions(self, sample: Tensor, seed: int) -> SectorFunctions:
         """The functions of the sector, random ones by `seed`, for configurations like the `sample` (B, N, D)."""
         # the generator takes 32 bits
         generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {self.name}".encode()))
-        return SectorFunctions(self.make(coordinates(sample), generator), self.operations, self.centre, self.growth)
+        places = coordinates(sample)
+        functions = self.make(places, generator)
+        details = None if self.details is None else self.details(places, generator)
+        return SectorFunctions(functions, self.operations, self.centre, self.growth, details)
 
 
 @dataclass(frozen=True)
 class SectorFunctions:
     """Functions averaged over operations; called with configurations x (B, N, D) it gives a jet of (B, n).
 
-    With a `growth` the first ones come again times each of its powers.
+    With a `growth` they come again times each of its powers. The `details`, if any, come last, and times these powers too.
     """
 
     functions: Functions
     operations: tuple[Operation, ...]
     centre: Tensor
     growth: Growth | None = None
+    details: Functions | None = None
 
     def __call__(self, x: Tensor) -> Jet:
         return self._jet(x, flat=False)
@@ -97,19 +101,36 @@ class SectorFunctions:
         """Their values (B, n) alone, for a small part of the price."""
         return self._jet(x, flat=True).value
 
+    def sizes(self, x: Tensor) -> list[int]:
+        """How many of the functions, from the first on, make a basis: without growth, with more powers of it, with details.
+
+        Any configurations x (B, N, D) will do.
+        """
+        some = coordinates(x[:1]).flat()
+        plain = self.functions(some).value.shape[-1]
+        powers = 1 if self.growth is None else 1 + len(POWERS)
+        sizes = [plain * count for count in range(1, powers + 1)]
+        return sizes if self.details is None else [*sizes, sizes[-1] + powers * self.details(some).value.shape[-1]]
+
     def _jet(self, x: Tensor, flat: bool) -> Jet:
+        growths = [] if self.growth is None else [one.flat() if flat else one for one in self.growth(x)]
+        found = []
+        for functions in (self.functions, *([] if self.details is None else [self.details])):
+            averaged = self._averaged(functions, x, flat)
+            found += [averaged, *(averaged * growth.each(lambda t: t[..., None]) for growth in growths)]
+        return join(found)
+
+    def _averaged(self, functions: Functions, x: Tensor, flat: bool) -> Jet:
+        """Functions averaged over the operations."""
         places = coordinates(x).flat() if flat else coordinates(x)
         found: Jet | None = None
         for operation in self.operations:
             signs = x.new_tensor(operation.signs)
             moved = places.each(lambda t, o=operation: t[..., list(o.order), :]) - self.centre  # type: ignore[misc]
-            term = self.functions(moved * signs + self.centre) * (operation.factor / len(self.operations))
+            term = functions(moved * signs + self.centre) * (operation.factor / len(self.operations))
             found = term if found is None else found + term
         assert found is not None
-        if self.growth is None:
-            return found
-        growths = [one.flat() if flat else one for one in self.growth(x)]
-        return join([found, *(found * growth.each(lambda t: t[..., None]) for growth in growths)])
+        return found
 
 
 def sectors_of(
@@ -138,14 +159,12 @@ def sectors_of(
         return _electrons(system, x, functions, decay, fermi)
     if fermi and dim > 1 and n > MOST:
         raise UsageError(f"spin-polarised fermions are at most {MOST} off the line; {system.key} has {n} particles")
-    centre = _centre(system, landscape, x)
+    centre = find_centre(system, landscape, x)
     # particles of several species have functions of each
     alike = n == 1 or system.identical
     if dim > 1 and not fermi and alike and (system.isotropic or is_round(system, centre, x)):
         kind = RoundFunctions if n == 1 else CloudFunctions
         still = (Operation((1.0,) * dim, tuple(range(n)), 1.0),)
-        if growth is not None and not system.isotropic:
-            growth = growth.averaged(_turns(dim, x), centre)
         letter = "m" if dim == 2 else "l"
         return [
             Sector(
@@ -155,6 +174,7 @@ def sectors_of(
                 still,
                 centre,
                 growth,
+                rising=n == 1,
             )
             for rank in (RANKS_OF_ONE if n == 1 else RANKS)
         ]
@@ -167,17 +187,16 @@ def sectors_of(
         symmetric = CloudFunctions(places, centre, None, functions, generator)
         return _Antisymmetric(symmetric) if fermi else symmetric
 
+    details = (lambda p, g: DetailFunctions(p, functions, g)) if n * dim == 1 else None
     found = []
     reflections = find_reflections(system, centre, x)
-    if growth is not None and reflections:
-        even = _group(reflections, (1.0,) * len(reflections), n)
-        growth = growth.averaged([torch.diag(x.new_tensor(one.signs)) for one in even], centre)
     for signs in product((1.0, -1.0), repeat=len(reflections)):
         operations = _exchanged(_group(reflections, signs, n), exchanges)
         name = _reflection_name(reflections, signs, dim)
         if fermi:
             name = "antisymmetric" + (f", {name}" if reflections else "")
-        found.append(Sector(name or "all", not fermi and min(signs, default=1.0) > 0, make, operations, centre, growth))
+        ground = not fermi and min(signs, default=1.0) > 0
+        found.append(Sector(name or "all", ground, make, operations, centre, growth, details))
     return found
 
 
@@ -333,55 +352,6 @@ def _electrons(system: System, x: Tensor, functions: int, decay: float, fermi: b
             make = lambda p, g, a=axis: ElectronFunctions(p, nuclei, decay, functions, g, a)  # noqa: E731
             name = spin + (_reflection_name(reflections, signs, 3) or "all")
             found.append(Sector(name, exchange > 0 and odd is None, make, operations, centre))
-    return found
-
-
-def _centre(system: System, landscape: Landscape, x: Tensor) -> Tensor:
-    """The origin where V is round or even about it, else the mean place of the walkers (D,)."""
-    origin = torch.zeros(x.shape[2], dtype=x.dtype)
-    if system.isotropic or find_reflections(system, origin, x) or is_round(system, origin, x):
-        return origin
-    return landscape.centre.mean(0).to(x.dtype)
-
-
-def _turns(dim: int, like: Tensor) -> list[Tensor]:
-    """Reflections of axes and their cyclic exchanges (D, D): a function of rank 1 to 3 has no average over them."""
-    one = torch.eye(dim, dtype=like.dtype, device=like.device)
-    signs = [torch.diag(like.new_tensor(each)) for each in product((1.0, -1.0), repeat=dim)]
-    return [sign @ one.roll(k, 0) for sign in signs for k in range(dim)] if dim < 4 else [one, -one]
-
-
-def is_round(system: System, centre: Tensor, x: Tensor) -> bool:
-    """Whether rotations of all particles about `centre` (D,) leave V at walkers x (B, N, D) as it is."""
-    if x.shape[2] < 2:
-        return False
-    some = x[:64]
-    value = system.potential(some)
-    noise = torch.randn(x.shape[2], x.shape[2], dtype=x.dtype, generator=torch.Generator().manual_seed(0))
-    turned = (some - centre) @ torch.linalg.qr(noise)[0].to(x.device) + centre
-    size = SAME * (value.abs() + value.std())
-    return bool(((system.potential(turned) - value).abs() <= size).all())
-
-
-def find_reflections(system: System, centre: Tensor, x: Tensor) -> list[tuple[float, ...]]:
-    """The reflections (D,) of all particles about `centre` that leave V at walkers x (B, N, D) as it is.
-
-    Those of single axes, and the inversion where not all axes have one.
-    """
-    dim = x.shape[2]
-    some = x[:64]
-    value = system.potential(some)
-    size = SAME * (value.abs() + value.std())
-
-    def keeps(signs: Sequence[float]) -> bool:
-        moved = (some - centre) * some.new_tensor(signs) + centre
-        return bool(((system.potential(moved) - value).abs() <= size).all())
-
-    single = [tuple(-1.0 if a == axis else 1.0 for a in range(dim)) for axis in range(dim)]
-    found = [signs for signs in single if keeps(signs)][:MOST_REFLECTIONS]
-    inversion = (-1.0,) * dim
-    if len(found) < dim and len(found) < MOST_REFLECTIONS and inversion not in found and keeps(inversion):
-        found.append(inversion)
     return found
 
 

@@ -11,6 +11,7 @@ import torch
 from landscapes import explore
 from torch import Tensor
 
+import fkflow
 from fkflow.errors import UsageError
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.shape import Coordinates, Shape
@@ -20,11 +21,12 @@ from fkflow.spectrum.cloud import CloudFunctions
 from fkflow.spectrum.configuration import ConfigurationFunctions, RoundFunctions
 from fkflow.spectrum.distances import DistanceFunctions
 from fkflow.spectrum.electrons import ElectronFunctions
-from fkflow.spectrum.growth import POWERS, Growth
+from fkflow.spectrum.growth import POWERS, Growth, growth_of, state_of, without_edges
 from fkflow.spectrum.jets import Jet, coordinates
+from fkflow.spectrum.mirrors import find_reflections, find_turns
 from fkflow.spectrum.periodic import PeriodicFunctions
 from fkflow.spectrum.products import highest_degree
-from fkflow.spectrum.sectors import _turns, find_reflections, sectors_of
+from fkflow.spectrum.sectors import sectors_of
 from fkflow.spectrum.vibrations import VibrationFunctions
 
 FEW = 5
@@ -194,7 +196,7 @@ class Narrow(LogPsi):
 @pytest.mark.parametrize("smooth", [False, True])
 def test_growth_is_a_power_of_psi_without_its_walls(walled: bool, smooth: bool) -> None:
     x = walkers(40, 1, 2).abs()
-    growth = Growth(Narrow(walled), x, smooth)
+    growth = Growth(without_edges(Narrow(walled)), x, smooth)
     lowest = x.square().sum((1, 2)).min()
 
     def expected(power: float, flat: Tensor) -> Tensor:
@@ -218,24 +220,64 @@ class Leaning(LogPsi):
         return -x.square().sum((1, 2)) + 0.3 * x[:, 0, 0]
 
 
-def test_growth_has_the_symmetries_of_v_where_psi_lacks_them() -> None:
-    """Its powers together would otherwise make odd states of even functions; the twin is the growth as it comes."""
-    system = find_system("double_well")()
+def test_levels_are_made_of_a_psi_with_the_symmetries_of_v() -> None:
+    """Even functions would otherwise make no even states; the twin is ψ as it comes."""
+
+    class Even(fkflow.System):
+        """It does not say that it is even."""
+
+        particles, dimensions = 1, 1
+
+        def potential(self, x: Tensor) -> Tensor:
+            return x[:, 0, 0] ** 4
+
+    system, net = Even(), Leaning()
     x = walkers(64, 1, 1)
-    growth = Growth(Leaning(), x, smooth=False)
+    psi = state_of(net, system, explore(system), x)
+    assert psi is not None
+    value, drift = psi.value_and_drift(x)
+    torch.testing.assert_close(psi(x), value)
+    torch.testing.assert_close(psi.value(-x), value)
+    torch.testing.assert_close(psi.value_and_drift(-x)[1], -drift)
+    torch.testing.assert_close(drift, psi.differentiated(x)[1])
+    torch.testing.assert_close(value, -x.square().sum((1, 2)))
+    assert not torch.allclose(net.value(-x), net.value(x))
+    growth = growth_of(net, system, explore(system), x)
     even, _ = sectors_of(system, explore(system), x, FEW, 0.0, False, growth)
     functions = even.functions(x, 0)
     here, there = functions(x), functions(-x)
     torch.testing.assert_close(there.value, here.value, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(there.gradient, -here.gradient, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(there.laplacian, here.laplacian, rtol=1e-9, atol=1e-9)
-    assert not torch.allclose(growth(-x)[0].value, growth(x)[0].value, rtol=1e-3)
-    # turned about the origin in space, a function of rank 1 or 2 has no average
+
+
+def test_what_growth_remembers_is_what_it_computes() -> None:
+    x, other = walkers(40, 1, 2), walkers(20, 1, 2).flip(0) * 1.1
+    plain, knowing = Growth(Leaning(), x, False), Growth(Leaning(), x, False)
+    knowing.remember(x)
+    assert knowing._remembered(x[5:9]) is not None and knowing._remembered(other) is None
+    for some in (x[[3, 30, 7]], other):
+        for one, known in zip(plain(some), knowing(some), strict=True):
+            torch.testing.assert_close(known.value, one.value)
+            torch.testing.assert_close(known.gradient, one.gradient)
+            torch.testing.assert_close(known.laplacian, one.laplacian)
+
+
+def test_functions_of_rank_1_and_2_have_no_average_over_the_turns_of_space() -> None:
     y = walkers(8, 1, 3)
-    turned = torch.stack([y[:, 0] @ turn for turn in _turns(3, y)])
-    assert turned.mean(0).abs().max() < 1e-12
+
+    class Round(fkflow.System):
+        particles, dimensions = 1, 3
+
+        def potential(self, x: Tensor) -> Tensor:
+            return x.square().sum((1, 2)) + (1 + x.square().sum((1, 2))).log()
+
+    turns = find_turns(Round(), torch.zeros(3, dtype=y.dtype), y)
+    turned = torch.stack([y[:, 0] @ turn for turn in turns])
+    assert len(turns) == 24 and turned.mean(0).abs().max() < 1e-12
     squares = turned.square().mean(0)
     torch.testing.assert_close(squares, squares.mean(1, keepdim=True).expand_as(squares))
+    assert len(find_turns(find_system("double_well")(), torch.zeros(1, dtype=y.dtype), walkers(8, 1, 1))) == 1
 
 
 def test_triplets_change_sign_with_an_exchange() -> None:
