@@ -14,8 +14,8 @@ from fkflow.statistics import Estimate
 from fkflow.thermal.bridges import Bridges
 from fkflow.thermal.starts import Starts
 
-#: paths of an iteration and draws of its pool
-PATHS, POOL = 384, 8192
+#: paths of an iteration and draws of its pool, and the share of paths whose starts are those of the base alone
+PATHS, POOL, OTHERS = 384, 8192, 0.25
 #: damping, momentum, rate at first and at the end, largest change of log w in a step, and median deviations of a clipped one
 DAMPING, MOMENTUM, RATE, LAST, CHANGE, CLIP = 1e-2, 0.9, 0.5, 0.05, 1.0, 6.0
 #: power of the weights by which paths count in a step, and logs of weights beyond which they count no less and no more
@@ -53,12 +53,21 @@ class _Kept:
 
 @dataclass(frozen=True)
 class Iteration:
-    """The spread of log w over the paths of an iteration, their effective share, a bound to βF from above, and log Z."""
+    """The spread of log w over the `paths` of an iteration, their effective share, a bound to βF from above, and log Z."""
 
     spread: float
     effective: float
     bound: float
     log_z: float
+    paths: int
+
+    @classmethod
+    def of(cls, log_w: Tensor, paths: int) -> Iteration:
+        """From the weights of so many paths, less those that are not finite."""
+        weights = log_w.softmax(0)
+        effective = float(1 / (len(log_w) * weights.square().sum()))
+        log_z = float(log_w.logsumexp(0)) - math.log(paths)
+        return cls(float(log_w.std()), effective, float(-log_w.mean()), log_z, paths)
 
 
 def fit(
@@ -80,9 +89,12 @@ def fit(
     size = bridges.drift.size
     before = torch.zeros(size + fitted.starts.size, dtype=torch.float64)
     kept, most = _Kept.of(fitted, math.inf), scale
+    others = int(OTHERS * PATHS)
+    own = torch.arange(PATHS) < PATHS - others
     for number in range(iterations):
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
-        start = fitted.starts.draw(fitted.start_theta, PATHS, POOL, seed, jacobian=True)
+        # the best weights are the same for all paths, however they are drawn: wells that hardly count are not forgotten
+        start = fitted.starts.draw(fitted.start_theta, PATHS, POOL, seed, jacobian=True, others=others)
         # the next pools have values about 1
         fitted.starts.level += 0.5 * float(start.log_norm)
         paths, jacobian = bridges.draw(fitted.theta, start.y, start.sent, beta, steps, generator, jacobian=True)
@@ -91,19 +103,15 @@ def fit(
         assert jacobian is not None and start.jacobian is not None
         rows = torch.cat([jacobian, start.jacobian], 1)
         good = log_w.isfinite() & rows.isfinite().all(1)
-        if int(good.sum()) < PATHS // 2:
+        if int((good & own).sum()) < (PATHS - others) // 2:
             raise NumericalError(
                 "half of the paths have no finite weight: the potential is too steep for the time step"
             )
-        log_w, rows = log_w[good], rows[good]
+        found = Iteration.of(log_w[good & own], PATHS - others)
+        off, rows = log_w[good] - log_w[good & own].median(), rows[good]
         if frozen:
             rows[:, :size] = 0
-        weights = log_w.softmax(0)
-        log_z = float(log_w.logsumexp(0)) - math.log(PATHS)
-        effective = float(1 / (len(log_w) * weights.square().sum()))
-        found = Iteration(float(log_w.std()), effective, float(-log_w.mean()), log_z)
-        off = log_w - log_w.median()
-        typical = float(off.abs().median())
+        typical = float(off[own[good]].abs().median())
         if typical > WORSE * kept.typical:
             kept.restore(fitted)
             before, scale = torch.zeros_like(before), SHRINK * scale
@@ -124,9 +132,8 @@ def log_z_of(iterations: Sequence[Iteration]) -> Estimate:
     log_z = torch.tensor([one.log_z for one in iterations], dtype=torch.float64)
     # of a mean weight of each iteration the relative variance is 1/effective − 1 over the paths
     shares = log_z.softmax(0)
-    error = math.sqrt(
-        sum(float(s) ** 2 * (1 / one.effective - 1) for s, one in zip(shares, iterations, strict=True)) / PATHS
-    )
+    parts = [(1 / one.effective - 1) / one.paths for one in iterations]
+    error = math.sqrt(sum(float(share) ** 2 * part for share, part in zip(shares, parts, strict=True)))
     return Estimate(float(log_z.logsumexp(0)) - math.log(len(log_z)), error)
 
 

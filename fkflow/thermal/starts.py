@@ -102,8 +102,8 @@ class Starts:
             begin += net.size
         return torch.cat(found, 1)
 
-    def draw(self, theta: Tensor, count: int, pool: int, seed: int, jacobian: bool = False) -> Start:
-        """`count` starts from a pool of so many draws."""
+    def draw(self, theta: Tensor, count: int, pool: int, seed: int, jacobian: bool = False, others: int = 0) -> Start:
+        """`count` starts from a pool of so many draws, the last `others` of them picked as if v were 1."""
         sobol = torch.quasirandom.SobolEngine(self.bodies * (self.dim + 1), scramble=True, seed=seed)
         uniform = sobol.draw(pool, dtype=torch.float64).view(pool * self.bodies, self.dim + 1)
         y = self.base.draw(uniform).view(pool, self.bodies, self.dim)
@@ -114,11 +114,10 @@ class Starts:
         learned = (exponent - self.level).exp()
         factor = learned + DEFENCE
         generator = torch.Generator().manual_seed(seed)
-        # one pick in each of `count` equal parts of the pool, in random order
         share = factor / factor.sum()
-        at = (torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
-        pick = torch.searchsorted(share.cumsum(0), at).clamp_max(pool - 1)
-        pick = pick[torch.randperm(count, generator=generator)]
+        pick = _picks(share, count - others, generator)
+        if others:
+            pick = torch.cat([pick, _picks(torch.full_like(share, 1 / pool), others, generator)])
         picked = y[pick]
         log_density = self.base.log_density(picked).sum(1) + factor[pick].log()
         slope = None
@@ -145,3 +144,10 @@ class Starts:
         if self.exchanges is not None:
             found = found + self.exchanges.log_probability(theta[self.own :], y, sent, beta)
         return found
+
+
+def _picks(share: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Numbers (count,) of draws by their `share`: one in each of so many equal parts of the pool, in random order."""
+    at = (torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
+    pick = torch.searchsorted(share.cumsum(0), at).clamp_max(len(share) - 1)
+    return pick[torch.randperm(count, generator=generator)]
