@@ -98,10 +98,11 @@ def state_of(net: LogPsi, system: System, landscape: Landscape, x: Tensor) -> Lo
 
 def growth_of(net: LogPsi, system: System, landscape: Landscape, sample: Tensor) -> Growth | None:
     """The growth for a system, None where functions have one of their own, or nothing is known about where they may grow."""
-    if not _may_grow(system, landscape, sample):
+    if state_of(net, system, landscape, sample) is None:
         return None
-    smooth = landscape.centres is not None or net.has_singular_points
-    return Growth(with_symmetries(without_edges(net), system, landscape, sample), sample, smooth)
+    bare = with_symmetries(without_edges(net), system, landscape, sample)
+    assert bare is not None  # only walls have mirrors that are not exact
+    return Growth(bare, sample, landscape.centres is not None or net.has_singular_points)
 
 
 def _may_grow(system: System, landscape: Landscape, x: Tensor) -> bool:
