@@ -257,7 +257,8 @@ class Projector:
             # random numbers of its own
             probing = torch.Generator(x.device).manual_seed(ranks.own_seed(self.seed + 0x11317))
             probes = Walkers(walkers.x.clone(), steps[0])
-            self.limit, step = find_limit(net, system, probes, probing, natural, strides, config.target_error)
+            target = config.target_error
+            self.limit, step = find_limit(net, system, probes, probing, natural, strides, target, self._late)
             if math.isfinite(self.limit):
                 strides = 1
                 if not config.time_steps:

@@ -13,7 +13,7 @@ any go on for a while in far smaller steps, and their N is taken from the energy
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -49,11 +49,13 @@ def find_limit(
     natural: float,
     stride: int,
     target: float,
+    late: Callable[[], bool],
 ) -> tuple[float, float]:
     """The limit of |δE| in the weights for weighings after `stride` moves of the walkers, and their time step.
 
     The limit is ∞ where E_L is resolved, or where what is not cannot matter for the target error. Elsewhere the time step is
-    halved until δE up to the limit is resolved or harmless after each move. The same on all ranks; `walkers` are moved.
+    halved until δE up to the limit is resolved or harmless after each move. The same on all ranks; `walkers` are moved. It ends
+    once it is `late`, which is asked after every move.
     """
     walkers.refresh(net)
     before = fastest_local_energy(net, system, walkers.x, generator, natural)
@@ -64,6 +66,8 @@ def find_limit(
     for _ in range(HALVINGS):
         for _ in range(stride):
             langevin_move(net, walkers, generator)
+            if late():
+                return limit, walkers.step
         after = fastest_local_energy(net, system, walkers.x, generator, natural)
         one, other = ((each - centre).clamp(-limit, limit) for each in (before, after))
         product, square = ranks.reduce_mean(

@@ -83,12 +83,16 @@ def test_what_a_limit_leaves_out_is_measured(monkeypatch) -> None:
 
 def test_a_smooth_energy_is_resolved() -> None:
     """A long ripple changes little from one weighing to the next; one that is short and faint does no harm."""
+
+    def never() -> bool:
+        return False
+
     for psi, target in ((Rippled(0.5, 1.0), 1e-6), (Rippled(1e-4, 20.0), 1e-2)):
         generator = torch.Generator().manual_seed(0)
         x = 0.5**0.5 * torch.randn(1024, 1, 1, generator=generator, dtype=torch.float64)
-        assert find_limit(psi, WELL, Walkers(x.clone(), 0.01), generator, 1.0, 2, target) == (math.inf, 0.01)
+        assert find_limit(psi, WELL, Walkers(x.clone(), 0.01), generator, 1.0, 2, target, never) == (math.inf, 0.01)
     # the twin: both together
-    limit, step = find_limit(Rippled(0.1, 20.0), WELL, Walkers(x, 0.01), generator, 1.0, 2, 1e-2)
+    limit, step = find_limit(Rippled(0.1, 20.0), WELL, Walkers(x, 0.01), generator, 1.0, 2, 1e-2, never)
     assert limit < math.inf and step < 0.01
 
 
