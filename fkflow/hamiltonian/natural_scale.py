@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fkflow.hamiltonian.centres import Centres
 from fkflow.hamiltonian.free import internal_basis
+from fkflow.hamiltonian.geometry import pairs
 from fkflow.hamiltonian.line_states import LineState
 from fkflow.hamiltonian.species import mean_by_species
 from fkflow.hamiltonian.steps import Step
@@ -93,10 +94,33 @@ class Landscape:
 
     def shifts(self, system: System) -> Tensor:
         """Distances (m, N, D) from well to well, each with its opposite; of means of identical particles."""
-        minima = self.minima if self.places is None else self.minima[:1]
-        minima = mean_by_species(system, minima)
+        minima = self.wells(system)
         apart = (minima[:, None] - minima).flatten(0, 1)
         return apart[apart.flatten(1).norm(dim=1) > APART * self.length]
+
+    def crossings(self, system: System) -> tuple[Tensor, Tensor]:
+        """Ways (m, N, D) between neighbouring wells, the shortest first, each in one direction, and their middles.
+
+        Two wells are neighbours where no third one is in the ball of which they are the ends.
+        """
+        wells = self.wells(system)
+        i, j = pairs(len(wells), wells.device)
+        ways, middles = wells[j] - wells[i], 0.5 * (wells[i] + wells[j])
+        lengths = ways.flatten(1).norm(dim=1)
+        inside = torch.cdist(middles.flatten(1), wells.flatten(1)) < 0.499 * lengths[:, None]
+        order = lengths.argsort()
+        order = order[~inside.any(1)[order]]
+        return ways[order], middles[order]
+
+    def wells(self, system: System) -> Tensor:
+        """Where the wells are (m, N, D), means of identical particles, each once."""
+        return mean_by_species(system, self.minima[self.well_numbers(system)])
+
+    def well_numbers(self, system: System) -> Tensor:
+        """Which minima (m,) stand for the wells."""
+        minima = mean_by_species(system, self.minima if self.places is None else self.minima[:1])
+        near = torch.cdist(minima.flatten(1), minima.flatten(1)) <= APART * self.length
+        return (near.int().argmax(1) == torch.arange(len(minima), device=minima.device)).nonzero()[:, 0]
 
     def start(self, walkers: int, generator: torch.Generator) -> Tensor:
         """Draw walkers (B, N, D) from the mixture of Gaussians at the minima, or from the places."""

@@ -30,6 +30,8 @@ from fkflow.sampling.clipping import clip
 #: random functions of one particle (of all coordinates where particles are distinguishable), functions of pairs, and random
 #: ones of the centre of mass
 RANDOM, OF_PAIRS, OF_CENTRE = 16, 6, 8
+#: ways from well to well that have functions of their own; where these change sign and how steep they are, by the way's length
+WAYS, PLACES, ACROSS = 12, (-0.25, 0.0, 0.25), (4.0, 8.0)
 #: wave vectors of a box, and the largest number of waves along each axis among which they are chosen
 OF_WAVES, LONGEST_WAVES = 8, 4
 #: smallest and largest steepness of the random functions, by the standard deviations of ψ²
@@ -102,10 +104,13 @@ class Basis:
     """Functions of a configuration: 1, coordinates, and hyperbolic tangents of random direction, position and steepness.
 
     Those of identical particles are sums over the particles, and there are some of their distances. Walkers x (B, N, D) give
-    the scale.
+    the scale. `crossings` are ways from well to well (m, N, D) and their middles (m, N, D), where functions change sign too:
+    hardly a walker may be in a well that ψ has too little of, and none of the others may show it.
     """
 
-    def __init__(self, system: System, x: Tensor, generator: torch.Generator) -> None:
+    def __init__(
+        self, system: System, x: Tensor, generator: torch.Generator, crossings: tuple[Tensor, Tensor] | None = None
+    ) -> None:
         self.symmetric = system.identical and system.particles > 1
         #: (N,) the direction along which no function of a free system changes
         self.free = direction_together(system)
@@ -138,6 +143,15 @@ class Basis:
                 FLATTEST * (STEEPEST / FLATTEST) ** torch.rand(OF_CENTRE, generator=generator, **options)
             )
             self.zeros = -_zeros(means @ self.together, generator)
+        #: (N·D, m) and (m,) the same for functions along ways from well to well
+        self.ways, self.middles = x.new_zeros(x[0].numel(), 0), x.new_zeros(0)
+        if crossings is not None:
+            ways, middles = (part[:WAYS].to(x).flatten(1) for part in crossings)
+            unit = ways / ways.square().sum(1, keepdim=True)
+            places = (unit * middles).sum(1) + x.new_tensor(PLACES)[:, None]
+            steep = x.new_tensor(ACROSS)[:, None, None, None]
+            self.ways = (steep * unit.expand(len(PLACES), -1, -1)).flatten(0, 2).T
+            self.middles = -(steep[..., 0] * places).flatten()
         if self.symmetric:
             r = self._apart(x[:JUDGES]).norm(dim=-1).flatten()
             self.distances = r.sort().values[torch.linspace(0.05, 0.95, OF_PAIRS, **options).mul(len(r) - 1).long()]
@@ -163,7 +177,9 @@ class Basis:
         )
         slopes = torch.cat([self.slopes, self.slopes[:, :d], self.slopes[:, :d]], 1)
         gradients = (derivative[:, :, None] * slopes).flatten(1, 2)
-        values = values.sum(1)
+        across = (x.flatten(1) @ self.ways + self.middles).tanh()
+        values = torch.cat([values.sum(1), across], 1)
+        gradients = torch.cat([gradients, (1 - across.square())[:, None] * self.ways], 2)
         if self.symmetric:
             of_pairs, along = _pair_functions(self._apart(x), self.distances, self.rise, x)
             of_centre = (x.mean(1) @ self.together + self.zeros).tanh()
@@ -256,6 +272,7 @@ class SlowModes:
 
     Walkers x (B, N, D) of ψ² give the scale of the functions. `walkers`, with `weights` (B',) that turn them into those of ψ²,
     are all that there are: rare places have more of these. `of_distances`: ψ of a free system is a function of these alone.
+    `crossings` are the ways from well to well of the landscape.
     """
 
     def __init__(
@@ -267,6 +284,7 @@ class SlowModes:
         weights: Tensor | None = None,
         *,
         of_distances: bool = False,
+        crossings: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         charges, box = system.point_charges(), sides(system)
         self.basis: Basis | DistanceBasis | BoxBasis
@@ -278,7 +296,7 @@ class SlowModes:
             # an imaginary time mixes no rotations into the ground state, and walkers of a rigid cluster hardly turn round
             self.basis = FreeDistances(system, x)
         else:
-            self.basis = Basis(system, x, generator)
+            self.basis = Basis(system, x, generator, crossings)
         ranks.broadcast_tensors(value for value in vars(self.basis).values() if isinstance(value, Tensor))
         self.most = max(2, MOST_PAIRS // system.particles**2)
         walkers = x if walkers is None else walkers

@@ -116,6 +116,7 @@ class VariationalEstimator:
                 self.walkers.x,
                 self.walkers.weights(),
                 of_distances=isinstance(net, VibrationalNet),
+                crossings=landscape.crossings(system),
             )
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
         #: what is measured in a periodic box of several particles
@@ -291,6 +292,15 @@ class VariationalEstimator:
         mean = self.estimate().value - self.offset
         (squares,) = ranks.reduce_mean(self.squares)
         return float(max(0.0, squares / self.count / weight - mean**2) ** 0.5)
+
+    def rare_energy(self, energy: float, far: float) -> float:
+        """What local energies more than `far` from `energy` add to the mean over ψ² of E_L − energy.
+
+        In a long measurement these are means of a few sweeps of a walker.
+        """
+        weighted, weights = np.stack(self.sweeps, 1)
+        excess = weighted + (self.offset - energy) * weights
+        return float(excess[np.abs(excess) > far * weights].sum() / weights.sum())
 
     def samples(self) -> Tensor:
         """This rank's walkers (B, N, D) resampled to ψ²: a comb of their weights takes some twice and leaves others out."""

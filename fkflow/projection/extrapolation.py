@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,12 @@ class Extrapolation:
     def total(self) -> float:
         """Both errors together; the statistical one if there is a single time step."""
         return math.hypot(self.error, self.time_step_error) if math.isfinite(self.time_step_error) else self.error
+
+    def with_error_of_finest(self, error: float) -> Extrapolation:
+        """The same with one more statistical error, of the population with the smallest time step, the last one."""
+        shares = list(self.shares)
+        shares[-2] += error**2
+        return replace(self, error=math.hypot(self.error, error), shares=shares)
 
 
 @dataclass(frozen=True)

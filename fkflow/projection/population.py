@@ -49,7 +49,8 @@ LARGEST_CHANGE = 1.0
 #: tensors and numbers of a population in a checkpoint
 TENSORS = ("log_weight", "local", "past_weight", "past_energy", "places", "ancestor", "ancestral_weight")
 NUMBERS = (
-    "energy_reference", "branching", "effective", "count", "accepted", "moves", "cuts", "families", "judged", "merged",
+    "energy_reference", "branching", "effective", "count", "accepted", "moves",
+    "cuts", "rare", "far", "families", "judged", "merged",
 )  # fmt: skip
 #: most log weights of the past that are stored
 MOST_PAST = 2**26
@@ -87,7 +88,10 @@ class Population:
         observables: ObservableAverages | None = None,
         coherence: Coherence | None = None,
         unresolved: Unresolved | None = None,
+        far: float = math.inf,
     ) -> None:
+        #: distance from the reference from which on energies are rare
+        self.far = far
         self.mover, self.energy_reference, self.histograms = mover, energy, histograms
         #: ratios of ψ over ψφ0, in a periodic box
         self.coherence = coherence
@@ -123,6 +127,8 @@ class Population:
         self.accepted, self.moves = 0.0, 0
         #: sum over the weighings of the share of walkers whose change of weight was cut
         self.cuts = 0.0
+        #: sum over the weighings of the rare energies' part of the mean, without weights
+        self.rare = 0.0
         # families: walkers with the same ancestor at the beginning of a window
         self.families, self.judged = 0.0, 0
         self.ancestor = torch.arange(len(self.log_weight), device=self.log_weight.device)
@@ -239,7 +245,11 @@ class Population:
             reference = self.energy_reference
             excess = self.unresolved.weigh(walkers.x, self.local - reference, energy - reference)
         change = self.effective * self.interval * excess
-        self.cuts += float((change < -LARGEST_CHANGE).double().mean())
+        far = energy - self.energy_reference
+        rare = far.where(far.abs() > self.far, 0.0)
+        # read once: each read waits for the device
+        cut, rare = torch.stack([(change < -LARGEST_CHANGE).double().mean(), rare.mean()]).tolist()
+        self.cuts, self.rare = self.cuts + cut, self.rare + rare
         return change.clamp(min=-LARGEST_CHANGE), energy
 
     def _girsanov(self) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,7 @@ from fkflow.projection.extrapolation import Extrapolation, average_window, extra
 from fkflow.projection.forward_walking import project_observables
 from fkflow.projection.mover import Mover
 from fkflow.projection.population import EVEN, MIDDLE, OBSERVED, PLACES, SHORT_MIDDLE, Population
+from fkflow.projection.rare import FAR, missed_fall
 from fkflow.projection.resolution import Unresolved, find_limit, left_out
 from fkflow.projection.slow_modes import longest_window, slow_mode_error
 from fkflow.projection.summary import summarise_projection
@@ -216,9 +217,9 @@ class Projector:
         middle = SHORT_MIDDLE if self.hurried else MIDDLE
         observables = None if measuring.observables.offset is None else measuring.observables
         coherence = measuring.liquid.copy() if pure and measuring.liquid is not None else None
-        energy = measuring.estimate().value
+        energy, far = measuring.estimate().value, FAR * measuring.spread()
         unresolved = None if math.isinf(self.limit) else Unresolved(self.limit, self.largest)
-        return Population(mover, x, self.window, energy, histograms, middle, observables, coherence, unresolved)
+        return Population(mover, x, self.window, energy, histograms, middle, observables, coherence, unresolved, far)
 
     def _start(self) -> None:
         """Choose walkers, time steps and the time between weighings; equilibrate the populations; note the cost of a turn."""
@@ -319,6 +320,8 @@ class Projector:
         """The energy at dt = 0 from the longest window that all populations have passed; None before the first."""
         self.lag = find_longest_window(self.populations)
         self.found = None if self.lag is None else extrapolate(self.populations, self.lag, self.measuring.estimate())
+        if self.found is not None:
+            self.found = self.found.with_error_of_finest(missed_fall(self.measuring, self.populations[-1]))
         unresolved = [p.unresolved for p in self.populations if p.unresolved is not None]
         if self.found is not None and unresolved:
             beyond = left_out(unresolved)

@@ -75,7 +75,10 @@ class TrainConfig(Section):
         description="paths of each walker; 0: an orthogonal frame, or as much of it as pays",
     )
     scouts: float = Field(
-        0.125, ge=0, le=1, description="spring, identical particles: a share of exploring walkers where they crowd"
+        0.125,
+        ge=0,
+        le=1,
+        description="spring, identical particles: a share of exploring walkers, in crowds and in wells",
     )
     antithetic: bool = Field(False, description="paths in pairs of opposite noise (an even number of paths)")
     steps: int = Field(1, ge=1, le=10**5, description="Euler-Maruyama steps K of a path")

@@ -22,6 +22,7 @@ from fkflow.hamiltonian.stiffness import find_stiffness
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
+from fkflow.projection.slow_modes import QUICK
 from fkflow.recipe.config import Loaded, Recipe, TrainConfig
 from fkflow.results import store
 from fkflow.results.provenance import collect_provenance
@@ -32,13 +33,16 @@ from fkflow.runs import warm_start
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import Model, build_model, load_weights, rescaled
 from fkflow.runs.rerun import definition_warning
+from fkflow.training.balance import balance
 from fkflow.training.fit import absorb, fit
 from fkflow.training.loop import initial_state, train
-from fkflow.training.schedule import extend_training, paced
+from fkflow.training.schedule import extend_training, paced, train_on
 from fkflow.training.state import Record, TrainState
 
 #: most slow modes that are put into a network, and share of the target error below which they are left to the projection
 ABSORBED, SHARE = 4, 0.3
+#: how often wells that are alike are made equal
+BALANCED = 3
 #: the iteration after which the natural scale is checked, and the most trainings that are started anew with another
 CHECK, CORRECTIONS = 30, 6
 #: last iterations whose energies show how strongly a state is bound
@@ -99,7 +103,7 @@ class Session:
         #: the smallest gap that a measurement showed: a mode is no longer seen once the network has it
         self.gap = math.inf
         #: how often the natural scale was corrected, and slow modes were put into the network
-        self.corrections = self.absorbed = 0
+        self.corrections = self.absorbed = self.balanced = 0
         if context.saved is not None:
             self._rescale(scale.restored(self.model.landscape, context.saved.get("scale", {})))
         self.state = self._initial_state()
@@ -141,9 +145,24 @@ class Session:
             self.records.append(asdict(record))
             if record.iteration == CHECK and self.correct_scale():
                 return self.step()
-        elif self.correct_scale():
+        elif self.correct_scale() or self.balance_wells():
             return self.step()
         return record
+
+    def balance_wells(self) -> bool:
+        """Train on once wells that are alike have the same ψ, if one of them was lost; at most BALANCED times."""
+        net, model, context = self.model.net, self.model, self.context
+        if not isinstance(net, LogPsi) or self.training.optimiser != "spring" or self.balanced == BALANCED:
+            return False
+        if ranks.count() > 1 or not balance(net, model.landscape, model.system, self.state):
+            return False
+        self.balanced += 1
+        context.progress.log(
+            "wells that are alike had different parts of psi: they are made equal, and training goes on"
+        )
+        train_on(self.state)
+        self._start_iterations()
+        return True
 
     def correct_scale(self) -> bool:
         """Start the training anew with the natural scale of its walkers, if that of the potential is wrong.
@@ -208,7 +227,7 @@ class Session:
         self._start_iterations()
 
     def absorb_slow_modes(self, measuring: VariationalEstimator) -> bool:
-        """Put the slow modes that a measurement showed into the network, if projecting would not remove what they leave.
+        """Put the slow modes that a measurement showed into the network, if projecting would not soon remove what they leave.
 
         The walkers of the training are then those of the measurement, and the network is measured anew. False if nothing
         changed.
@@ -219,7 +238,9 @@ class Session:
         projected = recipe.project.seconds > 0
         target = SHARE * (recipe.project if projected else recipe.measure).target_error
         time = recipe.project.time * self.model.landscape.length**2 if projected else 0.0
-        if ranks.broadcast(relaxation.left(time) <= target or relaxation.gain <= target):
+        # a long projection removes it too, but its weights may collapse
+        removed = relaxation.left(time) <= target and relaxation.gap * time >= QUICK
+        if ranks.broadcast(removed or relaxation.gain <= target):
             return False
         self.absorbed += 1
         self.gap = min(self.gap, relaxation.gap)
@@ -230,6 +251,9 @@ class Session:
             return False
         ranks.broadcast_tensors(net.parameters())
         self.state.take_walkers(walkers.x, walkers.weights() * factor.square())
+        # what is new in it is trained too
+        train_on(self.state)
+        self._start_iterations()
         # what was saved of a measurement is that of another network from now on
         self.context.saved = None
         self.context.progress.log(
@@ -262,6 +286,7 @@ class Session:
             "scale": scale.scale_state(self.model.landscape),
             "corrections": self.corrections,
             "absorbed": self.absorbed,
+            "balanced": self.balanced,
             "gap": self.gap,
         }
 
@@ -274,6 +299,7 @@ class Session:
             self.state.load_state_dict(saved["state"])
             self.gap = saved.get("gap", math.inf)
             self.corrections, self.absorbed = saved.get("corrections", 0), saved.get("absorbed", 0)
+            self.balanced = saved.get("balanced", 0)
             self.records += [dict(record) for record in saved["records"]]
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]

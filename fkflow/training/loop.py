@@ -65,7 +65,8 @@ def train(system: System, landscape: Landscape, config: TrainConfig, state: Trai
     Raises NumericalError when MOST_REJECTED steps in a row had to be rejected.
     """
     exploring = config.optimiser == "spring" and config.scouts > 0 and scouts.useful(system)
-    problem = Problem(system, config, landscape.length**2, exploring, landscape.shifts(system))
+    shifts, wells = landscape.shifts(system), landscape.wells(system)
+    problem = Problem(system, config, landscape.length**2, exploring, shifts, wells if len(wells) > 1 else None)
     started = time.perf_counter() - state.seconds
     if state.snapshot is None and isinstance(state.net, LogPsi):
         metropolis(state.net, state.walkers, state.generator, config.equilibrate)

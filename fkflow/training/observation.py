@@ -36,8 +36,13 @@ class Problem:
     config: TrainConfig
     natural_time: float
     exploring: bool = False
-    #: distances from well to well (m, N, D), along which walkers jump
+    #: distances from well to well (m, N, D), along which walkers jump, and wells (m, N, D) to which exploring walkers are taken
     shifts: Tensor | None = None
+    wells: Tensor | None = None
+
+    def crowd(self, scouts: int) -> int:
+        """How many of so many exploring walkers are where particles crowd; the others are in wells."""
+        return scouts if self.wells is None else scouts // 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def observe(problem: Problem, state: TrainState) -> Observation:
     found = None
     if problem.exploring:
         state.scouts = everyone.x[count:]
-        found = scouts.evaluate(everyone, energies, log_psi, count)
+        found = scouts.evaluate(everyone, energies, log_psi, count, problem.crowd(len(everyone.x) - count))
     return Observation(gathered, walkers.weights(log_ratio), found)
 
 
@@ -92,7 +97,8 @@ def _move_with_scouts(problem: Problem, state: TrainState) -> Walkers:
     net, walkers, config, generator = state.net, state.walkers, problem.config, state.generator
     assert isinstance(net, LogPsi)
     count = len(walkers.x)
-    begun = scouts.begin(walkers.x, state.scouts, max(1, round(config.scouts * count)), generator)
+    wanted = max(1, round(config.scouts * count))
+    begun = scouts.begin(walkers.x, state.scouts, wanted, problem.crowd(wanted), problem.wells, generator)
     everyone = Walkers(torch.cat([walkers.x, begun]), walkers.step, broad=walkers.broad)
     together = min(config.moves, scouts.MOVES)
     metropolis(net, everyone, generator, together, first=count)

@@ -144,11 +144,16 @@ def extend_training(config: TrainConfig, state: TrainState, spread: float, x: Te
     if ranks.broadcast(_is_over(config, state) or _measuring_cost(config, state, spread) <= LATE):
         return False
     state.extensions += 1
-    state.min_iterations = math.ceil((1 + AGAIN) * state.iteration)
     walkers = state.walkers
     pick = torch.randint(len(x), (len(walkers.x),), generator=state.generator, device=x.device)
     walkers.x = x[pick]
     # what other walkers showed is no measure for these
-    state.good_iterations, state.scouts, state.best = 0, None, (0.0, math.inf)
+    state.scouts, state.best = None, (0.0, math.inf)
     state.snapshot = state.unfrozen = None
+    train_on(state)
     return True
+
+
+def train_on(state: TrainState) -> None:
+    """Make an ended training go on, by a share AGAIN of its iterations at least where the recipe allows them."""
+    state.min_iterations, state.good_iterations = math.ceil((1 + AGAIN) * state.iteration), 0

@@ -54,17 +54,31 @@ class Scouts:
         return torch.minimum(self.energies.nan_to_num(float(mean)), highest).clamp(min=of_walkers.min())
 
 
-def evaluate(everyone: Walkers, energies: Tensor, of_walkers: Tensor, count: int) -> Scouts:
-    """The exploring walkers, after the first `count` of `everyone`; `of_walkers` is log ψ (B,) of the walkers of all ranks."""
+def evaluate(everyone: Walkers, energies: Tensor, of_walkers: Tensor, count: int, crowding: int) -> Scouts:
+    """The exploring walkers, after the first `count` of `everyone`; `of_walkers` is log ψ (B,) of the walkers of all ranks.
+
+    The first `crowding` of them are those that were contracted.
+    """
     log_psi, energies = everyone.known[0][count:], energies[count:]
     # the mean weight of the other walkers
     counted = (energies.isfinite() & log_psi.isfinite()).to(energies)
-    return Scouts(everyone.x[count:], energies, counted, reach(log_psi, of_walkers))
+    bounds = torch.full_like(energies, REACH)
+    bounds[:crowding] = reach(log_psi[:crowding], of_walkers)
+    return Scouts(everyone.x[count:], energies, counted, bounds)
 
 
-def begin(x: Tensor, before: Tensor | None, count: int, generator: torch.Generator) -> Tensor:
-    """Start places (B', N, D) of `count` exploring walkers: contracted walkers x (B, N, D), or where those `before` are now."""
-    started = contract(x[torch.randint(len(x), (count,), generator=generator, device=x.device)], generator)
+def begin(
+    x: Tensor, before: Tensor | None, count: int, crowding: int, wells: Tensor | None, generator: torch.Generator
+) -> Tensor:
+    """Start places (B', N, D) of `count` exploring walkers, or where those `before` are now.
+
+    The first `crowding` of them begin as contracted walkers x (B, N, D), the others as walkers that are taken to the `wells`.
+    """
+    started = x[torch.randint(len(x), (count,), generator=generator, device=x.device)]
+    if crowding:
+        started[:crowding] = contract(started[:crowding], generator)
+    if wells is not None and crowding < count:
+        started[crowding:] = carry(started[crowding:], wells, generator)
     if before is None or len(before) != count:
         return started
     anew = torch.rand(count, generator=generator, device=x.device) < RENEWED
@@ -80,6 +94,15 @@ def contract(x: Tensor, generator: torch.Generator) -> Tensor:
     left = torch.rand(batch, 1, 1, dtype=x.dtype, **options)
     follow = torch.rand(batch, particles, 1, dtype=x.dtype, **options) < min(MOST_CONTRACTED, CONTRACTED / particles)
     return torch.where(follow, centre + left * (x - centre), x)
+
+
+def carry(x: Tensor, wells: Tensor, generator: torch.Generator) -> Tensor:
+    """Configurations x (B, N, D), each taken from the nearest of the `wells` (m, N, D) to any of them."""
+    wells = wells.to(x)
+    # of identical particles the wells have the mean places, and so do these vectors
+    nearest = torch.cdist(x.flatten(1), wells.flatten(1)).argmin(1)
+    other = torch.randint(len(wells), (len(x),), generator=generator, device=x.device)
+    return x + wells[other] - wells[nearest]
 
 
 def reach(log_psi: Tensor, of_walkers: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def test_they_count_as_a_walker_does_or_not_at_all() -> None:
     x = explore(BOSONS).start(6, torch.Generator().manual_seed(0))
     log_psi = torch.tensor([0.0, 1.0, 50.0, -torch.inf, torch.nan, 0.0], dtype=torch.float64)
     energies = torch.tensor([7.0, 7.0, 8.0, 7.0, 7.0, torch.inf], dtype=torch.float64)
-    found = scouts.evaluate(Walkers(x, 0.1, log_psi=log_psi, drift=torch.zeros_like(x)), energies, log_psi[:2], 2)
+    found = scouts.evaluate(Walkers(x, 0.1, log_psi=log_psi, drift=torch.zeros_like(x)), energies, log_psi[:2], 2, 4)
     assert found.weights.tolist() == [1.0, 0.0, 0.0, 0.0] and torch.equal(found.x, x[2:])
 
 
@@ -104,3 +104,16 @@ def test_bound_of_the_energy_of_an_exploring_walker() -> None:
     places = torch.tensor([4.0, -2.0, -3.0, -20.0, -torch.inf, torch.nan], dtype=torch.float64)
     found = (scouts.reach(places, walkers) / scouts.REACH).tolist()
     assert found == pytest.approx([1.0, 1.0, 0.1353352832, 2.3195e-16, 0.0, 0.0], rel=1e-4, abs=1e-20)
+
+
+def test_walkers_taken_to_wells_keep_their_place_in_the_well() -> None:
+    """Each is as far from the well it comes to as from the one it was in, and comes to every well as often."""
+    wells = torch.tensor([[-2.0, 0.0], [2.0, 0.5], [0.0, 3.0]], dtype=torch.float64)[:, None]
+    generator = torch.Generator().manual_seed(0)
+    home = torch.arange(3000) % 3
+    inside = 0.2 * torch.randn(3000, 1, 2, generator=generator, dtype=torch.float64)
+    carried = scouts.carry(wells[home] + inside, wells, generator)
+    reached = torch.cdist(carried.flatten(1), wells.flatten(1)).argmin(1)
+    torch.testing.assert_close(carried - wells[reached], inside)
+    shares = torch.bincount(3 * home + reached, minlength=9) / 3000
+    assert float((shares - 1 / 9).abs().max()) < 4 * (1 / 9 / 3000) ** 0.5
