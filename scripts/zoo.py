@@ -108,7 +108,8 @@ def solve(case: Case, seed: int, target: float, limit: float) -> Run:
         outcome, last = found["status"], " ".join(found["doubts"])
         value, error = energy(found)
         z = (value - known.energy) / max(math.hypot(error, known.error), 1e-9 * known.scale)
-    return Run(case.name, seed, outcome, value, error, known.energy, z, seconds, known.scale, aim, commit, last[:300])
+    note = last.replace(f"{folder}/", "")[:300]
+    return Run(case.name, seed, outcome, value, error, known.energy, z, seconds, known.scale, aim, commit, note)
 
 
 def energy(found: dict[str, Any]) -> tuple[float, float]:
