@@ -7,6 +7,8 @@ vanishes on a hard wall its factor for that is left out, since ψ^(1−c) would 
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -70,7 +72,15 @@ class Growth:
 
 def without_edges(net: LogPsi) -> LogPsi:
     """The network without its factors for walls and jumps."""
-    return _WithoutEdges(net) if net.edges else net
+    if not net.edges:
+        return net
+    if not net.analytic:
+        return _WithoutEdges(net)
+    found = copy.copy(net)
+    vars(found)["_modules"] = {
+        name: part for name, part in net._modules.items() if name not in ("wall_factor", "line_factor")
+    }
+    return found
 
 
 class _WithoutEdges(LogPsi):

@@ -15,7 +15,11 @@ import fkflow
 from fkflow.errors import UsageError
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.shape import Coordinates, Shape
+from fkflow.hamiltonian.walls import Ball, Walls
+from fkflow.networks.generic import GenericNet
 from fkflow.networks.log_psi import LogPsi
+from fkflow.networks.walls import WallFactor
+from fkflow.sampling.local_energy import laplacian
 from fkflow.spectrum.antisymmetry import determinants
 from fkflow.spectrum.cloud import CloudFunctions
 from fkflow.spectrum.configuration import ConfigurationFunctions, RoundFunctions
@@ -336,3 +340,20 @@ def test_functions_in_a_box_have_its_period_and_their_momentum(momentum: tuple[i
     wave = 2 * math.pi * 2 / side
     turned = 2 * value * (1.0 if momentum == (0,) else math.cos(wave * s))
     assert torch.allclose(both, turned, rtol=1e-8, atol=1e-8) == (momentum != (None,))
+
+
+def test_a_network_without_its_walls_states_its_derivatives_too() -> None:
+    """The same as log ψ minus the logarithm of the factor, which is none of it."""
+    net = GenericNet(explore(find_system("quartic")()), 5, 2).double()
+    net.add_edges(
+        WallFactor(Walls(((Ball((0,), (0.5,), 0.5),),)), torch.zeros(1, 1, dtype=torch.float64), net.length), None
+    )
+    x = 0.2 + 0.6 * torch.rand(12, 1, 1, dtype=torch.float64, generator=generator())
+    bare = without_edges(net)
+    assert net.edges and not bare.edges and bare.analytic
+    value, drift, curvature = bare.value_drift_and_laplacian(x)
+    expected = net(x) - net.edges[0](net.coordinates(x))
+    torch.testing.assert_close(value, expected.detach())
+    assert not torch.allclose(value, net(x).detach())
+    torch.testing.assert_close(drift, bare.differentiated(x)[1])
+    torch.testing.assert_close(curvature, laplacian(bare, x)[0])
