@@ -27,9 +27,12 @@ from fkflow.sampling.local_energy import analytic_local_energy, local_energy
 from fkflow.sampling.metropolis import Walkers, langevin_move
 from fkflow.spectrum.eigen import Functions, apply_generator, jackknife_error, part_states
 from fkflow.spectrum.pool import GROUPS, Pool
+from fkflow.spectrum.symmetric_psi import SymmetricPsi
 
 #: paths, their length in natural times, their steps, and how often they are looked at
 PATHS, TIME, STEPS, LOOKS = 6000, 1.2, 36, 6
+#: fewest paths, if there are more than so many
+FEWEST = 1000
 #: mean absolute deviations at which local energies are clipped in the weights
 CLIP = 20.0
 #: statistical errors by which a level must fall for this to count, and an average sign must differ from 0
@@ -78,7 +81,9 @@ def find_drops(
     """
     if not states:
         return []
-    rows = min(PATHS, len(pool.x))
+    # a ψ that is averaged over many turns costs as many times more
+    turns = len(net.turns) if isinstance(net, SymmetricPsi) else 1
+    rows = min(PATHS, len(pool.x), max(FEWEST, 2 * PATHS // turns))
     generator = torch.Generator(pool.x.device).manual_seed(seed)
     x, weights, group = pool.x[:rows].clone(), pool.weights[:rows], pool.group[:rows]
     heights = pool.energies[:rows]
