@@ -63,11 +63,13 @@ def measure_and_project(
                     watch.stages["measure"] = measuring
                     measuring.run(math.inf, recipe.measure.seconds, report, pulse)
                     context.measured = measuring.seconds
-                if session and session.absorb_slow_modes(measuring):
+                if session and (session.begin_anew(measuring) or session.absorb_slow_modes(measuring)):
                     return None
                 if session and measuring.is_shortest() and session.extend(measuring.spread(), measuring.walkers.x):
                     return None
                 measuring.run(recipe.measure.target_error, recipe.measure.seconds, report, pulse)
+                if session and session.begin_anew(measuring):
+                    return None
             exact = recipe.project.seconds > 0 and is_exact(measuring)
             if exact:
                 context.progress.log(

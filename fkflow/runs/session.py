@@ -43,6 +43,8 @@ from fkflow.training.state import Record, TrainState
 ABSORBED, SHARE = 4, 0.3
 #: how often wells that are alike are made equal
 BALANCED = 3
+#: how often a training of charges that came apart begins anew, and what its seed is larger by
+RENEWED, ANOTHER = 1, 7919
 #: the iteration after which the natural scale is checked, and the most trainings that are started anew with another
 CHECK, CORRECTIONS = 30, 6
 #: last iterations whose energies show how strongly a state is bound
@@ -103,7 +105,7 @@ class Session:
         #: the smallest gap that a measurement showed: a mode is no longer seen once the network has it
         self.gap = math.inf
         #: how often the natural scale was corrected, and slow modes were put into the network
-        self.corrections = self.absorbed = self.balanced = 0
+        self.corrections = self.absorbed = self.balanced = self.renewed = 0
         if context.saved is not None:
             self._rescale(scale.restored(self.model.landscape, context.saved.get("scale", {})))
         self.state = self._initial_state()
@@ -263,6 +265,36 @@ class Session:
         self.context.save(self.checkpoint(), self.state.iteration)
         return True
 
+    def begin_anew(self, measuring: VariationalEstimator) -> bool:
+        """Train another network if this one lets a charge go: its energy spreads farther than it lies below the break-up.
+
+        Now and then ψ is too large where no walker of a training comes, and those of the measurement leave. They see no force
+        that brings them back: training on would take long. At most RENEWED times.
+        """
+        model, context = self.model, self.context
+        threshold = break_up_energy(model.system, model.landscape.free)
+        if model.system.point_charges() is None or threshold is None or self.renewed == RENEWED:
+            return False
+        if not isinstance(model.net, LogPsi) or self.recipe.train.source is not None:
+            return False
+        if ranks.broadcast(measuring.estimate().value + measuring.spread() < threshold):
+            return False
+        self.renewed += 1
+        seed, seconds = context.seed + ANOTHER * self.renewed, self.state.seconds
+        self.model = rescaled(model, self.recipe, model.landscape, seed)
+        net = self.model.net.to(context.device)
+        ranks.broadcast_tensors([*net.parameters(), *net.buffers()])
+        self.state = initial_state(net, model.landscape, self.training, seed, context.device, model.system)
+        self.state.seconds = seconds
+        # what was saved of a measurement is that of another network from now on
+        context.saved = None
+        self.records.clear()
+        self._start_iterations()
+        context.progress.log(
+            "walkers of the measurement have left each other: training begins anew with another network"
+        )
+        return True
+
     def extend(self, spread: float, x: Tensor) -> bool:
         """Whether training goes on after a measurement of that spread at walkers x (`schedule.extend_training`)."""
         wanted = extend_training(self.training, self.state, spread, x)
@@ -287,6 +319,7 @@ class Session:
             "corrections": self.corrections,
             "absorbed": self.absorbed,
             "balanced": self.balanced,
+            "renewed": self.renewed,
             "gap": self.gap,
         }
 
@@ -299,7 +332,7 @@ class Session:
             self.state.load_state_dict(saved["state"])
             self.gap = saved.get("gap", math.inf)
             self.corrections, self.absorbed = saved.get("corrections", 0), saved.get("absorbed", 0)
-            self.balanced = saved.get("balanced", 0)
+            self.balanced, self.renewed = saved.get("balanced", 0), saved.get("renewed", 0)
             self.records += [dict(record) for record in saved["records"]]
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]

@@ -73,9 +73,11 @@ command()""",
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
-    """How often the potential is called before each stage begins, in this recipe."""
+    """How often the potential is called before each stage begins for the first time, in this recipe."""
     out = good(tmp_path_factory.mktemp("calls"), 1000000, *RUN, code=COUNTING)
-    return {line.split()[1]: int(line.split()[2]) for line in out.splitlines() if line.startswith("stage ")}
+    lines = [line for line in out.splitlines() if line.startswith("stage ")]
+    # a slow mode that is put into the network takes a run back to training
+    return {line.split()[1]: int(line.split()[2]) for line in reversed(lines)}
 
 
 @pytest.mark.parametrize(
