@@ -29,10 +29,11 @@ def smaller(monkeypatch, fewer) -> None:
 
 
 def solved(name: str, iterations: int, spectrum: dict | None = None, **parameters) -> fkflow.Solution:
+    # the shortest measurement, not one of so many seconds: its numbers do not depend on the machine's load
     return fkflow.solve(
         fkflow.make_system(name, **parameters),
         train={"iterations": iterations},
-        measure={"seconds": 0.3, "walkers": 512},
+        measure={"target_error": 1.0, "walkers": 512},
         project={"seconds": 0.0},
         spectrum=spectrum or {},
         seed=1,
@@ -98,11 +99,11 @@ def test_a_quartic_well(monkeypatch) -> None:
     well = solved("quartic", 2)
     found = well.spectrum(states=2, functions=12, progress=False)
     for level, right in zip(found, (2.73789227, 5.17929169), strict=True):
-        assert abs(level.energy.value - right) < 4 * level.energy.error + 1e-5 < 1e-4
+        assert abs(level.energy.value - right) < 4 * level.energy.error + 1e-5 < 1e-3
     without_local_energy(monkeypatch)
     twin = well.spectrum(states=2, functions=13, progress=False)
     assert (
-        max(abs(level.energy.value - right) for level, right in zip(twin, (2.73789227, 5.17929169), strict=True)) > 2e-4
+        max(abs(level.energy.value - right) for level, right in zip(twin, (2.73789227, 5.17929169), strict=True)) > 2e-2
     )
 
 
@@ -110,7 +111,7 @@ def test_two_dipoles(smaller) -> None:
     """The lowest antisymmetric level, 3.84711 by the radial equation; the symmetric ones by it lie elsewhere."""
     pair = solved("dipoles", 8, {"states": 1, "functions": 8, "statistics": "fermi"}, dipole=2.0)
     (level,) = pair.spectrum()
-    assert abs(level.energy.value - 3.84711) < 4 * level.energy.error + 1e-3 < 0.05
+    assert abs(level.energy.value - 3.84711) < 4 * level.energy.error + 1e-3 < 0.1
     assert pair.reference is not None
     for twin in (pair.reference.energy, pair.reference.energy + 1):
         assert abs(level.energy.value - twin) > 4 * level.energy.error + 0.1

@@ -20,7 +20,7 @@ def solved(name: str, iterations: int, seed: int = 1, **parameters):
     return fkflow.solve(
         fkflow.make_system(name, **parameters),
         train={"iterations": iterations},
-        measure={"seconds": 1.0, "walkers": 1024},
+        measure={"target_error": 1.0, "walkers": 1024},
         project={"seconds": 0.0},
         seed=seed,
         progress=False,
@@ -84,7 +84,7 @@ def test_one_run_has_one_gap(wells, fewer) -> None:
     found = fkflow.solve(
         fkflow.make_system("double_well", height=2.0, a=2.0),
         train={"iterations": 40},
-        measure={"seconds": 1.0, "walkers": 1024},
+        measure={"target_error": 1.0, "walkers": 1024},
         project={"target_error": 1e-3},
         spectrum={"states": 2, "functions": 16},
         seed=1,
@@ -164,7 +164,11 @@ def odd_level(g: float) -> float:
 def test_imaginary_time_lowers_a_poor_bound_of_fermions(monkeypatch) -> None:
     """f = x1 − x2 alone is too simple; after imaginary time the level is right. Without repulsion it would be 2."""
     found = fkflow.solve(
-        Line(), train={"iterations": 10}, measure={"seconds": 0.5, "walkers": 1024}, project={"seconds": 0.0}, seed=1
+        Line(),
+        train={"iterations": 10},
+        measure={"target_error": 1.0, "walkers": 1024},
+        project={"seconds": 0.0},
+        seed=1,
     )
 
     class Simple(sectors.CloudFunctions):
