@@ -104,7 +104,7 @@ class Session:
         self.records: list[dict[str, Any]] = []
         #: the smallest gap that a measurement showed: a mode is no longer seen once the network has it
         self.gap = math.inf
-        #: how often the natural scale was corrected, and slow modes were put into the network
+        #: how often the scale was corrected, slow modes were put in, wells were made equal, and training began anew
         self.corrections = self.absorbed = self.balanced = self.renewed = 0
         if context.saved is not None:
             self._rescale(scale.restored(self.model.landscape, context.saved.get("scale", {})))
@@ -115,9 +115,11 @@ class Session:
             self._continue(context.finished)
         self._start_iterations()
 
-    def _initial_state(self) -> TrainState:
+    def _initial_state(self, seed: int | None = None) -> TrainState:
+        """The state before training, with the seed of the run or another."""
         model, context = self.model, self.context
-        return initial_state(model.net, model.landscape, self.training, context.seed, context.device, model.system)
+        seed = context.seed if seed is None else seed
+        return initial_state(model.net, model.landscape, self.training, seed, context.device, model.system)
 
     @property
     def training(self) -> TrainConfig:
@@ -284,7 +286,7 @@ class Session:
         self.model = rescaled(model, self.recipe, model.landscape, seed)
         net = self.model.net.to(context.device)
         ranks.broadcast_tensors([*net.parameters(), *net.buffers()])
-        self.state = initial_state(net, model.landscape, self.training, seed, context.device, model.system)
+        self.state = self._initial_state(seed)
         self.state.seconds = seconds
         # what was saved of a measurement is that of another network from now on
         context.saved = None
