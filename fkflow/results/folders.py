@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from fkflow.errors import StoreError, UsageError
 
@@ -37,8 +38,8 @@ RUNS = Path("runs")
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.EBADF)
 
-#: descriptors of the locks that this process holds
-_held: dict[Path, int] = {}
+#: the open locks of this process; files rather than descriptors, which would stay open where a signal loses them
+_held: dict[Path, BinaryIO] = {}
 
 
 @contextmanager
@@ -64,8 +65,9 @@ def claim_folder(
             # it may not have been made yet
             with suppress(OSError):
                 if folder == out and isinstance(error, KeyboardInterrupt):
-                    # a signal between the making of the lock and its record leaves it
-                    (out / LOCK).unlink(missing_ok=True)
+                    # a signal leaves them where it comes before what would have removed them
+                    for file in (out / LOCK, *out.glob(".*.tmp")):
+                        file.unlink(missing_ok=True)
                 folder.rmdir()
         raise
 
@@ -76,72 +78,72 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
     Raises UsageError, naming the folder, if another process has it. On a file system without locks it warns and goes on.
     """
+    ours = folder not in _held
     try:
-        _take(folder)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {reason(error)}") from error
-    try:
+        try:
+            _take(folder)
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be written: {reason(error)}") from error
         # partial files of killed processes
         for file in (RESULT, CHECKPOINT):
             for rest in folder.glob(f".{file}.*.tmp"):
                 rest.unlink(missing_ok=True)
         yield
     finally:
-        descriptor = _held.pop(folder)
-        with suppress(OSError):
-            # while the lock is held, so that a process waiting for it sees that the file is gone
-            if _same(descriptor, folder / LOCK):
-                (folder / LOCK).unlink()
-        os.close(descriptor)
+        if ours and folder in _held:
+            with _held.pop(folder) as lock, suppress(OSError):
+                # while the lock is held, so that a process waiting for it sees that the file is gone
+                if _same(lock, folder / LOCK):
+                    (folder / LOCK).unlink()
 
 
 def _take(folder: Path) -> None:
     """Take the lock of `folder`; UsageError if another process has it, OSError if no file can be made there."""
-    descriptor = _lock(folder / LOCK)
-    if descriptor is None:
+    lock = _lock(folder / LOCK)
+    if lock is None:
         raise UsageError(f"{folder} is in use: another fkflow works in it; wait until that ends, or use another folder")
-    _held[folder] = descriptor
+    _held[folder] = lock
 
 
 def _restore(folder: Path) -> None:
     """Make a locked folder again if it was removed; StoreError if another process has done so."""
-    descriptor = _held.get(folder)
-    if descriptor is None:
+    lock = _held.get(folder)
+    if lock is None:
         return
     try:
-        if not _same(descriptor, folder / LOCK):
+        if not _same(lock, folder / LOCK):
             raise StoreError(f"{folder} was removed, and another fkflow works in a new folder of that name")
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
         _take(folder)
-        os.close(descriptor)
+        lock.close()
 
 
-def _same(descriptor: int, path: Path) -> bool:
-    return os.path.samestat(os.fstat(descriptor), path.stat())
+def _same(lock: BinaryIO, path: Path) -> bool:
+    return os.path.samestat(os.fstat(lock.fileno()), path.stat())
 
 
-def _lock(path: Path) -> int | None:
-    """Lock a file and return its descriptor; None if another process has the lock, OSError if the file cannot be made."""
+def _lock(path: Path) -> BinaryIO | None:
+    """Lock a file and return it; None if another process has the lock, OSError if the file cannot be made."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = open(path, "ab", buffering=0)
         try:
             if fcntl is None:
                 raise OSError(errno.ENOSYS, "no locks")
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
                 # unless the process that had the lock has removed the file
-                if _same(descriptor, path):
-                    return descriptor
+                if _same(lock, path):
+                    return lock
         except OSError as error:
             if error.errno in NO_LOCKS:
                 log.warning("%s cannot be locked on this file system: start nothing else in it", path.parent)
-                return descriptor
-            os.close(descriptor)
+                return lock
+            lock.close()
             if error.errno in HELD:
                 return None
             raise
-        os.close(descriptor)
+        lock.close()
 
 
 def prepare_folder(out: Path, resume: bool, force: bool = False) -> Path:
@@ -222,8 +224,10 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         # permission bits are not enough (root, read-only mounts, quotas)
         probe = _beside(folder / "probe")
-        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        probe.unlink()
+        try:
+            os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        finally:
+            probe.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder} cannot be written: {reason(error)}") from error
     return folder
@@ -286,9 +290,9 @@ def atomic_write(path: Path, content: bytes | memoryview, previous: Path | None 
     temporary = _beside(path)
     try:
         _restore(path.parent)
-        # os.open (not mkstemp) so that the file gets the permissions of the user's umask
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         try:
+            # os.open (not mkstemp) so that the file gets the permissions of the user's umask
+            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
             with open(descriptor, "wb") as stream:
                 stream.write(content)
                 stream.flush()

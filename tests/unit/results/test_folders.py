@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 import torch
@@ -257,3 +259,45 @@ def test_no_earlier_checkpoint_replaces_one_of_a_newer_version(tmp_path: Path) -
     torch.save({"format": FORMAT, "format_version": FORMAT_VERSION + 1, "state": {}}, tmp_path / CHECKPOINT)
     with pytest.raises(StoreError, match="newer fkflow"):
         CheckpointWriter(tmp_path / CHECKPOINT).load()
+
+
+def test_an_interrupt_at_any_line_leaves_nothing(tmp_path: Path) -> None:
+    """Ctrl-C after each line in turn that claims a folder and writes a file there: no folder and no partial file stays."""
+
+    out = tmp_path / "runs" / "one"
+
+    def interrupted_at(line: int) -> int:
+        """The lines that ran, the last of them interrupted; one interrupt, and none after the file is written."""
+        count = 0
+
+        def trace(frame: FrameType, event: str, _: object) -> object:
+            nonlocal count
+            if frame.f_code.co_filename != folders.__file__:
+                return None
+            if event == "line" and count < line:
+                count += 1
+                if count == line:
+                    raise KeyboardInterrupt
+            return trace
+
+        with suppress(KeyboardInterrupt):
+            sys.settrace(trace)
+            try:
+                with claim_folder(out, resume=False):
+                    atomic_write(out / "other", b"1")
+                    sys.settrace(None)
+                    (out / "other").unlink()
+                    raise KeyboardInterrupt
+            finally:
+                sys.settrace(None)
+        return count
+
+    line = 1
+    while interrupted_at(line) == line:
+        # what was written whole may stay
+        (out / "other").unlink(missing_ok=True)
+        assert not out.exists() or os.listdir(out) == [], line
+        shutil.rmtree(out.parent, ignore_errors=True)
+        assert not folders._held, line
+        line += 1
+    assert line > 40
