@@ -32,6 +32,11 @@ def oscillators(frequencies: Sequence[float], particles: int, beta: float, boson
     return -logs[particles] / beta
 
 
+def relative_oscillators(frequencies: Sequence[float], particles: int, beta: float, bosons: bool) -> float:
+    """F of the motion about the centre of mass, which permutations leave where it is."""
+    return oscillators(frequencies, particles, beta, bosons) - oscillators(frequencies, 1, beta, False)
+
+
 def on_a_line(potential: Callable[[Array], Array], beta: float, ground: float) -> tuple[float, float] | None:
     """F and its error of a particle of mass 1 in a well V(x) ≥ 0 with the ground-state energy `ground`, from two grids.
 

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from fkflow.hamiltonian.system import Reference, System
 
 from . import densities
-from .free_energies import oscillators
+from .free_energies import oscillators, relative_oscillators
 from .references import CLOSED_FORM
 
 if TYPE_CHECKING:
@@ -168,6 +168,14 @@ class Moshinsky(System):
         """E0 = ½ D (omega + (N − 1) √(omega² + N kappa))."""
         relative = (self.particles - 1) * self.relative_frequency()
         return Reference(0.5 * self.dimensions * (self.omega + relative), 0.0, CLOSED_FORM)
+
+    def free_energy(self, beta: float, statistics: str) -> Reference:
+        """Bosons in a trap of the relative frequency, whose centre of mass has that of the trap."""
+        energy = oscillators([self.omega] * self.dimensions, 1, beta, False)
+        energy += relative_oscillators(
+            [self.relative_frequency()] * self.dimensions, self.particles, beta, statistics == "bose"
+        )
+        return Reference(energy, 0.0, CLOSED_FORM)
 
     def exact_density(self, group: str, name: str, *points: Array) -> Array | None:
         """Gaussians, as of free particles in another trap.

@@ -13,6 +13,7 @@ from fkflow.hamiltonian.species import Species
 from fkflow.hamiltonian.system import Reference, System
 
 from .bosons import Bosons, Bosons3D
+from .free_energies import oscillators, relative_oscillators
 from .harmonic import LARGEST, SMALLEST
 from .pairs import SHORTEST
 from .references import CLOSED_FORM
@@ -142,6 +143,25 @@ class Mixture(System):
             frequencies.remove((self.omega_a if names[0] == "a" else self.omega_b) ** 2)
         energy = math.fsum([*(0.5 * dim * math.sqrt(square) for square in frequencies), *(e for e, _ in parts)])
         return Reference(energy, math.fsum(error for _, error in parts), "radial equation on a spectral grid")
+
+    def free_energy(self, beta: float, statistics: str) -> Reference | None:
+        """Closed forms for springs and without interaction; else None.
+
+        Permutations of a species act on the motion about its mean alone.
+        """
+        bosons, dim = statistics == "bose", self.dimensions
+        if not self._interacting():
+            energy = oscillators([self.omega_a] * dim, self.count_a, beta, bosons)
+            energy += oscillators([self.omega_b] * dim, self.count_b, beta, bosons)
+            return Reference(energy, 0.0, CLOSED_FORM)
+        if self.interaction != "spring":
+            return None
+        squares = self._squared_frequencies()
+        energy = oscillators([math.sqrt(square) for square in squares[-2:] * dim], 1, beta, False)
+        for count, square in ((self.count_a, squares[0]), (self.count_b, squares[-3])):
+            if count > 1:
+                energy += relative_oscillators([math.sqrt(square)] * dim, count, beta, bosons)
+        return Reference(energy, 0.0, CLOSED_FORM)
 
     def _bosons(self) -> Bosons | None:
         """The same system as one species, if both are of mass 1 and alike, with a Gaussian repulsion in a plane or in space."""

@@ -122,7 +122,7 @@ class Bridges:
                     walk.steps.append(step)
                     walk.layers.append(layers)
                     walk.outputs.append(outputs)
-            walk.log_stretch += ref.bodies * bridge.spread.log().sum((1, 2))
+            walk.log_stretch += ref.total(bridge.spread.log())
             y = mean + bridge.spread * moved.view_as(start)
             walk.points.append(y)
             value, gradient = self.problem.rest(y)
@@ -160,8 +160,7 @@ class Bridges:
 
     def log_integrand(self, paths: Moved) -> Tensor:
         """log f (B,) of paths."""
-        ref = self.reference
-        return log_closed(ref, paths) - (math.lgamma(ref.bodies + 1) if ref.bosons else 0.0)
+        return log_closed(self.reference, paths) - self.reference.log_orders
 
     def coarse_change(self, paths: Moved, every: int = 2) -> Tensor:
         """log f with V1 in steps of `every` dt alone minus log f (B,), with the same kernels."""
@@ -173,14 +172,14 @@ class Bridges:
     def carry(self, theta: Tensor, paths: Paths, beta: Tensor, scale: Tensor) -> tuple[Moved, Tensor]:
         """The same paths carried to each other β (K,), K times as many, and the log of the Jacobian of the maps (K·B,).
 
-        Starts are stretched by `scale` (K, D), and each step has the same noise.
+        Starts are stretched by `scale` (K, 1 or n, D), and each step has the same noise.
         """
         times, count = len(beta), len(paths.sent)
-        start = (scale[:, None, None] * paths.y[0]).flatten(0, 1)
+        start = (scale[:, None] * paths.y[0]).flatten(0, 1)
         sent, every = paths.sent.repeat(times, 1), beta.repeat_interleave(count)
         walk = self._walk(theta, start, permuted(start, sent), every, paths.noise.repeat(1, times, 1))
         y, rest, squares = (torch.stack(part) for part in (walk.points, walk.rests, walk.squares))
-        log_size = self.reference.bodies * scale.log().sum(1).repeat_interleave(count)
+        log_size = self.reference.total(scale.log()).repeat_interleave(count)
         return Moved(every, y, sent, rest, squares), log_size + walk.log_stretch - paths.log_stretch.repeat(times)
 
     def about_centroid(self, paths: Paths, beta: Tensor, scale: Tensor) -> tuple[Moved, Tensor]:
@@ -193,12 +192,12 @@ class Bridges:
         together = cycles(paths.sent)
         centroid = together @ paths.y.mean(0)
         root = (beta / paths.beta).sqrt()
-        y = scale[:, None, None] * centroid + root[:, None, None, None] * (paths.y - centroid)[:, None]
+        y = scale[:, None] * centroid + root[:, None, None, None] * (paths.y - centroid)[:, None]
         y = y.flatten(1, 2)
         # each cycle of the permutation has a centroid
-        centres = together.diagonal(dim1=1, dim2=2).sum(1)
-        inside = (steps * ref.bodies - centres) * scale.shape[1]
-        log_size = scale.log().sum(1)[:, None] * centres + root.log()[:, None] * inside
+        shares = together.diagonal(dim1=1, dim2=2)
+        inside = (steps * ref.bodies - shares.sum(1)) * ref.axes
+        log_size = scale.log().sum(2).expand(-1, ref.bodies) @ shares.T + root.log()[:, None] * inside
         value, gradient = self.problem.rest(y.flatten(0, 1))
         squares = gradient.square().sum((1, 2)).view(steps, -1)
         every = beta.repeat_interleave(count)

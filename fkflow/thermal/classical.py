@@ -6,27 +6,27 @@ import math
 
 import torch
 
-from fkflow.thermal.cloud import Mixture
+from fkflow.thermal.cloud import Bases
 from fkflow.thermal.problem import Problem
 
 #: draws
 DRAWS = 2**15
 
 
-def classical_limit(problem: Problem, base: Mixture, beta: float, bosons: bool) -> tuple[float, float]:
-    """F and E at β, in natural units, from draws of `base` for each body.
+def classical_limit(problem: Problem, base: Bases, beta: float) -> tuple[float, float]:
+    """F and E at β, in natural units, from draws of `base`.
 
-    Z = (2πβ)^(−nD/2)/n! ∫ e^(−βV); identical particles count once, without exchange. NaN where the draws do not fit.
+    Z = (2πβ)^(−nD/2)/n! ∫ e^(−βV), n! for each kind; identical particles count once, without exchange. NaN where the draws do
+    not fit.
     """
-    n, dim = problem.reference.bodies, len(problem.reference.frequencies)
+    n, dim = problem.reference.bodies, problem.reference.axes
     sobol = torch.quasirandom.SobolEngine(n * (dim + 1), scramble=True, seed=0)
-    uniform = sobol.draw(DRAWS, dtype=torch.float64).view(DRAWS * n, dim + 1)
-    y = base.draw(uniform).view(DRAWS, n, dim)
+    y = base.draw(sobol.draw(DRAWS, dtype=torch.float64).view(DRAWS, n, dim + 1))
     value = problem.potential(y)
-    log_w = -beta * value - base.log_density(y).sum(1)
+    log_w = -beta * value - base.log_density(y)
     w = log_w.softmax(0)
     if not bool(w.isfinite().all()) or 1 / float(w.square().sum()) < 100:
         return math.nan, math.nan
     log_z = float(log_w.logsumexp(0)) - math.log(DRAWS) - 0.5 * n * dim * math.log(2 * math.pi * beta)
-    log_z -= math.lgamma(n + 1) if bosons else 0.0
+    log_z -= problem.reference.log_orders
     return -log_z / beta, 0.5 * n * dim / beta + float((w * value.nan_to_num(posinf=0.0)).sum())

@@ -108,3 +108,32 @@ class Mixture:
         which = torch.searchsorted(self.weights.cumsum(0), uniform[:, 0].contiguous()).clamp_max(len(self.weights) - 1)
         normal = math.sqrt(2) * torch.erfinv((2 * uniform[:, 1:] - 1).clamp(-1 + 1e-15, 1 - 1e-15))
         return self.means[which] + (self.factors[which] @ normal[..., None])[..., 0]
+
+
+@dataclass(frozen=True)
+class Bases:
+    """The density of independent bodies: a mixture for each kind, and the kind of each body."""
+
+    mixtures: tuple[Mixture, ...]
+    of_body: tuple[int, ...]
+
+    @classmethod
+    def fitted(cls, y: Tensor, of_body: tuple[int, ...], generator: torch.Generator) -> Bases:
+        """Mixtures for the places of bodies y (S, n, D)."""
+        kinds = range(max(of_body) + 1)
+        of_kind = [[i for i, kind in enumerate(of_body) if kind == k] for k in kinds]
+        return cls(tuple(Mixture.fitted(y[:, bodies].flatten(0, 1), generator) for bodies in of_kind), of_body)
+
+    def _parts(self, x: Tensor) -> list[tuple[Mixture, Tensor]]:
+        """The part of x (…, n, ·) of each kind, whose bodies follow one another."""
+        counts = [self.of_body.count(kind) for kind in range(len(self.mixtures))]
+        return list(zip(self.mixtures, x.split(counts, -2), strict=True))
+
+    def log_density(self, y: Tensor) -> Tensor:
+        """log density (…) of all bodies at y (…, n, D)."""
+        return torch.cat([mixture.log_density(part) for mixture, part in self._parts(y)], -1).sum(-1)
+
+    def draw(self, uniform: Tensor) -> Tensor:
+        """Places (S, n, D) of uniform numbers (S, n, D + 1) in (0, 1)."""
+        parts = self._parts(uniform)
+        return torch.cat([m.draw(u.flatten(0, 1)).view(*u.shape[:2], -1) for m, u in parts], 1)

@@ -27,7 +27,7 @@ BEYOND = 5e-4
 
 def has_matrix(problem: Problem) -> bool:
     """Whether all particles have the same one-body density matrix: for one, or identical ones."""
-    return problem.reference.bodies == problem.particles
+    return problem.reference.bodies == problem.particles and problem.reference.kinds is None
 
 
 class DensityMatrix:

@@ -50,7 +50,7 @@ def carry(bridges: Bridges, fitted: Fitted, paths: Paths, log_density: Tensor, b
     log_f = bridges.log_integrand(paths)
     log_coarse = log_f + bridges.coarse_change(paths)
     other = beta * torch.tensor([1 + STEP, 1 - STEP], dtype=torch.float64)
-    scale = ref.width(other[:, None]) / ref.width(beta)
+    scale = ref.width(other[:, None, None]) / ref.width(beta)
     by_map = []
     for moved, log_size in (
         bridges.about_centroid(paths, other, torch.ones_like(scale)),
@@ -61,7 +61,7 @@ def carry(bridges: Bridges, fitted: Fitted, paths: Paths, log_density: Tensor, b
         coarse = log_other + bridges.coarse_change(moved).view(2, count)
         by_map.append([log_other - log_f, coarse - log_coarse, torch.zeros_like(log_other)])
     begin = starts.log_density(fitted.start_theta, moved.y[0], moved.sent, moved.beta).view(2, count)
-    by_map[-1][2] = begin - log_density + ref.bodies * scale.log().sum(1)[:, None]
+    by_map[-1][2] = begin - log_density + ref.total(scale.log())[:, None]
     return tuple(torch.stack(parts) for parts in zip(*by_map, strict=True))
 
 

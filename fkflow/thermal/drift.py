@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.geometry import pairs
+from fkflow.thermal.kinds import apart as differences_of
+from fkflow.thermal.kinds import differences
 from fkflow.thermal.perceptron import Layers, Perceptron
 from fkflow.thermal.reference import Bridge, Reference
 
@@ -63,25 +64,28 @@ class Drift:
     """
 
     def __init__(self, reference: Reference, hidden: int, precision: torch.dtype = torch.float32) -> None:
-        n, dim = reference.bodies, len(reference.frequencies)
+        n, dim, kinds = reference.bodies, reference.axes, reference.kinds
         self.reference, self.dim, self.precision = reference, dim, precision
-        self.first, self.second = pairs(n, torch.device("cpu"))
-        self.signs = torch.zeros(len(self.first), n, dtype=torch.float64)
-        rows = torch.arange(len(self.first))
-        self.signs[rows, self.first], self.signs[rows, self.second] = 1.0, -1.0
-        #: (n, n) sums over the other bodies, and over the pairs of each
-        self.adjacent = self.signs.abs()
+        self.signs = differences(n, kinds)
+        #: (pairs, n) which bodies are in a pair
+        self.adjacent = (self.signs != 0).double()
+        #: kinds of bodies and pairs, where there are several
+        self.kinds = None if kinds is None else (kinds.bodies(), kinds.of_pairs())
         self.both = 0.5 * self.signs[:, :, None] * self.signs[:, None, :]
         self.upper = torch.triu_indices(dim, dim)
         self.eye = torch.eye(n * dim, dtype=torch.float64)
         self.rates, self.times, self.widths = (torch.tensor(x, dtype=torch.float64) for x in (RATES, TIMES, WIDTHS))
         self.body_net = Perceptron(
-            4 * dim + len(RATES) + 1 + len(CROWDS) * (n > 1), hidden, dim + 1 + self.upper.shape[1]
+            4 * dim + len(RATES) + 1 + len(CROWDS) * (n > 1) + self._kinds(0), hidden, dim + 1 + self.upper.shape[1]
         )
-        inputs = len(WIDTHS) + 1 + len(TIMES) + 5 + (len(CROWDS) + 1) * (n > 2)
+        inputs = len(WIDTHS) + 1 + len(TIMES) + 5 + (len(CROWDS) + 1) * (n > 2) + self._kinds(1)
         self.pair_net = Perceptron(inputs, hidden, 4) if n > 1 else None
         self.nets = [net for net in (self.body_net, self.pair_net) if net is not None]
         self.size = sum(net.size for net in self.nets)
+
+    def _kinds(self, which: int) -> int:
+        """Inputs that tell the kinds of a body (0) or of a pair (1)."""
+        return 0 if self.kinds is None else self.kinds[which].shape[1]
 
     def start(self, generator: torch.Generator) -> Tensor:
         """Random parameters, with which the step is that of the reference."""
@@ -118,11 +122,14 @@ class Drift:
             crowds.append((crowd @ self.adjacent.T - 2 * gauss)[..., None])
         if self.reference.bodies > 2:
             pair += [*crowds, (away[..., 0] @ self.adjacent.T)[..., None]]
+        if self.kinds is not None:
+            for parts, kinds in zip((bodies, pair), self.kinds, strict=True):
+                parts.append(kinds.expand(len(mean), -1, -1))
         inputs = torch.cat(bodies, -1).to(self.precision), torch.cat(pair, -1).to(self.precision)
         return Step(*inputs, weak, apart, towards, distance, gate, late, bridge.spread)
 
     def _apart(self, y: Tensor) -> Tensor:
-        return y[:, self.first] - y[:, self.second]
+        return differences_of(self.signs, self.reference.kinds, y)
 
     def _parts(self, theta: Tensor) -> list[Tensor]:
         return list(theta.to(self.precision).split([net.size for net in self.nets]))

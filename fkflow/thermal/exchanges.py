@@ -1,13 +1,14 @@
 """Permutations of identical bosons: drawn from all n! by their probability, which is a ratio to a permanent.
 
 A closed path from y0 ends in P y0. P has the probability Π_i a_iP(i) / perm a, with a_ij the kernel of the reference from body
-i to the place of body j over that of staying, times e^c for j ≠ i, with a learned c. Sums over permutations are sums over
-subsets: F(S) of the first k bodies, sent to the places S, is Σ_j a_kj F(S without j). They take n 2^n terms, all of them
-positive.
+i to the place of body j over that of staying, times e^c for j ≠ i, with a learned c. a_ij is 0 for bodies of different kinds.
+Sums over permutations are sums over subsets: F(S) of the first k bodies, sent to the places S, is Σ_j a_kj F(S without j). They
+take n 2^n terms, none of them negative.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -35,7 +36,10 @@ class Exchanges:
 
     def __init__(self, reference: Reference) -> None:
         self.reference, self.bodies = reference, reference.bodies
-        self.net = Perceptron(len(WIDTHS) + 4, HIDDEN, 1)
+        kinds = reference.kinds
+        self.rows = None if kinds is None else kinds.bodies()
+        self.other = None if kinds is None else ~kinds.same()
+        self.net = Perceptron(len(WIDTHS) + 4 + (0 if self.rows is None else self.rows.shape[1]), HIDDEN, 1)
         self.size = self.net.size
 
     def start(self, generator: torch.Generator) -> Tensor:
@@ -48,17 +52,25 @@ class Exchanges:
         """log a (B, n, n), and the layers of c."""
         apart = y[:, :, None] - y[:, None]
         squares = apart.square().sum(-1)
-        omega, time = self.reference.frequencies, torch.as_tensor(beta, dtype=torch.float64).reshape(-1, 1, 1, 1)
+        omega, time = (
+            self.reference.frequencies.unsqueeze(-2),
+            torch.as_tensor(beta, dtype=torch.float64).reshape(-1, 1, 1, 1),
+        )
         action = 0.5 * (omega / (omega * time).sinh() * apart.square()).sum(-1)
         crowd = (-0.5 * squares).exp().sum(2) - 1
         both = crowd[:, :, None] + crowd[:, None]
         away = y.square().sum(-1)
         inputs = [(-0.5 * squares / width**2).exp() for width in WIDTHS]
         inputs += [squares.sqrt(), action.neg().exp(), both, 0.1 * (away[:, :, None] + away[:, None])]
-        rows = torch.stack(inputs, -1).flatten(1, 2)
+        rows = torch.stack(inputs, -1)
+        if self.rows is not None:
+            rows = torch.cat([rows, self.rows[:, None].expand(*rows.shape[:3], -1)], -1)
+        rows = rows.flatten(1, 2)
         learned, layers = self.net(theta, rows)
         off = 1 - torch.eye(self.bodies, dtype=torch.float64)
-        return off * learned.view(squares.shape) - action, layers
+        log_a = off * learned.view(squares.shape) - action
+        # no body takes the place of one of another kind
+        return log_a if self.other is None else log_a.masked_fill(self.other, -math.inf), layers
 
     def draw(
         self, theta: Tensor, y: Tensor, beta: float, generator: torch.Generator, jacobian: bool = False

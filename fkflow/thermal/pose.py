@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import UsageError
+from fkflow.hamiltonian.masses import user_masses
 from fkflow.hamiltonian.natural_scale import Landscape
-from fkflow.hamiltonian.species import is_mixture
+from fkflow.hamiltonian.species import groups_of, is_mixture
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import display_name
 from fkflow.thermal.cloud import anneal
+from fkflow.thermal.kinds import Kinds
 from fkflow.thermal.problem import Problem
 from fkflow.thermal.reference import Reference
 
@@ -33,11 +35,13 @@ def pose(system: System, landscape: Landscape, beta: float, statistics: str, see
     """
     refuse(system, landscape, statistics)
     generator = torch.Generator().manual_seed(seed)
-    bodies = system.particles if system.identical else 1
-    bosons = system.identical and statistics == "bose"
+    mixture = is_mixture(system)
+    bodies = system.particles if system.identical or mixture else 1
+    of_body = tuple(k for k, group in enumerate(groups_of(system)) for _ in group) if mixture else (0,) * bodies
     length, scaled = landscape.length, beta / landscape.length**2
     width = system.particles * system.dimensions // bodies
-    centre = landscape.centre.reshape(bodies, width).mean(0)
+    average = _averages(of_body)
+    centre = average @ landscape.centre.reshape(bodies, width)
     loose = Reference(torch.full((width,), SLOWEST, dtype=torch.float64), bodies, False)
     plain = Problem(system, loose, length, centre, torch.eye(width, dtype=torch.float64))
     _check_confined(plain, landscape, scaled, generator)
@@ -45,14 +49,23 @@ def pose(system: System, landscape: Landscape, beta: float, statistics: str, see
         # the trap, in which the centre of mass moves
         frequencies, axes = torch.linalg.eigh(landscape.centre_of_mass * length**2)
     elif landscape.harmonic:
-        variances, axes = torch.linalg.eigh(_one_body(landscape.widths[0] @ landscape.widths[0].T, bodies) / length**2)
+        blocks = (landscape.widths[0] @ landscape.widths[0].T).reshape(bodies, width, bodies, width)
+        covariances = torch.einsum("ij,jajb->iab", average, blocks) / length**2
+        variances, axes = _along_common_axes(covariances)
         frequencies = 1 / (2 * variances)
     else:
-        cloud = anneal(plain.potential, (bodies, width), effective_beta(scaled), generator).flatten(0, 1)
-        centre = centre if system.isotropic else centre + length * cloud.mean(0)
-        variances, axes = torch.linalg.eigh(torch.cov(cloud.T).view(width, width))
-        frequencies = torch.tensor([_frequency(float(v), scaled) for v in variances], dtype=torch.float64)
-    return Problem(system, Reference(frequencies, bodies, bosons), length, centre, axes)
+        cloud = anneal(plain.potential, (bodies, width), effective_beta(scaled), generator)
+        means = average @ cloud.mean(0)
+        centre = centre if system.isotropic else centre + length * means
+        off = cloud - means
+        variances, axes = _along_common_axes(torch.einsum("ij,sja,sjb->iab", average, off, off) / len(cloud))
+        frequencies = torch.tensor([[_frequency(float(v), scaled) for v in row] for row in variances]).double()
+    if not mixture:
+        # all bodies are alike
+        frequencies, centre = frequencies.view(-1, width)[0], centre[0]
+        return Problem(system, Reference(frequencies, bodies, statistics == "bose"), length, centre, axes)
+    kinds = Kinds(of_body, torch.tensor(user_masses(system), dtype=torch.float64).sqrt(), centre @ axes / length)
+    return Problem(system, Reference(frequencies, bodies, statistics == "bose", kinds), length, centre, axes)
 
 
 def effective_beta(beta: float) -> float:
@@ -70,10 +83,17 @@ def _frequency(variance: float, beta: float) -> float:
     return middle
 
 
-def _one_body(covariance: Tensor, bodies: int) -> Tensor:
-    """The mean over the bodies of the blocks (D, D) of a covariance (nD, nD)."""
-    dim = len(covariance) // bodies
-    return torch.einsum("iaib->ab", covariance.reshape(bodies, dim, bodies, dim)) / bodies
+def _averages(of_body: tuple[int, ...]) -> Tensor:
+    """(n, n): a product with it gives each body the mean over those of its kind."""
+    kinds = torch.tensor(of_body)
+    same = (kinds[:, None] == kinds).double()
+    return same / same.sum(1, keepdim=True)
+
+
+def _along_common_axes(covariances: Tensor) -> tuple[Tensor, Tensor]:
+    """Variances (n, D) of bodies with covariances (n, D, D) along the axes (D, D) of their mean."""
+    _, axes = torch.linalg.eigh(covariances.mean(0))
+    return torch.einsum("da,ide,ea->ia", axes, covariances, axes), axes
 
 
 def refuse(system: System, landscape: Landscape | None, statistics: str) -> None:
@@ -94,7 +114,6 @@ def refuse(system: System, landscape: Landscape | None, statistics: str) -> None
     for there, what in (
         (getattr(system, "box", None) is not None, "a periodic box"),
         (system.point_charges() is not None, "point charges"),
-        (is_mixture(system), "several species"),
         (landscape is not None and landscape.walls is not None, "hard walls"),
         (landscape is not None and bool(landscape.steps or landscape.lines), "jumps or hard lines in V"),
         (landscape is not None and landscape.diameter is not None, "hard cores"),
@@ -104,7 +123,8 @@ def refuse(system: System, landscape: Landscape | None, statistics: str) -> None
             raise UsageError(
                 f"{name} cannot be solved at a temperature: it has {what}, which learned bridges do not treat"
             )
-    if system.identical and statistics == "bose" and system.particles > MOST_BOSONS:
+    exchanged = system.identical or (is_mixture(system) and any(len(group) > 1 for group in groups_of(system)))
+    if exchanged and statistics == "bose" and system.particles > MOST_BOSONS:
         raise UsageError(
             f"{name} has {system.particles} bosons: permutations are summed for at most {MOST_BOSONS} at a temperature; "
             'thermal.statistics = "boltzmann" leaves them out'
@@ -136,7 +156,7 @@ def _name(system: System) -> str:
 
 def _check_confined(problem: Problem, landscape: Landscape, beta: float, generator: torch.Generator) -> None:
     """V rises far away, fast enough for e^(−βV) to have an integral, in every direction and for every body alone."""
-    bodies, width = problem.reference.bodies, len(problem.centre)
+    bodies, width = problem.reference.bodies, problem.reference.axes
     together, apart, alone = torch.randn(3, DIRECTIONS, bodies, width, generator=generator, dtype=torch.float64)
     number = torch.arange(DIRECTIONS)
     single = torch.zeros_like(alone)

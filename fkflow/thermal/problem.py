@@ -15,7 +15,8 @@ from fkflow.thermal.reference import Reference
 class Problem:
     """A system in natural units: y = (z − centre) axes/ℓ for each of n bodies, energies times ℓ², times over ℓ².
 
-    A body is a particle where they are identical, else the whole configuration. `system` is in coordinates of unit mass.
+    A body is a particle where some are identical, else the whole configuration. `centre` is (D',), or (n, D') for bodies of
+    several kinds. `system` is in coordinates of unit mass.
     """
 
     system: System

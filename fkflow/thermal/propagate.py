@@ -80,8 +80,8 @@ class Propagator:
         self.generator = torch.Generator().manual_seed(seed)
         self.sender = Sender(problem, Drift(problem.reference, HIDDEN))
         self.theta = self.sender.drift.start(self.generator)
-        self.frequencies = problem.reference.frequencies.repeat(problem.reference.bodies)
-        shape = problem.reference.bodies, len(problem.reference.frequencies)
+        shape = problem.reference.bodies, problem.reference.axes
+        self.frequencies = problem.reference.frequencies.expand(shape).flatten()
         # where the ground state is, about
         self.cloud = anneal(problem.potential, shape, COLD, self.generator)
         curvature = problem.mean_curvature(self.cloud, COLD)
@@ -267,8 +267,8 @@ class Propagator:
         _, nudged = self.problem.rest(sent.y[1::2].flatten(0, 1) + scale * odd)
         force[1::2] += dt**2 / 6 * ((nudged - odd) / scale).view_as(sent.slopes[1::2])
         force = force * (dt * weights(steps))[:, None, None, None]
-        fading = (omega * (time - at)[:, None]).sinh() / (omega * time).sinh()
-        pinned = -(fading[:, None, None] * force).sum(0)
+        fading = (omega * (time - at)[:, None, None]).sinh() / (omega * time).sinh()
+        pinned = -(fading[:, None] * force).sum(0)
         pinned = pinned + omega / (omega * time).sinh() * sent.last - omega / (omega * time).tanh() * sent.y[0]
         found = [pinned]
         if wave is not None:

@@ -1,7 +1,7 @@
 """The harmonic reference: Mehler's kernel and its bridges.
 
 Coordinates y (B, n, D) are those of n bodies along the D axes of the reference, V0 = ½ Σ ω_a² y_a² with the same D frequencies
-for each body. k0(x, y; t) is the kernel of e^(−t H0).
+for each body of a kind. k0(x, y; t) is the kernel of e^(−t H0).
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fkflow.thermal.kinds import Kinds
+
 
 @dataclass(frozen=True)
 class Bridge:
-    """One step of the reference from y to the end: mean near·y + far·end, deviation `spread`, all (B, 1, D)."""
+    """One step of the reference from y to the end: mean near·y + far·end, deviation `spread`, all (B, 1 or n, D)."""
 
     near: Tensor
     far: Tensor
@@ -23,19 +25,37 @@ class Bridge:
 
 
 class Reference:
-    """Frequencies (D,) of n `bodies`; those of `bosons` may end in one another's places."""
+    """Frequencies (D,) of n `bodies`, or (n, D) where they are of several `kinds`; `bosons` of a kind may end in one another's
+    places.
+    """
 
-    def __init__(self, frequencies: Tensor, bodies: int, bosons: bool) -> None:
-        self.frequencies, self.bodies = frequencies, bodies
-        self.bosons = bosons and bodies > 1
+    def __init__(self, frequencies: Tensor, bodies: int, bosons: bool, kinds: Kinds | None = None) -> None:
+        self.frequencies, self.bodies, self.kinds = frequencies, bodies, kinds
+        self.counts = (bodies,) if kinds is None else kinds.counts
+        self.bosons = bosons and max(self.counts) > 1
+
+    @property
+    def axes(self) -> int:
+        """The coordinates of a body, D."""
+        return self.frequencies.shape[-1]
 
     @property
     def dimension(self) -> int:
         """All coordinates, n·D."""
-        return self.bodies * len(self.frequencies)
+        return self.bodies * self.axes
+
+    @property
+    def log_orders(self) -> float:
+        """log of the number of permutations."""
+        return sum(math.lgamma(count + 1) for count in self.counts) if self.bosons else 0.0
+
+    def total(self, x: Tensor) -> Tensor:
+        """The sum (…) over bodies and axes of x (…, 1 or n, D), of which one row stands for all bodies."""
+        found: Tensor = x.sum((-2, -1)) * (self.bodies if x.shape[-2] == 1 else 1)
+        return found
 
     def width(self, beta: Tensor | float) -> Tensor:
-        """The thermal width of each axis (D,), √(coth(βω/2)/2ω); (B, D) for β (B, 1)."""
+        """The thermal width √(coth(βω/2)/2ω) of each axis (D,) or (n, D); (B, 1 or n, D) for β (B, 1, 1)."""
         omega = self.frequencies
         return (2 * omega * (0.5 * beta * omega).tanh()).rsqrt()
 
@@ -58,8 +78,8 @@ class Reference:
         angle = omega * _column(time)
         log_sinh = angle + (-(-2 * angle).exp()).log1p() - math.log(2)
         exponent = omega * (0.5 * (x.square() + y.square()) / angle.tanh() - x * y / angle.sinh())
-        constant = 0.5 * (omega.log() - math.log(2 * math.pi) - log_sinh).sum((1, 2))
-        return self.bodies * constant - exponent.sum((-1, -2))
+        constant = 0.5 * self.total(omega.log() - math.log(2 * math.pi) - log_sinh)
+        return constant - exponent.sum((-1, -2))
 
 
 def _column(time: Tensor | float) -> Tensor:

@@ -21,7 +21,7 @@ from fkflow.statistics import Estimate, z_score
 from fkflow.thermal import stages
 from fkflow.thermal.bridges import Bridges
 from fkflow.thermal.classical import classical_limit
-from fkflow.thermal.cloud import WALKERS, Mixture, anneal
+from fkflow.thermal.cloud import WALKERS, Bases, anneal
 from fkflow.thermal.convexity import Convexity, falls_short, pack
 from fkflow.thermal.counts import ThermalCounts
 from fkflow.thermal.derivatives import ORDER
@@ -152,8 +152,7 @@ class ThermalSolver:
     def _finished(self, beta: float, level: Level) -> ThermalState:
         """The state at β, with its classical limit."""
         state, square = self._measure(beta, level), self.problem.length**2
-        bosons = self.system.identical and self.question.statistics == "bose"
-        free, energy = classical_limit(self.problem, level.fitted.starts.base, level.beta, bosons)
+        free, energy = classical_limit(self.problem, level.fitted.starts.base, level.beta)
         return replace(state, classical_free_energy=free / square, classical_energy=energy / square)
 
     def _begin(self, number: int) -> None:
@@ -254,11 +253,12 @@ class ThermalSolver:
         problem, generator = self.problem, self.generator
         ref = problem.reference
         cooled = effective_beta(beta)
-        cloud = anneal(problem.potential, (ref.bodies, len(ref.frequencies)), cooled, generator)
+        cloud = anneal(problem.potential, (ref.bodies, ref.axes), cooled, generator)
         curvature = problem.mean_curvature(cloud, cooled)
         # no minimum that is known is left out
         known = problem.from_solver(self.landscape.start(WALKERS // 16, generator))
-        base = Mixture.fitted(torch.cat([cloud, known]).flatten(0, 1), generator)
+        of_body = (0,) * ref.bodies if ref.kinds is None else ref.kinds.of_body
+        base = Bases.fitted(torch.cat([cloud, known]), of_body, generator)
         return Starts(base, ref, beta), curvature
 
     def _batches(self, level: Level, steps: int, carried: bool = True) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""The density q of the starts of closed paths: a mixture of Gaussians for each body, times e^U with a learned U.
+"""The density q of the starts of closed paths: a mixture of Gaussians for each body, by its kind, times e^U with a learned U.
 
 Where bodies are bosons, a permutation is drawn with each start.
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.geometry import pairs
-from fkflow.thermal.cloud import Mixture
+from fkflow.thermal.cloud import Bases
 from fkflow.thermal.exchanges import Exchanges
+from fkflow.thermal.kinds import apart, differences
 from fkflow.thermal.perceptron import Layers, Perceptron
 from fkflow.thermal.reference import Reference
 
@@ -47,11 +47,15 @@ class Start:
 class Starts:
     """q of the bodies of a reference at β; `theta` are the parameters of U and of the exchanges, `level` is c."""
 
-    def __init__(self, base: Mixture, reference: Reference, beta: float) -> None:
-        self.base, self.bodies, self.beta = base, reference.bodies, beta
-        self.dim = base.means.shape[1]
-        self.body_net = Perceptron(2 * self.dim + 1, HIDDEN, 1)
-        self.pair_net = Perceptron(len(WIDTHS) + 1, HIDDEN, 1) if self.bodies > 1 else None
+    def __init__(self, base: Bases, reference: Reference, beta: float) -> None:
+        self.base, self.bodies, self.beta, self.dim = base, reference.bodies, beta, reference.axes
+        self.kinds = reference.kinds
+        self.signs = differences(self.bodies, self.kinds)
+        told = () if self.kinds is None else (self.kinds.bodies(), self.kinds.of_pairs())
+        self.body_net = Perceptron(2 * self.dim + 1 + (told[0].shape[1] if told else 0), HIDDEN, 1)
+        inputs = len(WIDTHS) + 1 + (told[1].shape[1] if told else 0)
+        self.pair_net = Perceptron(inputs, HIDDEN, 1) if self.bodies > 1 else None
+        self.told = told
         self.nets = [net for net in (self.body_net, self.pair_net) if net is not None]
         self.own = sum(net.size for net in self.nets)
         self.exchanges = Exchanges(reference) if reference.bosons else None
@@ -69,9 +73,11 @@ class Starts:
         squares = y.square()
         inputs = [torch.cat([y, squares / (1 + 0.1 * squares), squares.sum(-1, keepdim=True) / 8], -1)]
         if self.pair_net is not None:
-            first, second = pairs(self.bodies, y.device)
-            square = (y[:, first] - y[:, second]).square().sum(-1, keepdim=True)
+            square = apart(self.signs, self.kinds, y).square().sum(-1, keepdim=True)
             inputs.append(torch.cat([*((-0.5 * square / w**2).exp() for w in WIDTHS), 0.1 * square], -1))
+        if self.told:
+            told = zip(inputs, self.told, strict=False)
+            return [torch.cat([found, kinds.expand(len(y), -1, -1)], -1) for found, kinds in told]
         return inputs
 
     def _exponent(self, theta: Tensor, y: Tensor) -> tuple[Tensor, list[Layers]]:
@@ -105,8 +111,7 @@ class Starts:
     def draw(self, theta: Tensor, count: int, pool: int, seed: int, jacobian: bool = False, others: int = 0) -> Start:
         """`count` starts from a pool of so many draws, the last `others` of them picked as if v were 1."""
         sobol = torch.quasirandom.SobolEngine(self.bodies * (self.dim + 1), scramble=True, seed=seed)
-        uniform = sobol.draw(pool, dtype=torch.float64).view(pool * self.bodies, self.dim + 1)
-        y = self.base.draw(uniform).view(pool, self.bodies, self.dim)
+        y = self.base.draw(sobol.draw(pool, dtype=torch.float64).view(pool, self.bodies, self.dim + 1))
         if self.bodies * self.dim == 1:
             # in the order of their places, of which the picks then have each its share
             y = y.sort(0).values
@@ -119,7 +124,7 @@ class Starts:
         if others:
             pick = torch.cat([pick, _picks(torch.full_like(share, 1 / pool), others, generator)])
         picked = y[pick]
-        log_density = self.base.log_density(picked).sum(1) + factor[pick].log()
+        log_density = self.base.log_density(picked) + factor[pick].log()
         slope = None
         if jacobian:
             part = learned / factor
@@ -140,7 +145,7 @@ class Starts:
     def log_density(self, theta: Tensor, y: Tensor, sent: Tensor, beta: Tensor | float) -> Tensor:
         """log base + log v + log of the probability of P at β of starts y (B, n, D) and permutations (B, n)."""
         factor = (self._exponent(theta, y)[0] - self.level).exp() + DEFENCE
-        found = self.base.log_density(y).sum(1) + factor.log()
+        found = self.base.log_density(y) + factor.log()
         if self.exchanges is not None:
             found = found + self.exchanges.log_probability(theta[self.own :], y, sent, beta)
         return found

@@ -157,6 +157,20 @@ def few_paths(monkeypatch) -> None:
         monkeypatch.setattr(f"fkflow.thermal.{name}", value)
 
 
+def test_two_species_and_their_permutations(few_paths) -> None:
+    """Springs between two bosons a and one heavy b in different traps: bosons of each species, not all, and not none."""
+    parameters = {"dimensions": 1, "count_a": 2, "count_b": 1, "omega_b": 1.3, "interaction": "spring", "g_ab": 0.6}
+    found = solved("mixture", 1.0, parameters=parameters, target=1e-2, iterations=12)
+    (state,), system = found.thermal, fkflow.make_system("mixture", **parameters)
+    exact, apart = (system.free_energy(1.0, statistics).energy for statistics in ("bose", "boltzmann"))
+    assert abs(z_score(state.free_energy.value, state.free_energy.error, exact)) < 3.5
+    assert abs(z_score(state.free_energy.value, state.free_energy.error, apart)) > 5
+    assert state.free_energy.error < 0.02
+    steps = [system.free_energy(1.0 + side * 1e-3, "bose").energy * (1.0 + side * 1e-3) for side in (1, -1)]
+    assert abs(z_score(state.energy.value, state.energy.error, (steps[0] - steps[1]) / 2e-3)) < 3.5
+    assert {(h.group, h.name) for h in state.histograms} >= {("density", "x_a"), ("density", "x_b")}
+
+
 def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(few_paths, tmp_path, monkeypatch, capsys) -> None:
     """Stopped before the second temperature is measured: what was trained and measured before is not done again."""
     from fkflow.thermal.solve import ThermalSolver

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from fkflow.hamiltonian.landscape import explore
+from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.system import System
 from fkflow.thermal.bridges import Bridges
-from fkflow.thermal.cloud import Mixture
+from fkflow.thermal.cloud import Bases, Mixture
 from fkflow.thermal.drift import Drift
 from fkflow.thermal.fit import Fitted
 from fkflow.thermal.pose import pose
@@ -19,22 +20,25 @@ from fkflow.thermal.reference import Reference
 from fkflow.thermal.starts import Starts
 
 
-def gaussian(width: float, dim: int) -> Mixture:
-    """One Gaussian of that width in D dimensions."""
-    eye = torch.eye(dim, dtype=torch.float64)
-    return Mixture(torch.ones(1, dtype=torch.float64), torch.zeros(1, dim, dtype=torch.float64), width * eye[None])
+def gaussian(width: float, ref: Reference) -> Bases:
+    """One Gaussian of that width for each body."""
+    dim, of_body = ref.axes, (0,) * ref.bodies if ref.kinds is None else ref.kinds.of_body
+    one, eye = torch.ones(1, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)
+    mixture = Mixture(one, torch.zeros(1, dim, dtype=torch.float64), width * eye[None])
+    return Bases((mixture,) * len(set(of_body)), of_body)
 
 
 def detuned(problem: Problem, factor: float) -> Problem:
     """The same problem with the frequencies of its reference multiplied."""
     ref = problem.reference
-    other = Reference(factor * ref.frequencies, ref.bodies, ref.bosons)
+    other = Reference(factor * ref.frequencies, ref.bodies, ref.bosons, ref.kinds)
     return Problem(problem.system, other, problem.length, problem.centre, problem.axes)
 
 
 def bridges_of(system: System, beta: float, factor: float = 1.0, hidden: int = 6) -> Bridges:
     """Bridges of a system whose reference is detuned by a factor."""
-    problem = detuned(pose(system, explore(system), beta, "bose", 0), factor)
+    unit = to_unit_masses(system)
+    problem = detuned(pose(unit, explore(unit), beta, "bose", 0), factor)
     return Bridges(problem, Drift(problem.reference, hidden, torch.float64))
 
 
@@ -42,7 +46,7 @@ def random_fit(bridges: Bridges, width: float, beta: float, seed: int = 3, size:
     """Parameters of a drift that is not 0, and starts with a U and exchanges that are not 0."""
     ref = bridges.reference
     generator = torch.Generator().manual_seed(seed)
-    starts = Starts(gaussian(width, len(ref.frequencies)), ref, beta)
+    starts = Starts(gaussian(width, ref), ref, beta)
 
     def noise(count: int) -> torch.Tensor:
         return size * torch.randn(count, generator=generator, dtype=torch.float64)

@@ -14,7 +14,9 @@ from fkflow.thermal.estimate import Sums, batches
 from fkflow.thermal.reference import Reference, cycles, permuted
 from tests.unit.thermal.conftest import bridges_of, oscillators_log_z, random_fit
 
-trap, bosons = find_system("harmonic"), find_system("bosons")
+trap, bosons, mixture = (find_system(name) for name in ("harmonic", "bosons", "mixture"))
+#: two and one particle of different masses and traps, without interaction and with springs
+TWO_AND_ONE = {"dimensions": 1, "count_a": 2, "count_b": 1, "omega_b": 1.4, "interaction": "spring"}
 
 
 def kernel(x: float, y: float, omega: float, t: float) -> float:
@@ -39,7 +41,20 @@ def test_the_kernel_of_the_reference_and_its_bridge() -> None:
 CASES = {
     "one in a plane": (trap(particles=1, dimensions=2), 1.5, 1),
     "three bosons": (trap(particles=3, dimensions=1), 1.0, 3),
+    "two species": (mixture(**TWO_AND_ONE, g_aa=0.3, g_bb=0.0, g_ab=0.5), 1.2, 3),
 }
+
+
+def springs_log_z(beta: float) -> float:
+    """log Z of the springs of `CASES`: the difference of both a, which an exchange reflects, and two modes of three masses."""
+    # ½ xᵀ K x with masses 1, 1, 2 and traps 1, 1, 1.4: squared frequencies of M^−½ K M^−½
+    k = torch.tensor([[1 + 0.3 + 0.5, -0.3, -0.5], [-0.3, 1 + 0.3 + 0.5, -0.5], [-0.5, -0.5, 2 * 1.96 + 1.0]])
+    root = torch.tensor([1.0, 1.0, 2.0]).sqrt()
+    values, modes = torch.linalg.eigh((k / root[:, None] / root).double())
+    odd = int((modes[0] + modes[1]).abs().argmin())
+    one = [0.5 / math.sinh(0.5 * beta * math.sqrt(w)) for w in values]
+    reflected = 0.5 / math.cosh(0.5 * beta * math.sqrt(values[odd]))
+    return math.log(0.5 * math.prod(one) * (1 + reflected / one[odd]))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -51,12 +66,18 @@ def test_the_mean_weight_is_z_for_any_drift(case: str, generator: torch.Generato
     fitted, sums = random_fit(bridges, 1.1 / bridges.problem.length, beta / square, size=0.2), Sums(beta / square)
     for batch in islice(batches(bridges, fitted, beta / square, 12, 512, generator), 32):
         sums.add(batch)
-    found, exact = sums.log_z(), oscillators_log_z(beta, count, system.dimensions)
+
+    def exact_log_z(beta: float) -> float:
+        if case == "two species":
+            return springs_log_z(beta)
+        return oscillators_log_z(beta, count, system.dimensions)
+
+    found, exact = sums.log_z(), exact_log_z(beta)
     assert abs(z_score(found.value, found.error, exact)) < 3.5
     assert found.error < 0.02
     # a kernel that forgets 1/n!, or a trap that is 5 % stiffer, would be seen
     assert abs(z_score(found.value, found.error, exact + 0.1)) > 3.5
-    logs = [oscillators_log_z(beta + side * 1e-3, count, system.dimensions) for side in (-1, 0, 1)]
+    logs = [exact_log_z(beta + side * 1e-3) for side in (-1, 0, 1)]
     exact_energy = (logs[0] - logs[2]) / 2e-3
     energy, capacity, _ = sums.slopes()
     assert abs(z_score(energy.value / square, energy.error / square, exact_energy)) < 3.5 and energy.error < 0.1
@@ -66,7 +87,11 @@ def test_the_mean_weight_is_z_for_any_drift(case: str, generator: torch.Generato
     assert change.value < 5 * change.error + 1e-4
 
 
-@pytest.mark.parametrize("system", [find_system("quartic")(), bosons(particles=3)], ids=["one", "three"])
+@pytest.mark.parametrize(
+    "system",
+    [find_system("quartic")(), bosons(particles=3), mixture(count_a=2, count_b=1)],
+    ids=["one", "three", "two species"],
+)
 def test_the_jacobian_of_log_w(system, generator: torch.Generator) -> None:
     """Against differences of the log density of the same paths with other parameters."""
     bridges = bridges_of(system, 0.8)
@@ -92,7 +117,7 @@ def log_proposal(bridges, theta: torch.Tensor, paths, beta: float) -> torch.Tens
         _, slope = bridges.problem.rest(y[i])
         step = bridges.drift.step(mean, -slope, end, bridge, torch.tensor([beta - i * dt], dtype=torch.float64))
         shift, stretch = bridges.drift.change(bridges.drift.outputs(theta, step)[0], step)
-        deviation = bridge.spread.flatten().repeat(ref.bodies)
+        deviation = bridge.spread.expand(-1, ref.bodies, -1).flatten()
         scale = torch.diag(deviation) @ stretch
         gauss = torch.distributions.MultivariateNormal(mean.flatten(1) + deviation * shift, scale @ scale.mT)
         total = total + gauss.log_prob(y[i + 1].flatten(1))
@@ -105,7 +130,7 @@ def test_paths_carried_to_the_same_beta_are_the_same(generator: torch.Generator)
     assert fitted.theta is not None
     start = fitted.starts.draw(fitted.start_theta, 4, 64, 5)
     paths, _ = bridges.draw(fitted.theta, start.y, start.sent, 0.8, 8, generator)
-    beta, one = torch.tensor([0.8, 0.8], dtype=torch.float64), torch.ones(2, 2, dtype=torch.float64)
+    beta, one = torch.tensor([0.8, 0.8], dtype=torch.float64), torch.ones(2, 1, 2, dtype=torch.float64)
     for again, size in (bridges.carry(fitted.theta, paths, beta, one), bridges.about_centroid(paths, beta, one)):
         torch.testing.assert_close(again.y, paths.y.repeat(1, 2, 1, 1))
         torch.testing.assert_close(bridges.log_integrand(again), bridges.log_integrand(paths).repeat(2))

@@ -58,7 +58,7 @@ REFUSED = {
     "rotor": (find_system("rotor")(), "a periodic box"),
     "hooke": (find_system("hooke")(), "diverges where particles meet"),
     "calogero": (find_system("calogero")(), "diverges where particles meet"),
-    "mixture": (find_system("mixture")(), "several species"),
+    "mixture": (find_system("mixture")(count_a=8, count_b=3), "at most 10"),
     "valley": (Valley(), "nothing confines"),
     "half": (HalfTrapped(), "nothing confines"),
 }
