@@ -24,7 +24,7 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe import config
 from fkflow.runs.context import RunContext
-from fkflow.runs.session import prepare
+from fkflow.runs.model import prepare
 from fkflow.sampling.local_energy import analytic_local_energy, fastest_local_energy, local_energy
 from fkflow.sampling.metropolis import metropolis
 from fkflow.sampling.path_energies import path_samples

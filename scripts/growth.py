@@ -37,7 +37,7 @@ def one(system: str, particles: int, kind: str, walkers: int) -> dict[str, float
 
     from fkflow.recipe import config
     from fkflow.runs.context import RunContext
-    from fkflow.runs.session import prepare
+    from fkflow.runs.model import prepare
     from fkflow.training.loop import initial_state, train
 
     coordinates = particles * (2 if system == "bosons" else 1)

@@ -22,7 +22,7 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe import config
 from fkflow.runs.context import RunContext
-from fkflow.runs.session import prepare
+from fkflow.runs.model import prepare
 from fkflow.training.loop import initial_state, train
 
 #: iterations and sweeps before the clock starts

@@ -41,8 +41,8 @@ class RunContext:
         loaded: the recipe.
         progress: what shows how far the run is; left out, nothing.
         seed: seed of all random numbers; left out, a random one.
-        device: "auto", "cpu" or "cuda"; `session.prepare` replaces "auto" by its choice.
-        threads: CPU threads; left out, `session.prepare` chooses.
+        device: "auto", "cpu" or "cuda"; `model.prepare` replaces "auto" by its choice.
+        threads: CPU threads; left out, `model.prepare` chooses.
         out: run folder; left out, nothing is written.
         resume: whether to go on with what is in `out`: a checkpoint, a finished run, or nothing.
         callback: called with the Record of each training iteration, on rank 0.

@@ -20,6 +20,7 @@ from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.checkpoints import Clock
 from fkflow.results.records import Doubt, Measurement
 from fkflow.results.status import is_useless
+from fkflow.runs import renewal
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import Model
 from fkflow.runs.session import Session
@@ -63,12 +64,18 @@ def measure_and_project(
                     watch.stages["measure"] = measuring
                     measuring.run(math.inf, recipe.measure.seconds, report, pulse)
                     context.measured = measuring.seconds
-                if session and (session.begin_anew(measuring) or session.absorb_slow_modes(measuring)):
+                if session and (
+                    renewal.begin_anew(session, measuring) or renewal.absorb_slow_modes(session, measuring)
+                ):
                     return None
-                if session and measuring.is_shortest() and session.extend(measuring.spread(), measuring.walkers.x):
+                if (
+                    session
+                    and measuring.is_shortest()
+                    and renewal.extend(session, measuring.spread(), measuring.walkers.x)
+                ):
                     return None
                 measuring.run(recipe.measure.target_error, recipe.measure.seconds, report, pulse)
-                if session and session.begin_anew(measuring):
+                if session and renewal.begin_anew(session, measuring):
                     return None
             exact = recipe.project.seconds > 0 and is_exact(measuring)
             if exact:

@@ -10,7 +10,8 @@ import torch
 
 from fkflow.errors import NumericalError, StoreError, UsageError
 from fkflow.execution import ranks
-from fkflow.hamiltonian.checks import CheckedSystem
+from fkflow.execution.device import choose_device, choose_threads, keep_freed_memory, keep_single_precision
+from fkflow.hamiltonian.checks import CheckedSystem, check_device
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.natural_scale import Landscape
@@ -24,6 +25,7 @@ from fkflow.recipe.config import Recipe
 from fkflow.recipe.inspection import check_system
 from fkflow.results.result import Result
 from fkflow.results.thermal import no_ground_state
+from fkflow.runs.context import RunContext
 from fkflow.runs.rerun import recipe_of
 
 
@@ -89,6 +91,35 @@ def _network(recipe: Recipe, system: System, landscape: Landscape, seed: int) ->
     net = build(system, landscape, wanted.kind, wanted.hidden, wanted.layers, seed)
     net.chunk = recipe.train.chunk
     return net
+
+
+def prepare(context: RunContext) -> Model:
+    """Build the model of a run on its device; `context` gets the device and the number of threads that are used.
+
+    Raises UsageError if there is no such device, or the ranks cannot share the walkers evenly.
+    """
+    recipe = context.recipe
+    check_shares(recipe, training=False)
+    context.device = choose_device(context.device)
+    context.threads = choose_threads(context.threads)
+    torch.set_num_threads(context.threads)
+    keep_freed_memory()
+    keep_single_precision()
+    model = build_model(recipe, context.seed)
+    if context.device != "cpu" and (note := check_device(model.system, context.device)):
+        model = replace(model, notes=(*model.notes, note))
+    net = model.net.to(context.device)
+    ranks.broadcast_tensors([*net.parameters(), *net.buffers()])
+    return model
+
+
+def check_shares(recipe: Recipe, training: bool = True) -> None:
+    """Raise UsageError unless the ranks can share the walkers of each stage evenly."""
+    if training:
+        ranks.check_divisible("train.walkers", recipe.train.walkers)
+    ranks.check_divisible("measure.walkers", recipe.measure.walkers)
+    if recipe.project.seconds > 0:
+        ranks.check_divisible("project.walkers", recipe.project.walkers)
 
 
 def restore_model(result: Result, overrides: Sequence[str] = ()) -> Model:

@@ -16,9 +16,9 @@ from fkflow.results import store
 from fkflow.results.result import Result
 from fkflow.runs.context import RunContext
 from fkflow.runs.frozen import measure_and_project
-from fkflow.runs.model import load_weights
+from fkflow.runs.model import load_weights, prepare
+from fkflow.runs.outcome import collect_result
 from fkflow.runs.rerun import recipe_of
-from fkflow.runs.session import collect_result, prepare
 
 #: what is left if measuring again fails
 UNCHANGED = "the earlier result is unchanged"

@@ -32,10 +32,9 @@ from fkflow.results.scan_records import FAILED, FINISHED, Axis, Point, Scan, csv
 from fkflow.results.scan_store import read_scan, write_scan
 from fkflow.runs import run, thermal, warm_start
 from fkflow.runs.context import RunContext
-from fkflow.runs.model import build_model
+from fkflow.runs.model import build_model, check_shares
 from fkflow.runs.rerun import definition_warning
 from fkflow.runs.scan_grid import Over, Place, Planned, nearest
-from fkflow.runs.session import check_shares
 from fkflow.text import strict_json
 
 log = logging.getLogger("fkflow")

@@ -20,9 +20,8 @@ from fkflow.results.result import Result
 from fkflow.results.spectrum import Spectrum
 from fkflow.runs.context import RunContext
 from fkflow.runs.evaluation import Positions, as_given, solver_coordinates
-from fkflow.runs.model import Model, load_weights
+from fkflow.runs.model import Model, load_weights, prepare
 from fkflow.runs.rerun import recipe_of
-from fkflow.runs.session import prepare
 from fkflow.spectrum.growth import growth_of, state_of
 from fkflow.spectrum.levels import CHECKED, Question, find_spectrum
 from fkflow.spectrum.sectors import SectorFunctions, sectors_of

@@ -15,7 +15,7 @@ from fkflow.execution import device
 from fkflow.execution.device import busy_processors, choose_device, choose_threads
 from fkflow.recipe.config import load
 from fkflow.runs.context import RunContext
-from fkflow.runs.session import prepare
+from fkflow.runs.model import prepare
 
 
 def test_threads_as_asked(monkeypatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.projection import slow_modes
 from fkflow.recipe.config import load
 from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
-from fkflow.runs import session
+from fkflow.runs import renewal, session
 from fkflow.runs.context import RunContext
 from fkflow.runs.session import Session
 
@@ -45,10 +46,16 @@ class WeaklyBound(System):
         return 0.04 * ((r + 1e-3) / (r + 1)).log()
 
 
-def solve(system: System, target: float, seconds: float = 30.0) -> fkflow.Solution:
-    """A run without progress; a short projection where it could not reach its target anyway."""
-    project = {"seconds": seconds}
-    return fkflow.solve(system, target_error=target, seed=0, threads=1, progress=False, project=project)
+def solve(system: System, target: float, **project: Any) -> fkflow.Solution:
+    """A run without progress; `project` replaces settings of the projection."""
+    return fkflow.solve(
+        system,
+        seed=0,
+        threads=1,
+        progress=False,
+        measure={"target_error": target},
+        project={"target_error": target, "seconds": 60.0} | project,
+    )
 
 
 def test_a_slow_mode_is_put_into_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,9 +65,10 @@ def test_a_slow_mode_is_put_into_the_network(monkeypatch: pytest.MonkeyPatch) ->
     assert abs(found.energy.value - reference[0]) < 4 * found.energy.error
     assert found.status == "converged"
     assert found.gap == pytest.approx(reference[1] - reference[0], rel=0.3)
-    monkeypatch.setattr(session, "ABSORBED", 0)
+    monkeypatch.setattr(renewal, "ABSORBED", 0)
     monkeypatch.setattr(slow_modes, "LONGEST", 1.0)
-    worse = solve(Tilted(), 2e-3, 2.0)
+    # the shortest projection: it could not reach its target anyway
+    worse = solve(Tilted(), 2e-3, target_error=1.0, walkers=256)
     assert worse.energy.value - reference[0] > 0.01
     # what the slow mode may leave is in the error
     assert abs(worse.energy.value - reference[0]) < 3 * worse.energy.error
@@ -84,7 +92,7 @@ def test_a_run_with_a_corrected_scale_continues(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(session.scale, "WRONG", 1.05)
     loaded = load("double_well", ["train.walkers=256", "train.iterations=12"])
     whole = Session(RunContext(loaded, seed=3, device="cpu", threads=1))
-    while whole.state.iteration < 5 or not whole.corrections:
+    while whole.state.iteration < 5 or not whole.renewals.corrections:
         assert whole.step() is not None
     save_checkpoint(tmp_path / "c.pt", whole.checkpoint())
     context = RunContext(loaded, seed=3, device="cpu", threads=1)
