@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -56,21 +57,29 @@ def exact_levels(answer: Answer, sectors: list[str], dimensions: int) -> list[tu
     return found
 
 
-def solve(case: Case, seed: int, folder: Path) -> list[list[str]]:
-    """The rows of a potential; its run stays in the folder."""
+def solve(case: Case, seed: int, folder: Path, limit: int) -> list[list[str]]:
+    """The rows of a potential; its run stays in the folder, and is ended after `limit` CPU seconds."""
     system, answer = case.make(), case.solve()
     before = cpu_seconds()
     file = Path(folder, f"{''.join(letter if letter.isalnum() else '_' for letter in case.name)}.toml")
     file.write_text(recipe(case), encoding="utf-8")
     command = [sys.executable, "-m", "fkflow", "run", file.name, "--seed", str(seed), "--threads", "1", "--json"]
     command += ["--set", f"spectrum.states={STATES}", "--out", file.stem]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
+    )
     seconds = f"{cpu_seconds() - before:.0f}"
     lines = done.stderr.strip().splitlines() or [""]
 
     def row(*level: str, status: str, note: str) -> list[str]:
         return [case.name, *level, *[""] * (7 - len(level)), seconds, status, note]
 
+    if done.returncode < 0:
+        return [row(status="ended", note=f"no result after {limit} CPU seconds")]
     if done.returncode:
         return [row(status=f"exit {done.returncode}", note=lines[-1][:160])]
     run = json.loads(done.stdout)
@@ -113,6 +122,9 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--csv", type=Path, help="file of rows, added to; what it has is not done again")
+    parser.add_argument(
+        "--limit", type=int, default=300, metavar="SECONDS", help="CPU seconds after which a run is ended"
+    )
     parser.add_argument("--runs", type=Path, metavar="FOLDER", help="keep the runs in this folder")
     options = parser.parse_args()
     known = set()
@@ -125,7 +137,7 @@ def main() -> None:
         if case.solve().levels is None:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            rows = solve(case, options.seed, options.runs or Path(folder))
+            rows = solve(case, options.seed, options.runs or Path(folder), options.limit)
         for row in rows:
             print("| " + " | ".join(row) + " |", flush=True)
             if options.csv:

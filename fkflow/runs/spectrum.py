@@ -24,7 +24,8 @@ from fkflow.runs.model import Model, load_weights, prepare
 from fkflow.runs.rerun import recipe_of
 from fkflow.spectrum.growth import growth_of, state_of
 from fkflow.spectrum.levels import CHECKED, Question, find_spectrum
-from fkflow.spectrum.sectors import SectorFunctions, sectors_of
+from fkflow.spectrum.sector import SectorFunctions
+from fkflow.spectrum.sectors import sectors_of
 from fkflow.statistics import Estimate
 
 #: states that are computed where nothing is said, and at most
@@ -130,14 +131,14 @@ def level_function(result: Result, model: Model, index: int, x: Positions) -> Po
     """
     spectrum = result.spectrum
     assert spectrum is not None
-    functions, coefficients = _functions(model, spectrum, index), spectrum.levels[index].coefficients
+    assert isinstance(model.net, LogPsi)
+    symmetric = state_of(model.net, model.system, model.landscape, torch.from_numpy(spectrum.sample))
+    functions, coefficients = _functions(model, symmetric, spectrum, index), spectrum.levels[index].coefficients
     if functions is None or not _are_same(functions, coefficients, spectrum, index):
         raise StoreError(
             f"{result.file} has a spectrum of another version: fkflow spectrum {result.run} makes it again"
         )
     z = solver_coordinates(model, x)
-    assert isinstance(model.net, LogPsi)
-    symmetric = state_of(model.net, model.system, model.landscape, torch.from_numpy(spectrum.sample))
     found = torch.cat([functions.values(part) @ torch.from_numpy(coefficients) for part in z.split(4096)])
     if symmetric is not None:
         ratios = [symmetric.value(part) - model.net.value(part) for part in z.split(4096)]
@@ -145,11 +146,11 @@ def level_function(result: Result, model: Model, index: int, x: Positions) -> Po
     return as_given(found.reshape(x.shape[:-2]), x)
 
 
-def _functions(model: Model, spectrum: Spectrum, index: int) -> SectorFunctions | None:
-    """The functions of a level's sector; None if there is no such sector."""
+def _functions(model: Model, symmetric: LogPsi | None, spectrum: Spectrum, index: int) -> SectorFunctions | None:
+    """The functions of a level's sector, for the `symmetric` ψ if there is one; None if there is no such sector."""
     sample, fermi = torch.from_numpy(spectrum.sample), spectrum.statistics == "fermi"
     assert isinstance(model.net, LogPsi)
-    growth = growth_of(model.net, model.system, model.landscape, sample)
+    growth = growth_of(model.net, symmetric, model.landscape, sample)
     known = sectors_of(model.system, model.landscape, sample, spectrum.functions, spectrum.decay, fermi, growth)
     sector = next((one for one in known if one.name == spectrum.levels[index].sector), None)
     return None if sector is None else sector.functions(sample, spectrum.seed)

@@ -54,6 +54,23 @@ def analytic_local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
     return fit_in_memory(psi, lambda chunk: torch.cat([energies(part) for part in x.split(chunk)]))
 
 
+def derivatives(psi: LogPsi, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """U (B,), ∇U (B, N, D) and ΔU (B,) at x (B, N, D) of any log ψ, detached, in chunks of walkers."""
+
+    def at(part: Tensor) -> tuple[Tensor, ...]:
+        if psi.analytic:
+            return psi.value_drift_and_laplacian(part)
+        lap, v = laplacian(psi, part)
+        return psi.value(part), v, lap
+
+    def attempt(chunk: int) -> tuple[Tensor, Tensor, Tensor]:
+        parts = [at(part) for part in x.split(chunk if psi.analytic else max(1, chunk // 2))]
+        value, v, lap = (torch.cat(column) for column in zip(*parts, strict=True))
+        return value, v, lap
+
+    return fit_in_memory(psi, attempt)
+
+
 def _energy(system: System, x: Tensor, v: Tensor, lap: Tensor) -> Tensor:
     return system.potential(x) - 0.5 * (lap + v.square().sum((1, 2)))
 

@@ -13,26 +13,17 @@ from torch import Tensor
 from fkflow.hamiltonian.geometry import pairs
 from fkflow.spectrum.jets import Jet, constant, join, stack
 from fkflow.spectrum.layers import RandomLayer
+from fkflow.spectrum.moments import Vector, dot, polynomials
 
 #: squared widths of the Gaussians of pairs, in units of the mean square of a coordinate
 WIDTHS = (0.25, 1.0, 4.0)
 #: functions of rank 0 that are also multiplied by the component of the centre of mass
 WITH_CENTRE = 8
 
-Vector = list[Jet]
-
 
 def for_each(jet: Jet, count: int) -> Jet:
     """A jet (B,) for each of `count` particles or pairs, (B, count)."""
     return jet.each(lambda t: t.unsqueeze(-1).expand(*t.shape, count))
-
-
-def dot(a: Vector, b: Vector) -> Jet:
-    """The product a·b of two vectors."""
-    found = a[0] * b[0]
-    for p, q in zip(a[1:], b[1:], strict=True):
-        found = found + p * q
-    return found
 
 
 def weighted(terms: Jet, factor: Jet | None = None) -> Jet:
@@ -104,8 +95,11 @@ class CloudFunctions:
         inputs, of_pairs, simple = cloud.inputs(self.rank is not None)
         own, pair = self.of_own(inputs), self.of_pairs(of_pairs)
         scalars = join([constant(simple), simple, weighted(own), weighted(pair)])
-        if not self.rank:
+        if self.rank is None:
             return scalars
+        exact = polynomials(cloud.centre, cloud.own, self.rank)
+        if self.rank == 0:
+            return join([scalars, exact])
         wide = [for_each(c, cloud.particles) for c in cloud.centre]
         if self.rank == 1:
             far = [for_each(c, len(cloud.i)) for c in cloud.centre]
@@ -119,7 +113,7 @@ class CloudFunctions:
                 weighted(pair, _traceless(cloud.between, cloud.between)),
             ]
         few = scalars[slice(0, 3)], weighted(own)[slice(0, WITH_CENTRE)]
-        return join([join(list(few)) * with_centre.each(lambda t: t[..., None]), *terms])
+        return join([join(list(few)) * with_centre.each(lambda t: t[..., None]), exact, *terms])
 
 
 def _traceless(a: Vector, b: Vector) -> Jet:

@@ -29,10 +29,6 @@ class ConfigurationFunctions:
         self.whitening = vectors / values.clamp_min(1e-12 * float(values.max())).sqrt()
         self.degree = highest_degree(len(values), PRODUCTS)
         self.layer = RandomLayer(self._principal(places).value, functions, generator)
-        # the price of one coordinate is small, and wells may be narrow by their distance
-        self.details = (
-            RandomLayer(self._principal(places).value, functions, generator, FINE) if len(values) == 1 else None
-        )
         self.of_pairs: RandomLayer | None = None
         self.length = 0.0
         # on a line a distance has an edge where particles pass each other, which no local energy sees

@@ -8,22 +8,23 @@ vanishes on a hard wall its factor for that is left out, since ψ^(1−c) would 
 from __future__ import annotations
 
 import copy
+import operator
+from functools import reduce
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fkflow.execution import chunks
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.networks.log_psi import LogPsi
-from fkflow.sampling.local_energy import laplacian
+from fkflow.sampling.local_energy import derivatives
 from fkflow.spectrum.jets import Jet
-from fkflow.spectrum.symmetric_psi import with_symmetries
+from fkflow.spectrum.pool import Pool
+from fkflow.spectrum.symmetric_psi import SymmetricPsi, with_symmetries
 
 #: the powers c, and the most coordinates for which functions grow
 POWERS, MOST = (0.5, 0.75), 3
-#: configurations whose values are computed at once
-PART = 4096
 
 
 class Growth:
@@ -33,41 +34,34 @@ class Growth:
     largest, the same growth far out.
     """
 
-    def __init__(self, net: LogPsi, sample: Tensor, smooth: bool) -> None:
-        self.net = net
-        self.smooth = smooth
+    def __init__(self, net: LogPsi, sample: Tensor, smooth: bool, edges: LogPsi | None = None) -> None:
+        self.net, self.edges, self.smooth = net, edges, smooth
         self.known: list[tuple[Tensor, Tensor, list[Tensor]]] = []
         self.highest = float(chunks.value_and_drift(self.net, sample)[0].max())
 
     def __call__(self, x: Tensor) -> list[Jet]:
-        value, drift, curvature = self._remembered(x) or self._derivatives(x)
+        value, drift, curvature = self._remembered(x) or [part.double() for part in derivatives(self.net, x)]
         below = Jet(self.highest - value, -drift.flatten(1).T, -curvature)
         if self.smooth:
             below = (below * below + 1.0).sqrt() - 1.0
         return [(below * power).exp() for power in POWERS]
 
-    def remember(self, x: Tensor) -> None:
-        """Compute log ψ at x (B, N, D) once for all sectors, whose functions are called with some of these."""
-        found = [self._derivatives(part) for part in x.split(PART)]
+    def remember(self, pool: Pool) -> None:
+        """Keep what a pool knows of log ψ, for all sectors: their functions are called with some of its configurations."""
+        x, dim = pool.x, pool.x.shape[2]
+        columns = [pool.values, pool.drift.unflatten(1, (-1, dim)), pool.curvature]
+        if self.edges is not None:
+            # next to a large log ψ these are cheap
+            columns = [a - b.double() for a, b in zip(columns, derivatives(self.edges, x), strict=True)]
         keys, order = x.flatten(1)[:, 0].sort()
-        known = [torch.cat(column)[order] for column in zip(*found, strict=True)]
-        self.known = [*self.known, (keys, x[order], known)]
+        self.known = [*self.known, (keys, x[order], [column[order] for column in columns])]
 
-    def _remembered(self, x: Tensor) -> tuple[Tensor, ...] | None:
+    def _remembered(self, x: Tensor) -> list[Tensor] | None:
         for keys, places, known in self.known:
             rows = torch.searchsorted(keys, x.flatten(1)[:, 0].contiguous()).clamp_max(len(keys) - 1)
             if torch.equal(places[rows], x):
-                return tuple(column[rows] for column in known)
+                return [column[rows] for column in known]
         return None
-
-    def _derivatives(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """log ψ (B,), its gradient (B, N, D) and its Laplacian (B,)."""
-        if self.net.analytic:
-            value, drift, curvature = self.net.value_drift_and_laplacian(x)
-        else:
-            value = self.net.value(x)
-            curvature, drift = laplacian(self.net, x)
-        return value.double(), drift.double(), curvature.double()
 
 
 def without_edges(net: LogPsi) -> LogPsi:
@@ -101,18 +95,42 @@ class _WithoutEdges(LogPsi):
         return value
 
 
+class _EdgesAlone(LogPsi):
+    """The logarithm of the factors of a network for walls and jumps."""
+
+    def __init__(self, net: LogPsi) -> None:
+        super().__init__()
+        self.factors = nn.ModuleList(net.edges)
+        # not as a module: the other parts of the network do not belong to this
+        self._place = net.coordinates
+        self.length = net.length
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        return self._place(x)
+
+    def compose(self, y: Tensor) -> Tensor:
+        found: Tensor = reduce(operator.add, (factor(y) for factor in self.factors))
+        return found
+
+
 def state_of(net: LogPsi, system: System, landscape: Landscape, x: Tensor) -> LogPsi | None:
     """ψ with the symmetries of V, for walkers x (B, N, D), to make states f ψ of; None for many coordinates."""
     return with_symmetries(net, system, landscape, x) if _may_grow(system, landscape, x) else None
 
 
-def growth_of(net: LogPsi, system: System, landscape: Landscape, sample: Tensor) -> Growth | None:
-    """The growth for a system, None where functions have one of their own, or nothing is known about where they may grow."""
-    if state_of(net, system, landscape, sample) is None:
+def growth_of(net: LogPsi, symmetric: LogPsi | None, landscape: Landscape, sample: Tensor) -> Growth | None:
+    """The growth for a network and its ψ of `state_of`, for walkers (B, N, D).
+
+    None where that is none: functions have a growth of their own, or nothing is known about where they may grow.
+    """
+    if symmetric is None:
         return None
-    bare = with_symmetries(without_edges(net), system, landscape, sample)
-    assert bare is not None  # only walls have mirrors that are not exact
-    return Growth(bare, sample, landscape.centres is not None or net.has_singular_points)
+    bare = without_edges(net)
+    edges: LogPsi | None = _EdgesAlone(net) if net.edges else None
+    if isinstance(symmetric, SymmetricPsi):
+        turns, centre = list(symmetric.turns), symmetric.centre
+        bare, edges = SymmetricPsi(bare, turns, centre), edges and SymmetricPsi(edges, turns, centre)
+    return Growth(bare, sample, landscape.centres is not None or net.has_singular_points, edges)
 
 
 def _may_grow(system: System, landscape: Landscape, x: Tensor) -> bool:

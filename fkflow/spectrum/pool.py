@@ -14,7 +14,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.networks import single_precision
 from fkflow.networks.log_psi import LogPsi
 from fkflow.sampling.jumps import jump
-from fkflow.sampling.local_energy import analytic_local_energy, local_energy
+from fkflow.sampling.local_energy import derivatives
 from fkflow.sampling.metropolis import Walkers, metropolis
 
 #: Metropolis moves before the first sweep and between sweeps
@@ -23,6 +23,8 @@ BURN_IN, MOVES = 60, 6
 LONG_BURN_IN = 300
 #: share of walkers of ψ² itself, and of its power that `choose_power` finds times factors: excited states reach farther
 ITSELF, SHARES = 0.4, {1.0: 0.3, 0.5: 0.2, 0.25: 0.1}
+#: configurations at which V is computed at once
+PART = 4096
 #: groups of walkers for the jackknife
 GROUPS = 20
 #: powers a of ψ^(2a) that are tried, broadest first, and the least effective share of the walkers
@@ -86,18 +88,18 @@ class MixedPsi(LogPsi):
 
 @dataclass(frozen=True)
 class Pool:
-    """Configurations x (n, N, D) with their local energies, drifts ∇U (n, N·D), weights of ψ² and walker groups (n,)."""
+    """Configurations x (n, N, D) with their local energies, drifts ∇U (n, N·D), weights of ψ² and walker groups (n,).
+
+    `values` and `curvature` are U and ΔU (n,).
+    """
 
     x: Tensor
     energies: Tensor
     drift: Tensor
     weights: Tensor
     group: Tensor
-
-    @property
-    def effective(self) -> float:
-        """The effective number of configurations over ψ²."""
-        return float(self.weights.sum().square() / self.weights.square().sum())
+    values: Tensor
+    curvature: Tensor
 
 
 def choose_power(log_psi: Tensor, power: float) -> float:
@@ -159,17 +161,19 @@ def draw_pool(
         metropolis(psi, moving, generator, MOVES, adapt=False)
         found.append(moving.x.clone())
     places = torch.cat(found)
-    own = chunks.value_and_drift(net, places)
-    values, drift = own if taken is net else chunks.value_and_drift(taken, places)
     # short paths, which measurements prefer for few coordinates, add noise that the energies of levels would show
-    energies = (analytic_local_energy if taken.analytic else local_energy)(taken, system, places)
+    values, drift, curvature = derivatives(taken, places)
+    energies = torch.cat([system.potential(part) for part in places.split(PART)])
+    energies = energies - 0.5 * (curvature + drift.square().sum((1, 2)))
     if isinstance(psi, BroadPsi):
         log_weights = -psi.extra(places)
     else:
-        log_weights = 2 * values - (psi.log_density(own[0]) if isinstance(psi, MixedPsi) else 2 * power * own[0])
+        own = values if taken is net else chunks.value_and_drift(net, places)[0]
+        log_weights = 2 * values - (psi.log_density(own) if isinstance(psi, MixedPsi) else 2 * power * own)
     group = (torch.arange(walkers, device=x.device) * GROUPS // walkers).repeat(sweeps)
     # a walker may stand on a wall, where rounding decides whether V is finite
     finite = energies.isfinite() & log_weights.isfinite() & drift.flatten(1).isfinite().all(1)
-    places, energies, drift, group = places[finite], energies[finite], drift[finite], group[finite]
-    weights = torch.softmax(log_weights[finite].detach().double(), 0) * len(places)
-    return Pool(places, energies.detach().double(), drift.detach().double().flatten(1), weights, group)
+    weights = torch.softmax(log_weights[finite].double(), 0) * int(finite.sum())
+    known = (part[finite].double() for part in (energies, drift.flatten(1), values, curvature))
+    energies, drift, values, curvature = known
+    return Pool(places[finite], energies, drift, weights, group[finite], values, curvature)

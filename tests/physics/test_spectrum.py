@@ -12,7 +12,7 @@ import torch
 import fkflow
 from fkflow.errors import NumericalError, UsageError
 from fkflow.runs.evaluation import log_psi
-from fkflow.spectrum import correlations, levels, sectors
+from fkflow.spectrum import candidates, correlations, levels, sectors
 from fkflow.spectrum.jets import constant
 
 
@@ -177,7 +177,7 @@ def test_imaginary_time_lowers_a_poor_bound_of_fermions(monkeypatch) -> None:
 
     monkeypatch.setattr(sectors, "CloudFunctions", Simple)
     monkeypatch.setattr(levels, "growth_of", lambda *arguments: None)
-    monkeypatch.setattr(levels, "LARGEST_SPREAD", 9.0)
+    monkeypatch.setattr(candidates, "LARGEST_SPREAD", 9.0)
     monkeypatch.setattr(levels, "FINDING", (1500, 2))
     monkeypatch.setattr(levels, "JUDGING", (6000, 2))
     (level,) = found.spectrum(states=1, functions=4, statistics="fermi", progress=False)
@@ -204,13 +204,13 @@ def test_what_cannot_be_is_told(wells, fewer) -> None:
     few = wells.spectrum(states=30, functions=4, progress=False)
     assert len(few) < 30 and "levels are resolved" in few.warnings[0]
     with pytest.raises(NumericalError, match="no excited level is resolved"):
-        strict = levels.LARGEST_SPREAD
+        strict = candidates.LARGEST_SPREAD
         try:
             # an estimate of a variance may be 0
-            levels.LARGEST_SPREAD = -1.0
+            candidates.LARGEST_SPREAD = -1.0
             wells.spectrum(states=2, functions=4, progress=False)
         finally:
-            levels.LARGEST_SPREAD = strict
+            candidates.LARGEST_SPREAD = strict
 
 
 def test_no_level_is_bound_where_parts_are_apart(wells, fewer, monkeypatch) -> None:

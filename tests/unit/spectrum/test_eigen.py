@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ def pool(width: float, seed: int, count: int = 4000, power: float = 0.6) -> Pool
     drift = -x.flatten(1) / (2 * width**2)
     energies = 0.5 * (x.flatten() ** 2) - 0.5 * (drift.flatten() ** 2 - 1 / (2 * width**2))
     weights = torch.softmax(2 * (1 - power) * (-(x.flatten() ** 2) / (4 * width**2)), 0) * count
-    return Pool(x, energies, drift, weights, torch.arange(count) * GROUPS // count)
+    values, curvature = -(x.flatten() ** 2) / (4 * width**2), torch.full_like(energies, -1 / (2 * width**2))
+    return Pool(x, energies, drift, weights, torch.arange(count) * GROUPS // count, values, curvature)
 
 
 def polynomials(degree: int):
@@ -52,7 +54,7 @@ def test_the_energy_of_a_wrong_state_is_needed() -> None:
         train, test = pool(wide, 10 + seed, 8000), pool(wide, 20 + seed, 8000)
         found = evaluate(polynomials(6), ritz_vectors(polynomials(6), train, 3), test)
         right.append((found.energies - [0.5, 1.5, 2.5]) / np.maximum(jackknife_error(found.samples), 1e-5))
-        flat = [Pool(p.x, torch.full_like(p.energies, 0.5), p.drift, p.weights, p.group) for p in (train, test)]
+        flat = [replace(p, energies=torch.full_like(p.energies, 0.5)) for p in (train, test)]
         found = evaluate(polynomials(6), ritz_vectors(polynomials(6), flat[0], 3), flat[1])
         wrong.append((found.energies - [0.5, 1.5, 2.5]) / np.maximum(jackknife_error(found.samples), 1e-5))
     # bounds: little below, and above by what polynomials lack
