@@ -24,6 +24,7 @@ from fkflow.spectrum.antisymmetry import determinants
 from fkflow.spectrum.cloud import CloudFunctions
 from fkflow.spectrum.configuration import ConfigurationFunctions, RoundFunctions
 from fkflow.spectrum.distances import DistanceFunctions
+from fkflow.spectrum.eigen import apply_generator
 from fkflow.spectrum.electrons import ElectronFunctions
 from fkflow.spectrum.growth import POWERS, Growth, growth_of, state_of, without_edges
 from fkflow.spectrum.jets import Jet, coordinates
@@ -156,6 +157,23 @@ def test_functions_of_identical_particles_are_symmetric_and_of_their_rank() -> N
         assert same == (rank == 0)
         if rank == 2:
             torch.testing.assert_close(quarter, -value, rtol=1e-9, atol=1e-11)
+
+
+QUANTA = {0: [0, 2, 2, *[4] * 7], 1: [1, *[3] * 4], 2: [2, 2, *[4] * 8]}
+
+
+@pytest.mark.parametrize("rank", QUANTA)
+@pytest.mark.parametrize("stiff", [1.0, 1.2])
+def test_functions_hold_the_states_of_a_trap_without_interaction(rank: int, stiff: float) -> None:
+    """L f = n f of four particles in space, n quanta, by least squares at some places; a stiffer trap has other levels."""
+    x = 0.7 * walkers(120, 4, 3)
+    found = CloudFunctions(coordinates(x), torch.zeros(3, dtype=x.dtype), rank, 1, generator())(coordinates(x))
+    moved = apply_generator(found, -stiff * x.flatten(1))
+    matrix = torch.linalg.lstsq(found.value, moved).solution
+    left = (found.value @ matrix - moved).norm(dim=0) / (1 + moved.norm(dim=0))
+    exact = (left < 1e-8).nonzero()[:, 0]
+    levels = torch.linalg.eigvals(matrix[exact][:, exact]).real.sort().values
+    assert levels.tolist() == pytest.approx([stiff * n for n in QUANTA[rank]], abs=1e-6)
 
 
 def test_determinants_change_sign_with_an_exchange() -> None:
