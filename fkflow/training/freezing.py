@@ -17,7 +17,7 @@ from fkflow.sampling.clipping import Deviations
 from fkflow.sampling.local_energy import fastest_local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.training.observation import Problem
-from fkflow.training.safeguards import CLIP, weighted_moments
+from fkflow.training.safeguards import CLIP, FAR, weighted_moments
 from fkflow.training.state import TrainState
 
 #: share of the newest network in the average of the last ones, in each iteration
@@ -68,12 +68,16 @@ def freeze(problem: Problem, state: TrainState) -> None:
 
 
 def _judge(problem: Problem, state: TrainState, net: LogPsi) -> tuple[float, float]:
-    """Energy and spread of a network, firmly clipped, on walkers that have moved away and visit its tails."""
+    """Energy and spread of a network on walkers that have moved away and visit its tails.
+
+    Only energies that no tail of ψ² has are clipped. A firm clip would hide a network that is wrong in rare places, such as a
+    barrier or where two particles meet, and its mean would look lower than that of a better one.
+    """
     x: Tensor = state.walkers.x
     walkers = Walkers(x, state.walkers.step, broad=state.walkers.broad)
     metropolis(net, walkers, state.generator, AWAY * problem.config.moves, adapt=False)
     energies = fastest_local_energy(net, problem.system, walkers.x, state.generator, problem.natural_time)
     energies, log_ratio = ranks.gather(energies), ranks.gather(walkers.log_ratio())
     deviations = Deviations(energies, walkers.weights(log_ratio))
-    energy, _, spread = weighted_moments(deviations.clip(CLIP), deviations.weights)
+    energy, _, spread = weighted_moments(deviations.clip(CLIP, least=FAR / problem.natural_time), deviations.weights)
     return energy, spread
