@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,15 +28,17 @@ from fkflow.measurement.histograms import Histograms
 from fkflow.measurement.liquid import LiquidMeasurement, has_liquid
 from fkflow.measurement.observables import ObservableAverages
 from fkflow.measurement.relaxation import Relaxation, SlowModes
+from fkflow.measurement.sweeps import EnergySweeps
+from fkflow.measurement.verdict import find_warnings
 from fkflow.networks.choice import LogPsi, PairDrift, VibrationalNet
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
-from fkflow.results.records import Doubt, Energy, Failure, Histogram, Measurement, Projection
+from fkflow.results.records import Energy, Histogram, Measurement, Projection
 from fkflow.sampling.broad import sampling_power
 from fkflow.sampling.clipping import clip
 from fkflow.sampling.local_energy import fastest_local_energy
 from fkflow.sampling.metropolis import Walkers, draw_evenly
 from fkflow.sampling.samplers import LangevinSampler, PathSampler
-from fkflow.statistics import Estimate, autocorrelation_time, chains_estimate, halves_shift, split_rhat
+from fkflow.statistics import Estimate
 
 #: sweeps before the error bar may end the measurement, and before the time budget may
 FEWEST_SWEEPS, FEWEST_IN_TIME = 10, 4
@@ -50,16 +51,10 @@ SAMPLES, FEWEST_WALKERS, MOST_WALKERS = 20, 512, 4096
 FEWEST_ENERGIES = 20480
 #: mean absolute deviations at which energies are clipped for it
 CLIP = 10.0
-#: sweeps that are stored apart: beyond twice as many, neighbours are added, so that memory does not grow with time
-MOST_SWEEPS = 256
 #: walkers whose final places are stored
 STORED_SAMPLES = 2048
-#: σ between the halves of the measurement above which the walkers had not forgotten where they began
-LARGE_DRIFT = 4.0
-#: errors by which an energy is surely above a threshold
-SURE = 3.0
 #: the numbers in a checkpoint of a measurement
-NUMBERS = ("fewest", "squares", "acceptance", "count", "merged", "offset", "seconds")
+NUMBERS = ("fewest", "acceptance", "seconds")
 
 Report = Callable[[Estimate, float], None]
 
@@ -126,10 +121,7 @@ class VariationalEstimator:
         self.observables = ObservableAverages(
             system, self.walkers.x, None if self.liquid is None else self.liquid.columns
         )
-        #: weight × energy and weight of each walker of all ranks, (2, B) a sweep; this rank's that the others do not have yet
-        self.sweeps: list[np.ndarray] = []
-        self.pending: list[np.ndarray] = []
-        self.squares, self.acceptance, self.count, self.merged, self.offset = 0.0, 0.0, 0, 1, 0.0
+        self.energies, self.acceptance = EnergySweeps(), 0.0
         self.seconds = time.perf_counter() - started
         if saved is not None:
             self._load(saved)
@@ -167,7 +159,7 @@ class VariationalEstimator:
             "histograms": self.histograms.state_dict(),
             "observables": self.observables.state_dict(),
             "coherence": self.liquid and self.liquid.coherence.state_dict(),
-            "sweeps": [torch.from_numpy(sweep) for sweep in self.sweeps],
+            **self.energies.state_dict(),
             **{name: getattr(self, name) for name in NUMBERS},
         }
 
@@ -185,7 +177,7 @@ class VariationalEstimator:
             self.observables.load_state_dict(state["observables"])
         if self.liquid is not None and state.get("coherence"):
             self.liquid.coherence.load_state_dict(state["coherence"])
-        self.sweeps = [sweep.numpy() for sweep in state["sweeps"]]
+        self.energies.load_state_dict(state)
         for name in NUMBERS:
             setattr(self, name, state[name])
 
@@ -207,7 +199,7 @@ class VariationalEstimator:
             for _ in range(_sweeps_per_round()):
                 self.sweep()
                 pulse.late()
-            self.gather_sweeps()
+            self.energies.gather()
             if self.count >= 2:
                 report(self.estimate(), self.seconds)
             # estimates and reports take time too
@@ -258,49 +250,26 @@ class VariationalEstimator:
         self.observables.add(self.walkers.x, weights)
         if self.liquid is not None:
             self.liquid.coherence.add(self.walkers.x, weights)
-        if not self.count:
-            self.offset = ranks.broadcast(float((weights * energies).sum() / weights.sum()))
-        # as distances from the first mean: no digits are lost
-        excess = energies - self.offset
-        self.squares += float((weights * excess.square()).mean())
-        self.pending.append(torch.stack([weights * excess, weights]).cpu().numpy())
+        self.energies.add(energies, weights)
         if self.slow is not None and self.relaxation is None:
             self.slow.add(self.walkers.x, energies, weights)
         self.acceptance += acceptance
-        self.count += 1
         if ranks.count() == 1:
-            self.gather_sweeps()
+            self.energies.gather()
         self.seconds += time.perf_counter() - started
 
-    def gather_sweeps(self) -> None:
-        """Add the new sweeps of all ranks to those that estimates are made of; all ranks must do it together."""
-        for sweep in ranks.gather_columns(self.pending):
-            self.sweeps.append(sweep)
-            if len(self.sweeps) == 2 * MOST_SWEEPS:
-                self.sweeps = [a + b for a, b in zip(self.sweeps[::2], self.sweeps[1::2], strict=True)]
-                self.merged *= 2
-        self.pending = []
+    @property
+    def count(self) -> int:
+        """How many sweeps there are."""
+        return self.energies.count
 
     def estimate(self) -> Estimate:
         """The energy so far; its error comes from the scatter of independent walkers."""
-        found = chains_estimate(*np.stack(self.sweeps, 1))
-        return Estimate(found.value + self.offset, found.error, found.n_effective)
+        return self.energies.estimate()
 
     def spread(self) -> float:
         """Standard deviation of the local energy over ψ²."""
-        weight = float(np.mean([w.mean() for _, w in self.sweeps])) / self.merged
-        mean = self.estimate().value - self.offset
-        (squares,) = ranks.reduce_mean(self.squares)
-        return float(max(0.0, squares / self.count / weight - mean**2) ** 0.5)
-
-    def rare_energy(self, energy: float, far: float) -> float:
-        """What local energies more than `far` from `energy` add to the mean over ψ² of E_L − energy.
-
-        In a long measurement these are means of a few sweeps of a walker.
-        """
-        weighted, weights = np.stack(self.sweeps, 1)
-        excess = weighted + (self.offset - energy) * weights
-        return float(excess[np.abs(excess) > far * weights].sum() / weights.sum())
+        return self.energies.spread()
 
     def samples(self) -> Tensor:
         """This rank's walkers (B, N, D) resampled to ψ²: a comb of their weights takes some twice and leaves others out."""
@@ -323,19 +292,20 @@ class VariationalEstimator:
         `mixed` has averages over ψφ0 in a periodic box.
         """
         estimate = self.estimate()
-        weighted, weights = np.stack(self.sweeps, 1)
-        # each walker's energies as they enter the mean: weighted residuals about it
-        residuals = (weighted - (estimate.value - self.offset) * weights) / weights.mean()
         lowest = min(estimate.value, projection.estimate.value if projection else math.inf)
-        warnings = self._warnings(estimate, lowest, halves_shift(residuals))
+        unknown = self.observables.unknown()
+        warnings = [
+            *self.sampler.warnings,
+            *find_warnings(estimate, lowest, self.energies.shift(), unknown, self.config, self.system, self.landscape),
+        ]
         (acceptance,) = ranks.reduce_mean(self.acceptance / self.count)
         energy = Energy(
             estimate,
             self.spread(),
-            weighted.sum(1) / weights.sum(1) + self.offset,
-            autocorrelation_time(residuals) * self.merged,
+            self.energies.means(),
+            self.energies.autocorrelation(),
             acceptance,
-            split_rhat(residuals),
+            self.energies.rhat(),
         )
         samples = ranks.gather(self.samples())
         # pictures have a generator of their own: they change no number
@@ -346,9 +316,9 @@ class VariationalEstimator:
         liquid = None
         if self.liquid is not None:
             averages = self.observables.averages(projected)
-            energies = (estimate, None if projection is None else projection.total)
+            totals = (estimate, None if projection is None else projection.total)
             resampled = projection is not None and bool(projection.resampled[-1])
-            liquid = self.liquid.result(averages, energies, densities, mixed, resampled)
+            liquid = self.liquid.result(averages, totals, densities, mixed, resampled)
         return Measurement(
             energy,
             densities,
@@ -363,44 +333,6 @@ class VariationalEstimator:
             self.observables.results(projected),
             liquid,
         )
-
-    def _warnings(self, estimate: Estimate, lowest: float, shift: float) -> list[str]:
-        """What is doubtful, with the `lowest` energy found and the `shift` between the halves of the measurement in σ."""
-        warnings = list(self.sampler.warnings)
-        if estimate.error > self.config.target_error:
-            warnings.append(
-                f"the time budget of {self.config.seconds:g} s ended before the target error "
-                f"{self.config.target_error:g} was reached: fkflow measure RUN --set measure.seconds=... measures longer"
-            )
-        if abs(shift) > LARGE_DRIFT:
-            warnings.append(
-                Doubt(
-                    f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
-                    "not forgotten their start, the error bar is too small"
-                )
-            )
-        if unknown := self.observables.unknown():
-            warnings.append(
-                f"{', '.join(unknown)} had values that were not finite during the measurement: there is no average"
-            )
-        free = None if self.system.free else self.landscape.free
-        if free is not None and lowest > free:
-            warnings.append(
-                Failure(
-                    f"the energy is above {free:.4g}, that of free particles: they parted in training and are not the cluster; "
-                    "train again with another --seed or a smaller train.rate"
-                )
-            )
-        threshold = self.landscape.threshold
-        if threshold is not None and lowest > threshold:
-            kind = Failure if lowest > threshold + SURE * estimate.error else Doubt
-            warnings.append(
-                kind(
-                    f"the energy is not below {threshold + 0.0:.4g}, that of a particle far away: nothing may be bound, or the "
-                    "walkers have left the well in training; train again with another --seed or a smaller train.rate"
-                )
-            )
-        return warnings
 
 
 def choose_walker_count(

@@ -302,7 +302,7 @@ class Projector:
                 self.measuring.sweep()
                 if self._late():
                     break
-            self.measuring.gather_sweeps()
+            self.measuring.energies.gather()
             return
         population = populations[which]
         for _ in range(population.length // PLACES):

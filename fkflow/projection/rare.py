@@ -26,5 +26,5 @@ def missed_fall(measuring: VariationalEstimator, population: Population) -> floa
         # resampled walkers give the projected energy itself
         return 0.0
     (met,) = ranks.reduce_mean(population.rare / population.count)
-    known = measuring.rare_energy(population.energy_reference, population.far)
+    known = measuring.energies.rare_energy(population.energy_reference, population.far)
     return ranks.broadcast(abs(known - met) / math.sqrt(3))

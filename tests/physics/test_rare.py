@@ -59,9 +59,9 @@ def test_rare_energies_of_a_measurement(measuring: VariationalEstimator) -> None
     """As by quadrature; without them the mean lies below that."""
     exact = exact_rare_energy()
     assert exact > 1e-4
-    assert measuring.rare_energy(0.5, FAR) == pytest.approx(exact, rel=0.15)
+    assert measuring.energies.rare_energy(0.5, FAR) == pytest.approx(exact, rel=0.15)
     # the exact ground state has none
-    assert measuring.rare_energy(0.5, 1e3) == 0.0
+    assert measuring.energies.rare_energy(0.5, 1e3) == 0.0
 
 
 def test_what_a_population_has_not_met_is_an_error_of_its_fall(measuring: VariationalEstimator) -> None:
@@ -69,7 +69,7 @@ def test_what_a_population_has_not_met_is_an_error_of_its_fall(measuring: Variat
     projector = Projector(measuring, ProjectConfig(target_error=1e-3, seconds=60.0, walkers=2048), 3)
     population = projector.populations[-1]
     population.energy_reference, population.far = 0.5, FAR
-    known = measuring.rare_energy(0.5, FAR)
+    known = measuring.energies.rare_energy(0.5, FAR)
     population.count, population.rare = 100, 0.0
     assert missed_fall(measuring, population) == pytest.approx(known / math.sqrt(3), rel=1e-12)
     population.count = 0

@@ -1,0 +1,66 @@
+"""What may be wrong with a measured energy: budgets, walkers that had not settled, states that are not bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fkflow.hamiltonian.natural_scale import Landscape
+from fkflow.hamiltonian.system import System
+from fkflow.recipe.config import MeasureConfig
+from fkflow.results.records import Doubt, Failure
+from fkflow.statistics import Estimate
+
+#: σ between the halves of the measurement above which the walkers had not forgotten where they began
+LARGE_DRIFT = 4.0
+#: errors by which an energy is surely above a threshold
+SURE = 3.0
+
+
+def find_warnings(
+    estimate: Estimate,
+    lowest: float,
+    shift: float,
+    unknown: Sequence[str],
+    config: MeasureConfig,
+    system: System,
+    landscape: Landscape,
+) -> list[str]:
+    """What is doubtful about an `estimate`, the `lowest` energy found with or without projection.
+
+    `shift` is that between the halves of the measurement in σ, `unknown` names the observables without an average.
+    """
+    warnings: list[str] = []
+    if estimate.error > config.target_error:
+        warnings.append(
+            f"the time budget of {config.seconds:g} s ended before the target error "
+            f"{config.target_error:g} was reached: fkflow measure RUN --set measure.seconds=... measures longer"
+        )
+    if abs(shift) > LARGE_DRIFT:
+        warnings.append(
+            Doubt(
+                f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
+                "not forgotten their start, the error bar is too small"
+            )
+        )
+    if unknown:
+        warnings.append(
+            f"{', '.join(unknown)} had values that were not finite during the measurement: there is no average"
+        )
+    free = None if system.free else landscape.free
+    if free is not None and lowest > free:
+        warnings.append(
+            Failure(
+                f"the energy is above {free:.4g}, that of free particles: they parted in training and are not the cluster; "
+                "train again with another --seed or a smaller train.rate"
+            )
+        )
+    threshold = landscape.threshold
+    if threshold is not None and lowest > threshold:
+        kind = Failure if lowest > threshold + SURE * estimate.error else Doubt
+        warnings.append(
+            kind(
+                f"the energy is not below {threshold + 0.0:.4g}, that of a particle far away: nothing may be bound, or the "
+                "walkers have left the well in training; train again with another --seed or a smaller train.rate"
+            )
+        )
+    return warnings
