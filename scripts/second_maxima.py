@@ -23,6 +23,7 @@ from fkflow.errors import NumericalError
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.recipe import config
+from fkflow.runs import renewal
 from fkflow.runs.context import RunContext
 from fkflow.runs.session import Session
 from fkflow.sampling.metropolis import Walkers, metropolis
@@ -50,7 +51,7 @@ def trained(recipe: str, overrides: list[str], seed: int, seconds: float) -> Ses
     session = Session(RunContext(loaded, Quiet(), seed=seed, device="cpu", threads=1))
     end = time.process_time() + seconds
     while time.process_time() < end:
-        session.step()
+        renewal.step(session)
     return session
 
 

@@ -29,6 +29,7 @@ from fkflow.api.arguments import Quiet
 from fkflow.errors import NumericalError
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.recipe import config
+from fkflow.runs import renewal
 from fkflow.runs.context import RunContext
 from fkflow.runs.session import Session
 
@@ -74,7 +75,7 @@ def trained(case: str, seed: int) -> dict[str, Any]:
     session = Session(RunContext(config.load(recipe, overrides), Quiet(), seed=seed, device="cpu", threads=1))
     began, failed = time.process_time(), ""
     try:
-        while session.step() is not None:
+        while renewal.step(session) is not None:
             pass
     except NumericalError as error:
         failed = str(error)

@@ -11,7 +11,7 @@ from fkflow.errors import Interrupted, RankError, UsageError
 from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
-from fkflow.runs import evaluation
+from fkflow.runs import evaluation, renewal
 from fkflow.runs.context import RunContext
 from fkflow.runs.evaluation import Positions
 from fkflow.runs.frozen import measure_and_project
@@ -39,7 +39,7 @@ class Training(Iterator[Record]):
         session = self._session
         try:
             with torch_threads(session.context.threads):
-                record = session.step()
+                record = renewal.step(session)
         except BaseException:
             session.rewind(self._last)
             raise

@@ -1,12 +1,12 @@
 """What changes a training in progress: a wrong scale, a lost well, a slow mode, a charge that left, a spread that was missed.
 
-Each function looks at a session and returns whether its training goes on with something new. All ranks call it together.
+`step` is an iteration with what is looked at during training. The other functions look at a session and return whether its
+training goes on with something new. All ranks call them together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,12 +17,11 @@ from fkflow.hamiltonian.free import break_up_energy
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.slow_modes import QUICK
+from fkflow.runs.session import Session
 from fkflow.training.balance import balance
 from fkflow.training.fit import absorb, fit
 from fkflow.training.schedule import extend_training, train_on
-
-if TYPE_CHECKING:
-    from fkflow.runs.session import Session
+from fkflow.training.state import Record
 
 #: most slow modes that are put into a network, and share of the target error below which they are left to the projection
 ABSORBED, SHARE = 4, 0.3
@@ -30,22 +29,25 @@ ABSORBED, SHARE = 4, 0.3
 BALANCED = 3
 #: how often a training of charges that came apart begins anew, and what its seed is larger by
 RENEWED, ANOTHER = 1, 7919
-#: the most trainings that are started anew with another natural scale
-CORRECTIONS = 6
+#: the iteration after which the natural scale is checked, and the most trainings that are started anew with another
+CHECK, CORRECTIONS = 30, 6
 #: last iterations whose energies show how strongly a state is bound
 JUDGED = 10
 #: most natural length that a weak binding gives, in that of the kinetic energy
 FARTHEST = 8.0
 
 
-@dataclass
-class Renewals:
-    """How often each of them has happened to a training."""
+def step(session: Session) -> Record | None:
+    """One iteration of a training that goes on with something new where it must; None once it has ended.
 
-    corrections: int = 0
-    absorbed: int = 0
-    balanced: int = 0
-    renewed: int = 0
+    Raises NumericalError as `train` does.
+    """
+    record = session.step()
+    if record is None:
+        again = correct_scale(session) or balance_wells(session)
+    else:
+        again = record.iteration == CHECK and correct_scale(session)
+    return step(session) if again else record
 
 
 def balance_wells(session: Session) -> bool:

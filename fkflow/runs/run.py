@@ -9,7 +9,7 @@ from fkflow.results.checkpoints import Clock
 from fkflow.results.folders import CHECKPOINT, RESULT
 from fkflow.results.records import Measurement
 from fkflow.results.result import Result
-from fkflow.runs import again, thermal
+from fkflow.runs import again, renewal, thermal
 from fkflow.runs.context import RunContext
 from fkflow.runs.frozen import measure_and_project
 from fkflow.runs.session import Session
@@ -69,7 +69,7 @@ def train(session: Session) -> None:
     last: Record | None = None
     while True:
         with context.signals.raise_at_once():
-            record = session.step()
+            record = renewal.step(session)
         if record is None:
             break
         last = record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -19,18 +19,24 @@ from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.config import Recipe, TrainConfig
 from fkflow.results.records import Measurement
 from fkflow.results.result import Result
-from fkflow.runs import renewal, warm_start
+from fkflow.runs import warm_start
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import check_shares, load_weights, prepare, rescaled
 from fkflow.runs.outcome import collect_result
-from fkflow.runs.renewal import Renewals
 from fkflow.runs.rerun import definition_warning
 from fkflow.training.loop import initial_state, train
 from fkflow.training.schedule import paced
 from fkflow.training.state import Record, TrainState
 
-#: the iteration after which the natural scale is checked
-CHECK = 30
+
+@dataclass
+class Renewals:
+    """How often a training was given something new: a scale, slow modes, equal wells, another network."""
+
+    corrections: int = 0
+    absorbed: int = 0
+    balanced: int = 0
+    renewed: int = 0
 
 
 class Session:
@@ -108,15 +114,11 @@ class Session:
         self._iterations = train(self.model.system, self.model.landscape, self.training, self.state)
 
     def step(self) -> Record | None:
-        """One iteration; None once training has ended. Raises NumericalError as `train` does."""
+        """One iteration; None once training has ended; `renewal.step` renews it too. Raises NumericalError as `train` does."""
         record = next(self._iterations, None)
         if record is not None:
             self.context.saved = None
             self.records.append(asdict(record))
-            if record.iteration == CHECK and renewal.correct_scale(self):
-                return self.step()
-        elif renewal.correct_scale(self) or renewal.balance_wells(self):
-            return self.step()
         return record
 
     def rewind(self, state: dict[str, Any]) -> None:

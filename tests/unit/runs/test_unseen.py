@@ -15,7 +15,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.projection import slow_modes
 from fkflow.recipe.config import load
 from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
-from fkflow.runs import renewal, session
+from fkflow.runs import renewal
 from fkflow.runs.context import RunContext
 from fkflow.runs.session import Session
 
@@ -88,12 +88,12 @@ def test_the_scale_of_a_weakly_bound_state() -> None:
 
 def test_a_run_with_a_corrected_scale_continues(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A checkpoint after the correction goes on to the same bits."""
-    monkeypatch.setattr(session, "CHECK", 3)
-    monkeypatch.setattr(session.scale, "WRONG", 1.05)
+    monkeypatch.setattr(renewal, "CHECK", 3)
+    monkeypatch.setattr(renewal.scale, "WRONG", 1.05)
     loaded = load("double_well", ["train.walkers=256", "train.iterations=12"])
     whole = Session(RunContext(loaded, seed=3, device="cpu", threads=1))
     while whole.state.iteration < 5 or not whole.renewals.corrections:
-        assert whole.step() is not None
+        assert renewal.step(whole) is not None
     save_checkpoint(tmp_path / "c.pt", whole.checkpoint())
     context = RunContext(loaded, seed=3, device="cpu", threads=1)
     context.saved = load_checkpoint(tmp_path / "c.pt")
@@ -101,7 +101,7 @@ def test_a_run_with_a_corrected_scale_continues(monkeypatch: pytest.MonkeyPatch,
     assert again.model.landscape.length == whole.model.landscape.length
     for each in (whole, again):
         for _ in range(4):
-            each.step()
+            renewal.step(each)
     first, second = (each.checkpoint()["state"] for each in (whole, again))
     assert torch.equal(first["x"], second["x"])
     assert all(torch.equal(tensor, second["net"][name]) for name, tensor in first["net"].items())
