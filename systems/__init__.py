@@ -44,4 +44,5 @@ SYSTEMS = (
     "liquids:HardSpheres",
     "liquids:SoftDisks",
     "liquids:Dipoles2D",
+    "liquids:Charges2D",
 )

@@ -9,23 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from fkflow.hamiltonian.ewald import Ewald
 from fkflow.hamiltonian.geometry import pair_squares
-from fkflow.hamiltonian.system import Reference, System
+from fkflow.hamiltonian.system import Reference
 
-from . import crystals, pair_potentials
+from . import pair_potentials
+from .boxed import Boxed
 from .harmonic import LARGEST, SMALLEST
 from .pair_potentials import OfPairPotential, PairPotential
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Tensor
 
-#: how far from the sites of a lattice walkers start, in distances (V/N)^(1/D) of particles
-LOOSE = 0.05
 #: points of the quadrature of a tail
 POINTS = 200
 #: share of space that equal spheres, or discs, can fill
@@ -34,31 +35,9 @@ PACKED = {2: math.pi / math.sqrt(12), 3: math.pi / math.sqrt(18)}
 SERIES = 0.02
 
 
-class Liquid(System):
+class Liquid(Boxed):
     """Identical particles in a periodic box, V = Σ_{i<j} pair(r_ij) for r_ij < cutoff, distances of nearest images."""
 
-    model_config = ConfigDict(populate_by_name=True)
-    # the spread of the energy grows as √N, and with it what a step fits of chance: steps are small and grow smaller
-    recipe_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "network": {"hidden": 12},
-        "train": {"walkers": 768, "iterations": 100, "rate": 0.1, "decay": 20.0, "max_change": 0.1, "clip": 8.0},
-    }
-    #: the density if neither it nor a box is given
-    usual: ClassVar[float] = 1.0
-
-    particles: int = Field(32, ge=2, le=1024, description="number of particles N")
-    density: float | None = Field(
-        None, ge=SMALLEST, le=LARGEST, description="particles per volume; if left out, that of box, or a usual one"
-    )
-    box_: float | tuple[float, ...] | None = Field(
-        None, alias="box", description="side of the periodic box, or a list of its sides; if left out, that of density"
-    )
-    start_: Literal["fcc", "hcp", "triangular"] | None = Field(
-        None,
-        alias="start",
-        validate_default=True,
-        description="lattice from which walkers start: fcc, hcp or, in a plane, triangular",
-    )
     cutoff: float | None = Field(
         None,
         ge=SMALLEST,
@@ -66,36 +45,6 @@ class Liquid(System):
         validate_default=True,
         description="distance where the interaction is cut; if left out, half the shortest side",
     )
-
-    @field_validator("box_", mode="before")
-    @classmethod
-    def _check_box(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None:
-            return None
-        listed = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-        dim = cls._dimensions(info.data)
-        if dim is None:
-            return None
-        good = all(type(side) in (int, float) and SMALLEST <= side <= LARGEST for side in listed)
-        if not good or len(listed) not in (1, dim):
-            raise ValueError(f"it must be the side of a box, a number above 0, or a list of {dim} sides")
-        if info.data.get("density") is not None:
-            raise ValueError("density is given too, and one of them sets the other: leave one out")
-        sides = tuple(map(float, listed))
-        return sides if len(sides) > 1 else sides[0]
-
-    @field_validator("start_")
-    @classmethod
-    def _check_lattice(cls, value: str | None, info: ValidationInfo) -> str | None:
-        own = cls._dimensions(info.data)
-        if value is None or own is None or not {"particles", "density", "box_"} <= info.data.keys():
-            return value
-        dim = len(crystals.CRYSTALS[value].sides)
-        if dim != own:
-            raise ValueError(f"it is a lattice in {dim} dimensions")
-        box = info.data["box_"]
-        crystals.cells(value, info.data["particles"], (box,) * dim if isinstance(box, float) else box)
-        return value
 
     @field_validator("cutoff")
     @classmethod
@@ -106,26 +55,6 @@ class Liquid(System):
             if 2 * value > side:
                 raise ValueError(f"it must be at most half the shortest side of the box, which is {side:.6g}")
         return value
-
-    @classmethod
-    def _dimensions(cls, given: Mapping[str, Any]) -> int | None:
-        """D, which may be a parameter; None where that is wrong."""
-        found: Any = given.get("dimensions", getattr(cls, "dimensions", None))
-        return found and int(found)
-
-    def _usual_density(self) -> float:
-        return self.usual
-
-    @property
-    def box(self) -> tuple[float, ...]:
-        """The sides (D,), as given, or of the density: those of a cube, or of the box that the cells of a lattice fill."""
-        dim = self.dimensions
-        if self.box_ is not None:
-            return self.box_ if isinstance(self.box_, tuple) else (self.box_,) * dim
-        volume = self.particles / (self.density or self._usual_density())
-        if self.start_ is not None:
-            return crystals.sides_of(self.start_, crystals.cells(self.start_, self.particles, None), volume)
-        return (volume ** (1 / dim),) * dim
 
     @property
     def end(self) -> float:
@@ -157,26 +86,15 @@ class Liquid(System):
         integral: float = surface * float(0.5 * weights @ (energies * r ** (dim - 1) * r / share))
         return 0.5 * int(self.particles) ** 2 / math.prod(self.box) * integral
 
-    def start(self, walkers: int, generator: Generator) -> Tensor | None:
-        """The sites of the lattice, each particle a little beside its own; None without one."""
-        if self.start_ is None:
-            return None
-        import torch  # a recipe is read without it
-
-        box = self.box
-        counts = crystals.cells(self.start_, self.particles, box)
-        sites = torch.tensor(crystals.places(self.start_, counts, box), dtype=torch.float64)
-        loose = LOOSE * (math.prod(box) / self.particles) ** (1 / len(box))
-        noise = torch.rand(walkers, *sites.shape, generator=generator, dtype=torch.float64)
-        x: Tensor = sites + loose * (2 * noise - 1)
-        return x
-
 
 class Molecular(OfPairPotential, Liquid):
     """Atoms or molecules with one of the potentials of `pair_potentials`; kelvin and ångström."""
 
     # the weights of few walkers collapse, and many take hours
-    recipe_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {**Liquid.recipe_defaults, "project": {"seconds": 0.0}}
+    recipe_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        **Liquid.recipe_defaults,
+        "project": {**Liquid.recipe_defaults["project"], "seconds": 0.0},
+    }
 
 
 class LiquidHelium(Molecular):
@@ -224,6 +142,7 @@ class HardSpheres(Liquid):
     usual: ClassVar[float] = 1e-4
     # two-body factors leave little to learn in a dilute gas
     recipe_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        **Liquid.recipe_defaults,
         "network": {"hidden": 8},
         "train": {**Liquid.recipe_defaults["train"], "walkers": 512, "iterations": 40},
     }
@@ -307,3 +226,30 @@ class Dipoles2D(Liquid):
     def pair(self, r: Tensor) -> Tensor:
         """g/r³."""
         return self.g * r**-3
+
+
+class Charges2D(Boxed):
+    """Equal charges on a plane in an even background, V = g Σ_{i<j} 1/r_ij with all images, in a periodic rectangle.
+
+    r_s = g/√(π n) for the density n. Bosons form a Wigner crystal beyond r_s of about 60: De Palo, Conti, Moroni, Phys. Rev. B
+    69, 035109 (2004).
+    """
+
+    key: ClassVar[str] = "charges2d"
+    dimensions: ClassVar[int] = 2
+
+    g: float = Field(2.0, ge=SMALLEST, le=LARGEST, description="strength of the repulsion; r_s = g/√(π density)")
+
+    def pair(self, r: Tensor) -> Tensor:
+        """g/r."""
+        return self.g / r
+
+    def potential(self, x: Tensor) -> Tensor:
+        """Ewald's sum at x (B, N, 2) → (B,), with the background and the images of each charge itself."""
+        energy: Tensor = self.g * _ewald(self.box, self.particles)(x)
+        return energy
+
+
+@lru_cache(maxsize=8)
+def _ewald(box: tuple[float, ...], particles: int) -> Ewald:
+    return Ewald(box, [1.0] * particles)

@@ -171,7 +171,20 @@ def _check_start(probe: Probe) -> Tensor | None:
         raise probe.error(f"start({STARTED}, generator) has the shape {tuple(x.shape)}: it must be {wanted}")
     if x is not None and not bool(x.isfinite().all()):
         raise probe.error("start(walkers, generator) gives positions that are not finite")
+    _check_sites(probe)
     return x
+
+
+def _check_sites(probe: Probe) -> None:
+    """The sites of a crystal are one for each particle, apart from each other, in a box."""
+    sites = probe.call("crystal_sites()", probe.system.crystal_sites)
+    if sites is None:
+        return
+    if sides(probe.system) is None:
+        raise probe.error("crystal_sites() is for a periodic box: the class must say box, or leave it out")
+    sites, wanted = torch.as_tensor(sites), (probe.system.particles, probe.system.dimensions)
+    if tuple(sites.shape) != wanted or not bool(sites.isfinite().all()):
+        raise probe.error(f"crystal_sites() must give finite places of the shape {wanted}")
 
 
 def _check_call(probe: Probe, x: Tensor) -> None:

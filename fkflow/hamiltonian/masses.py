@@ -69,6 +69,17 @@ class UnitMassSystem(WrappedSystem):
         scaled: Tensor = x * self.root(x)
         return scaled
 
+    def crystal_sites(self) -> Tensor | None:
+        """The sites of the system in these coordinates."""
+        import torch  # a recipe is read without it
+
+        x = self.own.crystal_sites()
+        if x is None:
+            return None
+        x = torch.as_tensor(x, dtype=torch.float64)
+        scaled: Tensor = x * self.root(x)
+        return scaled
+
     def reference(self) -> Reference | None:
         """The reference of the system."""
         return self.own.reference()

@@ -152,6 +152,13 @@ class System(BaseModel):
         """
         return None
 
+    def crystal_sites(self) -> Tensor | None:
+        """The sites (N, D) of a crystal in a periodic box, near which particles start; None for liquids.
+
+        How far particles are from their sites is then measured, as `liquid.numbers["lindemann_ratio"]`.
+        """
+        return None
+
     def reference(self) -> Reference | None:
         """The known ground-state energy at these parameters, or None."""
         return None

@@ -97,6 +97,10 @@ class WrappedSystem(System):
         """The start of the system."""
         return self.own.start(walkers, generator)
 
+    def crystal_sites(self) -> Tensor | None:
+        """The sites of the system."""
+        return self.own.crystal_sites()
+
     def observables(self, x: Tensor) -> dict[str, Tensor]:
         """The observables of the system, in whose coordinates x (B, N, D) is."""
         return self.own.observables(x)

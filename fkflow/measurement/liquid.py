@@ -16,6 +16,7 @@ from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.virial import Virial, tail_virial
 from fkflow.measurement.coherence import Coherence
+from fkflow.measurement.crystal import AT_SITES, DISPLACEMENT, Crystal, is_solid
 from fkflow.measurement.waves import box_waves
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.periodic import is_even
@@ -54,11 +55,14 @@ class LiquidMeasurement:
         closed = all(math.isfinite(side) for side in box)
         if closed and (landscape.diameter is None or len(box) == 1):
             self.virial = Virial(system, landscape.diameter)
+        sites = system.crystal_sites()
+        self.crystal = None if sites is None else Crystal(sites, box, device)
         self.coherence = Coherence(net, box, self.waves, seed)
         self.seed = seed
 
     def columns(self, x: Tensor) -> dict[str, Tensor]:
-        """Functions of the places x (B, N, D): S(k) of each shell (B, shells) and what the pressure needs (B,)."""
+        """Functions of the places x (B, N, D): S(k) of each shell (B, shells), what the pressure needs (B,), and how far
+        particles are from the sites of a crystal (B,)."""
         chunk = max(1, AT_ONCE // (x.shape[1] * self.waves.vectors.shape[1]))
         found = {STRUCTURE: torch.cat([self._structure(part) for part in x.split(chunk)])}
         if self.virial is not None:
@@ -69,6 +73,8 @@ class LiquidMeasurement:
                 found[VIRIAL] = potential + self.virial(x) - kinetic
             else:
                 found[VIRIAL] = 2 * potential + self.virial(x)
+        if self.crystal is not None:
+            found |= self.crystal.columns(x)
         return found
 
     def _structure(self, x: Tensor) -> Tensor:
@@ -144,6 +150,9 @@ class LiquidMeasurement:
                 speed = [None if s is None else _map(s, lambda v: math.sqrt(v) / root, 0.5) for s in stiff]
                 numbers["compressibility"] = _quantity(softness[0], softness[1], f"{unit}{power}/{energy}")
                 numbers["sound_velocity"] = _quantity(speed[0], speed[1], f"{unit} {energy}")
+        # an older version began without
+        if DISPLACEMENT in averages:
+            numbers |= _of_crystal(averages)
         return Liquid(self.system.particles / volume, f"1/{unit}{power}", curves, numbers)
 
     def _ratios(
@@ -179,6 +188,17 @@ class LiquidMeasurement:
         if self.contact or energies[1] is None or virial[1] is None or not math.isfinite(virial[1].error):
             return variational, None
         return variational, pressure(energies[1], virial[1])
+
+
+def _of_crystal(averages: Mapping[str, Sequence[Pair]]) -> dict[str, Quantity]:
+    """The share of the particles at their sites and, where they are, Lindemann's ratio."""
+    (apart,), (share,) = averages[DISPLACEMENT], averages[AT_SITES]
+    found: dict[str, Quantity] = {}
+    if is_solid(share):
+        ratio: Any = [one and _map(one, math.sqrt, 0.5) for one in apart]
+        found["lindemann_ratio"] = _quantity(*ratio, "")
+    found["particles_at_sites"] = _quantity(*share, "")
+    return found
 
 
 def _stiffness(k: np.ndarray, structure: Sequence[Estimate | None]) -> Estimate | None:

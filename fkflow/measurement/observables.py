@@ -41,7 +41,8 @@ class ObservableAverages:
 
     def values(self, x: Tensor) -> Tensor:
         """The observables (B, columns) at x (B, N, D)."""
-        return flatten(self._with_more(observe(self.system, x), x), len(x))
+        found = self._with_more(observe(self.system, x), x)
+        return flatten({name: found[name] for name in self.shapes}, len(x))
 
     def _with_more(self, found: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         return found if self.more is None else {**found, **self.more(x)}
@@ -123,8 +124,10 @@ class ObservableAverages:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore what `state_dict` gave; the last functions, which an older version did not have, are left out."""
         self.offset = None if state["offset"] is None else state["offset"].numpy()
+        while self.offset is not None and sum(map(math.prod, self.shapes.values())) > len(self.offset):
+            self.shapes.popitem()
         self.sweeps = state["sweeps"]
         for name in ("sums", "weights", "moments"):
             setattr(self, name, state[name].numpy())

@@ -23,6 +23,7 @@ from fkflow.hamiltonian.masses import to_user_coordinates
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.coherence import Coherence
+from fkflow.measurement.crystal import melted
 from fkflow.measurement.drift_field import drift_fields, sample_trajectories
 from fkflow.measurement.histograms import Histograms
 from fkflow.measurement.liquid import LiquidMeasurement, has_liquid
@@ -319,6 +320,7 @@ class VariationalEstimator:
             totals = (estimate, None if projection is None else projection.total)
             resampled = projection is not None and bool(projection.resampled[-1])
             liquid = self.liquid.result(averages, totals, densities, mixed, resampled)
+            warnings += melted(liquid)
         return Measurement(
             energy,
             densities,

@@ -27,6 +27,7 @@ from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.molecular import MolecularNet
 from fkflow.networks.periodic import PeriodicNet, is_even
+from fkflow.networks.rods import rod_length
 from fkflow.networks.species_net import SpeciesNet
 from fkflow.networks.step_factor import StepFactor
 from fkflow.networks.symmetric import SymmetricNet
@@ -95,13 +96,16 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 core=core_radius(system, landscape.length),
             )
         elif kind == "periodic":
+            even = is_even(system, landscape)
+            rod = rod_length(system, landscape.length, landscape.diameter, landscape.box or (), even=even)
             net = PeriodicNet(
                 landscape,
                 hidden,
                 layers,
-                even=is_even(system, landscape),
+                even=even,
                 apart=spacing(system, landscape.box or ()),
-                two_body_factor=two_body_factor(system, landscape.length, landscape.diameter),
+                two_body_factor=two_body_factor(system, landscape.length, landscape.diameter, rod=rod),
+                rod=rod,
             )
         elif kind == "species":
             net = SpeciesNet(

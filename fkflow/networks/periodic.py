@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from fkflow.networks.functions import Features, Gaussians, Root
 from fkflow.networks.layers import SiLU, Sum, SumOverPairs, Weighted, mlp
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.messages import PairLinear, Receive
+from fkflow.networks.rods import as_points
 from fkflow.networks.two_body_factor import TwoBodyFactor
 from fkflow.networks.vector_messages import VectorMessages
 
@@ -42,6 +44,8 @@ class PeriodicNet(LogPsi):
 
     walkerwise: ClassVar[bool] = True
 
+    rod: Tensor | None
+
     def __init__(
         self,
         landscape: Landscape,
@@ -51,12 +55,15 @@ class PeriodicNet(LogPsi):
         even: bool,
         apart: float,
         two_body_factor: TwoBodyFactor | None = None,
+        rod: float = 0.0,
     ) -> None:
         super().__init__()
         assert landscape.box is not None
         n, dim = landscape.centre.shape
         self.particles, self.dimensions, self.box = n, dim, landscape.box
         self.length = landscape.length
+        #: what is taken out of each particle on a line (`rods`)
+        self.register_buffer("rod", torch.tensor(rod, dtype=torch.float64) if rod else None)
         sides = [side / self.length for side in landscape.box]
         self.two_body_factor = two_body_factor
         self.places, self.silu, self.sum = Places(False), SiLU(), Sum()
@@ -89,7 +96,8 @@ class PeriodicNet(LogPsi):
         self.message = mlp([features + (hidden if n > 1 else 0), hidden])
         self.readout = mlp([hidden] + [hidden] * (layers - 1) + [1], final_scale=0.0)
         if n > 1:
-            self.squares, self.nearest = PairSquares(sides, smooth=True), PairSquares(sides, smooth=False)
+            left = [side - n * rod / self.length for side in sides]
+            self.squares, self.nearest = PairSquares(left, smooth=True), PairSquares(left, smooth=False)
             self.receive, self.sum_over_pairs, self.weighted = Receive(), SumOverPairs(), Weighted()
             self.pair_out = mlp([2 * hidden + pair, hidden], first=PairLinear)
             self.pair_readout = mlp([hidden] + [1], final_scale=0.0)
@@ -102,7 +110,17 @@ class PeriodicNet(LogPsi):
         return rows * (self.message.sizes[1] + 8)
 
     def coordinates(self, x: Tensor) -> Tensor:
+        if self.rod is not None:
+            x = as_points(x, self.box[0], self.rod)
         return super().coordinates(x / self.length)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As of any module; a network of an earlier version takes nothing out of rods, nor does this one from then on."""
+        if self.rod is not None and "rod" not in state_dict:
+            self.rod = None
+            sides = [side / self.length for side in self.box]
+            self.squares, self.nearest = PairSquares(sides, smooth=True), PairSquares(sides, smooth=False)
+        return super().load_state_dict(state_dict, strict, assign)
 
     def compose(self, y: Tensor) -> Tensor:
         precision = next(self.message.parameters()).dtype

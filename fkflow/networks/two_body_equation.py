@@ -136,7 +136,8 @@ class TwoBodyEquation:
             # u'/u = g/2 where two particles meet
             first = [0.5 * self.contact * math.exp(self.t[0])]
         else:
-            first = [regular(w[0], (w[1] - w[0]) / (self.step * w[0]) if w[0] else 0.0, self.dimensions)]
+            # without energy there, as of a bounded one
+            first = [regular(w[0], (w[1] - w[0]) / (self.step * w[0]) if w[0] else 2.0, self.dimensions)]
         for (a, b, c, d), s, after in zip(self.steps(energy).tolist(), shift[:-1], shift[1:], strict=True):
             v = first[-1] + s
             ahead = a + b * v

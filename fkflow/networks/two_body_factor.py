@@ -150,9 +150,9 @@ class TwoBodyFactor(StoredNumbers, Term):
 
 
 def two_body_factor(
-    system: System, length: float, diameter: float | None = None, healing: float = HEALING
+    system: System, length: float, diameter: float | None = None, healing: float = HEALING, rod: float = 0.0
 ) -> TwoBodyFactor | None:
-    """The factor for a system of particles of mass 1 whose natural length is `length`.
+    """The factor for a system of particles of mass 1 whose natural length is `length`; each is shorter by `rod` on a ring.
 
     None where the system gives no `pair`, nor has hard cores of some `diameter` that V alone shows. Raises NumericalError where
     the energy of a pair is not finite outside a hard core.
@@ -163,7 +163,8 @@ def two_body_factor(
     if pair is None:
         return None
     if (box := sides(system)) is not None:
-        return box_factor(pair, length, system.dimensions, 0.5 * min(box), contact)
+        end = 0.5 * (min(box) - system.particles * rod)
+        return box_factor(lambda r: pair(r + rod), length, system.dimensions, end, contact)
     alone = system.free and system.particles == 2
     return factor_of(pair, length, system.dimensions, healing, contact, alone=alone)
 

@@ -29,6 +29,8 @@ NUMBERS = {
     "pressure_tail": "what V beyond its cut-off would add to the pressure, for g(r) = 1 there",
     "compressibility": "compressibility from the structure factor",
     "sound_velocity": "sound velocity from the structure factor",
+    "lindemann_ratio": "root mean square distance of a particle from its site, by that of nearest sites",
+    "particles_at_sites": "share of the particles that are nearer to their own site than to any other",
 }
 
 

@@ -133,7 +133,9 @@ def _liquid(result: Result) -> list[tuple[str, str]]:
     rows = []
     for name, number in liquid.numbers.items():
         how = f"{number.method}, variational {number.variational}" if number.method else "variational"
-        shown, how = (f"{number.value:.4g}", "g(r) = 1 beyond the cut-off") if not number.error else (str(number), how)
+        shown = str(number)
+        if name == "pressure_tail":
+            shown, how = f"{number.value:.4g}", "g(r) = 1 beyond the cut-off"
         rows.append((name.replace("_", " "), f"{with_unit(shown, number.unit)}  ({how})"))
     return rows
 

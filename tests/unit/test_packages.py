@@ -90,6 +90,7 @@ def test_systems_know_only_the_system_base_and_distances(path: Path) -> None:
         "fkflow.hamiltonian.geometry",
         "fkflow.hamiltonian.species",
         "fkflow.hamiltonian.charge",
+        "fkflow.hamiltonian.ewald",
         "fkflow.hamiltonian.interactions",
         "fkflow.systems",
     )

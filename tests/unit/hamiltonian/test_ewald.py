@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
 
 from fkflow import Ewald
+from fkflow.systems import crystals
 
 DOUBLE = torch.float64
 
@@ -30,6 +32,18 @@ def test_madelung_constants() -> None:
     assert float(Ewald(3.0, [2.0])(two[:1])) == pytest.approx(-0.5 * 4 * 2.837297479481 / 3.0, abs=1e-6)
 
 
+def test_triangular_lattice() -> None:
+    """−1.1061025/r_s, half of −2.212205 Ry (Bonsall and Maradudin), for cells of several shapes; the twin: a square lattice."""
+    for particles in (4, 12):
+        counts = crystals.cells("triangular", particles, None)
+        box = crystals.sides_of("triangular", counts, particles * math.pi)
+        x = torch.tensor(crystals.places("triangular", counts, box), dtype=DOUBLE)
+        assert float(Ewald(box, [1.0] * particles)(x)) / particles == pytest.approx(-1.1061025, abs=2e-7)
+    side = math.sqrt(math.pi)
+    square = float(Ewald((side, side), [1.0])(torch.zeros(1, 2, dtype=DOUBLE)))
+    assert square == pytest.approx(-1.1002444, abs=2e-7)
+
+
 def test_long_boxes_and_images() -> None:
     """Two cells are twice one cell; places may be moved by a side, in batches too; the twin: half a side is another place."""
     x, charges = salt(2.0)
@@ -47,7 +61,7 @@ def test_long_boxes_and_images() -> None:
 
 @pytest.mark.parametrize(
     ("box", "charges", "words"),
-    [((1.0, 1.0), [1.0], "three sides"), (0.0, [1.0], "three sides"), (1.0, [], "a list of numbers")],
+    [((1.0,), [1.0], "three sides"), (0.0, [1.0], "three sides"), (1.0, [], "a list of numbers")],
 )
 def test_wrong_boxes_are_told(box, charges, words) -> None:
     with pytest.raises(ValueError, match=words):
@@ -57,3 +71,5 @@ def test_wrong_boxes_are_told(box, charges, words) -> None:
 def test_another_number_of_charges_is_told() -> None:
     with pytest.raises(ValueError, match=r"it must be \(…, 2, 3\)"):
         Ewald(1.0, [1.0, -1.0])(torch.zeros(4, 3, 3))
+    with pytest.raises(ValueError, match=r"it must be \(…, 2, 2\)"):
+        Ewald((1.0, 1.0), [1.0, -1.0])(torch.zeros(4, 2, 3))

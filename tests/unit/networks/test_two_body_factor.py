@@ -20,7 +20,7 @@ from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import build
 from fkflow.networks.parts import Tape
-from fkflow.networks.two_body_factor import HEALING, TwoBodyFactor, two_body_factor
+from fkflow.networks.two_body_factor import HEALING, TwoBodyFactor, factor_of, two_body_factor
 from fkflow.sampling.local_energy import local_energy
 
 MEETING: dict[str, System] = {
@@ -165,6 +165,15 @@ def test_atoms_that_bind_each_other_have_no_node() -> None:
 def test_particles_that_meet_smoothly_have_no_factor(system: System) -> None:
     assert two_body_factor(system, 1.0) is None
     assert not any("meeting" in name for name in build(system, explore(system), "auto", 4, 1, 0).state_dict())
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_a_pair_without_energy_near_contact_does_not_part(dimensions: int) -> None:
+    """No factor vanishes where v does: bosons on a line without energies would be fermions. The twin: λ(λ − 1)/r², λ = 2."""
+    near = torch.tensor([[1e-12]], dtype=torch.float64)
+    for pair in (torch.zeros_like, lambda r: (r - 1).clamp(min=0) * (-r).exp()):
+        assert abs(float(factor_of(pair, 1.0, dimensions)(near, 1.0))) < 0.5
+    assert float(factor_of(lambda r: 2 / r**2, 1.0, 1)(near, 1.0)) < -10
 
 
 def test_energies_that_are_not_finite_are_told() -> None:
