@@ -71,7 +71,7 @@ def measured(name: str, parameters: dict[str, float], beta: float, seconds: floa
     else:
         level = solver.fresh(natural)
         fitted = Fitted(None, level.fitted.starts, level.fitted.start_theta)
-    sums = Sums(natural)
+    sums = Sums(natural, solver.problem.gain)
     for batch in batches(solver.bridges, fitted, natural, level.steps, PATHS, solver.generator, False):
         sums.add(batch)
         if sums.pools > 1 and time.process_time() - began > seconds:

@@ -22,6 +22,7 @@ SYSTEMS = (
     "molecules:He",
     "molecules:HeHPlus",
     "molecules:HMinus",
+    "trapped:TrappedMolecule",
     "bosons:Bosons",
     "bosons:Bosons3D",
     "clusters:Helium",

@@ -11,6 +11,8 @@ Array = np.ndarray
 
 #: temperatures and ground-state energies up to which levels are kept, and most points of a grid
 HEIGHT, POINTS = 45.0, 1600
+#: most angular momenta of levels
+MOMENTA = 60
 #: points of the second grid over those of the first, and largest difference of F in units of 1 + |F|
 FINER, TOLERANCE = 1.2, 1e-7
 
@@ -61,3 +63,45 @@ def on_a_line(potential: Callable[[Array], Array], beta: float, ground: float) -
         found.append(float(levels[0] - math.log(np.exp(-beta * (levels - levels[0])).sum()) / beta))
     error = abs(found[1] - found[0])
     return (found[1], error) if error < TOLERANCE * (1 + abs(found[1])) else None
+
+
+def about_a_nucleus(charge: float, omega: float, beta: float | None, even: bool = False) -> tuple[float, float] | None:
+    """F and its error of an electron about a nucleus in a trap of the frequency `omega`, or E0 without β, from two bases.
+
+    With `even` there are even angular momenta alone, as in the relative motion of two bosons. None if the bases disagree, as
+    they do for many levels or lengths that are far apart.
+    """
+    found = []
+    for functions, larger in ((120, 1.0), (160, 1.15)):
+        if beta is None:
+            found.append(float(_radial_levels(charge, omega, 0, HEIGHT * omega, functions, larger)[0]))
+            continue
+        lowest, total = math.nan, 0.0
+        for angular in range(0, MOMENTA, 2 if even else 1):
+            levels = _radial_levels(charge, omega, angular, HEIGHT / beta, functions, larger)
+            lowest = float(levels[0]) if angular == 0 else lowest
+            part = (2 * angular + 1) * float(np.exp(-beta * (levels - lowest)).sum())
+            total += part
+            if part < 1e-12 * total:
+                break
+        else:
+            return None
+        found.append(lowest - math.log(total) / beta)
+    error = abs(found[1] - found[0])
+    return (found[1], error) if error < 10 * TOLERANCE * (1 + abs(found[1])) else None
+
+
+def _radial_levels(
+    charge: float, omega: float, angular: int, height: float, functions: int, larger: float
+) -> np.ndarray:
+    """Levels of −½ d²/dr² + l(l + 1)/2r² − charge/r + ½ omega² r², in differences of Legendre polynomials, 0 at the ends."""
+    box = larger * math.sqrt(2 * (height + HEIGHT * omega)) / omega
+    nodes, weights = np.polynomial.legendre.leggauss(functions + 60)
+    r, weights = 0.5 * box * (nodes + 1), 0.5 * box * weights
+    legendre, k = np.polynomial.legendre.legvander(nodes, functions + 1), np.arange(1, functions + 1)
+    size = np.sqrt(2 * (2 * k + 1))
+    values, slopes = (legendre[:, 2:] - legendre[:, :-2]) / size, legendre[:, 1:-1] * size / box
+    potential = 0.5 * angular * (angular + 1) / r**2 - charge / r + 0.5 * omega**2 * r**2
+    energy = 0.5 * (slopes.T * weights) @ slopes + (values.T * (weights * potential)) @ values
+    lower = np.linalg.inv(np.linalg.cholesky((values.T * weights) @ values))
+    return np.linalg.eigvalsh(lower @ energy @ lower.T)

@@ -14,6 +14,7 @@ from fkflow.hamiltonian.geometry import pair_squares
 from fkflow.hamiltonian.system import Reference, System
 
 from . import references
+from .free_energies import about_a_nucleus, oscillators
 from .harmonic import LARGEST, SMALLEST
 from .references import CLOSED_FORM
 from .solvers import Level, radial_ground_state
@@ -107,6 +108,16 @@ class Hooke(Repelling):
     def pair(self, r: Any) -> Any:
         """Coulomb energy."""
         return 1 / r
+
+    def free_energy(self, beta: float, statistics: str) -> Reference | None:
+        """The centre of mass in closed form, and levels of the relative motion with even momenta for a singlet."""
+        found = about_a_nucleus(-math.sqrt(0.5), self.omega, beta, even=statistics == "bose")
+        if found is None:
+            return None
+        energy, error = found
+        return Reference(
+            energy + oscillators([self.omega] * 3, 1, beta, False), error, "radial equation in polynomials"
+        )
 
 
 class Calogero(Repelling):

@@ -7,6 +7,9 @@ A path y_0 … y_(M−1) at times i dt, dt = β/M, that ends in P y_0 stands for
 whose integral and sum over P is Z to fourth order in dt (Takahashi & Imada, J. Phys. Soc. Jpn. 53, 3765 (1984)). y_0 and P are
 drawn first, then each step from a Gaussian about the bridge of the reference to P y_0 (Mehler kernel), shifted and widened by
 the `Drift`. The weight f/density is right for any drift, and the same for all paths at the best one.
+
+Point charges are left out of V1: f has the ratio e^(−u) of the exact kernel of each pair to the free one in each step (D. M.
+Ceperley, Rev. Mod. Phys. 67, 279 (1995)), which makes it right to second order.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from torch import Tensor
 from fkflow.thermal.drift import Drift, Step, joined
 from fkflow.thermal.perceptron import Layers
 from fkflow.thermal.problem import Problem
-from fkflow.thermal.reference import Reference, cycles, permuted
+from fkflow.thermal.reference import cycles, permuted
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Bridges:
             mean = bridge.near * y + bridge.far * end
             moved = xi
             if theta is not None:
-                step = self.drift.step(mean, -gradient, end, bridge, left)
+                step = self.drift.step(mean, -gradient - self.problem.pull(y), end, bridge, left)
                 outputs, layers = self.drift.outputs(theta, step)
                 shift, stretch = self.drift.change(outputs, step)
                 moved = shift + (stretch @ xi[..., None])[..., 0]
@@ -160,13 +163,17 @@ class Bridges:
 
     def log_integrand(self, paths: Moved) -> Tensor:
         """log f (B,) of paths."""
-        return log_closed(self.reference, paths) - self.reference.log_orders
+        return log_closed(self.problem, paths) - self.reference.log_orders
 
     def coarse_change(self, paths: Moved, every: int = 2) -> Tensor:
         """log f with V1 in steps of `every` dt alone minus log f (B,), with the same kernels."""
         dt = paths.beta / len(paths.y)
         fine = dt * (paths.rest + dt**2 / 24 * paths.squares).sum(0)
         coarse = every * dt * (paths.rest + (every * dt) ** 2 / 24 * paths.squares)[::every].sum(0)
+        if self.problem.charges is not None:
+            y = closed(paths)
+            coarse = coarse + self.problem.pair_action(y[::every], every * dt)
+            fine = fine + self.problem.pair_action(y, dt)
         return fine - coarse
 
     def carry(self, theta: Tensor, paths: Paths, beta: Tensor, scale: Tensor) -> tuple[Moved, Tensor]:
@@ -204,11 +211,16 @@ class Bridges:
         return Moved(every, y, paths.sent.repeat(times, 1), value.view(steps, -1), squares), log_size.flatten()
 
 
-def log_closed(reference: Reference, paths: Moved) -> Tensor:
+def closed(paths: Moved) -> Tensor:
+    """The points (M + 1, B, n, D) of closed paths with their ends."""
+    return torch.cat([paths.y, permuted(paths.y[0], paths.sent)[None]])
+
+
+def log_closed(problem: Problem, paths: Moved) -> Tensor:
     """log f (B,) of closed paths, without 1/n!."""
-    y, dt = paths.y, paths.beta / len(paths.y)
-    ahead = torch.cat([y[1:], permuted(y[0], paths.sent)[None]])
-    return reference.log_kernel(y, ahead, dt).sum(0) - dt * (paths.rest + dt**2 / 24 * paths.squares).sum(0)
+    y, dt = closed(paths), paths.beta / len(paths.y)
+    log_free = problem.reference.log_kernel(y[:-1], y[1:], dt).sum(0) - problem.pair_action(y, dt)
+    return log_free - dt * (paths.rest + dt**2 / 24 * paths.squares).sum(0)
 
 
 def _log_size(matrices: Tensor) -> Tensor:

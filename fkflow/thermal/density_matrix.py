@@ -68,7 +68,7 @@ class DensityMatrix:
         y = torch.cat([paths.y[:, :some].roll(-stride * cut, 0) for cut in range(cuts)], 1)
         log_w = batch.log_w[:some].repeat(cuts)
         # as they were drawn: a cut elsewhere does not change it
-        log_f = log_closed(ref, paths.first(some))
+        log_f = log_closed(problem, paths.first(some))
         known, sent = log_f.repeat(cuts), paths.sent[:some].repeat(cuts, 1)
         body = self.pools % ref.bodies
         self.pools += 1
@@ -108,10 +108,13 @@ class DensityMatrix:
         share = share * (place >= 0)[..., None]
         opened = torch.cat([y, permuted(y[0], sent)[None]]) + share * move
         flat = opened.flatten(0, 1)
-        rest = (problem.potential(flat) - ref.potential(flat)).view(steps + 1, -1)
+        rest = problem.rest(flat)[0].view(steps + 1, -1)
         log_free = ref.log_kernel(opened[:-1], opened[1:], dt).sum(0)
         ends = 0.5 * (rest[0] + rest[-1])
-        return log_free - dt * (rest[1:-1].sum(0) + ends), log_free - 2 * dt * (rest[2:-1:2].sum(0) + ends)
+        fine, coarse = (problem.pair_action(opened[::every], every * dt) for every in (1, 2))
+        return log_free - fine - dt * (rest[1:-1].sum(0) + ends), log_free - coarse - 2 * dt * (
+            rest[2:-1:2].sum(0) + ends
+        )
 
     def histograms(self) -> list[Histogram]:
         """ρ(x, x′) with ∫ρ(x, x) dx = 1, extrapolated to time step 0, with its errors, one an axis."""

@@ -22,8 +22,6 @@ from fkflow.thermal.fit import Fitted
 
 #: relative step h of β
 STEP = 0.01
-#: by how much halving the time step lowers an error of fourth order, less one
-ORDER = 15.0
 
 
 @dataclass(frozen=True)
@@ -65,15 +63,17 @@ def carry(bridges: Bridges, fitted: Fitted, paths: Paths, log_density: Tensor, b
     return tuple(torch.stack(parts) for parts in zip(*by_map, strict=True))
 
 
-def slopes(pools: list[Carried], beta: float) -> tuple[Estimate, Estimate, float]:
+def slopes(pools: list[Carried], beta: float, gain: float) -> tuple[Estimate, Estimate, float]:
     """−∂ log Z/∂β and β² ∂² log Z/∂β², extrapolated to time step 0, and by how much twice the time step changes the first.
+
+    `gain` is by how much halving the time step lowers its error, less one.
 
     The combination for one half of the pools is that of least variance in the other: estimators with a long tail would lose
     their weight just when they are high.
     """
     halves = [_Sides(pools[first::2]) for first in (0, 1)]
     best = [_best(half, beta) for half in halves]
-    one, other = (_of_half(half, mixes, beta) for half, mixes in zip(halves, reversed(best), strict=True))
+    one, other = (_of_half(half, mixes, beta, gain) for half, mixes in zip(halves, reversed(best), strict=True))
     return 0.5 * (one[0] + other[0]), 0.5 * (one[1] + other[1]), 0.5 * (one[2] + other[2])
 
 
@@ -87,7 +87,9 @@ def _best(sides: _Sides, beta: float) -> tuple[np.ndarray, np.ndarray]:
     return _least_variance(influence), _least_variance(curved)
 
 
-def _of_half(sides: _Sides, mixes: tuple[np.ndarray, np.ndarray], beta: float) -> tuple[Estimate, Estimate, float]:
+def _of_half(
+    sides: _Sides, mixes: tuple[np.ndarray, np.ndarray], beta: float, gain: float
+) -> tuple[Estimate, Estimate, float]:
     """The numbers of `slopes` from one half, for given combinations."""
     h = STEP * beta
     mixed, bent = mixes
@@ -101,7 +103,7 @@ def _of_half(sides: _Sides, mixes: tuple[np.ndarray, np.ndarray], beta: float) -
     def extrapolated(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
         def value(means: np.ndarray) -> np.ndarray:
             fine, coarse = (function(sides.of_means(means, kind)) for kind in (0, 1))
-            return np.asarray(fine + (fine - coarse) / ORDER)
+            return np.asarray(fine + (fine - coarse) / gain)
 
         return value
 

@@ -63,9 +63,17 @@ class Drift:
     The networks work in the `precision`; what they give is a function of the place, so that weights stay exact.
     """
 
-    def __init__(self, reference: Reference, hidden: int, precision: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        hidden: int,
+        precision: torch.dtype = torch.float32,
+        centres: Tensor | None = None,
+    ) -> None:
         n, dim, kinds = reference.bodies, reference.axes, reference.kinds
         self.reference, self.dim, self.precision = reference, dim, precision
+        #: pinned charges (A, n, D)
+        self.centres = reference.frequencies.new_zeros(0, n, dim) if centres is None else centres
         self.signs = differences(n, kinds)
         #: (pairs, n) which bodies are in a pair
         self.adjacent = (self.signs != 0).double()
@@ -76,7 +84,9 @@ class Drift:
         self.eye = torch.eye(n * dim, dtype=torch.float64)
         self.rates, self.times, self.widths = (torch.tensor(x, dtype=torch.float64) for x in (RATES, TIMES, WIDTHS))
         self.body_net = Perceptron(
-            4 * dim + len(RATES) + 1 + len(CROWDS) * (n > 1) + self._kinds(0), hidden, dim + 1 + self.upper.shape[1]
+            4 * dim + len(RATES) + 1 + len(CROWDS) * (n > 1) + self._kinds(0) + len(self.centres),
+            hidden,
+            dim + 1 + self.upper.shape[1],
         )
         inputs = len(WIDTHS) + 1 + len(TIMES) + 5 + (len(CROWDS) + 1) * (n > 2) + self._kinds(1)
         self.pair_net = Perceptron(inputs, hidden, 4) if n > 1 else None
@@ -103,6 +113,8 @@ class Drift:
         away = mean.square().sum(-1, keepdim=True) / 4
         fading = (-time * self.rates).exp().expand(*mean.shape[:2], -1)
         bodies = [mean, target * late, target * late**3, weak, fading, away]
+        if len(self.centres):
+            bodies.append(nearness(self.centres, mean))
         if self.pair_net is None:
             return Step(
                 torch.cat(bodies, -1).to(self.precision), None, weak, None, None, None, gate, late, bridge.spread
@@ -186,3 +198,9 @@ class Drift:
             spread = block.flatten(2).mT @ self.both.flatten(1)
             matrix = matrix + spread.view(-1, dim, dim, n, n).permute(0, 3, 1, 4, 2).reshape(-1, n * dim, n * dim)
         return shift.flatten(1), matrix
+
+
+def nearness(centres: Tensor, y: Tensor) -> Tensor:
+    """e^(−r) (B, n, A) of the distances r of bodies at y (B, n, D) from centres (A, n, D)."""
+    found: Tensor = (-(y[:, None] - centres).norm(dim=-1)).exp().mT
+    return found

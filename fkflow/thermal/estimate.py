@@ -17,7 +17,7 @@ from torch import Tensor
 from fkflow.errors import NumericalError
 from fkflow.statistics import Estimate
 from fkflow.thermal.bridges import Bridges, Paths
-from fkflow.thermal.derivatives import ORDER, Carried, carry, jackknife, slopes
+from fkflow.thermal.derivatives import Carried, carry, jackknife, slopes
 from fkflow.thermal.fit import Fitted
 
 #: pools at least, and one in so many paths of a pool, of several bodies or one, that is carried to other β
@@ -68,8 +68,8 @@ def batches(
 class Sums:
     """What is kept of all batches: weights of paths by pools, and ratios to other β."""
 
-    def __init__(self, beta: float) -> None:
-        self.beta = beta
+    def __init__(self, beta: float, gain: float) -> None:
+        self.beta, self.gain = beta, gain
         self.log_w: list[np.ndarray] = []
         #: means of the weights of pools, over that of e^`level`, by once, twice and four times the time step
         self.means: list[np.ndarray] = []
@@ -108,7 +108,7 @@ class Sums:
         """log Z extrapolated to time step 0, and its error from the scatter of the pools."""
         assert self.level is not None
         value, error = jackknife(
-            np.array(self.means[part]), lambda z: np.log(z[..., 0]) - np.log(z[..., 1] / z[..., 0]) / ORDER
+            np.array(self.means[part]), lambda z: np.log(z[..., 0]) - np.log(z[..., 1] / z[..., 0]) / self.gain
         )
         return Estimate(self.level + value, error)
 
@@ -121,10 +121,10 @@ class Sums:
         means, both = np.array(self.means), []
         for k in (0, 1):
             value, error = jackknife(means[:, k : k + 2], lambda z: np.log(z[..., 1] / z[..., 0]))
-            part = ORDER * (ORDER + 1) ** k
+            part = self.gain * (self.gain + 1) ** k
             both.append(Estimate(abs(value) / part, error / part))
         return max(both, key=lambda estimate: estimate.value)
 
     def slopes(self) -> tuple[Estimate, Estimate, float]:
         """−∂ log Z/∂β, β² ∂² log Z/∂β², and by how much twice the time step changes the first."""
-        return slopes(self.carried, self.beta)
+        return slopes(self.carried, self.beta, self.gain)

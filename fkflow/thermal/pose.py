@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -13,6 +14,7 @@ from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.species import groups_of, is_mixture
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import display_name
+from fkflow.thermal.charges import find_charges
 from fkflow.thermal.cloud import anneal
 from fkflow.thermal.kinds import Kinds
 from fkflow.thermal.problem import Problem
@@ -43,7 +45,10 @@ def pose(system: System, landscape: Landscape, beta: float, statistics: str, see
     average = _averages(of_body)
     centre = average @ landscape.centre.reshape(bodies, width)
     loose = Reference(torch.full((width,), SLOWEST, dtype=torch.float64), bodies, False)
-    plain = Problem(system, loose, length, centre, torch.eye(width, dtype=torch.float64))
+    charges = find_charges(system, landscape)
+    plain = Problem(system, loose, length, centre, torch.eye(width, dtype=torch.float64), charges)
+    if _diverges(plain, landscape):
+        raise UsageError(_cannot(system, "a V that diverges where particles meet"))
     _check_confined(plain, landscape, scaled, generator)
     if bodies > 1 and system.separable:
         # the trap, in which the centre of mass moves
@@ -54,7 +59,7 @@ def pose(system: System, landscape: Landscape, beta: float, statistics: str, see
         variances, axes = _along_common_axes(covariances)
         frequencies = 1 / (2 * variances)
     else:
-        cloud = anneal(plain.potential, (bodies, width), effective_beta(scaled), generator)
+        cloud = anneal(plain.softened, (bodies, width), effective_beta(scaled), generator)
         means = average @ cloud.mean(0)
         centre = centre if system.isotropic else centre + length * means
         off = cloud - means
@@ -63,9 +68,9 @@ def pose(system: System, landscape: Landscape, beta: float, statistics: str, see
     if not mixture:
         # all bodies are alike
         frequencies, centre = frequencies.view(-1, width)[0], centre[0]
-        return Problem(system, Reference(frequencies, bodies, statistics == "bose"), length, centre, axes)
+        return Problem(system, Reference(frequencies, bodies, statistics == "bose"), length, centre, axes, charges)
     kinds = Kinds(of_body, torch.tensor(user_masses(system), dtype=torch.float64).sqrt(), centre @ axes / length)
-    return Problem(system, Reference(frequencies, bodies, statistics == "bose", kinds), length, centre, axes)
+    return Problem(system, Reference(frequencies, bodies, statistics == "bose", kinds), length, centre, axes, charges)
 
 
 def effective_beta(beta: float) -> float:
@@ -102,27 +107,28 @@ def refuse(system: System, landscape: Landscape | None, statistics: str) -> None
     Without a `landscape` only what the system states itself is looked at.
     """
     name = _name(system)
-    if system.nuclei() is not None or (landscape is not None and landscape.centres is not None):
+    if (system.nuclei() is not None and not _is_held(system)) or (
+        landscape is not None and landscape.centres is not None
+    ):
         raise UsageError(
             f"{name} has no free energy: nothing confines its particles about the charges, so that Z is infinite; "
-            "leave thermal.temperature out"
+            "the system trapped_molecule has a trap, else leave thermal.temperature out"
         )
     if system.free or (landscape is not None and landscape.flat is not None):
         raise UsageError(
             f"{name} has no free energy: nothing confines it, so that Z is infinite; a trap must hold all particles"
         )
+    charges = system.point_charges()
     for there, what in (
         (getattr(system, "box", None) is not None, "a periodic box"),
-        (system.point_charges() is not None, "point charges"),
+        (charges is not None and charges.interaction.kind != "coulomb", "screened charges"),
+        (charges is not None and charges.dimensions != 3, "charges in a plane"),
         (landscape is not None and landscape.walls is not None, "hard walls"),
         (landscape is not None and bool(landscape.steps or landscape.lines), "jumps or hard lines in V"),
         (landscape is not None and landscape.diameter is not None, "hard cores"),
-        (landscape is not None and _diverges(system, landscape), "a V that diverges where particles meet"),
     ):
         if there:
-            raise UsageError(
-                f"{name} cannot be solved at a temperature: it has {what}, which learned bridges do not treat"
-            )
+            raise UsageError(_cannot(system, what))
     exchanged = system.identical or (is_mixture(system) and any(len(group) > 1 for group in groups_of(system)))
     if exchanged and statistics == "bose" and system.particles > MOST_BOSONS:
         raise UsageError(
@@ -136,15 +142,40 @@ def refuse(system: System, landscape: Landscape | None, statistics: str) -> None
         )
 
 
-def _diverges(system: System, landscape: Landscape) -> bool:
-    """Whether V is far higher with two particles at one place than within a natural length."""
+def _cannot(system: System, what: str) -> str:
+    return f"{_name(system)} cannot be solved at a temperature: it has {what}, which learned bridges do not treat"
+
+
+def _is_held(system: System) -> bool:
+    """Whether V of particles about nuclei rises far away from them."""
+    rays = torch.nn.functional.normalize(
+        torch.randn(DIRECTIONS, system.particles, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
+        dim=-1,
+    )
+    near, far = (system.potential(2.0**k * rays) for k in (DOUBLINGS - 1, DOUBLINGS))
+    return bool((far - near > 1).all())
+
+
+def _diverges(problem: Problem, landscape: Landscape) -> bool:
+    """Whether V without its charges is far from that of natural lengths where two particles meet, any two kinds of them."""
+    system = problem.system
     if system.particles == 1:
         return False
     x = landscape.start(MET, torch.Generator().manual_seed(0))
-    met = x.clone()
-    met[:, 1] = met[:, 0] + CLOSE * landscape.length
-    rise = (system.potential(met) - system.potential(x)) * landscape.length**2
-    return not bool(rise.median() < STEEP)
+    roots = torch.tensor(user_masses(system), dtype=torch.float64).sqrt()[:, None]
+    groups = groups_of(system)
+    ends = [(g[0], g[1]) for g in groups if len(g) > 1] + [(g[0], h[0]) for g, h in itertools.combinations(groups, 2)]
+
+    def smooth(z: Tensor) -> Tensor:
+        found = system.potential(z) * landscape.length**2
+        return found if problem.charges is None else found - problem.charges.energy(z)
+
+    for i, j in ends:
+        met = x / roots
+        met[:, j] = met[:, i] + CLOSE * landscape.length / roots[i]
+        if not bool((smooth(met * roots) - smooth(x)).abs().median() < STEEP):
+            return True
+    return False
 
 
 def _name(system: System) -> str:

@@ -75,6 +75,10 @@ class Propagator:
     def __init__(
         self, problem: Problem, wave: Wave | None, times: Sequence[float], progress: Progress, seed: int
     ) -> None:
+        if problem.charges is not None:
+            raise UsageError(
+                "fkflow propagate does not take a V that diverges where charges meet: open paths have no exact kernel of them"
+            )
         self.problem, self.wave, self.progress = problem, wave, progress
         self.times = list(times)
         self.generator = torch.Generator().manual_seed(seed)

@@ -24,7 +24,6 @@ from fkflow.thermal.classical import classical_limit
 from fkflow.thermal.cloud import WALKERS, Bases, anneal
 from fkflow.thermal.convexity import Convexity, falls_short, pack
 from fkflow.thermal.counts import ThermalCounts
-from fkflow.thermal.derivatives import ORDER
 from fkflow.thermal.drift import Drift
 from fkflow.thermal.estimate import POOLS, Batch, Sums, batches
 from fkflow.thermal.fit import PATHS, Fitted, Iteration, fit, log_z_of
@@ -38,6 +37,8 @@ FIRST, FACTOR = 1.5, 2.0
 #: time step of a training, in times of the mean curvature of V (one body, several: where two meet V is far stiffer than its
 #: mean, and errors of twice and once the step may cancel), and its bounds in natural times
 CURVED, SHORTEST, LONGEST = (0.2, 0.1), 0.005, 0.15
+#: largest κ √dt of charges that attract each other
+ATTRACTED = 0.5
 #: width of the layers, paths of a pool at least and at most (one body, several), and pools of a first look
 HIDDEN, FEWEST, COUNTS, LOOK = 24, 256, (2048, 1024), 4
 #: iterations at least, and what one costs in units of the measurement of as many steps of as many paths
@@ -91,7 +92,7 @@ class ThermalSolver:
         self.system, self.landscape, self.question, self.progress = system, landscape, question, progress
         self.problem = pose(system, landscape, max(question.betas), question.statistics, question.seed)
         self.generator = torch.Generator().manual_seed(question.seed)
-        self.drift = Drift(self.problem.reference, HIDDEN)
+        self.drift = Drift(self.problem.reference, HIDDEN, centres=self.problem.centres())
         self.bridges = Bridges(self.problem, self.drift)
         self.theta = self.drift.start(self.generator)
         #: U and exchanges of the starts of the last training, with their level
@@ -205,6 +206,8 @@ class ThermalSolver:
         problem, generator = self.problem, self.generator
         starts, curvature = self._starts(beta)
         dt = min(max(CURVED[problem.reference.bodies > 1] / math.sqrt(curvature), SHORTEST), LONGEST)
+        if problem.charges is not None and (deepest := min(problem.charges.strengths)) < 0:
+            dt = min(dt, (ATTRACTED / deepest) ** 2)
         steps = 4 * math.ceil(0.25 * beta / dt)
         return Level(beta, steps, Fitted(self.theta, starts, starts.start(generator)))
 
@@ -253,13 +256,13 @@ class ThermalSolver:
         problem, generator = self.problem, self.generator
         ref = problem.reference
         cooled = effective_beta(beta)
-        cloud = anneal(problem.potential, (ref.bodies, ref.axes), cooled, generator)
+        cloud = anneal(problem.softened, (ref.bodies, ref.axes), cooled, generator)
         curvature = problem.mean_curvature(cloud, cooled)
         # no minimum that is known is left out
         known = problem.from_solver(self.landscape.start(WALKERS // 16, generator))
         of_body = (0,) * ref.bodies if ref.kinds is None else ref.kinds.of_body
         base = Bases.fitted(torch.cat([cloud, known]), of_body, generator)
-        return Starts(base, ref, beta), curvature
+        return Starts(base, ref, beta, problem.centres()), curvature
 
     def _batches(self, level: Level, steps: int, carried: bool = True) -> Iterator[Batch]:
         count = self._count(level)
@@ -277,7 +280,7 @@ class ThermalSolver:
         given = self.question.time_step
         steps = level.steps if given is None else 4 * math.ceil(0.25 * level.beta / given)
         for _ in range(0 if given is not None else HALVINGS):
-            sums = Sums(level.beta)
+            sums = Sums(level.beta, self.problem.gain)
             for batch in islice(self._batches(level, steps, False), LOOK):
                 sums.add(batch)
             change = sums.step_error()
@@ -293,7 +296,7 @@ class ThermalSolver:
         began = time.monotonic()
         target = question.target_error * beta
         steps = self._steps(level, target)
-        sums, counts, planned = Sums(level.beta), None, POOLS
+        sums, counts, planned = Sums(level.beta, self.problem.gain), None, POOLS
         for batch in self._batches(level, steps):
             sums.add(batch)
             counts = counts or ThermalCounts(self.problem, batch)
@@ -318,7 +321,7 @@ class ThermalSolver:
         log_z, step_error = sums.log_z(), sums.step_error().value
         slope, capacity, steeper = sums.slopes()
         free = Estimate(-log_z.value / beta, math.hypot(log_z.error, step_error) / beta)
-        energy = Estimate(slope.value / square, math.hypot(slope.error, steeper / ORDER) / square)
+        energy = Estimate(slope.value / square, math.hypot(slope.error, steeper / self.problem.gain) / square)
         entropy = beta * (energy - free)
         return ThermalState(
             1 / beta, beta, free, energy, entropy, capacity, sums.ess(), sums.paths, beta / steps, step_error / beta,
@@ -336,7 +339,7 @@ class ThermalSolver:
         first, second = sums.log_z(slice(0, half)), sums.log_z(slice(half, None))
         if abs(z_score(first.value, first.error, second.value, second.error)) > APART:
             self.warnings.append(Doubt(f"{about}the halves of the measurement disagree"))
-        plain = Sums(level.beta)
+        plain = Sums(level.beta, self.problem.gain)
         bare = Fitted(None, level.fitted.starts, torch.zeros_like(level.fitted.start_theta))
         count = 4 * self._count(level)
         for batch in islice(batches(self.bridges, bare, level.beta, steps, count, self.generator), PLAIN):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from fkflow.thermal.cloud import Bases
+from fkflow.thermal.drift import nearness
 from fkflow.thermal.exchanges import Exchanges
 from fkflow.thermal.kinds import apart, differences
 from fkflow.thermal.perceptron import Layers, Perceptron
@@ -47,12 +48,15 @@ class Start:
 class Starts:
     """q of the bodies of a reference at β; `theta` are the parameters of U and of the exchanges, `level` is c."""
 
-    def __init__(self, base: Bases, reference: Reference, beta: float) -> None:
+    def __init__(self, base: Bases, reference: Reference, beta: float, centres: Tensor | None = None) -> None:
         self.base, self.bodies, self.beta, self.dim = base, reference.bodies, beta, reference.axes
         self.kinds = reference.kinds
         self.signs = differences(self.bodies, self.kinds)
         told = () if self.kinds is None else (self.kinds.bodies(), self.kinds.of_pairs())
-        self.body_net = Perceptron(2 * self.dim + 1 + (told[0].shape[1] if told else 0), HIDDEN, 1)
+        #: pinned charges (A, n, D)
+        self.centres = reference.frequencies.new_zeros(0, self.bodies, self.dim) if centres is None else centres
+        inputs = 2 * self.dim + 1 + len(self.centres) + (told[0].shape[1] if told else 0)
+        self.body_net = Perceptron(inputs, HIDDEN, 1)
         inputs = len(WIDTHS) + 1 + (told[1].shape[1] if told else 0)
         self.pair_net = Perceptron(inputs, HIDDEN, 1) if self.bodies > 1 else None
         self.told = told
@@ -71,7 +75,8 @@ class Starts:
 
     def _inputs(self, y: Tensor) -> list[Tensor]:
         squares = y.square()
-        inputs = [torch.cat([y, squares / (1 + 0.1 * squares), squares.sum(-1, keepdim=True) / 8], -1)]
+        alone = [y, squares / (1 + 0.1 * squares), squares.sum(-1, keepdim=True) / 8]
+        inputs = [torch.cat([*alone, nearness(self.centres, y)] if len(self.centres) else alone, -1)]
         if self.pair_net is not None:
             square = apart(self.signs, self.kinds, y).square().sum(-1, keepdim=True)
             inputs.append(torch.cat([*((-0.5 * square / w**2).exp() for w in WIDTHS), 0.1 * square], -1))

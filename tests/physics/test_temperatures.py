@@ -171,6 +171,21 @@ def test_two_species_and_their_permutations(few_paths) -> None:
     assert {(h.group, h.name) for h in state.histograms} >= {("density", "x_a"), ("density", "x_b")}
 
 
+def test_two_electrons_that_repel_each_other(few_paths) -> None:
+    """The exact kernel of 1/r and one exchange, against levels of the relative motion."""
+    found = solved("hooke", 1.0, parameters={"omega": 1.0}, target=1.5e-2, iterations=12)
+    (state,), system = found.thermal, fkflow.make_system("hooke", omega=1.0)
+    exact, apart = (system.free_energy(1.0, statistics).energy for statistics in ("bose", "boltzmann"))
+    free = fkflow.make_system("harmonic", particles=2, dimensions=3).free_energy(1.0, "bose").energy
+    assert (
+        abs(z_score(state.free_energy.value, state.free_energy.error, exact)) < 3.5 and state.free_energy.error < 0.03
+    )
+    for wrong in (apart, free):
+        assert abs(z_score(state.free_energy.value, state.free_energy.error, wrong)) > 5
+    energies = [system.free_energy(1.0 + side * 1e-3, "bose").energy * (1.0 + side * 1e-3) for side in (1, -1)]
+    assert abs(z_score(state.energy.value, state.energy.error, (energies[0] - energies[1]) / 2e-3)) < 3.5
+
+
 def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(few_paths, tmp_path, monkeypatch, capsys) -> None:
     """Stopped before the second temperature is measured: what was trained and measured before is not done again."""
     from fkflow.thermal.solve import ThermalSolver

@@ -29,6 +29,7 @@ from fkflow.systems.mixture import Mixture
 from fkflow.systems.molecules import H2, H2Plus, HeHPlus, Molecule
 from fkflow.systems.pairs import Calogero, Dipoles, Hooke, Ions
 from fkflow.systems.rings import HardRods, Lattice, LiebLiniger, Rotor, Sutherland
+from fkflow.systems.trapped import TrappedMolecule
 from fkflow.systems.wells import DoubleWell, MexicanHat, Morse, PoschlTeller, Quartic
 
 DEFAULTS = [system() for system in built_in_systems().values()]
@@ -216,6 +217,10 @@ STRENGTHS = {"g_aa": 0.3, "g_bb": 0.7, "g_ab": 0.2}
         (H2Plus(), coulomb),
         (HeHPlus(), coulomb),
         (THREE_CENTRES, coulomb),
+        (
+            TrappedMolecule(omega=0.7, **THREE_CENTRES.parameters()),
+            lambda s, x: coulomb(s, x) + 0.5 * 0.49 * np.sum(x**2),
+        ),
     ],
     ids=lambda value: value.key if isinstance(value, System) else "",
 )

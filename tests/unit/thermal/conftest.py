@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -32,21 +33,21 @@ def detuned(problem: Problem, factor: float) -> Problem:
     """The same problem with the frequencies of its reference multiplied."""
     ref = problem.reference
     other = Reference(factor * ref.frequencies, ref.bodies, ref.bosons, ref.kinds)
-    return Problem(problem.system, other, problem.length, problem.centre, problem.axes)
+    return replace(problem, reference=other)
 
 
 def bridges_of(system: System, beta: float, factor: float = 1.0, hidden: int = 6) -> Bridges:
     """Bridges of a system whose reference is detuned by a factor."""
     unit = to_unit_masses(system)
     problem = detuned(pose(unit, explore(unit), beta, "bose", 0), factor)
-    return Bridges(problem, Drift(problem.reference, hidden, torch.float64))
+    return Bridges(problem, Drift(problem.reference, hidden, torch.float64, problem.centres()))
 
 
 def random_fit(bridges: Bridges, width: float, beta: float, seed: int = 3, size: float = 0.3) -> Fitted:
     """Parameters of a drift that is not 0, and starts with a U and exchanges that are not 0."""
     ref = bridges.reference
     generator = torch.Generator().manual_seed(seed)
-    starts = Starts(gaussian(width, ref), ref, beta)
+    starts = Starts(gaussian(width, ref), ref, beta, bridges.problem.centres())
 
     def noise(count: int) -> torch.Tensor:
         return size * torch.randn(count, generator=generator, dtype=torch.float64)

@@ -63,7 +63,10 @@ def test_the_mean_weight_is_z_for_any_drift(case: str, generator: torch.Generato
     system, beta, count = CASES[case]
     bridges = bridges_of(system, beta, factor=0.7)
     square = bridges.problem.length**2
-    fitted, sums = random_fit(bridges, 1.1 / bridges.problem.length, beta / square, size=0.2), Sums(beta / square)
+    fitted, sums = (
+        random_fit(bridges, 1.1 / bridges.problem.length, beta / square, size=0.2),
+        Sums(beta / square, bridges.problem.gain),
+    )
     for batch in islice(batches(bridges, fitted, beta / square, 12, 512, generator), 32):
         sums.add(batch)
 
