@@ -22,31 +22,23 @@ from fkflow.execution import ranks
 from fkflow.execution.pulse import Pulse
 from fkflow.measurement.coherence import Coherence
 from fkflow.measurement.histograms import Histograms
-from fkflow.measurement.variational import VariationalEstimator, choose_walker_count
+from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.extrapolation import Extrapolation, average_window, extrapolate, find_longest_window
 from fkflow.projection.forward_walking import project_observables
 from fkflow.projection.mover import Mover
+from fkflow.projection.plan import plan
 from fkflow.projection.population import EVEN, MIDDLE, OBSERVED, PLACES, SHORT_MIDDLE, Population
 from fkflow.projection.rare import FAR, missed_fall
-from fkflow.projection.resolution import Unresolved, find_limit, left_out
+from fkflow.projection.resolution import Unresolved, left_out
 from fkflow.projection.slow_modes import longest_window, slow_mode_error
 from fkflow.projection.summary import summarise_projection
-from fkflow.projection.time_steps import GIRSANOV_STEP, RATIO, SMALL_RATIO, largest_step, longest_interval
 from fkflow.recipe.config import ProjectConfig
 from fkflow.results.records import Doubt, Histogram, Projection
 from fkflow.sampling.local_energy import local_energy_cost
-from fkflow.sampling.metropolis import Walkers, draw_evenly, metropolis
 from fkflow.sampling.samplers import MOVES_PER_SWEEP
 from fkflow.statistics import Estimate
 
-#: fewest walkers of a population where the target error decides: a loose one is reached before each has passed a window
-FEWEST_PROJECTED = 256
-#: spread for that decision with a loose target, in that of the local energy: the noise of the difference is smaller still, but
-#: densities need more walkers
-LESS_NOISE = 0.35
-#: target error in natural energies up to which time steps stay small; from twice that on they are twice as large
-EASY = 1e-4
 #: cost of a gradient in evaluations of log ψ
 GRADIENT = 3
 #: sweeps of the measurement in one turn
@@ -55,13 +47,12 @@ SWEEPS = 4
 FALL = 0.2
 #: share of the longest window that the walkers must pass for the densities
 LEAST = 0.75
-#: the same for a target that so many energies of each walker would reach: densities of a shorter window, whose bias is far
-#: below the noise of so few walkers
-HURRIED, FEW = 0.375, 4
+#: the same for a hurried projection: densities of a shorter window, whose bias is far below the noise of so few walkers
+HURRIED = 0.375
 #: more of it that all walkers must pass for observables
 PASSED = 0.5
-#: moves before the first weighing; moves that separate the walkers from those of the measurement
-SETTLE, PART = 30, 30
+#: moves before the first weighing
+SETTLE = 30
 
 Report = Callable[[Estimate, float], None]
 
@@ -109,7 +100,6 @@ class Projector:
         self.pulse = Pulse() if pulse is None else pulse
         self.natural = measuring.landscape.length**2
         self.window = longest_window(measuring, config)
-        self.ease = min(2.0, max(1.0, config.target_error * self.natural / EASY))
         self.seed = seed
         self.generator = torch.Generator(measuring.walkers.x.device).manual_seed(ranks.own_seed(seed + 0xD1FF))
         #: of local energies in the weights, about the measured energy; ∞ where the walkers resolve them
@@ -222,61 +212,21 @@ class Projector:
         return Population(mover, x, self.window, energy, histograms, middle, observables, coherence, unresolved, far)
 
     def _start(self) -> None:
-        """Choose walkers, time steps and the time between weighings; equilibrate the populations; note the cost of a turn."""
-        measuring, config, natural, generator = self.measuring, self.config, self.natural, self.generator
-        net, system, girsanov = measuring.net, measuring.system, self.girsanov
-        groups = ranks.groups_per_rank() * ranks.count()
-        spread = measuring.spread()
-        noise = LESS_NOISE * spread if self.ease >= 2 else spread
-        wanted = choose_walker_count(config, lambda: noise, FEWEST_PROJECTED)
-        size = -(-max(wanted, 2 * groups) // groups) * ranks.groups_per_rank()
-        x = measuring.samples()
-        walkers = Walkers(x[draw_evenly(len(x), size, generator)].clone(), measuring.walkers.step)
-        if isinstance(net, LogPsi):
-            # separate copies of the same walker
-            metropolis(net, walkers, generator, PART, adapt=False, frozen=True)
-        #: energies of each walker that would reach the target error
-        needed = (spread / config.target_error) ** 2 / (size * ranks.count())
-        self.hurried = ranks.broadcast(self.ease >= 2 and needed <= FEW)
-        interval = longest_interval(measuring, natural, generator)
-        steps = sorted((natural * dt for dt in config.time_steps), reverse=True)
-        if not steps:
-            # a loose target allows larger steps: their bias is extrapolated and its error is stated
-            if girsanov:
-                largest, ratio = self.ease * GIRSANOV_STEP * natural, SMALL_RATIO
-            else:
-                assert isinstance(net, LogPsi)
-                largest = self.ease * largest_step(net, walkers, generator, natural)
-                ratio = SMALL_RATIO if self.hurried and needed <= 1 else RATIO
-            steps = [min(largest, interval)]
-            steps.append(steps[0] / ratio)
-        # found with the walkers of rank 0
-        interval, steps = ranks.broadcast((interval, steps))
-        strides = 1 if girsanov else max(1, round(interval / steps[0]))
-        if not girsanov:
-            assert isinstance(net, LogPsi)
-            # random numbers of its own
-            probing = torch.Generator(x.device).manual_seed(ranks.own_seed(self.seed + 0x11317))
-            probes = Walkers(walkers.x.clone(), steps[0])
-            target = config.target_error
-            self.limit, step = find_limit(net, system, probes, probing, natural, strides, target, self._late)
-            if math.isfinite(self.limit):
-                strides = 1
-                if not config.time_steps:
-                    steps = [step * dt / steps[0] for dt in steps]
-        self.largest = max(steps)
-        for dt in steps:
-            # the error of the moves goes as dt, that of the weighing as its interval squared: both shrink alike
-            stride = 1 if girsanov or math.isfinite(self.limit) else round(strides * math.sqrt(steps[0] / dt))
-            population = self._population(dt, stride, walkers.x, dt == steps[-1])
+        """Make and equilibrate the populations as planned; note the cost of a turn."""
+        measuring = self.measuring
+        found = plan(measuring, self.config, self.seed, self.generator, self.girsanov, self._late)
+        self.hurried, self.limit, self.largest = found.hurried, found.limit, max(found.steps)
+        for dt, stride in zip(found.steps, found.strides, strict=True):
+            population = self._population(dt, stride, found.x, dt == found.steps[-1])
             population.equilibrate(SETTLE)
             self.populations.append(population)
         # costs in evaluations of log ψ, not in seconds: the same seed then takes the same decisions
-        d = x[0].numel()
-        energy = local_energy_cost(net, system)
-        weighing, sweep = d if girsanov else energy, MOVES_PER_SWEEP * GRADIENT + energy
-        self.work = [0.0] * len(steps) + [float(measuring.count * sweep)]
-        self.costs = [size * (p.mover.stride * GRADIENT + weighing) * (p.length // PLACES) for p in self.populations]
+        x, energy = measuring.walkers.x, local_energy_cost(measuring.net, measuring.system)
+        weighing, sweep = x[0].numel() if self.girsanov else energy, MOVES_PER_SWEEP * GRADIENT + energy
+        self.work = [0.0] * len(self.populations) + [float(measuring.count * sweep)]
+        self.costs = [
+            len(found.x) * (p.mover.stride * GRADIENT + weighing) * (p.length // PLACES) for p in self.populations
+        ]
         self.costs.append(SWEEPS * len(x) * sweep)
         self.work[-1] *= len(x)
 

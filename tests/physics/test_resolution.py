@@ -15,7 +15,7 @@ from fkflow.execution.pulse import Pulse
 from fkflow.hamiltonian.registry import find_system
 from fkflow.measurement import variational
 from fkflow.networks.choice import LogPsi
-from fkflow.projection import project
+from fkflow.projection import plan, project
 from fkflow.projection.resolution import Unresolved, find_limit
 from fkflow.recipe.schema import MeasureConfig, ProjectConfig
 from fkflow.results.records import Projection
@@ -68,14 +68,14 @@ def test_a_ripple_is_projected_without_bias(monkeypatch) -> None:
     deviations = (found.energies - 0.5) / found.errors
     assert limit < math.inf and abs(deviations).max() < 4
     assert abs(z_score(found.total.value, found.total.error, 0.5)) < 4 and found.total.error < 1e-2
-    monkeypatch.setattr(project, "find_limit", lambda net, system, walkers, *_: (math.inf, walkers.step))
+    monkeypatch.setattr(plan, "find_limit", lambda net, system, walkers, *_: (math.inf, walkers.step))
     twin, limit = ripple(4.0)
     assert limit == math.inf and ((twin.energies - 0.5) / twin.errors).max() < -4
 
 
 def test_what_a_limit_leaves_out_is_measured(monkeypatch) -> None:
     """Weights that take an eighth of the ripple give too high an energy at each time step; with N it is exact."""
-    monkeypatch.setattr(project, "find_limit", lambda *_: (0.5, 0.004))
+    monkeypatch.setattr(plan, "find_limit", lambda *_: (0.5, 0.004))
     found, _ = ripple(4.0)
     assert ((found.energies - 0.5) / found.errors).min() > 4
     assert abs(z_score(found.total.value, found.total.error, 0.5)) < 4 and found.total.error < 1.5e-2
