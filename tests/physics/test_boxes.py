@@ -20,7 +20,7 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks import two_body_factor
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig, TrainConfig
-from fkflow.spectrum import correlations, levels, sectors
+from fkflow.spectrum import box_sectors, correlations, levels
 from fkflow.statistics import z_score
 from fkflow.training.loop import initial_state, train
 
@@ -130,8 +130,8 @@ def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "FINDING", (500, 2))
     monkeypatch.setattr(levels, "JUDGING", (500, 2))
     monkeypatch.setattr(correlations, "PATHS", 100)
-    monkeypatch.setattr(sectors, "MOMENTA", 2)
-    monkeypatch.setattr(sectors, "MOST_MOMENTA", 2)
+    monkeypatch.setattr(box_sectors, "MOMENTA", 2)
+    monkeypatch.setattr(box_sectors, "MOST_MOMENTA", 2)
 
 
 def waves_of_rotor(depth: float) -> np.ndarray:
