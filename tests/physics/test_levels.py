@@ -67,6 +67,7 @@ def test_three_fermions_without_interaction(monkeypatch) -> None:
     """1 + 2 + 2; the lowest symmetric level is 4."""
     monkeypatch.setattr(levels, "FINDING", (200, 4))
     monkeypatch.setattr(levels, "JUDGING", (200, 4))
+    monkeypatch.setattr(correlations, "PATHS", 100)
     trap = solved("harmonic", 1, particles=3, dimensions=2)
     for statistics, energy in (("fermi", 5), ("bose", 4)):
         (level,) = trap.spectrum(states=1, functions=4, statistics=statistics, progress=False)

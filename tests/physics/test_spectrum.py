@@ -34,6 +34,14 @@ def fewer(monkeypatch) -> None:
     monkeypatch.setattr(levels, "JUDGING", (1500, 6))
 
 
+@pytest.fixture
+def few(monkeypatch) -> None:
+    """Pools for what does not depend on how accurate levels are."""
+    monkeypatch.setattr(levels, "FINDING", (300, 3))
+    monkeypatch.setattr(levels, "JUDGING", (300, 3))
+    monkeypatch.setattr(correlations, "PATHS", 100)
+
+
 @pytest.fixture(scope="module")
 def wells():
     return solved("double_well", 40, height=2.0, a=2.0)
@@ -53,7 +61,7 @@ def levels_of_pair(pair):
         return pair.spectrum(states=5, functions=32, progress=False)
 
 
-def test_levels_of_a_double_well(wells) -> None:
+def test_levels_of_a_double_well(wells, fewer) -> None:
     """Sinc functions on a grid give 0.94825269, 2.18523336, 2.7866751; functions of the wrong parity do not."""
     found = wells.spectrum(states=3, progress=False)
     exact = [0.94825269, 2.18523336, 2.7866751]
@@ -97,7 +105,7 @@ def test_one_run_has_one_gap(wells, fewer) -> None:
     assert found.result.spectrum.ground == found.energy and found.result.measurement.projection is not None
 
 
-def test_the_spectrum_is_stored_and_read_back(wells, tmp_path) -> None:
+def test_the_spectrum_is_stored_and_read_back(wells, few, tmp_path) -> None:
     found = wells.spectrum(states=2, progress=False)
     file = wells.save(tmp_path / "wells")
     again = fkflow.load(tmp_path / "wells")
@@ -185,13 +193,15 @@ def test_imaginary_time_lowers_a_poor_bound_of_fermions(monkeypatch) -> None:
     assert level.bound == "projected" and level.energy == level.projected
     assert abs(level.energy.value - right) < 2.5 * level.energy.error < 0.15
     assert odd_level(0.0) == pytest.approx(2) and abs(level.energy.value - 2) > 5 * level.energy.error
+    # nothing falls then, whatever the paths say
     monkeypatch.setattr(correlations, "SURE", 1e9)
+    monkeypatch.setattr(correlations, "PATHS", 200)
     (poor,) = found.spectrum(states=1, functions=5, statistics="fermi", progress=False)
     assert poor.bound == "upper" and poor.projected is None
     assert poor.energy.value - right > 5 * poor.energy.error
 
 
-def test_what_cannot_be_is_told(wells, fewer) -> None:
+def test_what_cannot_be_is_told(wells, few) -> None:
     with pytest.raises(UsageError, match="no fermions"):
         wells.spectrum(states=2, statistics="fermi", progress=False)
     for options, words in (
@@ -201,8 +211,8 @@ def test_what_cannot_be_is_told(wells, fewer) -> None:
     ):
         with pytest.raises((UsageError, fkflow.FkflowError), match=words):
             wells.spectrum(progress=False, **options)
-    few = wells.spectrum(states=30, functions=4, progress=False)
-    assert len(few) < 30 and "levels are resolved" in few.warnings[0]
+    some = wells.spectrum(states=30, functions=4, progress=False)
+    assert len(some) < 30 and "levels are resolved" in some.warnings[0]
     with pytest.raises(NumericalError, match="no excited level is resolved"):
         strict = candidates.LARGEST_SPREAD
         try:
@@ -213,7 +223,7 @@ def test_what_cannot_be_is_told(wells, fewer) -> None:
             candidates.LARGEST_SPREAD = strict
 
 
-def test_no_level_is_bound_where_parts_are_apart(wells, fewer, monkeypatch) -> None:
+def test_no_level_is_bound_where_parts_are_apart(wells, few, monkeypatch) -> None:
     """The levels below 2 of a double well are one; the twin, without that limit, has more."""
     options = {"states": 2, "functions": 12, "progress": False}
     assert len(wells.spectrum(**options)) == 2
