@@ -18,15 +18,17 @@ from pathlib import Path
 from seeds import run_case
 
 ROOT = Path(__file__).resolve().parents[1]
-MUON, PROTON, DEUTERON = 206.768283, 1836.15267343, 3670.48296788
+MUON, PROTON, DEUTERON, TRITON, ALPHA = 206.768283, 1836.15267343, 3670.48296788, 5496.92153573, 7294.29954142
 
 
-def recipe(error: float, *species: tuple[str, int, float, float], dimensions: int = 3, more: str = "") -> str:
-    """The text of a recipe of species (name, count, mass, charge); the mass 0 pins one at the origin."""
-    place = ", ".join(["0.0"] * dimensions)
+def recipe(
+    error: float, *species: tuple[str, int, float, float], dimensions: int = 3, more: str = "", at: str = ""
+) -> str:
+    """The text of a recipe of species (name, count, mass, charge); the mass 0 pins one at the origin, or at the places `at`."""
+    places = at or f"[{', '.join(['0.0'] * dimensions)}]"
     tables = [
         f'    {{name = "{name}", charge = {charge}, '
-        + (f"count = {count}, mass = {mass}}},\n" if mass else f"at = [[{place}]]}},\n")
+        + (f"count = {count}, mass = {mass}}},\n" if mass else f"at = [{places}]}},\n")
         for name, count, mass, charge in species
     ]
     wanted = f"target_error = {error:g}\n"
@@ -51,6 +53,36 @@ OTHERS: dict[str, tuple[str, float | None]] = {
     "h2_moving": (recipe(5e-5, ELECTRONS, ("proton", 2, PROTON, 1.0)), -1.1640250309),
     "hps_moving": (recipe(5e-5, ELECTRONS, ("positron", 1, 1.0, 1.0), ("proton", 1, PROTON, 1.0)), -0.788870618),
     "li_plus": (recipe(1e-4, ELECTRONS, ("lithium", 1, 0.0, 3.0)), -7.279913413),
+    "be_2plus": (recipe(1e-3, ELECTRONS, ("beryllium", 1, 0.0, 4.0)), -13.6555662384),
+    "mu_minus": (recipe(1e-5, ELECTRONS, ("muon", 1, MUON, 1.0)), -0.525054806),
+    "d2_plus": (recipe(4e-6, ("electron", 1, 1.0, -1.0), ("deuteron", 2, DEUTERON, 1.0)), -0.5987887843),
+    "pp_mu": (recipe(2e-3, ("muon", 1, MUON, -1.0), ("proton", 2, PROTON, 1.0)), -102.2235037),
+    "dt_mu": (
+        recipe(2e-3, ("muon", 1, MUON, -1.0), ("deuteron", 1, DEUTERON, 1.0), ("triton", 1, TRITON, 1.0)),
+        -111.3643469,
+    ),
+    "h3_plus": (
+        recipe(1e-4, ELECTRONS, ("proton", 3, 0.0, 1.0), at="[0.0, 0.0, 0.0], [1.65, 0.0, 0.0], [0.825, 1.42894, 0.0]"),
+        -1.34383562,
+    ),
+    "yukawa_pair": (
+        recipe(1e-5, ("electron", 1, 0.3, -1.0), ("hole", 1, 0.7, 1.0), more='interaction = "yukawa"\nlength = 12.0\n'),
+        None,
+    ),
+    "keldysh_pair": (
+        recipe(
+            1e-5,
+            ("electron", 1, 0.3, -1.0),
+            ("hole", 1, 0.5, 1.0),
+            dimensions=2,
+            more='interaction = "keldysh"\nr0 = 15.0\n',
+        ),
+        None,
+    ),
+    "mu_e_he": (
+        recipe(2e-2, ("muon", 1, MUON, -1.0), ("electron", 1, 1.0, -1.0), ("alpha", 1, ALPHA, 2.0)),
+        -402.6373015,
+    ),
     "d_minus_2d": (recipe(1e-4, ELECTRONS, ("donor", 1, 0.0, 1.0), dimensions=2), None),
     "yukawa_trion": (
         recipe(2e-5, ELECTRONS, ("hole", 1, 100.0, 1.0), more='interaction = "yukawa"\nlength = 20.0\n'),
@@ -118,7 +150,8 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join([*SHIPPED, *OTHERS])} (default: all)")
-    parser.add_argument("--seeds", type=int, default=1, help="number of seeds of each case, from 0")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds of each case")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
     parser.add_argument(
         "--figure", metavar="RUN", help="draw the pair distributions of a finished run, and nothing else"
     )
@@ -135,7 +168,7 @@ def main() -> None:
             if text is not None:
                 path = f"{folder}/{case}.toml"
                 Path(path).write_text(text, encoding="utf-8")
-            for seed in range(options.seeds):
+            for seed in range(options.first, options.first + options.seeds):
                 print(row(case, seed, run_case(path, seed, 1), published), flush=True)
 
 

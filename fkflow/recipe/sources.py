@@ -32,6 +32,8 @@ def read_recipe(name: str) -> tuple[str, str, Path]:
 
 def _find(name: str) -> tuple[str, bytes, Path]:
     path, shipped, is_folder = Path(name), shipped_recipes(), False
+    if path.suffix == ".py":
+        raise RecipeError(f"{name} is Python, not a recipe: name the class of the system too, as in {name}:CLASS")
     candidates = [name] if path.suffix == ".toml" else [name, f"{name}.toml"]
     for candidate in candidates:
         try:

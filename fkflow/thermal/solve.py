@@ -292,7 +292,7 @@ class ThermalSolver:
     def _measure(self, beta: float, level: Level) -> ThermalState:
         """Measure at β with the frozen drift on fresh paths."""
         question = self.question
-        self.progress.stage(f"measure T = {1 / beta:.4g}", question.seconds)
+        self.progress.stage(f"measure T = {1 / beta:.4g}", 1.0)
         began = time.monotonic()
         target = question.target_error * beta
         steps = self._steps(level, target)
@@ -303,7 +303,8 @@ class ThermalSolver:
             counts.add(batch)
             spent = time.monotonic() - began
             log_z = sums.log_z()
-            self.progress.update(min(spent, question.seconds), -log_z.value / beta, log_z.error / beta)
+            share = max(sums.pools / planned, min(sums.pools / POOLS, spent / question.seconds))
+            self.progress.update(min(1.0, share), -log_z.value / beta, log_z.error / beta)
             if sums.pools == planned:
                 # to stop whenever the error happens to be small would make it too small
                 planned = min(math.ceil(sums.pools * (log_z.error / target) ** 2), MOST * sums.pools)

@@ -144,6 +144,7 @@ def test_wrong_overrides(refused: Callable[..., str], override: str, words: list
         ("bosns", ["bosns", "did you mean bosons"]),
         ("folder", ["folder", "is a folder"]),
         ("latin.toml", ["latin.toml", "UTF-8"]),
+        ("my_trap.py", ["my_trap.py is Python, not a recipe", "my_trap.py:CLASS"]),
         ("", ["shipped recipe"]),
     ],
 )
