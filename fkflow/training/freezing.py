@@ -53,8 +53,10 @@ def freeze(problem: Problem, state: TrainState) -> None:
         candidates.append({**last, **averaged})
     if state.snapshot is not None:
         candidates.append(state.snapshot["net"])
-    judged = []
+    judged, noise = [], state.generator.get_state()
     for weights in candidates:
+        # the same noise for all: what one of them shows in rare places is not chance
+        state.generator.set_state(noise)
         net.load_state_dict(weights)
         judged.append(_judge(problem, state, net))
     # the same choice on all ranks; NaN is no better than anything

@@ -121,6 +121,19 @@ def test_a_network_that_is_wrong_in_rare_places_is_not_frozen(monkeypatch: pytes
     assert not torch.equal(parameters(state), last)
 
 
+def test_networks_that_are_the_same_are_judged_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All candidates see the same noise; with other noise the same network has another spread."""
+    problem, state = trained()
+    assert state.snapshot is not None
+    state.average = parameters(state)
+    state.snapshot["net"] = {name: tensor.clone() for name, tensor in state.net.state_dict().items()}
+    judged, judge = [], freezing._judge
+    monkeypatch.setattr(freezing, "_judge", lambda *given: judged.append(judge(*given)) or judged[-1])
+    freeze(problem, state)
+    assert len(judged) == 3 and judged[1] == judged[2] == judged[0] == state.unseen
+    assert judge(problem, state, state.net) != judged[0]
+
+
 def test_it_is_chosen_once_and_the_end_goes_on_to_the_same_bits() -> None:
     _, state, arguments = prepared()
     for record in train(*arguments):
