@@ -22,8 +22,8 @@ CLIP = 5.0
 OUTLIER, FAR = 100.0, 10.0
 #: weight of all lost walkers from which on a step is rejected
 MOST_LOST = 0.05
-#: a step is rejected when energy plus spread are this many spreads away from their best; the spread counts as no less than
-#: SMALLEST natural energies, below which nothing is worth rejecting
+#: a step is rejected when energy plus spread, or the spread, are this many spreads away from their best; the spread counts as
+#: no less than SMALLEST natural energies, below which nothing is worth rejecting
 JUMP, SMALLEST = 8.0, 0.02
 #: what a rejected step multiplies the rate by, and each accepted one, up to 1
 SLOWER, FASTER = 0.5, 1.05
@@ -64,9 +64,13 @@ def reason_to_reject(energies: Deviations, state: TrainState, natural_time: floa
         return ""
     if gone > MOST_LOST:
         return f"{100 * gone:.0f} % of the walkers, by weight, are lost"
-    # Far below is as bad as far above: walkers that no longer belong to ψ² are not bound by the variational principle.
-    if abs(merit - best) > JUMP * max(best_spread, SMALLEST / natural_time):
+    # Far below is as bad as far above: walkers that no longer belong to ψ² are not bound by the variational principle. An
+    # energy far below with a spread as large has the same sum.
+    most = JUMP * max(best_spread, SMALLEST / natural_time)
+    if abs(merit - best) > most:
         return f"the energy went from {best:.6g} to {merit:.6g}, spread included"
+    if spread - best_spread > most:
+        return f"the spread went from {best_spread:.3g} to {spread:.3g}"
     if merit < best or best_spread == math.inf:
         state.best, state.snapshot = (merit, spread), snapshot(state)
     return ""
