@@ -133,11 +133,10 @@ def test_a_step_that_loses_much_of_the_weight_is_taken_back() -> None:
 def test_energies_that_fall_as_far_as_they_spread_are_no_gain(spread: float, bad: bool) -> None:
     """Walkers that ψ² does not hold any more have energies far below and spread as far: the sum hides it."""
     state, unit = fresh()
-    assert judged(state, unit, energies()) == ""
+    assert reason_to_reject(energies(), state, unit) == ""
     before = state.best
     noise = (energies().energies - 7) / 0.1
     # with the same sum of mean and spread
     seen = Deviations(before[0] + spread * (noise - (before[0] - 7) / 0.1))
-    reason = judged(state, unit, seen)
-    assert reason.startswith("the spread went") == bad
+    assert reason_to_reject(seen, state, unit).startswith("the spread went") == bad
     assert not bad or state.best == before
