@@ -229,7 +229,7 @@ class Dipoles2D(Liquid):
 
 
 class Charges2D(Boxed):
-    """Equal charges on a plane in an even background, V = g Σ_{i<j} 1/r_ij with all images, in a periodic rectangle.
+    """Equal charges on a plane in an even background, V = g Σ_{i<j} 1/r_ij with images, in a periodic box.
 
     r_s = g/√(π n) for the density n. Bosons form a Wigner crystal beyond r_s of about 60: De Palo, Conti, Moroni, Phys. Rev. B
     69, 035109 (2004).

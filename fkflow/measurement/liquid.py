@@ -195,8 +195,9 @@ def _of_crystal(averages: Mapping[str, Sequence[Pair]]) -> dict[str, Quantity]:
     (apart,), (share,) = averages[DISPLACEMENT], averages[AT_SITES]
     found: dict[str, Quantity] = {}
     if is_solid(share):
-        ratio: Any = [one and _map(one, math.sqrt, 0.5) for one in apart]
-        found["lindemann_ratio"] = _quantity(*ratio, "")
+        found["lindemann_ratio"] = _quantity(
+            _map(apart[0], math.sqrt, 0.5), apart[1] and _map(apart[1], math.sqrt, 0.5), ""
+        )
     found["particles_at_sites"] = _quantity(*share, "")
     return found
 

@@ -60,7 +60,8 @@ class PeriodicNet(LogPsi):
         super().__init__()
         assert landscape.box is not None
         n, dim = landscape.centre.shape
-        self.particles, self.dimensions, self.box = n, dim, landscape.box
+        self.particles, self.dimensions = n, dim
+        self.box: tuple[float, ...] = landscape.box
         self.length = landscape.length
         #: what is taken out of each particle on a line (`rods`)
         self.register_buffer("rod", torch.tensor(rod, dtype=torch.float64) if rod else None)
@@ -111,7 +112,7 @@ class PeriodicNet(LogPsi):
 
     def coordinates(self, x: Tensor) -> Tensor:
         if self.rod is not None:
-            x = as_points(x, self.box[0], self.rod)
+            x = as_points(x, self.box[0], float(self.rod))
         return super().coordinates(x / self.length)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:

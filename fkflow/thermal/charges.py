@@ -57,13 +57,14 @@ class Charges:
         """ℓ times the gradient of `energy` (…, N, D)."""
         apart = self.apart(z)
         cube = (apart.square().sum(-1) + self._widths(soft).square()) ** -1.5
-        return self.rows.T @ (-(self._sizes() * cube)[..., None] * apart)
+        found: Tensor = self.rows.T @ (-(self._sizes() * cube)[..., None] * apart)
+        return found
 
     def action(self, z: Tensor, dt: Tensor) -> Tensor:
         """Σ u (B,) of all steps of paths z (M + 1, B, N, D) with the time step dt, (1,) or (B,)."""
         apart = self.apart(z)
         r, between = apart.norm(dim=-1), (apart[1:] - apart[:-1]).norm(dim=-1)
-        total = r.new_zeros(z.shape[1])
+        total: Tensor = r.new_zeros(z.shape[1])
         times = dt.expand(z.shape[1])
         for time in times.unique().tolist():
             rows = times == time
@@ -99,13 +100,13 @@ def find_charges(system: System, landscape: Landscape) -> Charges | None:
                 pinned(particle, place, c)
             centres.append(roots[:, None] * torch.tensor(place, dtype=torch.float64))
     for i, j in zip(*(part.tolist() for part in pairs(n, torch.device("cpu"))), strict=True):
-        if (c := _meeting(system, landscape, roots, i, j)) is not None:
+        if (meeting := _meeting(system, landscape, roots, i, j)) is not None:
             size = 1 / math.sqrt(float(1 / roots[i] ** 2 + 1 / roots[j] ** 2))
             row = torch.zeros(n, dtype=torch.float64)
             row[i], row[j] = size / roots[i], -size / roots[j]
             rows.append(row)
             places.append(torch.zeros(3, dtype=torch.float64))
-            strengths.append(c * length * size)
+            strengths.append(meeting * length * size)
     if not rows:
         return None
     at = torch.stack(centres) if centres else torch.zeros(0, n, 3, dtype=torch.float64)

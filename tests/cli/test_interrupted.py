@@ -91,7 +91,7 @@ def test_a_long_evaluation_is_broken_off(stage: str, number: int, calls: dict[st
         "before": 3,
         "train": (calls["train"] + calls["measure"]) // 2,
         "measure": calls["measure"] + 3,
-        "project": calls["project"] + 60,
+        "project": calls["project"] + 30,
     }
     code, took, lines = stopped(tmp_path, ends[stage], number, RUN)
     assert code == 130 and took < 4  # one second of it to leave PyTorch

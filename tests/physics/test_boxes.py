@@ -70,7 +70,7 @@ CASES = {
     "lattice": (find_system("lattice")(particles=2, c=0.0, depth=8.0), lambda s: s.reference().energy, 3e-3),
     "disks": (Disks(), lambda s: two_disks(), 3e-3),
     "hard spheres": (find_system("hard_spheres")(particles=4, box_=20.0), lambda s: s.reference().energy, 1e-4),
-    "soft disks": (find_system("soft_disks")(particles=2, box_=4.0), lambda s: two_soft_disks(s), 1e-2),
+    "soft disks": (find_system("soft_disks")(particles=2, box_=4.0), lambda s: two_soft_disks(s), 7e-3),
 }
 
 

@@ -267,9 +267,7 @@ def test_collapsing_weights_are_refused(gaussian) -> None:
 def test_a_budget_ends_a_turn_of_any_length(gaussian, monkeypatch) -> None:
     """Steps so small that one weighing takes far longer: the projection ends in time, without an energy and with the reason."""
     monkeypatch.undo()
-    monkeypatch.setattr(
-        "fkflow.projection.project.largest_step", lambda net, walkers, generator, natural: 1e-6 * natural
-    )
+    monkeypatch.setattr("fkflow.projection.plan.largest_step", lambda net, walkers, generator, natural: 1e-6 * natural)
     psi = gaussian(1.0)
     settings = MeasureConfig(walkers=512, seconds=0.5, bins=40)
     start = psi.sample(512, (1, 1), 0)

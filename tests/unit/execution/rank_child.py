@@ -193,7 +193,7 @@ def measuring() -> dict[str, object]:
         "spread": result.variational.local_energy_std,
         "acceptance": result.variational.acceptance,
         "own acceptance": found.acceptance / found.count,
-        "sweeps": np.stack(found.sweeps),
+        "sweeps": np.stack(found.energies.sums),
         "density": density.values @ np.diff(density.axes[0].edges),
         "edges": density.axes[0].edges,
         "samples": result.samples,
