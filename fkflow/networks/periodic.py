@@ -112,7 +112,7 @@ class PeriodicNet(LogPsi):
 
     def coordinates(self, x: Tensor) -> Tensor:
         if self.rod is not None:
-            x = as_points(x, self.box[0], float(self.rod))
+            x = as_points(x, self.box[0], self.rod)
         return super().coordinates(x / self.length)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:

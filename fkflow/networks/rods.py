@@ -35,7 +35,7 @@ def rod_length(system: System, length: float, diameter: float | None, box: tuple
     return diameter - LEFT * length if bool((pair(r) * r.square()).abs().max() <= NOTHING) else 0.0
 
 
-def as_points(x: Tensor, side: float, rod: float) -> Tensor:
+def as_points(x: Tensor, side: float, rod: float | Tensor) -> Tensor:
     """Places (B, N, 1) on the ring `side` − N `rod` from those of rods of that length; rods that overlap are at one place.
 
     The first of them is that behind the largest gap.
