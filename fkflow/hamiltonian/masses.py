@@ -60,23 +60,19 @@ class UnitMassSystem(WrappedSystem):
 
     def start(self, walkers: int, generator: Generator) -> Tensor | None:
         """The start of the system in these coordinates."""
-        import torch  # a recipe is read without it
-
-        x = self.own.start(walkers, generator)
-        if x is None:
-            return None
-        x = torch.as_tensor(x)
-        scaled: Tensor = x * self.root(x)
-        return scaled
+        return self._scaled(self.own.start(walkers, generator))
 
     def crystal_sites(self) -> Tensor | None:
         """The sites of the system in these coordinates."""
+        return self._scaled(self.own.crystal_sites(), double=True)
+
+    def _scaled(self, x: Tensor | None, double: bool = False) -> Tensor | None:
+        """Places (…, N, D) of the system in these coordinates, of their own type or in double precision."""
         import torch  # a recipe is read without it
 
-        x = self.own.crystal_sites()
         if x is None:
             return None
-        x = torch.as_tensor(x, dtype=torch.float64)
+        x = torch.as_tensor(x, dtype=torch.float64 if double else None)
         scaled: Tensor = x * self.root(x)
         return scaled
 

@@ -88,20 +88,9 @@ class EnergySweeps:
         means: np.ndarray = weighted.sum(1) / weights.sum(1) + self.offset
         return means
 
-    def _residuals(self) -> np.ndarray:
-        """Each walker's energies as they enter the mean: weighted residuals about it."""
+    def mixing(self) -> tuple[float, float, float]:
+        """Autocorrelation time in sweeps, split R-hat, and by how many errors the energy moved between the halves."""
         weighted, weights = np.stack(self.sums, 1)
-        residuals: np.ndarray = (weighted - (self.estimate().value - self.offset) * weights) / weights.mean()
-        return residuals
-
-    def autocorrelation(self) -> float:
-        """The integrated autocorrelation time of the walkers' energies, in sweeps."""
-        return autocorrelation_time(self._residuals()) * self.merged
-
-    def rhat(self) -> float:
-        """Split R-hat of the walkers' energies."""
-        return split_rhat(self._residuals())
-
-    def shift(self) -> float:
-        """By how many errors the energy moved between the halves of the measurement."""
-        return halves_shift(self._residuals())
+        # each walker's energies as they enter the mean: weighted residuals about it
+        residuals = (weighted - (self.estimate().value - self.offset) * weights) / weights.mean()
+        return autocorrelation_time(residuals) * self.merged, split_rhat(residuals), halves_shift(residuals)

@@ -294,19 +294,20 @@ class VariationalEstimator:
         """
         estimate = self.estimate()
         lowest = min(estimate.value, projection.estimate.value if projection else math.inf)
+        autocorrelation, rhat, shift = self.energies.mixing()
         unknown = self.observables.unknown()
         warnings = [
             *self.sampler.warnings,
-            *find_warnings(estimate, lowest, self.energies.shift(), unknown, self.config, self.system, self.landscape),
+            *find_warnings(estimate, lowest, shift, unknown, self.config, self.system, self.landscape),
         ]
         (acceptance,) = ranks.reduce_mean(self.acceptance / self.count)
         energy = Energy(
             estimate,
             self.spread(),
             self.energies.means(),
-            self.energies.autocorrelation(),
+            autocorrelation,
             acceptance,
-            self.energies.rhat(),
+            rhat,
         )
         samples = ranks.gather(self.samples())
         # pictures have a generator of their own: they change no number

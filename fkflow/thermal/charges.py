@@ -92,12 +92,10 @@ def find_charges(system: System, landscape: Landscape) -> Charges | None:
         places.append(at)
         strengths.append(float(c * length * roots[particle]))
 
-    known = []
     if (nuclei := system.nuclei()) is not None:
-        known = [(p, -z) for p, z in zip(nuclei.positions, nuclei.charges, strict=True)]
-        for place, c in known:
+        for place, charge in zip(nuclei.positions, nuclei.charges, strict=True):
             for particle in range(n):
-                pinned(particle, place, c)
+                pinned(particle, place, -charge)
             centres.append(roots[:, None] * torch.tensor(place, dtype=torch.float64))
     for i, j in zip(*(part.tolist() for part in pairs(n, torch.device("cpu"))), strict=True):
         if (meeting := _meeting(system, landscape, roots, i, j)) is not None:
