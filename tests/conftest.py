@@ -1,6 +1,7 @@
 """Shared fixtures: a made-up but realistic finished run, without training; trial functions; z-scores."""
 
 import dataclasses
+import functools
 import math
 import os
 import sys
@@ -306,6 +307,16 @@ def made_up():
         liquid=made_up_liquid,
         thermal=made_up_thermal,
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_parser():
+    """The parser of the command line is built once for all calls of `main`: that takes longer than most of them."""
+    import typer.main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture(autouse=True)

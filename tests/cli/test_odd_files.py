@@ -109,7 +109,7 @@ def test_odd_names(command: str, strange: Path, write_run, capfd: pytest.Capture
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
-@pytest.mark.parametrize("arguments", [["list"], ["init", "h2"], ["run", "h2", "--dry-run"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["init", "h2"], ["run", "h2", "--dry-run"]], ids=" ".join)
 def test_a_full_standard_output(arguments: list[str]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(

@@ -221,14 +221,19 @@ def _import_libraries() -> None:
     import matplotlib.pyplot  # noqa: F401
     import torch._dynamo  # noqa: F401  imported by the first gradient of every walker
     import torch.distributed.nn  # noqa: F401
+    import typer.main
 
     import fkflow.api.functions  # noqa: F401
+    import fkflow.cli.commands
     import fkflow.cli.entry  # noqa: F401
     import fkflow.plot.catalogue  # noqa: F401
     import fkflow.runs.animate
     import fkflow.runs.remeasure
     import fkflow.runs.scan  # noqa: F401
 
+    # the parser of the command line, built once for all children
+    typer.main.get_command = functools.cache(typer.main.get_command)
+    typer.main.get_command(fkflow.cli.commands.app)
     gc.freeze()
     gc.enable()
 
