@@ -13,6 +13,7 @@ import tomllib
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import typer.main
 from commands import start
 
 from fkflow.cli import completion, output
@@ -506,9 +507,12 @@ def test_an_interrupted_film_leaves_nothing(untrained_run, tmp_path):
 def test_list(cli):
     code, out, _ = cli("list")
     assert code == 0 and "h2.toml" in out and "R = 1.401" in out and "-1.17447593" in out
+    runs, scans = out.split("Shipped scans (fkflow scan RECIPE):")
+    assert "scan_bosons.toml" in scans and "scan_bosons.toml" not in runs
     listed = json.loads(cli("list", "--json")[1])
-    assert {"h2", "bosons", "harmonic"} <= {item["system"] for item in listed["systems"]}
-    assert "h2.toml" in {item["recipe"] for item in listed["recipes"]}
+    assert {"h2", "he", "bosons", "harmonic", "chain", "double_well"} <= {item["system"] for item in listed["systems"]}
+    recipes = {item["recipe"]: item for item in listed["recipes"]}
+    assert recipes["h2.toml"]["over"] is None and "system.R=" in recipes["scan_h2.toml"]["over"][0]
 
 
 def test_init(cli, tmp_path):
@@ -679,6 +683,8 @@ def test_every_system_is_completed():
 
 def test_the_shell_is_told_how_to_complete(cli, monkeypatch):
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    # which the parser looks at when it is built
+    monkeypatch.setattr(typer.main, "get_command", typer.main.get_command.__wrapped__)
     with pytest.raises(SystemExit) as caught:
         cli("--show-completion", "bash")
     assert caught.value.code == 0
@@ -754,7 +760,7 @@ def test_unicode_never_breaks_the_output(write_run, tmp_path):
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_nowhere_to_write_to(closed: str) -> None:
     """A stream that whoever started the command has closed is nobody's loss."""
-    done = subprocess.run(f'"{sys.executable}" -m fkflow list {closed}', shell=True, capture_output=True, text=True)
+    done = subprocess.run(f'"{sys.executable}" -m fkflow init h2 {closed}', shell=True, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr and bool(done.stdout) == (closed == "2>&-")
 
 

@@ -340,11 +340,3 @@ def test_init_shows_the_key(tmp_path: Path) -> None:
     lines = good(tmp_path, "init", "h2").splitlines()
     (line,) = [line for line in lines if line.startswith("# from =")]
     assert "finished run whose weights to start from" in line
-
-
-def test_list_shows_the_scans(tmp_path: Path) -> None:
-    listed = {item["recipe"]: item for item in json.loads(good(tmp_path, "list", "--json"))["recipes"]}
-    assert listed["h2.toml"]["over"] is None and "system.R=" in listed["scan_h2.toml"]["over"][0]
-    text = good(tmp_path, "list")
-    assert "Shipped scans (fkflow scan RECIPE):" in text and "scan_bosons.toml" in text.split("Shipped scans")[1]
-    assert "scan_bosons.toml" not in text.split("Shipped scans")[0]
