@@ -21,7 +21,8 @@ from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.thermal.estimate import Sums, batches
 from fkflow.thermal.fit import Fitted
-from fkflow.thermal.solve import Question, ThermalSolver
+from fkflow.thermal.question import Question
+from fkflow.thermal.solve import ThermalSolver
 
 #: system, parameters, β
 CASES = {

@@ -24,7 +24,8 @@ from fkflow.runs.context import RunContext
 from fkflow.runs.model import find_landscape
 from fkflow.text import strict_json
 from fkflow.thermal.pose import refuse
-from fkflow.thermal.solve import Question, ThermalSolver
+from fkflow.thermal.question import Question
+from fkflow.thermal.solve import ThermalSolver
 
 
 @dataclass

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,19 +13,18 @@ import torch
 from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
-from fkflow.results.records import Doubt
 from fkflow.results.thermal import Thermal, ThermalState
-from fkflow.statistics import Estimate, z_score
+from fkflow.statistics import Estimate
 from fkflow.thermal import stages
 from fkflow.thermal.bridges import Bridges
 from fkflow.thermal.classical import classical_limit
 from fkflow.thermal.cloud import WALKERS, Bases, anneal
 from fkflow.thermal.convexity import Convexity, falls_short, pack
-from fkflow.thermal.counts import ThermalCounts
 from fkflow.thermal.drift import Drift
-from fkflow.thermal.estimate import POOLS, Batch, Sums, batches
 from fkflow.thermal.fit import PATHS, Fitted, Iteration, fit, log_z_of
+from fkflow.thermal.measure import Measurement
 from fkflow.thermal.pose import effective_beta, pose
+from fkflow.thermal.question import Level, Question
 from fkflow.thermal.starts import Starts
 
 #: a function of the number of a stage and the state after it
@@ -39,50 +36,12 @@ FIRST, FACTOR = 1.5, 2.0
 CURVED, SHORTEST, LONGEST = (0.2, 0.1), 0.005, 0.15
 #: largest κ √dt of charges that attract each other
 ATTRACTED = 0.5
-#: width of the layers, paths of a pool at least and at most (one body, several), and pools of a first look
-HIDDEN, FEWEST, COUNTS, LOOK = 24, 256, (2048, 1024), 4
+#: width of the layers
+HIDDEN = 24
 #: iterations at least, and what one costs in units of the measurement of as many steps of as many paths
 LEAST, COST = 12, 1.5
 #: rate of a training that is made again, for the usual one, and iterations that still have the drift of the temperature before
 GENTLE, EARLY = 0.2, 3
-#: most halvings of the time step, and the share of the target error by which it may change F
-HALVINGS, SHARE = 4, 0.3
-#: effective share of the paths below which a result is doubtful, and standard errors by which parts of it may differ
-POOR, APART = 0.2, 4.0
-#: by how much the plan of pools grows at once, and shortfalls in paths that are let be
-MOST, CLOSE = 4, 1.2
-#: pools without a drift, for comparison
-PLAIN = 4
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked: inverse temperatures, statistics, and how much work is done.
-
-    `target_error` is that of the free energy, `seconds` the most for measuring one temperature, `time_step` that of the
-    measurement in natural times, None for one that suits.
-    """
-
-    betas: Sequence[float]
-    statistics: str
-    iterations: int
-    target_error: float
-    seconds: float
-    time_step: float | None
-    seed: int
-
-
-@dataclass
-class Level:
-    """A temperature while it is worked on: β and the steps of a path, in natural units."""
-
-    beta: float
-    steps: int
-    fitted: Fitted
-    #: relative variance of the weights at the end of the training
-    variance: float = 1.0
-    #: bounds of log Z from below
-    bounds: list[Estimate] = field(default_factory=list)
 
 
 class ThermalSolver:
@@ -132,7 +91,7 @@ class ThermalSolver:
             if number <= done:
                 continue
             assert level is not None
-            found[beta] = self._finished(beta, level)
+            found[beta] = self._finished(level)
             self._keep(keep, number, found, None)
         statistics = self.question.statistics
         return Thermal([found[beta] for beta in self.question.betas], statistics, self.warnings)
@@ -148,11 +107,16 @@ class ThermalSolver:
             self.trained = True
         self._begin(stages.FIRST_ALONE + self.question.betas.index(beta))
         level = self.train(beta / self.problem.length**2, last=True, frozen=True)
-        return Thermal([self._finished(beta, level)], self.question.statistics, self.warnings)
+        return Thermal([self._finished(level)], self.question.statistics, self.warnings)
 
-    def _finished(self, beta: float, level: Level) -> ThermalState:
-        """The state at β, with its classical limit."""
-        state, square = self._measure(beta, level), self.problem.length**2
+    def _finished(self, level: Level) -> ThermalState:
+        """The state at a temperature, with its classical limit."""
+        measurement, square = (
+            Measurement(self.bridges, level, self.question, self.generator, self.progress),
+            self.problem.length**2,
+        )
+        state = measurement.state()
+        self.warnings += measurement.warnings
         free, energy = classical_limit(self.problem, level.fitted.starts.base, level.beta)
         return replace(state, classical_free_energy=free / square, classical_energy=energy / square)
 
@@ -263,96 +227,3 @@ class ThermalSolver:
         of_body = (0,) * ref.bodies if ref.kinds is None else ref.kinds.of_body
         base = Bases.fitted(torch.cat([cloud, known]), of_body, generator)
         return Starts(base, ref, beta, problem.centres()), curvature
-
-    def _batches(self, level: Level, steps: int, carried: bool = True) -> Iterator[Batch]:
-        count = self._count(level)
-        return batches(self.bridges, level.fitted, level.beta, steps, count, self.generator, carried)
-
-    def _count(self, level: Level) -> int:
-        """Paths of a pool, a multiple of the groups of the densities."""
-        target = self.question.target_error * level.beta * self.problem.length**2
-        wanted = level.variance / target**2 / POOLS
-        most = COUNTS[0] if self.problem.reference.bodies == 1 else COUNTS[1]
-        return int(min(most, max(FEWEST, 64 * math.ceil(wanted / 64))))
-
-    def _steps(self, level: Level, target: float) -> int:
-        """Steps of a path in the measurement, so many that F changes by little with twice as many."""
-        given = self.question.time_step
-        steps = level.steps if given is None else 4 * math.ceil(0.25 * level.beta / given)
-        for _ in range(0 if given is not None else HALVINGS):
-            sums = Sums(level.beta, self.problem.gain)
-            for batch in islice(self._batches(level, steps, False), LOOK):
-                sums.add(batch)
-            change = sums.step_error()
-            if change.value <= max(SHARE * target, 3 * change.error):
-                break
-            steps *= 2
-        return steps
-
-    def _measure(self, beta: float, level: Level) -> ThermalState:
-        """Measure at β with the frozen drift on fresh paths."""
-        question = self.question
-        self.progress.stage(f"measure T = {1 / beta:.4g}", 1.0)
-        began = time.monotonic()
-        target = question.target_error * beta
-        steps = self._steps(level, target)
-        sums, counts, planned = Sums(level.beta, self.problem.gain), None, POOLS
-        for batch in self._batches(level, steps):
-            sums.add(batch)
-            counts = counts or ThermalCounts(self.problem, batch)
-            counts.add(batch)
-            spent = time.monotonic() - began
-            log_z = sums.log_z()
-            share = max(sums.pools / planned, min(sums.pools / POOLS, spent / question.seconds))
-            self.progress.update(min(1.0, share), -log_z.value / beta, log_z.error / beta)
-            if sums.pools == planned:
-                # to stop whenever the error happens to be small would make it too small
-                planned = min(math.ceil(sums.pools * (log_z.error / target) ** 2), MOST * sums.pools)
-                if planned <= CLOSE * sums.pools:
-                    break
-            if sums.pools >= POOLS and spent > question.seconds:
-                break
-        assert counts is not None
-        self._doubt(1 / beta, level, sums, steps)
-        return self._state(beta, sums, counts, steps)
-
-    def _state(self, beta: float, sums: Sums, counts: ThermalCounts, steps: int) -> ThermalState:
-        """The numbers of a temperature in the units of the system."""
-        square = self.problem.length**2
-        log_z, step_error = sums.log_z(), sums.step_error().value
-        slope, capacity, steeper = sums.slopes()
-        free = Estimate(-log_z.value / beta, math.hypot(log_z.error, step_error) / beta)
-        energy = Estimate(slope.value / square, math.hypot(slope.error, steeper / self.problem.gain) / square)
-        entropy = beta * (energy - free)
-        return ThermalState(
-            1 / beta, beta, free, energy, entropy, capacity, sums.ess(), sums.paths, beta / steps, step_error / beta,
-            counts.histograms(),
-        )  # fmt: skip
-
-    def _doubt(self, temperature: float, level: Level, sums: Sums, steps: int) -> None:
-        """Note what may be wrong with a temperature."""
-        about = f"T = {temperature:.4g}: "
-        if (ess := sums.ess()) < POOR:
-            self.warnings.append(Doubt(f"{about}the weights of the paths are uneven, effective share {ess:.2g}"))
-        if falls_short(sums.log_z(), level.bounds):
-            self.warnings.append(Doubt(f"{about}the free energy is above a bound: the training lost a well"))
-        half = sums.pools // 2
-        first, second = sums.log_z(slice(0, half)), sums.log_z(slice(half, None))
-        if abs(z_score(first.value, first.error, second.value, second.error)) > APART:
-            self.warnings.append(Doubt(f"{about}the halves of the measurement disagree"))
-        plain = Sums(level.beta, self.problem.gain)
-        bare = Fitted(None, level.fitted.starts, torch.zeros_like(level.fitted.start_theta))
-        count = 4 * self._count(level)
-        for batch in islice(batches(self.bridges, bare, level.beta, steps, count, self.generator), PLAIN):
-            plain.add(batch)
-        other, known = plain.log_z(), sums.log_z()
-        if plain.ess() * plain.paths > 100 and abs(z_score(*_pair(other), *_pair(known))) > APART:
-            self.warnings.append(Doubt(f"{about}paths without a drift have another free energy: a well may be missed"))
-        if known.error > 2 * self.question.target_error / temperature:
-            self.warnings.append(
-                f"{about}the time for measuring ended before the target error: thermal.seconds gives it more"
-            )
-
-
-def _pair(estimate: Estimate) -> tuple[float, float]:
-    return estimate.value, estimate.error

@@ -153,7 +153,7 @@ QUICK = ["--set", "thermal.target_error=1e-2", "--set", "thermal.iterations=12",
 @pytest.fixture
 def few_paths(monkeypatch) -> None:
     """Less of everything, where a test is not about numbers."""
-    for name, value in (("fit.PATHS", 96), ("fit.POOL", 1024), ("solve.POOLS", 8), ("density_matrix.BINS", 6)):
+    for name, value in (("fit.PATHS", 96), ("fit.POOL", 1024), ("measure.POOLS", 8), ("density_matrix.BINS", 6)):
         monkeypatch.setattr(f"fkflow.thermal.{name}", value)
 
 
@@ -188,25 +188,26 @@ def test_two_electrons_that_repel_each_other(few_paths) -> None:
 
 def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(few_paths, tmp_path, monkeypatch, capsys) -> None:
     """Stopped before the second temperature is measured: what was trained and measured before is not done again."""
+    from fkflow.thermal.measure import Measurement
     from fkflow.thermal.solve import ThermalSolver
 
     monkeypatch.chdir(tmp_path)
     call = ["run", "quartic", "--temperature", "9", "--temperature", "4", *QUICK]
     assert main([*call, "--out", "whole", "--json"]) == 0
     whole = json.loads(capsys.readouterr().out)["thermal"]
-    measure, seen = ThermalSolver._measure, []
+    measure, seen = Measurement.state, []
 
-    def stop(self, beta, level):
-        seen.append(beta)
+    def stop(self):
+        seen.append(self.beta)
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return measure(self, beta, level)
+        return measure(self)
 
-    monkeypatch.setattr(ThermalSolver, "_measure", stop)
+    monkeypatch.setattr(Measurement, "state", stop)
     assert main([*call, "--out", "broken"]) == 130
     assert "checkpoint.pt" in capsys.readouterr().err
     assert main(["show", "broken"]) == 2 and "unfinished" in capsys.readouterr().err
-    monkeypatch.setattr(ThermalSolver, "_measure", measure)
+    monkeypatch.setattr(Measurement, "state", measure)
     # nothing is trained again, or at other temperatures
     monkeypatch.setattr(ThermalSolver, "train", None)
     other = ["run", "quartic", "--temperature", "9", *QUICK, "--out", "broken", "--resume"]
