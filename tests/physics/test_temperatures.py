@@ -14,6 +14,13 @@ from fkflow.errors import UsageError
 from fkflow.statistics import z_score
 
 
+@pytest.fixture(autouse=True)
+def few_paths(monkeypatch) -> None:
+    """Less of everything: errors are larger, and stated."""
+    for name, value in (("fit.PATHS", 96), ("fit.POOL", 1024), ("measure.POOLS", 8), ("density_matrix.BINS", 6)):
+        monkeypatch.setattr(f"fkflow.thermal.{name}", value)
+
+
 def grid_levels(potential, half: float, points: int = 500) -> np.ndarray:
     """Levels of a particle on a line by sinc functions on a grid (Colbert & Miller 1992)."""
     x = np.linspace(-half, half, points)
@@ -51,14 +58,14 @@ WELLS = {
 def test_one_particle_in_a_well(name: str) -> None:
     potential, beta, half = WELLS[name]
     exact = thermal(grid_levels(potential, half), beta)
-    (state,) = solved(name, beta).thermal
+    (state,) = solved(name, beta, target=2e-3).thermal
     entropy = beta * (exact[1] - exact[0])
     for found, known in zip(
         (state.free_energy, state.energy, state.heat_capacity, state.entropy), (*exact, entropy), strict=True
     ):
         assert abs(z_score(found.value, found.error, known)) < 3.5
     # a missed well would be ln 2/β off, a wrong β 1 % in the energy
-    assert state.free_energy.error < 2e-3 and state.energy.error < 0.01
+    assert state.free_energy.error < 4e-3 and state.energy.error < 0.02
     assert state.ess > 0.9
     density = state.histograms[0]
     assert density.values @ np.diff(density.axes[0].edges) == pytest.approx(1.0, abs=0.01)
@@ -66,11 +73,10 @@ def test_one_particle_in_a_well(name: str) -> None:
     assert 0.1 < mean < 6
 
 
-@pytest.mark.parametrize("statistics", ["bose", "boltzmann"])
-def test_two_free_particles_in_a_trap(statistics: str) -> None:
+@pytest.mark.parametrize(("statistics", "beta", "target"), [("bose", 3.0, 4e-3), ("boltzmann", 1.0, 2e-2)])
+def test_two_free_particles_in_a_trap(statistics: str, beta: float, target: float) -> None:
     """Z = ½ (z(β)² + z(2β)) for bosons, z² for particles that can be told apart; β = 3 was off in the first trial."""
-    beta = 3.0
-    wanted = {"statistics": statistics, "iterations": 12, "target": 2e-3}
+    wanted = {"statistics": statistics, "iterations": 12, "target": target}
     state = solved("bosons", beta, parameters={"particles": 2, "g": 0.0}, **wanted).thermal[0]
     one, both = ((2 * math.sinh(0.5 * k * beta)) ** -2 for k in (1, 2))
     z = {"bose": 0.5 * (one**2 + both), "boltzmann": one**2}
@@ -94,17 +100,20 @@ def test_a_heavy_particle_and_its_units() -> None:
         def potential(self, x):
             return 0.5 * (9 * x[:, 0, 0].square() + x[:, 0, 1].square()) + 3.0
 
-    wanted = {"temperature": 0.7, "iterations": 12, "target_error": 2e-3}
+    wanted = {"temperature": 0.7, "iterations": 12, "target_error": 1e-2}
     found = fkflow.solve(Heavy(), thermal=wanted, seed=1, threads=1, progress=False)
-    exact = 3 + 0.7 * sum(math.log(2 * math.sinh(0.5 * omega / 0.7)) for omega in (1.5, 0.5))
+    exact, light = (
+        3 + 0.7 * sum(math.log(2 * math.sinh(0.5 * omega / 0.7)) for omega in pair) for pair in ((1.5, 0.5), (3.0, 1.0))
+    )
     assert isinstance(found.free_energy, fkflow.Estimate)
     assert found.free_energy.value == pytest.approx(exact, abs=3.5 * found.free_energy.error)
-    assert found.free_energy.error < 2e-3
+    # the twin: the mass 1
+    assert abs(found.free_energy.value - light) > 20 * found.free_energy.error
 
 
 def test_the_command_and_its_files(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    quick = ["--set", "thermal.target_error=5e-3", "--set", "thermal.iterations=12", "--threads", "1", "--seed", "3"]
+    quick = ["--set", "thermal.target_error=1e-2", "--set", "thermal.iterations=12", "--threads", "1", "--seed", "3"]
     assert main(["run", "quartic", "--temperature", "2", "--temperature", "1", "--json", "-q", *quick]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [entry["temperature"] for entry in printed["thermal"]] == [2.0, 1.0]
@@ -147,38 +156,31 @@ def test_the_command_and_its_files(tmp_path, monkeypatch, capsys) -> None:
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["quartic"]
 
 
-QUICK = ["--set", "thermal.target_error=1e-2", "--set", "thermal.iterations=12", "--threads", "1", "--seed", "3", "-q"]
+QUICK = ["--set", "thermal.target_error=2e-2", "--set", "thermal.iterations=12", "--threads", "1", "--seed", "3", "-q"]
 
 
-@pytest.fixture
-def few_paths(monkeypatch) -> None:
-    """Less of everything, where a test is not about numbers."""
-    for name, value in (("fit.PATHS", 96), ("fit.POOL", 1024), ("measure.POOLS", 8), ("density_matrix.BINS", 6)):
-        monkeypatch.setattr(f"fkflow.thermal.{name}", value)
-
-
-def test_two_species_and_their_permutations(few_paths) -> None:
+def test_two_species_and_their_permutations() -> None:
     """Springs between two bosons a and one heavy b in different traps: bosons of each species, not all, and not none."""
     parameters = {"dimensions": 1, "count_a": 2, "count_b": 1, "omega_b": 1.3, "interaction": "spring", "g_ab": 0.6}
-    found = solved("mixture", 1.0, parameters=parameters, target=1e-2, iterations=12)
+    found = solved("mixture", 1.0, parameters=parameters, target=2e-2, iterations=12)
     (state,), system = found.thermal, fkflow.make_system("mixture", **parameters)
     exact, apart = (system.free_energy(1.0, statistics).energy for statistics in ("bose", "boltzmann"))
     assert abs(z_score(state.free_energy.value, state.free_energy.error, exact)) < 3.5
     assert abs(z_score(state.free_energy.value, state.free_energy.error, apart)) > 5
-    assert state.free_energy.error < 0.02
+    assert state.free_energy.error < 0.04
     steps = [system.free_energy(1.0 + side * 1e-3, "bose").energy * (1.0 + side * 1e-3) for side in (1, -1)]
     assert abs(z_score(state.energy.value, state.energy.error, (steps[0] - steps[1]) / 2e-3)) < 3.5
     assert {(h.group, h.name) for h in state.histograms} >= {("density", "x_a"), ("density", "x_b")}
 
 
-def test_two_electrons_that_repel_each_other(few_paths) -> None:
+def test_two_electrons_that_repel_each_other() -> None:
     """The exact kernel of 1/r and one exchange, against levels of the relative motion."""
-    found = solved("hooke", 1.0, parameters={"omega": 1.0}, target=1.5e-2, iterations=12)
+    found = solved("hooke", 1.0, parameters={"omega": 1.0}, target=3e-2, iterations=12)
     (state,), system = found.thermal, fkflow.make_system("hooke", omega=1.0)
     exact, apart = (system.free_energy(1.0, statistics).energy for statistics in ("bose", "boltzmann"))
     free = fkflow.make_system("harmonic", particles=2, dimensions=3).free_energy(1.0, "bose").energy
     assert (
-        abs(z_score(state.free_energy.value, state.free_energy.error, exact)) < 3.5 and state.free_energy.error < 0.03
+        abs(z_score(state.free_energy.value, state.free_energy.error, exact)) < 3.5 and state.free_energy.error < 0.06
     )
     for wrong in (apart, free):
         assert abs(z_score(state.free_energy.value, state.free_energy.error, wrong)) > 5
@@ -186,7 +188,7 @@ def test_two_electrons_that_repel_each_other(few_paths) -> None:
     assert abs(z_score(state.energy.value, state.energy.error, (energies[0] - energies[1]) / 2e-3)) < 3.5
 
 
-def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(few_paths, tmp_path, monkeypatch, capsys) -> None:
+def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(tmp_path, monkeypatch, capsys) -> None:
     """Stopped before the second temperature is measured: what was trained and measured before is not done again."""
     from fkflow.thermal.measure import Measurement
     from fkflow.thermal.solve import ThermalSolver
@@ -227,7 +229,7 @@ def test_a_run_goes_on_from_its_checkpoint_with_the_same_bits(few_paths, tmp_pat
     assert whole[0]["free_energy"] > whole[0]["classical_free_energy"]
 
 
-def test_a_scan_over_temperatures_trains_its_drift_once(few_paths, tmp_path, monkeypatch, capsys) -> None:
+def test_a_scan_over_temperatures_trains_its_drift_once(tmp_path, monkeypatch, capsys) -> None:
     from fkflow.thermal.solve import ThermalSolver
 
     monkeypatch.chdir(tmp_path)

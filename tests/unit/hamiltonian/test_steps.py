@@ -33,7 +33,7 @@ def system(potential: Callable[[Tensor], Tensor], dimensions: int = 3) -> fkflow
 
 
 BALL = system(lambda x: torch.where(x.norm(dim=1) < 1, 0.0, 1e4))
-SHELL = system(lambda x: torch.where(x.norm(dim=1) < 1, 30.0, torch.where(x.norm(dim=1) < 1.6, 0.0, 12.0)))
+SHELL = system(lambda x: torch.where(x.norm(dim=1) < 1, 30.0, torch.where(x.norm(dim=1) < 1.6, 0.0, 12.0)), 2)
 LAYERS = system(lambda x: torch.where(x.norm(dim=1) < 1, 0.0, torch.where(x.norm(dim=1) < 2, 1.5, 10.0)), 2)
 SQUARE = system(lambda x: torch.where(x.abs().amax(1) < 1, 0.0, 20.0), 2)
 SMOOTH = system(lambda x: x.square().sum(1) + 5 * torch.tanh(20 * (x.norm(dim=1) - 1)), 2)

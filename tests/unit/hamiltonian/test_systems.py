@@ -238,7 +238,7 @@ def test_potential_keeps_dtype_and_differentiates(system: System) -> None:
     x = configurations(system)
     if system.key == "hard_rods":
         x = 2.0 * torch.arange(5, dtype=x.dtype)[:, None] + 0.1 * x
-    x.requires_grad_()
+    x = x[:2].requires_grad_()
     assert torch.autograd.gradcheck(system.potential, x, atol=1e-4, rtol=1e-4)
     single = system.potential(x.detach().float())
     assert single.dtype == torch.float32

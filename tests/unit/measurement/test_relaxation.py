@@ -140,7 +140,7 @@ def test_modes_in_rare_places_are_judged_by_the_walkers_that_visit_them() -> Non
 
 def test_a_free_cluster_has_modes_of_distances_alone() -> None:
     """They do not change with a rotation; those of a system in a trap, the twin, do."""
-    cluster, generator = to_unit_masses(find_system("neon")()), torch.Generator().manual_seed(3)
+    cluster, generator = to_unit_masses(find_system("helium")()), torch.Generator().manual_seed(3)
     x = explore(cluster).start(500, generator)
     turned = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64)).Q
     basis = SlowModes(cluster, x, generator).basis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -541,6 +542,12 @@ def test_derivatives(name: str) -> None:
     assert agrees(net, x)
 
 
+@functools.cache
+def parts_of(name: str) -> frozenset[type]:
+    """The kinds of parts in a composition."""
+    return frozenset(map(type, composition(name)[0].modules()))
+
+
 def all_parts(kind: type[Part] = Part) -> Iterator[type[Part]]:
     for one in kind.__subclasses__():
         yield from (one, *all_parts(one))
@@ -554,9 +561,9 @@ def test_every_part_is_tested_and_a_wrong_one_is_seen(kind: type[Part], monkeypa
     # the boundary that a user states is differentiated automatically (test_walls.py)
     if kind in (Term, TermOfCoordinates, BoundaryFactor):
         return
-    names = [name for name in CASES if any(type(one) is kind for one in composition(name)[0].modules())]
-    assert names, f"no composition in CASES has a {kind.__name__}"
-    net, x = composition(names[0])
+    name = next((name for name in CASES if kind in parts_of(name)), None)
+    assert name, f"no composition in CASES has a {kind.__name__}"
+    net, x = composition(name)
     if kind.curved:
         right = kind.laplacian_term
         monkeypatch.setattr(kind, "laplacian_term", lambda self, node: 1.01 * right(self, node))
