@@ -22,6 +22,7 @@ from fkflow.statistics import z_score
 CHILD = Path(__file__).with_name("rank_child.py")
 CODE = f"import runpy; runpy.run_path({str(CHILD)!r}, run_name='__main__')"
 WAYS = ("spring", "wide spring", "some slopes", "explicit spring", "adam", "pathwise")
+TRAININGS = ("spring", "some slopes", "adam", "pathwise", "growing", "scouts")
 
 
 def start(folder: Path, task: str, count: int) -> list[Path]:
@@ -65,12 +66,21 @@ def start_forks(folder: Path, count: int) -> list[Path]:
     return outs
 
 
+@pytest.fixture(scope="module")
+def copies(folder: Path) -> list[dict[str, np.ndarray]]:
+    """Two ranks, one a fork of the other, with shared memory."""
+    found = [findings(path) for path in start_forks(folder, 2)]
+    assert all(each["in memory"] for each in found)
+    return found
+
+
 @pytest.fixture(scope="module", params=["sockets", "memory"])
 def both(folder: Path, request: pytest.FixtureRequest) -> list[dict[str, np.ndarray]]:
-    """Two ranks: started by a launcher, or one a fork of the other, with shared memory."""
-    forked = request.param == "memory"
-    found = [findings(path) for path in (start_forks(folder, 2) if forked else start(folder, "work", 2))]
-    assert all(each["in memory"] == forked for each in found)
+    """Two ranks: started by a launcher, or the copies."""
+    if request.param == "memory":
+        return request.getfixturevalue("copies")
+    found = [findings(path) for path in start(folder, "work", 2)]
+    assert not any(each["in memory"] for each in found)
     return found
 
 
@@ -124,14 +134,14 @@ def test_an_update_without_a_rank_differs(alone: dict, both: list[dict]) -> None
         assert np.array_equal(alone[name], alone[way]), name
 
 
-@pytest.mark.parametrize("way", [*WAYS, "growing", "scouts"])
-def test_training_keeps_two_alike_and_goes_on_to_the_same_bits(way: str, both: list[dict]) -> None:
-    first, second = both
+@pytest.mark.parametrize("way", TRAININGS)
+def test_training_keeps_two_alike_and_goes_on_to_the_same_bits(way: str, copies: list[dict]) -> None:
+    first, second = copies
     for name in ("records", "parameters"):
         assert np.array_equal(first[f"{way} {name}"], second[f"{way} {name}"]), name
     # each has its own walkers
     assert not np.array_equal(first[f"{way} walkers"], second[f"{way} walkers"])
-    for found in both:
+    for found in copies:
         assert len(found[f"{way} walkers"]) == (256 if way == "growing" else 32) and len(found[f"{way} records"]) == 6
         assert np.isfinite(found[f"{way} records"]).all()
         assert np.array_equal(found[f"{way} records"][3:], found[f"{way} again"])
@@ -139,10 +149,10 @@ def test_training_keeps_two_alike_and_goes_on_to_the_same_bits(way: str, both: l
             assert np.array_equal(found[f"{way} {name}"], found[f"{way} {name} again"]), name
 
 
-def test_two_measure_and_project_together(both: list[dict]) -> None:
+def test_two_measure_and_project_together(copies: list[dict]) -> None:
     exact = 1.6 / 4 + 1 / (4 * 1.6) + 3 / (4 * 1.6**2)
     ground = find_system("quartic")(a=1.0, b=1.0).reference().energy
-    first, second = both
+    first, second = copies
     for name in ("energy", "spread", "acceptance", "sweeps", "density", "edges", "sums", "projected"):
         assert np.array_equal(first[f"measured {name}"], second[f"measured {name}"]), name
     value, error, independent = first["measured energy"]
@@ -150,34 +160,37 @@ def test_two_measure_and_project_together(both: list[dict]) -> None:
     assert first["measured density"] == pytest.approx(1.0, abs=5e-3)
     sweeps = first["measured sweeps"]
     assert sweeps.shape[1:] == (2, 512) and not np.array_equal(sweeps[0, :, :256], sweeps[0, :, 256:])
-    each = [found["measured own acceptance"] for found in both]
+    each = [found["measured own acceptance"] for found in copies]
     assert each[0] != each[1] and first["measured acceptance"] == pytest.approx(np.mean(each), rel=1e-12)
     # the same walkers, shuffled by each
-    samples = [np.sort(found["measured samples"].ravel()) for found in both]
+    samples = [np.sort(found["measured samples"].ravel()) for found in copies]
     assert len(samples[0]) == 512 and np.array_equal(*samples)
     # the projected energy is the exact one, and far below the Gaussian's
     projected, total = first["measured projected"]
     assert abs(z_score(projected, total, ground)) < 4 < z_score(value, np.hypot(error, total), ground)
 
 
-def test_a_rank_that_samples_something_else_shifts_the_energy(both: list[dict]) -> None:
+def test_a_rank_that_samples_something_else_shifts_the_energy(copies: list[dict]) -> None:
     """Half of the walkers follow another function."""
     exact = 1.6 / 4 + 1 / (4 * 1.6) + 3 / (4 * 1.6**2)
-    value, error = both[0]["mixed energy"]
+    value, error = copies[0]["mixed energy"]
     assert z_score(value, error, exact) > 6
 
 
-def test_groups_live_whole_on_one_rank(alone: dict, both: list[dict]) -> None:
-    assert alone["measured groups"].tolist() == [32, 32, 1024] and both[0]["measured groups"].tolist() == [16, 32, 1024]
-    sums = both[0]["measured sums"]
+def test_groups_live_whole_on_one_rank(copies: list[dict]) -> None:
+    assert all(found["measured groups"].tolist() == [16, 32, 1024] for found in copies)
+    sums = copies[0]["measured sums"]
     assert sums.shape[1:] == (6, 3, 32) and (sums[:, 0, 1] == 32).all()  # weight 1 of 32 walkers a group
     assert not np.array_equal(sums[:, 0, 0, :16], sums[:, 0, 0, 16:])
     # weights are judged over all ranks: their (sum)^2 / (sum of squares)
-    weights = np.exp(np.concatenate([found["measured log weights"] for found in both]))
+    weights = np.exp(np.concatenate([found["measured log weights"] for found in copies]))
     effective = weights.sum() ** 2 / (weights**2).sum() / 1024
-    for found in both:
+    for found in copies:
         assert found["measured effective"] == pytest.approx(effective, rel=1e-9) and effective < 0.75
-    # families are counted over all ranks: (sum of weights)^2 / sum over families of their weights squared
+
+
+def test_families_are_counted_over_all_ranks(alone: dict, both: list[dict]) -> None:
+    """(Sum of weights)^2 / sum over families of their weights squared."""
     assert both[0]["families"] == both[1]["families"] == pytest.approx(float(alone["families"]), rel=1e-12)
     assert 1 < alone["families"] < 32
 
