@@ -22,7 +22,14 @@ from fkflow.sampling.path_energies import path_samples
 from fkflow.sampling.paths import brownian_frames, girsanov_action
 from fkflow.training.loop import initial_state, train
 
-SYSTEMS = sorted(built_in_systems())
+#: neon and argon are clusters as helium is, with other numbers in the same code
+SYSTEMS = sorted(set(built_in_systems()) - {"neon", "argon"})
+#: those of them that train and are measured as another does: molecules, wells, traps and boxes of the same code
+ALIKE = {
+    *("molecule", "h", "h2plus", "he", "heh_plus", "h_minus", "quartic", "morse", "poschl_teller", "moshinsky"),
+    *("bosons3d", "hooke", "ions", "dipoles", "parahydrogen", "para_hydrogen", "soft_disks", "dipoles2d"),
+    *("sutherland", "lattice"),
+}
 TRAIN = {"walkers": 64, "iterations": 3}
 MEASURE = MeasureConfig(walkers=64, target_error=1e-2, seconds=0.01)
 
@@ -52,7 +59,7 @@ class Looks(TorchDispatchMode):
 def trial(name: str, network: str = "auto"):
     kind = find_system(name)
     # a liquid with fewer particles is the same code
-    system = kind(particles=8) if "density" in kind.model_fields else kind()
+    system = kind(particles=4 if name == "charges2d" else 8) if "density" in kind.model_fields else kind()
     land = explore(system)
     return system, land, build(system, land, network, 8, 2, 0)
 
@@ -67,15 +74,16 @@ def measured(system, land, state) -> VariationalEstimator:
 @pytest.mark.parametrize("name", ["h2", "bosons", "chain"])
 def test_training_stays_where_the_walkers_are(name: str, estimator: str) -> None:
     system, land, net = trial(name)
-    config = TrainConfig(**TRAIN, estimator=estimator, optimiser="adam" if estimator == "pathwise" else "spring")
+    more = {"optimiser": "adam", "steps": 2} if estimator == "pathwise" else {}
+    config = TrainConfig(**TRAIN, estimator=estimator, **more)
     state = initial_state(net, land, config, 0, "cpu", system)
     with NOTHING_HERE:
         assert len(list(train(system, land, config, state))) == 3
     assert state.walkers.x.is_cpu and all(p.is_cpu and p.isfinite().all() for p in net.parameters())
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_every_system_trains_and_measures_where_the_walkers_are(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(set(SYSTEMS) - ALIKE))
+def test_every_kind_of_system_trains_and_measures_where_the_walkers_are(name: str) -> None:
     system, land, net = trial(name)
     config = TrainConfig(**TRAIN)
     state = initial_state(net, land, config, 0, "cpu", system)
@@ -130,17 +138,20 @@ def test_a_potential_that_names_no_device_is_seen(monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_no_number_is_looked_at_inside_a_path_or_a_move(name: str) -> None:
+    """And all of it, with the local energy, stays where the walkers are."""
     system, land, net = trial(name)
     generator = torch.Generator().manual_seed(0)
     x = land.start(32, generator)
     noise = brownian_frames(32, 1, 3, tuple(x.shape[1:]), generator)[:, 0]
     walkers = Walkers(x, 0.1)
     walkers.refresh(net)
-    with Looks() as looks:
+    with NOTHING_HERE, Looks() as looks:
         girsanov_action(net, net.drift, system.potential, x, 1e-3, noise)
         path_samples(net, system, x, generator, paths=2, steps=2, dt=1e-3)
         langevin_move(net, walkers, generator)
     assert not looks.seen
+    with NOTHING_HERE:
+        assert local_energy(net, system, x).is_cpu
 
 
 def test_a_potential_that_looks_is_seen(monkeypatch) -> None:
