@@ -29,9 +29,11 @@ QUICK: dict[str, Any] = {
     "seed": 1,
     "threads": 1,
 }
+#: for what does not look at the energy: the shortest measurement
+SHORT: dict[str, Any] = {**QUICK, "measure": {"walkers": 64, "target_error": 1.0, "seconds": 60.0}}
 OPTIONS = [
     f"--set={section}.{key}={value}"
-    for section, table in QUICK.items()
+    for section, table in SHORT.items()
     if isinstance(table, dict)
     for key, value in table.items()
 ]
@@ -59,6 +61,12 @@ EXACT = 0.5 + 0.5 * math.sqrt(1 + 1.5 / 0.75)
 def pair() -> fkflow.Solution:
     """A finished run of a class that is in no file."""
     return fkflow.solve(Pair(), **QUICK, progress=False)
+
+
+@pytest.fixture(scope="module")
+def short() -> fkflow.Solution:
+    """The same, measured shortly."""
+    return fkflow.solve(Pair(), **SHORT, progress=False)
 
 
 def same(first: fkflow.Solution, second: fkflow.Solution) -> bool:
@@ -131,26 +139,24 @@ def test_positions_of_another_shape(pair: fkflow.Solution, x: Any) -> None:
 
 def test_the_same_bits_as_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["run", "harmonic", *OPTIONS, "--seed=1", "--threads=1", "--out=run"]) == 0
+    assert main(["run", "double_well", *OPTIONS, "--seed=1", "--threads=1", "--out=run"]) == 0
     written = fkflow.load("run")
-    assert same(written, fkflow.solve("harmonic", **QUICK, progress=False))
     # the recipe has one key of its own
-    system = fkflow.make_system("harmonic", particles=4, dimensions=3)
-    assert same(written, fkflow.solve(system, **QUICK, progress=False))
-    assert not same(written, fkflow.solve(system, **{**QUICK, "seed": 2}, progress=False))
+    system = fkflow.make_system("double_well", height=2.0, a=2.0)
+    assert same(written, fkflow.solve(system, **SHORT, progress=False))
     # a finished run is repeated with its seed and threads
     assert same(written, fkflow.solve("run", progress=False))
     # by hand, one iteration after the other
-    training = fkflow.train("harmonic", **QUICK)
+    training = fkflow.train("double_well", **SHORT)
     steps = list(training)
     assert [step.iteration for step in steps] == list(range(1, len(steps) + 1))
     assert same(written, training.solution(progress=False))
 
 
-def test_the_same_seed_is_recorded(pair: fkflow.Solution) -> None:
-    drawn = fkflow.solve(Pair(), **{**QUICK, "seed": None}, progress=False)
-    again = fkflow.solve(Pair(), **{**QUICK, "seed": drawn.result.provenance["seed"]}, progress=False)
-    assert same(drawn, again) and not same(drawn, pair)
+def test_the_same_seed_is_recorded(short: fkflow.Solution) -> None:
+    drawn = fkflow.solve(Pair(), **{**SHORT, "seed": None}, progress=False)
+    again = fkflow.solve(Pair(), **{**SHORT, "seed": drawn.result.provenance["seed"]}, progress=False)
+    assert same(drawn, again) and not same(drawn, short)
 
 
 def test_a_run_is_saved_and_loaded(pair: fkflow.Solution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,10 +335,16 @@ class Interrupting(Silent):
         self.lines.append(line)
 
 
-SLOW = {**QUICK, "train": {"iterations": 12, "walkers": 64}}
+SLOW = {**SHORT, "train": {"iterations": 12, "walkers": 64}}
 
 
-def test_ctrl_c_keeps_a_checkpoint(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def uninterrupted() -> fkflow.Solution:
+    """A longer training that nobody stops."""
+    return fkflow.solve(fkflow.make_system("quartic"), **SLOW, progress=False)
+
+
+def test_ctrl_c_keeps_a_checkpoint(uninterrupted: fkflow.Solution, tmp_path: Path) -> None:
     out, before = tmp_path / "run", signal.getsignal(signal.SIGINT)
     well = fkflow.make_system("quartic")
     with pytest.raises(
@@ -350,7 +362,7 @@ def test_ctrl_c_keeps_a_checkpoint(tmp_path: Path) -> None:
     watching = Interrupting("never", 0)
     finished = fkflow.solve(well, **SLOW, out=out, resume=True, progress=watching)
     assert watching.lines[0] == "resumed at iteration 5"
-    assert same(finished, fkflow.solve(well, **SLOW, progress=False))
+    assert same(finished, uninterrupted)
     # finished: resume=True gives the result again; more iterations are another budget, not another recipe
     before = (out / "result.h5").read_bytes()
     with pytest.raises(fkflow.UsageError, match="finished run .*resume=True gives its result"):
@@ -370,34 +382,27 @@ def test_ctrl_c_without_a_folder(stage: str) -> None:
         fkflow.solve(fkflow.make_system("quartic"), **SLOW, progress=Interrupting(stage, 1))
 
 
-def test_another_thread_can_solve() -> None:
+def test_another_thread_can_solve(short: fkflow.Solution) -> None:
     """Signals belong to the main thread; the others do without."""
     found: list[fkflow.Solution] = []
-    thread = threading.Thread(target=lambda: found.append(fkflow.solve(Pair(), **QUICK, progress=False)))
+    thread = threading.Thread(target=lambda: found.append(fkflow.solve(Pair(), **SHORT, progress=False)))
     thread.start()
     thread.join()
-    assert same(found[0], fkflow.solve(Pair(), **QUICK, progress=False))
+    assert same(found[0], short)
 
 
 def test_pytorch_keeps_its_threads(pair: fkflow.Solution) -> None:
     torch.set_num_threads(1)
-    given = {
-        **QUICK,
-        "train": {"iterations": 1, "walkers": 64},
-        "measure": {"walkers": 64, "seconds": 0.1},
-        "threads": 2,
-    }
+    given = {**SHORT, "train": {"iterations": 1, "walkers": 64}, "threads": 2}
     training = fkflow.train(Pair(), **given)
     next(training)
     fkflow.solve(Pair(), **given, progress=False)
-    pair.measure(measure={"walkers": 64, "seconds": 0.1}, threads=2, progress=False)
+    pair.measure(measure=SHORT["measure"], threads=2, progress=False)
     assert torch.get_num_threads() == 1
 
 
-def test_your_own_loop() -> None:
-    # after three iterations the energy spreads widely
-    settings = {**SLOW, "measure": {**SLOW["measure"], "seconds": 8.0}}
-    training = fkflow.train(fkflow.make_system("quartic"), **settings)
+def test_your_own_loop(uninterrupted: fkflow.Solution) -> None:
+    training = fkflow.train(fkflow.make_system("quartic"), **SLOW)
     assert training.iteration == 0 and training.seed == 1
     x = np.array([[[0.5]], [[-0.5]]])
     before = training.drift(x)
@@ -410,19 +415,18 @@ def test_your_own_loop() -> None:
     # the measurement changed nothing: the loop goes on to the same end
     rest = [step.iteration for step in training]
     assert rest[0] == 4
-    whole = fkflow.train(fkflow.make_system("quartic"), **settings)
-    assert [step.iteration for step in whole][3:] == rest
+    assert uninterrupted.training["iteration"].tolist()[3:] == rest
     late = training.solution(progress=False)
-    assert same(late, whole.solution(progress=False)) and not same(late, early)
+    assert same(late, uninterrupted) and not same(late, early)
     assert len(early.training["energy"]) == 3
     np.testing.assert_allclose(late.drift(x), training.drift(x), rtol=1e-12)
 
 
-def test_a_loop_goes_on_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_goes_on_after_an_interrupt(uninterrupted: fkflow.Solution, monkeypatch: pytest.MonkeyPatch) -> None:
     """An iteration that is broken off leaves the training as it was before it."""
     from fkflow.training import loop as module
 
-    training, whole = (fkflow.train(fkflow.make_system("quartic"), **SLOW) for _ in range(2))
+    training = fkflow.train(fkflow.make_system("quartic"), **SLOW)
     next(training)
     step, calls = module.update_network, []
 
@@ -440,8 +444,8 @@ def test_a_loop_goes_on_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> N
     rejected = sum(record["undone"] for record in training.records)
     assert training.iteration == 2 + rejected == len(training.records)
     monkeypatch.undo()
-    list(training), list(whole)
-    assert same(training.solution(progress=False), whole.solution(progress=False))
+    list(training)
+    assert same(training.solution(progress=False), uninterrupted)
 
 
 def test_texts(pair: fkflow.Solution) -> None:
@@ -454,7 +458,7 @@ def test_texts(pair: fkflow.Solution) -> None:
 
 
 def test_a_single_particle_has_no_pairs() -> None:
-    solution = fkflow.solve(fkflow.make_system("quartic"), **QUICK, progress=False)
+    solution = fkflow.solve(fkflow.make_system("quartic"), **SHORT, progress=False)
     with pytest.raises(
         fkflow.UsageError, match="this run of quartic has no pair distribution: it is a single particle"
     ):
@@ -470,7 +474,7 @@ def test_public_names() -> None:
 
 def test_a_callback_sees_each_iteration() -> None:
     seen: list[Any] = []
-    options = {**QUICK, "train": {"iterations": 3, "walkers": 64}, "measure": {"walkers": 64, "target_error": 1.0}}
+    options = {**SHORT, "train": {"iterations": 3, "walkers": 64}}
     solution = fkflow.solve(Pair(), **options, progress=False, callback=seen.append)
     assert [step.iteration for step in seen] == [1, 2, 3] == solution.training["iteration"].tolist()
     assert [step.energy for step in seen] == solution.training["energy"].tolist()
