@@ -28,9 +28,10 @@ from fkflow.runs.model import Explored, find_landscape, restore_model
 from fkflow.text import strict_json
 from fkflow.thermal import ends as open_ends
 from fkflow.thermal.formulas import Formula, Gaussian, Signed
+from fkflow.thermal.place_means import POOR, Values
 from fkflow.thermal.pose import pose, refuse
 from fkflow.thermal.problem import Problem
-from fkflow.thermal.propagate import POOR, Propagator, Values, Wave
+from fkflow.thermal.propagate import Propagator, Wave
 
 Found = TypeVar("Found")
 

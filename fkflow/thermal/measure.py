@@ -21,8 +21,9 @@ from fkflow.thermal.question import Level, Question
 
 #: paths of a pool at least and at most (one body, several), and pools of a first look
 FEWEST, COUNTS, LOOK = 256, (2048, 1024), 4
-#: most halvings of the time step, and the share of the target error by which it may change F
-HALVINGS, SHARE = 4, 0.3
+#: most halvings of the time step, the share of the target error by which it may change F, and the relative variance of weights
+#: from which on a finer one is tried to lower it
+HALVINGS, SHARE, UNEVEN = 4, 0.3, 0.5
 #: by how much the plan of pools grows at once, and shortfalls in paths that are let be
 MOST, CLOSE = 4, 1.2
 #: pools without a drift, for comparison
@@ -82,18 +83,29 @@ class Measurement:
         return int(min(most, max(FEWEST, 64 * math.ceil(wanted / 64))))
 
     def _steps(self) -> int:
-        """Steps of a path, so many that F changes by little with twice as many."""
+        """Steps of a path, so many that F changes by little with twice as many, and its error in a given time falls by none."""
         given, level = self.question.time_step, self.level
-        steps = level.steps if given is None else 4 * math.ceil(0.25 * level.beta / given)
-        for _ in range(0 if given is not None else HALVINGS):
-            sums = Sums(level.beta, self.problem.gain)
-            for batch in islice(self._batches(level.fitted, steps, False), LOOK):
-                sums.add(batch)
-            change = sums.step_error()
-            if change.value <= max(SHARE * self.target, 3 * change.error):
+        if given is not None:
+            return 4 * math.ceil(0.25 * level.beta / given)
+        steps, look = level.steps, self._look(level.steps)
+        for _ in range(HALVINGS):
+            change, variance = look.step_error(), 1 / look.ess() - 1
+            small = change.value <= max(SHARE * self.target, 3 * change.error)
+            if small and variance < UNEVEN:
                 break
-            steps *= 2
+            finer = self._look(2 * steps)
+            # twice the steps leave time for half of the paths
+            if small and 1 / finer.ess() - 1 > 0.5 * variance:
+                break
+            steps, look = 2 * steps, finer
         return steps
+
+    def _look(self, steps: int) -> Sums:
+        """A few pools of paths of so many steps."""
+        sums = Sums(self.level.beta, self.problem.gain)
+        for batch in islice(self._batches(self.level.fitted, steps, False), LOOK):
+            sums.add(batch)
+        return sums
 
     def _plain(self, steps: int) -> Sums:
         """Paths without a drift."""

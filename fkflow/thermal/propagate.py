@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from fkflow.thermal.ends import Ends
 from fkflow.thermal.fit import gauss_newton, rate_at
 from fkflow.thermal.formulas import Signed
 from fkflow.thermal.open_paths import OpenPaths, Sender, weights
+from fkflow.thermal.place_means import STATED, Slopes, Values, means, slopes_of, values_of, weighted_slopes
 from fkflow.thermal.problem import Problem
 
 #: places of an iteration of the training, paths from each, iterations at least, and the effective share that is enough
@@ -34,39 +34,13 @@ HIDDEN, MOST, LOOK = 24, 16384, 64
 COLD = 2.0
 #: time step in times of the mean curvature of V, its bounds in natural times, and most halvings
 CURVED, SHORTEST, LONGEST, HALVINGS = 0.25, 0.004, 0.15, 3
-#: by how much the difference of twice the step exceeds the stated error of a step, whose order is four
-STATED = 5.0
 #: share of e^(−V) by which a function that does not fall off far away is held together
 HOLD = 0.05
-#: effective paths below which there is no value, and effective share below which values are doubtful
-SILENT, POOR = 25.0, 0.1
 #: relative change of a place by which the Hessian of V is found along its gradient
 NUDGE = 1e-5
 
 #: a function ψ: sign and log |ψ| (B,) at x (B, N, D) in the user's coordinates
 Wave = Callable[[Tensor], Signed]
-
-
-@dataclass(frozen=True)
-class Values:
-    """Values (P,) of places at one time with errors, in which that of the time step is, and effective shares of the paths.
-
-    Values are NaN where too few paths have all the weight.
-    """
-
-    values: np.ndarray
-    errors: np.ndarray
-    ess: np.ndarray
-    step_error: np.ndarray
-
-
-@dataclass(frozen=True)
-class Slopes:
-    """The drift (P, N·D) of places at one time with errors, and effective shares (P,)."""
-
-    vectors: np.ndarray
-    errors: np.ndarray
-    ess: np.ndarray
 
 
 class Propagator:
@@ -197,9 +171,9 @@ class Propagator:
             pick = number.repeat_interleave(paths)
             found, sign, log = self._weighted(starts[pick], time, steps, None if ends is None else ends.rows(pick))
             coarse = log + found.log_coarse - found.log_w
-            parts.append(_means(sign.view(-1, paths), log.view(-1, paths), coarse.view(-1, paths)))
+            parts.append(means(sign.view(-1, paths), log.view(-1, paths), coarse.view(-1, paths)))
             self.progress.update(float(first + len(number)), None, None)
-        return _values(np.concatenate(parts), paths)
+        return values_of(np.concatenate(parts), paths)
 
     def survival(self, time: float, paths: int) -> tuple[Values, Values]:
         """⟨ψ|e^(−tH)|ψ⟩ and its share of ⟨ψ|ψ⟩, in natural units, each of one value."""
@@ -220,7 +194,7 @@ class Propagator:
             coarse.append(logs[-1] + found.log_coarse - found.log_w)
             norms.append(2 * own - log_q)
         sign, log, norm = torch.cat(signs)[None], torch.cat(logs)[None], torch.cat(norms)
-        whole = _means(sign, log, torch.cat(coarse)[None])
+        whole = means(sign, log, torch.cat(coarse)[None])
         top, level = log.max(), norm.max()
         a, b = sign[0] * (log[0] - top).exp(), (norm - level).exp()
         ratio = float(a.mean() / b.mean())
@@ -229,7 +203,7 @@ class Propagator:
         share = whole.copy()
         share[0, :2] = ratio * scale, spread * scale
         share[0, 3] *= ratio * scale / whole[0, 0]
-        return _values(whole, count), _values(share, count)
+        return values_of(whole, count), values_of(share, count)
 
     def drift(self, starts: Tensor, time: float, paths: int, ends: Ends | None = None) -> Slopes:
         """∇ log(e^(−τH) ψ) in natural coordinates at the places `starts` (P, n, D) with the time τ left.
@@ -247,11 +221,9 @@ class Propagator:
             if bool((sign < 0).any()):
                 raise UsageError("psi changes its sign: a drift needs a function without nodes")
             rows = self._slopes(sent, None if ends is not None else self._wave_slope(sent.last))
-            found.append(_weighted_slopes(rows.unflatten(1, (-1, paths)), log.view(-1, paths)))
+            found.append(weighted_slopes(rows.unflatten(1, (-1, paths)), log.view(-1, paths)))
             self.progress.update(float(first + len(number)), None, None)
-        vectors, errors, ess = (np.concatenate(part) for part in zip(*found, strict=True))
-        few = ess * paths < SILENT
-        return Slopes(np.where(few[:, None], np.nan, vectors), np.where(few[:, None], np.nan, errors), ess)
+        return slopes_of(found, paths)
 
     def _wave_slope(self, y: Tensor) -> Tensor:
         """∇ log |ψ| (B, n, D)."""
@@ -289,46 +261,3 @@ def _about_places(log_w: Tensor, rows: Tensor, good: Tensor) -> tuple[Tensor, Te
     mean = torch.zeros(PLACES, dtype=torch.float64).index_add(0, where, log_w) / count
     means = torch.zeros(PLACES, rows.shape[1], dtype=torch.float64).index_add(0, where, rows) / count[:, None]
     return log_w - mean[where], rows - means[where]
-
-
-def _means(sign: Tensor, log: Tensor, coarse: Tensor) -> np.ndarray:
-    """Mean, its error, effective share and change with twice the step (P, 4) of weights (P, paths)."""
-    if not bool((log < math.inf).all()):
-        raise NumericalError("a path has no weight: the potential or psi is not a number where it went")
-    top = log.max(1, keepdim=True).values
-    top = torch.where(top.isfinite(), top, torch.zeros_like(top))
-    size = (log - top).exp()
-    w, other = sign * size, sign * (coarse - top).exp()
-    mean = w.mean(1)
-    scale = top[:, 0].exp()
-    square = w.square().mean(1)
-    share = torch.where(square > 0, mean.square() / square, torch.zeros_like(mean))
-    error = w.std(1) / math.sqrt(w.shape[1])
-    return np.asarray(torch.stack([mean * scale, error * scale, share, (other.mean(1) - mean) * scale], 1).numpy())
-
-
-def _values(rows: np.ndarray, paths: int) -> Values:
-    """The values of rows that `_means` gave, NaN where few paths have all the weight."""
-    few = rows[:, 2] * paths < SILENT
-    step = np.abs(rows[:, 3]) / STATED
-    known = (np.where(few, np.nan, column) for column in (rows[:, 0], np.hypot(rows[:, 1], step), step))
-    values, errors, step_error = known
-    return Values(values, errors, rows[:, 2], step_error)
-
-
-def _weighted_slopes(rows: Tensor, log: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means (P, d), errors and effective shares (P,) of estimators (k, P, paths, d) with the weights e^log (P, paths)."""
-    w = log.softmax(1)
-    means = torch.einsum("pb,kpbd->kpd", w, rows)
-    apart = (rows - means[:, :, None]) * w[None, :, :, None]
-    # the best combination of each coordinate, of all places together, so that it does not follow the noise of one
-    covariance = torch.einsum("kpbd,lpbd->pdkl", apart, apart)
-    pooled = covariance.mean(0)
-    pooled = pooled + 1e-3 * torch.diag_embed(pooled.diagonal(dim1=1, dim2=2))
-    ones = torch.ones(len(pooled), len(rows), 1, dtype=torch.float64)
-    mix = torch.linalg.solve(pooled, ones)[..., 0]
-    mix = mix / mix.sum(1, keepdim=True)
-    mean = torch.einsum("dk,kpd->pd", mix, means)
-    error = torch.einsum("dk,pdkl,dl->pd", mix, covariance, mix).clamp_min(0).sqrt()
-    ess = 1 / (w.square().sum(1) * w.shape[1])
-    return mean.numpy(), error.numpy(), ess.numpy()
