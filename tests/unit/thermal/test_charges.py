@@ -91,7 +91,7 @@ def test_the_mean_weight_of_hydrogen_in_a_trap_is_z(generator: torch.Generator) 
     bridges = bridges_of(molecule(omega=omega), beta, factor=0.8)
     natural = beta / bridges.problem.length**2
     fitted, sums = random_fit(bridges, 0.8, natural, size=0.1), Sums(natural, bridges.problem.gain)
-    for batch in islice(batches(bridges, fitted, natural, 8, 1024, generator), 24):
+    for batch in islice(batches(bridges, fitted, natural, 8, 1024, generator), 16):
         sums.add(batch)
     log_z = {charge: -beta * about_a_nucleus(charge, omega, beta)[0] for charge in (1.0, 1.06)}
     found = sums.log_z()
