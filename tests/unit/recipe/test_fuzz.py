@@ -117,7 +117,7 @@ def document(made: dict[str, Any]) -> str:
     return "\n".join(f"{text(key)} = {toml(value)}" for key, value in made.items())
 
 
-@fuzz(700)
+@fuzz(300)
 @given(near_recipes())
 def test_tables_near_a_recipe(made: dict[str, Any]) -> None:
     said = planned(document(made))
@@ -137,7 +137,7 @@ def test_any_tables(made: dict[str, Any]) -> None:
 SHIPPED = [path.read_text(encoding="utf-8") for path in shipped_recipes().values()]
 
 
-@fuzz(400)
+@fuzz(200)
 @given(st.data())
 def test_recipes_with_typing_errors(data: st.DataObject) -> None:
     """Parts of a shipped recipe cut out, doubled or replaced."""
@@ -163,7 +163,7 @@ def test_any_text(whole: str) -> None:
     planned(whole)
 
 
-@fuzz(600)
+@fuzz(300)
 @given(st.data())
 def test_any_set(data: st.DataObject) -> None:
     """`--set` of known and made-up keys to values and junk: the sentence begins with what was given."""
