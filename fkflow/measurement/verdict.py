@@ -16,6 +16,18 @@ LARGE_DRIFT = 4.0
 SURE = 3.0
 
 
+def start_not_forgotten(shift: float, stage: str, remedy: str = "") -> list[Doubt]:
+    """The doubt about a `stage` whose halves differ by too many σ, `shift`; empty if they do not."""
+    if abs(shift) <= LARGE_DRIFT:
+        return []
+    return [
+        Doubt(
+            f"the energy moved by {abs(shift):.1f} sigma between the halves of the {stage}: the walkers had not "
+            f"forgotten their start, the error bar is too small{remedy}"
+        )
+    ]
+
+
 def find_warnings(
     estimate: Estimate,
     lowest: float,
@@ -35,13 +47,7 @@ def find_warnings(
             f"the time budget of {config.seconds:g} s ended before the target error "
             f"{config.target_error:g} was reached: fkflow measure RUN --set measure.seconds=... measures longer"
         )
-    if abs(shift) > LARGE_DRIFT:
-        warnings.append(
-            Doubt(
-                f"the energy moved by {abs(shift):.1f} sigma between the halves of the measurement: the walkers had "
-                "not forgotten their start, the error bar is too small"
-            )
-        )
+    warnings += start_not_forgotten(shift, "measurement")
     if unknown:
         warnings.append(
             f"{', '.join(unknown)} had values that were not finite during the measurement: there is no average"

@@ -8,6 +8,7 @@ import numpy as np
 
 from fkflow.errors import NumericalError
 from fkflow.execution import ranks
+from fkflow.measurement.verdict import start_not_forgotten
 from fkflow.projection.extrapolation import Averages, Extrapolation, average_window, energy_at_time_step, window_sums
 from fkflow.projection.population import EVEN, Population
 from fkflow.projection.time_steps import ACCEPTANCE
@@ -25,8 +26,6 @@ COLLAPSED, UNEVEN = 2.0, 0.1
 FALLING = 4.0
 #: share of the gap that slow modes may leave without a doubt: the stated error has it
 SMALL = 1e-3
-#: σ between the halves of the projection above which the reader is warned
-LARGE_DRIFT = 4.0
 
 
 def summarise_projection(
@@ -176,14 +175,7 @@ def collect_warnings(
                 "project.walkers would make the error bar surer"
             )
         )
-    shift = halves_shift(each[-1].residuals)
-    if abs(shift) > LARGE_DRIFT:
-        warnings.append(
-            Doubt(
-                f"the energy moved by {abs(shift):.1f} sigma between the halves of the projection: the walkers had not "
-                "forgotten their start, the error bar is too small; a larger project.time helps"
-            )
-        )
+    warnings += start_not_forgotten(halves_shift(each[-1].residuals), "projection", "; a larger project.time helps")
     if not math.isfinite(found.time_step_error):
         warnings.append(Doubt("with one time step its bias is not known: give project.time_steps two or three"))
     if found.total > config.target_error or not settled:

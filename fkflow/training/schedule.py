@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
@@ -144,12 +143,7 @@ def extend_training(config: TrainConfig, state: TrainState, spread: float, x: Te
     if ranks.broadcast(_is_over(config, state) or _measuring_cost(config, state, spread) <= LATE):
         return False
     state.extensions += 1
-    walkers = state.walkers
-    pick = torch.randint(len(x), (len(walkers.x),), generator=state.generator, device=x.device)
-    walkers.x = x[pick]
-    # what other walkers showed is no measure for these
-    state.scouts, state.best = None, (0.0, math.inf)
-    state.snapshot = state.unfrozen = None
+    state.take_walkers(x, x.new_ones(len(x)))
     train_on(state)
     return True
 
