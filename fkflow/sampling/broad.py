@@ -1,9 +1,12 @@
 """A density broader than ψ², which some walkers of a training have: they visit rare places before a network goes wrong there.
 
-Rare places are tails, and places where two particles meet. One walker in a thousand that comes there decides a fit alone, or
-none comes and nothing is learned. Every so-many-th walker is therefore drawn from
+Rare places are tails, and places where two to four particles meet. One walker in a thousand that comes there decides a fit
+alone, or none comes and nothing is learned. Every so-many-th walker is therefore drawn from
 
     q = ψ^(2 power) h(x),   h = 1/2 + mean over pairs of 1/((r/contact)² + CLOSEST²)
+          + mean over i, j, k of near_ij near_ik + mean over i, j, k, l of near_ij near_ik near_il,
+
+where near_ij = 1/((r_ij/contact)² + CLOSE²)
 
 (without h in one dimension, where pairs meet often). All walkers together are those of the mixture (1 − a) ψ² + a q, whatever
 density each was drawn from: their weights ψ²/mixture are at most 1/(1 − a) before they are brought to the mean 1 (multiple
@@ -19,7 +22,7 @@ import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.box import sides
-from fkflow.hamiltonian.geometry import pair_squares, pairs
+from fkflow.hamiltonian.geometry import add_to_particles, pair_squares, pairs
 from fkflow.hamiltonian.masses import user_masses
 from fkflow.hamiltonian.system import System
 
@@ -29,15 +32,15 @@ TAIL_COST = 1.15
 EVERY, COST = 4, 2.4
 #: least power: in one dimension that of COST would send walkers where V is all there is to learn
 LEAST_POWER = 0.3
-#: distance below which pairs do not crowd further, in the length of contact, and h of a pair that is far apart
-CLOSEST, APART = 0.05, 0.5
+#: distances below which pairs, and groups, do not crowd further, in the length of contact, and h of particles far apart
+CLOSEST, CLOSE, APART = 0.05, 0.3, 0.5
 #: halvings of the interval in which the ratio of the two norms is looked for
 HALVINGS = 40
 
 
 @dataclass(frozen=True)
 class BroadDensity:
-    """The density q of one walker in `every`: the power of ψ², and pairs that crowd below the distance `contact` (0: none do).
+    """The density q of one walker in `every`: the power of ψ², and particles that crowd below `contact` (0: none do).
 
     `masses` are those of the particles, of which positions are in coordinates of unit mass, `box` the sides of a periodic box.
     """
@@ -61,7 +64,11 @@ class BroadDensity:
         if not self.contact or min(x.shape[1:]) < 2:
             return 0.0
         close = pair_squares(x, self.box) if len(set(self.masses)) < 2 else self._reduced_squares(x)
-        return (APART + (close / self.contact**2 + CLOSEST**2).reciprocal().mean(0)).log()
+        close = close / self.contact**2
+        crowding = APART + (close + CLOSEST**2).reciprocal().mean(0)
+        if x.shape[1] > 2:
+            crowding = crowding + _groups((close + CLOSE**2).reciprocal(), x.shape[1])
+        return crowding.log()
 
     def _reduced_squares(self, x: Tensor) -> Tensor:
         """2μ r² (pairs, B) with the reduced mass μ of each pair: the squared distance, if both masses are equal."""
@@ -89,6 +96,21 @@ class BroadDensity:
             low, high = (low, middle) if enough else (middle, high)
         found = torch.sigmoid(high - odds)
         return found / found.mean()
+
+
+def _groups(near: Tensor, particles: int) -> Tensor:
+    """Means (B,) over three and over four different particles of near_ij near_ik and near_ij near_ik near_il, added up.
+
+    `near` (pairs, B). The sums over different j, k, l follow from sums of powers (Newton's identities).
+    """
+    powers = torch.stack([near, near.square(), near.pow(3)])
+    p, p2, p3 = add_to_particles(near.new_zeros(3, particles, near.shape[1]), powers, keep=False)
+    others = particles - 1
+    groups = (p.square() - p2) / (others * (others - 1))
+    if others > 2:
+        groups = groups + (p.pow(3) - 3 * p * p2 + 2 * p3) / (others * (others - 1) * (others - 2))
+    found: Tensor = groups.mean(0)
+    return found
 
 
 def sampling_power(coordinates: int, cost: float = TAIL_COST) -> float:

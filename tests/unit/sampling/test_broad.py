@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
 
 from fkflow.hamiltonian.registry import find_system
-from fkflow.sampling.broad import APART, CLOSEST, EVERY, BroadDensity, broad_density
+from fkflow.sampling.broad import APART, CLOSE, CLOSEST, EVERY, BroadDensity, broad_density
 from fkflow.sampling.jumps import jump
 from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.statistics import chains_estimate
@@ -17,18 +18,28 @@ SHAPE = (2, 3)
 
 
 def test_the_ratio_of_densities() -> None:
-    """As the formula says: a power of ψ and pairs that crowd; with masses, in the user's coordinates, 2μ r²."""
-    masses = (1.0, 4.0, 4.0)
-    z = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    """As the formula says: a power of ψ, pairs and groups that crowd; with masses, in the user's coordinates, 2μ r²."""
+    masses = (1.0, 4.0, 4.0, 2.0, 1.0)
+    n = len(masses)
+    z = torch.randn(5, n, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     log_psi = torch.linspace(-2.0, 1.0, 5, dtype=torch.float64)
     x = z / torch.tensor(masses).sqrt()[:, None]
-    inverse = torch.zeros(5, dtype=torch.float64)
-    for i, j in ((0, 1), (0, 2), (1, 2)):
+
+    def inverse(i: int, j: int, least: float) -> torch.Tensor:
         twice = 2 * masses[i] * masses[j] / (masses[i] + masses[j])
-        inverse += 1 / (twice * (x[:, i] - x[:, j]).square().sum(1) / 0.7**2 + CLOSEST**2)
-    expected = -0.8 * log_psi + (APART + inverse / 3).log()
-    assert torch.allclose(BroadDensity(0.6, 0.7, masses).log_ratio(z, log_psi), expected)
-    assert not torch.allclose(BroadDensity(0.6, 0.7, (1.0,) * 3).log_ratio(z, log_psi), expected, rtol=0.01)
+        return 1 / (twice * (x[:, i] - x[:, j]).square().sum(1) / 0.7**2 + least**2)
+
+    def mean(others: int, least: float) -> torch.Tensor:
+        """Over all particles i and as many others of the products of what i has with each of them."""
+        groups = list(itertools.permutations(range(n), others + 1))
+        return sum(math.prod(inverse(i, j, least) for j in group) for i, *group in groups) / len(groups)
+
+    pairs, groups = mean(1, CLOSEST), mean(2, CLOSE) + mean(3, CLOSE)
+    expected = -0.8 * log_psi + (APART + pairs + groups).log()
+    without = -0.8 * log_psi + (APART + pairs).log()
+    found = BroadDensity(0.6, 0.7, masses).log_ratio(z, log_psi)
+    assert torch.allclose(found, expected) and not torch.allclose(found, without, rtol=0.01)
+    assert not torch.allclose(BroadDensity(0.6, 0.7, (1.0,) * n).log_ratio(z, log_psi), expected, rtol=0.01)
     # pairs of particles on a line meet often enough; a lone particle has no pair
     for few in (z[:, :, :1], z[:, :1]):
         assert torch.equal(BroadDensity(0.6, 0.7, masses).log_ratio(few, log_psi), -0.8 * log_psi)

@@ -11,6 +11,7 @@ from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, build
 from fkflow.recipe.config import TrainConfig
+from fkflow.sampling.broad import BroadDensity
 from fkflow.sampling.metropolis import Walkers
 from fkflow.training import scouts
 from fkflow.training.loop import initial_state, train
@@ -85,8 +86,9 @@ def test_a_peak_that_no_walker_finds_goes(
     share: float, reach: float, iterations: int, lowest: float, highest: float, monkeypatch
 ) -> None:
     """Without exploring walkers the peak stays, except where a walker strays there, in one seed of five or so; with energies
-    clamped to those of the walkers it goes slowly."""
+    clamped to those of the walkers it goes slowly. No walker looks for crowds here."""
     monkeypatch.setattr(scouts, "REACH", reach)
+    monkeypatch.setattr(BroadDensity, "log_crowding", lambda density, x: 0.0)
     land = explore(BOSONS)
     config = TrainConfig(walkers=256, iterations=iterations, scouts=share, stop_spread=0.0)
     heights = []
