@@ -35,6 +35,7 @@ from fkflow.networks.two_body_factor import core_radius, species_factors, two_bo
 from fkflow.networks.vector_drift import PairDrift
 from fkflow.networks.vibrational import VibrationalNet
 from fkflow.networks.walls import wall_factor
+from fkflow.networks.wave_factor import crystal_waves
 
 __all__ = [
     "FewBodyNet",
@@ -106,6 +107,7 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 apart=spacing(system, landscape.box or ()),
                 two_body_factor=two_body_factor(system, landscape.length, landscape.diameter, rod=rod),
                 rod=rod,
+                wave_factor=crystal_waves(system, landscape),
             )
         elif kind == "species":
             net = SpeciesNet(

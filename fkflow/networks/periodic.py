@@ -22,6 +22,7 @@ from fkflow.networks.messages import PairLinear, Receive
 from fkflow.networks.rods import as_points
 from fkflow.networks.two_body_factor import TwoBodyFactor
 from fkflow.networks.vector_messages import VectorMessages
+from fkflow.networks.wave_factor import WaveFactor
 
 #: shortest width of the functions of distances, in natural lengths; each other one is twice as wide, up to a side
 SHORTEST = 0.5
@@ -56,6 +57,7 @@ class PeriodicNet(LogPsi):
         apart: float,
         two_body_factor: TwoBodyFactor | None = None,
         rod: float = 0.0,
+        wave_factor: WaveFactor | None = None,
     ) -> None:
         super().__init__()
         assert landscape.box is not None
@@ -104,11 +106,13 @@ class PeriodicNet(LogPsi):
             self.pair_readout = mlp([hidden] + [1], final_scale=0.0)
             self.jastrow = nn.Parameter(torch.zeros(pair))
         self.vector_messages = VectorMessages(sides, apart / self.length) if n > 1 and dim > 1 else None
+        self.wave_factor = wave_factor
 
     @property
     def width(self) -> int:
         rows = max(self.particles, self.particles * (self.particles - 1) // 2)
-        return rows * (self.message.sizes[1] + 8)
+        waves = 0 if self.wave_factor is None else 4 * self.particles * len(self.wave_factor.orders)
+        return rows * (self.message.sizes[1] + 8) + waves
 
     def coordinates(self, x: Tensor) -> Tensor:
         if self.rod is not None:
@@ -116,11 +120,14 @@ class PeriodicNet(LogPsi):
         return super().coordinates(x / self.length)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As of any module; a network of an earlier version takes nothing out of rods, nor does this one from then on."""
+        """As of any module. A network of an earlier version takes nothing out of rods, and has no waves of a crystal: this one
+        is like it from then on."""
         if self.rod is not None and "rod" not in state_dict:
             self.rod = None
             sides = [side / self.length for side in self.box]
             self.squares, self.nearest = PairSquares(sides, smooth=True), PairSquares(sides, smooth=False)
+        if "wave_factor.weights" not in state_dict:
+            self.wave_factor = None
         return super().load_state_dict(state_dict, strict, assign)
 
     def compose(self, y: Tensor) -> Tensor:
@@ -136,6 +143,8 @@ class PeriodicNet(LogPsi):
         value = value + self.sum(self.pair_readout(self.sum_over_pairs(second)))
         if self.vector_messages is not None:
             value = value + self.vector_messages(y, precision)
+        if self.wave_factor is not None:
+            value = value + self.wave_factor(y, precision)
         value = self._held(value, y)
         if self.two_body_factor is None:
             return value

@@ -45,6 +45,7 @@ from fkflow.networks.surface_factor import SurfaceFactor
 from fkflow.networks.two_body_factor import TwoBodyFactor, pieces
 from fkflow.networks.vector_messages import CoreMessages, VectorMessages
 from fkflow.networks.walls import BoundaryFactor, WallFactor
+from fkflow.networks.wave_factor import WaveFactor
 from fkflow.networks.wells import Wells
 from fkflow.sampling.local_energy import laplacian
 
@@ -146,6 +147,14 @@ def vector_messages(
     nn.init.normal_(made.jastrow)
     nn.init.normal_(made.weights)
     return {"messages": made}, lambda part, y: part("messages")(y, DOUBLE)
+
+
+def density_waves() -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
+    """Five waves of the density of a periodic box, two of them with the same weight."""
+    orders = torch.tensor([[1, 0, 0], [0, 1, 2], [0, 1, -2], [2, -1, 1], [1, 1, 0]])
+    made = WaveFactor((3.0, 2.5, 2.8), orders, torch.tensor([0, 1, 1, 2, 3]))
+    nn.init.normal_(made.weights)
+    return {"waves": made}, lambda part, y: part("waves")(y, DOUBLE)
 
 
 def core_messages() -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
@@ -498,6 +507,7 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     "nearest images of many": ((9, 2), lambda: in_a_box(smooth=False)),
     "a liquid": ((4, 3), vector_messages),
     "a liquid of many": ((9, 2), lambda: vector_messages(sides=(3.0, 4.0))),
+    "waves of the density": ((4, 3), density_waves),
     "cores": ((4, 3), core_messages),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
