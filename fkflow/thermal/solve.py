@@ -79,14 +79,14 @@ class ThermalSolver:
             natural = beta / self.problem.length**2
             for rung in self.ladder(before, natural):
                 number += 1
-                self._begin(number)
+                self.begin(number)
                 if number <= done:
                     level = self._restored(rung) if number == done and saved and saved["level"] else None
                     continue
                 level = self.train(rung, last=rung == natural)
                 self._keep(keep, number, found, level)
             number += 1
-            self._begin(number)
+            self.begin(number)
             before = natural
             if number <= done:
                 continue
@@ -102,10 +102,10 @@ class ThermalSolver:
         longest = max(self.question.betas) / self.problem.length**2
         if not self.trained:
             for number, rung in enumerate(self.ladder(0.0, longest), 1):
-                self._begin(number)
+                self.begin(number)
                 self.train(rung, last=rung == longest)
             self.trained = True
-        self._begin(stages.FIRST_ALONE + self.question.betas.index(beta))
+        self.begin(stages.FIRST_ALONE + self.question.betas.index(beta))
         level = self.train(beta / self.problem.length**2, last=True, frozen=True)
         return Thermal([self._finished(level)], self.question.statistics, self.warnings)
 
@@ -120,7 +120,7 @@ class ThermalSolver:
         free, energy = classical_limit(self.problem, level.fitted.starts.base, level.beta)
         return replace(state, classical_free_energy=free / square, classical_energy=energy / square)
 
-    def _begin(self, number: int) -> None:
+    def begin(self, number: int) -> None:
         """Each stage has random numbers of its own, so that it can be done again."""
         self.generator.manual_seed(stages.seed_of(self.question.seed, number))
 
