@@ -117,7 +117,7 @@ def document(made: dict[str, Any]) -> str:
     return "\n".join(f"{text(key)} = {toml(value)}" for key, value in made.items())
 
 
-@fuzz(300)
+@fuzz(150)
 @given(near_recipes())
 def test_tables_near_a_recipe(made: dict[str, Any]) -> None:
     said = planned(document(made))
@@ -128,7 +128,7 @@ def test_tables_near_a_recipe(made: dict[str, Any]) -> None:
         assert any(name in said for name in named), said
 
 
-@fuzz(300)
+@fuzz(150)
 @given(st.dictionaries(st.sampled_from(["system", *SECTIONS]) | words, values | tables(names), max_size=4))
 def test_any_tables(made: dict[str, Any]) -> None:
     planned(document(made))
@@ -137,7 +137,7 @@ def test_any_tables(made: dict[str, Any]) -> None:
 SHIPPED = [path.read_text(encoding="utf-8") for path in shipped_recipes().values()]
 
 
-@fuzz(200)
+@fuzz(120)
 @given(st.data())
 def test_recipes_with_typing_errors(data: st.DataObject) -> None:
     """Parts of a shipped recipe cut out, doubled or replaced."""
@@ -146,7 +146,7 @@ def test_recipes_with_typing_errors(data: st.DataObject) -> None:
     planned(whole[:a] + data.draw(words | st.just(whole[a:b] * 2)) + whole[data.draw(st.sampled_from([a, b])) :])
 
 
-@fuzz(300)
+@fuzz(150)
 @given(st.text(max_size=60))
 @example("[" * 100_000)
 @example("system = " + "[" * 5_000 + "]" * 5_000)
@@ -163,7 +163,7 @@ def test_any_text(whole: str) -> None:
     planned(whole)
 
 
-@fuzz(300)
+@fuzz(150)
 @given(st.data())
 def test_any_set(data: st.DataObject) -> None:
     """`--set` of known and made-up keys to values and junk: the sentence begins with what was given."""
