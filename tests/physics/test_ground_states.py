@@ -46,17 +46,13 @@ def double_well_level() -> float:
     return radial_ground_state(lambda x: 2 * ((x / 2) ** 2 - 1) ** 2, 1).energy
 
 
-#: system, energy from elsewhere, excess that so short a training may leave, error to measure to
+#: system, energy from elsewhere, excess that so short a training may leave, error to measure to; others are in the zoo
 CASES = {
     "double_well": (find_system("double_well")(), double_well_level, 5e-4, 1e-4),
-    "mexican_hat": (find_system("mexican_hat")(), lambda: find_system("mexican_hat")().reference().energy, 1e-3, 3e-4),
     "two bosons": (find_system("bosons")(particles=2, g=15.0, s=0.5), lambda: 2.715321216, 3e-3, 1e-3),
-    "two bosons in space": (find_system("bosons3d")(particles=2), lambda: 3.3617230295, 3e-3, 1e-3),
     "helium": (find_system("he")(), lambda: -2.903724377, 3e-3, 1e-3),
     "h2+": (find_system("h2plus")(R=2.0), lambda: -0.602634214, 1e-3, 3e-4),
     "Hooke's atom": (find_system("hooke")(omega=0.5), lambda: 2.0, 1e-3, 3e-4),
-    "calogero": (find_system("calogero")(particles=3, lambda_=1.5), lambda: 6.0, 3e-3, 1e-3),
-    "dipoles": (find_system("dipoles")(dipole=2.0), lambda: 3.6092724251, 1e-3, 3e-4),
 }
 
 
@@ -99,11 +95,17 @@ def test_the_moshinsky_atom() -> None:
 def test_without_its_cusp_a_network_does_worse(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same training of Hooke's atom, with the factor that cancels 1/r and without it; medians of three seeds."""
     system = find_system("hooke")(omega=0.5)
+    land, config = explore(system), TrainConfig(walkers=256, iterations=15)
 
     def spread() -> float:
-        small = {"hidden": 8, "walkers": 256, "iterations": 15}
-        runs = (solved(system, 1e-2, seed=seed, **small) for seed in range(3))
-        return statistics.median(run.variational.local_energy_std for run in runs)
+        found = []
+        for seed in range(3):
+            state = initial_state(build(system, land, "auto", 8, 2, 0), land, config, seed, "cpu", system)
+            list(train(system, land, config, state))
+            walkers = Walkers(state.walkers.x.repeat(4, 1, 1), state.walkers.step)
+            metropolis(state.net, walkers, state.generator, 20)
+            found.append(float(local_energy(state.net, system, walkers.x).std()))
+        return statistics.median(found)
 
     with_cusp = spread()
     monkeypatch.setattr("fkflow.networks.choice.two_body_factor", lambda *arguments: None)
@@ -114,7 +116,7 @@ def test_without_its_cusp_a_network_does_worse(monkeypatch: pytest.MonkeyPatch) 
 def test_units_do_not_matter(omega: float) -> None:
     """The same defaults in a trap of another frequency: E = ω E(g, s √ω)."""
     system = find_system("bosons")(particles=2, g=15.0, s=0.5 / omega**0.5, omega=omega)
-    estimate = solved(system, 2e-3 * omega).variational.estimate
+    estimate = solved(system, 4e-3 * omega).variational.estimate
     assert estimate.value / omega == pytest.approx(2.715321216, abs=4e-3 + 3 * estimate.error / omega)
 
 
