@@ -180,7 +180,7 @@ def test_the_vector_drift_of_the_paper() -> None:
     system = find_system("bosons")(particles=2, g=1.0)
     measurement = solved(
         system,
-        5e-3,
+        1e-2,
         "pair_drift",
         8,
         1,

@@ -224,10 +224,10 @@ def test_error_bars_are_calibrated(gaussian) -> None:
             gaussian(0.85),
             system,
             seed,
-            walkers=512,
-            time=4.0,
-            target_error=1e-2,
-            measured=1e-2,
+            walkers=256,
+            time=3.0,
+            target_error=2e-2,
+            measured=2e-2,
             time_steps=(0.1, 0.04),
         )
         z.append(z_of(found.total, 1.0))
