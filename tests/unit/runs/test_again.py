@@ -79,7 +79,7 @@ def run(out: Path, seed: int | None = None, stop: bool = False, **changes: Any) 
     }
     out.mkdir(exist_ok=True)
     changes = {key.replace("__", "."): value for key, value in changes.items()}
-    loaded = config.load("double_well", [f"{key}={value}" for key, value in {**quick, **changes}.items()])
+    loaded = config.load("quartic", [f"{key}={value}" for key, value in {**quick, **changes}.items()])
     lines = Lines()
     context = RunContext(loaded, lines, seed=seed, device="cpu", threads=1, out=out, resume=True)
     if stop:

@@ -24,18 +24,14 @@ def test_which_weights_fit() -> None:
     layouts = {r: warm_start.layout(net("h2", f"system.R={r}")) for r in (1.4, 1.6)}
     assert warm_start.difference(layouts[1.4], layouts[1.6]) is None
     # identical particles share their weights, whatever their number
-    assert (
-        warm_start.difference(warm_start.layout(net("bosons")), warm_start.layout(net("bosons", "system.particles=3")))
-        is None
-    )
+    bosons = warm_start.layout(net("bosons", "system.particles=2"))
+    assert warm_start.difference(bosons, warm_start.layout(net("bosons", "system.particles=3"))) is None
     wide = warm_start.layout(net("h2", "network.hidden=8"))
     assert "parameter net.0.weight is of shape (8" in str(warm_start.difference(layouts[1.4], wide))
-    assert "network is SymmetricNet there and MolecularNet here" in str(
-        warm_start.difference(layouts[1.4], warm_start.layout(net("bosons")))
-    )
+    assert "network is SymmetricNet there and MolecularNet here" in str(warm_start.difference(layouts[1.4], bosons))
     # with another natural length the same weights are another function
-    longer = warm_start.layout(net("bosons", "system.omega=0.1"))
-    assert "natural length is" in str(warm_start.difference(warm_start.layout(net("bosons")), longer))
+    longer = warm_start.layout(net("bosons", "system.particles=2", "system.omega=0.1"))
+    assert "natural length is" in str(warm_start.difference(bosons, longer))
 
 
 def test_only_parameters_are_copied(perturbed: Any) -> None:
