@@ -4,11 +4,13 @@
     python scripts/training_ends.py ends.csv bosons --seeds 0:100 --processes 2
     python scripts/training_ends.py ends.csv
 
-Each seed is trained alone, with one thread; the frozen network is then measured on 20 480 unseen configurations. Rows are
+Each seed is trained alone, with one thread; the frozen network is then measured on 81 920 unseen configurations. Rows are
 appended to the CSV as they come, and seeds that it has already are left out, so that a table can be made in parts. The last
 form only prints the table, in Markdown: a run ends badly where its measured spread is more than twice the median over the
 seeds, and has an excursion where in the last third of its iterations the spread over the walkers is more than five times its
-median in the last ten. h2 takes 6 s a seed, bosons 16 s, the others 3 to 10 s, on one core.
+median in the last ten. Some trainings end while their spread falls tenfold in that third: only those excursions are rises in
+which it is also more than five times the median of the ten iterations before. h2 takes 6 s a seed, bosons 16 s, the others 3
+to 10 s, on one core.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ from fkflow.runs import renewal
 from fkflow.runs.context import RunContext
 from fkflow.runs.session import Session
 
-#: walkers and sweeps of the measurement; iterations whose median spread is that at the end of training
-WALKERS, SWEEPS, LAST = 2048, 10, 10
+#: walkers and sweeps of the measurement; iterations whose median spread is that at the end of training, and that before
+WALKERS, SWEEPS, LAST = 2048, 40, 10
 #: what is too much: of the median over seeds at the end, and in the last third
 TWICE, FIVE = 2.0, 5.0
 COLUMNS = (
@@ -46,6 +48,7 @@ COLUMNS = (
     "rejected_late",
     "last_ten",
     "largest",
+    "rise",
     "energy",
     "spread",
     "failed",
@@ -61,6 +64,7 @@ HEADINGS = (
     "largest in the last third, median",
     "worst",
     "excursions above five times",
+    "of these rises",
     "runs with rejected steps",
     "in the last third",
     "failed",
@@ -97,10 +101,17 @@ def trained(case: str, seed: int) -> dict[str, Any]:
         "rejected_late": sum(record["undone"] for record in third),
         "last_ten": f"{statistics.median(record['spread'] for record in ten):.5g}",
         "largest": f"{max(record['spread'] for record in third):.5g}",
+        "rise": f"{rise([record['spread'] for record in records]):.3g}",
         "energy": f"{measuring.estimate().value:.9g}",
         "spread": f"{measuring.spread():.5g}",
         "failed": failed,
     }
+
+
+def rise(spreads: list[float]) -> float:
+    """The largest spread in the last third of a training, in medians of the ten before it."""
+    first = max(len(spreads) - len(spreads) // 3, LAST)
+    return max((spreads[i] / statistics.median(spreads[i - LAST : i]) for i in range(first, len(spreads))), default=0.0)
 
 
 def rows_of(cases: list[str], seeds: list[int], done: set[tuple[str, int]], processes: int) -> Iterator[dict[str, Any]]:
@@ -124,10 +135,12 @@ def table(rows: list[dict[str, str]]) -> Iterator[str]:
         middle = {key: statistics.median(values) for key, values in number.items()}
         bad = [row["seed"] for row in own if float(row["spread"]) > TWICE * middle["spread"]]
         away = [row["seed"] for row in own if float(row["largest"]) > FIVE * middle["last_ten"]]
+        rises = [row["seed"] for row in own if row["seed"] in away and float(row["rise"]) > FIVE]
         yield (
             f"| {case} | {len(own)} | {middle['seconds']:.1f} | {middle['spread']:.3g} | {max(number['spread']):.3g} "
             f"| {len(bad)}{': ' * bool(bad)}{', '.join(bad)} | {middle['last_ten']:.3g} | {middle['largest']:.3g} "
             f"| {max(number['largest']):.3g} | {len(away)}{': ' * bool(away)}{', '.join(away)} "
+            f"| {len(rises)}{': ' * bool(rises)}{', '.join(rises)} "
             f"| {sum(n > 0 for n in number['rejected'])} | {sum(n > 0 for n in number['rejected_late'])} "
             f"| {sum(bool(row['failed']) for row in own)} |"
         )
