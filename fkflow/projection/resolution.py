@@ -93,11 +93,11 @@ class Unresolved:
     def __init__(self, limit: float, step: float) -> None:
         self.limit, self.step = limit, step
         #: products of δE with its part up to the limit at one time, and at successive weighings
-        self.products = torch.zeros(2, dtype=torch.float64)
+        self.products = torch.zeros(2, dtype=torch.float64, device="cpu")
         #: weighings, and walkers in all of them
         self.count, self.walkers = 0, 0
         #: of the walkers that were followed: R times the integral of δE, and its square
-        self.left_out = torch.zeros(2, dtype=torch.float64)
+        self.left_out = torch.zeros(2, dtype=torch.float64, device="cpu")
         #: places and δE of walkers to be followed
         self.beyond: list[tuple[Tensor, Tensor]] = []
 
@@ -107,7 +107,9 @@ class Unresolved:
 
     def load(self, state: Sequence[float]) -> None:
         """Go on from `state`."""
-        self.products, self.left_out = (torch.tensor(state[i : i + 2], dtype=torch.float64) for i in (0, 2))
+        self.products, self.left_out = (
+            torch.tensor(state[i : i + 2], dtype=torch.float64, device="cpu") for i in (0, 2)
+        )
         self.count, self.walkers = int(state[4]), int(state[5])
 
     def weigh(self, x: Tensor, before: Tensor, after: Tensor) -> Tensor:
