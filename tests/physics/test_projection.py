@@ -138,7 +138,7 @@ def test_pure_density_of_the_double_well(gaussian) -> None:
     def exact(edges: np.ndarray) -> np.ndarray:
         return line_density(lambda x: system.potential(torch.from_numpy(x)[:, None, None]).numpy(), edges)
 
-    changes = {"walkers": 4096, "time_steps": (0.05,), "time": 10.0, "seconds": 5.0}
+    changes = {"walkers": 2048, "time_steps": (0.05,), "time": 10.0, "seconds": 5.0}
     found = [f.estimate for f in check_density("density/x", exact, gaussian(0.4), system, **changes)]
     deviation = np.mean([f.value for f in found]) - system.reference().energy
     # one time step: its bias is allowed for by a tenth of what the projection removed
@@ -148,7 +148,7 @@ def test_pure_density_of_the_double_well(gaussian) -> None:
 def test_two_bosons_from_the_trap_alone(gaussian) -> None:
     """The drift of the trap knows nothing of the repulsion, and the projected energy is right all the same."""
     found, variational, _ = projected(
-        gaussian(1.0), TWO, walkers=4096, target_error=1e-3, time_steps=(0.02, 0.005), measured=2e-2, seconds=5.0
+        gaussian(1.0), TWO, walkers=2048, target_error=1e-3, time_steps=(0.02, 0.005), measured=2e-2, seconds=5.0
     )
     assert abs(z_of(found.total, 2.715321216)) < 4 and found.total.error < 0.12
     assert bool(found.resampled.all()) and found.effective_walkers.min() > 0.02
@@ -157,7 +157,7 @@ def test_two_bosons_from_the_trap_alone(gaussian) -> None:
 
 def test_pair_distribution_of_two_bosons(correlated) -> None:
     """A crude correlation hole becomes the one of the radial equation."""
-    changes = {"walkers": 4096, "measured": 0.02, "time_steps": (0.01,), "time": 5.0, "seconds": 4.5}
+    changes = {"walkers": 2048, "measured": 0.02, "time_steps": (0.01,), "time": 5.0, "seconds": 4.5}
     check_density("pair/r", pair_distribution, correlated(0.9), TWO, shells=2, **changes)
 
 
@@ -201,15 +201,16 @@ def pair_distribution(edges: np.ndarray) -> np.ndarray:
 
 def test_girsanov_weights_have_the_energy_of_the_trotter_product(gaussian) -> None:
     """One step size, exact drift: cosh(2 E dt) = 1 + dt²/2 for the oscillator, at any dt."""
-    dt = 0.25
+    dt = 0.5
     system = find_system("harmonic")(particles=1, dimensions=1)
     natural = explore(system).length ** 2
     found, _, _ = projected(
-        gaussian(1.0), system, weights="girsanov", time_steps=(dt / natural,), target_error=4e-4, seconds=80.0
+        gaussian(1.0), system, weights="girsanov", time_steps=(dt / natural,), target_error=1e-3, seconds=80.0
     )
     trotter = math.acosh(1 + dt**2 / 2) / (2 * dt)
     assert found.time_steps == pytest.approx([dt]) and found.estimate.error < 2e-3
     assert abs(z_of(found.estimate, trotter)) < 4
+    assert abs(z_of(found.estimate, 0.5)) > 4
     # the twin: a potential that counts a tenth too much in the action
     assert abs(z_of(found.estimate, math.acosh(1 + 1.1 * dt**2 / 2) / (2 * dt))) > 6
     assert math.isnan(found.time_step_error) and any("one time step" in warning for warning in found.warnings)
@@ -226,8 +227,8 @@ def test_error_bars_are_calibrated(gaussian) -> None:
             seed,
             walkers=256,
             time=3.0,
-            target_error=2e-2,
-            measured=2e-2,
+            target_error=3e-2,
+            measured=3e-2,
             time_steps=(0.1, 0.04),
         )
         z.append(z_of(found.total, 1.0))
