@@ -49,10 +49,10 @@ def double_well_level() -> float:
 #: system, energy from elsewhere, excess that so short a training may leave, error to measure to; others are in the zoo
 CASES = {
     "double_well": (find_system("double_well")(), double_well_level, 5e-4, 1e-4),
-    "two bosons": (find_system("bosons")(particles=2, g=15.0, s=0.5), lambda: 2.715321216, 3e-3, 1e-3),
-    "helium": (find_system("he")(), lambda: -2.903724377, 3e-3, 1e-3),
+    "two bosons": (find_system("bosons")(particles=2, g=15.0, s=0.5), lambda: 2.715321216, 3e-3, 2e-3),
+    "helium": (find_system("he")(), lambda: -2.903724377, 3e-3, 2e-3),
     "h2+": (find_system("h2plus")(R=2.0), lambda: -0.602634214, 1e-3, 3e-4),
-    "Hooke's atom": (find_system("hooke")(omega=0.5), lambda: 2.0, 1e-3, 3e-4),
+    "Hooke's atom": (find_system("hooke")(omega=0.5), lambda: 2.0, 1e-3, 6e-4),
 }
 
 
@@ -95,14 +95,14 @@ def test_the_moshinsky_atom() -> None:
 def test_without_its_cusp_a_network_does_worse(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same training of Hooke's atom, with the factor that cancels 1/r and without it; medians of three seeds."""
     system = find_system("hooke")(omega=0.5)
-    land, config = explore(system), TrainConfig(walkers=256, iterations=15)
+    land, config = explore(system), TrainConfig(walkers=256, iterations=8)
 
     def spread() -> float:
         found = []
         for seed in range(3):
             state = initial_state(build(system, land, "auto", 8, 2, 0), land, config, seed, "cpu", system)
             list(train(system, land, config, state))
-            walkers = Walkers(state.walkers.x.repeat(4, 1, 1), state.walkers.step)
+            walkers = Walkers(state.walkers.x.repeat(2, 1, 1), state.walkers.step)
             metropolis(state.net, walkers, state.generator, 20)
             found.append(float(local_energy(state.net, system, walkers.x).std()))
         return statistics.median(found)
@@ -116,7 +116,7 @@ def test_without_its_cusp_a_network_does_worse(monkeypatch: pytest.MonkeyPatch) 
 def test_units_do_not_matter(omega: float) -> None:
     """The same defaults in a trap of another frequency: E = ω E(g, s √ω)."""
     system = find_system("bosons")(particles=2, g=15.0, s=0.5 / omega**0.5, omega=omega)
-    estimate = solved(system, 4e-3 * omega).variational.estimate
+    estimate = solved(system, 8e-3 * omega, iterations=40).variational.estimate
     assert estimate.value / omega == pytest.approx(2.715321216, abs=4e-3 + 3 * estimate.error / omega)
 
 
@@ -138,11 +138,11 @@ WAYS = {
     "pathwise adam": {
         "estimator": "pathwise",
         "optimiser": "adam",
-        "rate": 0.03,
+        "rate": 0.05,
         "steps": 8,
         "dt": 0.04,
         "walkers": 128,
-        "iterations": 80,
+        "iterations": 40,
     },
     "covariance adam": {"optimiser": "adam", "rate": 0.02, "walkers": 512, "iterations": 80},
     "covariance spring": {"walkers": 512, "iterations": 30},
