@@ -65,33 +65,33 @@ def test_a_chain() -> None:
 
 def test_three_fermions_without_interaction(monkeypatch) -> None:
     """1 + 2 + 2; the lowest symmetric level is 4."""
-    monkeypatch.setattr(levels, "FINDING", (200, 4))
-    monkeypatch.setattr(levels, "JUDGING", (200, 4))
-    monkeypatch.setattr(correlations, "PATHS", 100)
+    monkeypatch.setattr(levels, "FINDING", (100, 2))
+    monkeypatch.setattr(levels, "JUDGING", (100, 3))
+    monkeypatch.setattr(correlations, "PATHS", 50)
     trap = solved("harmonic", 1, particles=3, dimensions=2)
     for statistics, energy in (("fermi", 5), ("bose", 4)):
         (level,) = trap.spectrum(states=1, functions=4, statistics=statistics, progress=False)
         assert abs(level.energy.value - energy) < 4 * level.energy.error + 1e-3
 
 
-def test_four_bosons(monkeypatch) -> None:
+def test_four_bosons(smaller, monkeypatch) -> None:
     """Kohn's theorem: the dipole mode lies 1 above the ground state however rough ψ is; not without its local energy."""
     bosons = solved("bosons", 6, particles=4, s=0.5, g=15.0)
-    level = bosons.spectrum(states=1, functions=12, progress=False)[0]
+    level = bosons.spectrum(states=1, functions=8, progress=False)[0]
     assert level.sector == "m = 1" and abs(level.gap.value - 1) < 4 * level.gap.error + 2e-3
     without_local_energy(monkeypatch)
-    twin = bosons.spectrum(states=1, functions=13, progress=False)[0]
+    twin = bosons.spectrum(states=1, functions=9, progress=False)[0]
     assert abs(twin.gap.value - 1) > 4 * twin.gap.error + 2e-3
 
 
-def test_helium(monkeypatch) -> None:
+def test_helium(smaller, monkeypatch) -> None:
     """2³S, −2.17522938 hartree; without the local energy of ψ the level is off by many millihartree."""
     atom = solved("he", 15)
-    level = atom.spectrum(states=1, functions=20, progress=False)[0]
+    level = atom.spectrum(states=1, functions=12, progress=False)[0]
     assert level.sector == "triplet S"
     assert abs(level.energy.value + 2.17522938) < 4 * level.energy.error + 1e-3
     without_local_energy(monkeypatch)
-    twin = atom.spectrum(states=1, functions=21, progress=False)[0]
+    twin = atom.spectrum(states=1, functions=13, progress=False)[0]
     assert abs(twin.energy.value + 2.17522938) > 4 * twin.energy.error + 1e-3
 
 

@@ -30,8 +30,8 @@ def solved(name: str, iterations: int, walkers: int = 1024, **parameters):
 @pytest.fixture
 def fewer(monkeypatch) -> None:
     """Smaller pools: errors are larger, and stated."""
-    monkeypatch.setattr(levels, "FINDING", (1500, 4))
-    monkeypatch.setattr(levels, "JUDGING", (1500, 6))
+    monkeypatch.setattr(levels, "FINDING", (600, 3))
+    monkeypatch.setattr(levels, "JUDGING", (600, 4))
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def pair():
 def levels_of_pair(pair):
     """Symmetric levels, with the smaller pools of `fewer`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(levels, "FINDING", (1500, 4))
-        patch.setattr(levels, "JUDGING", (1500, 6))
-        return pair.spectrum(states=5, functions=32, progress=False)
+        patch.setattr(levels, "FINDING", (600, 3))
+        patch.setattr(levels, "JUDGING", (600, 4))
+        return pair.spectrum(states=5, functions=20, progress=False)
 
 
 def test_levels_of_a_double_well(wells, fewer) -> None:
@@ -93,7 +93,7 @@ def test_one_run_has_one_gap(wells, fewer) -> None:
         fkflow.make_system("double_well", height=2.0, a=2.0),
         train={"iterations": 40, "walkers": 512},
         measure={"target_error": 1.0, "walkers": 1024},
-        project={"target_error": 3e-3},
+        project={"target_error": 1e-2},
         spectrum={"states": 2, "functions": 16},
         seed=1,
         progress=False,
@@ -186,8 +186,8 @@ def test_imaginary_time_lowers_a_poor_bound_of_fermions(monkeypatch) -> None:
     monkeypatch.setattr(sectors, "CloudFunctions", Simple)
     monkeypatch.setattr(levels, "growth_of", lambda *arguments: None)
     monkeypatch.setattr(candidates, "LARGEST_SPREAD", 9.0)
-    monkeypatch.setattr(levels, "FINDING", (1500, 2))
-    monkeypatch.setattr(levels, "JUDGING", (3000, 2))
+    monkeypatch.setattr(levels, "FINDING", (500, 2))
+    monkeypatch.setattr(levels, "JUDGING", (1500, 2))
     (level,) = found.spectrum(states=1, functions=4, statistics="fermi", progress=False)
     right = odd_level(6.0)
     assert level.bound == "projected" and level.energy == level.projected
