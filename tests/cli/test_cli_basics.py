@@ -492,7 +492,7 @@ def test_animate_refuses(cli, untrained_run, write_run, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_film_leaves_nothing(untrained_run, tmp_path):
-    untrained_run(tmp_path / "h2", 'name = "h2"')
+    untrained_run(tmp_path / "h2", 'name = "double_well"')
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     film = start(tmp_path, "animate", "h2", "--seconds", 50, environment={"TMPDIR": temporary})

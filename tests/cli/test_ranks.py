@@ -30,8 +30,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 RECIPE = ["run", "quartic", "--threads", "1", "--device", "cpu", "--seed", "7", "--out", "out"]
 for setting in (
     "train.walkers=128", "train.iterations=40", "train.stop_spread=0", "measure.walkers=256",
-    "measure.target_error=0.0001", "measure.seconds=600", "project.walkers=256", "project.time=2",
-    "project.target_error=0.008", "project.seconds=600",
+    "measure.target_error=0.0004", "measure.seconds=600", "project.walkers=256", "project.time=2",
+    "project.target_error=0.016", "project.seconds=600",
 ):  # fmt: skip
     RECIPE += ["--set", setting]
 VARIATIONAL = ["--set", "project.seconds=0"]
@@ -170,7 +170,7 @@ def test_two_ranks_find_the_energy_of_one(one: Result, two: tuple[Path, str, str
     assert one.reference is not None
     assert abs(result.energy.value - one.reference.energy) < 4 * result.energy.error
     projection = result.measurement.projection
-    assert projection is not None and projection.estimate.error < 0.008 and not result.warnings
+    assert projection is not None and projection.estimate.error < 0.016 and not result.warnings
     # each rank's half of the walkers counts
     assert len(result.measurement.samples) == 256 and 0.99 < result.measurement.variational.rhat < 1.1
     for histogram in result.measurement.histograms:

@@ -59,7 +59,8 @@ class Looks(TorchDispatchMode):
 def trial(name: str, network: str = "auto"):
     kind = find_system(name)
     # a liquid with fewer particles is the same code
-    system = kind(particles=4 if name == "charges2d" else 8) if "density" in kind.model_fields else kind()
+    few = 4 if name in ("charges2d", "hard_spheres") else 8
+    system = kind(particles=few) if "density" in kind.model_fields else kind()
     land = explore(system)
     return system, land, build(system, land, network, 8, 2, 0)
 

@@ -164,7 +164,7 @@ def test_observables_continue(tmp_path: Path, perturbed, kind: str) -> None:
 
     system = Observed()
     config = ProjectConfig(
-        walkers=128, target_error=1e-9, time=1.0, weights="girsanov" if kind != "auto" else "local_energy"
+        walkers=64, target_error=1e-9, time=1.0, weights="girsanov" if kind != "auto" else "local_energy"
     )
     found = measuring(system, kind, perturbed)
     for _ in range(3):
@@ -177,7 +177,7 @@ def test_observables_continue(tmp_path: Path, perturbed, kind: str) -> None:
     before = measuring(system, kind, perturbed, state["measure"])
     again = Projector(before, config, 5, state["project"])
     for each in (whole, again):
-        for _ in range(40):
+        for _ in range(20):
             each.advance()
             each.extrapolate()
     assert whole.observables() is not None and whole.observables() == again.observables()

@@ -53,6 +53,7 @@ def solve(system: System, target: float, **project: Any) -> fkflow.Solution:
         seed=0,
         threads=1,
         progress=False,
+        train={"walkers": 256},
         measure={"target_error": target},
         project={"target_error": target, "seconds": 60.0} | project,
     )
@@ -77,7 +78,7 @@ def test_a_slow_mode_is_put_into_the_network(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_scale_of_a_weakly_bound_state() -> None:
     """The radial level within 4σ, from walkers whose natural length is many times the one of the potential alone."""
-    found = solve(WeaklyBound(), 4e-5)
+    found = solve(WeaklyBound(), 8e-5)
     assert abs(found.energy.value - BOUND) < 4 * found.energy.error
     assert found.status == "converged"
     corrected = float(found.result.model["landscape.length"])
