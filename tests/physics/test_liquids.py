@@ -28,7 +28,7 @@ def liquid(system: fkflow.System, project: float = 0.0) -> Liquid:
     measuring.run(1e9, 60.0, lambda *_: None)
     if not project:
         return measuring.result().liquid
-    projector = Projector(measuring, ProjectConfig(seconds=project, walkers=256, target_error=0.1), 1)
+    projector = Projector(measuring, ProjectConfig(seconds=project, walkers=128, target_error=0.1), 1)
     projected = projector.run(lambda *_: None)
     return measuring.result(*projected, projector.observables(), projector.coherence()).liquid
 

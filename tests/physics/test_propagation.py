@@ -85,7 +85,7 @@ def test_a_long_time_leaves_the_ground_state() -> None:
         threads=1, progress=False,
     )  # fmt: skip
     places = np.array([-1.0, 0.0, 0.6, 1.2])
-    found = fkflow.propagate(well, "1/(1 + (x-1)**2)", times=(3.0, 5.0), points=places, paths=2500, **QUICK)
+    found = fkflow.propagate(well, "1/(1 + (x-1)**2)", times=(3.0, 5.0), points=places, paths=1200, **QUICK)
     assert found.psi is not None
     log, error = np.log(found.psi.values), found.psi.errors / found.psi.values
     energy = (log[0] - log[1]) / 2

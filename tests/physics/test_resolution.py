@@ -76,7 +76,7 @@ def test_a_ripple_is_projected_without_bias(monkeypatch) -> None:
 def test_what_a_limit_leaves_out_is_measured(monkeypatch) -> None:
     """Weights that take an eighth of the ripple give too high an energy at each time step; with N it is exact."""
     monkeypatch.setattr(plan, "find_limit", lambda *_: (0.5, 0.004))
-    found, _ = ripple(4.0)
+    found, _ = ripple(2.5)
     assert ((found.energies - 0.5) / found.errors).min() > 4
     assert abs(z_score(found.total.value, found.total.error, 0.5)) < 4 and found.total.error < 1.5e-2
 
