@@ -45,8 +45,8 @@ def test_failing_and_hanging_steps_do_not_end_it(
     ]
     good = [step for step in script.STEPS if step.name in ("same-quartic", "resume")]
     good = [script.Step(s.name, max(s.share, 0.02), s.command) for s in good]
-    # the hanging one has three seconds
-    steps = [script.Step("broken", 0.5, broken), script.Step("hanging", 0.006, hanging), *good]
+    # the hanging one has a second and a half
+    steps = [script.Step("broken", 0.5, broken), script.Step("hanging", 0.003, hanging), *good]
     monkeypatch.setattr(script, "STEPS", steps)
     script.main(["--device", "cpu", "--tiny", "--minutes", "8", "--out", str(tmp_path)])
     found = rows(tmp_path)

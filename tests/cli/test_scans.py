@@ -34,7 +34,7 @@ SCAN = ["scan", "double_well", *OVER, *TINY]
 #: the command without the picture after every point, which takes longer than the point
 NO_PICTURE = "import fkflow.runs.scan\nfkflow.runs.scan.save_scan = lambda *_: None\n" + COUNTED
 #: the same, each long enough to be stopped
-LONG = ["scan", "double_well", *OVER, *TINY, "--set", "train.iterations=30", "--seed", "7"]
+LONG = ["scan", "double_well", *OVER, *TINY, "--set", "train.iterations=16", "--seed", "7"]
 
 
 def energies(path: Path) -> np.ndarray:
