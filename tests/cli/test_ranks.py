@@ -29,7 +29,7 @@ from fkflow.statistics import combined_error
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 RECIPE = ["run", "quartic", "--threads", "1", "--device", "cpu", "--seed", "7", "--out", "out"]
 for setting in (
-    "train.walkers=128", "train.iterations=40", "train.stop_spread=0", "measure.walkers=256",
+    "train.walkers=128", "train.iterations=20", "train.stop_spread=0", "measure.walkers=256",
     "measure.target_error=0.0004", "measure.seconds=600", "project.walkers=256", "project.time=2",
     "project.target_error=0.016", "project.seconds=600",
 ):  # fmt: skip
@@ -189,7 +189,7 @@ def test_two_ranks_speak_and_write_once(two: tuple[Path, str, str]) -> None:
     assert summary["device"] == "cpu" and summary["seed"] == 7
     with h5py.File(folder / "out/result.h5") as file:
         assert file["provenance"].attrs["ranks"] == 2 and file["provenance"].attrs["device"] == "cpu"
-        assert file["training/iteration"].shape == (40,)
+        assert file["training/iteration"].shape == (20,)
     assert "seed 7, 2 ranks on cpu, 1 thread each" in summary_text(read_result(folder / "out"))
 
 
@@ -229,7 +229,7 @@ def test_stopped_killed_and_resumed_is_the_same_run(
     assert "--resume" in lines[-1] and sum("error" in line for line in lines) == 1
     saved = load_checkpoint(checkpoint)
     assert saved["ranks"] == 2 and saved["state"]["x"].shape == (128, 1, 1)
-    assert 0 < saved["state"]["iteration"] < 40 and not result.exists()
+    assert 0 < saved["state"]["iteration"] < 20 and not result.exists()
     content = checkpoint.read_bytes()
 
     # one process cannot go on with the walkers of two
@@ -245,7 +245,7 @@ def test_stopped_killed_and_resumed_is_the_same_run(
     assert code == 0, err
     assert not checkpoint.exists() and out.count("projected energy") == 1
     expected, found = training(two[0] / "out/result.h5"), training(result)
-    assert found.keys() == expected.keys() and len(found["energy"]) == 40
+    assert found.keys() == expected.keys() and len(found["energy"]) == 20
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert read_result(tmp_path / "out").energy == read_result(two[0] / "out").energy
 
