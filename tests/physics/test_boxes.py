@@ -27,34 +27,11 @@ from fkflow.training.loop import initial_state, train
 STRENGTH = 10.0
 
 
-class Disks(System):
-    """Two soft discs in a periodic square, or one disc and a bump that is fixed."""
-
-    particles: int = 2
-    dimensions = 2
-    box = 3.0
-
-    def pair(self, r: Tensor) -> Tensor:
-        return STRENGTH * (-4 * r**2).exp()
-
-    def potential(self, x: Tensor) -> Tensor:
-        return self.pair(pair_squares(x, self.box).sqrt()).sum(0)
-
-
-def two_disks() -> float:
-    """−∇² + v of the difference of the places in plane waves of the box, v as it repeats itself."""
-    side, points, most = Disks.box, 64, 8
-    along = side * (np.arange(points) / points - 0.5)
-    value = STRENGTH * np.exp(-4 * (along[:, None] ** 2 + along**2))
-    waves = np.fft.fft2(np.fft.ifftshift(value)) / points**2
-    numbers = np.array([(a, b) for a in range(-most, most + 1) for b in range(-most, most + 1)])
-    matrix = waves[tuple((numbers[:, None] - numbers).transpose(2, 0, 1))].real
-    matrix = matrix + np.diag((2 * math.pi / side) ** 2 * (numbers**2).sum(1))
-    return float(np.linalg.eigvalsh(matrix)[0])
-
-
 def two_soft_disks(system: System) -> float:
-    """As `two_disks`, for an energy that is constant within a circle: its waves are height 2π a J1(k a)/(k L²)."""
+    """−∇² + v of the difference of the places in plane waves of the box.
+
+    v is constant within a circle: its waves are height 2π a J1(k a)/(k L²).
+    """
     side, most = min(system.box), 12
     numbers = np.array([(i, j) for i in range(-most, most + 1) for j in range(-most, most + 1)])
     apart = 2 * math.pi / side * np.linalg.norm(numbers[:, None] - numbers, axis=-1)
@@ -68,7 +45,6 @@ CASES = {
     "contacts": (find_system("lieb_liniger")(particles=3, c=3.0), lambda s: s.reference().energy, 2e-3),
     "rotor": (find_system("rotor")(depth=2.0), lambda s: s.reference().energy, 1e-3),
     "lattice": (find_system("lattice")(particles=2, c=0.0, depth=8.0), lambda s: s.reference().energy, 3e-3),
-    "disks": (Disks(), lambda s: two_disks(), 3e-3),
     "hard spheres": (find_system("hard_spheres")(particles=4, box_=20.0), lambda s: s.reference().energy, 1e-4),
     "soft disks": (find_system("soft_disks")(particles=2, box_=4.0), lambda s: two_soft_disks(s), 7e-3),
 }
