@@ -151,7 +151,10 @@ def read(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or COLUMNS) != COLUMNS:
+            raise SystemExit(f"{path} has other columns than those that this version writes: begin another file")
+        return list(reader)
 
 
 def main() -> None:
