@@ -33,6 +33,8 @@ SCALES, REACH, POINTS = 20, 100.0, 300
 #: temperature of the first places, in natural energies, moves of each particle at it, and of all together at most, and the
 #: step, in natural lengths
 WARM, MOVES, MOST_MOVES, STEP = 1.0, 30, 640, 0.5
+#: share of the largest distance of sites below which two are at one place
+SAME_PLACE = 1e-6
 
 
 def sides(system: System) -> tuple[float, ...] | None:
@@ -85,6 +87,12 @@ def wrapped(x: Tensor, box: Sequence[float] | None) -> Tensor:
     if box is None:
         return x
     return nearest_images(x.movedim(-1, 0), box).movedim(0, -1)
+
+
+def nearest_distance(sites: Tensor, box: Sequence[float]) -> float:
+    """The distance of nearest sites (N, D) in a box with these sides; sites at one place do not count."""
+    apart = wrapped(sites - sites[:, None], box).norm(dim=-1)
+    return float(apart[apart > SAME_PLACE * apart.max()].min())
 
 
 def spacing(system: System, box: Sequence[float]) -> float:

@@ -15,7 +15,7 @@ import torch
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor
 
-from fkflow.hamiltonian.box import open_axes, wave_vectors, wrapped
+from fkflow.hamiltonian.box import nearest_distance, open_axes, wave_vectors, wrapped
 from fkflow.results.liquid import Liquid
 from fkflow.statistics import Estimate
 
@@ -36,9 +36,8 @@ class Crystal:
 
     def __init__(self, sites: Tensor, box: Sequence[float], device: torch.device) -> None:
         self.sites, self.box = torch.as_tensor(sites).to(device, torch.float64), tuple(box)
-        apart = wrapped(self.sites - self.sites[:, None], self.box).norm(dim=-1)
         #: the distance of nearest sites
-        self.nearest = float(apart[apart > SAME * apart.max()].min())
+        self.nearest = nearest_distance(self.sites, self.box)
         #: axes along which the crystal may be anywhere, and wave vectors (axes, D) of as many Bragg peaks, with their phases
         self.axes = [axis for axis in range(len(box)) if axis not in open_axes(box)]
         self.peaks = self._bragg_peaks()

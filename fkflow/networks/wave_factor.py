@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fkflow.hamiltonian.box import open_axes, wave_vectors, wrapped
+from fkflow.hamiltonian.box import nearest_distance, open_axes, wave_vectors
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.networks.layers import spread_out
@@ -26,7 +26,7 @@ from fkflow.networks.parts import TermOfCoordinates
 HELD = 0.2
 #: share of N² in |ρ_k|² of the sites from which on a wave is a Bragg peak, and the longest wave in shortest ones of them
 PEAK, LONGEST = 0.5, 1.5
-#: relative difference of distances that are the same
+#: difference of heights that are the same
 SAME = 1e-6
 
 
@@ -78,12 +78,12 @@ def crystal_waves(system: System, landscape: Landscape) -> WaveFactor | None:
     if given is None or len(box) < 2 or open_axes(box):
         return None
     sites = torch.as_tensor(given).detach().to("cpu", torch.float64)
-    apart = wrapped(sites - sites[:, None], box).norm(dim=-1)
-    nearest, (n, dim) = float(apart[apart > SAME * apart.max()].min()), sites.shape
+    nearest, (n, dim) = nearest_distance(sites, box), sites.shape
     # two planes of sites are hardly nearer than half of that
     most = LONGEST * 4 * math.pi / nearest
     waves = sites.new_tensor(wave_vectors(box, [math.floor(most * side / (2 * math.pi)) for side in box]))
-    height = torch.polar(torch.ones_like(waves[:, :1] @ sites[:, :1].T), waves @ sites.T).sum(1).abs().square() / n**2
+    angle = waves @ sites.T
+    height = (angle.cos().sum(1).square() + angle.sin().sum(1).square()) / n**2
     length = waves.norm(dim=1)
     peaks = (height >= PEAK) & (length <= most / LONGEST)
     if not peaks.any():

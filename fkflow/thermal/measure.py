@@ -102,16 +102,17 @@ class Measurement:
 
     def _look(self, steps: int) -> Sums:
         """A few pools of paths of so many steps."""
-        sums = Sums(self.level.beta, self.problem.gain)
-        for batch in islice(self._batches(self.level.fitted, steps, False), LOOK):
-            sums.add(batch)
-        return sums
+        return self._few(self.level.fitted, steps, LOOK)
 
     def _plain(self, steps: int) -> Sums:
         """Paths without a drift."""
-        fitted, sums = self.level.fitted, Sums(self.level.beta, self.problem.gain)
-        bare = Fitted(None, fitted.starts, torch.zeros_like(fitted.start_theta))
-        for batch in islice(self._batches(bare, steps), PLAIN):
+        fitted = self.level.fitted
+        return self._few(Fitted(None, fitted.starts, torch.zeros_like(fitted.start_theta)), steps, PLAIN)
+
+    def _few(self, fitted: Fitted, steps: int, pools: int) -> Sums:
+        """So many pools of paths of so many steps, none carried to other β."""
+        sums = Sums(self.level.beta, self.problem.gain)
+        for batch in islice(self._batches(fitted, steps, False), pools):
             sums.add(batch)
         return sums
 

@@ -111,11 +111,8 @@ class ThermalSolver:
 
     def _finished(self, level: Level) -> ThermalState:
         """The state at a temperature, with its classical limit."""
-        measurement, square = (
-            Measurement(self.bridges, level, self.question, self.generator, self.progress),
-            self.problem.length**2,
-        )
-        state = measurement.state()
+        measurement = Measurement(self.bridges, level, self.question, self.generator, self.progress)
+        state, square = measurement.state(), self.problem.length**2
         self.warnings += measurement.warnings
         free, energy = classical_limit(self.problem, level.fitted.starts.base, level.beta)
         return replace(state, classical_free_energy=free / square, classical_energy=energy / square)
