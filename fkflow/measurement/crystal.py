@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor
 
 from fkflow.hamiltonian.box import nearest_distance, open_axes, wave_vectors, wrapped
@@ -91,6 +90,9 @@ class Crystal:
         return best, there
 
     def _from_sites(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        # here: SciPy takes a second to import, and few runs are of crystals
+        from scipy.optimize import linear_sum_assignment
+
         apart = wrapped(x[:, :, None] - self.sites, self.box)
         square = apart.square().sum(-1)
         nearest = square.argmin(2)
