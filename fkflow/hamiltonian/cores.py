@@ -84,9 +84,10 @@ def find_diameter(system: System, x: Tensor, generator: torch.Generator) -> floa
     grid = scale * 2.0 ** torch.arange(-OCTAVES, 4, 0.5, dtype=x.dtype)
     found = []
     for i, j in pairs:
-        diameters = [_diameter(system, places, i, j, grid, generator) for places in x.repeat(-(-TRIED // len(x)), 1, 1)]
+        places = x.repeat(-(-TRIED // len(x)), 1, 1)
+        diameters = _diameters(system, places, i, j, grid, generator)
         # others may be in the way: they make it larger
-        found.append(min(diameters))
+        found.append(float(diameters.min()))
     least, most = min(found), max(found)
     if most == 0:
         return None
@@ -100,27 +101,32 @@ def find_diameter(system: System, x: Tensor, generator: torch.Generator) -> floa
     return most
 
 
-def _diameter(system: System, x: Tensor, i: int, j: int, grid: Tensor, generator: torch.Generator) -> float:
-    """The distance up to which V is infinite as particle j of x (N, D) leaves particle i; 0 if it never is."""
-    along = torch.randn(x.shape[1], generator=generator, dtype=x.dtype)
-    along, weights = along / along.norm(), centre_weights(system)
+def _diameters(system: System, x: Tensor, i: int, j: int, grid: Tensor, generator: torch.Generator) -> Tensor:
+    """The distances (M,) up to which V is infinite as particle j of x (M, N, D) leaves particle i; 0 where it never is."""
+    along = torch.stack([torch.randn(x.shape[2], generator=generator, dtype=x.dtype) for _ in x])
+    along = torch.stack([one / one.norm() for one in along])
+    weights = centre_weights(system)
 
-    def infinite(distances: Tensor) -> Tensor:
-        moved = x.repeat(len(distances), 1, 1)
-        moved[:, j] = x[i] * (weights[j] / weights[i]) + distances[:, None] * along
+    def infinite(rows: Tensor, distances: Tensor) -> Tensor:
+        """Whether V is, for configurations `rows` (m,) at distances (m,)."""
+        moved = x[rows]
+        moved[:, j] = x[rows, i] * (weights[j] / weights[i]) + distances[:, None] * along[rows]
         return system.potential(moved).detach().isposinf()
 
-    beyond = (~infinite(grid)).nonzero()[:, 0]
-    if not len(beyond):
-        return math.inf
-    first = int(beyond[0])
-    if first == 0:
-        return 0.0
-    low, high = grid[first - 1], grid[first]
-    for _ in range(2 * HALVINGS):
+    inside = torch.stack([infinite(torch.full((len(grid),), row), grid) for row in range(len(x))])
+    first = (~inside).int().argmax(1)
+    found = torch.where(inside.all(1), math.inf, 0.0).to(x.dtype)
+    rows = (first > 0).nonzero()[:, 0]
+    low, high = grid[first[rows] - 1], grid[first[rows]]
+    # until no number is between them
+    while len(rows):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if bool(infinite(middle[None])[0]) else (low, middle)
-    return float(high)
+        if not bool(((low < middle) & (middle < high)).any()):
+            break
+        within = infinite(rows, middle)
+        low, high = torch.where(within, middle, low), torch.where(within, high, middle)
+    found[rows] = high
+    return found
 
 
 def pair_energy(system: System, diameter: float | None = None) -> Callable[[Tensor], Tensor] | None:

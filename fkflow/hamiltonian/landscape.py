@@ -61,9 +61,10 @@ def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
 def _explore_free(system: System, seed: int, starts: int) -> Landscape:
     """The landscape of a free system: about where all particles are together, or a molecule that lies lower."""
     found: Landscape | None = None
-    place = find_molecule(system, seed) if user_start(system, 1, torch.Generator()) is None else None
+    rough = rough_length(system, seed)
+    place = find_molecule(system, rough, seed) if user_start(system, 1, torch.Generator()) is None else None
     try:
-        found = _without_hold(_explore(held(system, rough_length(system, seed)), seed, starts), system)
+        found = _without_hold(_explore(held(system, rough), seed, starts), system)
     except NumericalError:
         if place is None:
             raise
@@ -77,10 +78,10 @@ def _explore_free(system: System, seed: int, starts: int) -> Landscape:
     return _without_hold(_explore(held(system, length, place), seed, starts), system)
 
 
-def find_molecule(system: System, seed: int) -> Tensor | None:
+def find_molecule(system: System, rough: float, seed: int) -> Tensor | None:
     """The lowest place (N, D) where descents from clouds of many sizes end, for a free system that has no V in the smallest.
 
-    None for any other system, and where all descents end far from where they began.
+    The sizes begin at the `rough` length. None for any other system, and where all descents end far from where they began.
     """
     n, dim = system.particles, system.dimensions
     if getattr(system, "length", None) is not None or bool(
@@ -88,8 +89,8 @@ def find_molecule(system: System, seed: int) -> Tensor | None:
     ):
         return None
     generator = torch.Generator().manual_seed(seed)
-    length, places = rough_length(system, seed), []
-    for size in length * 2.0 ** torch.arange(0, CLOUDS, 2):
+    places = []
+    for size in rough * 2.0 ** torch.arange(0, CLOUDS, 2):
         x = float(size) * torch.randn(DROPS, n, dim, generator=generator, dtype=torch.float64)
         x = descend(system, x, float(size), steps=DROP)
         places.append(

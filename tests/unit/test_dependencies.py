@@ -45,7 +45,9 @@ def test_all_that_the_package_imports_is_installed_with_it() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module or ""]
-            found = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"fkflow", "mpl_toolkits"}
+            found = (
+                {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"fkflow", "mpl_toolkits"}
+            )
             imported |= found
             at_top |= found if node in tree.body else set()
     assert at_top <= installed and imported <= installed | extras
