@@ -319,6 +319,31 @@ def one_parser():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_solution():
+    """The equation of a pair is solved once for all networks with the same: a second each time."""
+    from fkflow.networks.two_body_equation import TwoBodyEquation
+
+    def once(method):
+        solved = {}
+
+        @functools.wraps(method)
+        def call(self):
+            numbers = (self.t, self.energies(self.distances(self.t)))
+            key = (self.core, self.jump, self.dimensions, self.contact, *(array.tobytes() for array in numbers))
+            if key not in solved:
+                solved[key] = method(self)
+            p, energy = solved[key]
+            return p.copy(), energy
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("solve", "solve_closed"):
+            patch.setattr(TwoBodyEquation, name, once(getattr(TwoBodyEquation, name)))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Tests compute on one thread and draw the same weights: the same bits every time, whatever ran before and beside them."""

@@ -151,7 +151,8 @@ class _Sides:
         """log Z(β ± h)/Z (…, 2 maps, 2) of means (…, k), by once (kind 0) or twice (1) the time step."""
         width = 2 * self.maps
         begin = 2 + kind * width
-        logs = np.log(means[..., begin : begin + width] / means[..., kind : kind + 1])
+        both, plain = means[..., begin : begin + width], means[..., kind : kind + 1]
+        logs: np.ndarray = np.log(both / plain)
         found = np.concatenate([logs, logs - means[..., -width:]], -1)
         return np.asarray(found.reshape(*means.shape[:-1], 2 * self.maps, 2))
 

@@ -107,9 +107,13 @@ class Sums:
     def log_z(self, part: slice = slice(None)) -> Estimate:
         """log Z extrapolated to time step 0, and its error from the scatter of the pools."""
         assert self.level is not None
-        value, error = jackknife(
-            np.array(self.means[part]), lambda z: np.log(z[..., 0]) - np.log(z[..., 1] / z[..., 0]) / self.gain
-        )
+
+        def extrapolated(z: np.ndarray) -> np.ndarray:
+            fine: np.ndarray = z[..., 0]
+            found: np.ndarray = np.log(fine) - _log_ratio(z) / self.gain
+            return found
+
+        value, error = jackknife(np.array(self.means[part]), extrapolated)
         return Estimate(self.level + value, error)
 
     def step_error(self) -> Estimate:
@@ -120,7 +124,7 @@ class Sums:
         """
         means, both = np.array(self.means), []
         for k in (0, 1):
-            value, error = jackknife(means[:, k : k + 2], lambda z: np.log(z[..., 1] / z[..., 0]))
+            value, error = jackknife(means[:, k : k + 2], _log_ratio)
             part = self.gain * (self.gain + 1) ** k
             both.append(Estimate(abs(value) / part, error / part))
         return max(both, key=lambda estimate: estimate.value)
@@ -128,3 +132,11 @@ class Sums:
     def slopes(self) -> tuple[Estimate, Estimate, float]:
         """−∂ log Z/∂β, β² ∂² log Z/∂β², and by how much twice the time step changes the first."""
         return slopes(self.carried, self.beta, self.gain)
+
+
+def _log_ratio(z: np.ndarray) -> np.ndarray:
+    """log(z₁/z₀) of means by a time step and by twice that (…, 2 or more)."""
+    # named: nested in one call they cost type checkers seconds
+    fine, coarse = z[..., 0], z[..., 1]
+    found: np.ndarray = np.log(coarse / fine)
+    return found

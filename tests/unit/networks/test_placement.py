@@ -6,6 +6,9 @@ The CPU plays the device of the walkers. What a function creates without saying 
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import pytest
 import torch
 from landscapes import explore
@@ -56,13 +59,20 @@ class Looks(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def trial(name: str, network: str = "auto"):
+@functools.cache
+def made(name: str, network: str):
     kind = find_system(name)
     # a liquid with fewer particles is the same code
     few = 4 if name in ("charges2d", "hard_spheres") else 8
     system = kind(particles=few) if "density" in kind.model_fields else kind()
     land = explore(system)
     return system, land, build(system, land, network, 8, 2, 0)
+
+
+def trial(name: str, network: str = "auto"):
+    """A system, its landscape and a network of its own, made once for all tests."""
+    system, land, net = made(name, network)
+    return system, land, copy.deepcopy(net)
 
 
 def measured(system, land, state) -> VariationalEstimator:
