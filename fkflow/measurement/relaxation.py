@@ -57,6 +57,9 @@ class Relaxation:
     `levels` (m,) are energies, lowest first, `shares` (m,) their shares in ψ². `ground` (n,) are the coefficients of the lowest
     level in the functions of the basis, the first of which is 1: the lowest state is ψ Σ_i ground_i f_i. `gain` is how far it
     lies below the energy of ψ for walkers that it was not found with, `most_gain` the larger of two such numbers.
+
+    In a box without an external field the total momentum is conserved. An imaginary time mixes only states at rest into ψ:
+    `levels`, `shares`, `ground` and the gains are theirs, and `at_rest` is the distance of their first two.
     """
 
     gap: float
@@ -65,6 +68,12 @@ class Relaxation:
     ground: np.ndarray
     gain: float = 0.0
     most_gain: float = 0.0
+    at_rest: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """How fast the slowest state that an imaginary time mixes into ψ decays: E − E0 of that state."""
+        return self.gap if self.at_rest is None else self.at_rest
 
     def below(self, threshold: float) -> Relaxation:
         """The same where the continuum begins at this energy: no gap is wider than the distance from there."""
@@ -213,10 +222,12 @@ def _zeros(arguments: Tensor, generator: torch.Generator) -> Tensor:
 class BoxBasis:
     """Functions of a configuration in a periodic box: 1, waves Σ_i cos k·x_i and sin k·x_i, and functions of distances.
 
-    The wave vectors are the shortest of the box; walkers x (B, N, D) give the scale of distances.
+    The wave vectors are the shortest of the box; walkers x (B, N, D) give the scale of distances. Where the `even` V does not
+    change as all particles move together, |Σ_i exp(ik·x_i)|² come last: pairs of waves of opposite momenta.
     """
 
-    def __init__(self, system: System, box: Sequence[float], x: Tensor) -> None:
+    def __init__(self, system: System, box: Sequence[float], x: Tensor, even: bool = False) -> None:
+        self.even = even
         self.box = tuple(box)
         waves = wave_vectors(box, [LONGEST_WAVES if math.isfinite(side) else 0 for side in box])
         #: (D, n) wave vectors
@@ -252,8 +263,18 @@ class BoxBasis:
             apart = nearest_images((x[:, i] - x[:, j]).movedim(-1, 0), self.box).movedim(0, -1)
             of_pairs, along = _pair_functions(apart, self.distances, self.rise, x)
             values, gradients = torch.cat([values, of_pairs], 1), torch.cat([gradients, along], 2)
+        if self.even:
+            n = self.waves.shape[1]
+            waves, along = values[:, None, : 2 * n], 2 * gradients[..., : 2 * n]
+            squares = (waves * along).unflatten(2, (2, n)).sum(2)
+            values = torch.cat([values, waves[:, 0].square().unflatten(1, (2, n)).sum(1)], 1)
+            gradients = torch.cat([gradients, squares], 2)
         one, zero = torch.ones_like(values[:, :1]), torch.zeros_like(gradients[..., :1])
         return torch.cat([one, values], 1), torch.cat([zero, gradients], 2)
+
+    def at_rest(self, count: int) -> np.ndarray:
+        """Which (count,) of all functions do not change as all particles move together: all but the waves."""
+        return ~np.isin(np.arange(count), 1 + np.arange(2 * self.waves.shape[1]))
 
 
 def _pair_functions(apart: Tensor, distances: Tensor, rise: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -272,7 +293,7 @@ class SlowModes:
 
     Walkers x (B, N, D) of ψ² give the scale of the functions. `walkers`, with `weights` (B',) that turn them into those of ψ²,
     are all that there are: rare places have more of these. `of_distances`: ψ of a free system is a function of these alone.
-    `crossings` are the ways from well to well of the landscape.
+    `crossings` are the ways from well to well of the landscape. `even`: V and ψ in a box depend on distances alone.
     """
 
     def __init__(
@@ -285,11 +306,12 @@ class SlowModes:
         *,
         of_distances: bool = False,
         crossings: tuple[Tensor, Tensor] | None = None,
+        even: bool = False,
     ) -> None:
         charges, box = system.point_charges(), sides(system)
         self.basis: Basis | DistanceBasis | BoxBasis
         if box is not None:
-            self.basis = BoxBasis(system, box, x)
+            self.basis = BoxBasis(system, box, x, even)
         elif charges is not None:
             self.basis = DistanceBasis(charges, x)
         elif system.free and (system.isotropic or of_distances):
@@ -324,6 +346,14 @@ class SlowModes:
         halves = ranks.reduce_sum(self.sums).cpu().numpy()
         judges = ranks.broadcast(self.judges.cpu().numpy())
         both = _solve(halves.sum(0), judges)
+        if both is not None and isinstance(self.basis, BoxBasis) and self.basis.even:
+            own = self.basis.at_rest(len(both.ground))
+            gap, ground = both.gap, np.zeros(len(own))
+            halves, judges = halves[:, :, own][..., own], judges[:, own]
+            both = _solve(halves.sum(0), judges)
+            if both is not None:
+                ground[own] = both.ground
+                both = replace(both, gap=gap, ground=ground, at_rest=both.gap)
         if both is None:
             return None
         gains = [self._gain(halves[i], halves[1 - i], judges) for i in range(2)]
@@ -344,7 +374,8 @@ class SlowModes:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was asked for."""
-        vars(self.basis).update(state["basis"])
+        # earlier versions had no pairs of waves
+        vars(self.basis).update({"even": False} if isinstance(self.basis, BoxBasis) else {}, **state["basis"])
         self.judges, self.sums = state["judges"].to(self.judges.device), state["sums"].clone().to(self.sums.device)
 
 

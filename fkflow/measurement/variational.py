@@ -32,6 +32,7 @@ from fkflow.measurement.relaxation import Relaxation, SlowModes
 from fkflow.measurement.sweeps import EnergySweeps
 from fkflow.measurement.verdict import find_warnings
 from fkflow.networks.choice import LogPsi, PairDrift, VibrationalNet
+from fkflow.networks.periodic import is_even
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.records import Energy, Histogram, Measurement, Projection
 from fkflow.sampling.broad import sampling_power
@@ -113,6 +114,7 @@ class VariationalEstimator:
                 self.walkers.weights(),
                 of_distances=isinstance(net, VibrationalNet),
                 crossings=landscape.crossings(system),
+                even=has_liquid(system) and is_even(system, landscape),
             )
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
         #: what is measured in a periodic box of several particles

@@ -93,7 +93,7 @@ def plan(
     # random numbers of its own
     probing = torch.Generator(x.device).manual_seed(ranks.own_seed(seed + 0x11317))
     probes = Walkers(walkers.x.clone(), steps[0])
-    limit, step = find_limit(net, system, probes, probing, natural, stride, config.target_error, late)
+    limit, step, stride = find_limit(net, system, probes, probing, natural, stride, config.target_error, late)
     if math.isfinite(limit):
         if not config.time_steps:
             steps = [step * dt / steps[0] for dt in steps]

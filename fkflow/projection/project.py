@@ -319,7 +319,7 @@ class Projector:
             [p.mover.dt ** (2 if self.girsanov else 1) for p in populations],
             [lag * finest.interval for lag in finest.lags[OBSERVED:]],
             finest.branching,
-            None if relaxation is None else relaxation.gap,
+            None if relaxation is None else relaxation.rate,
         )
 
     def coherence(self) -> Coherence | None:
@@ -350,5 +350,5 @@ class Projector:
             seconds,
             self.is_settled(found),
             slow_mode_error(self.measuring, self.config, self.populations[-1], self.lag, found),
-            0.0 if (relaxation := self.measuring.relaxation) is None else relaxation.gap,
+            0.0 if (relaxation := self.measuring.relaxation) is None else relaxation.rate,
         )

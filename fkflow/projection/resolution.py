@@ -2,12 +2,12 @@
 
 With weights exp(−∫δE dt), δE = E_L − E over ψ², the energy lies below that of ψ by ∫ C(t) dt to second order, where C is the
 autocorrelation of δE. Weighings at a distance h turn this into h (C(0)/2 + C(h) + …), which is too much by up to h C(0)/2 where
-C falls within h: fluctuations that cancel along a path then count as if they lasted. Atoms that touch have such local energies,
-hundreds of times as far off as all others.
+C falls within h: fluctuations that cancel along a path then count as if they lasted. Walkers are then weighed more often.
 
-There walkers are weighed after every move, and a weight takes no δE beyond a limit. Energies are still averages of the whole
-E_L. What the limit leaves out is to second order N = ∫ ⟨R(0) δE(t)⟩ dt, R what lies beyond the limit: the few walkers that have
-any go on for a while in far smaller steps, and their N is taken from the energy.
+Atoms that touch have local energies, hundreds of times as far off as all others, that no weighing after every move resolves.
+There a weight takes no δE beyond a limit. Energies are still averages of the whole E_L. What the limit leaves out is to second
+order N = ∫ ⟨R(0) δE(t)⟩ dt, R what lies beyond the limit: the few walkers that have any go on for a while in far smaller
+steps, and their N is taken from the energy.
 """
 
 from __future__ import annotations
@@ -50,38 +50,42 @@ def find_limit(
     stride: int,
     target: float,
     late: Callable[[], bool],
-) -> tuple[float, float]:
-    """The limit of |δE| in the weights for weighings after `stride` moves of the walkers, and their time step.
+) -> tuple[float, float, int]:
+    """The limit of |δE| in the weights, the time step of the walkers, and the moves between weighings, at most `stride`.
 
-    The limit is ∞ where E_L is resolved, or where what is not cannot matter for the target error. Elsewhere the time step is
-    halved until δE up to the limit is resolved or harmless after each move. The same on all ranks; `walkers` are moved. It ends
-    once it is `late`, which is asked after every move.
+    The limit is ∞ where E_L is resolved, or where what is not cannot matter for the target error: `stride` is halved until it
+    is. Where it is not after each move either, the time step is halved until δE up to the limit is resolved or harmless. The
+    same on all ranks; `walkers` are moved. It ends once it is `late`, which is asked after every move.
     """
     walkers.refresh(net)
     before = fastest_local_energy(net, system, walkers.x, generator, natural)
     apart = Deviations(before)
     near = apart.distance.clamp(max=OUTLIER * apart.median_deviation)
     (centre, deviation) = ranks.reduce_mean(float(apart.centre), float(near.mean()))
-    limit = math.inf
-    for _ in range(HALVINGS):
+    limit, square = math.inf, 0.0
+    for _ in range(HALVINGS + stride.bit_length()):
         for _ in range(stride):
             langevin_move(net, walkers, generator)
             if late():
-                return limit, walkers.step
+                return limit, walkers.step, stride
         after = fastest_local_energy(net, system, walkers.x, generator, natural)
         one, other = ((each - centre).clamp(-limit, limit) for each in (before, after))
-        product, square = ranks.reduce_mean(
+        product, found = ranks.reduce_mean(
             float((one * other).mean()), float((one.square() + other.square()).mean() / 2)
         )
+        # rare energies far off that these walkers meet no more are as unresolved as before
+        square = max(square, found)
         share = HARMLESS if math.isinf(limit) else 1.0
         if product >= RESOLVED * square or 0.5 * stride * walkers.step * (square - product) <= share * target:
             break
-        if math.isinf(limit):
-            limit, stride = LIMIT * deviation, 1
+        if stride > 1:
+            stride //= 2
+        elif math.isinf(limit):
+            limit, square = LIMIT * deviation, 0.0
         else:
-            walkers.step /= 2
+            walkers.step, square = walkers.step / 2, 0.0
         before = after
-    return limit, walkers.step
+    return limit, walkers.step, stride
 
 
 class Unresolved:

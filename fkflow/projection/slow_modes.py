@@ -27,11 +27,11 @@ def longest_window(measuring: VariationalEstimator, config: ProjectConfig) -> fl
     if relaxation is None:
         return time
     longest = time if relaxation.left(time) <= wanted else relaxation.time_to(wanted)
-    if relaxation.gap * time < QUICK:
+    if relaxation.rate * time < QUICK:
         # modes that the functions of the relaxation do not have may be as slow as the slowest of them: about the variance of
         # the local energy is left of their excess at the start
         excess = measuring.spread() ** 2 * natural
-        longest = max(longest, math.log(max(1.0, excess / wanted)) / relaxation.gap)
+        longest = max(longest, math.log(max(1.0, excess / wanted)) / relaxation.rate)
     return ranks.broadcast(min(max(time, longest), LONGEST * time))
 
 
@@ -48,17 +48,17 @@ def slow_mode_error(
         return 0.0
     time = finest.lags[lag] * finest.interval
     left = relaxation.left(time)
-    if relaxation.gap * config.time * measuring.landscape.length**2 < QUICK:
+    if relaxation.rate * config.time * measuring.landscape.length**2 < QUICK:
         # only what is more than the noise of the difference
         noise = math.sqrt(max(0.0, average_window(finest, lag).covariance[1, 1]))
         fall = measuring.estimate().value - found.value - 2 * max(noise, found.time_step_error)
-        unknown = fall / math.expm1(relaxation.gap * time)
+        unknown = fall / math.expm1(relaxation.rate * time)
         if lag > 1 and not finest.branching:
             short, long = (average_window(finest, index) for index in (lag - 1, lag))
             # the windows share their walkers
             apart = math.sqrt(max(abs(long.covariance[1, 1] - short.covariance[1, 1]), (SHARED * noise) ** 2))
             between = (finest.lags[lag] - finest.lags[lag - 1]) * finest.interval
             last = max(0.0, short.correction - long.correction) + apart
-            unknown = min(unknown, last / math.expm1(relaxation.gap * between))
-        left = max(left, min(unknown, UNSEEN * relaxation.gap))
+            unknown = min(unknown, last / math.expm1(relaxation.rate * between))
+        left = max(left, min(unknown, UNSEEN * relaxation.rate))
     return left

@@ -132,7 +132,7 @@ def absorb_slow_modes(session: Session, measuring: VariationalEstimator) -> bool
     target = SHARE * (recipe.project if projected else recipe.measure).target_error
     time = recipe.project.time * session.model.landscape.length**2 if projected else 0.0
     # a long projection removes it too, but its weights may collapse
-    removed = relaxation.left(time) <= target and relaxation.gap * time >= QUICK
+    removed = relaxation.left(time) <= target and relaxation.rate * time >= QUICK
     if ranks.broadcast(removed or relaxation.gain <= target):
         return False
     session.renewals.absorbed += 1

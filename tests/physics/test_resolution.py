@@ -68,14 +68,18 @@ def test_a_ripple_is_projected_without_bias(monkeypatch) -> None:
     deviations = (found.energies - 0.5) / found.errors
     assert limit < math.inf and abs(deviations).max() < 4
     assert abs(z_score(found.total.value, found.total.error, 0.5)) < 4 and found.total.error < 1e-2
-    monkeypatch.setattr(plan, "find_limit", lambda net, system, walkers, *_: (math.inf, walkers.step))
+    monkeypatch.setattr(
+        plan,
+        "find_limit",
+        lambda net, system, walkers, generator, natural, stride, *_: (math.inf, walkers.step, stride),
+    )
     twin, limit = ripple(4.0)
     assert limit == math.inf and ((twin.energies - 0.5) / twin.errors).max() < -4
 
 
 def test_what_a_limit_leaves_out_is_measured(monkeypatch) -> None:
     """Weights that take an eighth of the ripple give too high an energy at each time step; with N it is exact."""
-    monkeypatch.setattr(plan, "find_limit", lambda *_: (0.5, 0.004))
+    monkeypatch.setattr(plan, "find_limit", lambda *_: (0.5, 0.004, 1))
     found, _ = ripple(2.5)
     assert ((found.energies - 0.5) / found.errors).min() > 4
     assert abs(z_score(found.total.value, found.total.error, 0.5)) < 4 and found.total.error < 1.5e-2
@@ -90,10 +94,13 @@ def test_a_smooth_energy_is_resolved() -> None:
     for psi, target in ((Rippled(0.5, 1.0), 1e-6), (Rippled(1e-4, 20.0), 1e-2)):
         generator = torch.Generator().manual_seed(0)
         x = 0.5**0.5 * torch.randn(1024, 1, 1, generator=generator, dtype=torch.float64)
-        assert find_limit(psi, WELL, Walkers(x.clone(), 0.01), generator, 1.0, 2, target, never) == (math.inf, 0.01)
+        assert find_limit(psi, WELL, Walkers(x.clone(), 0.01), generator, 1.0, 2, target, never) == (math.inf, 0.01, 2)
+    # gone after 0.08: resolved where walkers are weighed after so few moves
+    limit, step, stride = find_limit(Rippled(0.1, 5.0), WELL, Walkers(x, 0.01), generator, 1.0, 16, 1e-6, never)
+    assert (limit, step) == (math.inf, 0.01) and 1 < stride <= 4
     # the twin: both together
-    limit, step = find_limit(Rippled(0.1, 20.0), WELL, Walkers(x, 0.01), generator, 1.0, 2, 1e-2, never)
-    assert limit < math.inf and step < 0.01
+    limit, step, stride = find_limit(Rippled(0.1, 20.0), WELL, Walkers(x, 0.01), generator, 1.0, 2, 1e-2, never)
+    assert limit < math.inf and step < 0.01 and stride == 1
 
 
 def test_what_a_limit_counts_too_much() -> None:

@@ -18,6 +18,7 @@ from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.systems.bosons import Bosons, Bosons3D
 from fkflow.systems.harmonic import Harmonic
+from fkflow.systems.liquids import SoftDisks
 from fkflow.training.fit import absorb, fit
 
 
@@ -185,3 +186,42 @@ def test_a_molecule_of_several_masses_has_modes_of_distances() -> None:
     assert torch.allclose(slope, gradients[:, 7], rtol=1e-4, atol=1e-4)
     other = SlowModes(molecule, x, generator).basis
     assert not torch.allclose(other.evaluate(x)[0], other.evaluate(x @ turned)[0], rtol=1e-2)
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_momentum_is_conserved_in_a_box(even: bool) -> None:
+    """Free particles, ψ = 1: the gap is k²/2, and nothing slower than two opposite waves, k², mixes into a state at rest.
+
+    Twin: without the conservation the rate is the gap.
+    """
+    system = SoftDisks(particles=2, box=4.0, height=0.0)
+    generator = torch.Generator().manual_seed(0)
+    x = 4 * torch.rand(4000, 2, 2, generator=generator, dtype=torch.float64)
+    slow = SlowModes(system, x, generator, even=even)
+    slow.add(x, torch.zeros(4000, dtype=torch.float64), torch.ones(4000, dtype=torch.float64))
+    found = slow.solve()
+    half = 0.5 * (0.5 * np.pi) ** 2
+    assert found is not None
+    # matrix elements have noise of 1/√walkers
+    assert found.gap == pytest.approx(half, rel=0.07)
+    assert found.rate == pytest.approx(2 * half if even else half, rel=0.07)
+    again = SlowModes(system, x, generator, even=even)
+    again.load_state_dict(slow.state_dict())
+    assert Relaxation.from_state_dict(found.state_dict()).rate == found.rate
+    values, _ = again.basis.evaluate(x[:2])
+    moved, _ = again.basis.evaluate(x[:2] + 0.3)
+    if even:
+        still = again.basis.at_rest(values.shape[1])
+        assert torch.allclose(values[:, still], moved[:, still]) and not torch.allclose(values, moved)
+
+
+def test_box_functions_have_the_gradients_of_their_values() -> None:
+    """Gradients by automatic differentiation, those of the pairs of waves among them."""
+    system = SoftDisks(particles=3, box=3.0, height=0.0)
+    x = 3 * torch.rand(50, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    basis = SlowModes(system, x, torch.Generator().manual_seed(1), even=True).basis
+    x = x[:4].requires_grad_(True)
+    values, gradients = basis.evaluate(x)
+    for i in range(1, values.shape[1]):
+        (wanted,) = torch.autograd.grad(values[:, i].sum(), x, retain_graph=True)
+        assert torch.allclose(gradients[..., i], wanted.flatten(1), atol=1e-12)
