@@ -16,10 +16,10 @@ folder = Path(tempfile.mkdtemp())
 (folder / "well.toml").write_text("""[system]
 name = "double_well"
 [train]
-iterations = 60
+iterations = 30
 walkers = 128
 [measure]
-target_error = 1e-3
+target_error = 1e-2
 walkers = 1024
 [project]
 seconds = 0

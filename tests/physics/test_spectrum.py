@@ -137,7 +137,7 @@ def test_gaps_of_two_bosons(levels_of_pair) -> None:
 
 def test_two_fermions(pair, levels_of_pair, fewer) -> None:
     """The lowest antisymmetric level, 3.14717 by the radial equation; a symmetric one lies elsewhere."""
-    found = pair.spectrum(states=1, functions=16, statistics="fermi", progress=False)
+    found = pair.spectrum(states=1, functions=10, statistics="fermi", progress=False)
     assert abs(found[0].energy.value - 3.14717) < 4 * found[0].energy.error + 2e-3
     assert found[0].energy.error < 5e-3
     assert abs(found[0].projected.value - 3.14717) < 4 * found[0].projected.error < 0.1
@@ -188,6 +188,7 @@ def test_imaginary_time_lowers_a_poor_bound_of_fermions(monkeypatch) -> None:
     monkeypatch.setattr(candidates, "LARGEST_SPREAD", 9.0)
     monkeypatch.setattr(levels, "FINDING", (500, 2))
     monkeypatch.setattr(levels, "JUDGING", (1500, 2))
+    monkeypatch.setattr(correlations, "PATHS", 3000)
     (level,) = found.spectrum(states=1, functions=4, statistics="fermi", progress=False)
     right = odd_level(6.0)
     assert level.bound == "projected" and level.energy == level.projected

@@ -15,6 +15,7 @@ from landscapes import explore
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fkflow.hamiltonian.registry import built_in_systems, find_system
+from fkflow.measurement import drift_field
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.projection.project import Projector
@@ -94,7 +95,9 @@ def test_training_stays_where_the_walkers_are(name: str, estimator: str) -> None
 
 
 @pytest.mark.parametrize("name", sorted(set(SYSTEMS) - ALIKE))
-def test_every_kind_of_system_trains_and_measures_where_the_walkers_are(name: str) -> None:
+def test_every_kind_of_system_trains_and_measures_where_the_walkers_are(name: str, monkeypatch) -> None:
+    # every step of a trajectory is as the first
+    monkeypatch.setattr(drift_field, "LASTING", 0.1)
     system, land, net = trial(name)
     config = TrainConfig(**TRAIN)
     state = initial_state(net, land, config, 0, "cpu", system)
@@ -116,7 +119,7 @@ def test_projecting_stays_where_the_walkers_are(name: str) -> None:
         pass
     with NOTHING_HERE:
         measuring = measured(system, land, state)
-        wanted = ProjectConfig(walkers=128, target_error=1e-2)
+        wanted = ProjectConfig(walkers=128, target_error=5e-2)
         projection, densities = Projector(measuring, wanted, 0).run(lambda estimate, spent: None)
     assert projection is not None and densities and 0 < projection.total.error < 0.1
 
