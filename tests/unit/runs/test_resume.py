@@ -105,7 +105,7 @@ def test_a_projection_continues(
     before = measuring(system, kind, perturbed, state["measure"])
     again = Projector(before, config, 5, state["project"])
     for each in (whole, again):
-        for _ in range(25):
+        for _ in range(12):
             each.advance()
             each.extrapolate()
     assert_same_projection(whole, again)
@@ -177,7 +177,7 @@ def test_observables_continue(tmp_path: Path, perturbed, kind: str) -> None:
     before = measuring(system, kind, perturbed, state["measure"])
     again = Projector(before, config, 5, state["project"])
     for each in (whole, again):
-        for _ in range(20):
+        for _ in range(10):
             each.advance()
             each.extrapolate()
     assert whole.observables() is not None and whole.observables() == again.observables()
