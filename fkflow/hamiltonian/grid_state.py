@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,6 +10,8 @@ from fkflow.hamiltonian.system import System
 
 #: points along an axis in one, two and three dimensions, and configurations of the other particles that V is averaged over
 POINTS, OTHERS = (96, 40, 14), 4
+#: cells whose matrix is diagonalised as a whole
+FEW = 32
 
 
 def grid_state(system: System, x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, float] | None:
@@ -30,13 +33,27 @@ def grid_state(system: System, x: Tensor, low: Tensor, high: Tensor) -> tuple[Te
     if not bool(inside.any()):
         return None
     energy = torch.where(energy.isfinite(), energy, 0.0).sum(0) / energy.isfinite().sum(0).clamp(min=1)
-    one = torch.eye(count, dtype=x.dtype)
-    second = one - 0.5 * torch.diag(torch.ones(count - 1, dtype=x.dtype), 1)
-    second = second - 0.5 * torch.diag(torch.ones(count - 1, dtype=x.dtype), -1)
-    kinetic = torch.zeros(1, 1, dtype=x.dtype)
-    for step in steps:
-        kinetic = torch.kron(kinetic, one) + torch.kron(torch.eye(len(kinetic), dtype=x.dtype), second / step**2)
     rows = inside.nonzero()[:, 0]
-    kinetic = kinetic[rows][:, rows]
-    state = torch.linalg.eigh(kinetic + torch.diag(energy[rows]))[1][:, 0]
-    return places[rows], state.square(), float(state @ kinetic @ state)
+    state, kinetic = _lowest(energy[rows].numpy(), rows.numpy(), count, steps.tolist())
+    return places[rows], torch.from_numpy(state).square(), kinetic
+
+
+def _lowest(energy: np.ndarray, rows: np.ndarray, count: int, steps: list[float]) -> tuple[np.ndarray, float]:
+    """The lowest state (m,) and its kinetic energy, of V (m,) in the cells `rows` of a grid of `count` cells an axis."""
+    # here: SciPy takes a second to import, and few potentials need a grid
+    from scipy import sparse
+    from scipy.sparse.linalg import eigsh
+
+    second = sparse.diags([-0.5, 1.0, -0.5], [-1, 0, 1], (count, count))
+    kinetic = sparse.csr_matrix((1, 1))
+    for step in steps:
+        every = sparse.identity(kinetic.shape[0])
+        kinetic = sparse.kron(kinetic, sparse.identity(count)) + sparse.kron(every, second / step**2)
+    kinetic = kinetic.tocsr()[rows][:, rows]
+    whole = kinetic + sparse.diags(energy)
+    if len(rows) <= FEW:
+        state = np.linalg.eigh(whole.toarray())[1][:, 0]
+    else:
+        # the state nearest to the bottom of V; it has no node, so that even a start has a part of it
+        state = eigsh(whole.tocsc(), k=1, sigma=energy.min(), v0=np.ones(len(rows)))[1][:, 0]
+    return state, float(state @ (kinetic @ state))
