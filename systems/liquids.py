@@ -90,7 +90,7 @@ class Liquid(Boxed):
 class Molecular(OfPairPotential, Liquid):
     """Atoms or molecules with one of the potentials of `pair_potentials`; kelvin and ångström."""
 
-    # the weights of few walkers collapse, and many take hours
+    # takes a quarter of an hour for 32 atoms: the recipe `liquid_helium` asks for it
     recipe_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **Liquid.recipe_defaults,
         "project": {**Liquid.recipe_defaults["project"], "seconds": 0.0},

@@ -13,6 +13,8 @@ CONVERGED, DOUBTFUL, FAILED = "converged", "doubtful", "failed"
 POOR, USELESS = 1.0, 10.0
 #: distance of the variational from the projected energy, in natural energies, from which on they are doubtful, and failed
 FAR, TOO_FAR = 0.3, 10.0
+#: coordinates of a liquid, whose energies grow with their number, for which that is so too: four particles in space
+FEW = 12
 #: energy above the lowest minimum of V, in natural energies per coordinate, from which on a training has failed
 HIGH = 100.0
 #: errors by which the energy must lie below that of separated parts to be bound, and above it from which on it is not
@@ -29,12 +31,14 @@ def find_doubts(
     lowest: float,
     threshold: float | None = None,
     charged: bool = False,
+    boxed: bool = False,
 ) -> list[Doubt]:
     """What makes a result doubtful or failed, a sentence each, the worst first.
 
     `records` are the training iterations, `lowest` is V at its lowest minimum (−inf where it has none), `threshold` the lowest
     energy of the parts of a free system that have left each other (None where they cannot). `charged`: the particles are point
-    charges, whose natural energy is that of pairs and may be far above the gap.
+    charges, whose natural energy is that of pairs and may be far above the gap. `boxed`: they are in a periodic box, and what
+    many of them add to an energy grows with their number.
     """
     projection, variational = measurement.projection, measurement.variational
     found = [w for w in (*measurement.warnings, *(projection.warnings if projection else ())) if isinstance(w, Doubt)]
@@ -60,8 +64,9 @@ def find_doubts(
     if projection is not None:
         apart = energy - projection.estimate.value
         far = abs(apart) * natural_time
-        if not far <= FAR:
-            kind = Doubt if far <= TOO_FAR else Failure
+        near = FAR * max(1.0, coordinates / FEW) if boxed else FAR
+        if not far <= near:
+            kind = Doubt if far <= max(TOO_FAR, near) else Failure
             found.append(
                 kind(
                     f"the variational energy is {apart:.3g} above the projected one, too far for a projection to be trusted: "

@@ -58,6 +58,13 @@ def collect_result(
         model_state={**model.net.state_dict(), **scale.scale_state(model.landscape)},
         seconds=seconds,
         doubts=find_doubts(
-            measurement, records, natural_time, model.landscape.centre.numel(), lowest, threshold, charged
+            measurement,
+            records,
+            natural_time,
+            model.landscape.centre.numel(),
+            lowest,
+            threshold,
+            charged,
+            model.landscape.box is not None,
         ),
     )

@@ -24,8 +24,10 @@ def doubts(
     projected: float | None = None,
     threshold: float | None = None,
     gap: float | None = None,
+    coordinates: int = 1,
+    boxed: bool = False,
 ) -> list[Doubt]:
-    """The doubts about a measurement with other numbers, in a system with one coordinate and natural time 1."""
+    """The doubts about a measurement with other numbers, in a system of natural time 1."""
     measured = result.measurement.variational
     variational = replace(measured, estimate=Estimate(energy, 0.01), local_energy_std=spread)
     projection = result.measurement.projection
@@ -34,7 +36,7 @@ def doubts(
         projection = replace(projection, estimate=Estimate(at, 0.01), warnings=[])
     measurement = replace(result.measurement, variational=variational, projection=projection, warnings=[], curl=None)
     measurement = replace(measurement, gap=gap)
-    return find_doubts(measurement, records, 1.0, 1, 0.0, threshold, charged=gap is not None)
+    return find_doubts(measurement, records, 1.0, coordinates, 0.0, threshold, charged=gap is not None, boxed=boxed)
 
 
 @pytest.fixture
@@ -86,6 +88,18 @@ def test_a_projection_far_below_is_doubtful(projected: Result) -> None:
     assert status_of(doubts(projected, projected=0.0)) == "doubtful"
     assert status_of(doubts(projected, energy=20.0, projected=0.0)) == "failed"
     assert status_of(doubts(projected)) == "converged"
+
+
+def test_the_energies_of_a_liquid_grow_with_the_number_of_particles(projected: Result) -> None:
+    """In a box what each of 32 particles may be off is what each of four may; in a trap all count together."""
+    for excess, coordinates, boxed, status in (
+        (2.0, 96, True, "converged"),
+        (3.0, 96, True, "doubtful"),
+        (2.0, 96, False, "doubtful"),
+        (0.5, 6, True, "doubtful"),
+    ):
+        found = doubts(projected, energy=excess, projected=0.0, coordinates=coordinates, boxed=boxed)
+        assert status_of(found) == status
 
 
 def test_doubts_are_stored_and_shown(result: Result, tmp_path: Any) -> None:
