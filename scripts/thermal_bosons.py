@@ -1,8 +1,8 @@
-"""How even the weights of cold bosons are: trains N bosons in 2D (g = 15, s = 0.5) at β and weighs paths of two time steps.
+"""How even the weights of cold bosons are: trains N bosons in 2D (g = 15, s = 0.5) at β and weighs paths, resampled or not.
 
     python scripts/thermal_bosons.py [--bosons 4] [--beta 3] [--iterations 60] [--seed 0]
 
-prints rows of a table of docs/notes/thermal.md: the spread and the effective share of 640 fresh paths.
+prints rows of a table of docs/notes/thermal.md: the spread of log w and the effective share of fresh paths.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from fkflow.execution.progress import Silent
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.thermal.estimate import Sums, batches
-from fkflow.thermal.question import Question
+from fkflow.thermal.question import Level, Question
+from fkflow.thermal.resampling import Resampling, learn
 from fkflow.thermal.solve import ThermalSolver
 
-#: paths of a pool, and pools
-PATHS, POOLS = 320, 2
+#: paths of a pool, pools, and those that the resampling is learned from
+PATHS, POOLS, LOOK = 128, 48, 16
 
 
 def main() -> None:
-    """Train, and print a row for the time step of the training and one for half of it."""
+    """Train, and print the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bosons", type=int, default=4)
     parser.add_argument("--beta", type=float, default=3.0)
@@ -41,23 +42,31 @@ def main() -> None:
     for number, rung in enumerate(solver.ladder(0.0, longest), 1):
         solver.begin(number)
         level = solver.train(rung, last=rung == longest)
-    trained = time.process_time()
-    print("| bosons | β | steps | spread of log w | effective | F | CPU s of the training, of these paths |")
-    print("|---|---|---|---|---|---|---|")
+    print(f"CPU s of the training: {time.process_time():.0f}")
+    weigh(solver, level, given.bosons, given.beta)
+
+
+def weigh(solver: ThermalSolver, level: Level, bosons: int, beta: float) -> None:
+    """Print rows of paths as they are and of resampled ones, of the training's steps."""
+    print("| bosons | β | steps | paths | spread of log w | effective | F | CPU s of these paths |")
+    print("|---|---|---|---|---|---|---|---|")
+    bridges, fitted, steps = solver.bridges, level.fitted, level.steps
     generator = torch.Generator().manual_seed(77)
-    for steps in (level.steps, 2 * level.steps):
+    resampling: Resampling | None = None
+    for kind in ("as they are", "resampled"):
         began, sums = time.process_time(), Sums(level.beta, solver.problem.gain)
-        pools = batches(solver.bridges, level.fitted, level.beta, steps, PATHS, generator, False)
+        pools = batches(bridges, fitted, level.beta, steps, PATHS, generator, False, resampling)
         batch = [next(pools) for _ in range(POOLS)]
         for one in batch:
             sums.add(one)
         spread = float(torch.cat([one.log_w for one in batch]).std())
-        free = fkflow.Estimate(-sums.log_z().value / given.beta, sums.log_z().error / given.beta)
-        cost = f"{trained:.0f}, {time.process_time() - began:.0f}"
+        free = fkflow.Estimate(-sums.log_z().value / beta, sums.log_z().error / beta)
         print(
-            f"| {given.bosons} | {given.beta:g} | {steps} | {spread:.2f} | {sums.ess():.2f} | {free} | {cost} |",
+            f"| {bosons} | {beta:g} | {steps} | {POOLS} × {PATHS}, {kind} | {spread:.2f} | {sums.ess():.2f} | {free} | "
+            f"{time.process_time() - began:.0f} |",
             flush=True,
         )
+        resampling = learn(bridges, [(one.paths, one.log_w) for one in batch[:LOOK]])
 
 
 if __name__ == "__main__":

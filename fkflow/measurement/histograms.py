@@ -41,11 +41,14 @@ class Histograms:
         #: weight of the walkers of each group
         self.weights = np.zeros(groups)
 
-    def add(self, x: Tensor, weights: Tensor | None = None) -> None:
-        """Count the walkers x (B, N, D), each `weights` (B,) times; walker b always belongs to this rank's b mod groups."""
+    def add(self, x: Tensor, weights: Tensor | None = None, together: int | None = None) -> None:
+        """Count the walkers x (B, N, D), each `weights` (B,) times; walker b always belongs to this rank's b mod groups.
+
+        Walkers that depend on one another are counted `together`: all belong to that number mod groups.
+        """
         groups = len(self.weights)
         w = np.ones(len(x)) if weights is None else weights.cpu().numpy()
-        group = np.arange(len(x)) % groups
+        group = (np.arange(len(x)) if together is None else np.full(len(x), together)) % groups
         x = to_user_coordinates(self.system, x)
         for view, edges, counts in zip(self.views, self.edges, self.counts, strict=True):
             points = view.coordinates(x).cpu().numpy()

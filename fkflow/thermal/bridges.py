@@ -44,8 +44,8 @@ class Moved:
 class Paths(Moved):
     """Closed paths that were drawn at β, and their parts of log w.
 
-    `log_proposal` (B,) is the log density of y_1 … y_(M−1) for y_0 and P. With `noise` (M − 1, B, nD) and `log_stretch` (B,)
-    `Bridges.carry` makes the same paths at another β.
+    `log_proposal` (B,) is the log density of y_1 … y_(M−1) for y_0 and P. With `noise` (M − 1, B, nD) and `log_stretch`
+    (M − 1, B) of each step `Bridges.carry` makes the same paths at another β.
     """
 
     log_proposal: Tensor
@@ -54,22 +54,33 @@ class Paths(Moved):
 
     def first(self, count: int) -> Paths:
         """The first paths."""
-        y, rest, squares, noise = (part[:, :count] for part in (self.y, self.rest, self.squares, self.noise))
-        sent, log_proposal, log_stretch = (p[:count] for p in (self.sent, self.log_proposal, self.log_stretch))
+        by_step = (self.rest, self.squares, self.noise, self.log_stretch)
+        rest, squares, noise, log_stretch = (part[:, :count] for part in by_step)
+        y, sent, log_proposal = self.y[:, :count], self.sent[:count], self.log_proposal[:count]
         return Paths(self.beta, y, sent, rest, squares, log_proposal, noise, log_stretch)
 
 
 @dataclass
-class _Walk:
+class Walk:
     """Points of paths on their way, and what was met there."""
 
     points: list[Tensor]
     rests: list[Tensor]
     squares: list[Tensor]
-    log_stretch: Tensor
+    log_stretches: list[Tensor]
     steps: list[Step]
     layers: list[list[Layers]]
     outputs: list[list[Tensor]]
+
+    @property
+    def log_stretch(self) -> Tensor:
+        """The log of the determinant of each step (k, B)."""
+        return torch.stack(self.log_stretches)
+
+    def log_density(self, noise: Tensor) -> Tensor:
+        """The log density (B,) of the steps with this noise (k, B, nD)."""
+        constant = 0.5 * noise.shape[0] * noise.shape[2] * math.log(2 * math.pi)
+        return -constant - 0.5 * noise.square().sum((0, 2)) - self.log_stretch.sum(0)
 
 
 class Bridges:
@@ -95,37 +106,48 @@ class Bridges:
         """
         count, dim, at = len(start), self.reference.dimension, torch.tensor([beta], dtype=torch.float64)
         noise = torch.randn(steps - 1, count, dim, generator=generator, dtype=torch.float64)
-        walk = self._walk(theta, start, permuted(start, sent), at, noise, jacobian)
-        constant = 0.5 * (steps - 1) * dim * math.log(2 * math.pi)
-        log_proposal = -constant - 0.5 * noise.square().sum((0, 2)) - walk.log_stretch
+        walk = self.walk(theta, start, permuted(start, sent), at, noise, keep=jacobian)
         parts = [torch.stack(part) for part in (walk.points, walk.rests, walk.squares)]
+        log_proposal = walk.log_density(noise)
         paths = Paths(at, parts[0], sent, parts[1], parts[2], log_proposal, noise, walk.log_stretch)
         return paths, self._jacobian(theta, walk, noise) if jacobian and theta is not None else None
 
-    def _walk(
-        self, theta: Tensor | None, start: Tensor, end: Tensor, beta: Tensor, noise: Tensor, keep: bool = False
-    ) -> _Walk:
-        """Paths with given noise (M − 1, B, nD); with `keep`, what the networks saw."""
-        ref, steps = self.reference, len(noise) + 1
+    def walk(
+        self,
+        theta: Tensor | None,
+        start: Tensor,
+        end: Tensor,
+        beta: Tensor,
+        noise: Tensor,
+        first: int = 0,
+        steps: int | None = None,
+        keep: bool = False,
+    ) -> Walk:
+        """Parts of paths of so many `steps`, from the point number `first`, with given noise (k, B, nD): k steps.
+
+        Without `steps` the paths are whole, and the noise is that of all steps but the last. With `keep` it has what the
+        networks saw.
+        """
+        ref, steps = self.reference, steps or len(noise) + 1
         dt, y = beta / steps, start
         value, gradient = self.problem.rest(y)
-        walk = _Walk([y], [value], [gradient.square().sum((1, 2))], start.new_zeros(len(start)), [], [], [])
-        for i, xi in enumerate(noise):
+        walk = Walk([y], [value], [gradient.square().sum((1, 2))], [], [], [], [])
+        for i, xi in enumerate(noise, first):
             left = beta - i * dt
             bridge = ref.bridge(dt, left)
             mean = bridge.near * y + bridge.far * end
-            moved = xi
+            moved, log_stretch = xi, ref.total(bridge.spread.log()).expand(len(y))
             if theta is not None:
                 step = self.drift.step(mean, -gradient - self.problem.pull(y), end, bridge, left)
                 outputs, layers = self.drift.outputs(theta, step)
                 shift, stretch = self.drift.change(outputs, step)
                 moved = shift + (stretch @ xi[..., None])[..., 0]
-                walk.log_stretch += _log_size(stretch)
+                log_stretch = log_stretch + _log_size(stretch)
                 if keep:
                     walk.steps.append(step)
                     walk.layers.append(layers)
                     walk.outputs.append(outputs)
-            walk.log_stretch += ref.total(bridge.spread.log())
+            walk.log_stretches.append(log_stretch)
             y = mean + bridge.spread * moved.view_as(start)
             walk.points.append(y)
             value, gradient = self.problem.rest(y)
@@ -133,7 +155,7 @@ class Bridges:
             walk.squares.append(gradient.square().sum((1, 2)))
         return walk
 
-    def _jacobian(self, theta: Tensor, walk: _Walk, noise: Tensor) -> Tensor:
+    def _jacobian(self, theta: Tensor, walk: Walk, noise: Tensor) -> Tensor:
         """The gradient of log w in theta (B, parameters), the points held fixed.
 
         −log density of a step is log |A| + ½ |ξ|² with A = 1 + G and ξ = A⁻¹ (what was moved − shift): its slopes are −A⁻ᵀ ξ in
@@ -184,10 +206,11 @@ class Bridges:
         times, count = len(beta), len(paths.sent)
         start = (scale[:, None] * paths.y[0]).flatten(0, 1)
         sent, every = paths.sent.repeat(times, 1), beta.repeat_interleave(count)
-        walk = self._walk(theta, start, permuted(start, sent), every, paths.noise.repeat(1, times, 1))
+        walk = self.walk(theta, start, permuted(start, sent), every, paths.noise.repeat(1, times, 1))
         y, rest, squares = (torch.stack(part) for part in (walk.points, walk.rests, walk.squares))
         log_size = self.reference.total(scale.log()).repeat_interleave(count)
-        return Moved(every, y, sent, rest, squares), log_size + walk.log_stretch - paths.log_stretch.repeat(times)
+        log_stretch = walk.log_stretch.sum(0) - paths.log_stretch.sum(0).repeat(times)
+        return Moved(every, y, sent, rest, squares), log_size + log_stretch
 
     def about_centroid(self, paths: Paths, beta: Tensor, scale: Tensor) -> tuple[Moved, Tensor]:
         """As `carry`, with paths stretched about their centroids as free ones would be, and the centroids by `scale`.
@@ -218,9 +241,16 @@ def closed(paths: Moved) -> Tensor:
 
 def log_closed(problem: Problem, paths: Moved) -> Tensor:
     """log f (B,) of closed paths, without 1/n!."""
-    y, dt = closed(paths), paths.beta / len(paths.y)
+    return log_part(problem, closed(paths), paths.rest, paths.squares, paths.beta / len(paths.y))
+
+
+def log_part(problem: Problem, y: Tensor, rest: Tensor, squares: Tensor, dt: Tensor) -> Tensor:
+    """What k steps dt from y_0 to y_k of points y (k + 1, B, n, D) add to log f (B,).
+
+    `rest` and `squares` (k, B) are V1 and |∇V1|² at the points before the last.
+    """
     log_free = problem.reference.log_kernel(y[:-1], y[1:], dt).sum(0) - problem.pair_action(y, dt)
-    return log_free - dt * (paths.rest + dt**2 / 24 * paths.squares).sum(0)
+    return log_free - dt * (rest + dt**2 / 24 * squares).sum(0)
 
 
 def _log_size(matrices: Tensor) -> Tensor:

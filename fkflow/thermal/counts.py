@@ -32,6 +32,7 @@ class ThermalCounts:
         pick = torch.multinomial(weights.repeat(len(x) // len(weights)), 4096, True, generator=generator)
         self.fine = Histograms(problem.system, x[pick], BINS)
         self.coarse = Histograms(problem.system, x[pick], BINS, like=self.fine)
+        self.pools = 0
         self.matrix = DensityMatrix(problem, batch, self.level) if has_matrix(problem) else None
 
     def _points(self, batch: Batch) -> torch.Tensor:
@@ -46,7 +47,8 @@ class ThermalCounts:
         x = self._points(batch)
         for histograms, log_w in ((self.fine, batch.log_w), (self.coarse, batch.log_coarse)):
             weights = (log_w - self.level).exp()
-            histograms.add(x, weights.repeat(len(x) // len(weights)))
+            histograms.add(x, weights.repeat(len(x) // len(weights)), self.pools if batch.resampled else None)
+        self.pools += 1
         if self.matrix is not None:
             self.matrix.add(batch)
 

@@ -71,8 +71,9 @@ class DensityMatrix:
         log_f = log_closed(problem, paths.first(some))
         known, sent = log_f.repeat(cuts), paths.sent[:some].repeat(cuts, 1)
         body = self.pools % ref.bodies
+        # resampled paths of a pool depend on one another
+        group = (np.full(some * cuts, self.pools) if batch.resampled else np.arange(some * cuts) % some) % GROUPS
         self.pools += 1
-        group = np.arange(some * cuts) % some % GROUPS
         for level, log in enumerate((batch.log_w, batch.log_coarse)):
             self.weights[level] += np.bincount(
                 group, (log[:some].repeat(cuts) - self.level).exp().numpy(), minlength=GROUPS

@@ -28,13 +28,14 @@ STEP = 0.01
 class Carried:
     """Weights of the first paths of a pool, and logs of ratios to those at β ± h.
 
-    `log_w` and `log_coarse` (B,) are of the paths themselves, by once and twice the time step; `fine` and `coarse` (maps, 2, B)
-    the ratios of their weights; `starts` (maps, 2, B) those of the density of starts, 0 where a map has none; `log_norm` is
-    that of their pool.
+    `log_w` and `log_coarse` (B,) are of the paths themselves, by once and twice the time step, `log_favour` (B,) is by how much
+    they were favoured in resampling; `fine` and `coarse` (maps, 2, B) are the ratios of their weights; `starts` (maps, 2, B)
+    those of the density of starts, 0 where a map has none; `log_norm` is that of their pool.
     """
 
     log_w: np.ndarray
     log_coarse: np.ndarray
+    log_favour: np.ndarray
     fine: np.ndarray
     coarse: np.ndarray
     starts: np.ndarray
@@ -130,7 +131,7 @@ class _Sides:
 
     def _known(self, pool: Carried) -> np.ndarray:
         """What has the mean 0: (maps, 2, B)."""
-        return np.asarray(np.exp(pool.log_norm - self.log_norm) * np.expm1(pool.starts))
+        return np.asarray(np.exp(pool.log_norm - self.log_norm - pool.log_favour) * np.expm1(pool.starts))
 
     def of_paths(self) -> np.ndarray:
         """What each path adds to Z(β ± h)/Z, of all estimators (2 maps, 2, paths)."""

@@ -19,6 +19,7 @@ from fkflow.statistics import Estimate
 from fkflow.thermal.bridges import Bridges, Paths
 from fkflow.thermal.derivatives import Carried, carry, jackknife, slopes
 from fkflow.thermal.fit import Fitted
+from fkflow.thermal.resampling import Resampling
 
 #: pools at least, and one in so many paths of a pool, of several bodies or one, that is carried to other β
 POOLS, CARRIED = 32, (1, 4)
@@ -28,13 +29,17 @@ DRAWS = 32
 
 @dataclass(frozen=True)
 class Batch:
-    """The paths of one pool: log w (B,), the same with every second and every fourth point (B,), and some carried to β ± h."""
+    """The paths of one pool: log w (B,), the same with every second and every fourth point (B,), and some carried to β ± h.
+
+    `resampled` paths depend on one another.
+    """
 
     paths: Paths
     log_w: Tensor
     log_coarse: Tensor
     log_coarser: Tensor
     carried: Carried | None
+    resampled: bool = False
 
 
 def batches(
@@ -45,13 +50,18 @@ def batches(
     count: int,
     generator: torch.Generator,
     carried: bool = True,
+    resampling: Resampling | None = None,
 ) -> Iterator[Batch]:
     """Paths of one pool after another, without end, at β in natural units; some `carried` to β ± h if there is a drift."""
     some = max(1, count // CARRIED[bridges.reference.bodies == 1])
     while True:
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
         start = fitted.starts.draw(fitted.start_theta, count, DRAWS * count, seed)
-        paths, _ = bridges.draw(fitted.theta, start.y, start.sent, beta, steps, generator)
+        if resampling is None:
+            paths, _ = bridges.draw(fitted.theta, start.y, start.sent, beta, steps, generator)
+            log_favour = torch.zeros_like(start.log_density)
+        else:
+            paths, start, log_favour = resampling.draw(bridges, fitted.theta, start, beta, generator)
         log_w = bridges.log_integrand(paths) - paths.log_proposal - start.log_density + start.log_norm
         if not bool((log_w < math.inf).all()):
             raise NumericalError("a path has no weight: the potential is not a number where it went")
@@ -60,9 +70,9 @@ def batches(
         if fitted.theta is not None and carried:
             parts = carry(bridges, fitted, paths.first(some), start.log_density[:some], beta)
             fine, coarse, begin = (part.numpy() for part in parts)
-            logs = log_w[:some].numpy(), log_coarse[:some].numpy()
+            logs = (part[:some].numpy() for part in (log_w, log_coarse, log_favour))
             ratios = Carried(*logs, fine, coarse, begin, float(start.log_norm))
-        yield Batch(paths, log_w, log_coarse, log_coarser, ratios)
+        yield Batch(paths, log_w, log_coarse, log_coarser, ratios, resampling is not None)
 
 
 class Sums:
@@ -75,11 +85,13 @@ class Sums:
         self.means: list[np.ndarray] = []
         self.level: float | None = None
         self.carried: list[Carried] = []
+        self.resampled = False
 
     def add(self, batch: Batch) -> None:
         """Add the paths of one pool."""
         if batch.carried is not None:
             self.carried.append(batch.carried)
+        self.resampled |= batch.resampled
         self.log_w.append(batch.log_w.numpy())
         if self.level is None:
             self.level = float(batch.log_w.max())
@@ -97,7 +109,14 @@ class Sums:
         return sum(map(len, self.log_w))
 
     def ess(self) -> float:
-        """The effective share of the paths."""
+        """The effective share of the paths: that of independent ones of even weight with the same error.
+
+        It comes from their weights, or from the scatter of pools where paths depend on one another.
+        """
+        if self.resampled:
+            means = np.array(self.means)[:, 0]
+            variance = means.var(ddof=1) / means.mean() ** 2 if len(means) > 1 else math.inf
+            return float(1 / (1 + variance * self.paths / self.pools))
         weights = np.exp(np.concatenate(self.log_w) - self._top())
         return float(weights.sum() ** 2 / (len(weights) * (weights**2).sum()))
 

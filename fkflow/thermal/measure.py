@@ -18,6 +18,7 @@ from fkflow.thermal.doubts import doubts
 from fkflow.thermal.estimate import POOLS, Batch, Sums, batches
 from fkflow.thermal.fit import Fitted
 from fkflow.thermal.question import Level, Question
+from fkflow.thermal.resampling import Resampling, learn
 
 #: paths of a pool at least and at most (one body, several), and pools of a first look
 FEWEST, COUNTS, LOOK = 256, (2048, 1024), 4
@@ -26,6 +27,8 @@ FEWEST, COUNTS, LOOK = 256, (2048, 1024), 4
 HALVINGS, SHARE, UNEVEN = 4, 0.3, 0.5
 #: by how much the plan of pools grows at once, and shortfalls in paths that are let be
 MOST, CLOSE = 4, 1.2
+#: effective share below which paths are resampled
+RESAMPLED = 0.4
 #: pools without a drift, for comparison
 PLAIN = 16
 
@@ -47,9 +50,9 @@ class Measurement:
         question, beta = self.question, self.beta
         self.progress.stage(f"measure T = {1 / beta:.4g}", 1.0)
         began = time.monotonic()
-        steps = self._steps()
+        steps, look = self._steps()
         sums, counts, planned = Sums(self.level.beta, self.problem.gain), None, POOLS
-        for batch in self._batches(self.level.fitted, steps):
+        for batch in self._batches(self.level.fitted, steps, resampling=self._resampling(steps, look)):
             sums.add(batch)
             counts = counts or ThermalCounts(self.problem, batch)
             counts.add(batch)
@@ -73,8 +76,19 @@ class Measurement:
             )
         return self._state(sums, counts, steps)
 
-    def _batches(self, fitted: Fitted, steps: int, carried: bool = True) -> Iterator[Batch]:
-        return batches(self.bridges, fitted, self.level.beta, steps, self._count(), self.generator, carried)
+    def _batches(
+        self, fitted: Fitted, steps: int, carried: bool = True, resampling: Resampling | None = None
+    ) -> Iterator[Batch]:
+        return batches(self.bridges, fitted, self.level.beta, steps, self._count(), self.generator, carried, resampling)
+
+    def _resampling(self, steps: int, look: Sums | None) -> Resampling | None:
+        """How paths whose weights are very uneven in a `look` are resampled."""
+        if look is None:
+            look = self._look(steps)
+        if look.ess() > RESAMPLED:
+            return None
+        pools = islice(self._batches(self.level.fitted, steps, False), LOOK)
+        return learn(self.bridges, [(batch.paths, batch.log_w) for batch in pools])
 
     def _count(self) -> int:
         """Paths of a pool, a multiple of the groups of the densities."""
@@ -82,23 +96,26 @@ class Measurement:
         most = COUNTS[0] if self.problem.reference.bodies == 1 else COUNTS[1]
         return int(min(most, max(FEWEST, 64 * math.ceil(wanted / 64))))
 
-    def _steps(self) -> int:
-        """Steps of a path, so many that F changes by little with twice as many, and its error in a given time falls by none."""
+    def _steps(self) -> tuple[int, Sums | None]:
+        """Steps of a path, so many that F changes by little with twice as many, and its error in a given time falls by none.
+
+        Beside them is a look at paths of so many steps, if there was one.
+        """
         given, level = self.question.time_step, self.level
         if given is not None:
-            return 4 * math.ceil(0.25 * level.beta / given)
+            return 4 * math.ceil(0.25 * level.beta / given), None
         steps, look = level.steps, self._look(level.steps)
         for _ in range(HALVINGS):
-            change, variance = look.step_error(), 1 / look.ess() - 1
+            change, variance = look.step_error(), _variance(look)
             small = change.value <= max(SHARE * self.target, 3 * change.error)
             if small and variance < UNEVEN:
                 break
             finer = self._look(2 * steps)
             # twice the steps leave time for half of the paths
-            if small and 1 / finer.ess() - 1 > 0.5 * variance:
+            if small and _variance(finer) > 0.5 * variance:
                 break
             steps, look = 2 * steps, finer
-        return steps
+        return steps, look
 
     def _look(self, steps: int) -> Sums:
         """A few pools of paths of so many steps."""
@@ -127,3 +144,9 @@ class Measurement:
             1 / beta, beta, free, energy, entropy, capacity, sums.ess(), sums.paths, beta / steps, step_error / beta,
             counts.histograms(),
         )  # fmt: skip
+
+
+def _variance(look: Sums) -> float:
+    """The relative variance that a path adds to Z. Resampling takes an exponential down to about its exponent."""
+    ess = look.ess()
+    return 1 / ess - 1 if ess > RESAMPLED else -math.log(ess)

@@ -125,9 +125,9 @@ class Starts:
         factor = learned + DEFENCE
         generator = torch.Generator().manual_seed(seed)
         share = factor / factor.sum()
-        pick = _picks(share, count - others, generator)
+        pick = picks(share, count - others, generator)
         if others:
-            pick = torch.cat([pick, _picks(torch.full_like(share, 1 / pool), others, generator)])
+            pick = torch.cat([pick, picks(torch.full_like(share, 1 / pool), others, generator)])
         picked = y[pick]
         log_density = self.base.log_density(picked) + factor[pick].log()
         slope = None
@@ -156,7 +156,7 @@ class Starts:
         return found
 
 
-def _picks(share: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def picks(share: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Numbers (count,) of draws by their `share`: one in each of so many equal parts of the pool, in random order."""
     at = (torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
     pick = torch.searchsorted(share.cumsum(0), at).clamp_max(len(share) - 1)

@@ -21,7 +21,7 @@ def weighted(z: float, spread: float, seed: int, pools: int = 16, drop: float = 
         part = 1 - drop * (number >= pools // 2)
         normal = torch.randn(512, generator=generator, dtype=torch.float64)
         log_w = math.log(z * part) + spread * normal - 0.5 * spread**2
-        sums.add(SimpleNamespace(log_w=log_w, log_coarse=log_w, log_coarser=log_w, carried=None))
+        sums.add(SimpleNamespace(log_w=log_w, log_coarse=log_w, log_coarser=log_w, carried=None, resampled=False))
     return sums
 
 
