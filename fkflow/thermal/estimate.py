@@ -70,8 +70,8 @@ def batches(
         if fitted.theta is not None and carried:
             parts = carry(bridges, fitted, paths.first(some), start.log_density[:some], beta)
             fine, coarse, begin = (part.numpy() for part in parts)
-            logs = (part[:some].numpy() for part in (log_w, log_coarse, log_favour))
-            ratios = Carried(*logs, fine, coarse, begin, float(start.log_norm))
+            fine_w, coarse_w, favour = (part[:some].numpy() for part in (log_w, log_coarse, log_favour))
+            ratios = Carried(fine_w, coarse_w, favour, fine, coarse, begin, float(start.log_norm))
         yield Batch(paths, log_w, log_coarse, log_coarser, ratios, resampling is not None)
 
 
