@@ -82,9 +82,8 @@ def find_diameter(system: System, x: Tensor, generator: torch.Generator) -> floa
     pairs = [(0, 1)] if system.identical else [(i, j) for i in range(n) for j in range(i + 1, n)]
     scale = float((x - x.mean(1, keepdim=True)).square().mean().sqrt()) or 1.0
     grid = scale * 2.0 ** torch.arange(-OCTAVES, 4, 0.5, dtype=x.dtype)
-    found = []
+    found, places = [], x.repeat(-(-TRIED // len(x)), 1, 1)
     for i, j in pairs:
-        places = x.repeat(-(-TRIED // len(x)), 1, 1)
         diameters = _diameters(system, places, i, j, grid, generator)
         # others may be in the way: they make it larger
         found.append(float(diameters.min()))

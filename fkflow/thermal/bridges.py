@@ -77,11 +77,6 @@ class Walk:
         """The log of the determinant of each step (k, B)."""
         return torch.stack(self.log_stretches)
 
-    def log_density(self, noise: Tensor) -> Tensor:
-        """The log density (B,) of the steps with this noise (k, B, nD)."""
-        constant = 0.5 * noise.shape[0] * noise.shape[2] * math.log(2 * math.pi)
-        return -constant - 0.5 * noise.square().sum((0, 2)) - self.log_stretch.sum(0)
-
 
 class Bridges:
     """Draws closed paths with the drift `theta`, of M steps at the inverse temperature β, both in natural units."""
@@ -108,8 +103,9 @@ class Bridges:
         noise = torch.randn(steps - 1, count, dim, generator=generator, dtype=torch.float64)
         walk = self.walk(theta, start, permuted(start, sent), at, noise, keep=jacobian)
         parts = [torch.stack(part) for part in (walk.points, walk.rests, walk.squares)]
-        log_proposal = walk.log_density(noise)
-        paths = Paths(at, parts[0], sent, parts[1], parts[2], log_proposal, noise, walk.log_stretch)
+        log_stretch = walk.log_stretch
+        log_proposal = log_density(noise, log_stretch)
+        paths = Paths(at, parts[0], sent, parts[1], parts[2], log_proposal, noise, log_stretch)
         return paths, self._jacobian(theta, walk, noise) if jacobian and theta is not None else None
 
     def walk(
@@ -242,6 +238,12 @@ def closed(paths: Moved) -> Tensor:
 def log_closed(problem: Problem, paths: Moved) -> Tensor:
     """log f (B,) of closed paths, without 1/n!."""
     return log_part(problem, closed(paths), paths.rest, paths.squares, paths.beta / len(paths.y))
+
+
+def log_density(noise: Tensor, log_stretch: Tensor) -> Tensor:
+    """The log density (B,) of k steps with this noise (k, B, nD), `log_stretch` (k, B) of their deviations."""
+    constant = 0.5 * noise.shape[0] * noise.shape[2] * math.log(2 * math.pi)
+    return -constant - 0.5 * noise.square().sum((0, 2)) - log_stretch.sum(0)
 
 
 def log_part(problem: Problem, y: Tensor, rest: Tensor, squares: Tensor, dt: Tensor) -> Tensor:

@@ -142,16 +142,25 @@ def rate_at(part: float) -> float:
     return RATE if part < 0.5 else RATE + (LAST - RATE) * (part - 0.5) / 0.5
 
 
+def shares(off: Tensor, power: float) -> Tensor:
+    """By how much paths count (B,), of sum 1: by that power of their weights e^off within bounds."""
+    share = (power * off.clamp(-FAINT, STRONG)).exp()
+    return share / share.sum()
+
+
+def clipped(off: Tensor) -> Tensor:
+    """What is far from 0 (B,), at most so many median deviations."""
+    most = CLIP * off.abs().median()
+    return off.clamp(-most, most)
+
+
 def gauss_newton(off: Tensor, rows: Tensor, before: Tensor, rate: float, power: float = 0.0) -> Tensor:
     """The step (parameters,) that lowers the spread of residuals `off` (B,) with the Jacobian `rows`, after the step `before`.
 
     Residuals are logs of weights; paths count by that `power` of their weights. They are clipped at so many median deviations,
     and the step is bounded for the `rate` with which it is made.
     """
-    share = (power * off.clamp(-FAINT, STRONG)).exp()
-    share = share / share.sum()
-    most = CLIP * off.abs().median()
-    off = off.clamp(-most, most)
+    share, off = shares(off, power), clipped(off)
     root = share.sqrt()
     off, rows = root * (off - share @ off), root[:, None] * (rows - share @ rows)
     momentum = MOMENTUM * before

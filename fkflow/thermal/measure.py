@@ -81,10 +81,8 @@ class Measurement:
     ) -> Iterator[Batch]:
         return batches(self.bridges, fitted, self.level.beta, steps, self._count(), self.generator, carried, resampling)
 
-    def _resampling(self, steps: int, look: Sums | None) -> Resampling | None:
+    def _resampling(self, steps: int, look: Sums) -> Resampling | None:
         """How paths whose weights are very uneven in a `look` are resampled."""
-        if look is None:
-            look = self._look(steps)
         if look.ess() > RESAMPLED:
             return None
         pools = islice(self._batches(self.level.fitted, steps, False), LOOK)
@@ -96,14 +94,15 @@ class Measurement:
         most = COUNTS[0] if self.problem.reference.bodies == 1 else COUNTS[1]
         return int(min(most, max(FEWEST, 64 * math.ceil(wanted / 64))))
 
-    def _steps(self) -> tuple[int, Sums | None]:
+    def _steps(self) -> tuple[int, Sums]:
         """Steps of a path, so many that F changes by little with twice as many, and its error in a given time falls by none.
 
-        Beside them is a look at paths of so many steps, if there was one.
+        Beside them is a look at paths of so many steps.
         """
         given, level = self.question.time_step, self.level
         if given is not None:
-            return 4 * math.ceil(0.25 * level.beta / given), None
+            steps = 4 * math.ceil(0.25 * level.beta / given)
+            return steps, self._look(steps)
         steps, look = level.steps, self._look(level.steps)
         for _ in range(HALVINGS):
             change, variance = look.step_error(), _variance(look)

@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fkflow.thermal.bridges import Bridges, Paths, closed, log_part
+from fkflow.thermal.bridges import Bridges, Paths, closed, log_density, log_part
+from fkflow.thermal.fit import POWER, clipped, shares
 from fkflow.thermal.kinds import apart, differences
 from fkflow.thermal.problem import Problem
 from fkflow.thermal.reference import permuted
@@ -31,9 +32,8 @@ from fkflow.thermal.starts import Start, picks
 SEGMENT, BETWEEN = 0.5, 4
 #: widths of Gaussians of distances in natural units
 WIDTHS = (0.25, 0.45, 0.8, 1.4)
-#: share of the mean square of a function that is added to it, power of the weights by which paths count, logs of weights beyond
-#: which they count no less and no more, and median deviations of a clipped gain
-RIDGE, POWER, FAINT, STRONG, CLIP = 1e-3, 0.5, 20.0, 4.0, 6.0
+#: share of the mean square of a function that is added to it
+RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Resampling:
         problem, at = bridges.problem, torch.tensor([beta], dtype=torch.float64)
         dt, ref = at / self.steps, problem.reference
         y, log_so_far = start.y, -start.log_density
-        origin, log_favour, log_density = torch.arange(len(y)), *torch.zeros(2, len(y)).double()
+        origin, log_favour, log_proposal = torch.arange(len(y)), *torch.zeros(2, len(y)).double()
         parts: list[tuple[Tensor, ...]] = []
         stops = [*self.coefficients, self.steps - 1]
         for begin, stop in zip([0, *stops], stops, strict=False):
@@ -58,11 +58,12 @@ class Resampling:
             end = permuted(start.y, start.sent)[origin]
             walk = bridges.walk(theta, y, end, at, noise, begin, self.steps)
             places, rest, squares = (torch.stack(part) for part in (walk.points, walk.rests, walk.squares))
-            density = walk.log_density(noise)
+            log_stretch = walk.log_stretch
+            density = log_density(noise, log_stretch)
             log_so_far = log_so_far + log_part(problem, places, rest[:-1], squares[:-1], dt) - density
-            log_density = log_density + density
-            parts.append((places[:-1], rest[:-1], squares[:-1], noise, walk.log_stretch))
-            y, last = places[-1], (places[-1:], rest[-1:], squares[-1:], noise[:0], walk.log_stretch[:0])
+            log_proposal = log_proposal + density
+            parts.append((places[:-1], rest[:-1], squares[:-1], noise, log_stretch))
+            y, last = places[-1], (places[-1:], rest[-1:], squares[-1:], noise[:0], log_stretch[:0])
             if stop in self.coefficients:
                 promise = log_so_far + ref.log_kernel(y, end, at - stop * dt)
                 promise = promise + functions(problem, y, end, rest[-1]) @ self.coefficients[stop]
@@ -71,12 +72,12 @@ class Resampling:
                 pick = picks(share, len(y), generator)
                 parts = [tuple(part[:, pick] for part in piece) for piece in parts]
                 log_so_far, log_favour = log_so_far - favour, log_favour + favour
-                log_so_far, log_favour, log_density, origin, y = (
-                    part[pick] for part in (log_so_far, log_favour, log_density, origin, y)
+                log_so_far, log_favour, log_proposal, origin, y = (
+                    part[pick] for part in (log_so_far, log_favour, log_proposal, origin, y)
                 )
         whole = [torch.cat(part) for part in zip(*parts, last, strict=True)]
         begun = replace(start, y=start.y[origin], sent=start.sent[origin], log_density=start.log_density[origin])
-        paths = Paths(at, whole[0], begun.sent, whole[1], whole[2], log_density + log_favour, whole[3], whole[4])
+        paths = Paths(at, whole[0], begun.sent, whole[1], whole[2], log_proposal + log_favour, whole[3], whole[4])
         return paths, begun, log_favour
 
 
@@ -110,18 +111,14 @@ def rest_of(bridges: Bridges, paths: Paths, number: int) -> tuple[Tensor, Tensor
     problem, steps = bridges.problem, len(paths.y)
     y, dt = closed(paths), paths.beta / steps
     log_f = log_part(problem, y[number:], paths.rest[number:], paths.squares[number:], dt)
-    noise = paths.noise[number:]
-    log_density = -0.5 * noise.square().sum((0, 2)) - paths.log_stretch[number:].sum(0)
+    density = log_density(paths.noise[number:], paths.log_stretch[number:])
     log_k0 = problem.reference.log_kernel(y[number], y[-1], paths.beta - number * dt)
-    return functions(problem, y[number], y[-1], paths.rest[number]), log_f - log_density - log_k0
+    return functions(problem, y[number], y[-1], paths.rest[number]), log_f - density - log_k0
 
 
 def _fitted(rows: Tensor, gain: Tensor, log_w: Tensor) -> Tensor:
     """Coefficients (k,) of functions `rows` (B, k) for the `gain` (B,) of paths with weights e^`log_w` (B,)."""
-    share = (POWER * (log_w - log_w.median()).clamp(-FAINT, STRONG)).softmax(0)
-    off = gain - gain.median()
-    most = CLIP * off.abs().median()
-    off = off.clamp(-most, most)
+    share, off = shares(log_w - log_w.median(), POWER), clipped(gain - gain.median())
     rows, off = rows - share @ rows, off - share @ off
     scale = (share @ rows.square()).sqrt() + 1e-12
     rows = rows / scale
