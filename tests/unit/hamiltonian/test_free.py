@@ -16,7 +16,7 @@ from fkflow.hamiltonian.geometry import pair_squares
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.relaxation import Basis
+from fkflow.measurement.slow_functions import Basis
 from fkflow.measurement.views import views
 from fkflow.networks.choice import LogPsi, build
 from fkflow.sampling.local_energy import analytic_local_energy
