@@ -2,11 +2,11 @@
 
 `system` has the base class of all systems, `registry` finds systems by name (built-in ones live in systems/), `plugins` and
 `user_systems` bring those of others. `species` says which particles are of one kind, `masses` converts to coordinates of unit
-mass, `geometry` has pairs and distances, `landscape` minima and the natural scale of a potential, `checks` (with `probe` and
-`confinement`) tests potentials of users. `conversion` calls them as the solver needs, `derivatives` differentiates them,
-`mistakes` names what mends one. `table`,
-`tabulated` and `pointwise` are potentials of tables, of CSV files and of compiled programs.
-`walls` finds where V becomes infinite, `mean_field` the scale of potentials with walls or jumps, `line_states` what ψ is there.
+mass, `geometry` has pairs and distances, `landscape` minima and the natural scale of a potential. `checks` tests potentials
+of users, with `probe`, `gradient_checks`, `symmetry_checks`, `confinement` and `close_pairs`. `conversion` calls them as the
+solver needs, `derivatives` differentiates them, `mistakes` names what mends one. `table`, `tabulated` and `pointwise` are
+potentials of tables, of CSV files and of compiled programs. `wall_search` (with `wall_probe`) finds where V becomes infinite,
+`mean_field` the scale of potentials with walls or jumps, `line_states` what ψ is there.
 Modules with torch are imported by name, so that a recipe is read without it; what needs no torch is exported here.
 """
 

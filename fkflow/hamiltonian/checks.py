@@ -1,7 +1,8 @@
 """Checks of a potential before training: whether its values, its gradient and its symmetries are what the solver needs.
 
 They take evaluations of V and its gradient, and the search for minima that every run begins with. The built-in systems need no
-check; systems of users and plug-ins get it in every run. `confinement` checks whether V has a ground state.
+check; systems of users and plug-ins get it in every run. `gradient_checks`, `symmetry_checks`, `confinement` (whether V has a
+ground state) and `close_pairs` have a question each.
 """
 
 from __future__ import annotations
@@ -10,44 +11,30 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError, PotentialError
 from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.box import lattice, sides, spacing
-from fkflow.hamiltonian.confinement import (
-    check_bounded,
-    check_close_pairs,
-    check_confined,
-    check_nuclei,
-    check_periodic,
-    lowest_far_away,
-)
-from fkflow.hamiltonian.conversion import SINGLE, ConvertedSystem, converted_part, share_outside
+from fkflow.hamiltonian.close_pairs import check_close_pairs, check_nuclei
+from fkflow.hamiltonian.confinement import check_bounded, check_confined, check_periodic, lowest_far_away
+from fkflow.hamiltonian.conversion import converted_part, share_outside
+from fkflow.hamiltonian.gradient_checks import find_no_gradient, has_wrong_gradient, note_no_gradient, note_single
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates, warn_of_units
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.observables import check_observables
-from fkflow.hamiltonian.probe import Probe, scale_of
+from fkflow.hamiltonian.probe import TRIED, Probe, scale_of
 from fkflow.hamiltonian.smooth_landscape import user_start
-from fkflow.hamiltonian.species import (
-    declared_species,
-    groups_of,
-    pair_names,
-    pair_of_species,
-    pair_takes_names,
-    species_of,
-)
+from fkflow.hamiltonian.species import declared_species, pair_names, pair_of_species, pair_takes_names
+from fkflow.hamiltonian.symmetry_checks import check_symmetries
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.walls import Walls, describe_region
 from fkflow.hamiltonian.wrapped import DOUBLE, rounding_of
 
-#: how far a gradient may be from the differences of V, relative to its length
-GRADIENT = 1e-4
-#: configurations at which symmetries are tried, and walkers that must start where V is finite
-TRIED, STARTED = 16, 256
+#: walkers that must start where V is finite
+STARTED = 256
 #: largest share of the values of a table that may lie beyond its ends where walkers start
 MOST_OUTSIDE = 0.3
 #: distances from a lattice in a box at which V is first computed, in spacings
@@ -87,10 +74,10 @@ def check(system: System, seed: int = 0) -> CheckedSystem:
     else:
         check_periodic(probe, near, box)
     landscape = _start_walkers(probe, x)
-    if _has_wrong_gradient(probe, landscape):
+    if has_wrong_gradient(probe, landscape):
         # the minima were found with it
         landscape = _start_walkers(probe, x)
-    _check_symmetries(probe)
+    check_symmetries(probe)
     if system.point_charges() is not None:
         # charges and masses say whether it binds (`charged_scale`); V falls to −∞ where opposite charges meet
         pass
@@ -196,49 +183,10 @@ def _check_call(probe: Probe, x: Tensor) -> None:
     if not probe.same(value, probe.value(x.clone()), scale_of(value)):
         raise probe.error("potential(x) gives other values for the same x: it must not be random nor remember")
     if rounding_of(probe.system) > DOUBLE:
-        _note_single(probe, "potential(x) gives float32")
+        note_single(probe, "potential(x) gives float32")
     _check_batches(probe, value, torch.cat([probe.value(part.clone()) for part in (x[:1], x[1:3], x[3:])]))
-    if why := _find_no_gradient(probe, x, value):
-        _note_no_gradient(probe, why)
-
-
-def _find_no_gradient(probe: Probe, x: Tensor, value: Tensor) -> str | None:
-    """Why torch finds no gradient of V at x, where it has the `value` (B,); None if it finds one."""
-    leaf = x.clone().requires_grad_(True)
-    try:
-        with torch.enable_grad():
-            differentiable = probe.system.potential(leaf)
-            if not (isinstance(differentiable, Tensor) and differentiable.requires_grad):
-                return "it is not computed from x by torch functions alone, or it is constant in steps"
-            (gradient,) = torch.autograd.grad(differentiable.sum(), leaf, create_graph=True)
-    except Exception as error:
-        text = user_systems.describe_error(error, user_systems.source_file(type(probe.own)))
-        return "numpy takes no part in automatic differentiation" if "numpy" in text else f"torch raises {text}"
-    if not torch.equal(leaf, x):
-        return "it changes x"
-    if bool((value.isfinite() & ~gradient.detach().isfinite().flatten(1).all(1)).any()):
-        return "it is not finite where V is, as from a norm at 0 or from both sides of torch.where"
-    return None
-
-
-def _note_no_gradient(probe: Probe, why: str) -> None:
-    """Have V differentiated by differences from now on, and say so."""
-    assert isinstance(probe.system, ConvertedSystem)
-    probe.system.note(differentiable=False)
-    probe.notes.append(
-        f"V has no gradient of torch ({why}): the default method needs none, and minima are found by differences; "
-        'train.estimator = "pathwise" and network.kind = "pair_drift" cannot be used'
-    )
-
-
-def _note_single(probe: Probe, what: str) -> None:
-    """Expect values of few digits from now on, and say so."""
-    assert isinstance(probe.system, ConvertedSystem)
-    probe.system.note(rounding=SINGLE)
-    probe.notes.append(
-        f"{what}, about seven digits, which are converted to float64: energies are no more accurate than that; x is float64, "
-        "and constants made by x.new_tensor(...) are too"
-    )
+    if why := find_no_gradient(probe, x, value):
+        note_no_gradient(probe, why)
 
 
 def _check_batches(probe: Probe, together: Tensor, apart: Tensor) -> None:
@@ -297,97 +245,3 @@ def _check_finite(probe: Probe) -> None:
             "def start(self, walkers, generator) can give better ones"
         )
     _check_batches(probe, value[:TRIED], probe.value(probe.walkers[:TRIED]))
-
-
-def _has_wrong_gradient(probe: Probe, landscape: Landscape) -> bool:
-    """Whether torch finds a gradient that is not that of the values, by central differences along random directions.
-
-    Finds values of few digits on the way. Built-in systems are not asked: they are right.
-    """
-    if not isinstance(probe.system, ConvertedSystem):
-        return False
-    x = probe.walkers[:TRIED]
-    # of one minimum: several may lie far apart
-    width = landscape.length / math.exp(0.5 * np.mean(np.log(user_systems.particle_masses(probe.own))))
-    along = probe.normal(TRIED)
-    along = along / along.flatten(1).norm(dim=1)[:, None, None]
-    value = probe.value(x)
-    scale = scale_of(value - value.mean()) / width
-    farthest = float(x.abs().max())
-
-    def differs(step: float, expected: Tensor, allowed: float, length: Tensor | float) -> bool:
-        """Whether most differences over a step are others than `expected`, relative to a gradient of that length."""
-        # of the values and of the places
-        rounding = 10 * (rounding_of(probe.system) * value.abs() + DOUBLE * farthest * length) / step
-        # at a kink a few differ
-        off = (_slope(probe, x, step * along) - expected).abs() > allowed * (length + scale) + rounding
-        return int(off.sum()) > TRIED // 2
-
-    # a small step shows numbers of few digits
-    slope = _slope(probe, x, 1e-4 * width * along)
-    if rounding_of(probe.system) == DOUBLE and differs(1e-9 * width, slope, 0.05, slope.abs()):
-        _note_single(probe, "V is not computed in float64 throughout but in float32")
-    if not probe.system.differentiable:
-        return False
-    with torch.enable_grad():
-        leaf = x.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(probe.value(leaf).sum(), leaf)
-    # a larger one a part that is cut off
-    if not differs(1e-4 * width, (gradient * along).sum((1, 2)), GRADIENT, gradient.flatten(1).norm(dim=1)):
-        return False
-    _note_no_gradient(probe, "the one it has does not belong to its values: part is cut off, by detach, numpy or item")
-    return True
-
-
-def _slope(probe: Probe, x: Tensor, step: Tensor) -> Tensor:
-    """Differences of V (B,) between x + step and x − step (B, N, D), divided by the distance."""
-    ahead, behind = (probe.value(x + sign * step) for sign in (1, -1))
-    slope: Tensor = (ahead - behind) / (2 * step.flatten(1).norm(dim=1))
-    return slope
-
-
-def _check_symmetries(probe: Probe) -> None:
-    """V has the symmetries that the class claims: exchange, rotations, a separate centre of mass."""
-    system, x = probe.system, probe.walkers[:TRIED]
-    n, dim = system.particles, system.dimensions
-    value = probe.value(x)
-    scale = scale_of(value)
-    for one, group in zip(species_of(system), groups_of(system), strict=True):
-        if len(group) < 2:
-            continue
-        order = torch.randperm(len(group), generator=probe.generator)
-        for places in ([1, 0, *range(2, len(group))], order.tolist()):
-            exchanged = list(range(n))
-            exchanged[group[0] : group[-1] + 1] = [group[place] for place in places]
-            if not probe.same(value, probe.value(x[:, exchanged]), scale):
-                raise probe.error(
-                    "V changes when two particles change places, which identical ones may: write identical = False, or "
-                    "make it symmetric"
-                    if system.identical
-                    else f"V changes when two particles of the species {one.name} change places: make it symmetric, or "
-                    "give them two species"
-                )
-    if system.isotropic:
-        rotation, _ = torch.linalg.qr(torch.randn(dim, dim, generator=probe.generator, dtype=torch.float64))
-        if not probe.same(value, probe.value(x @ rotation), scale):
-            raise probe.error("V changes when all particles are rotated about the origin: isotropic = True is not so")
-    if system.separable and n > 1:
-        _check_separable(probe, x)
-
-
-def _check_separable(probe: Probe, x: Tensor) -> None:
-    """V(x + s) − V(x) is a quadratic function of s and of the centre of mass, and of nothing else."""
-    shift = probe.normal(1)[:, :1] * x.std()
-    masses = x.new_tensor(user_systems.particle_masses(probe.system))[:, None]
-
-    def middle(y: Tensor) -> Tensor:
-        return (masses * y).sum(1, keepdim=True) / masses.sum()
-
-    other = x.roll(1, 0) - middle(x.roll(1, 0)) + middle(x)
-    first, second = (probe.value(y + shift) - probe.value(y) for y in (x, other))
-    curved = [probe.value(y + 2 * shift) - 2 * probe.value(y + shift) + probe.value(y) for y in (x, other)]
-    scale = scale_of(torch.cat([probe.value(x), probe.value(x + 2 * shift), probe.value(other)]))
-    if not (probe.same(first, second, scale) and probe.same(curved[0], curved[1].mean().expand(len(x)), scale)):
-        raise probe.error(
-            "the centre of mass does not move apart from the rest in a harmonic trap: separable = True is not so"
-        )

@@ -17,6 +17,8 @@ from fkflow.hamiltonian.wrapped import rounding_of
 
 #: relative difference that rounding explains, in the rounding of one value
 ROUNDING = 1e6
+#: configurations at which gradients and symmetries are tried
+TRIED = 16
 
 
 class Probe:
