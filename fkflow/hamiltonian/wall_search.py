@@ -16,15 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.cores import move_singly
 from fkflow.hamiltonian.species import groups_of
 from fkflow.hamiltonian.surfaces import Surfaces, find_surfaces
 from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.wall_probe import MARGIN, OCTAVES, fits, ray_hits
 from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls
 
-#: configurations from which rays leave, more where particles may be in each other's way; rays in a plane or in space, distances
-#: as powers of 2, and halvings of the last
-ORIGINS, CROWDED, RAYS, OCTAVES, HALVINGS = 8, 32, 16, 40, 60
+#: configurations from which rays leave, more where particles may be in each other's way; rays in a plane or in space
+ORIGINS, CROWDED, RAYS = 8, 32, 16
 #: what is said of walls of another shape
 OTHER = (
     "V is infinite in a region that does not lie on one side of each of some planes, spheres, cylinders or other quadrics: "
@@ -33,18 +32,12 @@ OTHER = (
 )
 #: candidates for places where V is finite
 DRAWN = 4096
-#: V a small share of the distance inside a hard wall is no larger; beyond, it is a number that overflows
-LARGEST, INSIDE = 1e30, 1e-3
 #: how far, relative to its size, the places at which a wall is hit may be from it
 SHAPE = 1e-7
 #: distances from a wall, in that of a place inside, at which V shows how singular it is there, and the least V t² that counts
 NEAR, WEAK = (1e-5, 1e-6), 1e-4
-#: places at which the region is compared with V, and the share of its size next to a wall that is left out
-COMPARED, MARGIN = 256, 1e-6
-#: the same for a region within surfaces
+#: places at which a region within surfaces is compared with V
 WITHIN = 4096
-#: configurations of particles in one another's way, and moves of each particle that lead to them
-SHUFFLED, MOVES = 512, 30
 
 
 def allowed_places(system: System, generator: torch.Generator, count: int) -> Tensor:
@@ -83,7 +76,7 @@ def find_walls(system: System, generator: torch.Generator) -> Walls | None:
     particles = [group[0] for group in groups]
     if system.boundary(x) is not None:
         walls = Walls(((),) * system.particles, stated=True)
-        if not all(_fits(system, x, walls, particle, generator) for particle in particles):
+        if not all(fits(system, x, walls, particle, generator) for particle in particles):
             raise WallError("V is finite where boundary(x) is below 0, or infinite where it is above 0")
         return walls
     regions: list[tuple[Ball | HalfLine | Surfaces, ...]] | None = [()] * len(particles)
@@ -91,7 +84,7 @@ def find_walls(system: System, generator: torch.Generator) -> Walls | None:
         found = [_region(system, x, particle, generator) for particle in particles]
         regions = None if None in found else [region for region in found if region is not None]
     simple = None if regions is None else _walls(system, regions)
-    if simple is not None and all(_fits(system, x, simple, particle, generator) for particle in particles):
+    if simple is not None and all(fits(system, x, simple, particle, generator) for particle in particles):
         return simple if any(simple.regions) else None
     return _walls(system, [_within_surfaces(system, x, particle, generator) for particle in particles])
 
@@ -143,7 +136,7 @@ def _region(
         region = tuple(piece for pieces in found if pieces is not None for piece in pieces)
         others = ((),) * system.particles
         walls = Walls((*others[:particle], region, *others[particle + 1 :]))
-        if None not in found and _fits(system, x, walls, particle, generator):
+        if None not in found and fits(system, x, walls, particle, generator):
             return region
     return None
 
@@ -169,7 +162,7 @@ def _piece(
         for sign in (-1.0, 1.0):
             along = torch.zeros(len(x), dim, dtype=x.dtype)
             along[:, group[0]] = sign
-            hits = [float(hit[group[0]]) for hit in _hits(system, x, particle, along) if hit is not None]
+            hits = [float(hit[group[0]]) for hit in ray_hits(system, x, particle, along) if hit is not None]
             # a pair that shuts a particle off hides the wall: the outermost hit counts
             ends.append(sign * max(sign * hit for hit in hits) if hits else None)
         low, high = ends
@@ -191,7 +184,7 @@ def _piece(
     along = torch.zeros(len(origins), dim, dtype=x.dtype)
     along[:, list(group)] = torch.randn(len(origins), len(group), generator=generator, dtype=x.dtype)
     found = [
-        hit for hit in _hits(system, origins, particle, along / along.norm(dim=1, keepdim=True)) if hit is not None
+        hit for hit in ray_hits(system, origins, particle, along / along.norm(dim=1, keepdim=True)) if hit is not None
     ]
     if not found:
         return []
@@ -234,84 +227,3 @@ def _power(system: System, x: Tensor, particle: int, wall: Tensor) -> float:
     if abs(strength[0] - strength[1]) > 1e-2 * abs(strength[1]):
         return 1.0
     return 0.5 + math.sqrt(0.25 + 2 * strength[1])
-
-
-def _hits(system: System, x: Tensor, particle: int, along: Tensor) -> list[Tensor | None]:
-    """Where one particle of the configurations x (M, N, D), moved along unit vectors (M, D), meets a hard wall for good."""
-
-    def energies(distance: Tensor, rows: Tensor) -> Tensor:
-        moved = x[rows].clone()
-        moved[:, particle] += distance[:, None] * along[rows]
-        return system.potential(moved).detach()
-
-    grid = 2.0 ** torch.arange(-OCTAVES, OCTAVES + 0.5, 0.5, dtype=x.dtype)
-    rows = torch.arange(len(x)).repeat_interleave(len(grid))
-    finite = energies(grid.repeat(len(x)), rows).isfinite().view(len(x), -1)
-    steps = torch.arange(1, len(grid) + 1)
-    last = (finite * steps).amax(1)
-    low = torch.where(last > 0, grid[(last - 1).clamp(min=0)], 0.0)
-    high = grid[last.clamp(max=len(grid) - 1)]
-    every = torch.arange(len(x))
-    for _ in range(HALVINGS):
-        middle = 0.5 * (low + high)
-        free = energies(middle, every).isfinite()
-        low, high = torch.where(free, middle, low), torch.where(free, high, middle)
-    # V may rise to infinity at the wall, but is no overflowing number well inside
-    hard = (last < len(grid)) & energies(high, every).isposinf() & (energies((1 - INSIDE) * low, every).abs() < LARGEST)
-    places = x[:, particle] + low[:, None] * along
-    return [place if met else None for place, met in zip(places, hard.tolist(), strict=True)]
-
-
-def _fits(system: System, x: Tensor, walls: Walls, particle: int, generator: torch.Generator) -> bool:
-    """Whether V is finite inside the walls of a particle and infinite outside, for some places x (M, N, D) of the others."""
-    reached = x[:, particle]
-    if walls.stated:
-        along = torch.randn(len(x), x.shape[2], generator=generator, dtype=x.dtype)
-        hits = _hits(system, x, particle, along / along.norm(dim=1, keepdim=True))
-        reached = torch.stack([*reached, *(hit for hit in hits if hit is not None)])
-    places = _scattered(reached, walls.regions[particle], generator)
-    finite = torch.zeros(len(places), dtype=torch.bool)
-
-    def look(configurations: Tensor) -> None:
-        for others in configurations:
-            moved = others.repeat(len(places), 1, 1)
-            moved[:, particle] = places
-            finite.logical_or_(~system.potential(moved).detach().isposinf())
-
-    look(x)
-    if x.shape[1] > 1 and not walls.stated and bool((walls.inside(particle, places) & ~finite).any()):
-        # the others are in the way: they make room now and then
-        look(_shuffled(system, x, generator))
-    if walls.stated:
-        boundary = system.boundary(places)
-        assert boundary is not None
-        return bool((finite == (boundary > 0)).all())
-    return bool((finite == walls.inside(particle, places)).all())
-
-
-def _shuffled(system: System, x: Tensor, generator: torch.Generator) -> Tensor:
-    """Configurations (SHUFFLED, N, D) that moves of single particles, in which V stays finite, lead to from x (M, N, D)."""
-    x = x[torch.randint(len(x), (SHUFFLED,), generator=generator)]
-    return move_singly(system, x, x.std().expand(len(x)), LARGEST, MOVES * x.shape[1], generator)
-
-
-def _scattered(x: Tensor, pieces: tuple[Ball | HalfLine | Surfaces, ...], generator: torch.Generator) -> Tensor:
-    """Places (COMPARED, D) of one particle inside and outside its walls, none of them next to a wall."""
-    size = (x - x.mean(0)).abs().amax(0)
-    size = torch.where(size > 0, size, x.abs().amax(0)).clamp(min=1e-12)
-    noise = torch.rand(COMPARED, x.shape[1], generator=generator, dtype=x.dtype)
-    places = x.mean(0) + 1.5 * size * (2 * noise - 1)
-    for piece in pieces:
-        axes = list(piece.axes)
-        if isinstance(piece, Ball):
-            places[:, axes] = places.new_tensor(piece.centre) + 1.3 * piece.radius * (2 * noise[:, axes] - 1)
-        elif isinstance(piece, HalfLine):
-            reach = float((x[:, axes] - piece.edge).abs().max())
-            places[:, axes] = piece.edge + piece.sign * reach * (1.5 * noise[:, axes] - 0.3)
-    near = torch.zeros(len(places), dtype=torch.bool)
-    for piece in pieces:
-        part = places[:, list(piece.axes)]
-        if isinstance(piece, Ball):
-            distance = (part - part.new_tensor(piece.centre)).norm(dim=1)
-            near |= (distance - piece.radius).abs() < MARGIN * piece.radius
-    return places[~near]

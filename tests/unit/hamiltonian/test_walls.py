@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import fkflow
-from fkflow.hamiltonian import mean_field
+from fkflow.hamiltonian import mean_field, wall_probe
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.line_states import drops
 from fkflow.hamiltonian.wall_search import find_walls
@@ -180,7 +180,7 @@ def test_what_is_refused(one: fkflow.System, says: str) -> None:
 
 def test_others_that_are_in_the_way_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without moves of the others, what the particle cannot reach would not be inside the walls."""
-    monkeypatch.setattr(find_walls.__module__ + "._shuffled", lambda system, x, generator: x)
+    monkeypatch.setattr(wall_probe, "_shuffled", lambda system, x, generator: x)
     with pytest.raises(WallError, match="def boundary"):
         found(REGIONS["crowded rods"][0])
 
