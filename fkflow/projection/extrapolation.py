@@ -19,18 +19,9 @@ def find_longest_window(populations: list[Population]) -> int | None:
     usable = None
     for index in range(1, len(populations[0].lags)):
         # sums of a window begin once the walkers have a past of its length
-        if all(1.5 * p.lags[index] <= p.count and len(window_sums(p, index)) >= 2 for p in populations):
+        if all(1.5 * p.lags[index] <= p.count and len(p.sums.of_window(index)) >= 2 for p in populations):
             usable = index
     return usable
-
-
-def window_sums(population: Population, lag: int) -> np.ndarray:
-    """Sums (T, 3, groups) of one window, from the time on at which the walkers had a past of its length."""
-    if not population.sums:
-        return np.zeros((0, 3, population.groups))
-    rows = np.stack(population.sums)[:, lag]
-    began = np.flatnonzero(rows[:, 1, 0] > 0)
-    return rows[began[0] :] if len(began) else rows[:0]
 
 
 @dataclass(frozen=True)
@@ -70,8 +61,8 @@ class Averages:
 
 def average_window(population: Population, lag: int) -> Averages:
     """Ratio estimates over one window and their covariance, by blocking in time over independent groups."""
-    energy, weight, plain = np.moveaxis(window_sums(population, lag), 1, 0)
-    walkers = population.size * len(weight) * population.merged / weight.size
+    energy, weight, plain = np.moveaxis(population.sums.of_window(lag), 1, 0)
+    walkers = population.size * len(weight) * population.sums.merged / weight.size
     projected = energy.sum() / weight.sum()
     simple = plain.mean() / walkers
     if population.mover.girsanov:

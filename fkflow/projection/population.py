@@ -19,7 +19,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +30,10 @@ from fkflow.measurement.observables import ObservableAverages
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.forward_walking import ForwardWalking
 from fkflow.projection.mover import Mover
+from fkflow.projection.past import PLACES, Past, weighings
+from fkflow.projection.resampling import Families, resample, shares
 from fkflow.projection.resolution import Unresolved
+from fkflow.projection.window_sums import WindowSums
 from fkflow.sampling.metropolis import Walkers
 
 #: windows over which weights are taken, as shares of the longest
@@ -40,38 +42,11 @@ WINDOWS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
 MIDDLE, SHORT_MIDDLE = 3, 2
 #: index of the shortest window for observables
 OBSERVED = 2
-#: past positions stored, spread evenly over the longest window
-PLACES = 16
-#: share of effective walkers below which a group is resampled
-EVEN = 0.5
 #: largest change of log weight in one weighing: a cut of very low local energies that disappears with dt
 LARGEST_CHANGE = 1.0
 #: tensors and numbers of a population in a checkpoint
-TENSORS = ("log_weight", "local", "past_weight", "past_energy", "places", "ancestor", "ancestral_weight")
-NUMBERS = (
-    "energy_reference", "branching", "effective", "count", "accepted", "moves",
-    "cuts", "rare", "far", "families", "judged", "merged",
-)  # fmt: skip
-#: most log weights of the past that are stored
-MOST_PAST = 2**26
-#: most sums stored before neighbours are added together, which bounds the memory
-MOST_SUMS = 1024
-
-
-def _shares(log_weight: Tensor) -> Tensor:
-    """This rank's shares (B,) of the weight of the walkers of all ranks, from the logarithms (B,) of its own weights."""
-    whole = ranks.gather(log_weight.logsumexp(0, keepdim=True))
-    return torch.softmax(log_weight, 0) * ranks.own_part(torch.softmax(whole, 0))
-
-
-def weighings(wanted: float, walkers: int) -> int:
-    """The weighings in a window that should have `wanted`, a multiple of PLACES; NumericalError where memory is too small."""
-    if not wanted * walkers <= MOST_PAST:
-        raise NumericalError(
-            f"projecting failed: the local energies differ so much that {wanted:.3g} weighings would be needed, "
-            "the drift is far from the exact one; train longer, or see whether V is bounded where the walkers are"
-        )
-    return max(1, math.ceil(wanted / PLACES)) * PLACES
+TENSORS = ("log_weight", "local")
+NUMBERS = ("energy_reference", "branching", "effective", "count", "accepted", "moves", "cuts", "rare", "far")
 
 
 class Population:
@@ -112,9 +87,7 @@ class Population:
         options: dict[str, Any] = {"dtype": torch.float64, "device": x.device}
         self.log_weight = torch.zeros(len(x), **options)
         self.local = torch.zeros(len(x), **options)
-        self.past_weight = torch.zeros(self.length + 1, len(x), **options)
-        self.past_energy = torch.zeros(self.length + 1, len(x), **options)
-        self.places = torch.zeros(PLACES + 1, *x.shape, **options)
+        self.past = Past(x, self.length)
         #: what gives the observables over φ0², for the windows from OBSERVED on
         self.walking: ForwardWalking | None = None
         if observables is not None:
@@ -129,15 +102,8 @@ class Population:
         self.cuts = 0.0
         #: sum over the weighings of the rare energies' part of the mean, without weights
         self.rare = 0.0
-        # families: walkers with the same ancestor at the beginning of a window
-        self.families, self.judged = 0.0, 0
-        self.ancestor = torch.arange(len(self.log_weight), device=self.log_weight.device)
-        self.ancestral_weight = self.log_weight.clone()
-        #: of all ranks; `pending` are this one's that the others do not know yet
-        self.plain: list[np.ndarray] = []
-        self.sums: list[np.ndarray] = []
-        self.pending: list[np.ndarray] = []
-        self.merged = 1
+        self.families = Families(self.log_weight)
+        self.sums = WindowSums(len(self.lags), self.groups)
         if self.walking is not None:
             self.walking.reset()
 
@@ -145,28 +111,26 @@ class Population:
         """Everything of this rank but the mover, as tensors and numbers."""
         return {
             "walkers": self.walkers.state_dict(),
-            "histograms": self.histograms and self.histograms.state_dict(),
-            "walking": self.walking and self.walking.state_dict(),
-            "coherence": self.coherence and self.coherence.state_dict(),
+            **{name: part and part.state_dict() for name, part in self._collecting().items()},
             "unresolved": self.unresolved and self.unresolved.state(),
-            "sums": [torch.from_numpy(row) for row in self.sums],
-            "plain": [torch.from_numpy(row) for row in self.plain],
+            **(self.past.state_dict() | self.sums.state_dict() | self.families.state_dict()),
             **{name: getattr(self, name) for name in (*TENSORS, *NUMBERS)},
         }
+
+    def _collecting(self) -> dict[str, Histograms | ForwardWalking | Coherence | None]:
+        return {"histograms": self.histograms, "walking": self.walking, "coherence": self.coherence}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was asked for."""
         device = self.log_weight.device
         self.walkers = Walkers.from_state_dict(state["walkers"], device)
-        if self.histograms is not None:
-            self.histograms.load_state_dict(state["histograms"])
-        if self.walking is not None:
-            self.walking.load_state_dict(state["walking"])
-        if self.coherence is not None:
-            self.coherence.load_state_dict(state["coherence"])
+        for name, part in self._collecting().items():
+            if part is not None:
+                part.load_state_dict(state[name])
         if self.unresolved is not None:
             self.unresolved.load(state["unresolved"])
-        self.sums, self.plain = ([row.numpy() for row in state[name]] for name in ("sums", "plain"))
+        for own in (self.past, self.sums, self.families):
+            own.load_state_dict(state)
         for name in TENSORS:
             setattr(self, name, state[name].to(device))
         for name in NUMBERS:
@@ -217,7 +181,7 @@ class Population:
         self.local = sample
         self.count += 1
         if self.count % self.middle == 0:
-            self._close_window()
+            self.families.close_window(self.log_weight)
         if self.branching:
             self._resample()
         self._store_past()
@@ -262,36 +226,28 @@ class Population:
     def _add_densities(self) -> None:
         """Add the places in the middle of a window to the densities, where walkers are distributed as φ0²; at its end, as ψφ0,
         to the ratios of ψ."""
-        every = self.length // PLACES
         # a poor drift takes longer to forget, and so do resampled walkers
         window = self.length if self.branching else self.middle
-        if self.histograms is None or self.count % every or self.count < window:
+        if self.histograms is None or self.count % self.past.every or self.count < window:
             return
-        middle = self.places[(self.count - window // 2) // every % (PLACES + 1)]
-        weights = self.log_weight - self.past_weight[(self.count - window) % (self.length + 1)]
-        self.histograms.add(middle, weights.exp())
+        weights = self.past.since(self.count - window, self.log_weight)
+        self.histograms.add(self.past.places[self.past.place(self.count - window // 2)], weights)
         if self.coherence is not None:
-            self.coherence.add(self.walkers.x, weights.exp())
+            self.coherence.add(self.walkers.x, weights)
 
     def _add_observables(self) -> None:
         """Add the observables in the middle of each window that ends now."""
-        every = self.length // PLACES
-        if self.walking is None or self.count % every:
+        if self.walking is None or self.count % self.past.every:
             return
         for number, lag in enumerate(self.lags[OBSERVED:]):
             if self.count >= lag:
-                weights = self.log_weight - self.past_weight[(self.count - lag) % (self.length + 1)]
-                self.walking.add(number, (self.count - lag // 2) // every % (PLACES + 1), weights.exp())
+                weights = self.past.since(self.count - lag, self.log_weight)
+                self.walking.add(number, self.past.place(self.count - lag // 2), weights)
 
     def _store_past(self) -> None:
-        self.past_weight[self.count % (self.length + 1)] = self.log_weight
-        self.past_energy[self.count % (self.length + 1)] = self.local
-        every = self.length // PLACES
-        if self.count % every == 0:
-            place = (self.count // every) % (PLACES + 1)
-            self.places[place] = self.walkers.x
-            if self.walking is not None:
-                self.walking.store(place, self.walkers.x)
+        self.past.store(self.count, self.log_weight, self.local, self.walkers.x)
+        if self.walking is not None and self.count % self.past.every == 0:
+            self.walking.store(self.past.place(self.count), self.walkers.x)
 
     def _add(self, log_weight: Tensor, sample: Tensor) -> None:
         """Add one row of sums (3 · windows + 1, groups): weight × energy, weight, and energy without weights of each window.
@@ -306,55 +262,26 @@ class Population:
             if lag == 0:
                 weight, energy = torch.ones_like(sample), sample
             else:
-                start = (now - lag) % (self.length + 1)
-                weight, energy = (log_weight - self.past_weight[start]).exp(), sample
+                weight, energy = self.past.since(now - lag, log_weight), sample
                 if not self.branching:
                     # walkers that were never resampled were distributed as ψ² at the start of the window: by symmetry
                     # the local energy there, with the weight of the window, has the same mean
-                    energy = 0.5 * (energy + self.past_energy[start])
+                    energy = 0.5 * (energy + self.past.energies(now - lag))
             # relative to the reference, which loses no digits
             excess = energy - self.energy_reference
             sums = torch.stack([weight * excess, weight, excess]).view(3, -1, self.own_groups).sum(1)
             rows[3 * number : 3 * number + 3] = sums
         residual = (log_weight - log_weight.max()).exp().view(-1, self.own_groups)
         rows[-1] = (residual / residual.sum(0) * sample.view(-1, self.own_groups)).sum(0)
-        # read once: each read waits for the device
-        self.pending.append(rows.cpu().numpy())
-        if ranks.count() == 1:
-            self.exchange()
-
-    def exchange(self) -> None:
-        """Gather the new sums of all ranks; collective."""
-        for row in ranks.gather_columns(self.pending):
-            self.sums.append(row[:-1].reshape(len(self.lags), 3, self.groups))
-            self.plain.append(row[-1])
-            if len(self.sums) == 2 * MOST_SUMS:
-                self.sums = [a + b for a, b in zip(self.sums[::2], self.sums[1::2], strict=True)]
-                self.plain = [0.5 * (a + b) for a, b in zip(self.plain[::2], self.plain[1::2], strict=True)]
-                self.merged *= 2
-        self.pending = []
+        self.sums.add(rows)
 
     def effective_share(self) -> float:
         """Effective sample size of the weights since the last resampling, as a share of the walkers."""
-        return float(1 / ranks.reduce_sum(_shares(self.log_weight).square().sum())) / self.size
-
-    def _close_window(self) -> None:
-        """Count the effective families over a window, and begin the next one."""
-        self.families += self._count_families()
-        self.judged += 1
-        self.ancestor = torch.arange(len(self.log_weight), device=self.log_weight.device)
-        self.ancestral_weight = self.log_weight.clone()
-
-    def _count_families(self) -> float:
-        weight = _shares(self.log_weight - self.ancestral_weight)
-        # families do not span ranks
-        shares = torch.zeros_like(weight).index_add(0, self.ancestor, weight)
-        return float(1 / ranks.reduce_sum(shares.square().sum()))
+        return float(1 / ranks.reduce_sum(shares(self.log_weight).square().sum())) / self.size
 
     def effective_walkers(self) -> float:
         """Effective sample size over a window, as a share of the walkers; all descendants of one walker count as one."""
-        families = self.families / self.judged if self.judged else self._count_families()
-        return families / self.size
+        return self.families.mean(self.log_weight) / self.size
 
     def start_resampling(self) -> None:
         """Resample from now on; this discards the sums so far and keeps the past of the walkers."""
@@ -365,29 +292,17 @@ class Population:
         self._store_past()
 
     def _resample(self) -> None:
-        """Systematic resampling of each group whose weights are uneven: its walkers then have equal weights."""
-        groups = self.own_groups
-        weights = self.log_weight.view(-1, groups)
-        share = torch.softmax(weights, 0)
-        size = len(share)
-        uneven = 1 / share.square().sum(0) < EVEN * size
-        if not bool(uneven.any()):
+        """Resample the groups whose weights are uneven; each copy keeps the past of its parent."""
+        found = resample(self.log_weight, self.own_groups, self.mover.generator)
+        if found is None:
             return
-        options: dict[str, Any] = {"generator": self.mover.generator, "device": share.device, "dtype": share.dtype}
-        teeth = (torch.arange(size, device=share.device)[:, None] + torch.rand(1, groups, **options)) / size
-        picked = torch.searchsorted(share.cumsum(0).T.contiguous(), teeth.T.contiguous()).T.clamp(max=size - 1)
-        unchanged = torch.arange(size, device=share.device)[:, None].expand(size, groups)
-        parents = torch.where(uneven, picked, unchanged)
-        parents = (parents * groups + torch.arange(groups, device=share.device)).flatten()
-        mean = torch.logsumexp(weights, 0) - math.log(size)
-        self.log_weight = torch.where(uneven, mean, weights).flatten()
+        parents, self.log_weight = found
         walkers = self.walkers
         walkers.x = walkers.x[parents]
         if walkers.log_psi is not None and walkers.drift is not None:
             walkers.log_psi, walkers.drift = walkers.log_psi[parents], walkers.drift[parents]
-        self.local, self.ancestor = self.local[parents], self.ancestor[parents]
-        self.ancestral_weight = self.ancestral_weight[parents]
-        self.past_weight, self.past_energy = self.past_weight[:, parents], self.past_energy[:, parents]
-        self.places = self.places[:, parents]
+        self.local = self.local[parents]
+        self.families.copy(parents)
+        self.past.copy(parents)
         if self.walking is not None:
             self.walking.copy(parents)

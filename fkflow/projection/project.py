@@ -27,9 +27,11 @@ from fkflow.networks.choice import LogPsi
 from fkflow.projection.extrapolation import Extrapolation, average_window, extrapolate, find_longest_window
 from fkflow.projection.forward_walking import project_observables
 from fkflow.projection.mover import Mover
+from fkflow.projection.past import PLACES
 from fkflow.projection.plan import plan
-from fkflow.projection.population import EVEN, MIDDLE, OBSERVED, PLACES, SHORT_MIDDLE, Population
+from fkflow.projection.population import MIDDLE, OBSERVED, SHORT_MIDDLE, Population
 from fkflow.projection.rare import FAR, missed_fall
+from fkflow.projection.resampling import EVEN
 from fkflow.projection.resolution import Unresolved, left_out
 from fkflow.projection.slow_modes import longest_window, slow_mode_error
 from fkflow.projection.summary import summarise_projection
@@ -262,7 +264,7 @@ class Projector:
                 if population.effective_share() < EVEN:
                     for each in populations:
                         each.start_resampling()
-        population.exchange()
+        population.sums.exchange()
         if population.unresolved is not None:
             population.unresolved.follow(population.mover, population.energy_reference)
 

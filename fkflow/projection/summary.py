@@ -9,8 +9,9 @@ import numpy as np
 from fkflow.errors import NumericalError
 from fkflow.execution import ranks
 from fkflow.measurement.verdict import start_not_forgotten
-from fkflow.projection.extrapolation import Averages, Extrapolation, average_window, energy_at_time_step, window_sums
-from fkflow.projection.population import EVEN, Population
+from fkflow.projection.extrapolation import Averages, Extrapolation, average_window, energy_at_time_step
+from fkflow.projection.population import Population
+from fkflow.projection.resampling import EVEN
 from fkflow.projection.time_steps import ACCEPTANCE
 from fkflow.recipe.config import ProjectConfig
 from fkflow.results.records import Doubt, Projection
@@ -50,19 +51,19 @@ def summarise_projection(
     finest = populations[-1]
     curve = []
     for index in range(1, len(finest.lags)):
-        if len(window_sums(finest, index)) < 2:
+        if len(finest.sums.of_window(index)) < 2:
             break
         elapsed = finest.lags[index] * finest.interval
         curve.append((elapsed, *energy_at_time_step(average_window(finest, index), finest, variational)))
     last = each[-1]
     series = last.residuals
-    merged = finest.merged * finest.interval
+    merged = finest.sums.merged * finest.interval
     evenness = [p.effective_walkers() for p in populations]
     acceptances = ranks.reduce_mean(*(p.walkers.acceptance for p in populations))
     (cut,) = ranks.reduce_mean(finest.cuts / max(1, finest.count))
     at = np.array([energy_at_time_step(a, p, variational) for a, p in zip(each, populations, strict=True)])
     biases = [
-        float(np.mean(p.plain[len(p.plain) // 4 :])) - energy if p.branching else 0.0
+        float(np.mean(p.sums.plain[len(p.sums.plain) // 4 :])) - energy if p.branching else 0.0
         for p, energy in zip(populations, at[:, 0], strict=True)
     ]
     warnings = collect_warnings(

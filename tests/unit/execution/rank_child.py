@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -23,8 +22,8 @@ from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.networks.log_psi import LogPsi
-from fkflow.projection.population import Population
 from fkflow.projection.project import Projector, project
+from fkflow.projection.resampling import Families
 from fkflow.recipe.config import MeasureConfig, ProjectConfig, TrainConfig
 from fkflow.results.records import Measurement
 from fkflow.sampling.local_energy import local_energy
@@ -209,7 +208,10 @@ def measuring() -> dict[str, object]:
     for _ in range(6):
         run.advance()
     population = run.populations[0]
-    out |= {"sums": np.stack(population.sums), "groups": [population.own_groups, population.groups, population.size]}
+    out |= {
+        "sums": np.stack(population.sums.rows),
+        "groups": [population.own_groups, population.groups, population.size],
+    }
     # as if the weights of one rank's walkers had grown
     run.populations[0].log_weight += torch.linspace(0, 3, len(population.log_weight)) * (ranks.rank() == 0)
     out |= {"log weights": population.log_weight, "effective": population.effective_share()}
@@ -221,10 +223,9 @@ def measuring() -> dict[str, object]:
 def families() -> float:
     """Effective families of walkers that all have a past of their own."""
     gained = ranks.own_part(torch.linspace(-1, 2, WALKERS, dtype=torch.float64).square())
-    ancestor = torch.arange(len(gained)) // 2
-    return Population._count_families(
-        SimpleNamespace(log_weight=gained, ancestral_weight=0 * gained, ancestor=ancestor)  # type: ignore[arg-type]
-    )
+    found = Families(0 * gained)
+    found.ancestor = torch.arange(len(gained)) // 2
+    return found.count(gained)
 
 
 def work(processes: int | None = None) -> dict[str, object]:

@@ -17,7 +17,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import build
 from fkflow.networks.two_body_equation import TwoBodyEquation
 from fkflow.networks.two_body_factor import TwoBodyFactor, two_body_factor
-from fkflow.projection.population import MOST_PAST, PLACES, weighings
+from fkflow.projection.past import MOST_PAST, PLACES, weighings
 from fkflow.sampling.local_energy import local_energy
 
 
