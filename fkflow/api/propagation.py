@@ -16,7 +16,8 @@ from fkflow.hamiltonian.system import System
 from fkflow.results import folders
 from fkflow.results.propagation import Propagation
 from fkflow.results.propagation_store import claim_propagation
-from fkflow.runs.propagate import Request, execute
+from fkflow.runs.propagate import execute
+from fkflow.runs.propagation_request import Request
 
 
 def propagate(

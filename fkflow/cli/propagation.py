@@ -89,7 +89,8 @@ def propagate(
             import numpy as np
 
             from fkflow.runs.context import RunContext
-            from fkflow.runs.propagate import Request, execute
+            from fkflow.runs.propagate import execute
+            from fkflow.runs.propagation_request import Request
 
         request = Request(
             tuple(times or ()),
