@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,16 +23,18 @@ from fkflow.measurement.coherence import Coherence
 from fkflow.measurement.histograms import Histograms
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
-from fkflow.projection.extrapolation import Extrapolation, average_window, extrapolate, find_longest_window
+from fkflow.projection.energy import projected_energy
+from fkflow.projection.extrapolation import Extrapolation, find_longest_window
 from fkflow.projection.forward_walking import project_observables
 from fkflow.projection.mover import Mover
 from fkflow.projection.past import PLACES
 from fkflow.projection.plan import plan
 from fkflow.projection.population import MIDDLE, OBSERVED, SHORT_MIDDLE, Population
-from fkflow.projection.rare import FAR, missed_fall
+from fkflow.projection.rare import FAR
 from fkflow.projection.resampling import EVEN
-from fkflow.projection.resolution import Unresolved, left_out
+from fkflow.projection.resolution import Unresolved
 from fkflow.projection.slow_modes import longest_window, slow_mode_error
+from fkflow.projection.stopping import enough_for_observables, is_settled, share_for_densities
 from fkflow.projection.summary import summarise_projection
 from fkflow.recipe.config import ProjectConfig
 from fkflow.results.records import Doubt, Histogram, Projection
@@ -45,14 +46,6 @@ from fkflow.statistics import Estimate
 GRADIENT = 3
 #: sweeps of the measurement in one turn
 SWEEPS = 4
-#: largest fall of the energy from one window to the next, in its error, for which the shorter window is long enough
-FALL = 0.2
-#: share of the longest window that the walkers must pass for the densities
-LEAST = 0.75
-#: the same for a hurried projection: densities of a shorter window, whose bias is far below the noise of so few walkers
-HURRIED = 0.375
-#: more of it that all walkers must pass for observables
-PASSED = 0.5
 #: moves before the first weighing
 SETTLE = 30
 
@@ -271,28 +264,13 @@ class Projector:
     def extrapolate(self) -> Extrapolation | None:
         """The energy at dt = 0 from the longest window that all populations have passed; None before the first."""
         self.lag = find_longest_window(self.populations)
-        self.found = None if self.lag is None else extrapolate(self.populations, self.lag, self.measuring.estimate())
-        if self.found is not None:
-            self.found = self.found.with_error_of_finest(missed_fall(self.measuring, self.populations[-1]))
-        unresolved = [p.unresolved for p in self.populations if p.unresolved is not None]
-        if self.found is not None and unresolved:
-            beyond = left_out(unresolved)
-            # the measured energy has all of E_L, the weights have not
-            counted = unresolved[-1].excess(self.populations[-1].interval)
-            error = math.hypot(self.found.time_step_error, counted, beyond.error)
-            self.found = replace(self.found, value=self.found.value - beyond.value, time_step_error=error)
+        self.found = None if self.lag is None else projected_energy(self.populations, self.lag, self.measuring)
         return self.found
 
     def is_settled(self, found: Extrapolation) -> bool:
         """Whether the energy no longer falls with the imaginary time, within its error."""
         assert self.lag is not None
-        finest = self.populations[-1]
-        if self.lag == len(finest.lags) - 1:
-            return True
-        if finest.branching:
-            return False
-        falls = [average_window(finest, index).correction if index else 0.0 for index in (self.lag - 1, self.lag)]
-        return abs(falls[1] - falls[0]) <= FALL * found.total
+        return is_settled(self.populations, self.lag, found)
 
     def has_densities(self) -> bool:
         """Whether the walkers have gone far enough for densities of |φ0|²."""
@@ -300,14 +278,11 @@ class Projector:
 
     def share(self) -> float:
         """The share of the way that walkers must go before there are densities of |φ0|², at most 1."""
-        finest = self.populations[-1]
-        return min(1.0, finest.count / ((HURRIED if self.hurried else LEAST) * finest.length))
+        return share_for_densities(self.populations[-1], self.hurried)
 
     def has_observables(self) -> bool:
         """Whether the walkers of all populations have gone far enough for observables over φ0², or there are none."""
-        least = (HURRIED if self.hurried else LEAST) + PASSED
-        asked = bool(self.measuring.observables.asked)
-        return not asked or all(p.walking is None or p.count >= least * p.length for p in self.populations)
+        return not self.measuring.observables.asked or enough_for_observables(self.populations, self.hurried)
 
     def observables(self) -> list[Estimate] | None:
         """The numbers of the observables over φ0²; None if there are none, or no window for them was passed."""
