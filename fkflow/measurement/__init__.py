@@ -5,6 +5,7 @@
 """
 
 from fkflow.measurement.histograms import Histograms
-from fkflow.measurement.variational import VariationalEstimator, choose_walker_count
+from fkflow.measurement.variational import VariationalEstimator
+from fkflow.measurement.walkers import choose_walker_count
 
 __all__ = ["Histograms", "VariationalEstimator", "choose_walker_count"]

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.execution import ranks
-from fkflow.execution.chunks import IN_CACHE
 from fkflow.execution.pulse import Pulse
 from fkflow.hamiltonian.free import break_up_energy
 from fkflow.hamiltonian.masses import to_user_coordinates
@@ -31,28 +30,19 @@ from fkflow.measurement.observables import ObservableAverages
 from fkflow.measurement.relaxation import Relaxation, SlowModes
 from fkflow.measurement.sweeps import EnergySweeps
 from fkflow.measurement.verdict import find_warnings
+from fkflow.measurement.walkers import FEWEST_SWEEPS, starting_walkers
 from fkflow.networks.choice import LogPsi, PairDrift, VibrationalNet
 from fkflow.networks.periodic import is_even
-from fkflow.recipe.config import MeasureConfig, ProjectConfig
+from fkflow.recipe.config import MeasureConfig
 from fkflow.results.records import Energy, Histogram, Measurement, Projection
-from fkflow.sampling.broad import sampling_power
-from fkflow.sampling.clipping import clip
-from fkflow.sampling.local_energy import fastest_local_energy
-from fkflow.sampling.metropolis import Walkers, draw_evenly
+from fkflow.sampling.metropolis import Walkers
 from fkflow.sampling.samplers import LangevinSampler, PathSampler
 from fkflow.statistics import Estimate
 
-#: sweeps before the error bar may end the measurement, and before the time budget may
-FEWEST_SWEEPS, FEWEST_IN_TIME = 10, 4
+#: sweeps before the time budget may end the measurement
+FEWEST_IN_TIME = 4
 #: sweeps after which several ranks exchange their energies
 SWEEPS_APART = 4
-#: independent energies that each walker gives where their number is left to the target error, and bounds of that number
-SAMPLES, FEWEST_WALKERS, MOST_WALKERS = 20, 512, 4096
-#: energies that are taken at least then: with fewer, the rare places where a network is poor are often missed, and the error
-#: bar is too small (5 000 gave 2 bosons a rms z of 1.55, 20 000 one of 0.99)
-FEWEST_ENERGIES = 20480
-#: mean absolute deviations at which energies are clipped for it
-CLIP = 10.0
 #: walkers whose final places are stored
 STORED_SAMPLES = 2048
 #: the numbers in a checkpoint of a measurement
@@ -87,10 +77,12 @@ class VariationalEstimator:
         started = time.perf_counter()
         self.net, self.system, self.landscape, self.config, self.seed = net, system, landscape, config, seed
         self.generator = generator = torch.Generator(x.device).manual_seed(ranks.own_seed(seed + 0x5EED))
+        #: sweeps before the error bar may end the measurement
         self.fewest = FEWEST_SWEEPS
-        self.walkers = (
-            self._starting_walkers(x) if saved is None else Walkers.from_state_dict(saved["walkers"], x.device)
-        )
+        if saved is None:
+            self.walkers, self.fewest = starting_walkers(net, system, landscape, config, x, generator)
+        else:
+            self.walkers = Walkers.from_state_dict(saved["walkers"], x.device)
         self.sampler: LangevinSampler | PathSampler
         if isinstance(net, LogPsi):
             self.sampler = LangevinSampler(
@@ -128,26 +120,6 @@ class VariationalEstimator:
         self.seconds = time.perf_counter() - started
         if saved is not None:
             self._load(saved)
-
-    def _starting_walkers(self, x: Tensor) -> Walkers:
-        """The walkers of the measurement, as many as the recipe or its target error asks for, at places of x."""
-        net, config, generator = self.net, self.config, self.generator
-        wanted = choose_walker_count(config, lambda: self._clipped_spread(x))
-        if config.walkers == 0 and not (isinstance(net, LogPsi) and net.knows_tails):
-            # Few walkers of a small network take as long as many: most of their time goes into launching operations. Beyond
-            # that, more of them only take longer to part from one another.
-            wanted = max(wanted, min(FEWEST_ENERGIES // FEWEST_SWEEPS, IN_CACHE // (2 * net.width) // 512 * 512))
-            self.fewest = max(FEWEST_SWEEPS, -(-FEWEST_ENERGIES // wanted))
-        pick = draw_evenly(len(x), -(-wanted // ranks.count()), generator)
-        power = sampling_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
-        return Walkers(x[pick].clone(), 0.1 * self.landscape.length**2, power)
-
-    def _clipped_spread(self, x: Tensor) -> float:
-        """Standard deviation of the clipped local energy at x; infinite where there is no log ψ."""
-        if not isinstance(self.net, LogPsi):
-            return math.inf
-        energies = fastest_local_energy(self.net, self.system, x, self.generator, self.landscape.length**2)
-        return float(clip(energies, CLIP).std())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of this rank that a measurement needs to continue, as tensors, numbers and texts."""
@@ -338,22 +310,6 @@ class VariationalEstimator:
             self.observables.results(projected),
             liquid,
         )
-
-
-def choose_walker_count(
-    config: MeasureConfig | ProjectConfig, spread: Callable[[], float], fewest: int = FEWEST_WALKERS
-) -> int:
-    """The recipe's number of walkers or, where it leaves that open, one that suits its target error: a power of two.
-
-    With so many walkers each gives about SAMPLES energies of this `spread`; all ranks must ask together.
-    """
-    if config.walkers:
-        return config.walkers
-    ratio = spread() / config.target_error
-    # an unknown spread is infinite
-    wanted = min(MOST_WALKERS, max(fewest, ratio * ratio / SAMPLES))
-    walkers: int = 2 ** math.ceil(math.log2(wanted))
-    return ranks.broadcast(walkers)
 
 
 def _sweeps_per_round() -> int:

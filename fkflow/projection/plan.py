@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
-from fkflow.measurement.variational import VariationalEstimator, choose_walker_count
+from fkflow.measurement.variational import VariationalEstimator
+from fkflow.measurement.walkers import choose_walker_count
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.resolution import find_limit
 from fkflow.projection.time_steps import GIRSANOV_STEP, RATIO, SMALL_RATIO, largest_step, longest_interval

@@ -12,7 +12,8 @@ from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
-from fkflow.measurement.variational import VariationalEstimator, choose_walker_count
+from fkflow.measurement.variational import VariationalEstimator
+from fkflow.measurement.walkers import choose_walker_count
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig
 from fkflow.sampling.metropolis import draw_evenly
