@@ -9,13 +9,8 @@ from torch import Tensor
 
 from fkflow.hamiltonian.geometry import add_to_pairs, add_to_particles, pairs
 from fkflow.networks.layers import Linear, affine
-from fkflow.networks.pair_tangents import (
-    CoordinateTangent,
-    MessageTangent,
-    PairSumTangent,
-    PairTangent,
-    ParticleTangent,
-)
+from fkflow.networks.pair_sum_tangents import PairSumTangent
+from fkflow.networks.pair_tangents import CoordinateTangent, MessageTangent, PairTangent, ParticleTangent
 from fkflow.networks.parts import Node, Part
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
-from fkflow.networks import layers, pair_tangents, tangents
+from fkflow.networks import layers, pair_sum_tangents, tangents
 from fkflow.networks.choice import LogPsi, SymmetricNet, build, default_float64
 from fkflow.recipe.config import TrainConfig, load
 from fkflow.sampling import local_energy as energies
@@ -130,8 +130,8 @@ def test_the_laplacian_of_many_particles(particles: int, separable: bool, pertur
     x = land.start(7, torch.Generator().manual_seed(0))
     assert torch.allclose(net.value_drift_and_laplacian(x)[2], laplacian(net, x)[0], rtol=1e-10, atol=1e-10)
     # the twin: wrong products are seen
-    right = pair_tangents._products
-    monkeypatch.setattr(pair_tangents, "_products", lambda *arguments: 1.001 * right(*arguments))
+    right = pair_sum_tangents._products
+    monkeypatch.setattr(pair_sum_tangents, "_products", lambda *arguments: 1.001 * right(*arguments))
     assert not torch.allclose(net.value_drift_and_laplacian(x)[2], laplacian(net, x)[0], rtol=1e-8, atol=1e-8)
 
 
