@@ -18,6 +18,7 @@ from fkflow.hamiltonian.system import Reference, System
 from fkflow.recipe.config import Loaded, Recipe, compose
 from fkflow.results import folders, store
 from fkflow.results.liquid import Liquid
+from fkflow.results.paths import RESULT
 from fkflow.results.records import Histogram, Observables
 from fkflow.results.result import Result
 from fkflow.results.summary import summary_html, summary_text
@@ -313,7 +314,7 @@ class Solution:
                 folders.make_folder(path.parent)
             else:
                 stack.enter_context(folders.claim_folder(path, False, force=force))
-                path = path / folders.RESULT
+                path = path / RESULT
             self.result = store.save_result(self.result, path)
         warn_of_missing_file(self.result)
         return path

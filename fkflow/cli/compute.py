@@ -79,12 +79,13 @@ def run(
         return
     from fkflow.execution import progress
     from fkflow.results import folders
+    from fkflow.results.paths import RUNS
 
     if processes is None and launch.read_environment()[1] == 1:
         processes = earlier_processes(recipe)
     with launch.join_ranks(processes):
         loaded, earlier_seed, earlier_threads = load_recipe(recipe, settings)
-        out = folders.RUNS / loaded.name if out is None else out
+        out = RUNS / loaded.name if out is None else out
         with contextlib.nullcontext() if ranks.rank() else folders.claim_folder(out, resume, force=force):
             with heavy_imports():
                 from fkflow.runs.context import RunContext
@@ -144,6 +145,7 @@ def scan(
     from fkflow.execution import progress
     from fkflow.recipe import config
     from fkflow.results import folders
+    from fkflow.results.paths import RUNS
     from fkflow.results.scan_store import claim_scan
     from fkflow.runs import scan_grid
 
@@ -164,7 +166,7 @@ def scan(
     if dry_run:
         _print_plan(base, given, planned, as_json)
         return
-    out = folders.RUNS / base.name if out is None else out
+    out = RUNS / base.name if out is None else out
     with launch.join_ranks(processes):
         with contextlib.nullcontext() if ranks.rank() else folders.claim_folder(out, resume, claim_scan, force=force):
             with heavy_imports():
@@ -200,11 +202,12 @@ def measure(
 ) -> None:
     """Measure and project a finished run again, its drift frozen: other samples, a smaller error."""
     from fkflow.execution import progress
-    from fkflow.results import folders
+    from fkflow.results.locks import lock_folder
+    from fkflow.results.paths import find_result
 
     with launch.join_ranks(processes):
-        path = folders.find_result(run)
-        with contextlib.nullcontext() if ranks.rank() else folders.lock_folder(path.parent):
+        path = find_result(run)
+        with contextlib.nullcontext() if ranks.rank() else lock_folder(path.parent):
             with heavy_imports():
                 from fkflow.runs.remeasure import measure_again
 

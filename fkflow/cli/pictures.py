@@ -20,7 +20,7 @@ def plot(
     only_list: Annotated[bool, typer.Option("--list", help="Print the names of the plots and stop.")] = False,
 ) -> None:
     """Draw convergence, projection, densities, drift and trajectories of a run (all, or those named), a scan or propagation."""
-    from fkflow.results.folders import find_result
+    from fkflow.results.paths import find_result
     from fkflow.results.propagation_store import find_propagation, read_propagation
     from fkflow.results.scan_store import find_scan, read_scan
     from fkflow.results.store import read_result

@@ -71,6 +71,7 @@ def propagate(
     """Apply e^(-tH) to a function: its values on a grid or at points, kernels, survival amplitudes, the drift v(x, t)."""
     from fkflow.execution import progress
     from fkflow.results import folders
+    from fkflow.results.paths import RUNS
     from fkflow.results.propagation_store import claim_propagation
     from fkflow.runs.rerun import load_recipe
 
@@ -83,7 +84,7 @@ def propagate(
     if gaussian is not None:
         centre, width = _two("--gaussian", gaussian, "CENTRE:WIDTH")
         about = tuple(_floats("--gaussian", centre)), _floats("--gaussian", width)[0]
-    out = folders.RUNS / f"{loaded.name}-propagated" if out is None else out
+    out = RUNS / f"{loaded.name}-propagated" if out is None else out
     with folders.claim_folder(out, False, claim_propagation, force=force):
         with heavy_imports():
             import numpy as np

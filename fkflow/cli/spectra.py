@@ -29,12 +29,13 @@ def spectrum(
 ) -> None:
     """Compute excited states of a finished run from its drift: levels, gaps and densities, by symmetry."""
     from fkflow.execution import progress
-    from fkflow.results import folders
+    from fkflow.results.locks import lock_folder
+    from fkflow.results.paths import find_result
 
     settings = [f"spectrum.states={states}"] * (states is not None)
     settings += [f"spectrum.statistics={statistics}"] * (statistics is not None)
-    path = folders.find_result(run)
-    with folders.lock_folder(path.parent):
+    path = find_result(run)
+    with lock_folder(path.parent):
         with heavy_imports():
             from fkflow.results.store import read_result
             from fkflow.runs.context import RunContext

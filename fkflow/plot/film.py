@@ -15,7 +15,8 @@ from matplotlib.animation import FFMpegWriter
 from PIL import Image
 
 from fkflow.errors import StoreError, UsageError
-from fkflow.results.folders import make_folder, reason
+from fkflow.results.folders import make_folder
+from fkflow.results.paths import reason
 
 #: a file's ending -> what it is called
 FORMATS = {".gif": "gif", ".mp4": "mp4"}

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from fkflow.errors import DamagedError, FkflowError, StoreError
 from fkflow.execution import ranks
 from fkflow.results.checksum import add_checksum, strip_checksum
-from fkflow.results.folders import PREVIOUS, atomic_write, reason
+from fkflow.results.folders import atomic_write
+from fkflow.results.paths import PREVIOUS, reason
 
 FORMAT = "fkflow-checkpoint"
 FORMAT_VERSION = 1

@@ -14,7 +14,7 @@ import numpy as np
 
 from fkflow.errors import StoreError
 from fkflow.results.checksum import strip_checksum
-from fkflow.results.folders import reason
+from fkflow.results.paths import reason
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 

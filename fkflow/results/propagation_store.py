@@ -14,7 +14,8 @@ import numpy as np
 from fkflow.errors import UsageError
 from fkflow.results import hdf5
 from fkflow.results.checksum import add_checksum
-from fkflow.results.folders import CHECKPOINT, PROPAGATION, RESULT, SCAN, atomic_write, find_file, make_folder, reason
+from fkflow.results.folders import atomic_write, make_folder
+from fkflow.results.paths import CHECKPOINT, PROPAGATION, RESULT, SCAN, find_file, reason
 from fkflow.results.propagation import Column, DriftFilm, Propagation
 from fkflow.results.store import hide_home
 from fkflow.text import strict_json

@@ -18,9 +18,9 @@ from fkflow.hamiltonian.system import Reference
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.old_keys import current_resolved
 from fkflow.results import hdf5
-from fkflow.results.folders import find_result
 from fkflow.results.layout import COLUMNS, CURVE, ENERGY, FORMAT, FORMAT_VERSION, HISTOGRAMS, PROJECTION, STAGES, STEPS
 from fkflow.results.liquid_store import read_liquid
+from fkflow.results.paths import find_result
 from fkflow.results.records import (
     Axis,
     DriftField,

@@ -17,7 +17,8 @@ from fkflow.hamiltonian.system import Reference
 from fkflow.recipe.old_keys import current_resolved
 from fkflow.results import hdf5
 from fkflow.results.checksum import add_checksum
-from fkflow.results.folders import SCAN, atomic_write, find_file, prepare_scan, remove_scan
+from fkflow.results.folders import atomic_write, prepare_scan, remove_scan
+from fkflow.results.paths import SCAN, find_file
 from fkflow.results.records import Observable, Observables, components
 from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan
 from fkflow.results.store import hide_home

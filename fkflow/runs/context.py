@@ -20,7 +20,7 @@ from fkflow.recipe.config import Loaded, Recipe
 from fkflow.recipe.old_keys import current_text
 from fkflow.recipe.toml import to_toml
 from fkflow.results.checkpoints import CheckpointWriter
-from fkflow.results.folders import CHECKPOINT
+from fkflow.results.paths import CHECKPOINT
 from fkflow.results.result import Result
 from fkflow.results.spectrum import Spectrum
 from fkflow.runs.budgets import first_change

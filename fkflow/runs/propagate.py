@@ -15,7 +15,7 @@ from fkflow.errors import Interrupted, UsageError
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_threads, keep_freed_memory
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates, user_masses
-from fkflow.results.folders import PROPAGATION
+from fkflow.results.paths import PROPAGATION
 from fkflow.results.propagation import Column, DriftFilm, Propagation
 from fkflow.results.propagation_store import save_propagation
 from fkflow.results.provenance import collect_provenance

@@ -17,7 +17,7 @@ from fkflow.hamiltonian.registry import shipped_recipes
 from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.config import Loaded, compose, load, make_system, parse, to_toml
-from fkflow.results.folders import CHECKPOINT, RESULT
+from fkflow.results.paths import CHECKPOINT, RESULT
 from fkflow.results.result import Result
 from fkflow.text import strict_json, title
 

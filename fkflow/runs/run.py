@@ -6,7 +6,7 @@ from fkflow.errors import FkflowError, Interrupted, NumericalError, RankError, S
 from fkflow.execution import ranks
 from fkflow.results import store
 from fkflow.results.checkpoints import Clock
-from fkflow.results.folders import CHECKPOINT, RESULT
+from fkflow.results.paths import CHECKPOINT, RESULT
 from fkflow.results.records import Measurement
 from fkflow.results.result import Result
 from fkflow.runs import again, renewal, thermal

@@ -26,7 +26,8 @@ from fkflow.plot import save_scan
 from fkflow.recipe.config import Loaded, ScanConfig
 from fkflow.results import store
 from fkflow.results.checkpoints import CheckpointWriter
-from fkflow.results.folders import CHECKPOINT, RESULT, SCAN, atomic_write, make_folder
+from fkflow.results.folders import atomic_write, make_folder
+from fkflow.results.paths import CHECKPOINT, RESULT, SCAN
 from fkflow.results.result import Result
 from fkflow.results.scan_records import FAILED, FINISHED, Axis, Point, Scan, csv_text
 from fkflow.results.scan_store import read_scan, write_scan

@@ -15,7 +15,7 @@ from fkflow.execution.device import choose_device, choose_threads, keep_freed_me
 from fkflow.hamiltonian.user_systems import without_folders
 from fkflow.recipe.config import Recipe
 from fkflow.results import store
-from fkflow.results.folders import CHECKPOINT, RESULT
+from fkflow.results.paths import CHECKPOINT, RESULT
 from fkflow.results.provenance import collect_provenance
 from fkflow.results.records import Doubt
 from fkflow.results.result import Result

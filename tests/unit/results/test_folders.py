@@ -16,15 +16,17 @@ import pytest
 import torch
 
 from fkflow.errors import StoreError, UsageError
-from fkflow.results import folders
+from fkflow.results import folders, locks
 from fkflow.results.checkpoints import FORMAT, FORMAT_VERSION, CheckpointWriter, load_checkpoint, save_checkpoint
-from fkflow.results.folders import CHECKPOINT, LOCK, PREVIOUS, atomic_write, claim_folder, lock_folder
+from fkflow.results.folders import atomic_write, claim_folder
+from fkflow.results.locks import lock_folder
+from fkflow.results.paths import CHECKPOINT, LOCK, PREVIOUS
 
 #: takes the lock of a folder and says so; ends, or dies, on a line of input
 HOLDER = """
 import sys
 from pathlib import Path
-from fkflow.results.folders import lock_folder
+from fkflow.results.locks import lock_folder
 with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
@@ -67,7 +69,7 @@ def test_the_lock_of_a_killed_process_blocks_nobody(holder, tmp_path: Path) -> N
 
 def test_a_lock_released_and_removed_meanwhile_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between opening the file and locking it, the one that held it removes it: such a lock would keep nobody out."""
-    real, calls = folders.fcntl.flock, []
+    real, calls = locks.fcntl.flock, []
 
     def flock(descriptor: int, how: int) -> None:
         calls.append(descriptor)
@@ -75,7 +77,7 @@ def test_a_lock_released_and_removed_meanwhile_is_taken_anew(tmp_path: Path, mon
             (tmp_path / LOCK).unlink()
         real(descriptor, how)
 
-    monkeypatch.setattr(folders.fcntl, "flock", flock)
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     with lock_folder(tmp_path):
         assert len(calls) == 2 and os.listdir(tmp_path) == [LOCK]
 
@@ -87,7 +89,7 @@ def test_where_there_are_no_locks_the_run_goes_on_and_says_so(
     def flock(*_: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(folders.fcntl, "flock", flock)
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     with caplog.at_level(logging.WARNING, "fkflow"), claim_folder(tmp_path, False):
         pass
     assert [record.getMessage() for record in caplog.records] == [
@@ -272,7 +274,7 @@ def test_an_interrupt_at_any_line_leaves_nothing(tmp_path: Path) -> None:
 
         def trace(frame: FrameType, event: str, _: object) -> object:
             nonlocal count
-            if frame.f_code.co_filename != folders.__file__:
+            if frame.f_code.co_filename not in (folders.__file__, locks.__file__):
                 return None
             if event == "line" and count < line:
                 count += 1
@@ -298,6 +300,6 @@ def test_an_interrupt_at_any_line_leaves_nothing(tmp_path: Path) -> None:
         (out / "other").unlink(missing_ok=True)
         assert not out.exists() or os.listdir(out) == [], line
         shutil.rmtree(out.parent, ignore_errors=True)
-        assert not folders._held, line
+        assert not locks._held, line
         line += 1
     assert line > 40
