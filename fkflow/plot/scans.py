@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from fkflow.plot import temperatures
 from fkflow.plot.style import COLOURS, LOOK, label, save_figure
 from fkflow.results.folders import make_folder
-from fkflow.results.scan_records import FAILED, FINISHED, Point, Scan, format_value
+from fkflow.results.scan_records import FAILED, FINISHED, Point, Scan
+from fkflow.results.scan_tables import format_value
 from fkflow.text import display_unit
 
 #: colour and marker of each curve

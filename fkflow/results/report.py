@@ -15,9 +15,9 @@ import numpy as np
 
 from fkflow.hamiltonian.species import Species
 from fkflow.hamiltonian.system import System
-from fkflow.results import scan_records
 from fkflow.results.result import Comparison, Result
 from fkflow.results.scan_records import Scan
+from fkflow.results.scan_tables import table_text
 from fkflow.results.status import FAILED
 from fkflow.results.summary import BLOCKS, summary_text
 from fkflow.statistics import Estimate
@@ -43,7 +43,7 @@ def result_text(result: Result) -> str:
 
 def scan_text(scan: Scan) -> str:
     """A scan as a table, as wide as the terminal allows."""
-    return scan_records.table_text(scan, _width())
+    return table_text(scan, _width())
 
 
 def system_entry(system: System) -> dict[str, Any]:

@@ -29,8 +29,9 @@ from fkflow.results.checkpoints import CheckpointWriter
 from fkflow.results.folders import atomic_write, make_folder
 from fkflow.results.paths import CHECKPOINT, RESULT, SCAN
 from fkflow.results.result import Result
-from fkflow.results.scan_records import FAILED, FINISHED, Axis, Point, Scan, csv_text
+from fkflow.results.scan_records import FAILED, FINISHED, Axis, Point, Scan
 from fkflow.results.scan_store import read_scan, write_scan
+from fkflow.results.scan_tables import csv_text
 from fkflow.runs import run, thermal, warm_start
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import build_model, check_shares

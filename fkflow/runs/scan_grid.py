@@ -19,7 +19,7 @@ from fkflow.recipe import config
 from fkflow.recipe.config import Loaded
 from fkflow.recipe.schema import SECTIONS
 from fkflow.recipe.sources import is_key
-from fkflow.results.scan_records import format_value
+from fkflow.results.scan_tables import format_value
 
 Place = tuple[int, ...]
 

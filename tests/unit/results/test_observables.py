@@ -14,8 +14,9 @@ import pytest
 
 from fkflow.errors import StoreError
 from fkflow.results.report import compare_results, comparison_text, to_json
-from fkflow.results.scan_records import FINISHED, Axis, Point, Scan, csv_text, table_text
+from fkflow.results.scan_records import FINISHED, Axis, Point, Scan
 from fkflow.results.scan_store import read_scan, write_scan
+from fkflow.results.scan_tables import csv_text, table_text
 from fkflow.results.store import read_result
 from fkflow.results.summary import summary_text
 

@@ -18,8 +18,9 @@ from fkflow.errors import StoreError
 from fkflow.hamiltonian.system import Reference
 from fkflow.plot import save_scan, scan
 from fkflow.plot.scans import differences, sizes
-from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan, csv_text, table_text
+from fkflow.results.scan_records import FAILED, FINISHED, WAITING, Axis, Point, Scan
 from fkflow.results.scan_store import find_scan, read_scan, write_scan
+from fkflow.results.scan_tables import csv_text, table_text
 
 
 def made_up_scan(path: Path, count: int = 5) -> Scan:
