@@ -2,6 +2,6 @@
 
 `context` holds what all stages of a run share. `run` trains, measures and projects, with `session` for the training and
 `frozen` for the stages after it. `model` builds or restores system and network, `rerun` reads the recipe of a finished run.
-`remeasure`, `warm_start`, `scan` (with `scan_grid`), `evaluation` and `animate` (with `trajectories`) stand on these. Import
-the modules: `context`, `rerun` and `scan_grid` are free of PyTorch.
+`remeasure`, `warm_start`, `scan` (with `scan_grid` and `scan_plan`), `evaluation` and `animate` (with `trajectories`) stand on
+these. Import the modules: `context`, `rerun` and `scan_grid` are free of PyTorch.
 """

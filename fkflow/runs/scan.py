@@ -7,51 +7,32 @@ every point, so that a scan can go on however it ended.
 from __future__ import annotations
 
 import json
-import logging
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import fkflow
-from fkflow.errors import Interrupted, NumericalError, PotentialError, StoreError, UsageError
+from fkflow.errors import Interrupted, NumericalError, PotentialError, StoreError
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_device
 from fkflow.execution.progress import PrefixedProgress
-from fkflow.hamiltonian.user_systems import display_name, without_folders
 from fkflow.plot import save_scan
-from fkflow.recipe.config import Loaded, ScanConfig
-from fkflow.results import store
 from fkflow.results.checkpoints import CheckpointWriter
 from fkflow.results.folders import atomic_write, make_folder
-from fkflow.results.paths import CHECKPOINT, RESULT, SCAN
-from fkflow.results.result import Result
-from fkflow.results.scan_records import FAILED, FINISHED, Axis, Point, Scan
-from fkflow.results.scan_store import read_scan, write_scan
+from fkflow.results.paths import CHECKPOINT, SCAN
+from fkflow.results.scan_records import FAILED, FINISHED, Point, Scan
+from fkflow.results.scan_store import write_scan
 from fkflow.results.scan_tables import csv_text
 from fkflow.runs import run, thermal, warm_start
 from fkflow.runs.context import RunContext
 from fkflow.runs.model import build_model, check_shares
-from fkflow.runs.rerun import definition_warning
 from fkflow.runs.scan_grid import Over, Place, Planned, nearest
+from fkflow.runs.scan_plan import plan_scan, resume_scan
 from fkflow.text import strict_json
-
-log = logging.getLogger("fkflow")
 
 #: the table beside scan.h5
 TABLE = "scan.csv"
-#: descriptions of parameters that any class may have
-USUAL = {
-    "system.particles": "number of particles",
-    "system.dimensions": "number of dimensions of space",
-    "system.mass": "mass of the particles",
-    "system.length": "length of the system",
-}
-#: sections in which a point must agree with its plan; it may have been measured again with other keys of the others
-TRAINED = ("system", "network", "train")
 
 
 @dataclass
@@ -81,12 +62,12 @@ def execute(context: RunContext, overs: Sequence[Over], planned: Sequence[Planne
     choose_device(context.device)
     for plan in planned:
         check_shares(plan.loaded.recipe)
-    scan = _plan_scan(context, overs, planned, context.out / SCAN)
+    scan = plan_scan(context, overs, planned, context.out / SCAN)
     if ranks.rank() == 0:
         if (source := context.recipe.train.source) is not None:
             warm_start.read_network(source)
         if context.resume and scan.path.exists():
-            scan = _resume(context, scan, planned)
+            scan = resume_scan(context, scan, planned)
     scan = ranks.broadcast(scan)
     with context.signals:
         work = _Work(context, scan, {p.name: p for p in planned})
@@ -109,120 +90,6 @@ def execute(context: RunContext, overs: Sequence[Over], planned: Sequence[Planne
             stopped = Interrupted(f"stopped with {total - len(left)} of {total} points finished")
             raise stopped.with_hint(f"{scan.path} holds what they gave", resumable=True)
     return work.scan
-
-
-def _plan_scan(context: RunContext, overs: Sequence[Over], planned: Sequence[Planned], path: Path) -> Scan:
-    """The scan before its first point."""
-    base, system = context.loaded, context.recipe.system
-    options = base.scan or ScanConfig.model_validate({})
-    # the recipe's unit belongs to its own key: --over with another one has the unit 1
-    named = [text.partition("=")[0].strip() for text in options.over[:1]]
-    return Scan(
-        path=path,
-        name=base.name,
-        system=system.key,
-        parameters=strict_json(system.parameters()),
-        energy_unit=planned[0].loaded.recipe.system.energy_unit,
-        recipe_text=base.text,
-        recipe_source=Path(base.source).name,
-        resolved=store.hide_home(strict_json(base.recipe.resolved())),
-        over=tuple(over.text for over in overs),
-        axes=tuple(_axis(planned[0].loaded, over.key) for over in overs),
-        unit=options.unit if named in ([], [overs[0].key]) else 1.0,
-        warm=options.warm,
-        seed=context.seed,
-        version=fkflow.__version__,
-        points=tuple(_plan_point(p, context.seed, number, 0) for number, p in enumerate(planned)),
-    )
-
-
-def _axis(loaded: Loaded, key: str) -> Axis:
-    section, _, name = key.partition(".")
-    if name.count(".") == 2:
-        listed, who, what = name.split(".")
-        return Axis(key, f"{what} of {who} in {listed}", "")
-    own = getattr(loaded.recipe, section)
-    field = next((f for own_name, f in type(own).model_fields.items() if name in (own_name, f.alias)), None)
-    extra = field.json_schema_extra if field else None
-    unit = extra.get("unit", "") if isinstance(extra, dict) else ""
-    # a class of a user need not describe its parameters
-    words = (
-        (field.description if field else None) or USUAL.get(key) or f"parameter of {display_name(loaded.recipe.system)}"
-    )
-    return Axis(key, words, str(unit))
-
-
-def _plan_point(planned: Planned, seed: int, number: int, attempts: int) -> Point:
-    """A point without a result; its seed follows from the seed of the scan, its number and how often it failed."""
-    own = np.random.SeedSequence(seed, spawn_key=(number, attempts)).generate_state(1)[0]
-    system, warm = planned.loaded.recipe.system, bool(planned.loaded.recipe.thermal.betas())
-    return Point(
-        values=planned.values,
-        run=planned.name,
-        seed=int(own),
-        attempts=attempts,
-        # those of ground states, which have no free energy
-        reference=None if warm else system.reference(),
-        published=() if warm else system.published(),
-    )
-
-
-def _resume(context: RunContext, scan: Scan, planned: Sequence[Planned]) -> Scan:
-    """The scan with the finished points of an earlier one in the same folder. Raises UsageError if that is another scan."""
-    old = read_scan(scan.path)
-    if context.given_seed not in (None, old.seed):
-        raise UsageError(f"--seed {context.given_seed}: the scan to resume has seed {old.seed}; leave --seed out")
-    if (changed := _difference(old, scan)) is not None:
-        raise UsageError(
-            f"{scan.path} belongs to another scan (there: {changed}): resume with the same recipe, --over and --set, "
-            "or choose another --out"
-        )
-    points = []
-    for number, (before, plan) in enumerate(zip(old.points, planned, strict=True)):
-        # a failed point is tried again with other random numbers: the same ones would fail again
-        point = _plan_point(plan, old.seed, number, before.attempts)
-        result = scan.path.parent / point.run / RESULT
-        if result.exists():
-            found = store.read_result(result)
-            _check_point(found, plan)
-            point = point.with_result(found)
-        elif before.status == FAILED:
-            CheckpointWriter(scan.path.parent / point.run / CHECKPOINT).remove()
-        points.append(point)
-    return replace(scan, seed=old.seed, points=tuple(points))
-
-
-def _difference(old: Scan, new: Scan) -> str | None:
-    """The first difference of two scans, as the old one has it; None if they are the same."""
-    before, now = without_folders(old.resolved), without_folders(new.resolved)
-    for section, table in before.items():
-        for key, value in table.items():
-            if now.get(section, {}).get(key) != value:
-                return f"{section}.{key} = {value}"
-    if before != now:
-        return "fewer keys"
-    if [p.values for p in old.points] != [p.values for p in new.points] or old.warm != new.warm:
-        return f"over {', '.join(old.over)}" + ("" if old.warm else ", scan.warm = false")
-    return None
-
-
-def _check_point(found: Result, plan: Planned) -> None:
-    """Raise UsageError unless a finished run has the recipe of this point; warn of a changed file of its system."""
-    wanted = without_folders(store.hide_home(strict_json(plan.loaded.recipe.resolved())))
-    there = without_folders(found.resolved)
-    scanned = [key.split(".")[:2] for key in plan.values]
-    for section, table in wanted.items():
-        for key, value in table.items():
-            compared = section in TRAINED or [section, key] in scanned
-            if compared and (section, key) != ("train", "from") and there.get(section, {}).get(key) != value:
-                raise UsageError(
-                    f"{found.path} belongs to another recipe (there: {section}.{key} = {there[section].get(key)}, "
-                    f"here {value}): choose another --out, or remove it first"
-                )
-    if found.definition is not None and (
-        warning := definition_warning(found.definition, plan.loaded.recipe.definition)
-    ):
-        log.warning("warning: %s: %s", found.run, warning)
 
 
 def _compute(work: _Work, point: Point, prefix: str) -> Point:
