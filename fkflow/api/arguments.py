@@ -15,7 +15,8 @@ import torch
 
 from fkflow.errors import FkflowError, Interrupted, RecipeError, UsageError
 from fkflow.execution import launch
-from fkflow.execution.progress import WARNING, Progress, Silent, choose_progress
+from fkflow.execution.displays import WARNING
+from fkflow.execution.progress import Progress, Silent, choose_progress
 from fkflow.hamiltonian.system import System
 from fkflow.recipe import config
 from fkflow.recipe.schema import target_sections

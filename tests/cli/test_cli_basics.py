@@ -19,7 +19,7 @@ from commands import start
 from fkflow.cli import completion, output
 from fkflow.cli.entry import main
 from fkflow.errors import Interrupted, NumericalError
-from fkflow.execution.progress import Bar, Lines
+from fkflow.execution.displays import Bar, Lines
 from fkflow.hamiltonian.registry import built_in_systems, shipped_recipes
 from fkflow.results.store import read_result
 

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from fkflow.api.arguments import open_progress
-from fkflow.execution.progress import Bar, Lines, NotebookLine, Silent, choose_progress
+from fkflow.execution.displays import Bar, Lines, NotebookLine
+from fkflow.execution.progress import Silent, choose_progress
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 
 from fkflow.cli.entry import main
 from fkflow.errors import NumericalError
-from fkflow.execution.progress import Lines
+from fkflow.execution.displays import Lines
 from fkflow.hamiltonian.landscape import explore
 from fkflow.networks.choice import build
 from fkflow.recipe.config import TrainConfig
