@@ -60,6 +60,12 @@ def format_energy(energy: float, error: float) -> str:
     return str(Estimate(energy, error)) if error >= 1e-9 else f"{energy:.10g}"
 
 
+def aligned(table: Sequence[Sequence[str]], side: str = "<") -> list[str]:
+    """The rows of a table as lines with aligned columns, indented by two; texts begin, or for the `side` ">" end, together."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  " + "  ".join(f"{c:{side}{w}}" for c, w in zip(cells, widths, strict=True)).rstrip() for cells in table]
+
+
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"

@@ -58,14 +58,15 @@ def compare(
 ) -> None:
     """Compare the energies of runs with their references, and with each other."""
     from fkflow.results import report
+    from fkflow.results.comparison import compare_results, comparison_text
     from fkflow.results.store import read_result
 
-    rows = report.compare_results([read_result(run) for run in runs], sigma, tolerance)
+    rows = compare_results([read_result(run) for run in runs], sigma, tolerance)
     failed = [row for row in rows if row["within"] is False]
     if as_json:
         output.emit(report.to_json({"sigma": sigma, "tolerance": tolerance, "ok": not failed, "runs": rows}))
     else:
-        output.emit(report.comparison_text(rows))
+        output.emit(comparison_text(rows))
     if failed:
         names = ", ".join(row["run"] for row in failed)
         raise ToleranceError(f"more than {sigma:g} errors + {tolerance:g} from the reference: {names}")

@@ -6,12 +6,12 @@ import csv
 import io
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fkflow.results.records import observable_text
 from fkflow.results.scan_records import FINISHED, FREE, LIMITS, Scan
-from fkflow.text import format_energy, strict_json, with_unit
+from fkflow.text import aligned, format_energy, strict_json, with_unit
 
 #: what tables leave out
 HIDDEN = (*LIMITS, "effective_paths")
@@ -34,7 +34,7 @@ def table_text(scan: Scan, width: int = 100) -> str:
     kinds = {point.kind for point in scan.points if point.kind}
     one_kind = f"{kinds.pop()} energies" if len(kinds) == 1 else "energies"
     lines = [f"{scan.title()}   " + with_unit(f"{one_kind} in", scan.energy_unit, bare=one_kind)]
-    lines += [f"  {line}" for line in _aligned(list(_cells(scan)))]
+    lines += aligned(list(_cells(scan)), ">")
     against = [point.comparison for point in scan.points]
     known = [each for each in against if each is not None]
     if known:
@@ -65,11 +65,6 @@ def _cells(scan: Scan) -> Iterator[list[str]]:
             f"{against.z:+.1f}" if against else "-",
             f"{point.seconds:.0f}" if math.isfinite(point.seconds) else "-",
         ]
-
-
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)) for cells in table]
 
 
 def format_value(value: Any) -> str:

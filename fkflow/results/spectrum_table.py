@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fkflow.results.result import Result
 from fkflow.results.spectrum import UPPER, Spectrum
+from fkflow.text import aligned
 
 HEADINGS = ("level", "sector", "energy", "gap", "variance", "strongest")
 #: further columns of fermions
@@ -23,10 +24,7 @@ def spectrum_text(result: Result, spectrum: Spectrum) -> str:
         energy = str(level.energy) + ("" if level.bound == UPPER else " projected")
         row: tuple[str, ...] = (str(number), level.sector, energy, str(level.gap), f"{level.variance:.1g}", strongest)
         rows.append((*row, str(level.projected or "lost in noise"), str(level.sign)) if fermi else row)
-    widths = [max(len(row[k]) for row in (headings, *rows)) for k in range(len(headings))]
-    lines = [result.title()]
-    for row in (headings, *rows):
-        lines.append("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    lines = [result.title(), *aligned([headings, *rows])]
     upper = all(level.bound == UPPER for level in spectrum.levels)
     kind = "upper bounds within their errors" if upper else "upper bounds, lowered by imaginary time where it says so"
     lines.append(f"  energies in {result.energy_unit}: {kind}; gaps are differences of such bounds")

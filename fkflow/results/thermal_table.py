@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fkflow.results.result import Result
 from fkflow.results.thermal import Thermal
-from fkflow.text import with_unit
+from fkflow.text import aligned, with_unit
 
 HEADINGS = ("T", "beta", "free energy", "energy", "entropy", "heat capacity", "effective", "paths")
 
@@ -21,12 +21,10 @@ def thermal_text(result: Result, thermal: Thermal) -> str:
         )
         for state in thermal.states
     ]
-    widths = [max(len(row[k]) for row in (HEADINGS, *rows)) for k in range(len(HEADINGS))]
     lines = [result.title()]
     if result.doubts:
         lines.append(f"  {'status':<20} {result.status}")
-    for row in (HEADINGS, *rows):
-        lines.append("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    lines += aligned([HEADINGS, *rows])
     unit = with_unit("", result.energy_unit).strip() or "those of the parameters"
     many = "" if result.particles == 1 else f"; {thermal.statistics} statistics"
     lines.append(f"  energies and temperatures in units {unit}, entropy and heat capacity in k_B{many}")

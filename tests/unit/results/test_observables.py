@@ -13,7 +13,8 @@ import h5py
 import pytest
 
 from fkflow.errors import StoreError
-from fkflow.results.report import compare_results, comparison_text, to_json
+from fkflow.results.comparison import compare_results, comparison_text
+from fkflow.results.report import to_json
 from fkflow.results.scan_records import FINISHED, Axis, Point, Scan
 from fkflow.results.scan_store import read_scan, write_scan
 from fkflow.results.scan_tables import csv_text, table_text

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fkflow.results import store
+from fkflow.results.comparison import compare_results, comparison_text
 from fkflow.results.records import Doubt, Failure
-from fkflow.results.report import compare_results, comparison_text
 from fkflow.results.result import Result
 from fkflow.results.status import find_doubts, is_useless, status_of
 from fkflow.results.summary import summary_text
