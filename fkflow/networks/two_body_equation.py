@@ -138,12 +138,14 @@ class TwoBodyEquation:
         else:
             # without energy there, as of a bounded one
             first = [regular(w[0], (w[1] - w[0]) / (self.step * w[0]) if w[0] else 2.0, self.dimensions)]
-        for (a, b, c, d), s, after in zip(self.steps(energy).tolist(), shift[:-1], shift[1:], strict=True):
+        # columns of Python's numbers: NumPy's, or a list a row, take several times as long
+        rows, shifts = zip(*self.steps(energy).T.tolist(), strict=True), shift.tolist()
+        for (a, b, c, d), s, after in zip(rows, shifts[:-1], shifts[1:], strict=True):
             v = first[-1] + s
             ahead = a + b * v
             if not ahead > 0:
                 break
-            first.append(float((c + d * v) / ahead - after))
+            first.append((c + d * v) / ahead - after)
         return np.array(first)
 
     def solve(self) -> tuple[Array, float]:
