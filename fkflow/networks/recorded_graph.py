@@ -16,14 +16,15 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.jit import _trace
 
 from fkflow.networks.stored_numbers import in_place, places
 from fkflow.networks.substitution import substitute
 
 log = logging.getLogger("fkflow")
 
-#: calls after which a recording is made, which costs as much as some dozen of them
-WORTH = 8
+#: calls after which a recording is made, which costs as much as it spares in about thirty
+WORTH = 24
 #: configurations that it is made with, and that it is tried with: it has to be right for any number of them
 FEW, TRIED = 2, 64
 
@@ -47,6 +48,8 @@ class Recording:
 
         # without this interpreter later calls would be optimised, which changes last bits from the third call on
         before = torch._C._jit_set_profiling_mode(False)
+        # the names that variables have in Python would take half of the time; nobody reads them here
+        names, _trace._create_interpreter_name_lookup_fn = _trace._create_interpreter_name_lookup_fn, _nameless
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 # that tracing is old, and that shapes might be taken for constants. It also takes constants that agree to
@@ -57,6 +60,7 @@ class Recording:
                 self._function(*example)
         finally:
             torch._C._jit_set_profiling_mode(before)
+            _trace._create_interpreter_name_lookup_fn = names
             subject.clear()
 
     def __call__(self, x: Tensor) -> Any:
@@ -113,6 +117,10 @@ def _recorded(net: nn.Module, method: Method, x: Tensor) -> Recording | None:
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         log.debug("%s of a %s cannot be recorded: %s", method.__name__, type(net).__name__, error)
     return None
+
+
+def _nameless(frames_up: int = 0) -> Callable[[Tensor], str]:
+    return lambda variable: ""
 
 
 def _parts(out: Any) -> tuple[Tensor, ...]:
