@@ -95,22 +95,27 @@ def complete_scales(file: h5py.File) -> None:
     Programs that read netCDF, such as xarray, then open every group. A scale lies in the group of its dataset; those of the
     weights of a network, named by their size, in the root.
     """
-    found: list[h5py.Dataset] = []
-    file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
-    for dataset in found:
+    found: dict[str, h5py.Dataset] = {}
+    file.visititems(lambda path, item: found.update({path: item}) if isinstance(item, h5py.Dataset) else None)
+    for path, dataset in found.items():
         if h5py.h5ds.is_scale(dataset.id):
             continue
         names: list[str] = []
         for dimension, size in zip(dataset.dims, dataset.shape, strict=True):
-            if not len(dimension):
-                dimension.attach_scale(_index_scale(file, dataset, dimension.label or f"size_{size}", size, names))
-                dimension.label = _base_name(dimension[0])
-            names.append(_base_name(dimension[0]))
+            if len(dimension):
+                # HDF5 searches for the name of what lies behind a reference, which takes long
+                names.append(str(dimension[0].name.rsplit("/", 1)[-1]))
+                continue
+            name, scale = _index_scale(file, path, dimension.label or f"size_{size}", size, names)
+            dimension.attach_scale(scale)
+            dimension.label = name
+            names.append(name)
 
 
-def _index_scale(file: h5py.File, dataset: h5py.Dataset, label: str, size: int, taken: list[str]) -> h5py.Dataset:
-    """The scale of that label and size for a dataset, made if it is not there; its name is none of those `taken`."""
-    group = file if dataset.name.startswith("/model/") else dataset.parent
+def _index_scale(file: h5py.File, path: str, label: str, size: int, taken: list[str]) -> tuple[str, h5py.Dataset]:
+    """Name, none of those `taken`, and scale of that label and size for the dataset at `path`; made if there is none."""
+    parent = "" if path.startswith("model/") else path.rpartition("/")[0]
+    group = file[f"/{parent}"]
 
     def fits(name: str) -> bool:
         there = group.get(name)
@@ -120,11 +125,7 @@ def _index_scale(file: h5py.File, dataset: h5py.Dataset, label: str, size: int, 
     if name not in group:
         scale = write_array(group, name, np.arange(size, dtype=np.int32), "", f"number of the {label}, from 0")
         scale.make_scale(name)
-    return group[name]
-
-
-def _base_name(item: h5py.Dataset) -> str:
-    return str(item.name.rsplit("/", 1)[-1])
+    return name, group[name]
 
 
 def write_array(group: h5py.Group, name: str, values: Any, unit: str, long_name: str) -> h5py.Dataset:
