@@ -33,6 +33,12 @@ from fkflow.results.thermal import Thermal, ThermalState
 from fkflow.statistics import Estimate
 
 
+def pytest_configure():
+    """What one process compiles serves all others: without it each takes a second more to import fkflow."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_collection():
     """What is imported and collected stays: the garbage collector looks at none of it, then or later."""
@@ -352,6 +358,18 @@ def one_solution():
     with pytest.MonkeyPatch.context() as patch:
         for name in ("solve", "solve_closed"):
             patch.setattr(TwoBodyEquation, name, once(getattr(TwoBodyEquation, name)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_landscape():
+    """A run, and what is asked of its result later, take the landscape of a built-in system that was explored before."""
+    from fkflow.runs import model
+
+    own = model.explore
+    explore = functools.cache(lambda system, potential: own(system))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "explore", lambda system: explore(system, type(system).potential))
         yield
 
 
