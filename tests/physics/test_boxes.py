@@ -20,7 +20,7 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks import two_body_factor
 from fkflow.networks.choice import build
 from fkflow.recipe.config import MeasureConfig, TrainConfig
-from fkflow.spectrum import box_sectors, correlations, levels
+from fkflow.spectrum import box_sectors, correlations, levels, pool
 from fkflow.statistics import z_score
 from fkflow.training.loop import initial_state, train
 
@@ -105,7 +105,8 @@ def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Smaller pools and shorter paths."""
     monkeypatch.setattr(levels, "FINDING", (500, 2))
     monkeypatch.setattr(levels, "JUDGING", (500, 2))
-    monkeypatch.setattr(correlations, "PATHS", 100)
+    monkeypatch.setattr(correlations, "PATHS", 60)
+    monkeypatch.setattr(pool, "LONG_BURN_IN", 60)
     monkeypatch.setattr(box_sectors, "MOMENTA", 2)
     monkeypatch.setattr(box_sectors, "MOST_MOMENTA", 2)
 
@@ -120,7 +121,7 @@ def waves_of_rotor(depth: float) -> np.ndarray:
 
 def test_levels_of_a_rotor(fewer: None) -> None:
     """Mathieu's levels, odd and even in turn; those of another depth are not found."""
-    found = levels_of(find_system("rotor")(), 30, 4, 24)
+    found = levels_of(find_system("rotor")(), 20, 4, 24)
     assert [level.sector for level in found] == ["odd", "even", "odd", "even"]
     for level, exact, other in zip(found, waves_of_rotor(5.0)[1:], waves_of_rotor(4.8)[1:], strict=False):
         assert abs(level.energy.value - exact) < 4 * level.energy.error + 2e-4

@@ -95,7 +95,7 @@ def test_positronium_minus_after_a_short_training() -> None:
         )
         system = to_unit_masses(own)
         land = explore(system)
-        config = TrainConfig(**{**Coulomb.recipe_defaults["train"], "walkers": 256, "iterations": 40})
+        config = TrainConfig(**{**Coulomb.recipe_defaults["train"], "walkers": 256, "iterations": 30})
         state = initial_state(build(system, land, "auto", 12, 2, 0), land, config, 0, "cpu", system)
         list(train(system, land, config, state))
         wanted = MeasureConfig(walkers=1024, target_error=2e-4, seconds=20.0)

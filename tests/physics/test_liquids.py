@@ -19,11 +19,11 @@ from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.liquid import Liquid
 
 
-def liquid(system: fkflow.System, project: float = 0.0) -> Liquid:
+def liquid(system: fkflow.System, project: float = 0.0, walkers: int = 1024) -> Liquid:
     """What is measured with the network as it starts, whose two-body factors are exact, and projected for some seconds."""
     land = explore(system)
     net, x = build(system, land, "auto", 4, 2, 0), land.start(1024, torch.Generator().manual_seed(0))
-    config = MeasureConfig(walkers=2048, target_error=1e9, seconds=60.0)
+    config = MeasureConfig(walkers=walkers, target_error=1e9, seconds=60.0)
     measuring = VariationalEstimator(net, system, land, config, x, 1, dt=0.01 * land.length**2)
     measuring.run(1e9, 60.0, lambda *_: None)
     if not project:
@@ -152,10 +152,10 @@ class Soft(fkflow.System):
 def test_a_projection_finds_what_psi_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """ψ of a repulsion that is too weak: S(k) by forward walking is the exact one, and so is the extrapolated n(r) but for a
     second order; over ψ² both are wrong."""
-    exact = liquid(Soft())
+    exact = liquid(Soft(), walkers=2048)
     right = two_body_factor.box_factor
     monkeypatch.setattr(two_body_factor, "box_factor", lambda pair, *more: right(lambda r: 0.5 * pair(r), *more))
-    found = liquid(Soft(), project=60.0)
+    found = liquid(Soft(), project=60.0, walkers=2048)
     for name, method, left in (("structure_factor", "forward walking", 0.0), ("density_matrix", "extrapolated", 0.1)):
         one, other = found.curves[name], exact.curves[name]
         assert one.method == method

@@ -12,7 +12,7 @@ import torch
 import fkflow
 from fkflow.errors import NumericalError, UsageError
 from fkflow.runs.evaluation import log_psi
-from fkflow.spectrum import candidates, correlations, levels, sectors
+from fkflow.spectrum import candidates, correlations, levels, pool, sectors
 from fkflow.spectrum.jets import constant
 
 
@@ -32,6 +32,8 @@ def fewer(monkeypatch) -> None:
     """Smaller pools: errors are larger, and stated."""
     monkeypatch.setattr(levels, "FINDING", (600, 3))
     monkeypatch.setattr(levels, "JUDGING", (600, 4))
+    monkeypatch.setattr(correlations, "PATHS", 600)
+    monkeypatch.setattr(pool, "LONG_BURN_IN", 120)
 
 
 @pytest.fixture
@@ -40,6 +42,7 @@ def few(monkeypatch) -> None:
     monkeypatch.setattr(levels, "FINDING", (300, 3))
     monkeypatch.setattr(levels, "JUDGING", (300, 3))
     monkeypatch.setattr(correlations, "PATHS", 100)
+    monkeypatch.setattr(pool, "LONG_BURN_IN", 60)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,8 @@ def levels_of_pair(pair):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(levels, "FINDING", (600, 3))
         patch.setattr(levels, "JUDGING", (600, 4))
+        patch.setattr(correlations, "PATHS", 200)
+        patch.setattr(pool, "LONG_BURN_IN", 120)
         return pair.spectrum(states=5, functions=20, progress=False)
 
 
@@ -173,7 +178,7 @@ def test_imaginary_time_lowers_a_poor_bound_of_fermions(monkeypatch) -> None:
     """f = x1 − x2 alone is too simple; after imaginary time the level is right. Without repulsion it would be 2."""
     found = fkflow.solve(
         Line(),
-        train={"iterations": 10},
+        train={"iterations": 10, "walkers": 512},
         measure={"target_error": 1.0, "walkers": 1024},
         project={"seconds": 0.0},
         seed=1,
@@ -187,8 +192,9 @@ def test_imaginary_time_lowers_a_poor_bound_of_fermions(monkeypatch) -> None:
     monkeypatch.setattr(levels, "growth_of", lambda *arguments: None)
     monkeypatch.setattr(candidates, "LARGEST_SPREAD", 9.0)
     monkeypatch.setattr(levels, "FINDING", (500, 2))
-    monkeypatch.setattr(levels, "JUDGING", (1500, 2))
-    monkeypatch.setattr(correlations, "PATHS", 3000)
+    monkeypatch.setattr(levels, "JUDGING", (1000, 2))
+    monkeypatch.setattr(correlations, "PATHS", 1500)
+    monkeypatch.setattr(pool, "LONG_BURN_IN", 60)
     (level,) = found.spectrum(states=1, functions=4, statistics="fermi", progress=False)
     right = odd_level(6.0)
     assert level.bound == "projected" and level.energy == level.projected

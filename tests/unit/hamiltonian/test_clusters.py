@@ -83,7 +83,10 @@ def mismatch(strength: float, energy: float) -> float:
     def riccati(r: float, u: np.ndarray) -> np.ndarray:
         return np.array([potential(r) / hbar2 + kappa**2 - u[0] ** 2])
 
-    found = solve_ivp(riccati, (1.6, 60.0), [math.sqrt(potential(1.6) / hbar2)], method="Radau", rtol=1e-9, atol=1e-12)
+    start = [math.sqrt(potential(1.6) / hbar2)]
+    found = solve_ivp(
+        riccati, (1.6, 60.0), start, method="Radau", rtol=1e-7, atol=1e-10, jac=lambda r, u: np.array([-2 * u])
+    )
     return float(found.y[0, -1]) / kappa + 1
 
 

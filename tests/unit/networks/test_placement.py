@@ -20,6 +20,7 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.projection.project import Projector
 from fkflow.recipe.config import MeasureConfig, ProjectConfig, TrainConfig
+from fkflow.sampling import samplers
 from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, langevin_move
 from fkflow.sampling.path_energies import path_samples
@@ -34,7 +35,7 @@ ALIKE = {
     *("bosons3d", "hooke", "ions", "dipoles", "parahydrogen", "para_hydrogen", "soft_disks", "dipoles2d"),
     *("sutherland", "lattice"),
 }
-TRAIN = {"walkers": 64, "iterations": 3}
+TRAIN = {"walkers": 64, "iterations": 3, "equilibrate": 3}
 MEASURE = MeasureConfig(walkers=64, target_error=1e-2, seconds=0.01)
 
 
@@ -82,6 +83,14 @@ def measured(system, land, state) -> VariationalEstimator:
     return measuring
 
 
+@pytest.fixture(autouse=True)
+def fewer_moves(monkeypatch) -> None:
+    """Every move and every step of a trajectory is as the first."""
+    monkeypatch.setattr(samplers, "BURN_IN", 3)
+    monkeypatch.setattr(samplers, "JUMPS", 3)
+    monkeypatch.setattr(drift_field, "LASTING", 0.1)
+
+
 @pytest.mark.parametrize("estimator", ["covariance", "local_energy", "pathwise"])
 @pytest.mark.parametrize("name", ["h2", "bosons", "chain"])
 def test_training_stays_where_the_walkers_are(name: str, estimator: str) -> None:
@@ -95,9 +104,7 @@ def test_training_stays_where_the_walkers_are(name: str, estimator: str) -> None
 
 
 @pytest.mark.parametrize("name", sorted(set(SYSTEMS) - ALIKE))
-def test_every_kind_of_system_trains_and_measures_where_the_walkers_are(name: str, monkeypatch) -> None:
-    # every step of a trajectory is as the first
-    monkeypatch.setattr(drift_field, "LASTING", 0.1)
+def test_every_kind_of_system_trains_and_measures_where_the_walkers_are(name: str) -> None:
     system, land, net = trial(name)
     config = TrainConfig(**TRAIN)
     state = initial_state(net, land, config, 0, "cpu", system)
@@ -113,7 +120,7 @@ def test_every_kind_of_system_trains_and_measures_where_the_walkers_are(name: st
 @pytest.mark.parametrize("name", ["h2", "bosons"])
 def test_projecting_stays_where_the_walkers_are(name: str) -> None:
     system, land, net = trial(name)
-    config = TrainConfig(walkers=128, iterations=25)
+    config = TrainConfig(walkers=128, iterations=15)
     state = initial_state(net, land, config, 0, "cpu", system)
     for _ in train(system, land, config, state):
         pass
