@@ -21,6 +21,9 @@ from fkflow.sampling.metropolis import Walkers
 MOVES, RENEWED = 3, 0.5
 #: particles that are contracted, on average, and their largest share of all
 CONTRACTED, MOST_CONTRACTED = 3.0, 0.75
+#: weight of a walker in a crowd, where that of others is 1 on average: the step is explicit there, and with a weight of 1 it
+#: overshoots: log ψ rises and falls by turns, until it has a second maximum
+WEIGHT = 0.25
 #: bound of the energy of an exploring walker above the mean, in natural energies, where |ψ|² is at least its median over the
 #: walkers; in proportion to |ψ|² elsewhere
 REACH = 5.0
@@ -60,8 +63,8 @@ def evaluate(everyone: Walkers, energies: Tensor, of_walkers: Tensor, count: int
     The first `crowding` of them are those that were contracted.
     """
     log_psi, energies = everyone.known[0][count:], energies[count:]
-    # the mean weight of the other walkers
     counted = (energies.isfinite() & log_psi.isfinite()).to(energies)
+    counted[:crowding] *= WEIGHT
     bounds = torch.full_like(energies, REACH)
     bounds[:crowding] = reach(log_psi[:crowding], of_walkers)
     return Scouts(everyone.x[count:], energies, counted, bounds)
