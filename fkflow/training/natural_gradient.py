@@ -30,6 +30,8 @@ from fkflow.execution import ranks
 SINGLE, SMALL, REFINEMENTS = 5e-4, 128, 3
 #: bound of a walker's influence in training, in units of what a walker with leverage 1 and the mean energy has
 INFLUENCE = 2.0
+#: that of an exploring walker, by the bound of the others: a lower one leaves second maxima where they are
+EXPLORING = 8.0
 
 
 class Spring:
@@ -60,7 +62,7 @@ class Spring:
         `rows` (B + B', P) are ∂θU of B walkers and below them the derivatives of the first B' of these along random directions
         (`gradients.jacobian_and_derivatives`); they are overwritten. `energies` (B,) are A/T. `weights` (B,) turn averages over
         the walkers into averages over ψ². `rate` η is in inverse energy; `damping` λ is relative to the mean diagonal of OOᵀ/B.
-        The influence of the last `exploring` walkers is not bounded.
+        The bound of the last `exploring` walkers is EXPLORING times as high.
 
         Each rank gives its own walkers, as many on every rank; the change is that of all of them, and all ranks must ask for it
         together.
@@ -87,7 +89,7 @@ class Spring:
         carried = self.momentum * self.last.to(o.device)
         target = r * share.sqrt()
         most = torch.full_like(target, self.influence) * (ranks.reduce_sum(target.abs().sum()) / walkers)
-        most[len(target) - exploring :] = math.inf
+        most[len(target) - exploring :] *= EXPLORING
         if rows.shape[0] * ranks.count() <= rows.shape[1]:
             nothing = r.new_zeros(len(derivatives))
             gathered = ranks.gather(

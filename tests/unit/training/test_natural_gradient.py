@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkflow.training.natural_gradient import Spring, gram, solve
+from fkflow.training.natural_gradient import EXPLORING, Spring, gram, solve
 
 RATE, DAMPING, MOMENTUM = 0.3, 1e-2, 0.8
 
@@ -152,16 +152,18 @@ def test_the_influence_of_each_walker_is_bounded(walkers: int, size: int) -> Non
 
 
 @pytest.mark.parametrize(("walkers", "size"), [(20, 60), (90, 7)], ids=["sample space", "parameter space"])
-def test_exploring_walkers_are_not_bounded(walkers: int, size: int) -> None:
+def test_exploring_walkers_have_a_higher_bound(walkers: int, size: int) -> None:
+    """That of others times a number; the twins have the bound of the others, and none."""
     o, _, energies = problem(walkers, size)
     energies[-1] += 50.0
-    bounded, exploring, free = (
+    exploring, higher, bounded, free = (
         Spring(size, momentum=0.0, max_change=1e9, influence=influence).update(
             rows(o), energies, RATE, DAMPING, None, count
         )
-        for influence, count in ((1.0, 0), (1.0, walkers), (math.inf, 0))
+        for influence, count in ((0.2, walkers), (0.2 * EXPLORING, 0), (0.2, 0), (math.inf, 0))
     )
-    assert torch.equal(exploring, free) and not torch.allclose(bounded, free, rtol=0.1)
+    assert torch.equal(exploring, higher)
+    assert not torch.allclose(exploring, bounded, rtol=0.1) and not torch.allclose(exploring, free, rtol=0.1)
 
 
 def test_outliers_that_many_walkers_share_are_learned() -> None:
