@@ -16,7 +16,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.jit import _trace
 
 from fkflow.networks.stored_numbers import in_place, places
 from fkflow.networks.substitution import substitute
@@ -48,8 +47,6 @@ class Recording:
 
         # without this interpreter later calls would be optimised, which changes last bits from the third call on
         before = torch._C._jit_set_profiling_mode(False)
-        # the names that variables have in Python would take half of the time; nobody reads them here
-        names, _trace._create_interpreter_name_lookup_fn = _trace._create_interpreter_name_lookup_fn, _nameless
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 # that tracing is old, and that shapes might be taken for constants. It also takes constants that agree to
@@ -60,7 +57,6 @@ class Recording:
                 self._function(*example)
         finally:
             torch._C._jit_set_profiling_mode(before)
-            _trace._create_interpreter_name_lookup_fn = names
             subject.clear()
 
     def __call__(self, x: Tensor) -> Any:
@@ -117,10 +113,6 @@ def _recorded(net: nn.Module, method: Method, x: Tensor) -> Recording | None:
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         log.debug("%s of a %s cannot be recorded: %s", method.__name__, type(net).__name__, error)
     return None
-
-
-def _nameless(frames_up: int = 0) -> Callable[[Tensor], str]:
-    return lambda variable: ""
 
 
 def _parts(out: Any) -> tuple[Tensor, ...]:
