@@ -28,6 +28,7 @@ from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.molecular import MolecularNet
 from fkflow.networks.periodic import PeriodicNet, is_even
 from fkflow.networks.rods import rod_length
+from fkflow.networks.site_factor import site_factor
 from fkflow.networks.species_net import SpeciesNet
 from fkflow.networks.step_factor import StepFactor
 from fkflow.networks.symmetric import SymmetricNet
@@ -35,7 +36,6 @@ from fkflow.networks.two_body_factor import core_radius, species_factors, two_bo
 from fkflow.networks.vector_drift import PairDrift
 from fkflow.networks.vibrational import VibrationalNet
 from fkflow.networks.walls import wall_factor
-from fkflow.networks.wave_factor import crystal_waves
 
 __all__ = [
     "FewBodyNet",
@@ -107,7 +107,7 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 apart=spacing(system, landscape.box or ()),
                 two_body_factor=two_body_factor(system, landscape.length, landscape.diameter, rod=rod),
                 rod=rod,
-                wave_factor=crystal_waves(system, landscape),
+                site_factor=site_factor(system, landscape),
             )
         elif kind == "species":
             net = SpeciesNet(

@@ -20,9 +20,10 @@ from fkflow.networks.layers import SiLU, Sum, SumOverPairs, Weighted, mlp
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.messages import PairLinear, Receive
 from fkflow.networks.rods import as_points
+from fkflow.networks.site_factor import SiteFactor
 from fkflow.networks.two_body_factor import TwoBodyFactor
 from fkflow.networks.vector_messages import VectorMessages
-from fkflow.networks.wave_factor import WaveFactor
+from fkflow.networks.wave_factor import WaveFactor, waves_of
 
 #: shortest width of the functions of distances, in natural lengths; each other one is twice as wide, up to a side
 SHORTEST = 0.5
@@ -57,7 +58,7 @@ class PeriodicNet(LogPsi):
         apart: float,
         two_body_factor: TwoBodyFactor | None = None,
         rod: float = 0.0,
-        wave_factor: WaveFactor | None = None,
+        site_factor: SiteFactor | None = None,
     ) -> None:
         super().__init__()
         assert landscape.box is not None
@@ -106,13 +107,15 @@ class PeriodicNet(LogPsi):
             self.pair_readout = mlp([hidden] + [1], final_scale=0.0)
             self.jastrow = nn.Parameter(torch.zeros(pair))
         self.vector_messages = VectorMessages(sides, apart / self.length) if n > 1 and dim > 1 else None
-        self.wave_factor = wave_factor
+        self.site_factor = site_factor
+        #: what held the crystals of an earlier version
+        self.wave_factor: WaveFactor | None = None
 
     @property
     def width(self) -> int:
         rows = max(self.particles, self.particles * (self.particles - 1) // 2)
-        waves = 0 if self.wave_factor is None else 4 * self.particles * len(self.wave_factor.orders)
-        return rows * (self.message.sizes[1] + 8) + waves
+        sites = 0 if self.site_factor is None else 2 * self.dimensions * self.particles**2
+        return rows * (self.message.sizes[1] + 8) + sites
 
     def coordinates(self, x: Tensor) -> Tensor:
         if self.rod is not None:
@@ -120,14 +123,17 @@ class PeriodicNet(LogPsi):
         return super().coordinates(x / self.length)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As of any module. A network of an earlier version takes nothing out of rods, and has no waves of a crystal: this one
-        is like it from then on."""
+        """As of any module. A network of an earlier version takes nothing out of rods, and has waves of the density in place of
+        the sites of a crystal, or neither: this one is like it from then on."""
         if self.rod is not None and "rod" not in state_dict:
             self.rod = None
             sides = [side / self.length for side in self.box]
             self.squares, self.nearest = PairSquares(sides, smooth=True), PairSquares(sides, smooth=False)
-        if "wave_factor.weights" not in state_dict:
-            self.wave_factor = None
+        if self.site_factor is not None and "site_factor.log_stiffness" not in state_dict:
+            peaks, parameter = self.site_factor.peaks, self.site_factor.log_stiffness
+            self.site_factor = None
+            if "wave_factor.weights" in state_dict:
+                self.wave_factor = waves_of(peaks.sites, peaks.box, self.length).to(parameter)
         return super().load_state_dict(state_dict, strict, assign)
 
     def compose(self, y: Tensor) -> Tensor:
@@ -145,6 +151,8 @@ class PeriodicNet(LogPsi):
             value = value + self.vector_messages(y, precision)
         if self.wave_factor is not None:
             value = value + self.wave_factor(y, precision)
+        if self.site_factor is not None:
+            value = value + self.site_factor(y, precision)
         value = self._held(value, y)
         if self.two_body_factor is None:
             return value

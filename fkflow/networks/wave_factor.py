@@ -1,9 +1,7 @@
-"""The factor of ψ for waves of the density in a periodic box, by which a crystal holds its particles.
+"""The factor of ψ for waves of the density in a periodic box, by which crystals of an earlier version held their particles.
 
-log ψ = −Σ_k w_k (|ρ_k|² − N)/N with ρ_k = Σ_i e^(ik·y_i), over one of each two opposite wave vectors of the box. It is a
-function of differences, the same at every image and smooth everywhere, and it sees pairs in the corners of the box, where
-functions of the nearest distance have ended. A w_k < 0 at the Bragg peaks of a crystal holds each particle where all others put
-it, wherever the crystal is: what Gaussians about sites do, in a ψ that is symmetric and has no sites. Long waves are phonons.
+log ψ = −Σ_k w_k (|ρ_k|² − N)/N with ρ_k = Σ_i e^(ik·y_i), over one of each two opposite wave vectors of the box. It is kept
+for the files of that version: crystals have a `site_factor` now, which holds them better (docs/notes/boxes.md).
 """
 
 from __future__ import annotations
@@ -15,15 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fkflow.hamiltonian.box import nearest_distance, open_axes, wave_vectors
-from fkflow.hamiltonian.natural_scale import Landscape
-from fkflow.hamiltonian.system import System
+from fkflow.hamiltonian.box import nearest_distance, wave_vectors
 from fkflow.networks.layers import spread_out
 from fkflow.networks.parts import TermOfCoordinates
 
-#: displacement √⟨u²⟩ that the Bragg peaks alone would leave at the start, in distances of nearest sites; crystals of bosons
-#: melt at about so much
-HELD = 0.2
 #: share of N² in |ρ_k|² of the sites from which on a wave is a Bragg peak, and the longest wave in shortest ones of them
 PEAK, LONGEST = 0.5, 1.5
 #: difference of heights that are the same
@@ -69,34 +62,17 @@ class WaveFactor(TermOfCoordinates):
         return value, (torch.tensordot(waves.T, turned, 1).to(y), laplacian)
 
 
-def crystal_waves(system: System, landscape: Landscape) -> WaveFactor | None:
-    """The factor that holds a crystal at the start, for a system with `crystal_sites()` in two or three periodic dimensions.
-
-    None without sites, or where they have no Bragg peaks. The sites (N, D) are in the coordinates of the landscape.
-    """
-    given, box = system.crystal_sites(), landscape.box or ()
-    if given is None or len(box) < 2 or open_axes(box):
-        return None
-    sites = torch.as_tensor(given).detach().to("cpu", torch.float64)
-    nearest, (n, dim) = nearest_distance(sites, box), sites.shape
-    # two planes of sites are hardly nearer than half of that
-    most = LONGEST * 4 * math.pi / nearest
+def waves_of(sites: Tensor, box: Sequence[float], length: float) -> WaveFactor:
+    """The factor for a crystal with these sites (N, D) in the coordinates of the landscape, whose unit is `length`."""
+    # two planes of sites are hardly nearer than half of the distance of nearest sites
+    most = LONGEST * 4 * math.pi / nearest_distance(sites, box)
     waves = sites.new_tensor(wave_vectors(box, [math.floor(most * side / (2 * math.pi)) for side in box]))
     angle = waves @ sites.T
-    height = (angle.cos().sum(1).square() + angle.sin().sum(1).square()) / n**2
-    length = waves.norm(dim=1)
-    peaks = (height >= PEAK) & (length <= most / LONGEST)
-    if not peaks.any():
-        return None
-    near = length <= LONGEST * length[peaks].min()
+    height = (angle.cos().sum(1).square() + angle.sin().sum(1).square()) / len(sites) ** 2
+    size = waves.norm(dim=1)
+    near = size <= LONGEST * size[(height >= PEAK) & (size <= most / LONGEST)].min()
     waves, height = waves[near], height[near]
     orders = (waves * waves.new_tensor(box) / (2 * math.pi)).round()
-    # mirrors of a wave have its weight, unless the sites say that they differ
-    alike, kinds = torch.cat([orders.abs(), (height[:, None] / SAME).round()], 1).unique(dim=0, return_inverse=True)
-    found = WaveFactor([side / landscape.length for side in box], orders, kinds)
-    # the curvature of log ψ along an axis that a particle feels, where all are held so well
-    peaks, square, variance = height >= PEAK, waves.square().sum(1), (HELD * nearest) ** 2 / dim
-    curvature = 2 / dim * (height * square * (-0.5 * variance * square).exp())[peaks].sum()
-    with torch.no_grad():
-        found.weights[kinds[peaks]] = -0.5 / (variance * float(curvature))
-    return found
+    # those that a reflection of the box makes of one another, and as high
+    _, kinds = torch.cat([orders.abs(), (height[:, None] / SAME).round()], 1).unique(dim=0, return_inverse=True)
+    return WaveFactor([side / length for side in box], orders, kinds)

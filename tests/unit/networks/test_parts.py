@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fkflow.hamiltonian.bragg import BraggPeaks
 from fkflow.hamiltonian.centres import Centres
 from fkflow.hamiltonian.line_states import Jump, LineState, line_state
 from fkflow.hamiltonian.registry import find_system
@@ -39,6 +40,7 @@ from fkflow.networks.functions import DistanceFunction, Features, Gaussians, Roo
 from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.parts import Node, Part, Tape, Term, TermOfCoordinates
+from fkflow.networks.site_factor import SiteFactor
 from fkflow.networks.species_net import pair_kinds
 from fkflow.networks.step_factor import StepFactor
 from fkflow.networks.surface_factor import SurfaceFactor
@@ -48,6 +50,7 @@ from fkflow.networks.walls import BoundaryFactor, WallFactor
 from fkflow.networks.wave_factor import WaveFactor
 from fkflow.networks.wells import Wells
 from fkflow.sampling.local_energy import laplacian
+from fkflow.systems import crystals
 
 DOUBLE = torch.float64
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture.md"
@@ -155,6 +158,16 @@ def density_waves() -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tenso
     made = WaveFactor((3.0, 2.5, 2.8), orders, torch.tensor([0, 1, 1, 2, 3]))
     nn.init.normal_(made.weights)
     return {"waves": made}, lambda part, y: part("waves")(y, DOUBLE)
+
+
+#: sites of a crystal in two dimensions, and the sides of its box
+TRIANGLES, TRIANGLES_BOX = crystals.places("triangular", (2, 1), (2.0, 1.8)), (2.0, 1.8)
+
+
+def sites() -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
+    """The sites of four particles in a plane."""
+    made = SiteFactor(BraggPeaks(torch.tensor(TRIANGLES, dtype=DOUBLE), TRIANGLES_BOX), 1.0, 0.33)
+    return {"sites": made}, lambda part, y: part("sites")(y, DOUBLE)
 
 
 def core_messages() -> tuple[dict[str, nn.Module], Callable[[Any, Tensor], Tensor]]:
@@ -508,6 +521,7 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     "a liquid": ((4, 3), vector_messages),
     "a liquid of many": ((9, 2), lambda: vector_messages(sides=(3.0, 4.0))),
     "waves of the density": ((4, 3), density_waves),
+    "sites": ((4, 2), sites),
     "cores": ((4, 3), core_messages),
     "one electron": ((1, 3), lambda: (molecule(1), molecular)),
     "two electrons": ((2, 3), lambda: (molecule(2), molecular)),
@@ -529,7 +543,9 @@ def composition(name: str) -> tuple[Composition, Tensor]:
     with torch.random.fork_rng(devices=[]), default_float64():
         torch.manual_seed(0)
         net = Composition(*make())
-    return net, torch.randn(7, *shape, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
+    x = torch.randn(7, *shape, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
+    # without a crystal there is no place where it is
+    return net, torch.tensor(TRIANGLES, dtype=DOUBLE) + 0.1 * x + x[:, :1] if name == "sites" else x
 
 
 def same(found: Tensor, expected: Tensor) -> bool:

@@ -15,8 +15,6 @@ from fkflow.networks.choice import build, default_float64
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.two_body_factor import TwoBodyFactor, box_factor, factor_of
 from fkflow.networks.vector_messages import VectorMessages
-from fkflow.networks.wave_factor import HELD, crystal_waves
-from fkflow.recipe.config import make_system
 from fkflow.sampling.local_energy import analytic_local_energy
 
 RINGS = {
@@ -131,67 +129,3 @@ def test_two_on_a_ring_are_exact() -> None:
     assert abs(other.reference().energy / contacts.reference().energy - 1) > 1e-3
     k = math.sqrt(contacts.reference().energy)
     assert k * math.tan(0.5 * k * contacts.box) == pytest.approx(1.5, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("name", "start", "particles", "peaks"),
-    [("charges2d", "triangular", 12, 3), ("liquid_helium", "fcc", 32, 7), ("liquid_helium", "hcp", 48, 7)],
-)
-def test_bragg_peaks_hold_a_crystal(name: str, start: str, particles: int, peaks: int) -> None:
-    """A particle in a crystal as loose as the start says feels a Gaussian of that width; the twin: all others have melted."""
-    system = make_system(find_system(name), {"particles": particles, "start": start})
-    land, walkers = explore(system), 200
-    factor = crystal_waves(system, land)
-    assert int((factor.weights[factor.kinds] < 0).sum()) == peaks and not (factor.weights > 0).any()
-    sites, generator = system.crystal_sites(), torch.Generator().manual_seed(0)
-    dim, nearest = sites.shape[1], float((sites[1:] - sites[0]).norm(dim=1).min())
-    variance, step = (HELD * nearest) ** 2 / dim, 0.01 * nearest
-
-    def stiffness(loose: float) -> torch.Tensor:
-        """−∂²U/∂x² of a particle at its site, times 2 ⟨x²⟩, for each walker: the mean of all axes."""
-        x = sites + loose * torch.randn(walkers, *sites.shape, generator=generator, dtype=torch.float64)
-        x[:, 0] = sites[0]
-        # the crystal may be anywhere, and many sides away
-        x += 30 * torch.randn(walkers, 1, dim, generator=generator, dtype=torch.float64)
-        pulls = []
-        for moved in step * torch.eye(dim, dtype=torch.float64):
-            x[:, 0] += moved
-            _, (gradient, _) = factor.evaluate(x.permute(2, 1, 0) / land.length, torch.float64, derivatives=True)
-            pulls.append(gradient[:, 0].T @ moved / (-(step**2) * land.length))
-            x[:, 0] -= moved
-        return 2 * variance * torch.stack(pulls).mean(0).detach()
-
-    held, melted = stiffness(variance**0.5), stiffness(nearest)
-    # a particle does not hold itself; the sites of hcp have less than N² in |ρ|² of most peaks
-    error = float(held.std()) / math.sqrt(walkers)
-    assert abs(float(held.mean()) - 1 + 1 / particles) < 4 * error + (0.01 if start == "hcp" else 0.001)
-    assert float(melted.mean()) < 0.2
-
-
-def test_waves_of_a_crystal_end_at_no_edge_and_may_be_missing() -> None:
-    """Value and drift are the same on both sides of every edge; the twin: waves that do not fit. Older files have no waves."""
-    system = make_system(find_system("charges2d"), {"particles": 12, "start": "triangular"})
-    land = explore(system)
-    net, x = build(system, land, "auto", 6, 2, 0), system.start(5, torch.Generator().manual_seed(0))
-    factor = net.wave_factor
-
-    def jumps() -> float:
-        y = net.coordinates(x)
-        changes = []
-        for axis, side in enumerate(factor.sides):
-            y[axis, 0] = 0.5 * side * (1 - 1e-12)
-            here, (slope, _) = factor.evaluate(y, torch.float64, derivatives=True)
-            y[axis, 0] -= side
-            there, (other, _) = factor.evaluate(y, torch.float64, derivatives=True)
-            changes += [(here - there).abs().max(), (slope - other).abs().max()]
-        return float(torch.stack(changes).max().detach())
-
-    assert jumps() < 1e-9
-    state = {name: value for name, value in net.state_dict().items() if "wave_factor" not in name}
-    with_waves = net.value(x)
-    factor.orders += 0.1
-    assert jumps() > 1e-2
-    factor.orders -= 0.1
-    net.load_state_dict(state)
-    y = net.coordinates(x)
-    assert torch.allclose(net.value(x) + factor.value(y, torch.float64).detach(), with_waves, atol=1e-9)
