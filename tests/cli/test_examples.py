@@ -1,4 +1,4 @@
-"""The examples run to their end, where each checks its own result, in a minute of CPU time altogether."""
+"""The examples run to their end, where each checks its own result, with target errors four times as large."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from commands import start
+from targets import looser
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -32,6 +33,11 @@ def test_there_are_eight_short_ones() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path: Path, tmp_path: Path) -> None:
+    # the errors of the ions are as large as the check of their result allows
+    text = path.read_text(encoding="utf-8")
+    if path.stem != "ions_in_a_trap" and (program := looser(text)) != text:
+        path = tmp_path / path.name
+        path.write_text(program, encoding="utf-8")
     code, out, err = start(
         tmp_path, path, code=SMALLER.get(path.stem, "") + RUN, environment={"MPLBACKEND": "agg"}
     ).finish()

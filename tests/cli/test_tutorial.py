@@ -24,13 +24,12 @@ from pathlib import Path
 import pytest
 from commands import good
 from PIL import Image
+from targets import looser
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "tutorials" / "ring.md"
 #: the one block that does not run here: .ci/run does the same
 INSTALLATION = "python3 -m venv .venv && . .venv/bin/activate\npip install -e .\n"
-#: a target error on a command line or in a call
-TARGET = re.compile(r"(?<=target.error[ =])[\de.-]+")
 #: σ between two runs: a difference beyond is no chance
 FAR = 5.0
 #: 1.7203(2), 1.3e-05, +1.1, 85
@@ -82,11 +81,6 @@ def agree(shown: str, printed: str) -> None:
         assert abs(a - b) < FAR * math.hypot(error_a, error_b), (
             f"the page shows {a} ± {error_a}, printed is {b} ± {error_b}"
         )
-
-
-def looser(text: str) -> str:
-    """A block with target errors four times as large."""
-    return TARGET.sub(lambda number: f"{4 * float(number[0]):g}", text)
 
 
 def run(command: str, folder: Path) -> str:

@@ -67,7 +67,7 @@ def test_the_mean_weight_is_z_for_any_drift(case: str, generator: torch.Generato
         random_fit(bridges, 1.1 / bridges.problem.length, beta / square, size=0.2),
         Sums(beta / square, bridges.problem.gain),
     )
-    for batch in islice(batches(bridges, fitted, beta / square, 12, 512, generator), 20):
+    for batch in islice(batches(bridges, fitted, beta / square, 12, 512, generator), 10):
         sums.add(batch)
 
     def exact_log_z(beta: float) -> float:
