@@ -12,8 +12,8 @@ from fkflow.hamiltonian.wrapped import is_differentiable, rounding_of
 MOST = 2**14
 
 
-def value_and_gradient(system: System, x: Tensor, length: float) -> tuple[Tensor, Tensor]:
-    """V (S,) and its gradient (S, N, D) at x (S, N, D), detached. Differences span a small part of `length`.
+def value_and_gradient(system: System, x: Tensor, length: float | Tensor) -> tuple[Tensor, Tensor]:
+    """V (S,) and its gradient (S, N, D) at x (S, N, D), detached. Differences span a small part of `length`, one or (S, 1, 1).
 
     The error of central differences grows as h² with their step h and falls as rounding/h: h³ = rounding is best.
     """
@@ -24,8 +24,8 @@ def value_and_gradient(system: System, x: Tensor, length: float) -> tuple[Tensor
             (gradient,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), gradient
     x = x.detach()
-    step = length * rounding_of(system) ** (1 / 3)
-    shift = step * _unit_vectors(x)
+    step = torch.as_tensor(length, dtype=x.dtype).view(-1, 1) * rounding_of(system) ** (1 / 3)
+    shift = step[..., None, None] * _unit_vectors(x)
     ahead, behind = (_values(system, x[:, None] + sign * shift) for sign in (1, -1))
     return _values(system, x), ((ahead - behind) / (2 * step)).view(x.shape)
 

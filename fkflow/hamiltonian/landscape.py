@@ -89,14 +89,11 @@ def find_molecule(system: System, rough: float, seed: int) -> Tensor | None:
     ):
         return None
     generator = torch.Generator().manual_seed(seed)
-    places = []
-    for size in rough * 2.0 ** torch.arange(0, CLOUDS, 2):
-        x = float(size) * torch.randn(DROPS, n, dim, generator=generator, dtype=torch.float64)
-        x = descend(system, x, float(size), steps=DROP)
-        places.append(
-            recentred(x, direction_together(system))[x.flatten(1).norm(dim=1) < AWAY * float(size) * (n * dim) ** 0.5]
-        )
-    x = torch.cat(places)
+    sizes = (rough * 2.0 ** torch.arange(0, CLOUDS, 2, dtype=torch.float64)).repeat_interleave(DROPS)[:, None, None]
+    x = sizes * torch.randn(len(sizes), n, dim, generator=generator, dtype=torch.float64)
+    x = descend(system, x, sizes, steps=DROP)
+    near = x.flatten(1).norm(dim=1) < AWAY * sizes.flatten() * (n * dim) ** 0.5
+    x = recentred(x, direction_together(system))[near]
     energies = system.potential(x).detach().nan_to_num(nan=math.inf)
     return x[energies.argmin()] if len(x) and bool(energies.isfinite().any()) else None
 

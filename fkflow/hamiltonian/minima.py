@@ -20,6 +20,8 @@ MEMORY = 6
 SEARCHED, NEIGHBOURS, OCTAVES, MOST_LOW = 512, 6, (-1, 4), 32
 #: random directions that find the natural length: at least, and times N² for N particles
 LEAST, DIRECTIONS = 64, 2**14
+#: configurations in one call of V for several lengths
+TOGETHER = 1024
 
 
 def zero_point_energies(widths: Tensor) -> Tensor:
@@ -75,23 +77,24 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
     singular = not bool(height.isfinite())
     best: float | None = None
     least = math.inf
-    for exponent in torch.arange(-40, 40.01, 0.5).tolist():
-        length = 2.0**exponent
-        energy = system.potential(origin + length * z)
-        rise = (energy - (energy.nanmedian() if singular else height)).abs()
-        value = rise.nanmean().item() / (n * dim) * 2 * length**2
-        if not math.isfinite(value):
-            continue
-        if not singular and value >= 1.0:
-            best = length
-            break
-        if singular and value < max(1.0, least):
-            best, least = length, min(least, value)
+    every = torch.tensor([2.0 ** (0.5 * exponent) for exponent in range(-80, 81)], dtype=torch.float64)
+    # a call for several lengths: few directions take no longer than one
+    for lengths in every.split(max(1, TOGETHER // directions)):
+        energies = system.potential((origin + lengths[:, None, None, None] * z).flatten(0, 1)).view(len(lengths), -1)
+        heights = energies.nanmedian(1, keepdim=True).values if singular else height
+        values = (energies - heights).abs().nanmean(1) / (n * dim) * 2 * lengths**2
+        for length, value in zip(lengths.tolist(), values.tolist(), strict=True):
+            if not math.isfinite(value):
+                continue
+            if not singular and value >= 1.0:
+                return length
+            if singular and value < max(1.0, least):
+                best, least = length, min(least, value)
     return variational_length(system, origin, generator) if best is None else best
 
 
-def descend(system: System, x: Tensor, length: float, steps: int = 400) -> Tensor:
-    """Descend along the gradient of V from each start (S, N, D), in units where ℓ = 1.
+def descend(system: System, x: Tensor, length: float | Tensor, steps: int = 400) -> Tensor:
+    """Descend along the gradient of V from each start (S, N, D), in units where ℓ = 1: one length, or (S, 1, 1).
 
     The steps are those of Barzilai & Borwein, IMA J. Numer. Anal. 8, 141 (1988); a value may rise above the last one, not above
     the last MEMORY. An optimiser class would take a second to import.
@@ -135,10 +138,11 @@ def low_places(system: System, centre: Tensor, length: float, generator: torch.G
     return x[low][energies[low].argsort()[:MOST_LOW]]
 
 
-def _scaled_value_and_gradient(system: System, z: Tensor, length: float) -> tuple[Tensor, Tensor]:
+def _scaled_value_and_gradient(system: System, z: Tensor, length: float | Tensor) -> tuple[Tensor, Tensor]:
     """V ℓ² (S,) and its gradient (S, N, D) at z, in units where ℓ = 1."""
     value, gradient = value_and_gradient(system, z * length, length)
-    return value * length**2, gradient * length**3
+    unit = length.flatten() if isinstance(length, Tensor) else length
+    return value * unit**2, gradient * length**3
 
 
 def distinct_minima(x: Tensor, energies: Tensor, tolerance: float, most: int = 64) -> Tensor:

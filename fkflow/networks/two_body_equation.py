@@ -174,16 +174,26 @@ class TwoBodyEquation:
         low = float((self.scattering(self.t) * np.exp(-2 * self.t)).min()) - 0.25 * self.contact**2
         width = 1 / float(self.distances(self.t[-1:])[0] - self.core) ** 2
 
-        def falls(energy: float) -> bool:
+        def last(energy: float) -> float:
+            """p at the last place, which falls with the energy; −∞ behind a node."""
             p = self.outwards(energy)
-            return len(p) < len(self.t) or p[-1] < 0
+            return float(p[-1]) if len(p) == len(self.t) else -math.inf
 
-        high = low + width
-        while not falls(high):
-            high += 2 * (high - low)
-        for _ in range(HALVINGS):
-            middle = 0.5 * (low + high)
-            low, high = (low, middle) if falls(middle) else (middle, high)
+        high, above = low + width, last(low)
+        while (below := last(high)) >= 0:
+            low, high, above = high, high + 3 * (high - low), below
+        closest = 2.0**-HALVINGS * (high - low)
+        for step in range(HALVINGS):
+            # a secant, but every third time the middle: the secant of a function that bends hardly moves one of the ends
+            share = 0.5 if math.isinf(below) or step % 3 == 2 else above / (above - below)
+            middle = min(max(low + share * (high - low), low + closest), high - closest)
+            if not low < middle < high:
+                break
+            value = last(middle)
+            if value < 0:
+                high, below = middle, value
+            else:
+                low, above = middle, value
         return self.outwards(low), low
 
     def slopes(self, p: Array, energy: float) -> tuple[Array, Array]:
