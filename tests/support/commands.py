@@ -218,7 +218,10 @@ def _become(request: dict[str, Any]) -> str:
 def _import_libraries() -> None:
     """All that a command may need, with the garbage collector as the command leaves it."""
     gc.disable()
-    import matplotlib.pyplot  # noqa: F401
+    import h5py._hl.dims  # noqa: F401
+    import matplotlib.pyplot as plt
+    import numpy.polynomial  # noqa: F401
+    import pydantic.type_adapter  # noqa: F401
     import torch._dynamo  # noqa: F401  imported by the first gradient of every walker
     import torch.distributed.nn  # noqa: F401
     import typer.main
@@ -227,10 +230,19 @@ def _import_libraries() -> None:
     import fkflow.cli.commands
     import fkflow.cli.entry  # noqa: F401
     import fkflow.plot.catalogue  # noqa: F401
+    import fkflow.results.propagation_store
+    import fkflow.results.report
     import fkflow.runs.animate
     import fkflow.runs.remeasure
     import fkflow.runs.scan  # noqa: F401
+    from fkflow.hamiltonian.registry import built_in_systems
 
+    built_in_systems()
+    # fonts, and what reads formulas
+    figure, ax = plt.subplots()
+    ax.set_title(r"$\psi^2$")
+    figure.savefig(io.BytesIO())
+    plt.close(figure)
     # the parser of the command line, built once for all children
     typer.main.get_command = functools.cache(typer.main.get_command)
     typer.main.get_command(fkflow.cli.commands.app)
