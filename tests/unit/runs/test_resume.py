@@ -139,7 +139,7 @@ def test_a_loose_target_takes_less_work(perturbed, target: float, ratio: float, 
     found = measuring(find_system("double_well")(), "auto", perturbed)
     for _ in range(3):
         found.sweep()
-    run = Projector(found, ProjectConfig(walkers=128, target_error=target, time=4.0), 5)
+    run = Projector(found, ProjectConfig(walkers=64, target_error=target, time=2.0), 5)
     coarse, fine = run.populations
     assert coarse.mover.dt / fine.mover.dt == pytest.approx(ratio)
     assert run.hurried == (target == 10.0)
