@@ -145,6 +145,8 @@ class HardSpheres(Liquid):
         **Liquid.recipe_defaults,
         "network": {"hidden": 8},
         "train": {**Liquid.recipe_defaults["train"], "walkers": 512, "iterations": 40},
+        # few walkers reach the target error, and a window has hundreds of moves
+        "project": {},
     }
 
     a: float = Field(1.0, ge=SMALLEST, le=LARGEST, validate_default=True, description="diameter; N spheres must fit")
@@ -167,9 +169,9 @@ class HardSpheres(Liquid):
         return (0.0 * r).masked_fill(r < self.a, math.inf)
 
     def reference(self) -> Reference | None:
-        """The expansion in a/L for few spheres in a large cube; its error is that of the parts of the last term without signs.
+        """The expansion in a/L for few spheres in a large cube, without the term of three, whose constant is not known here.
 
-        None where that is large.
+        The error is the size of that term, with the parts of the last one without signs; None where these are large.
 
         Beane, Detmold, Savage, Phys. Rev. D 76, 074507 (2007).
         """
@@ -187,7 +189,11 @@ class HardSpheres(Liquid):
         leading = 2 * math.pi * self.a * n * (n - 1) / box[0] ** 3
         # of the effective range 2a/3
         ranged = 4 * math.pi / 3 * (self.a / box[0]) ** 3
-        return Reference(leading * (1 - x * i + second + third + ranged), leading * size, "expansion in a/L")
+        # 64π (4π − 3√3) a⁴/L⁶ log(L/a) for each three
+        triples = n * (n - 1) * (n - 2) / 6
+        three = triples * 64 * math.pi * (4 * math.pi - 3**1.5) * self.a**4 / box[0] ** 6 * math.log(box[0] / self.a)
+        energy = leading * (1 - x * i + second + third + ranged)
+        return Reference(energy, leading * size + three, "expansion in a/L")
 
 
 class SoftDisks(Liquid):

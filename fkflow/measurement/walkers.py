@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fkflow.execution import ranks
-from fkflow.execution.chunks import IN_CACHE
+from fkflow.execution.chunks import IN_CACHE, chunk_size
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
@@ -23,6 +23,9 @@ from fkflow.sampling.metropolis import Walkers, draw_evenly
 FEWEST_SWEEPS = 10
 #: independent energies that each walker gives where their number is left to the target error, and bounds of that number
 SAMPLES, FEWEST_WALKERS, MOST_WALKERS = 20, 512, 4096
+#: the same bound of a network of which so many walkers are BUSY chunks or more: they keep a processor busy, and twice as many
+#: only take twice as long to part from one another and to pass a window of imaginary time
+MOST_OF_WIDE, BUSY = 1024, 4
 #: energies that are taken at least then: with fewer, the rare places where a network is poor are often missed, and the error
 #: bar is too small (5 000 gave 2 bosons a rms z of 1.55, 20 000 one of 0.99)
 FEWEST_ENERGIES = 20480
@@ -31,17 +34,22 @@ CLIP = 10.0
 
 
 def choose_walker_count(
-    config: MeasureConfig | ProjectConfig, spread: Callable[[], float], fewest: int = FEWEST_WALKERS
+    net: LogPsi | PairDrift,
+    config: MeasureConfig | ProjectConfig,
+    spread: Callable[[], float],
+    fewest: int = FEWEST_WALKERS,
 ) -> int:
     """The recipe's number of walkers or, where it leaves that open, one that suits its target error: a power of two.
 
-    With so many walkers each gives about SAMPLES energies of this `spread`; all ranks must ask together.
+    With so many walkers of `net` each gives about SAMPLES energies of this `spread`, or more of a wide network; all ranks must
+    ask together.
     """
     if config.walkers:
         return config.walkers
     ratio = spread() / config.target_error
     # an unknown spread is infinite
-    wanted = min(MOST_WALKERS, max(fewest, ratio * ratio / SAMPLES))
+    most = min(MOST_WALKERS, max(MOST_OF_WIDE, BUSY * chunk_size(net)))
+    wanted = min(most, max(fewest, ratio * ratio / SAMPLES))
     walkers: int = 2 ** math.ceil(math.log2(wanted))
     return ranks.broadcast(walkers)
 
@@ -63,7 +71,7 @@ def starting_walkers(
             return math.inf
         return float(clip(fastest_local_energy(net, system, x, generator, natural), CLIP).std())
 
-    wanted = choose_walker_count(config, spread)
+    wanted = choose_walker_count(net, config, spread)
     if config.walkers == 0 and not (isinstance(net, LogPsi) and net.knows_tails):
         # Few walkers of a small network take as long as many: most of their time goes into launching operations. Beyond
         # that, more of them only take longer to part from one another.

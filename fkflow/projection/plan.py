@@ -63,7 +63,7 @@ def plan(
     groups = ranks.groups_per_rank() * ranks.count()
     spread = measuring.spread()
     noise = LESS_NOISE * spread if ease >= 2 else spread
-    wanted = choose_walker_count(config, lambda: noise, FEWEST_PROJECTED)
+    wanted = choose_walker_count(net, config, lambda: noise, FEWEST_PROJECTED)
     size = -(-max(wanted, 2 * groups) // groups) * ranks.groups_per_rank()
     x = measuring.samples()
     walkers = Walkers(x[draw_evenly(len(x), size, generator)].clone(), measuring.walkers.step)

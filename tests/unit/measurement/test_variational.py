@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -65,4 +67,10 @@ def test_walkers_are_drawn_without_repetition_as_long_as_there_are_others(total:
 )
 def test_walkers_that_suit_a_target_error(walkers: int, spread: float, wanted: int) -> None:
     """20 energies of each reach it: 2000 for a spread of 200 errors; bounded, whatever the spread."""
-    assert choose_walker_count(MeasureConfig(walkers=walkers, target_error=0.01), lambda: spread) == wanted
+    config = MeasureConfig(walkers=walkers, target_error=0.01)
+    found: list[int] = []
+    for chunk in (1024, 500, 100):
+        net: Any = SimpleNamespace(chunk=chunk)
+        found.append(choose_walker_count(net, config, lambda: spread))
+    # fewer keep a processor busy if a chunk has few of them
+    assert found == [wanted, min(wanted, 2048), min(wanted, 1024)]
