@@ -1,4 +1,4 @@
-"""Work on chunks of walkers that fit the cache or the device: layers that leave the cache take twice the time."""
+"""Work on chunks of walkers that fit the cache or the device, one a thread: layers that leave the cache take twice the time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fkflow.errors import NumericalError
+from fkflow.execution.threads import each
 
 log = logging.getLogger("fkflow")
 
@@ -40,6 +41,9 @@ class Network(Protocol):
 
 class WaveFunction(Network, Protocol):
     """A network that is log ψ."""
+
+    def value(self, x: Tensor) -> Tensor:
+        """log ψ (B,)."""
 
     def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, N, D)."""
@@ -95,13 +99,18 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in texts)
 
 
+def value(psi: WaveFunction, x: Tensor) -> Tensor:
+    """log ψ (B,) by chunks of the walkers x (B, N, D)."""
+    return fit_in_memory(psi, lambda chunk: torch.cat(each(psi.value, x.split(chunk))))
+
+
 def value_and_drift(psi: WaveFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     """log ψ and its gradient, (B,) and (B, N, D), by chunks of the walkers x (B, N, D)."""
 
     def attempt(chunk: int) -> tuple[Tensor, Tensor]:
         if len(x) <= chunk:
             return psi.value_and_drift(x)
-        values, drifts = zip(*map(psi.value_and_drift, x.split(chunk)), strict=True)
+        values, drifts = zip(*each(psi.value_and_drift, x.split(chunk)), strict=True)
         return torch.cat(values), torch.cat(drifts)
 
     return fit_in_memory(psi, attempt)

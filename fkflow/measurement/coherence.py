@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fkflow.execution import ranks
+from fkflow.execution import chunks, ranks
 from fkflow.hamiltonian.geometry import nearest_images
 from fkflow.measurement.waves import Waves
 from fkflow.networks.log_psi import LogPsi
@@ -52,14 +52,14 @@ class Coherence:
         """Count the walkers x (B, N, D) with their weights (B,); walker b belongs to this rank's group b mod groups."""
         options: dict[str, Any] = {"generator": self.generator, "device": x.device, "dtype": x.dtype}
         ones = torch.ones_like(weights)
-        before = self.net.value(x)
+        before = chunks.value(self.net, x)
         which = torch.randint(x.shape[1], (len(x),), generator=self.generator, device=x.device)
 
         def ratio(s: Tensor) -> Tensor:
             """ψ with one particle of each walker moved by s (B, D), over ψ: (B,)."""
             moved = x.clone()
             moved[torch.arange(len(x), device=x.device), which] += s
-            return (self.net.value(self.net.recentre(moved)) - before).exp()
+            return (chunks.value(self.net, self.net.recentre(moved)) - before).exp()
 
         s = self.sides * torch.rand(len(x), x.shape[2], **options)
         # half a box farther: the even and the odd waves cancel each other's noise

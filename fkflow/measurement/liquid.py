@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fkflow.execution import chunks
+from fkflow.execution.threads import each
 from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.masses import user_masses
 from fkflow.hamiltonian.natural_scale import Landscape
@@ -64,12 +66,12 @@ class LiquidMeasurement:
         """Functions of the places x (B, N, D): S(k) of each shell (B, shells), what the pressure needs (B,), and how far
         particles are from the sites of a crystal (B,)."""
         chunk = max(1, AT_ONCE // (x.shape[1] * self.waves.vectors.shape[1]))
-        found = {STRUCTURE: torch.cat([self._structure(part) for part in x.split(chunk)])}
+        found = {STRUCTURE: torch.cat(each(self._structure, x.split(chunk)))}
         if self.virial is not None:
             potential = self.system.potential(x).detach()
             if self.contact:
                 # V lacks the contact energy E − T − V
-                kinetic = 0.5 * self.net.drift(x).square().sum((1, 2))
+                kinetic = 0.5 * chunks.value_and_drift(self.net, x)[1].square().sum((1, 2))
                 found[VIRIAL] = potential + self.virial(x) - kinetic
             else:
                 found[VIRIAL] = 2 * potential + self.virial(x)

@@ -11,6 +11,7 @@ import torch
 from fkflow.errors import NumericalError, StoreError, UsageError
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_device, choose_threads, keep_freed_memory, keep_single_precision
+from fkflow.execution.threads import use_threads
 from fkflow.hamiltonian.checks import CheckedSystem, check_device
 from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
@@ -102,7 +103,7 @@ def prepare(context: RunContext) -> Model:
     check_shares(recipe, training=False)
     context.device = choose_device(context.device)
     context.threads = choose_threads(context.threads)
-    torch.set_num_threads(context.threads)
+    use_threads(context.threads)
     keep_freed_memory()
     keep_single_precision()
     model = build_model(recipe, context.seed)

@@ -14,6 +14,7 @@ from torch import Tensor
 from fkflow.errors import Interrupted, UsageError
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_threads, keep_freed_memory
+from fkflow.execution.threads import use_threads
 from fkflow.hamiltonian.masses import to_solver_coordinates, to_user_coordinates, user_masses
 from fkflow.results.paths import PROPAGATION
 from fkflow.results.propagation import Column, DriftFilm, Propagation
@@ -48,7 +49,7 @@ def execute(context: RunContext, request: Request) -> Propagation:
     if ranks.count() > 1:
         raise UsageError("a propagation works in one process: start it without torchrun")
     context.device, context.threads = "cpu", choose_threads(context.threads)
-    torch.set_num_threads(context.threads)
+    use_threads(context.threads)
     keep_freed_memory()
     with context.listen():
         try:

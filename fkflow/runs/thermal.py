@@ -7,11 +7,10 @@ import tomllib
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from fkflow.errors import Interrupted, UsageError
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_device, choose_threads, keep_freed_memory
+from fkflow.execution.threads import use_threads
 from fkflow.hamiltonian.user_systems import without_folders
 from fkflow.recipe.config import Recipe
 from fkflow.results import store
@@ -54,7 +53,7 @@ def execute(context: RunContext, family: Family | None = None) -> Result:
         elif (context.out / RESULT).exists():
             return _finished(context)
     context.device, context.threads = "cpu", choose_threads(context.threads)
-    torch.set_num_threads(context.threads)
+    use_threads(context.threads)
     keep_freed_memory()
     began = time.monotonic()
     saved = (context.saved or {}).get("thermal")

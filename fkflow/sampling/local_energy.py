@@ -6,10 +6,13 @@ trace of ∇v, which is ΔU. A network that knows its Laplacian gives E_L for th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from fkflow.execution.chunks import fit_in_memory
+from fkflow.execution.threads import each
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.sampling.path_energies import path_samples
@@ -35,23 +38,32 @@ def laplacian(psi: LogPsi, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
     """E_L (B,) at x (B, N, D) of any log ψ by automatic differentiation, without graph, in chunks of walkers."""
-
-    def energies(part: Tensor) -> Tensor:
-        lap, v = laplacian(psi, part)
-        return _energy(system, part, v, lap)
-
     # the graph of the gradient stays while every row of the Hessian is taken
-    return fit_in_memory(psi, lambda chunk: torch.cat([energies(part) for part in x.split(max(1, chunk // 2))]))
+    return _by_chunks(lambda part: laplacian(psi, part), psi, system, x, 2)
 
 
 def analytic_local_energy(psi: LogPsi, system: System, x: Tensor) -> Tensor:
     """E_L (B,) at x (B, N, D) of a network that is `analytic`."""
 
-    def energies(part: Tensor) -> Tensor:
+    def at(part: Tensor) -> tuple[Tensor, Tensor]:
         _, v, lap = psi.value_drift_and_laplacian(part)
-        return _energy(system, part, v, lap)
+        return lap, v
 
-    return fit_in_memory(psi, lambda chunk: torch.cat([energies(part) for part in x.split(chunk)]))
+    return _by_chunks(at, psi, system, x, 1)
+
+
+def _by_chunks(
+    at: Callable[[Tensor], tuple[Tensor, Tensor]], psi: LogPsi, system: System, x: Tensor, pieces: int
+) -> Tensor:
+    """E_L (B,) from ΔU and ∇U `at` walkers, in chunks of the usual size divided by `pieces`."""
+
+    def attempt(chunk: int) -> Tensor:
+        parts = x.split(max(1, chunk // pieces))
+        # V may be a user's: it is asked by one thread
+        found = zip(parts, each(at, parts), strict=True)
+        return torch.cat([_energy(system, part, v, lap) for part, (lap, v) in found])
+
+    return fit_in_memory(psi, attempt)
 
 
 def derivatives(psi: LogPsi, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,7 +76,7 @@ def derivatives(psi: LogPsi, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return psi.value(part), v, lap
 
     def attempt(chunk: int) -> tuple[Tensor, Tensor, Tensor]:
-        parts = [at(part) for part in x.split(chunk if psi.analytic else max(1, chunk // 2))]
+        parts = each(at, x.split(chunk if psi.analytic else max(1, chunk // 2)))
         value, v, lap = (torch.cat(column) for column in zip(*parts, strict=True))
         return value, v, lap
 

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fkflow.execution import ranks
 from fkflow.execution.chunks import fit_in_memory
+from fkflow.execution.threads import each
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.networks.substitution import substitute
@@ -30,12 +31,14 @@ JACOBIAN_CHUNK = 4
 def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
     """Per-walker gradients ∂θU(x_b), (B, P), parameters in the order of ``psi.parameters()``."""
     # a class declares this for its own forward; that of a subclass may be written otherwise
-    method = _batched_gradients if vars(type(psi)).get("walkerwise", False) else _vmapped_gradients
+    batched = vars(type(psi)).get("walkerwise", False)
+    method = _batched_gradients if batched else _vmapped_gradients
     sizes = [p.numel() for p in psi.parameters()]
     # a walker's gradient takes memory beside its layers, but is read only once or twice
     share = psi.width / (psi.width + sum(sizes) / 4)
 
-    def fill(part: Tensor, rows: Tensor) -> None:
+    def fill(item: tuple[Tensor, Tensor]) -> None:
+        part, rows = item
         # written in place: concatenating pieces would take as long as computing them
         for columns, gradient in zip(rows.split(sizes, 1), method(psi, part), strict=True):
             with torch.no_grad():
@@ -45,8 +48,12 @@ def jacobian(psi: LogPsi, x: Tensor) -> Tensor:
         out = x.new_empty(len(x), sum(sizes))
         # a chunk that the recipe or the memory of a device limits is not enlarged
         size = max(1, int(share * chunk * (JACOBIAN_CHUNK if x.is_cpu and not psi.chunk else 1)))
-        for part, rows in zip(x.split(size), out.split(size), strict=True):
-            fill(part, rows)
+        items = list(zip(x.split(size), out.split(size), strict=True))
+        if batched:
+            each(fill, items)
+        else:  # that changes the network for a while
+            for item in items:
+                fill(item)
         return out
 
     return fit_in_memory(psi, attempt)
