@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from moves import fewer_moves
 
 import fkflow
 from fkflow.cli.entry import main
@@ -55,6 +57,12 @@ class Pair(fkflow.System):
 
 #: the centre of mass has the frequency 1, the distance that of its reduced mass 3/4
 EXACT = 0.5 + 0.5 * math.sqrt(1 + 1.5 / 0.75)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_moves() -> Iterator[None]:
+    with fewer_moves():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Iterator
 
 import pytest
 import torch
 from landscapes import explore
+from moves import fewer_moves
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fkflow.hamiltonian.registry import built_in_systems, find_system
-from fkflow.measurement import drift_field
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import build
 from fkflow.projection.project import Projector
 from fkflow.recipe.config import MeasureConfig, ProjectConfig, TrainConfig
-from fkflow.sampling import samplers
 from fkflow.sampling.local_energy import local_energy
 from fkflow.sampling.metropolis import Walkers, langevin_move
 from fkflow.sampling.path_energies import path_samples
@@ -83,12 +83,10 @@ def measured(system, land, state) -> VariationalEstimator:
     return measuring
 
 
-@pytest.fixture(autouse=True)
-def fewer_moves(monkeypatch) -> None:
-    """Every move and every step of a trajectory is as the first."""
-    monkeypatch.setattr(samplers, "BURN_IN", 3)
-    monkeypatch.setattr(samplers, "JUMPS", 3)
-    monkeypatch.setattr(drift_field, "LASTING", 0.1)
+@pytest.fixture(scope="module", autouse=True)
+def few_moves() -> Iterator[None]:
+    with fewer_moves():
+        yield
 
 
 @pytest.mark.parametrize("estimator", ["covariance", "local_energy", "pathwise"])

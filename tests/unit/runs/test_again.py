@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from moves import fewer_moves
 
 from fkflow.errors import Interrupted, UsageError
 from fkflow.execution.progress import Silent
@@ -21,6 +23,12 @@ BEFORE: dict[str, Any] = {
     "train": {"iterations": 10, "seconds": None, "target_error": None, "rate": 0.3},
     "measure": {"seconds": 60.0, "target_error": 1e-3, "walkers": 64},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_moves() -> Iterator[None]:
+    with fewer_moves():
+        yield
 
 
 @pytest.mark.parametrize(
