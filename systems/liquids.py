@@ -146,7 +146,7 @@ class HardSpheres(Liquid):
         "network": {"hidden": 8},
         "train": {**Liquid.recipe_defaults["train"], "walkers": 512, "iterations": 40},
         # few walkers reach the target error, and a window has hundreds of moves
-        "project": {},
+        "project": {"walkers": 0},
     }
 
     a: float = Field(1.0, ge=SMALLEST, le=LARGEST, validate_default=True, description="diameter; N spheres must fit")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
@@ -27,6 +28,8 @@ STEPS = 60
 class Ring(System):
     """Bosons on a ring of length `box`."""
 
+    # as many as the target error asks for: a window of imaginary time has hundreds of moves
+    recipe_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"measure": {"walkers": 0}, "project": {"walkers": 0}}
     dimensions: ClassVar[int] = 1
 
     particles: int = Field(5, ge=1, le=256, description="number of particles N")
