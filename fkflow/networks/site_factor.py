@@ -66,8 +66,8 @@ class SiteFactor(TermOfCoordinates):
         angle, alpha = self._reduced(*inputs)
         with torch.no_grad():
             place = self._place(angle, alpha)
-        if torch.is_grad_enabled():
-            # R itself does not move U, but it moves the gradient of U
+        if torch.is_grad_enabled() and inputs[0].requires_grad:
+            # to first order R does not change U, by x or α; to second order it does
             place = place + self._step(self._pulls(self._waves(angle, place), alpha))
         return self._value(angle, place, alpha)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -73,6 +74,26 @@ def test_what_it_does_not_depend_on(name: str, start: str, particles: int) -> No
     assert torch.allclose(here[1][0][:, order], there[1][0], rtol=1e-8, atol=1e-9)
     assert torch.allclose(here[1][1], there[1][1], rtol=1e-9)
     assert not torch.allclose(here[0], twin, rtol=1e-6)
+
+
+def test_its_gradient_by_the_stiffness() -> None:
+    """As of differences, though R moves with α; for a copy of α of each walker. The twin: R that is elsewhere."""
+    factor, sites, noise, nearest = crystal(*CRYSTALS[0])
+    factor, y, step = factor.double(), sites + 0.15 * nearest * noise, 1e-5
+
+    def value(change: float) -> torch.Tensor:
+        moved = copy.deepcopy(factor)
+        moved.log_stiffness.data += change
+        return moved.value(y, DOUBLE).detach()
+
+    expected = (value(step) - value(-step)) / (2 * step)
+    copies = factor.log_stiffness.detach().expand(y.shape[2], 1).clone().requires_grad_()
+    factor._parameters["log_stiffness"] = copies
+    (found,) = torch.autograd.grad(factor.value(y, DOUBLE).sum(), copies)
+    assert torch.allclose(found[:, 0], expected, rtol=1e-7)
+    factor._place = lambda angle, alpha: angle.new_full((angle.shape[0], angle.shape[1]), 0.3)
+    (wrong,) = torch.autograd.grad(factor.value(y, DOUBLE).sum(), copies)
+    assert not torch.allclose(wrong[:, 0], expected, rtol=1e-2)
 
 
 def test_it_is_smooth_at_every_edge() -> None:
