@@ -13,8 +13,8 @@ from fkflow.hamiltonian.system import System
 #: random directions, and errors by which the energy must lie below that of the widest Gaussian
 DIRECTIONS, SURE = 4096, 4.0
 #: V balances the kinetic energy where it has risen by as much on average, no rise counted for more than so many times that, and
-#: directions of that average
-MOST, FEW_DIRECTIONS = 10.0, 64
+#: directions of that average; lengths in one call of V
+MOST, FEW_DIRECTIONS, TOGETHER = 10.0, 64, 16
 #: deviations that are tried, as exponents of 2
 EXPONENTS = torch.arange(-40, 40.01, 0.5, dtype=torch.float64)
 
@@ -69,9 +69,12 @@ def balanced_length(system: System, origin: Tensor, generator: torch.Generator) 
     """The length at which V rises on average by 1/(2ℓ²) for each coordinate, steps and walls counting for no more than MOST."""
     z = torch.randn(FEW_DIRECTIONS, *origin.shape, generator=generator, dtype=origin.dtype)
     height = system.potential(origin[None]).detach()
-    for exponent in torch.arange(-40, 40.01, 0.5).tolist():
-        length: float = 2.0**exponent
-        rise = (system.potential(origin + length * z).detach() - height).abs().nan_to_num(nan=math.inf)
-        if float((rise * 2 * length**2 / origin.numel()).clamp(max=MOST).mean()) >= 1:
-            return length
+    every = torch.tensor([2.0 ** (0.5 * exponent) for exponent in range(-80, 81)], dtype=z.dtype)
+    # a call for several lengths takes no longer than one
+    for lengths in every.split(TOGETHER):
+        values = system.potential((origin + lengths[:, None, None, None] * z).flatten(0, 1)).detach()
+        rises = (values.view(len(lengths), -1) - height).abs().nan_to_num(nan=math.inf)
+        enough = (rises * 2 * lengths[:, None] ** 2 / origin.numel()).clamp(max=MOST).mean(1) >= 1
+        if bool(enough.any()):
+            return float(lengths[enough][0])
     return variational_length(system, origin, generator)
