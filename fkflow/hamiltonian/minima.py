@@ -83,6 +83,7 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
         energies = system.potential((origin + lengths[:, None, None, None] * z).flatten(0, 1)).view(len(lengths), -1)
         heights = energies.nanmedian(1, keepdim=True).values if singular else height
         values = (energies - heights).abs().nanmean(1) / (n * dim) * 2 * lengths**2
+        length: float
         for length, value in zip(lengths.tolist(), values.tolist(), strict=True):
             if not math.isfinite(value):
                 continue

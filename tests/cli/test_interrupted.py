@@ -201,7 +201,7 @@ def test_the_command_that_resumes(
     assert capsys.readouterr().err == f"fkflow: error: stopped; something is left: go on with {again}\n"
 
 
-@pytest.mark.parametrize("calls", [450, 700], ids=["annealing", "paths"])
+@pytest.mark.parametrize("calls", [300, 550], ids=["annealing", "paths"])
 def test_a_run_at_a_temperature_leaves_nothing_half_written(tmp_path: Path, calls: int) -> None:
     wanted = ["run", "double_well", "--temperature", "1", "--threads", "1", "--seed", "7"]
     wanted += ["--set", "thermal.target_error=0.02", "--set", "thermal.iterations=12"]
