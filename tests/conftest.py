@@ -385,6 +385,22 @@ def nameless():
         yield
 
 
+@pytest.fixture(scope="module")
+def few_moves():
+    """Runs with few moves before a measurement, for tests that compare runs, or look at anything but the energy.
+
+    Every move and every step of a trajectory is as the first: a third of the time of a short run is spared.
+    """
+    from fkflow.measurement import drift_field
+    from fkflow.sampling import samplers
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samplers, "BURN_IN", 3)
+        patch.setattr(samplers, "JUMPS", 3)
+        patch.setattr(drift_field, "LASTING", 0.1)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_landscape():
     """A run, and what is asked of its result later, take the landscape of a built-in system that was explored before."""

@@ -41,8 +41,7 @@ def choose_device(name: str) -> str:
 def choose_threads(asked: int | None) -> int:
     """CPU threads as asked, else the idle processors that this process may use, divided among the ranks on this machine.
 
-    At every operation all threads wait for the slowest: on a busy machine fewer threads are faster. More than 8 do not pay for
-    networks of this size.
+    All threads wait for the slowest chunk of walkers: on a busy machine fewer threads are faster. More than 8 were not tried.
     """
     if asked is not None:
         return asked

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fkflow.hamiltonian.derivatives import gradient_error, value_and_gradient
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.trial_width import variational_length
+from fkflow.hamiltonian.trial_width import energies_at_lengths, variational_length
 
 #: a mode is harmonic when V rises along it as its curvature says, within this factor
 ANHARMONIC = 2.0
@@ -20,8 +20,6 @@ MEMORY = 6
 SEARCHED, NEIGHBOURS, OCTAVES, MOST_LOW = 512, 6, (-1, 4), 32
 #: random directions that find the natural length: at least, and times N² for N particles
 LEAST, DIRECTIONS = 64, 2**14
-#: configurations in one call of V for several lengths
-TOGETHER = 1024
 
 
 def zero_point_energies(widths: Tensor) -> Tensor:
@@ -77,10 +75,7 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
     singular = not bool(height.isfinite())
     best: float | None = None
     least = math.inf
-    every = torch.tensor([2.0 ** (0.5 * exponent) for exponent in range(-80, 81)], dtype=torch.float64)
-    # a call for several lengths: few directions take no longer than one
-    for lengths in every.split(max(1, TOGETHER // directions)):
-        energies = system.potential((origin + lengths[:, None, None, None] * z).flatten(0, 1)).view(len(lengths), -1)
+    for lengths, energies in energies_at_lengths(system, origin, z):
         heights = energies.nanmedian(1, keepdim=True).values if singular else height
         values = (energies - heights).abs().nanmean(1) / (n * dim) * 2 * lengths**2
         length: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -13,8 +14,10 @@ from fkflow.hamiltonian.system import System
 #: random directions, and errors by which the energy must lie below that of the widest Gaussian
 DIRECTIONS, SURE = 4096, 4.0
 #: V balances the kinetic energy where it has risen by as much on average, no rise counted for more than so many times that, and
-#: directions of that average; lengths in one call of V
-MOST, FEW_DIRECTIONS, TOGETHER = 10.0, 64, 16
+#: directions of that average
+MOST, FEW_DIRECTIONS = 10.0, 64
+#: lengths at which V is looked at in turn, and configurations in one call of V for several of them
+LENGTHS, TOGETHER = torch.tensor([2.0 ** (0.5 * k) for k in range(-80, 81)], dtype=torch.float64), 1024
 #: deviations that are tried, as exponents of 2
 EXPONENTS = torch.arange(-40, 40.01, 0.5, dtype=torch.float64)
 
@@ -65,15 +68,19 @@ def _values(system: System, x: Tensor) -> Tensor:
     return system.potential(x).detach().nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
 
 
+def energies_at_lengths(system: System, origin: Tensor, z: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Growing lengths ℓ (n,), and V (n, S) at origin + ℓz for z (S, N, D), of several lengths in a call where S is small."""
+    for lengths in LENGTHS.split(max(1, TOGETHER // len(z))):
+        places = (origin + lengths[:, None, None, None] * z).flatten(0, 1)
+        yield lengths, system.potential(places).detach().view(len(lengths), -1)
+
+
 def balanced_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
     """The length at which V rises on average by 1/(2ℓ²) for each coordinate, steps and walls counting for no more than MOST."""
     z = torch.randn(FEW_DIRECTIONS, *origin.shape, generator=generator, dtype=origin.dtype)
     height = system.potential(origin[None]).detach()
-    every = torch.tensor([2.0 ** (0.5 * exponent) for exponent in range(-80, 81)], dtype=z.dtype)
-    # a call for several lengths takes no longer than one
-    for lengths in every.split(TOGETHER):
-        values = system.potential((origin + lengths[:, None, None, None] * z).flatten(0, 1)).detach()
-        rises = (values.view(len(lengths), -1) - height).abs().nan_to_num(nan=math.inf)
+    for lengths, values in energies_at_lengths(system, origin, z):
+        rises = (values - height).abs().nan_to_num(nan=math.inf)
         enough = (rises * 2 * lengths[:, None] ** 2 / origin.numel()).clamp(max=MOST).mean(1) >= 1
         if bool(enough.any()):
             return float(lengths[enough][0])

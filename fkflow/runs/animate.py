@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from fkflow.errors import UsageError
 from fkflow.plot.animation import LINES, Pace, frames
@@ -20,7 +19,8 @@ from fkflow.runs.model import restore_model
 from fkflow.runs.trajectories import draw_starts, follow
 
 if TYPE_CHECKING:
-    from fkflow.execution.progress import Progress
+    from fkflow.execution.threads import use_threads
+from fkflow.execution.progress import Progress
 
 #: pictures of the longest film
 MOST_PICTURES = 1000
@@ -80,7 +80,7 @@ def animate(
         )
     x = draw_starts(result, walkers, film.seed)
     # several threads would be slower for so few walkers
-    torch.set_num_threads(1)
+    use_threads(1)
     model = restore_model(result, overrides)
     pace = Pace(film.speed * model.landscape.length**2 / film.fps, film.fps, count)
     positions = follow(model, x, interval=pace.step, seed=film.seed)

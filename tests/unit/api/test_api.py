@@ -7,14 +7,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from moves import fewer_moves
 
 import fkflow
 from fkflow.cli.entry import main
@@ -59,10 +57,7 @@ class Pair(fkflow.System):
 EXACT = 0.5 + 0.5 * math.sqrt(1 + 1.5 / 0.75)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_moves() -> Iterator[None]:
-    with fewer_moves():
-        yield
+pytestmark = pytest.mark.usefixtures("few_moves")
 
 
 @pytest.fixture(scope="module")

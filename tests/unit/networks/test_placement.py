@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterator
 
 import pytest
 import torch
 from landscapes import explore
-from moves import fewer_moves
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fkflow.hamiltonian.registry import built_in_systems, find_system
@@ -83,10 +81,7 @@ def measured(system, land, state) -> VariationalEstimator:
     return measuring
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_moves() -> Iterator[None]:
-    with fewer_moves():
-        yield
+pytestmark = pytest.mark.usefixtures("few_moves")
 
 
 @pytest.mark.parametrize("estimator", ["covariance", "local_energy", "pathwise"])

@@ -99,7 +99,6 @@ def test_its_gradient_by_the_stiffness() -> None:
 def test_it_is_smooth_at_every_edge() -> None:
     """Value, drift and Laplacian on both sides of an edge; the twin: waves that do not fit into the box."""
     factor, sites, noise, nearest = crystal(*CRYSTALS[0])
-
     sides = factor.sides
 
     def jumps() -> float:
@@ -112,7 +111,6 @@ def test_it_is_smooth_at_every_edge() -> None:
                     value, (gradient, laplacian) = factor.evaluate(y, DOUBLE, derivatives=True)
                 found.append(torch.cat([value, gradient.flatten(), laplacian]))
                 y[axis, 0] -= side
-            # (one jump for each axis)
             changes.append((found[0] - found[1]).abs().max())
         return float(torch.stack(changes).max())
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from moves import fewer_moves
 
 from fkflow.cli.entry import main
 from fkflow.networks.log_psi import LogPsi
@@ -35,10 +33,7 @@ RUNS = sorted(folder.name for folder in DATA.iterdir() if folder.is_dir())
 STOPPED = [name for name in RUNS if (DATA / name / "checkpoint.pt").exists()]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_moves() -> Iterator[None]:
-    with fewer_moves():
-        yield
+pytestmark = pytest.mark.usefixtures("few_moves")
 
 
 def expected(name: str) -> dict[str, Any]:

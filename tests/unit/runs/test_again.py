@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moves import fewer_moves
 
 from fkflow.errors import Interrupted, UsageError
 from fkflow.execution.progress import Silent
@@ -25,10 +23,7 @@ BEFORE: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_moves() -> Iterator[None]:
-    with fewer_moves():
-        yield
+pytestmark = pytest.mark.usefixtures("few_moves")
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from landscapes import explore
-from moves import fewer_moves
 
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.registry import find_system
@@ -20,11 +18,7 @@ from fkflow.projection.project import Projector
 from fkflow.recipe.config import MeasureConfig, ProjectConfig
 from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
 
-
-@pytest.fixture(scope="module", autouse=True)
-def few_moves() -> Iterator[None]:
-    with fewer_moves():
-        yield
+pytestmark = pytest.mark.usefixtures("few_moves")
 
 
 def measuring(system: System, kind: str, perturbed, saved=None, seed: int = 3) -> VariationalEstimator:
