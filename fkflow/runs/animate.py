@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fkflow.errors import UsageError
+from fkflow.execution.threads import use_threads
 from fkflow.plot.animation import LINES, Pace, frames
 from fkflow.plot.film import choose_format, encode, film_path
 from fkflow.results.folders import atomic_write, make_folder
@@ -19,8 +20,7 @@ from fkflow.runs.model import restore_model
 from fkflow.runs.trajectories import draw_starts, follow
 
 if TYPE_CHECKING:
-    from fkflow.execution.threads import use_threads
-from fkflow.execution.progress import Progress
+    from fkflow.execution.progress import Progress
 
 #: pictures of the longest film
 MOST_PICTURES = 1000
