@@ -142,7 +142,7 @@ def solve(
     assert result is not None, "there is one process"
     if out is not None:
         warn_of_missing_file(result)
-    return Solution(result, context.recipe)
+    return Solution(result, context.recipe, explored=context.explored)
 
 
 def train(

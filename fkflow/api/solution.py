@@ -26,7 +26,7 @@ from fkflow.results.thermal import ThermalState
 from fkflow.runs import evaluation
 from fkflow.runs.context import RunContext
 from fkflow.runs.evaluation import Array, Positions
-from fkflow.runs.model import Model, load_model
+from fkflow.runs.model import Explored, Model, load_model
 from fkflow.runs.remeasure import remeasure
 from fkflow.runs.rerun import recipe_of
 from fkflow.statistics import Estimate
@@ -47,10 +47,14 @@ class Solution:
     result: Result
 
     def __init__(
-        self, result: Result, recipe: Recipe | None = None, system: System | type[System] | None = None
+        self,
+        result: Result,
+        recipe: Recipe | None = None,
+        system: System | type[System] | None = None,
+        explored: Explored | None = None,
     ) -> None:
         self.result = result
-        self._recipe, self._given = recipe, system
+        self._recipe, self._given, self._explored = recipe, system, explored
 
     @property
     def energy(self) -> Estimate:
@@ -207,7 +211,7 @@ class Solution:
     def _model(self) -> Model:
         recipe = self._known_recipe
         with python_errors():
-            return load_model(recipe, self.result)
+            return load_model(recipe, self.result, explored=self._explored)
 
     def drift(self, x: Positions) -> Positions:
         """The drift v_i = ∇_i log ψ / m_i at positions x (B, N, D) or (N, D), in the same shape, without gradients.
@@ -255,7 +259,8 @@ class Solution:
             tables.pop("train", None)
             loaded = self._with_sections(tables)
             options = arguments.check_options(seed, threads, device)
-            return Solution(remeasure(self.result, RunContext(loaded, watcher, **options)), loaded.recipe)
+            context = RunContext(loaded, watcher, **options)
+            return Solution(remeasure(self.result, context), loaded.recipe, explored=context.explored)
 
     def spectrum(
         self,
@@ -287,7 +292,10 @@ class Solution:
                 options = arguments.check_options(seed, threads, "cpu")
                 if seed is None:
                     options["seed"] = self.result.provenance.get("seed")
-                found = compute_spectrum(replace(self.result, path=None), RunContext(loaded, watcher, **options))
+                context = RunContext(loaded, watcher, **options)
+                context.explored = self._explored
+                found = compute_spectrum(replace(self.result, path=None), context)
+                self._explored = context.explored
             self.result = replace(found, path=self.result.path)
         return SolvedSpectrum(self.result, self._model)
 

@@ -97,7 +97,7 @@ class Training(Iterator[Record]):
                 except (Interrupted, RankError) as error:
                     raise error.with_hint("the training is unchanged") from None
             assert measurement is not None, "training does not go on by itself"
-            return Solution(session.result(measurement), session.recipe)
+            return Solution(session.result(measurement), session.recipe, explored=session.context.explored)
 
     def __repr__(self) -> str:
         wanted = self._session.recipe.train.iterations

@@ -25,9 +25,13 @@ def value_and_gradient(system: System, x: Tensor, length: float | Tensor) -> tup
         return value.detach(), gradient
     x = x.detach()
     step = torch.as_tensor(length, dtype=x.dtype).view(-1, 1) * rounding_of(system) ** (1 / 3)
-    shift = step[..., None, None] * _unit_vectors(x)
-    ahead, behind = (_values(system, x[:, None] + sign * shift) for sign in (1, -1))
-    return _values(system, x), ((ahead - behind) / (2 * step)).view(x.shape)
+    unit = _unit_vectors(x)
+    # V in Python takes about as long for one configuration as for many: all are in one call
+    shifts = torch.cat([torch.zeros_like(unit[:1]), unit, -unit])
+    values, ahead, behind = _values(system, x[:, None] + step[..., None, None] * shifts).split(
+        [1, len(unit), len(unit)], 1
+    )
+    return values[:, 0], ((ahead - behind) / (2 * step)).view(x.shape)
 
 
 def gradient_error(system: System, value: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 import torch
-from pydantic import InstanceOf
+from pydantic import InstanceOf, PrivateAttr
 from torch import Generator, Tensor
 
 from fkflow.hamiltonian.masses import UnitMassSystem, user_masses
@@ -65,6 +65,7 @@ class Held(WrappedSystem):
     place: InstanceOf[Tensor] | None = None
     reach: float = 0.0
     separable = True
+    _together: Tensor | None = PrivateAttr(None)
 
     def start(self, walkers: int, generator: Generator) -> Tensor | None:
         """The start of the system, or about the place."""
@@ -75,11 +76,11 @@ class Held(WrappedSystem):
 
     def potential(self, x: Tensor) -> Tensor:
         """V and the energy of the hold."""
-        together = direction_together(self.own)
-        assert together is not None
-        return self.own.potential(x) + 0.5 * self.stiffness * torch.einsum("i,bid->bd", together.to(x), x).square().sum(
-            1
-        )
+        if self._together is None:
+            self._together = direction_together(self.own)
+        assert self._together is not None
+        place = torch.einsum("i,bid->bd", self._together.to(x), x)
+        return self.own.potential(x) + 0.5 * self.stiffness * place.square().sum(1)
 
     def pair(self, *given: Any) -> Tensor | None:
         """The pair energy of the system."""

@@ -26,6 +26,7 @@ from fkflow.results.spectrum import Spectrum
 from fkflow.runs.budgets import first_change
 
 if TYPE_CHECKING:
+    from fkflow.runs.model import Explored
     from fkflow.training.state import Record
 
 
@@ -73,6 +74,8 @@ class RunContext:
         self.checkpoints = CheckpointWriter(None if out is None else out / CHECKPOINT)
         #: the checkpoint from which the run continues
         self.saved: dict[str, Any] | None = None
+        #: the system with the scale of its potential, once it was explored
+        self.explored: Explored | None = None
         #: seconds of measurements that were dropped because training went on
         self.measured = 0.0
         #: levels that were found before the projection

@@ -75,9 +75,12 @@ def find_landscape(recipe: Recipe, alone: bool = False) -> Explored:
     return Explored(to_unit_masses(found.system), landscape, warnings, found.notes)
 
 
-def build_model(recipe: Recipe, seed: int, alone: bool = False) -> Model:
-    """The untrained model of a recipe, on the CPU; `alone` and errors as `find_landscape` says."""
-    found = find_landscape(recipe, alone)
+def build_model(recipe: Recipe, seed: int, alone: bool = False, explored: Explored | None = None) -> Model:
+    """The untrained model of a recipe, on the CPU; its system is explored unless it is given as `explored`.
+
+    `alone` and errors as `find_landscape` says.
+    """
+    found = explored or find_landscape(recipe, alone)
     net = _network(recipe, found.system, found.landscape, seed)
     return Model(found.system, found.landscape, net, found.warnings, found.notes)
 
@@ -97,7 +100,8 @@ def _network(recipe: Recipe, system: System, landscape: Landscape, seed: int) ->
 def prepare(context: RunContext) -> Model:
     """Build the model of a run on its device; `context` gets the device and the number of threads that are used.
 
-    Raises UsageError if there is no such device, or the ranks cannot share the walkers evenly.
+    The system is explored unless the context has its landscape, which it has afterwards. Raises UsageError if there is no such
+    device, or the ranks cannot share the walkers evenly.
     """
     recipe = context.recipe
     check_shares(recipe, training=False)
@@ -106,7 +110,8 @@ def prepare(context: RunContext) -> Model:
     use_threads(context.threads)
     keep_freed_memory()
     keep_single_precision()
-    model = build_model(recipe, context.seed)
+    context.explored = context.explored or find_landscape(recipe)
+    model = build_model(recipe, context.seed, explored=context.explored)
     if context.device != "cpu" and (note := check_device(model.system, context.device)):
         model = replace(model, notes=(*model.notes, note))
     net = model.net.to(context.device)
@@ -132,13 +137,13 @@ def restore_model(result: Result, overrides: Sequence[str] = ()) -> Model:
     return load_model(recipe_of(result, overrides).recipe, result)
 
 
-def load_model(recipe: Recipe, result: Result, alone: bool = False) -> Model:
+def load_model(recipe: Recipe, result: Result, alone: bool = False, explored: Explored | None = None) -> Model:
     """The model of a recipe, on the CPU, with the weights of a finished run; StoreError if they do not fit.
 
-    Raises UsageError for a run at temperatures.
+    Its system is explored unless it is given as `explored`. Raises UsageError for a run at temperatures.
     """
     # the weights replace all that depends on the seed
-    return load_weights(build_model(recipe, 0, alone), recipe, result)
+    return load_weights(build_model(recipe, 0, alone, explored), recipe, result)
 
 
 def load_weights(model: Model, recipe: Recipe, result: Result) -> Model:
