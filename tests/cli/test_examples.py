@@ -13,10 +13,11 @@ FOLDER = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 #: how a script is run, without importing the libraries again
 RUN = "import runpy, sys\nrunpy.run_path(sys.argv[1], run_name='__main__')\n"
-#: what is set before an example: pools whose levels are good enough for its check
-SMALLER = {
+#: what is set before an example: pools whose levels are good enough for its check; commands that need no new Python
+BEFORE = {
+    "restart": "import subprocess\nfrom commands import Forked\nsubprocess.Popen = Forked\n",
     "water": "from fkflow.spectrum import correlations, levels\n"
-    "levels.FINDING, levels.JUDGING, correlations.PATHS = (700, 4), (1500, 4), 400\n"
+    "levels.FINDING, levels.JUDGING, correlations.PATHS = (700, 4), (1500, 4), 400\n",
 }
 
 
@@ -39,7 +40,7 @@ def test_example(path: Path, tmp_path: Path) -> None:
         path = tmp_path / path.name
         path.write_text(program, encoding="utf-8")
     code, out, err = start(
-        tmp_path, path, code=SMALLER.get(path.stem, "") + RUN, environment={"MPLBACKEND": "agg"}
+        tmp_path, path, code=BEFORE.get(path.stem, "") + RUN, environment={"MPLBACKEND": "agg"}
     ).finish()
     assert code == 0 and out.strip(), err
 

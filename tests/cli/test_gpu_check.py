@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from commands import Forked
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "gpu_check.py"
 
@@ -49,6 +51,7 @@ def test_failing_and_hanging_steps_do_not_end_it(
     # the hanging one has a second and a half
     steps = [script.Step("broken", 0.5, broken), script.Step("hanging", 0.003, hanging), *good]
     monkeypatch.setattr(script, "STEPS", steps)
+    monkeypatch.setattr(subprocess, "Popen", Forked)
     script.main(["--device", "cpu", "--tiny", "--minutes", "8", "--out", str(tmp_path)])
     found = rows(tmp_path)
     assert list(dict.fromkeys(row["step"] for row in found)) == ["broken", "hanging", "same-quartic", "resume"]

@@ -149,6 +149,32 @@ def interrupt(
     return code, err
 
 
+class Forked(subprocess.Popen[Any]):
+    """In the place of `subprocess.Popen`: ``python -m MODULE`` and ``python FILE`` run in a fork of this process.
+
+    What a program starts so need not import PyTorch again. Other calls are as ever.
+    """
+
+    def __init__(self, call: Any, **how: Any) -> None:
+        if call[0] == sys.executable and (call[1] == "-m" or call[1].endswith(".py")):
+            how["preexec_fn"] = functools.partial(_go_on_as, call[1:])
+            # what is printed already is not for it
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+        super().__init__(call, **how)
+
+
+def _go_on_as(words: list[str]) -> None:
+    """Be the new process, in its folder and with its streams, where a new interpreter would be started."""
+    # one of them tells the parent that the process has begun
+    os.closerange(3, 1024)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _open_streams()
+    sys.argv = words[words[0] == "-m" :]
+    how = "run_module" if words[0] == "-m" else "run_path"
+    _end(_run(f"import runpy\nrunpy.{how}({sys.argv[0]!r}, run_name='__main__')\n"))
+
+
 class _Server:
     """The process that forks; called with a request, it answers."""
 
@@ -208,11 +234,16 @@ def _become(request: dict[str, Any]) -> str:
         file = os.open(name, os.O_WRONLY | os.O_APPEND if target else os.O_RDONLY)
         os.dup2(file, target)
         os.close(file)
+    _open_streams()
+    sys.argv = ["fkflow", *request["arguments"]]
+    return request["start"]
+
+
+def _open_streams() -> None:
+    """Streams of Python on the first three files, as a new process has them."""
     sys.stdin = open(0, closefd=False)
     sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False))
     sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), errors="backslashreplace", line_buffering=True)
-    sys.argv = ["fkflow", *request["arguments"]]
-    return request["start"]
 
 
 def _import_libraries() -> None:
@@ -262,14 +293,17 @@ def _run(code: str) -> int:
     return 0
 
 
+def _end(status: int) -> None:
+    """End this process without taking the libraries down."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
     # Ctrl-C in the tests is not for the server
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _import_libraries()
     if request := _serve():
-        source = _become(request)
-        status = _run(source)
-        atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(status)
+        _end(_run(_become(request)))
