@@ -20,7 +20,8 @@ from fkflow.results.checkpoints import CheckpointWriter
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are forked, as only Linux does safely here")
 
-KILLS = 6
+#: it is killed in each at least twice
+STAGES = ["train", "measure", "project"]
 #: ends by target errors and iterations, never by the clock
 COMMAND = [
     "run", "double_well", "--seed", "5", "--threads", "1", "--device", "cpu",
@@ -76,6 +77,21 @@ def stage(checkpoint: Path) -> str:
     return "project" if "project" in frozen else "measure" if frozen else "train"
 
 
+def tells_of_damage(folder: Path) -> bool:
+    """Whether a run said that it went on from the checkpoint before the newest."""
+    return "going on from the one before it, checkpoint.previous.pt" in (folder / "log").read_text()
+
+
+def kill_in(process: multiprocessing.Process, checkpoint: Path, wanted: str, wait: float) -> None:
+    """Kill a run so many seconds after it has a checkpoint of a stage, unless it ends before."""
+    while process.is_alive() and stage(checkpoint) != wanted:
+        time.sleep(0.01)
+    process.join(wait)
+    if process.is_alive():
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+
+
 def test_kills(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     begun = time.monotonic()
@@ -90,22 +106,18 @@ def test_kills(tmp_path: Path) -> None:
     seen: list[str] = []
     finished = 0
     damaged: set[Path] = set()
-    while len(seen) < KILLS or not {"train", "measure", "project"} <= set(seen) or not damaged:
+    while (wanted := next((one for one in STAGES if seen.count(one) < 2), "")) or not damaged:
         folder = tmp_path / f"run{finished}"
         folder.mkdir(exist_ok=True)
         out = folder / "runs" / "double_well"
         checkpoint = out / "checkpoint.pt"
         process = start(folder, *(["--resume"] if checkpoint.exists() else []))
-        process.join(seconds * draw.uniform(0.1, 0.6))
-        if process.is_alive():
-            os.kill(process.pid or 0, signal.SIGKILL)
-            process.join()
+        kill_in(process, checkpoint, wanted or STAGES[-1], seconds * draw.uniform(0.0, 0.1))
         # a kill may have come too late
         if process.exitcode == 0:
             assert content(out / "result.h5") == expected
             assert os.listdir(out) == ["result.h5"]
-            said = (folder / "log").read_text()
-            assert ("going on from the one before it, checkpoint.previous.pt" in said) == (folder in damaged)
+            assert tells_of_damage(folder) == (folder in damaged)
             finished += 1
             continue
         assert process.exitcode == -signal.SIGKILL, (folder / "log").read_text()
@@ -121,10 +133,11 @@ def test_kills(tmp_path: Path) -> None:
             checkpoint.unlink()  # a kill between two renames leaves both names to one file
             checkpoint.write_bytes(whole[:-1000])
             damaged.add(folder)
-        assert len(seen) < 10 * KILLS, f"no way through: {seen}"
+        assert len(seen) + finished < 60, f"no way through: {seen}"
     # the last one goes on to its end, if it has not come there
     if not (out / "result.h5").exists():
         process = start(folder, *(["--resume"] if checkpoint.exists() else []))
         process.join(120)
         assert process.exitcode == 0, (folder / "log").read_text()
+        assert tells_of_damage(folder) == (folder in damaged)
     assert content(out / "result.h5") == expected
