@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fkflow.hamiltonian.derivatives import gradient_error, value_and_gradient
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.trial_width import energies_at_lengths, variational_length
+from fkflow.hamiltonian.trial_width import LENGTHS, energies_at_lengths, variational_length
 
 #: a mode is harmonic when V rises along it as its curvature says, within this factor
 ANHARMONIC = 2.0
@@ -65,7 +65,8 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
     """ℓ with mean |V(o + ℓz) − V(o)| per degree of freedom ≈ 1/(2ℓ²) over random directions z: independent of units.
 
     Where V(o) is not finite (repelling particles all at o), the median replaces it, and ℓ is the largest length at which V
-    balances, or nearly: a hard core outweighs the kinetic energy at small lengths too.
+    balances, or nearly: a hard core outweighs the kinetic energy at small lengths too. Where V falls off far
+    away, ℓ is that of the best Gaussian.
     """
     n, dim = system.particles, system.dimensions
     # few particles come close to one another in few of the directions
@@ -86,7 +87,8 @@ def balance_length(system: System, origin: Tensor, generator: torch.Generator) -
                 return length
             if singular and value < max(1.0, least):
                 best, least = length, min(least, value)
-    return variational_length(system, origin, generator) if best is None else best
+    # far out anything that falls off is less than the kinetic energy
+    return variational_length(system, origin, generator) if best in (None, float(LENGTHS[-1])) else best
 
 
 def descend(system: System, x: Tensor, length: float | Tensor, steps: int = 400) -> Tensor:

@@ -256,11 +256,22 @@ def find_fault(system: System) -> str | None:
     except Exception as error:
         return f"nuclei() raises {describe_error(error, source_file(type(system)))}"
     fault = None if nuclei is None else _find_fault_of_nuclei(system, nuclei, masses)
-    return fault or find_fault_of_box(system)
+    return fault or find_fault_of_box(system) or _find_fault_of_contact(system)
 
 
 def _positive(value: object) -> bool:
     return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]
+
+
+def _find_fault_of_contact(system: System) -> str | None:
+    contact = getattr(system, "contact", None)
+    if contact is None:
+        return None
+    if not isinstance(contact, (int, float)) or not math.isfinite(contact):
+        return f"contact = {contact!r} is not allowed: it must be a number, the strength g of an energy g δ(x_i − x_j)"
+    if contact and (system.dimensions > 1 or not system.identical):
+        return "contact is for identical particles on a line: between others V must hold the energy, over a short range"
+    return None
 
 
 def _find_fault_of_nuclei(system: System, nuclei: Nuclei, masses: tuple[float, ...]) -> str | None:

@@ -26,6 +26,8 @@ HARD, LARGEST = 1e4, 1e9
 DEEP = 40.0
 #: halvings of the interval in which the energy of a bound pair is sought
 HALVINGS = 50
+#: share of the energy of a contact by which the search for that of a pair begins below it
+BELOW = 1.001
 #: power with which r² v falls in a steep core
 STEEP = -6.0
 
@@ -156,7 +158,7 @@ class TwoBodyEquation:
         p = self.outwards()
         if len(p) == len(self.t):
             return p, 0.0
-        low, high = float((self.scattering(self.t) * np.exp(-2 * self.t)).min()), 0.0
+        low, high = self._lowest(math.inf), 0.0
         for _ in range(HALVINGS):
             middle = 0.5 * (low + high)
             nodeless = len(self.outwards(middle)) == len(self.t)
@@ -169,10 +171,20 @@ class TwoBodyEquation:
             v = (a * v - c) / (d - b * v)
         return p, low
 
+    def _lowest(self, size: float) -> float:
+        """An energy below that of any state in a box of this size.
+
+        It is the least v less that of an attractive contact, κ² with κ tanh(κ size) = −g/2 ≥ κ² size/(1 + κ size).
+        """
+        attraction = max(-0.5 * self.contact, 0.0)
+        kappa = 0.5 * attraction + math.sqrt(0.25 * attraction**2 + attraction / size)
+        least: float = (self.scattering(self.t) * np.exp(-2 * self.t)).min()
+        return float(least) - BELOW * kappa**2
+
     def solve_closed(self) -> tuple[Array, float]:
         """p (n,) and the energy of the lowest state of two particles whose slope vanishes at the last place."""
-        low = float((self.scattering(self.t) * np.exp(-2 * self.t)).min()) - 0.25 * self.contact**2
-        width = 1 / float(self.distances(self.t[-1:])[0] - self.core) ** 2
+        size = float(self.distances(self.t[-1:])[0] - self.core)
+        low, width = self._lowest(size), 1 / size**2
 
         def last(energy: float) -> float:
             """p at the last place, which falls with the energy; −∞ behind a node."""

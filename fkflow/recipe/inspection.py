@@ -31,12 +31,21 @@ def check_system(recipe: Recipe) -> CheckedSystem:
             f'{display_name(recipe.system)}: {checked.notes[0].split(":")[0]}, which train.estimator = "pathwise" needs: leave '
             "it out"
         )
-    if checked.landscape.walls is not None and (key := _needs_paths(recipe)):
-        raise PotentialError(
-            f"{display_name(recipe.system)}: V is infinite beyond walls, which no path may cross, so that {key} cannot be "
-            "used: leave it out"
-        )
+    check_paths(recipe, checked)
     return checked
+
+
+def check_paths(recipe: Recipe, checked: CheckedSystem) -> None:
+    """Raise PotentialError where a recipe asks for paths in a potential that has no values for them."""
+    if not (key := _needs_paths(recipe)):
+        return
+    if checked.landscape.walls is not None:
+        why = "V is infinite beyond walls, which no path may cross"
+    elif getattr(recipe.system, "contact", None):
+        why = "V lacks the contact energies, which paths do not feel"
+    else:
+        return
+    raise PotentialError(f"{display_name(recipe.system)}: {why}, so that {key} cannot be used: leave it out")
 
 
 def _needs_paths(recipe: Recipe) -> str:

@@ -23,7 +23,7 @@ from fkflow.measurement.drift_field import STEPS_IN_TIME
 from fkflow.networks.choice import LogPsi, PairDrift, build
 from fkflow.networks.stored_numbers import stored_numbers
 from fkflow.recipe.config import Recipe
-from fkflow.recipe.inspection import check_system
+from fkflow.recipe.inspection import check_paths, check_system
 from fkflow.results.result import Result
 from fkflow.results.thermal import no_ground_state
 from fkflow.runs.context import RunContext
@@ -59,11 +59,11 @@ def find_landscape(recipe: Recipe, alone: bool = False) -> Explored:
     """
     given = recipe.system
     try:
-        found = (
-            check_system(recipe)
-            if not is_built_in(type(given))
-            else CheckedSystem(given, explore(to_unit_masses(given)))
-        )
+        if is_built_in(type(given)):
+            found = CheckedSystem(given, explore(to_unit_masses(given)))
+            check_paths(recipe, found)
+        else:
+            found = check_system(recipe)
         # the same bits on all ranks
         landscape = found.landscape if alone else ranks.broadcast(found.landscape)
     except torch.linalg.LinAlgError as error:

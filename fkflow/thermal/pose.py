@@ -121,6 +121,7 @@ def refuse(system: System, landscape: Landscape | None, statistics: str) -> None
     charges = system.point_charges()
     for there, what in (
         (getattr(system, "box", None) is not None, "a periodic box"),
+        (bool(getattr(system, "contact", None)), "contact energies"),
         (charges is not None and charges.interaction.kind != "coulomb", "screened charges"),
         (charges is not None and charges.dimensions != 3, "charges in a plane"),
         (landscape is not None and landscape.walls is not None, "hard walls"),

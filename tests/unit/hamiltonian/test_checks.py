@@ -103,6 +103,10 @@ WRONG: dict[str, tuple[System, str]] = {
     ),
     "plane": (made(r2, 2, 2, nuclei=lambda: NUCLEUS), "one or two identical particles in three dimensions"),
     "muons": (made(helium, 2, 3, nuclei=lambda: NUCLEUS, mass=207.0), "particles of mass 1"),
+    "a contact without a number": (made(r2, 2, contact="strong"), "contact = 'strong' is not allowed"),
+    "an infinite contact": (made(r2, 2, contact=float("inf")), "contact = inf is not allowed"),
+    "a contact in a plane": (made(r2, 2, 2, contact=1.0), "for identical particles on a line"),
+    "a contact of others": (made(r2, 2, identical=False, contact=1.0), "for identical particles on a line"),
     "no nuclei": (made(helium, 2, 3, nuclei=lambda: 3), "must give fkflow.Nuclei"),
 }
 

@@ -297,3 +297,22 @@ def test_no_well_is_on_a_plain() -> None:
     one, two = explore(Plain()), explore(Plain(second=2.4))
     assert len(one.minima) == 1 and one.threshold == pytest.approx(-0.5, abs=1e-9)
     assert len(two.minima) == 2 and float(two.minima.min()) == pytest.approx(-6, abs=0.1)
+
+
+class Adatom(System):
+    """A particle about a centre that repels it near and attracts it far away, 0 at infinity."""
+
+    particles: ClassVar[int] = 1
+    dimensions: int = 1
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        r2 = x.square().sum((1, 2))
+        return 400 * (r2**-6 - r2**-3)
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_a_core_at_the_origin_hides_no_well(dimensions: int) -> None:
+    """V has its minimum at r = 2^(1/6), whose frequency is 72^½ 2^(−1/6) 20; no length of a V that falls off is very large."""
+    found = explore(Adatom(dimensions=dimensions))
+    torch.testing.assert_close(found.minima.norm(dim=(1, 2)), found.minima.new_full((len(found.minima),), 2 ** (1 / 6)))
+    assert 0.05 < found.length < 0.5

@@ -20,6 +20,7 @@ from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import build
 from fkflow.networks.parts import Tape
+from fkflow.networks.two_body_equation import TwoBodyEquation
 from fkflow.networks.two_body_factor import HEALING, TwoBodyFactor, factor_of, two_body_factor
 from fkflow.sampling.local_energy import local_energy
 
@@ -174,6 +175,19 @@ def test_a_pair_without_energy_near_contact_does_not_part(dimensions: int) -> No
     for pair in (torch.zeros_like, lambda r: (r - 1).clamp(min=0) * (-r).exp()):
         assert abs(float(factor_of(pair, 1.0, dimensions)(near, 1.0))) < 0.5
     assert float(factor_of(lambda r: 2 / r**2, 1.0, 1)(near, 1.0)) < -10
+
+
+@pytest.mark.parametrize("end", [0.25, 2.0, 15.0])
+def test_particles_that_attract_each_other_at_contact(end: float) -> None:
+    """The energy −κ² with κ tanh(κ end) = −g/2 in a ring of 2 end; the twin: −g²/4 in open space."""
+    closed = TwoBodyEquation(torch.zeros_like, 1.0, 1, end, contact=-2.0)
+    slopes, energy = closed.solve_closed()
+    kappa = math.sqrt(-energy)
+    assert kappa * math.tanh(kappa * end) == pytest.approx(1.0, rel=1e-6) and len(slopes) == len(closed.t)
+    assert slopes[-1] == pytest.approx(0.0, abs=0.02)
+    slopes, energy = TwoBodyEquation(torch.zeros_like, 1.0, 1, contact=-2.0).solve()
+    assert energy == pytest.approx(-1.0, rel=1e-6) and slopes[-1] < -900
+    assert end > 10 or abs(kappa - 1) > 0.01
 
 
 def test_energies_that_are_not_finite_are_told() -> None:

@@ -10,8 +10,10 @@ from torch import Tensor
 
 import fkflow
 from fkflow.errors import PotentialError
+from fkflow.hamiltonian.registry import find_system
 from fkflow.recipe.inspection import check_system
 from fkflow.recipe.schema import Recipe
+from fkflow.runs.model import find_landscape
 
 
 class Box(fkflow.System):
@@ -39,6 +41,19 @@ def test_no_path_crosses_a_wall(sections: dict[str, Any], key: str) -> None:
     recipe = Recipe.model_validate({"system": Box(), **sections})
     with pytest.raises(PotentialError, match=f"walls, which no path may cross, so that {key} cannot be used"):
         check_system(recipe)
+
+
+def test_no_path_feels_a_contact() -> None:
+    """Weights of V alone would be those of free particles; the twin has no contact energies."""
+    recipe = {"project": {"weights": "girsanov"}}
+    for strength in (3.0, 0.0):
+        system = find_system("lieb_liniger")(particles=2, c=strength)
+        wanted = Recipe.model_validate({"system": system, **recipe})
+        if strength:
+            with pytest.raises(PotentialError, match="V lacks the contact energies, which paths do not feel"):
+                find_landscape(wanted, alone=True)
+        else:
+            find_landscape(wanted, alone=True)
 
 
 def test_the_usual_keys_are_allowed() -> None:

@@ -47,6 +47,17 @@ class Heavy(System):
         return 0.5 * (9 * x[:, 0, 0].square() + x[:, 0, 1].square())
 
 
+class Contacts(System):
+    """Two bosons with contact energies in a trap."""
+
+    particles: int = 2
+    dimensions: int = 1
+    contact: float = 3.0
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.5 * x.square().sum((1, 2))
+
+
 REFUSED = {
     "h2": (find_system("h2")(), "charges"),
     "helium": (find_system("helium")(), "nothing confines"),
@@ -62,6 +73,7 @@ REFUSED = {
     "charges": (find_system("coulomb")(), "nothing confines"),
     "calogero": (find_system("calogero")(), "diverges where particles meet"),
     "mixture": (find_system("mixture")(count_a=8, count_b=3), "at most 10"),
+    "contacts": (Contacts(), "contact energies"),
     "valley": (Valley(), "nothing confines"),
     "half": (HalfTrapped(), "nothing confines"),
 }
