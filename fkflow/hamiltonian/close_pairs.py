@@ -23,12 +23,16 @@ HALVINGS = 30
 
 
 def check_close_pairs(probe: Probe, landscape: Landscape) -> None:
-    """V does not fall without bound where two particles meet, and grows there as pair(r) says."""
+    """V does not fall without bound where two particles meet, and grows there as pair(r) says; nor at the origin of one."""
     n = probe.system.particles
     # in the user's coordinates
     root = math.sqrt(particle_masses(probe.system)[0])
     length = landscape.length / root
     distances = length * 0.5 ** torch.arange(4, HALVINGS, dtype=torch.float64)
+    if n == 1:
+        if landscape.walls is None:
+            _check_origin(probe, distances)
+        return
     if declared_species(probe.system) is not None:
         _check_close_species(probe, distances)
         return
@@ -66,13 +70,33 @@ def _check_singular(probe: Probe, near: list[float], pair: str) -> bool:
             f"V falls to {near[-1]:.3g} and on where two particles meet: a network has no cusp for an attraction of "
             "particles (nuclei() gives it that of fixed charges); soften it"
         )
-    grows = near[-1] == math.inf or all(b > 1.3 * a > 0 for a, b in itertools.pairwise(change))
-    if grows:
+    if grows := _grows(near):
         probe.warnings.append(
             "V grows without bound where two particles meet, and the network has no cusp for it, which costs accuracy: "
             f"def {pair} with the energy of two particles at the distances r gives it one"
         )
     return grows
+
+
+def _grows(near: list[float]) -> bool:
+    """Whether V, `near` ever shorter distances, grows without bound."""
+    change = [b - a for a, b in itertools.pairwise(near[-6:])]
+    return near[-1] == math.inf or all(b > 1.3 * a > 0 for a, b in itertools.pairwise(change))
+
+
+def _check_origin(probe: Probe, distances: Tensor) -> None:
+    """Warn of a V of one particle that grows without bound at the origin, as a centrifugal energy or a core does."""
+    along = distances[:, None, None] * torch.ones(probe.system.dimensions).double() / probe.system.dimensions**0.5
+    if all(_grows(probe.value(sign * along).tolist()) for sign in (1, -1)):
+        mend = (
+            "V = inf on one side of it makes a wall of it, where ψ vanishes"
+            if probe.system.dimensions == 1
+            else "a V of the distance alone is that of two particles of twice the mass with free = True and pair(self, r)"
+        )
+        probe.warnings.append(
+            "V grows without bound at the origin, and the network of one particle has no cusp or core for it, which costs "
+            f"accuracy: {mend}"
+        )
 
 
 def _check_close_species(probe: Probe, distances: Tensor) -> None:

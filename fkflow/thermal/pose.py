@@ -48,7 +48,8 @@ def pose(system: System, landscape: Landscape, beta: float, statistics: str, see
     charges = find_charges(system, landscape)
     plain = Problem(system, loose, length, centre, torch.eye(width, dtype=torch.float64), charges)
     if _diverges(plain, landscape):
-        raise UsageError(_cannot(system, "a V that diverges where particles meet"))
+        where = "where particles meet" if system.particles > 1 else "at the origin"
+        raise UsageError(_cannot(system, f"a V that diverges {where}"))
     _check_confined(plain, landscape, scaled, generator)
     if bodies > 1 and system.separable:
         # the trap, in which the centre of mass moves
@@ -158,10 +159,11 @@ def _is_held(system: System) -> bool:
 
 
 def _diverges(problem: Problem, landscape: Landscape) -> bool:
-    """Whether V without its charges is far from that of natural lengths where two particles meet, any two kinds of them."""
+    """Whether V without its charges is far from that of natural lengths where two particles meet, any two kinds of them.
+
+    Of one particle it is V at the origin.
+    """
     system = problem.system
-    if system.particles == 1:
-        return False
     x = landscape.start(MET, torch.Generator().manual_seed(0))
     roots = torch.tensor(user_masses(system), dtype=torch.float64).sqrt()[:, None]
     groups = groups_of(system)
@@ -171,6 +173,10 @@ def _diverges(problem: Problem, landscape: Landscape) -> bool:
         found = system.potential(z) * landscape.length**2
         return found if problem.charges is None else found - problem.charges.energy(z)
 
+    if system.particles == 1:
+        at = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+        near = CLOSE * landscape.length * at / at.norm(dim=2, keepdim=True)
+        return not bool((smooth(near) - smooth(x)).abs().median() < STEEP)
     for i, j in ends:
         met = x / roots
         met[:, j] = met[:, i] + CLOSE * landscape.length / roots[i]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -255,3 +256,17 @@ def test_own_length_and_start_replace_the_search() -> None:
     found = check(made(well, length=0.7, start=lambda n, g: 1000 + 0.3 * torch.randn(n, 1, 1, generator=g)))
     assert found.landscape.length == 0.7
     assert found.landscape.minima.flatten().tolist() == pytest.approx([1000.0], abs=1e-3)
+
+
+@pytest.mark.parametrize(("dimensions", "mend"), [(1, "V = inf on one side"), (2, "free = True and pair")])
+def test_a_core_at_the_origin_is_warned_of(dimensions: int, mend: str) -> None:
+    """The network has no factor for it; the twins are a bounded one, and one behind a wall."""
+
+    def isotonic(x: Tensor, soft: float = 0.0) -> Tensor:
+        return r2(x) + 3 / (r2(x) + soft)
+
+    (warning,) = check(made(isotonic, dimensions=dimensions)).warnings
+    assert "V grows without bound at the origin" in warning and mend in warning
+    assert not check(made(lambda x: isotonic(x, 0.1), dimensions=dimensions)).warnings
+    if dimensions == 1:
+        assert not check(made(lambda x: torch.where(x[:, 0, 0] > 0, isotonic(x), math.inf))).warnings

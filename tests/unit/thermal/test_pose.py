@@ -58,6 +58,17 @@ class Contacts(System):
         return 0.5 * x.square().sum((1, 2))
 
 
+class Isotonic(System):
+    """A centrifugal energy on a line, which paths of finite steps would jump across."""
+
+    particles: int = 1
+    dimensions: int = 1
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        r2 = x.square().sum((1, 2))
+        return 0.5 * r2 + 3 / r2
+
+
 REFUSED = {
     "h2": (find_system("h2")(), "charges"),
     "helium": (find_system("helium")(), "nothing confines"),
@@ -73,6 +84,7 @@ REFUSED = {
     "charges": (find_system("coulomb")(), "nothing confines"),
     "calogero": (find_system("calogero")(), "diverges where particles meet"),
     "mixture": (find_system("mixture")(count_a=8, count_b=3), "at most 10"),
+    "isotonic": (Isotonic(), "diverges at the origin"),
     "contacts": (Contacts(), "contact energies"),
     "valley": (Valley(), "nothing confines"),
     "half": (HalfTrapped(), "nothing confines"),
