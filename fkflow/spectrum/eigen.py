@@ -124,22 +124,23 @@ def evaluate(functions: Functions, vectors: np.ndarray, pool: Pool) -> Levels:
     """
     c = torch.from_numpy(vectors).to(pool.x)
     mean = _mean(pool)
-    sums, weights, energies = [], [], []
-    square_shares = torch.zeros(c.shape[1], dtype=torch.float64, device=pool.x.device)
-    for group in range(GROUPS):
-        members = (pool.group == group).nonzero()[:, 0]
-        total = torch.zeros(3, c.shape[1], c.shape[1], dtype=torch.float64, device=pool.x.device)
-        for part in _chunks(functions, pool, members):
-            f = functions(pool.x[part]) @ c
-            moved = apply_generator(f, pool.drift[part]) + (pool.energies[part] - mean)[:, None] * f.value
-            w = pool.weights[part][:, None]
-            weighted = w * f.value
-            square_shares += (weighted * f.value).square().sum(0)
-            total += torch.stack([weighted.T @ f.value, weighted.T @ moved, (w * moved).T @ moved])
-        sums.append(total.cpu().numpy())
-        weights.append(float(pool.weights[members].sum()))
-        energies.append(float((pool.weights[members] * pool.energies[members]).sum()))
-    of_groups, shares, heights = np.array(sums), np.array(weights), np.array(energies)
+    k = c.shape[1]
+    zero = torch.zeros(GROUPS, dtype=torch.float64, device=pool.x.device)
+    square_shares, sums = zero.new_zeros(k), zero.new_zeros(GROUPS, 3, k, k)
+    # a small pool is one part: a group of it would take as long
+    for part in _chunks(functions, pool, pool.group.argsort(stable=True)):
+        f = functions(pool.x[part]) @ c
+        moved = apply_generator(f, pool.drift[part]) + (pool.energies[part] - mean)[:, None] * f.value
+        w = pool.weights[part][:, None]
+        weighted = w * f.value
+        square_shares += (weighted * f.value).square().sum(0)
+        sizes = pool.group[part].bincount(minlength=GROUPS).tolist()
+        of_each = (rows.split(sizes) for rows in (weighted, f.value, w * moved, moved))
+        for group, (left, right, left_moved, right_moved) in enumerate(zip(*of_each, strict=True)):
+            sums[group] += torch.stack([left.T @ right, left.T @ right_moved, left_moved.T @ right_moved])
+    of_groups = sums.cpu().numpy()
+    shares = zero.index_add(0, pool.group, pool.weights).cpu().numpy()
+    heights = zero.index_add(0, pool.group, pool.weights * pool.energies).cpu().numpy()
     everything = of_groups.sum(0)
     found, turn = part_states(everything[0], everything[1])
     samples = np.array([part_states(everything[0] - s, everything[1] - a)[0] for s, a, _ in of_groups])
