@@ -26,7 +26,7 @@ from fkflow.results.scan_store import write_scan
 from fkflow.results.scan_tables import csv_text
 from fkflow.runs import run, thermal, warm_start
 from fkflow.runs.context import RunContext
-from fkflow.runs.model import build_model, check_shares
+from fkflow.runs.model import Explored, build_model, check_shares, find_landscape
 from fkflow.runs.scan_grid import Over, Place, Planned, nearest
 from fkflow.runs.scan_plan import plan_scan, resume_scan
 from fkflow.text import strict_json
@@ -43,6 +43,7 @@ class _Work:
     scan: Scan
     planned: dict[str, Planned]
     layouts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    explored: dict[str, Explored] = field(default_factory=dict)
     families: dict[str, thermal.Family] = field(default_factory=dict)
 
     @property
@@ -111,7 +112,11 @@ def _compute(work: _Work, point: Point, prefix: str) -> Point:
             resume=resume,
             signals=context.signals,
         )
+        # the other ranks have not explored it
+        own.explored = work.explored.get(point.run) if ranks.count() == 1 else None
         result = run.execute(own) if family is None else thermal.execute(own, family)
+        if own.explored is not None:
+            work.explored[point.run] = own.explored
     except (NumericalError, PotentialError) as error:
         failed = replace(point, status=FAILED, attempts=point.attempts + 1, reason=str(error))
         if ranks.count() > 1 and not error.on_all_ranks:
@@ -180,7 +185,9 @@ def _start(work: _Work, planned: Planned) -> str | None:
 
 def _layout(work: _Work, planned: Planned) -> dict[str, Any]:
     if planned.name not in work.layouts:
-        work.layouts[planned.name] = warm_start.layout(build_model(planned.loaded.recipe, 0, alone=True).net)
+        recipe, found = planned.loaded.recipe, work.explored.get(planned.name)
+        found = work.explored[planned.name] = found or find_landscape(recipe, alone=True)
+        work.layouts[planned.name] = warm_start.layout(build_model(recipe, 0, explored=found).net)
     return work.layouts[planned.name]
 
 

@@ -33,6 +33,15 @@ NAMES = ["height=1", "height=2", "height=3"]
 SCAN = ["scan", "double_well", *OVER, *TINY]
 #: the command without the picture after every point, which takes longer than the point
 NO_PICTURE = "import fkflow.runs.scan\nfkflow.runs.scan.save_scan = lambda *_: None\n" + COUNTED
+#: the command with a picture once all points are there
+LAST_PICTURE = (
+    """
+from fkflow.runs import scan
+save = scan.save_scan
+scan.save_scan = lambda found, folder: None if found.unfinished else save(found, folder)
+"""
+    + COUNTED
+)
 #: the same, each long enough to be stopped
 LONG = ["scan", "double_well", *OVER, *TINY, "--set", "train.iterations=16", "--seed", "7"]
 
@@ -47,7 +56,7 @@ def energies(path: Path) -> np.ndarray:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a scan was made; not to be changed."""
     folder = tmp_path_factory.mktemp("scanned")
-    code, out, err = run(folder, *SCAN, "--seed", 3, "--json")
+    code, out, err = run(folder, *SCAN, "--seed", 3, "--json", code=LAST_PICTURE)
     assert code == 0, err
     (folder / "out.json").write_text(out)
     (folder / "err.txt").write_text(err)
@@ -264,14 +273,16 @@ def test_a_foreign_result_among_the_points_is_refused(copy: Path, refused: Refus
 def test_a_point_measured_again_is_taken_over(copy: Path) -> None:
     point = "runs/double_well/height=2"
     better = json.loads(good(copy, "measure", point, "--set", "measure.target_error=0.01", "--seed", 1, "--json"))
-    found = json.loads(good(copy, *SCAN, "--resume", "--json"))["points"][1]
+    found = json.loads(good(copy, *SCAN, "--resume", "--json", code=NO_PICTURE))["points"][1]
     assert found["energy"] == better["variational"]["energy"] and found["error"] <= 0.01
 
 
 FAILING = """
 import sys
 import fkflow.runs.run
+import fkflow.runs.scan
 from fkflow.errors import NumericalError
+fkflow.runs.scan.save_scan = lambda *_: None
 real = fkflow.runs.run.execute
 def execute(context):
     if context.recipe.system.height == 2.0:
@@ -295,7 +306,7 @@ def test_a_point_that_fails_does_not_end_the_scan(summary: dict[str, Any], tmp_p
     shown = good(tmp_path, "show", "runs/double_well")
     assert "failed: height=2: training failed at iteration 1" in shown
     # tried again, with other random numbers
-    again = json.loads(good(tmp_path, *SCAN, "--resume", "--json"))["points"]
+    again = json.loads(good(tmp_path, *SCAN, "--resume", "--json", code=NO_PICTURE))["points"]
     assert [point["status"] for point in again] == ["finished"] * 3
     assert again[1]["seed"] != points[1]["seed"] and again[0] == points[0]
     assert again[1]["start"] == "runs/double_well/height=1"
