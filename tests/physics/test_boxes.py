@@ -56,9 +56,9 @@ def trained(system: System, iterations: int, walkers: int, target: float) -> Var
     config = TrainConfig(walkers=walkers, iterations=iterations)
     state = initial_state(build(system, land, "auto", 8, 2, 0), land, config, 0, "cpu", system)
     list(train(system, land, config, state))
-    wanted = MeasureConfig(walkers=2 * walkers, target_error=target, seconds=20.0)
+    wanted = MeasureConfig(walkers=2 * walkers, target_error=target, seconds=600.0)
     measuring = VariationalEstimator(state.net, system, land, wanted, state.walkers.x, 0, dt=config.dt * land.length**2)
-    measuring.run(target, 20.0, lambda *_: None)
+    measuring.run(target, 600.0, lambda *_: None)
     return measuring
 
 

@@ -62,7 +62,7 @@ def test_three_helium_atoms_with_vector_messages() -> None:
         threads=1,
         progress=False,
         train={"iterations": 50, "walkers": 512},
-        measure={"walkers": 1024, "target_error": 5e-3, "seconds": 20.0},
+        measure={"walkers": 1024, "target_error": 5e-3, "seconds": 600.0},
         project={"seconds": 0},
     )
     assert found.reference is not None and found.reference.energy == -0.1264

@@ -98,9 +98,9 @@ def test_positronium_minus_after_a_short_training() -> None:
         config = TrainConfig(**{**Coulomb.recipe_defaults["train"], "walkers": 256, "iterations": 30})
         state = initial_state(build(system, land, "auto", 12, 2, 0), land, config, 0, "cpu", system)
         list(train(system, land, config, state))
-        wanted = MeasureConfig(walkers=1024, target_error=2e-4, seconds=20.0)
+        wanted = MeasureConfig(walkers=1024, target_error=2e-4, seconds=600.0)
         measuring = VariationalEstimator(state.net, system, land, wanted, state.walkers.x, 0, dt=0.01)
-        found[mass] = measuring.run(2e-4, 20.0, lambda estimate, spent: None)
+        found[mass] = measuring.run(2e-4, 600.0, lambda estimate, spent: None)
     energy, error = found[1.0].value, found[1.0].error
     # what so short a training leaves
     assert exact - 4 * error < energy < exact + 4 * error + 5e-4

@@ -31,12 +31,12 @@ def solved(
         state.net,
         system,
         land,
-        MeasureConfig(walkers=1024, target_error=target, seconds=20.0),
+        MeasureConfig(walkers=1024, target_error=target, seconds=600.0),
         state.walkers.x,
         0,
         dt=config.dt * land.length**2,
     )
-    measuring.run(target, 20.0, lambda *_: None)
+    measuring.run(target, 600.0, lambda *_: None)
     return measuring.result()
 
 

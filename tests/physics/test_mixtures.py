@@ -47,11 +47,11 @@ def solved(own: Mixture, iterations: int, target: float) -> tuple[float, float]:
     config = TrainConfig(walkers=256, iterations=iterations)
     state = initial_state(build(system, land, "auto", 8, 2, 0), land, config, 0, "cpu", system)
     list(train(system, land, config, state))
-    measure = MeasureConfig(walkers=512, target_error=target, seconds=20.0)
+    measure = MeasureConfig(walkers=512, target_error=target, seconds=600.0)
     measuring = VariationalEstimator(
         state.net, system, land, measure, state.walkers.x, 0, dt=config.dt * land.length**2
     )
-    measuring.run(target, 20.0, lambda *_: None)
+    measuring.run(target, 600.0, lambda *_: None)
     found = measuring.result().variational.estimate
     return found.value, found.error
 
