@@ -114,7 +114,7 @@ def test_a_long_evaluation_is_broken_off(stage: str, number: int, calls: dict[st
 
 
 def test_an_extended_training_is_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], few_moves: None
 ) -> None:
     """A run whose training is extended, interrupted after that and resumed, gives the bits of one without interruption."""
     monkeypatch.chdir(tmp_path)
