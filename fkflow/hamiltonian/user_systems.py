@@ -271,6 +271,8 @@ def _find_fault_of_contact(system: System) -> str | None:
         return f"contact = {contact!r} is not allowed: it must be a number, the strength g of an energy g δ(x_i − x_j)"
     if contact and (system.dimensions > 1 or not system.identical):
         return "contact is for identical particles on a line: between others V must hold the energy, over a short range"
+    if contact < 0 and system.free:
+        return f"contact = {contact!r} is not allowed with free = True: what binds free particles must be in V"
     return None
 
 

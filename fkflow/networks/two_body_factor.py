@@ -144,7 +144,8 @@ class TwoBodyFactor(StoredNumbers, Term):
         log = square.log() * (0.5 / self.step) if gap is None else gap[0].log() / self.step
         place = log + (math.log(unit) - self.start) / self.step
         within = place.clamp(0, len(self.pieces))
-        piece = within.detach().long().clamp(max=len(self.pieces) - 1)
+        # a distance that is not a number is in the first piece, and its value is no number either
+        piece = within.detach().long().clamp(0, len(self.pieces) - 1)
         rows = self.pieces.index_select(0, piece.flatten()).view(*piece.shape, self.pieces.shape[1])
         return within - piece, place, rows.unbind(-1)
 

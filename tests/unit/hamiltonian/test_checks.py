@@ -108,6 +108,10 @@ WRONG: dict[str, tuple[System, str]] = {
     "an infinite contact": (made(r2, 2, contact=float("inf")), "contact = inf is not allowed"),
     "a contact in a plane": (made(r2, 2, 2, contact=1.0), "for identical particles on a line"),
     "a contact of others": (made(r2, 2, identical=False, contact=1.0), "for identical particles on a line"),
+    "a contact alone": (
+        made(lambda x: 0 * gap(x), 2, free=True, contact=-1.0),
+        "contact = -1.0 is not allowed with free",
+    ),
     "no nuclei": (made(helium, 2, 3, nuclei=lambda: 3), "must give fkflow.Nuclei"),
 }
 

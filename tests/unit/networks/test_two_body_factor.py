@@ -190,6 +190,13 @@ def test_particles_that_attract_each_other_at_contact(end: float) -> None:
     assert end > 10 or abs(kappa - 1) > 0.01
 
 
+def test_a_distance_that_is_no_number_has_no_value() -> None:
+    """Such a proposal is rejected; the table must not be left for it."""
+    square = torch.tensor([[1.0, math.nan]], dtype=torch.float64)
+    value = factor_of(lambda r: 2 / r**2, 1.0, 1)(square, 1.0)
+    assert value.isnan().tolist() == [False, True]
+
+
 def test_energies_that_are_not_finite_are_told() -> None:
     with pytest.raises(NumericalError, match=r"pair\(r\) is not finite at r = "):
         two_body_factor(pairs(lambda r: torch.log(r - 1.0), 2), 1.0)
