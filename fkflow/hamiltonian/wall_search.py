@@ -85,8 +85,21 @@ def find_walls(system: System, generator: torch.Generator) -> Walls | None:
         regions = None if None in found else [region for region in found if region is not None]
     simple = None if regions is None else _walls(system, regions)
     if simple is not None and all(fits(system, x, simple, particle, generator) for particle in particles):
+        _check_alone(system, x, simple)
         return simple if any(simple.regions) else None
     return _walls(system, [_within_surfaces(system, x, particle, generator) for particle in particles])
+
+
+def _check_alone(system: System, x: Tensor, walls: Walls) -> None:
+    """WallError where V is finite with particles beyond `walls` that others make, found with those near configurations x."""
+    if system.particles == 1 or system.identical or not any(walls.regions):
+        return
+    moved = torch.cat([2.0**k * x for k in range(OCTAVES)])
+    moved = moved[system.potential(moved).detach().isfinite()]
+    if not all(bool(walls.inside(i, moved[:, i]).all()) for i in range(system.particles)):
+        raise WallError(
+            "V is infinite by the places of several particles together, such as their order: only walls of each are treated"
+        )
 
 
 def _walls(system: System, regions: Sequence[tuple[Ball | HalfLine | Surfaces, ...]]) -> Walls:

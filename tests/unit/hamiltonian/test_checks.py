@@ -112,6 +112,10 @@ WRONG: dict[str, tuple[System, str]] = {
         made(lambda x: 0 * gap(x), 2, free=True, contact=-1.0),
         "contact = -1.0 is not allowed with free",
     ),
+    "an order": (
+        made(lambda x: torch.where(x[:, 0, 0] < x[:, 1, 0], r2(x), math.inf), 2, identical=False, mass=[1.0, 5.0]),
+        "by the places of several particles together, such as their order",
+    ),
     "no nuclei": (made(helium, 2, 3, nuclei=lambda: 3), "must give fkflow.Nuclei"),
 }
 
