@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    #: numbers of the first and of the second particle of pairs: (pairs,) each, or (pairs, B), other ones for each configuration
+    Ends = tuple[Tensor, Tensor]
+
 
 @lru_cache(maxsize=16)
 def pairs(particles: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -45,17 +48,34 @@ def add_to_pairs(of_pairs: Tensor, y: Tensor, weight: float = 1.0) -> Tensor:
     return of_pairs
 
 
-def add_to_particles(y: Tensor, of_pairs: Tensor, weight: float = 1.0, *, sign: int = 1, keep: bool = True) -> Tensor:
+def add_to_particles(
+    y: Tensor, of_pairs: Tensor, weight: float = 1.0, *, sign: int = 1, keep: bool = True, ends: Ends | None = None
+) -> Tensor:
     """y (C, N, B), in place, with weight · `of_pairs` (C, pairs, B) added to the first particle of each pair and, times
-    `sign`, to the second; without `keep` y is overwritten."""
+    `sign`, to the second; without `keep` y is overwritten. The pairs are all, or each configuration has `ends` of its own."""
     n = int(y.shape[1])  # as above
-    if n <= FEW:
+    own = ends is not None and ends[0].dim() > 1
+    if n <= FEW and not own:
         matrix = _incidence(n, y.device, y.dtype, sign).mT.expand(len(y), -1, -1)
         return y.baddbmm_(matrix, of_pairs, beta=float(keep), alpha=weight)
     if not keep:
         y.zero_()
+    if ends is not None and own:
+        given = of_pairs if weight == 1 else of_pairs * weight
+        first, second = (one.expand_as(of_pairs) for one in ends)
+        return y.scatter_add_(1, first, given).scatter_add_(1, second, given if sign == 1 else sign * given)
     first, second = pairs(n, y.device)
     return y.index_add_(1, first, of_pairs, alpha=weight).index_add_(1, second, of_pairs, alpha=sign * weight)
+
+
+def sum_at_ends(of_pairs: Tensor, particles: int, ends: Ends, *, sign: int = 1) -> Tensor:
+    """As `add_to_particles`, into a new array (C, N, B) that can be differentiated."""
+    found = of_pairs.new_zeros(len(of_pairs), particles, of_pairs.shape[-1])
+    first, second = ends
+    if first.dim() == 1:
+        return found.index_add(1, first, of_pairs).index_add(1, second, of_pairs, alpha=sign)
+    first, second = (one.expand_as(of_pairs) for one in ends)
+    return found.scatter_add(1, first, of_pairs).scatter_add(1, second, sign * of_pairs)
 
 
 def coordinates_first(x: Tensor) -> Tensor:
@@ -63,9 +83,38 @@ def coordinates_first(x: Tensor) -> Tensor:
     return x.movedim((-1, -2), (0, 1)).contiguous()
 
 
+def at_ends(y: Tensor, ends: Tensor) -> Tensor:
+    """Values (C, pairs, …) of the particles with the numbers `ends` (pairs,) in y (C, N, …), or (pairs, B), which are other
+    ones for each configuration."""
+    return y.index_select(1, ends) if ends.dim() == 1 else y.gather(1, ends.expand(len(y), -1, -1))
+
+
 def pair_differences(y: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Differences (D, pairs, …) of the particles with these numbers (pairs,) in y (D, N, …)."""
-    return y.index_select(1, first) - y.index_select(1, second)
+    """Differences (D, pairs, …) of the particles with these numbers, as in `at_ends`, in y (D, N, …)."""
+    return at_ends(y, first) - at_ends(y, second)
+
+
+def near_pairs(y: Tensor, box: Sequence[float], reach: float) -> Ends:
+    """Numbers i and j (pairs, B) of the particles of all pairs that are nearer than `reach` in y (D, N, B), i < j.
+
+    Distances are those of nearest images in a box of these sides, to single precision. Configurations with fewer pairs than
+    others have their farthest pair again and again.
+    """
+    import torch
+
+    first, second = pairs(int(y.shape[1]), y.device)
+    squares = first.new_zeros(len(first), y.shape[2], dtype=torch.float32)
+    for along, side in zip(y.detach().float(), box, strict=True):
+        apart = along.index_select(0, first).sub_(along.index_select(0, second))
+        apart.sub_((apart / side).round_(), alpha=side)
+        squares.addcmul_(apart, apart)
+    near = squares < reach**2
+    counts = near.sum(0)
+    configuration, pair = near.mT.nonzero(as_tuple=True)
+    found = squares.argmax(0).repeat(int(counts.max()), 1)
+    begin = (counts.cumsum(0) - counts).index_select(0, configuration)
+    found[counts.new_ones(len(pair)).cumsum(0) - 1 - begin, configuration] = pair
+    return first[found], second[found]
 
 
 def coordinates_last(y: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,11 +20,15 @@ from fkflow.networks.pair_tangents import CoordinateTangent, ParticleTangent, Sq
 from fkflow.networks.parts import Node, Part, TermOfCoordinates
 from fkflow.networks.tangents import rounded
 
+if TYPE_CHECKING:
+    from fkflow.hamiltonian.geometry import Ends
+
 
 class PairSquares(Part):
     """Squared distances (pairs, B) in a box, from coordinates y (D, N, B), rounded to the given precision.
 
-    They are smooth, or those of the nearest images. `sides` (D,) are in units of the coordinates, infinite along open axes.
+    They are smooth, or those of the nearest images. `sides` (D,) are in units of the coordinates, infinite along open axes. A
+    third input are the pairs (`geometry.Ends`), if they are not all.
     """
 
     curved: ClassVar[bool] = True
@@ -34,24 +38,24 @@ class PairSquares(Part):
         self.smooth = smooth
         self.sides = tuple(sides)
 
-    def _along(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _along(self, y: Tensor, near: Sequence[Ends]) -> tuple[Tensor, Tensor]:
         """The differences (D, pairs, B) of nearest images, and the sides (D, 1, 1)."""
-        apart = pair_differences(y, *pairs(int(y.shape[1]), y.device))
+        apart = pair_differences(y, *(near[0] if near else pairs(int(y.shape[1]), y.device)))
         side = torch.tensor(self.sides, dtype=y.dtype, device=y.device).view(-1, 1, 1)
         return nearest_images(apart, self.sides), side
 
     def value(self, *inputs: Any) -> Tensor:
-        y, precision = inputs
-        apart, side = self._along(y)
+        y, precision, *near = inputs
+        apart, side = self._along(y, near)
         if self.smooth:
             apart = _half(side, apart, (math.pi / side * apart).sin())
         return apart.to(precision).square().sum(0)
 
     def evaluate(self, *inputs: Any, derivatives: bool) -> tuple[Tensor, Any]:
-        y, precision = inputs
+        y, precision, *near = inputs
         if not derivatives:
-            return self.value(y, precision), None
-        apart, side = self._along(y)
+            return self.value(*inputs), None
+        apart, side = self._along(y, near)
         if not self.smooth:
             apart = apart.to(precision)
             return apart.square().sum(0), (apart, None)
@@ -63,8 +67,9 @@ class PairSquares(Part):
 
     def pull_back(self, node: Node, gradient: Tensor) -> None:
         half, _ = node.saved
-        y = node.inputs[0]
-        add_to_particles(y.own_gradient(gradient.dtype), half * (2 * gradient), sign=-1)
+        y, _, *near = node.inputs
+        ends = near[0] if near else None
+        add_to_particles(y.own_gradient(gradient.dtype), half * (2 * gradient), sign=-1, ends=ends)
 
     def tangent(self, node: Node) -> SquareTangent:
         return SquareTangent(CoordinateTangent(node.saved[0], 2.0, of_pairs=True, chained=False))

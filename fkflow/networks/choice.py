@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from fkflow.errors import UsageError
-from fkflow.hamiltonian.box import spacing
+from fkflow.hamiltonian.box import open_axes, spacing
 from fkflow.hamiltonian.free import direction_together
 from fkflow.hamiltonian.masses import user_masses
 from fkflow.hamiltonian.natural_scale import Landscape
@@ -24,6 +24,7 @@ from fkflow.networks.centre_factor import CentreFactor
 from fkflow.networks.few_body import FewBodyNet
 from fkflow.networks.generic import GenericNet
 from fkflow.networks.line_factor import LineFactor
+from fkflow.networks.liquid import LiquidNet, reach
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.molecular import MolecularNet
 from fkflow.networks.periodic import PeriodicNet, is_even
@@ -37,9 +38,13 @@ from fkflow.networks.vector_drift import PairDrift
 from fkflow.networks.vibrational import VibrationalNet
 from fkflow.networks.walls import wall_factor
 
+#: particles from which on a liquid has a network of its own
+MANY = 12
+
 __all__ = [
     "FewBodyNet",
     "GenericNet",
+    "LiquidNet",
     "LogPsi",
     "MolecularNet",
     "PairDrift",
@@ -53,9 +58,10 @@ __all__ = [
 def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: int, seed: int) -> LogPsi | PairDrift:
     """The network of a system, float64, initialised from `seed` alone.
 
-    kind "auto" picks "periodic" in a box, "few_body" for point charges, "molecular" for nuclei, "vibrational" for a free
-    molecule that has a shape, "symmetric" for identical particles (or one in an isotropic potential), "species" for species of
-    more than one particle, else "generic". Raises UsageError for "vibrational" without a shape.
+    kind "auto" picks "liquid" for many identical particles in a box and "periodic" for others there, "few_body" for point
+    charges, "molecular" for nuclei, "vibrational" for a free molecule that has a shape, "symmetric" for identical particles (or
+    one in an isotropic potential), "species" for species of more than one particle, else "generic". Raises UsageError for
+    "vibrational" without a shape and "liquid" without a liquid.
     """
     nuclei, point_charges = system.nuclei(), system.point_charges()
     if kind == "auto" and point_charges is not None:
@@ -71,6 +77,11 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
         raise UsageError(f"{system.key} {words}")
     if kind == "auto":
         kind = _automatic_kind(system, landscape)
+    if kind == "liquid" and not is_liquid(system, landscape):
+        raise UsageError(
+            f'network.kind = "liquid" is for particles in a plane or in space whose energy is that of their distances in a '
+            f"periodic box, without a crystal to start from, which {system.key} is not: leave it out"
+        )
     positions = charges = None
     if nuclei is not None:
         positions = torch.tensor(nuclei.positions, dtype=torch.float64)
@@ -109,6 +120,11 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
                 rod=rod,
                 site_factor=site_factor(system, landscape),
             )
+        elif kind == "liquid":
+            apart = spacing(system, landscape.box or ())
+            end = reach(landscape, apart)
+            factor = two_body_factor(system, landscape.length, landscape.diameter, end=end)
+            net = LiquidNet(landscape, apart, end, factor)
         elif kind == "species":
             net = SpeciesNet(
                 landscape,
@@ -159,10 +175,17 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
     return net
 
 
+def is_liquid(system: System, landscape: Landscape) -> bool:
+    """Whether a `LiquidNet` is for it: particles in a closed box of two or three dimensions, V of distances, and no crystal."""
+    if system.particles == 1 or system.dimensions == 1 or landscape.box is None or open_axes(landscape.box):
+        return False
+    return is_even(system, landscape) and site_factor(system, landscape) is None
+
+
 def _automatic_kind(system: System, landscape: Landscape) -> str:
     """The network that suits a system, by what distinguishes it most."""
     if landscape.box is not None:
-        return "periodic"
+        return "liquid" if system.particles >= MANY and is_liquid(system, landscape) else "periodic"
     if system.point_charges() is not None:
         return "few_body"
     if system.nuclei() is not None:

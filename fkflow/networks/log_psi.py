@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
@@ -30,6 +30,8 @@ class LogPsi(nn.Module):
     exact: ClassVar[tuple[str, ...]] = ()
     #: names in stored states of earlier versions, or their beginnings, and what they are now; None: nothing is stored any more
     renamed: ClassVar[Mapping[str, str | None]] = {}
+    #: an evaluation is the same operations at any x, and can be recorded
+    recordable: bool = True
     #: configurations worked on at once; 0: as many as suit cache or device
     chunk: int = 0
     #: the unit of the internal coordinates, in the units of x
@@ -108,14 +110,12 @@ class LogPsi(nn.Module):
 
     def value(self, x: Tensor) -> Tensor:
         """log ψ (B,), detached."""
-        value: Tensor = run_recorded(self, self._value, x) if self.analytic else self._value(x)
+        value: Tensor = self._run(self._value, x)
         return value
 
     def value_and_drift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log ψ (B,) and its gradient (B, N, D), both detached."""
-        if not self.analytic:
-            return self._value_and_drift(x)
-        both: tuple[Tensor, Tensor] = run_recorded(self, self._value_and_drift, x)
+        both: tuple[Tensor, Tensor] = self._run(self._value_and_drift, x)
         return both
 
     def value_drift_and_laplacian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,8 +123,12 @@ class LogPsi(nn.Module):
 
         This takes a few times as long as the drift alone.
         """
-        found: tuple[Tensor, Tensor, Tensor] = run_recorded(self, self._value_drift_and_laplacian, x)
+        found: tuple[Tensor, Tensor, Tensor] = self._run(self._value_drift_and_laplacian, x)
         return found
+
+    def _run(self, method: Callable[[Tensor], Any], x: Tensor) -> Any:
+        """method(x), from a recording if there can be one."""
+        return run_recorded(self, method, x) if self.recordable and self.analytic else method(x)
 
     @property
     def analytic(self) -> bool:

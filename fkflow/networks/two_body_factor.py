@@ -151,9 +151,16 @@ class TwoBodyFactor(StoredNumbers, Term):
 
 
 def two_body_factor(
-    system: System, length: float, diameter: float | None = None, healing: float = HEALING, rod: float = 0.0
+    system: System,
+    length: float,
+    diameter: float | None = None,
+    healing: float = HEALING,
+    rod: float = 0.0,
+    end: float | None = None,
 ) -> TwoBodyFactor | None:
     """The factor for a system of particles of mass 1 whose natural length is `length`; each is shorter by `rod` on a ring.
+
+    In a box it ends at half the shortest side, or before, at `end`.
 
     None where the system gives no `pair`, nor has hard cores of some `diameter` that V alone shows. Raises NumericalError where
     the energy of a pair is not finite outside a hard core.
@@ -164,7 +171,7 @@ def two_body_factor(
     if pair is None:
         return None
     if (box := sides(system)) is not None:
-        end = 0.5 * (min(box) - system.particles * rod)
+        end = end or 0.5 * (min(box) - system.particles * rod)
         return box_factor(lambda r: pair(r + rod), length, system.dimensions, end, contact)
     alone = system.free and system.particles == 2
     return factor_of(pair, length, system.dimensions, healing, contact, alone=alone)

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from fkflow.hamiltonian.geometry import add_to_particles, nearest_images, pair_differences, pairs
+from fkflow.hamiltonian.geometry import add_to_particles, nearest_images, pair_differences, pairs, sum_at_ends
 from fkflow.networks.layers import affine, spread_out
 from fkflow.networks.parts import Node, Term
 from fkflow.networks.tangents import rounded
+
+if TYPE_CHECKING:
+    from fkflow.hamiltonian.geometry import Ends
 
 #: functions ξ
 CHANNELS = 6
@@ -37,7 +40,7 @@ class _ShellMessages(Term):
     """The term U (B,) from coordinates y (D, N, B), rounded to the given precision; subclasses say what φ_k are.
 
     `shells` (K,) are the places of φ_k, and `reach` is a typical distance. Differences are those of nearest images in a box of
-    these `sides` (D,), if there is one.
+    these `sides` (D,), if there is one. A third input are the pairs (`geometry.Ends`), if they are not all.
     """
 
     curved: ClassVar[bool] = True
@@ -54,46 +57,45 @@ class _ShellMessages(Term):
         self.weights = nn.Parameter(torch.zeros(CHANNELS))
 
     def value(self, *inputs: Any) -> Tensor:
-        y, precision = inputs
-        apart, r = self._distances(y, precision)
+        y, precision, *near = inputs
+        ends = self._ends(y, near)
+        apart, r = self._distances(y, precision, ends)
         functions = self._functions(r, 0)[0]
-        vectors = self._sent(affine(functions, self.mix), apart, y.shape[1])
+        vectors = self._sent(affine(functions, self.mix), apart, y.shape[1], ends)
         own = (functions.sum(1) * spread_out(self.jastrow, 1)).sum(0)
         return own + (vectors.square().sum((1, 2)) * spread_out(self.weights, 1)).sum(0)
 
     def evaluate(self, *inputs: Any, derivatives: bool) -> tuple[Tensor, Any]:
-        y, precision = inputs
+        y, precision, *near = inputs
         if not derivatives:
-            return self.value(y, precision), None
-        apart, r = self._distances(y, precision)
+            return self.value(*inputs), None
+        ends = self._ends(y, near)
+        apart, r = self._distances(y, precision, ends)
         functions, slopes = self._functions(r, 1)
         strengths = affine(functions, self.mix)
-        vectors = self._sent(strengths, apart, y.shape[1])
+        vectors = self._sent(strengths, apart, y.shape[1], ends)
         value = self.jastrow @ functions.sum(1) + self.weights @ vectors.square().sum((1, 2))
-        return value, (apart, r, slopes, strengths, vectors)
+        return value, (apart, r, slopes, strengths, vectors, ends)
 
     def pull_back(self, node: Node, gradient: Any = None) -> None:
-        apart, r, slopes, strengths, vectors = node.saved
+        apart, r, slopes, strengths, vectors, ends = node.saved
         y = node.inputs[0]
-        first, second = pairs(int(vectors.shape[2]), vectors.device)
-        weighted = vectors * (2 * self.weights)[:, None, None, None]
-        both = weighted.index_select(2, first).sub_(weighted.index_select(2, second))
+        both = _differences(vectors * (2 * self.weights)[:, None, None, None], ends)
         along = affine(slopes, self.mix).mul_((both * apart).sum(1)).sum(0)
         along = along.add_((self.jastrow @ slopes.flatten(1)).view(r.shape)).div_(r)
         flow = (strengths.unsqueeze(1) * both).sum(0).addcmul_(along, apart)
-        y.add(add_to_particles(flow.new_empty(len(flow), *vectors.shape[2:]), flow, sign=-1, keep=False))
+        y.add(add_to_particles(flow.new_empty(len(flow), *vectors.shape[2:]), flow, sign=-1, keep=False, ends=ends))
 
     def laplacian_term(self, node: Node) -> Tensor:
-        apart, r, slopes, strengths, vectors = (rounded(one) for one in node.saved)
+        *numbers, ends = node.saved
+        apart, r, slopes, strengths, vectors = (rounded(one) for one in numbers)
         mix, weights = rounded(self.mix), rounded(self.weights)
         dim, n = vectors.shape[1], int(vectors.shape[2])
         second = self._functions(r, 2)[2]
         by_r, by_r_twice = affine(slopes, mix), affine(second, mix)
         # Σ ΔG·G of the vectors G of all particles: ΔG_i is 2 (ξ'' + (D + 1) ξ'/r) r_ij summed over j
         curvature = torch.addcdiv(by_r_twice, by_r, r, value=dim + 1).mul_(2)
-        first_of, second_of = pairs(n, vectors.device)
-        between = vectors.index_select(2, first_of).sub_(vectors.index_select(2, second_of))
-        found = (curvature * (between * apart).sum(1)).sum(1)
+        found = (curvature * (_differences(vectors, ends) * apart).sum(1)).sum(1)
         # |∇G|²: by the place of the other particle of each pair, and by a particle's own, with ξ 1 + (ξ'/r) r_ij r_ij
         steep = by_r * r
         found += 2 * (dim * strengths.square() + 2 * strengths * steep + steep.square()).sum(1)
@@ -103,14 +105,15 @@ class _ShellMessages(Term):
                 entry = steep * (apart[a] * apart[b])
                 if a == b:
                     entry += strengths
-                of_own = add_to_particles(entry.new_empty(len(entry), n, entry.shape[-1]), entry, keep=False)
+                empty = entry.new_empty(len(entry), n, entry.shape[-1])
+                of_own = add_to_particles(empty, entry, keep=False, ends=ends)
                 found += of_own.square_().sum(1).mul_(1 if a == b else 2)
         radial = (rounded(self.jastrow) @ torch.addcdiv(second, slopes, r, value=dim - 1).sum(1)).mul_(2)
         return (weights @ found).mul_(2).add_(radial).to(node.value.dtype)
 
-    def _distances(self, y: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _distances(self, y: Tensor, precision: torch.dtype, ends: Ends) -> tuple[Tensor, Tensor]:
         """Differences (D, pairs, B) and their lengths (pairs, B)."""
-        apart = pair_differences(y, *pairs(int(y.shape[1]), y.device))
+        apart = pair_differences(y, *ends)
         if self.sides is not None:
             apart = nearest_images(apart, self.sides)
         apart = apart.to(precision)
@@ -121,43 +124,62 @@ class _ShellMessages(Term):
         raise NotImplementedError
 
     @staticmethod
-    def _sent(strengths: Tensor, apart: Tensor, particles: int) -> Tensor:
+    def _sent(strengths: Tensor, apart: Tensor, particles: int, ends: Ends) -> Tensor:
         """The vectors (C, D, N, B) that particles receive: the sums of ξ r_ij over j."""
-        first, second = pairs(int(particles), apart.device)
         sent = strengths.unsqueeze(1) * apart
-        vectors = sent.new_zeros(*sent.shape[:2], int(particles), sent.shape[-1])
-        return vectors.index_add(2, first, sent).index_add(2, second, sent, alpha=-1)
+        received = sum_at_ends(sent.flatten(0, 1), int(particles), ends, sign=-1)
+        return received.view(*sent.shape[:2], int(particles), sent.shape[-1])
+
+    @staticmethod
+    def _ends(y: Tensor, near: Sequence[Ends]) -> Ends:
+        """The pairs that are given, or all."""
+        return near[0] if near else pairs(int(y.shape[1]), y.device)
+
+
+def _differences(vectors: Tensor, ends: Ends) -> Tensor:
+    """Differences (C, D, pairs, B) of the vectors (C, D, N, B) of the particles of pairs."""
+    return pair_differences(vectors.flatten(0, 1), *ends).unflatten(0, vectors.shape[:2])
 
 
 class VectorMessages(_ShellMessages):
     """The term in a periodic box: φ_k are Gaussians about shells times (1 − (r/R)⁴)³.
 
-    They vanish with two derivatives at R, half the shortest side, and beyond: a slope left there would be a δ in the energy
-    that no walker sees. `sides` (D,) of the box and the `spacing` (V/N)^(1/D) of the particles are in units of the coordinates.
+    They vanish with two derivatives at R, half the shortest side or the `end`, and beyond: a slope left there would be a δ in
+    the energy that no walker sees. `sides` (D,) of the box, the `spacing` (V/N)^(1/D) of the particles, and the `widths` of
+    Gaussians about 0 beside the shells, for particles that may meet, are in units of the coordinates.
     """
 
-    def __init__(self, sides: Sequence[float], spacing: float) -> None:
-        self.end = 0.5 * min(sides)
+    sharpness: Tensor
+
+    def __init__(
+        self, sides: Sequence[float], spacing: float, end: float | None = None, widths: Sequence[float] = ()
+    ) -> None:
+        self.end = end or 0.5 * min(sides)
         first = min(FIRST * spacing, 0.5 * self.end)
         count = min(max(FEWEST, math.ceil((self.end - first) / (BETWEEN * spacing)) + 1), MOST)
-        self.sharpness = (count - 1) / (WIDTH * (self.end - first))
-        super().__init__(torch.linspace(first, self.end, count), REACH * spacing, sides)
+        about_zero = torch.tensor(widths, dtype=torch.get_default_dtype())
+        shells = torch.cat([torch.zeros_like(about_zero), torch.linspace(first, self.end, count)])
+        super().__init__(shells, REACH * spacing, sides)
+        between = shells.new_full((count,), (count - 1) / (WIDTH * (self.end - first)))
+        sharpness = torch.cat([about_zero.reciprocal(), between])
+        self.register_buffer("sharpness", sharpness[:, None, None], persistent=False)
 
     def _functions(self, r: Tensor, derivatives: int) -> list[Tensor]:
         """φ (K, pairs, B) of distances r (pairs, B) and as many derivatives, up to two; all vanish from R on."""
-        away = (r - self.shells.to(r.dtype)[:, None, None]).mul_(self.sharpness)
+        sharpness = self.sharpness.to(r.dtype)
+        away = (r - self.shells.to(r.dtype)[:, None, None]).mul_(sharpness)
         gauss = (-0.5 * away.square()).exp_()
         share = (r / self.end).clamp(max=1.0)
         left = 1 - share**4
         found = [gauss * left**3]
         if derivatives:
-            rate = away * -self.sharpness
+            rate = away * -sharpness
             # of (1 − s⁴)³ by r
             bend = -12 * share**3 * left.square() / self.end
             found.append(gauss * torch.addcmul(bend, rate, left**3))
         if derivatives > 1:
             twice = 12 * share.square() * left * (11 * share**4 - 3) / self.end**2
-            curved = (rate.square() - self.sharpness**2) * left**3
+            curved = (rate.square() - sharpness.square()) * left**3
             found.append(gauss * curved.addcmul_(rate, bend, value=2).add_(twice))
         return found
 

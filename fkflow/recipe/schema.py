@@ -22,7 +22,16 @@ class NetworkConfig(Section):
     """The network for log ψ (or, as `pair_drift`, for the drift itself)."""
 
     kind: Literal[
-        "auto", "symmetric", "species", "generic", "molecular", "few_body", "vibrational", "periodic", "pair_drift"
+        "auto",
+        "symmetric",
+        "species",
+        "generic",
+        "molecular",
+        "few_body",
+        "vibrational",
+        "periodic",
+        "liquid",
+        "pair_drift",
     ] = Field(
         "auto",
         description="auto: the network that suits the system; an error names others that do",
@@ -282,7 +291,7 @@ class Recipe(Section):
         if system.point_charges() is not None:
             fitting, why = ("auto", "few_body"), "its charges need exact cusps"
         elif getattr(system, "box", None) is not None:
-            fitting, why = ("auto", "periodic"), "it is in a periodic box"
+            fitting, why = ("auto", "periodic", "liquid"), "it is in a periodic box"
         elif system.nuclei() is not None:
             fitting, why = ("auto", "molecular", "pair_drift"), "its nuclei need exact cusps"
         elif system.identical and system.free:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,7 +20,7 @@ from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.scale import restored, without_scale
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.drift_field import STEPS_IN_TIME
-from fkflow.networks.choice import LogPsi, PairDrift, build
+from fkflow.networks.choice import LiquidNet, LogPsi, PairDrift, build
 from fkflow.networks.stored_numbers import stored_numbers
 from fkflow.recipe.config import Recipe
 from fkflow.recipe.inspection import check_paths, check_system
@@ -97,6 +97,15 @@ def _network(recipe: Recipe, system: System, landscape: Landscape, seed: int) ->
     return net
 
 
+def like_stored(model: Model, recipe: Recipe, names: Container[str]) -> Model:
+    """The untrained model whose network has weights with these names: earlier versions had one network for all boxes."""
+    if not isinstance(model.net, LiquidNet) or "message.0.weight" not in names:
+        return model
+    device = next(iter(model.net.parameters())).device
+    former = recipe.model_copy(update={"network": recipe.network.model_copy(update={"kind": "periodic"})})
+    return replace(model, net=_network(former, model.system, model.landscape, 0).to(device))
+
+
 def prepare(context: RunContext) -> Model:
     """Build the model of a run on its device; `context` gets the device and the number of threads that are used.
 
@@ -156,7 +165,9 @@ def load_weights(model: Model, recipe: Recipe, result: Result) -> Model:
         device = next(iter(model.net.parameters())).device
         model = rescaled(model, recipe, landscape, 0)
         model.net.to(device)
-    net, state = model.net, without_scale(state)
+    state = without_scale(state)
+    model = like_stored(model, recipe, state)
+    net = model.net
     if isinstance(net, LogPsi):
         state = net.current_names(state)
     # older files lack numbers that follow from the landscape: those of this network are right if the landscapes agree

@@ -21,7 +21,7 @@ from fkflow.results.records import Measurement
 from fkflow.results.result import Result
 from fkflow.runs import warm_start
 from fkflow.runs.context import RunContext
-from fkflow.runs.model import check_shares, load_weights, prepare, rescaled
+from fkflow.runs.model import check_shares, like_stored, load_weights, prepare, rescaled
 from fkflow.runs.outcome import collect_result
 from fkflow.runs.rerun import definition_warning
 from fkflow.training.loop import initial_state, train
@@ -64,6 +64,7 @@ class Session:
         self.renewals = Renewals()
         if context.saved is not None:
             self.rescale(scale.restored(self.model.landscape, context.saved.get("scale", {})))
+            self.model = like_stored(self.model, self.recipe, context.saved.get("state", {}).get("net", ()))
         self.state = self._initial_state()
         if context.saved is not None:
             self._restore(context.saved)
