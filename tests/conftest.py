@@ -404,12 +404,12 @@ def few_moves():
 @pytest.fixture(scope="session", autouse=True)
 def one_landscape():
     """A run, and what is asked of its result later, take the landscape of a built-in system that was explored before."""
-    from fkflow.runs import model
+    from fkflow.runs import exploration
 
-    own = model.explore
+    own = exploration.explore
     explore = functools.cache(lambda system, potential: own(system))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "explore", lambda system: explore(system, type(system).potential))
+        patch.setattr(exploration, "explore", lambda system: explore(system, type(system).potential))
         yield
 
 

@@ -26,7 +26,8 @@ from fkflow.results.thermal import ThermalState
 from fkflow.runs import evaluation
 from fkflow.runs.context import RunContext
 from fkflow.runs.evaluation import Array, Positions
-from fkflow.runs.model import Explored, Model, load_model
+from fkflow.runs.exploration import Explored
+from fkflow.runs.model import Model, load_model
 from fkflow.runs.remeasure import remeasure
 from fkflow.runs.rerun import recipe_of
 from fkflow.statistics import Estimate

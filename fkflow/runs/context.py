@@ -26,7 +26,7 @@ from fkflow.results.spectrum import Spectrum
 from fkflow.runs.budgets import first_change
 
 if TYPE_CHECKING:
-    from fkflow.runs.model import Explored
+    from fkflow.runs.exploration import Explored
     from fkflow.training.state import Record
 
 

@@ -6,27 +6,22 @@ import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
-from fkflow.errors import NumericalError, StoreError, UsageError
+from fkflow.errors import StoreError, UsageError
 from fkflow.execution import ranks
 from fkflow.execution.device import choose_device, choose_threads, keep_freed_memory, keep_single_precision
 from fkflow.execution.threads import use_threads
-from fkflow.hamiltonian.checks import CheckedSystem, check_device
-from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.masses import to_unit_masses
+from fkflow.hamiltonian.checks import check_device
 from fkflow.hamiltonian.natural_scale import Landscape
-from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.scale import restored, without_scale
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.drift_field import STEPS_IN_TIME
 from fkflow.networks.choice import LiquidNet, LogPsi, PairDrift, build
 from fkflow.networks.stored_numbers import stored_numbers
 from fkflow.recipe.config import Recipe
-from fkflow.recipe.inspection import check_paths, check_system
 from fkflow.results.result import Result
 from fkflow.results.thermal import no_ground_state
 from fkflow.runs.context import RunContext
+from fkflow.runs.exploration import Explored, find_landscape
 from fkflow.runs.rerun import recipe_of
 
 
@@ -40,39 +35,6 @@ class Model:
     #: what may be wrong with the system, and what is good to know, a sentence each
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Explored:
-    """A system in coordinates of unit mass and the natural scale of its potential, with warnings and notes about it."""
-
-    system: System
-    landscape: Landscape
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def find_landscape(recipe: Recipe, alone: bool = False) -> Explored:
-    """The system of a recipe as the solver takes it. All ranks get the same landscape, unless this one finds it `alone`.
-
-    Raises NumericalError if the potential has no natural scale, PotentialError for a system of a user that fails the checks.
-    """
-    given = recipe.system
-    try:
-        if is_built_in(type(given)):
-            found = CheckedSystem(given, explore(to_unit_masses(given)))
-            check_paths(recipe, found)
-        else:
-            found = check_system(recipe)
-        # the same bits on all ranks
-        landscape = found.landscape if alone else ranks.broadcast(found.landscape)
-    except torch.linalg.LinAlgError as error:
-        raise NumericalError(f"the potential of {given.key} has no finite curvature at its minima: {error}") from None
-    charges = found.system.point_charges()
-    warnings = found.warnings + (() if charges is None else charges.warnings())
-    if charges is not None and (sentence := getattr(given, "left_out", lambda: None)()):
-        warnings = (*warnings, sentence)
-    return Explored(to_unit_masses(found.system), landscape, warnings, found.notes)
 
 
 def build_model(recipe: Recipe, seed: int, alone: bool = False, explored: Explored | None = None) -> Model:

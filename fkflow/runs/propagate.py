@@ -22,7 +22,7 @@ from fkflow.results.propagation_store import save_propagation
 from fkflow.results.provenance import collect_provenance
 from fkflow.results.store import hide_home
 from fkflow.runs.context import RunContext
-from fkflow.runs.model import Explored, find_landscape
+from fkflow.runs.exploration import Explored, find_landscape
 from fkflow.runs.propagation_request import GRID, Request, check_request, wave_of, words_of
 from fkflow.text import strict_json
 from fkflow.thermal import ends as open_ends

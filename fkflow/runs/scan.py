@@ -26,7 +26,8 @@ from fkflow.results.scan_store import write_scan
 from fkflow.results.scan_tables import csv_text
 from fkflow.runs import run, thermal, warm_start
 from fkflow.runs.context import RunContext
-from fkflow.runs.model import Explored, build_model, check_shares, find_landscape
+from fkflow.runs.exploration import Explored, find_landscape
+from fkflow.runs.model import build_model, check_shares
 from fkflow.runs.scan_grid import Over, Place, Planned, nearest
 from fkflow.runs.scan_plan import plan_scan, resume_scan
 from fkflow.text import strict_json

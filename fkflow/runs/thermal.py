@@ -20,7 +20,7 @@ from fkflow.results.records import Doubt
 from fkflow.results.result import Result
 from fkflow.results.thermal import without_ground_state
 from fkflow.runs.context import RunContext
-from fkflow.runs.model import find_landscape
+from fkflow.runs.exploration import find_landscape
 from fkflow.text import strict_json
 from fkflow.thermal.pose import refuse
 from fkflow.thermal.question import Question

@@ -71,7 +71,7 @@ def test_the_network_is_the_same_where_the_potential_looks_another(monkeypatch, 
         land = explore(system)
         return dataclasses.replace(land, length=2**0.5 * land.length, covariance=1.1 * land.covariance)
 
-    monkeypatch.setattr("fkflow.runs.model.explore", wider)
+    monkeypatch.setattr("fkflow.runs.exploration.explore", wider)
     there = restore_model(result)
     assert there.landscape.length > model.landscape.length
     assert torch.equal(there.net.drift(x), expected)

@@ -13,7 +13,7 @@ from fkflow.errors import PotentialError
 from fkflow.hamiltonian.registry import find_system
 from fkflow.recipe.inspection import check_system
 from fkflow.recipe.schema import Recipe
-from fkflow.runs.model import find_landscape
+from fkflow.runs.exploration import find_landscape
 
 
 class Box(fkflow.System):
