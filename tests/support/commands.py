@@ -166,6 +166,8 @@ class Forked(subprocess.Popen[Any]):
 
 def _go_on_as(words: list[str]) -> None:
     """Be the new process, in its folder and with its streams, where a new interpreter would be started."""
+    # what ends with the parent, such as the folder of its outputs, does not end with this process
+    atexit._clear()
     # one of them tells the parent that the process has begun
     os.closerange(3, 1024)
     signal.signal(signal.SIGINT, signal.default_int_handler)
