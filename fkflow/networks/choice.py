@@ -80,7 +80,7 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
     if kind == "liquid" and not is_liquid(system, landscape):
         raise UsageError(
             f'network.kind = "liquid" is for particles in a plane or in space whose energy is that of their distances in a '
-            f"periodic box, without a crystal to start from, which {system.key} is not: leave it out"
+            f"periodic box, which {system.key} is not: leave it out"
         )
     positions = charges = None
     if nuclei is not None:
@@ -124,7 +124,7 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
             apart = spacing(system, landscape.box or ())
             end = reach(landscape, apart)
             factor = two_body_factor(system, landscape.length, landscape.diameter, end=end)
-            net = LiquidNet(landscape, apart, end, factor)
+            net = LiquidNet(landscape, apart, end, factor, site_factor(system, landscape))
         elif kind == "species":
             net = SpeciesNet(
                 landscape,
@@ -176,10 +176,10 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
 
 
 def is_liquid(system: System, landscape: Landscape) -> bool:
-    """Whether a `LiquidNet` is for it: particles in a closed box of two or three dimensions, V of distances, and no crystal."""
+    """Whether a `LiquidNet` is for it: particles in a closed box of two or three dimensions, and V of their distances."""
     if system.particles == 1 or system.dimensions == 1 or landscape.box is None or open_axes(landscape.box):
         return False
-    return is_even(system, landscape) and site_factor(system, landscape) is None
+    return is_even(system, landscape)
 
 
 def _automatic_kind(system: System, landscape: Landscape) -> str:

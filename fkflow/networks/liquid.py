@@ -1,4 +1,4 @@
-"""log ψ of a liquid: identical particles in a periodic box of two or three dimensions, whose V does not depend on places."""
+"""log ψ of liquids and crystals: identical particles in a periodic plane or space, whose V is that of their distances."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.networks.box_parts import PairSquares
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.parts import Node
+from fkflow.networks.site_factor import SiteFactor
 from fkflow.networks.two_body_factor import TwoBodyFactor
 from fkflow.networks.vector_messages import VectorMessages
 
@@ -38,7 +39,12 @@ class LiquidNet(LogPsi):
     walkerwise: ClassVar[bool] = True
 
     def __init__(
-        self, landscape: Landscape, spacing: float, reach: float, two_body_factor: TwoBodyFactor | None
+        self,
+        landscape: Landscape,
+        spacing: float,
+        reach: float,
+        two_body_factor: TwoBodyFactor | None,
+        site_factor: SiteFactor | None = None,
     ) -> None:
         super().__init__()
         assert landscape.box is not None
@@ -47,7 +53,7 @@ class LiquidNet(LogPsi):
         self.length = landscape.length
         self.sides = tuple(side / self.length for side in self.box)
         self.reach, self.spacing = reach / self.length, spacing / self.length
-        self.two_body_factor = two_body_factor
+        self.two_body_factor, self.site_factor = two_body_factor, site_factor
         self.nearest = PairSquares(self.sides, smooth=False)
         widths = [width * self.spacing for width in WIDTHS]
         self.vector_messages = VectorMessages(self.sides, self.spacing, self.reach, widths)
@@ -69,7 +75,8 @@ class LiquidNet(LogPsi):
             # of particles that are spread evenly
             ball = math.pi ** (self.dimensions / 2) / math.gamma(self.dimensions / 2 + 1)
             others = round(ball * (self.reach / self.spacing) ** self.dimensions)
-        return self.particles * others * len(self.vector_messages.shells) // 2
+        sites = 0 if self.site_factor is None else 2 * self.dimensions * self.particles**2
+        return self.particles * others * len(self.vector_messages.shells) // 2 + sites
 
     def coordinates(self, x: Tensor) -> Tensor:
         return super().coordinates(x / self.length)
@@ -81,6 +88,8 @@ class LiquidNet(LogPsi):
             given: Any = y
             near = [near_pairs(given.value if isinstance(given, Node) else y, self.sides, self.reach)]
         value = self.vector_messages(y, precision, *near)
+        if self.site_factor is not None:
+            value = value + self.site_factor(y, precision)
         if self.two_body_factor is None:
             return value
         return value + self.two_body_factor(self.nearest(y, precision, *near), self.length)

@@ -123,13 +123,13 @@ def test_older_files_have_waves_or_neither() -> None:
     """A state of an earlier version has waves of the density in place of the sites, or neither: ψ has the same from then on."""
     system = make_system(find_system("charges2d"), {"particles": 12, "start": "triangular"})
     land, x = explore(system), system.start(5, torch.Generator().manual_seed(0))
-    net = build(system, land, "auto", 6, 2, 0)
+    net = build(system, land, "periodic", 6, 2, 0)
     sites = net.site_factor.value(net.coordinates(x), DOUBLE).detach()
     state = {name: value for name, value in net.state_dict().items() if "site_factor" not in name}
     without = net.value(x) - sites
     net.load_state_dict(state)
     assert net.site_factor is None and torch.allclose(net.value(x), without, atol=1e-9)
-    net = build(system, land, "auto", 6, 2, 0)
+    net = build(system, land, "periodic", 6, 2, 0)
     # as that version stored them: three waves of these two kinds are at Bragg peaks
     weights = torch.zeros(28, dtype=DOUBLE)
     weights[3] = weights[19] = -0.268
