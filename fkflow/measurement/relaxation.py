@@ -23,7 +23,7 @@ from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.system import System
 from fkflow.measurement.distance_basis import DistanceBasis, FreeDistances
 from fkflow.measurement.slow_functions import JUDGES, Basis, BoxBasis
-from fkflow.sampling.clipping import clip
+from fkflow.sampling.clipping import Deviations
 
 #: most walkers times particles squared in one sum: more walkers are left out
 MOST_PAIRS = 2**19
@@ -33,8 +33,9 @@ CONSTANT = 1e-10
 INDEPENDENT = 1e-6
 #: fewest walkers, (Σ w f²)²/Σ (w f²)², that a mode must rest on
 SUPPORT = 20
-#: mean absolute deviations at which local energies are clipped
-CLIP = 10.0
+#: mean absolute deviations at which local energies are clipped, and the least distance, in natural energies: a well that has
+#: too little of ψ shows in the energies of the few walkers on the barrier before it, which are far from all others
+CLIP, FAR = 10.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class SlowModes:
     Walkers x (B, N, D) of ψ² give the scale of the functions. `walkers`, with `weights` (B',) that turn them into those of ψ²,
     are all that there are: rare places have more of these. `of_distances`: ψ of a free system is a function of these alone.
     `crossings` are the ways from well to well of the landscape. `even`: V and ψ in a box depend on distances alone.
+    `natural_energy` is that of the landscape, 1/ℓ².
     """
 
     def __init__(
@@ -115,7 +117,9 @@ class SlowModes:
         of_distances: bool = False,
         crossings: tuple[Tensor, Tensor] | None = None,
         even: bool = False,
+        natural_energy: float = 1.0,
     ) -> None:
+        self.least_clip = FAR * natural_energy
         charges, box = system.point_charges(), sides(system)
         self.basis: Basis | DistanceBasis | BoxBasis
         if box is not None:
@@ -140,7 +144,7 @@ class SlowModes:
 
     def add(self, x: Tensor, energies: Tensor, weights: Tensor) -> None:
         """Add walkers x (B, N, D) with local energies (B,) and weights (B,)."""
-        energies = clip(energies, CLIP)
+        energies = Deviations(energies).clip(CLIP, least=self.least_clip)
         for half in range(2):
             places, heights, shares = (part[half : self.most : 2] for part in (x, energies, weights))
             values, gradients = self.basis.evaluate(places)

@@ -107,6 +107,7 @@ class VariationalEstimator:
                 of_distances=isinstance(net, VibrationalNet),
                 crossings=landscape.crossings(system),
                 even=has_liquid(system) and is_even(system, landscape),
+                natural_energy=1 / landscape.length**2,
             )
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
         #: what is measured in a periodic box of several particles

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from fkflow.hamiltonian.landscape import explore
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.registry import find_system
 from fkflow.hamiltonian.system import System
+from fkflow.measurement import relaxation as relaxation_module
 from fkflow.measurement.relaxation import Relaxation, SlowModes
 from fkflow.networks.choice import LogPsi, build
 from fkflow.sampling.local_energy import local_energy
@@ -59,6 +61,65 @@ def test_excess_of_two_levels() -> None:
     assert relaxation.time_to(0.05) == 0.0
     again = Relaxation.from_state_dict(relaxation.state_dict())
     assert np.array_equal(again.shares, relaxation.shares) and again.gap == relaxation.gap
+
+
+class DeepWells(System):
+    """Two wells beside a high barrier."""
+
+    particles = 1
+    dimensions = 1
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.25 * (x[:, 0, 0].square() - 4).square()
+
+
+def test_a_well_with_too_little_shows_on_the_barrier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ψ = φ0 exp(a tanh 4x) is right in each well, with a wrong share: its excess ½⟨g'²⟩ is found, in a mode as slow as theirs.
+
+    The twin: clipped at ten mean deviations, the few places on the barrier, which alone have other energies, show nothing.
+    """
+    system = DeepWells()
+    x = torch.linspace(-4.5, 4.5, 4001, dtype=torch.float64)
+    step = float(x[1] - x[0])
+    v = system.potential(x[:, None, None]).numpy()
+    levels, states = scipy.linalg.eigh_tridiagonal(
+        1 / step**2 + v, np.full(len(x) - 1, -0.5 / step**2), select="i", select_range=(0, 1)
+    )
+    ground = torch.from_numpy(np.abs(states[:, 0]))
+    a, bend = 0.25, (4 * x).tanh()
+    slope, curvature = 4 * a * (1 - bend.square()), -32 * a * bend * (1 - bend.square())
+    energies = levels[0] - 0.5 * (curvature + slope.square()) - slope * torch.gradient(ground.log(), spacing=step)[0]
+    weights = ground.square() * (2 * a * bend).exp()
+    weights = weights / weights.sum()
+    excess = 0.5 * float((weights * slope.square()).sum())
+    generator = torch.Generator().manual_seed(1)
+    chosen = torch.multinomial(weights, 40000, replacement=True, generator=generator)
+    walkers, energies = x[chosen][:, None, None], energies[chosen]
+    crossings = torch.full((1, 1, 1), 2.0, dtype=torch.float64), torch.zeros(1, 1, 1, dtype=torch.float64)
+
+    def found(far: float) -> Relaxation:
+        monkeypatch.setattr(relaxation_module, "FAR", far)
+        slow = SlowModes(system, walkers, torch.Generator().manual_seed(1), crossings=crossings)
+        slow.add(walkers, energies, torch.ones_like(energies))
+        solved = slow.solve()
+        assert solved is not None
+        return solved
+
+    assert levels[1] - levels[0] < 0.1
+    right = found(relaxation_module.FAR)
+    print(
+        right.excess(0.0),
+        excess,
+        right.gap,
+        levels[1] - levels[0],
+        right.left(5.0),
+        found(0.0).left(5.0),
+        found(0.0).excess(0.0),
+    )
+    assert right.excess(0.0) == pytest.approx(excess, rel=0.1)
+    assert right.gap == pytest.approx(levels[1] - levels[0], rel=0.2)
+    assert right.left(5.0) > 0.5 * excess
+    assert found(0.0).left(5.0) < 0.1 * excess
 
 
 def test_wrong_mixture_is_seen_and_absorbed() -> None:
