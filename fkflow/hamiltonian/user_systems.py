@@ -11,6 +11,7 @@ import math
 import os
 import sys
 import textwrap
+import threading
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -61,6 +62,10 @@ class Definition:
         return self.file.rpartition(":")[2]
 
 
+#: a file that another thread is running is waited for; one may load another
+_loading = threading.RLock()
+
+
 def split_file(file: str) -> tuple[str, str]:
     """Split FILE.py:CLASS into its two parts; ValueError if it has another form."""
     path, colon, name = file.rpartition(":")
@@ -108,8 +113,9 @@ def load(file: str) -> tuple[type[System], Definition]:
     definition = Definition(file, digest.hexdigest(), content.decode("utf-8-sig", errors="replace"))
     place = str(Path(path).expanduser().absolute())
     module = PREFIX + hashlib.sha256(f"{place}\0{definition.sha256}".encode()).hexdigest()[:16]
-    if module not in sys.modules:
-        _run(module, place, path, content)
+    with _loading:
+        if module not in sys.modules:
+            _run(module, place, path, content)
     return _class(sys.modules[module], name, path), definition
 
 

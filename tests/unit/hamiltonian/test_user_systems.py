@@ -7,6 +7,7 @@ import importlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,18 @@ def test_a_class_in_a_file(folder: Path) -> None:
     assert parse('[system]\nfile = "my_trap.py:Other"', "my.toml").recipe.system.key == "another"
     Path("my_trap.py").write_text(TRAP.replace("strength: float = 1.0", "strength: float = 5.0"))
     assert parse(RECIPE, "my.toml").recipe.system.strength == 5.0, "what the file says now"
+
+
+def test_threads_share_a_class(tmp_path: Path) -> None:
+    """A thread waits for the file that another one is running: it had only the classes above the line reached so far."""
+    file = tmp_path / "slow.py"
+    file.write_text(
+        "import time\nimport fkflow\nclass First(fkflow.System):\n    particles, dimensions = 1, 1\n"
+        "    def potential(self, x):\n        return x.square().sum((1, 2))\ntime.sleep(0.2)\nclass Last(First):\n    pass\n"
+    )
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: user_systems.load(f"{file}:Last")[0], range(4)))
+    assert len(set(found)) == 1 and found[0].__name__ == "Last"
 
 
 def test_where_the_file_is_looked_for(folder: Path) -> None:
