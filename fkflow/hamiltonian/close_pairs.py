@@ -64,8 +64,7 @@ def _approach(probe: Probe, i: int, j: int, distances: Tensor) -> list[float]:
 
 def _check_singular(probe: Probe, near: list[float], pair: str) -> bool:
     """Whether V, `near` ever shorter distances, grows without bound, which is warned of; an error if it falls without bound."""
-    change = [b - a for a, b in itertools.pairwise(near[-6:])]
-    if near[-1] == -math.inf or all(b < 1.3 * a < 0 for a, b in itertools.pairwise(change)):
+    if _grows([-v for v in near]):
         raise probe.error(
             f"V falls to {near[-1]:.3g} and on where two particles meet: a network has no cusp for an attraction of "
             "particles (nuclei() gives it that of fixed charges); soften it"

@@ -75,13 +75,13 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
         kind = "vibrational"
     elif kind == "auto" and (words := without_shape(system, landscape)):
         raise UsageError(f"{system.key} {words}")
-    if kind == "auto":
-        kind = _automatic_kind(system, landscape)
     if kind == "liquid" and not is_liquid(system, landscape):
         raise UsageError(
             f'network.kind = "liquid" is for particles in a plane or in space whose energy is that of their distances in a '
             f"periodic box, which {system.key} is not: leave it out"
         )
+    if kind == "auto":
+        kind = _automatic_kind(system, landscape)
     positions = charges = None
     if nuclei is not None:
         positions = torch.tensor(nuclei.positions, dtype=torch.float64)

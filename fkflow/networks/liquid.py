@@ -57,16 +57,13 @@ class LiquidNet(LogPsi):
         self.nearest = PairSquares(self.sides, smooth=False)
         widths = [width * self.spacing for width in WIDTHS]
         self.vector_messages = VectorMessages(self.sides, self.spacing, self.reach, widths)
+        # lists have another length for each batch
+        self.recordable = self.all_pairs
 
     @property
     def all_pairs(self) -> bool:
         """Whether all pairs are evaluated."""
         return self.particles <= MOST
-
-    @property
-    def recordable(self) -> bool:  # type: ignore[override]
-        """Whether configurations have the same number of pairs."""
-        return self.all_pairs
 
     @property
     def width(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fkflow.hamiltonian.geometry import add_to_pairs, add_to_particles, pairs
+from fkflow.hamiltonian.geometry import add_to_pairs, add_to_particles, pairs, sum_at_ends
 from fkflow.networks.layers import Linear, affine
 from fkflow.networks.pair_sum_tangents import PairSumTangent
 from fkflow.networks.pair_tangents import CoordinateTangent, MessageTangent, PairTangent, ParticleTangent
@@ -22,9 +22,8 @@ class Receive(Part):
 
     def value(self, *inputs: Tensor) -> Tensor:
         sent, places = inputs
-        first, second = pairs(places.shape[1], sent.device)
-        received = sent.new_zeros(len(sent), *places.shape[1:])
-        return received.index_add(1, first, sent).index_add(1, second, sent) * places.shape[1] ** -0.5
+        n = places.shape[1]
+        return sum_at_ends(sent, n, pairs(n, sent.device)) * n**-0.5
 
     def evaluate(self, *inputs: Tensor, derivatives: bool) -> tuple[Tensor, Any]:
         sent, places = inputs
