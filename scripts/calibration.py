@@ -24,7 +24,8 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi, PairDrift, build
 from fkflow.projection.project import project
 from fkflow.recipe import config
-from fkflow.recipe.schema import MeasureConfig, ProjectConfig, Recipe
+from fkflow.recipe.schema import Recipe
+from fkflow.recipe.sections import MeasureConfig, ProjectConfig
 from fkflow.statistics import z_score
 from fkflow.training.loop import initial_state, train
 

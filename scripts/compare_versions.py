@@ -64,7 +64,8 @@ def measure(case: str) -> dict[str, float]:
     find = load("fkflow.hamiltonian.registry:find_system", "fkflow.registry:find")
     explore = load("fkflow.hamiltonian.landscape:explore", "fkflow.landscape:explore")
     build = load("fkflow.networks.choice:build", "fkflow.networks:build")
-    config = load("fkflow.recipe.schema:TrainConfig", "fkflow.schema:TrainConfig", "fkflow.config:TrainConfig")
+    homes = "recipe.sections", "recipe.schema", "schema", "config"
+    config = load(*(f"fkflow.{home}:TrainConfig" for home in homes))
     begin = load("fkflow.training.loop:initial_state", "fkflow.training:begin")
     train = load("fkflow.training.loop:train", "fkflow.training:train")
     walkers = load("fkflow.sampling.metropolis:Walkers", "fkflow.sampling:Walkers")

@@ -21,7 +21,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 
 from fkflow.cli.commands import app
-from fkflow.recipe.schema import SECTIONS, ScanConfig
+from fkflow.recipe.sections import SECTIONS, ScanConfig
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -6,7 +6,8 @@ messages, `old_keys` the keys of earlier versions. `toml` writes them, `template
 """
 
 from fkflow.recipe.config import Loaded, compose, load, make_system, parse
-from fkflow.recipe.schema import MeasureConfig, ProjectConfig, Recipe, ScanConfig, TrainConfig, target_sections
+from fkflow.recipe.schema import Recipe, target_sections
+from fkflow.recipe.sections import MeasureConfig, ProjectConfig, ScanConfig, TrainConfig
 from fkflow.recipe.toml import to_toml
 
 __all__ = [

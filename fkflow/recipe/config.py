@@ -22,15 +22,14 @@ from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import Definition
 from fkflow.recipe.messages import Problem, summarise, validate
 from fkflow.recipe.old_keys import current_key, current_keys
-from fkflow.recipe.schema import (
+from fkflow.recipe.schema import Conflict, Recipe
+from fkflow.recipe.sections import (
     PAIR_DRIFT_DEFAULTS,
     SECTIONS,
     SHORTEST,
-    Conflict,
     MeasureConfig,
     NetworkConfig,
     ProjectConfig,
-    Recipe,
     ScanConfig,
     TrainConfig,
 )

@@ -12,7 +12,8 @@ from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.registry import find_system, shipped_recipes
 from fkflow.recipe.config import parse, with_defaults
 from fkflow.recipe.messages import field_of
-from fkflow.recipe.schema import SECTIONS, Recipe, ScanConfig
+from fkflow.recipe.schema import Recipe
+from fkflow.recipe.sections import SECTIONS, ScanConfig
 from fkflow.recipe.toml import format_value, toml_key, toml_value
 
 #: columns of comments

@@ -17,7 +17,7 @@ from typing import Any
 from fkflow.errors import RecipeError
 from fkflow.recipe import config
 from fkflow.recipe.config import Loaded
-from fkflow.recipe.schema import SECTIONS
+from fkflow.recipe.sections import SECTIONS
 from fkflow.recipe.sources import is_key
 from fkflow.results.scan_tables import format_value
 

@@ -15,7 +15,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.projection import forward_walking
 from fkflow.projection.project import Projector
-from fkflow.recipe.schema import MeasureConfig, ProjectConfig
+from fkflow.recipe.sections import MeasureConfig, ProjectConfig
 from fkflow.results.records import Observable, components
 from fkflow.statistics import z_score
 

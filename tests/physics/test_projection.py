@@ -20,7 +20,7 @@ from fkflow.hamiltonian.system import System
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.project import project
-from fkflow.recipe.schema import MeasureConfig, ProjectConfig
+from fkflow.recipe.sections import MeasureConfig, ProjectConfig
 from fkflow.results.records import Histogram, Projection
 from fkflow.sampling.metropolis import Walkers, metropolis
 from fkflow.statistics import Estimate, z_score

@@ -15,7 +15,7 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.project import Projector
 from fkflow.projection.rare import missed_fall
-from fkflow.recipe.schema import MeasureConfig, ProjectConfig
+from fkflow.recipe.sections import MeasureConfig, ProjectConfig
 
 OSCILLATOR = find_system("harmonic")(particles=1, dimensions=1)
 EDGE, RISE, FAR = 1.9, 0.45, 0.5

@@ -17,7 +17,7 @@ from fkflow.measurement import variational
 from fkflow.networks.choice import LogPsi
 from fkflow.projection import plan, project
 from fkflow.projection.resolution import Unresolved, find_limit
-from fkflow.recipe.schema import MeasureConfig, ProjectConfig
+from fkflow.recipe.sections import MeasureConfig, ProjectConfig
 from fkflow.results.records import Projection
 from fkflow.sampling.metropolis import Walkers
 from fkflow.statistics import z_score

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 
 from fkflow.cli.commands import app
 from fkflow.recipe import config
-from fkflow.recipe.schema import ScanConfig
+from fkflow.recipe.sections import ScanConfig
 from fkflow.results import scan_store
 from fkflow.results.provenance import collect_provenance
 

@@ -114,7 +114,7 @@ def test_commands_and_keys_are_listed(pages: dict[str, str]) -> None:
     from typer.main import get_command
 
     from fkflow.cli.commands import app
-    from fkflow.recipe.schema import SECTIONS
+    from fkflow.recipe.sections import SECTIONS
 
     commands = article(pages["reference/commands/"])
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]

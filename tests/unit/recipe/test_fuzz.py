@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fkflow.errors import RecipeError
 from fkflow.hamiltonian.registry import built_in_systems, shipped_recipes
 from fkflow.recipe.config import Loaded, parse, to_toml
-from fkflow.recipe.schema import SECTIONS
+from fkflow.recipe.sections import SECTIONS
 
 SOURCE = "mine.toml"
 

@@ -11,7 +11,7 @@ from fkflow.errors import RecipeError
 from fkflow.hamiltonian.registry import find_system
 from fkflow.recipe import old_keys
 from fkflow.recipe.config import Loaded, compose, parse
-from fkflow.recipe.schema import SECTIONS
+from fkflow.recipe.sections import SECTIONS
 
 #: a key that was renamed, and one that was removed, in a version that only this test knows
 RENAMED = "warning: train.epochs is now called train.iterations: the old name still works"
