@@ -1,9 +1,11 @@
-"""What tests of the command line share: a command that is refused."""
+"""What tests of the command line share: calls in this process, a made-up run, a command that is refused."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -30,3 +32,49 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return lines[0]
 
     return call
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Relative paths start in an empty folder; nothing is drawn for a terminal."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def cli(capsys):
+    """Call the command line in this process: arguments → (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def fake_run(monkeypatch, write_run):
+    """Replaces fkflow.runs.run and fkflow.runs.remeasure: records the call, drives the progress, writes a made-up result."""
+    calls = {}
+
+    def execute(context):
+        calls.update(
+            {name: getattr(context, name) for name in ("loaded", "out", "seed", "threads", "device", "resume")}
+        )
+        print("a library's chatter")
+        context.progress.stage("train", 10)
+        for done in range(11):
+            context.progress.update(done, -1.17, 0.01, note="rate 0.1")
+        context.progress.log("checkpoint written")
+        return write_run(context.out / "result.h5")
+
+    def measure_again(path, **given):
+        calls.update(given, path=path)
+        given["progress"].stage("measure", 1.0)
+        return write_run(path)
+
+    module = ModuleType("made_up")
+    module.execute, module.measure_again = execute, measure_again
+    for name in ("run", "remeasure"):
+        monkeypatch.setitem(sys.modules, f"fkflow.runs.{name}", module)
+    return module, calls

@@ -309,3 +309,12 @@ if __name__ == "__main__":
     _import_libraries()
     if request := _serve():
         _end(_run(_become(request)))
+
+
+def refuses(answer, code, *words):
+    """The answer is one `fkflow: error:` line with all `words`, nothing on stdout."""
+    assert answer[0] == code and answer[1] == ""
+    lines = answer[2].strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("fkflow: error: ")
+    for word in words:
+        assert word in lines[0]
