@@ -16,6 +16,9 @@ from fkflow.hamiltonian.registry import did_you_mean
 from fkflow.hamiltonian.system import System
 from fkflow.recipe.toml import format_value, shorten, toml_key
 
+#: most letters of a sentence that a validator wrote: those of pydantic are cut earlier
+LONGEST = 300
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -73,7 +76,8 @@ def _sentence(model: type[BaseModel], path: str, error: Any) -> str:
     if not error["loc"] or not _has_words(model, error["loc"][:-1] if complete else error["loc"]):
         # a user's class may have any types
         reason = str(error.get("ctx", {}).get("error") or error["msg"])
-        return f"{path} is not allowed: {shorten(reason)}"
+        written = error["type"] == "value_error"
+        return f"{path} is not allowed: {shorten(reason, LONGEST) if written else shorten(reason)}"
     *outer, key = error["loc"]
     for name in outer:
         if isinstance(name, str):

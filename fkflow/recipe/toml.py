@@ -44,8 +44,8 @@ def format_value(value: Any) -> str:
         return "a value too long to print"
 
 
-def shorten(text: str) -> str:
+def shorten(text: str, most: int = 60) -> str:
     """The text on one line, with control characters escaped, cut to a length that suits a sentence."""
     text = " ".join(text[:1000].split())
     text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."

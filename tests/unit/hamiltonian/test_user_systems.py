@@ -188,7 +188,7 @@ class Odd(fkflow.System):
     @model_validator(mode="after")
     def _check(self):
         if len(self.powers) > 2:
-            raise ValueError("at most two powers")
+            raise ValueError("at most two powers, such as [2, 4], since more than two cost more than they are worth")
         if self.powers == [7]:
             raise KeyError("seven")
         return self
@@ -203,7 +203,7 @@ class Odd(fkflow.System):
     [
         ("powers = 3", "system.powers is not allowed: Input should be a valid list"),
         ("powers = [1.5]", "system.powers[0] is not allowed: Input should be a valid integer"),
-        ("powers = [1, 2, 3]", "system is not allowed: at most two powers"),
+        ("powers = [1, 2, 3]", "since more than two cost more than they are worth"),
         ('both = "x"', "is not allowed: Input should be a valid"),
         ("powers = [7]", "[system] is not allowed: KeyError in line 16: 'seven'"),
     ],
