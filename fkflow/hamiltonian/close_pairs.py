@@ -106,9 +106,9 @@ def _check_close_species(probe: Probe, distances: Tensor) -> None:
         known, (i, j) = pair_of_species(probe.system, *pair, distances), ends[names.index(pair)]
         if known is not None and bool(known.isposinf().any()):
             edge = _edge(partial(pair_of_species, probe.system, *pair), distances)
-            # one of the others may be in the way outside
+            # others may be in the way outside, in most directions where they are large
             x = probe.walkers.clone()
-            direction = probe.direction()
+            direction = torch.nn.functional.normalize(probe.normal(len(x))[:, 0], dim=-1)
             infinite = []
             for distance in (edge * (1 - 1e-6), edge * (1 + 1e-6)):
                 x[:, j] = x[:, i] + distance * direction

@@ -24,6 +24,7 @@ from fkflow.hamiltonian.species import (
 )
 from fkflow.hamiltonian.user_systems import find_fault
 from fkflow.recipe.config import make_system
+from fkflow.systems.mixture import Mixture
 
 
 class Gas(fkflow.System):
@@ -244,8 +245,9 @@ def test_what_passes_the_checks() -> None:
     assert check(Trapped()).warnings == ()
     (warning,) = check(Silent()).warnings
     assert "def pair(self, a, b, r)" in warning
-    found = check(Hard())
-    places = found.landscape.places
+    # two of the species b stand in most directions from an atom of a
+    large = Mixture(dimensions=3, interaction="hard_core", g_ab=8.0)
+    places = check(large).landscape.places
     assert places is not None
-    x = to_user_coordinates(to_unit_masses(Hard()), places)
-    assert bool(Hard().potential(x).isfinite().all())
+    x = to_user_coordinates(to_unit_masses(large), places)
+    assert bool(large.potential(x).isfinite().all())
