@@ -118,6 +118,14 @@ class Mixture(System):
         g = self._between(a, b)
         return None if g <= 0 or self.interaction == "spring" else self._energy(g, r.square())
 
+    def cautions(self) -> tuple[str, ...]:
+        """What a user may not expect, a sentence each: a range that the interaction does not have."""
+        if self.interaction == "gaussian" or self.s == type(self).model_fields["s"].default:
+            return ()
+        return (
+            f'system.s = {self.s:g} has no effect: it is for interaction = "gaussian", and this is "{self.interaction}"',
+        )
+
     def _between(self, a: str, b: str) -> float:
         return self.g_ab if a != b else self.g_aa if a == "a" else self.g_bb
 

@@ -15,6 +15,7 @@ from fkflow.hamiltonian.checks import CheckedSystem, check
 from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.observables import observe
 from fkflow.hamiltonian.species import declared_species, particle_masses
+from fkflow.hamiltonian.system import System
 from fkflow.hamiltonian.user_systems import display_name
 from fkflow.hamiltonian.wrapped import is_differentiable
 from fkflow.recipe.config import SHORTEST, Recipe, TrainConfig
@@ -33,6 +34,12 @@ def check_system(recipe: Recipe) -> CheckedSystem:
         )
     check_paths(recipe, checked)
     return checked
+
+
+def cautions(system: System) -> tuple[str, ...]:
+    """What a user of a system may not expect, a sentence each, as the system says it."""
+    found: tuple[str, ...] = getattr(system, "cautions", tuple)()
+    return found
 
 
 def check_paths(recipe: Recipe, checked: CheckedSystem) -> None:
@@ -99,5 +106,5 @@ def inspect(recipe: Recipe) -> dict[str, Any]:
         "potential_walkers": WALKERS,
         "observables": list(observe(checked.system, x[:1])),
         "notes": list(checked.notes),
-        "warnings": list(checked.warnings),
+        "warnings": [*checked.warnings, *cautions(system)],
     }

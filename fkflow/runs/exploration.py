@@ -15,7 +15,7 @@ from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.registry import is_built_in
 from fkflow.hamiltonian.system import System
 from fkflow.recipe.config import Recipe
-from fkflow.recipe.inspection import check_paths, check_system
+from fkflow.recipe.inspection import cautions, check_paths, check_system
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,5 @@ def find_landscape(recipe: Recipe, alone: bool = False) -> Explored:
         landscape = found.landscape if alone else ranks.broadcast(found.landscape)
     except torch.linalg.LinAlgError as error:
         raise NumericalError(f"the potential of {given.key} has no finite curvature at its minima: {error}") from None
-    charges = found.system.point_charges()
-    warnings = found.warnings + (() if charges is None else charges.warnings())
-    if charges is not None and (sentence := getattr(given, "left_out", lambda: None)()):
-        warnings = (*warnings, sentence)
+    warnings = (*found.warnings, *cautions(given))
     return Explored(to_unit_masses(found.system), landscape, warnings, found.notes)

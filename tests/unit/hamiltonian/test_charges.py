@@ -19,6 +19,7 @@ from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.pair_states import pair_energy
 from fkflow.recipe.config import load
 from fkflow.systems.coulomb import Coulomb
+from fkflow.systems.mixture import Mixture
 
 
 def species(name: str, count: int, mass: float, charge: float) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def test_break_up_into_parts_of_three(others: list[dict[str, Any]], known: float
     """The published energy of the part, from below. Twin: that of pairs is far above."""
     found = Coulomb(species=others).threshold
     assert found is not None and known - 8e-4 < found < known + 1e-4 and alone > found + 0.01
-    assert Coulomb(species=others).left_out() is None
+    assert not any("not looked at" in one for one in Coulomb(species=others).cautions())
     # in the plane, an electron leaves a trion: correlated Gaussians against −1.1216 of a long run of the trion
     flat = [{**one, "at": [[0.0, 0.0]]} if "at" in one else one for one in others]
     if len(others) == 2:
@@ -196,12 +197,23 @@ def test_break_up_into_parts_of_three(others: list[dict[str, Any]], known: float
 def test_break_up_that_is_not_looked_at_is_said() -> None:
     """Protons repel too strongly: the molecular ion is a part of moving hydrogen molecules whose energy is not computed."""
     molecule = [species("electron", 2, 1.0, -1.0), species("proton", 2, 1836.15, 1.0)]
-    sentence = Coulomb(species=molecule).left_out()
-    assert sentence is not None and "parts such as electron proton proton were not looked at" in sentence
-    assert Coulomb(species=molecule, break_up=-1.0).left_out() is None
+    (sentence,) = Coulomb(species=molecule).cautions()
+    assert "parts such as electron proton proton were not looked at" in sentence
+    assert Coulomb(species=molecule, break_up=-1.0).cautions() == ()
     # five charges: parts of four are left out
-    five = Coulomb(species=[species("e", 3, 1.0, -1.0), species("p", 2, 1.0, 1.0)]).left_out()
-    assert five is not None and "parts such as e e p p were not looked at" in five
+    bosons, five = Coulomb(species=[species("e", 3, 1.0, -1.0), species("p", 2, 1.0, 1.0)]).cautions()
+    assert "are bosons here" in bosons and "parts such as e e p p were not looked at" in five
+
+
+def test_keys_of_another_interaction_are_said_to_have_no_effect() -> None:
+    """Twin: the key of the interaction that is asked for."""
+    (said,) = Coulomb(r0=40.0).cautions()
+    assert said == 'system.r0 = 40 has no effect: it is for interaction = "keldysh", and this is "coulomb"'
+    (said,) = Coulomb(interaction="keldysh", dimensions=2, r0=40.0, length=3.0).cautions()
+    assert "system.length = 3 has no effect" in said
+    assert Coulomb(interaction="yukawa", length=5.0).cautions() == ()
+    assert "system.s = 2 has no effect" in Mixture(interaction="spring", s=2.0).cautions()[0]
+    assert Mixture(s=2.0).cautions() == ()
 
 
 def test_energies_of_three_with_other_interactions() -> None:
