@@ -36,6 +36,10 @@ SUPPORT = 20
 #: mean absolute deviations at which local energies are clipped, and the least distance, in natural energies: a well that has
 #: too little of ψ shows in the energies of the few walkers on the barrier before it, which are far from all others
 CLIP, FAR = 10.0, 10.0
+#: the least distance for energies below the others, in averages that ψ itself has no part in: the low ones of a tail, which
+#: its few walkers meet without the high ones beside them, would make a level below the ground state. Raised energies raise
+#: levels, and a mode as narrow as a natural length moves with about this energy
+LOW = 0.5
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class SlowModes:
         even: bool = False,
         natural_energy: float = 1.0,
     ) -> None:
-        self.least_clip = FAR * natural_energy
+        self.natural_energy = natural_energy
         charges, box = system.point_charges(), sides(system)
         self.basis: Basis | DistanceBasis | BoxBasis
         if box is not None:
@@ -139,19 +143,23 @@ class SlowModes:
         #: values (B, n) of the functions at some walkers, by the roots of their weights
         self.judges = weights[:count, None].sqrt() * self.basis.evaluate(walkers[:count])[0]
         n = self.judges.shape[1]
-        #: S, ⟨f f E_L⟩ and K, each from one half of the walkers: (2, 3, n, n)
-        self.sums = x.new_zeros(2, 3, n, n)
+        #: S, ⟨f f E_L⟩, K and ⟨f f E_L⟩ with raised low energies, each from one half of the walkers: (2, 4, n, n)
+        self.sums = x.new_zeros(2, 4, n, n)
 
     def add(self, x: Tensor, energies: Tensor, weights: Tensor) -> None:
         """Add walkers x (B, N, D) with local energies (B,) and weights (B,)."""
-        energies = Deviations(energies).clip(CLIP, least=self.least_clip)
+        known = Deviations(energies)
+        energies = known.clip(CLIP, least=FAR * self.natural_energy)
+        raised = energies.maximum(known.clip(CLIP, least=LOW * self.natural_energy))
         for half in range(2):
-            places, heights, shares = (part[half : self.most : 2] for part in (x, energies, weights))
+            own = slice(half, self.most, 2)
+            places, heights, raised_heights, shares = x[own], energies[own], raised[own], weights[own]
             values, gradients = self.basis.evaluate(places)
             weighted = shares[:, None] * values
             flat = gradients.flatten(0, 1)
             kinetic = 0.5 * (shares.repeat_interleave(gradients.shape[1])[:, None] * flat).T @ flat
-            self.sums[half] += torch.stack([weighted.T @ values, (weighted * heights[:, None]).T @ values, kinetic])
+            clipped, high = ((weighted * each[:, None]).T @ values for each in (heights, raised_heights))
+            self.sums[half] += torch.stack([weighted.T @ values, clipped, kinetic, high])
 
     def solve(self) -> Relaxation | None:
         """The relaxation; None if no mode rests on enough walkers. All ranks must ask together."""
@@ -176,9 +184,11 @@ class SlowModes:
         found = _solve(fitted, judges)
         if found is None:
             return 0.0
-        s, e, k = tested / tested[0, 0, 0]
+        s, e, k, raised = tested / tested[0, 0, 0]
         c = found.ground
-        return float(e[0, 0] - c @ (e + k) @ c / (c @ s @ c))
+        mean, varying = s[0] @ c, np.append(c[0] - s[0] @ c, c[1:])
+        energy = mean**2 * e[0, 0] + 2 * mean * e[0] @ varying + varying @ (raised + k) @ varying
+        return float(e[0, 0] - energy / (c @ s @ c))
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors for a checkpoint."""
@@ -188,12 +198,14 @@ class SlowModes:
         """Go on from where `state_dict` was asked for."""
         # earlier versions had no pairs of waves
         vars(self.basis).update({"even": False} if isinstance(self.basis, BoxBasis) else {}, **state["basis"])
-        self.judges, self.sums = state["judges"].to(self.judges.device), state["sums"].clone().to(self.sums.device)
+        self.judges, sums = state["judges"].to(self.judges.device), state["sums"].to(self.sums.device)
+        # nor raised energies
+        self.sums = sums.clone() if sums.shape[1] == 4 else torch.cat([sums, sums[:, 1:2]], 1)
 
 
 def _solve(sums: np.ndarray, judges: np.ndarray) -> Relaxation | None:
-    """The relaxation from sums (3, n, n) of S, ⟨f f E_L⟩ and K; `judges` f √w (B, n) show on how many walkers a mode rests."""
-    s, e, k = sums / sums[0, 0, 0]
+    """The relaxation from sums (4, n, n) of `SlowModes`; `judges` f √w (B, n) show on how many walkers a mode rests."""
+    s, e, k, raised = sums / sums[0, 0, 0]
     # functions of mean 0 and variance 1: each column of `change` is one in the functions of the basis
     change = np.eye(len(s))
     change[0, 1:] = -s[0, 1:]
@@ -215,7 +227,9 @@ def _solve(sums: np.ndarray, judges: np.ndarray) -> Relaxation | None:
     if resting.sum() < 2:
         return None
     change, rates = change[:, resting], rates[resting]
-    hamiltonian = change.T @ e @ change + np.diag(rates)
+    hamiltonian = change.T @ raised @ change + np.diag(rates)
+    # with ψ itself all energies count
+    hamiltonian[0] = hamiltonian[:, 0] = change.T @ e[0]
     levels, states = np.linalg.eigh(0.5 * (hamiltonian + hamiltonian.T))
     ground = change @ states[:, 0] * (1 if states[0, 0] >= 0 else -1)
     return Relaxation(float(levels[1] - levels[0]), levels, states[0] ** 2, ground)

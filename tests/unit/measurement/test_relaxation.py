@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -107,19 +109,38 @@ def test_a_well_with_too_little_shows_on_the_barrier(monkeypatch: pytest.MonkeyP
 
     assert levels[1] - levels[0] < 0.1
     right = found(relaxation_module.FAR)
-    print(
-        right.excess(0.0),
-        excess,
-        right.gap,
-        levels[1] - levels[0],
-        right.left(5.0),
-        found(0.0).left(5.0),
-        found(0.0).excess(0.0),
-    )
     assert right.excess(0.0) == pytest.approx(excess, rel=0.1)
     assert right.gap == pytest.approx(levels[1] - levels[0], rel=0.2)
     assert right.left(5.0) > 0.5 * excess
     assert found(0.0).left(5.0) < 0.1 * excess
+
+
+def test_low_energies_of_a_tail_make_no_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Walkers of an oscillator, those beyond 2.2 many and light, with energies that are too low beyond 3: the gap stays 1.
+
+    The twin: if low energies count in full, a mode of these few lies below the ground state.
+    """
+    system = Harmonic(particles=1, dimensions=1, omega=1.0)
+    generator = torch.Generator().manual_seed(1)
+    x = math.sqrt(0.5) * torch.randn(20000, 1, 1, generator=generator, dtype=torch.float64)
+    x = x[x[:, 0, 0] < 2.2]
+    tail = torch.linspace(2.2, 4.2, 400, dtype=torch.float64)[:, None, None]
+    shares = 20000 * (2.0 / 400) * (-tail[:, 0, 0].square()).exp() / math.sqrt(math.pi)
+    walkers, weights = torch.cat([tail, x]), torch.cat([shares, torch.ones(len(x), dtype=torch.float64)])
+    energies = torch.full_like(weights, 0.5).masked_fill(walkers[:, 0, 0] > 3, -10.5)
+    crossings = torch.full((1, 1, 1), 1.0, dtype=torch.float64), torch.full((1, 1, 1), 3.2, dtype=torch.float64)
+
+    def found(low: float) -> Relaxation:
+        monkeypatch.setattr(relaxation_module, "LOW", low)
+        slow = SlowModes(system, x, torch.Generator().manual_seed(1), walkers, weights, crossings=crossings)
+        slow.add(walkers, energies, weights)
+        solved = slow.solve()
+        assert solved is not None
+        return solved
+
+    right, wrong = found(relaxation_module.LOW), found(relaxation_module.FAR)
+    assert right.gap == pytest.approx(1.0, rel=0.03) and right.shares[0] > 0.99
+    assert wrong.levels[0] < 0 and wrong.shares[0] < 0.01
 
 
 def test_wrong_mixture_is_seen_and_absorbed() -> None:
