@@ -88,6 +88,8 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _usage(message: str, arguments: Sequence[str]) -> str:
     """An error of the parser of options, with the value that was given and without the words of its own library."""
+    if unknown := re.match(r"No such option: --([\w-]+)", message):
+        return message + _as_key(unknown[1].replace("-", "_"))
     if not (found := re.fullmatch(r"Invalid value for '(--[\w-]+)'[^:]*: (.*)", message, re.S)):
         return message
     option, reason = found.groups()
@@ -99,6 +101,15 @@ def _usage(message: str, arguments: Sequence[str]) -> str:
         reason.removeprefix("Value error, ").replace("Input should be", "it must be").partition(", unable to parse")[0]
     )
     return f"{option} {given}: {reason}"
+
+
+def _as_key(name: str) -> str:
+    """What says that a word which is no option is a key of the recipe; "" if it is none."""
+    from fkflow.recipe.schema import Recipe
+
+    sections = {key: field.default_factory for key, field in Recipe.model_fields.items()}
+    known = [f"--set {key}.{name}=..." for key, one in sections.items() if name in getattr(one, "model_fields", {})]
+    return f"; {', '.join(known)} set the keys of the recipe" if known else ""
 
 
 def _rank(launched: int) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 from fkflow.errors import NumericalError, PotentialError
 from fkflow.hamiltonian import user_systems
 from fkflow.hamiltonian.box import lattice, sides, spacing
-from fkflow.hamiltonian.close_pairs import check_close_pairs, check_nuclei
+from fkflow.hamiltonian.close_pairs import check_close_pairs, check_falls, check_nuclei
 from fkflow.hamiltonian.confinement import check_bounded, check_confined, check_periodic, lowest_far_away
 from fkflow.hamiltonian.conversion import converted_part, share_outside
 from fkflow.hamiltonian.gradient_checks import find_no_gradient, has_wrong_gradient, note_no_gradient, note_single
@@ -232,6 +232,7 @@ def _explore(probe: Probe) -> Landscape:
     except NumericalError as error:
         if sides(probe.system) is None:
             lowest_far_away(probe, math.nan, 1.0)
+            check_falls(probe)
         hint = " (length = ... says how far the ground state reaches)" if "confines" in str(error) else ""
         raise probe.error(f"{error}{hint}") from None
 
@@ -240,8 +241,10 @@ def _check_finite(probe: Probe) -> None:
     """V is finite where walkers start."""
     value = probe.value(probe.walkers)
     if bad := int((~value.isfinite()).sum()):
-        raise probe.error(
-            f"V is not finite at {bad} of {len(value)} places where walkers start; "
-            "def start(self, walkers, generator) can give better ones"
+        mend = (
+            "where the particles cannot be V must be inf, as by torch.where(inside, V, torch.inf)"
+            if bool(value.isnan().any())
+            else "def start(self, walkers, generator) can give better ones"
         )
+        raise probe.error(f"V is not finite at {bad} of {len(value)} places where walkers start; {mend}")
     _check_batches(probe, value[:TRIED], probe.value(probe.walkers[:TRIED]))

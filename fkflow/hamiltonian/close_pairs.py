@@ -98,6 +98,19 @@ def _check_origin(probe: Probe, distances: Tensor) -> None:
         )
 
 
+def check_falls(probe: Probe) -> None:
+    """V of one particle does not fall without bound at the origin, as a potential energy that lacks its core does."""
+    if probe.system.particles > 1:
+        return
+    along = torch.ones(probe.system.dimensions).double() / probe.system.dimensions**0.5
+    near = probe.value(2.0 ** -torch.arange(HALVINGS, dtype=torch.float64)[:, None, None] * along)
+    if _grows((-near).tolist()):
+        raise probe.error(
+            f"V falls to {float(near[-1]):.3g} and on at the origin, where it must be bounded below: V = inf within a core, or "
+            "a softer V, makes it so"
+        )
+
+
 def _check_close_species(probe: Probe, distances: Tensor) -> None:
     """V grows where particles of two species meet as `pair` says, and not without bound if it says nothing."""
     names = pair_names(probe.system)

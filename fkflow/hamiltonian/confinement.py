@@ -12,7 +12,7 @@ from fkflow.errors import PotentialError
 from fkflow.hamiltonian.centres import Softened
 from fkflow.hamiltonian.close_pairs import check_close_pairs
 from fkflow.hamiltonian.derivatives import hessians
-from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses
+from fkflow.hamiltonian.masses import to_solver_coordinates, to_unit_masses, to_user_coordinates
 from fkflow.hamiltonian.minima import balance_length, descend, mode_widths
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.probe import Probe, scale_of
@@ -56,10 +56,10 @@ def check_confined(probe: Probe, x: Tensor) -> None:
         mend = (
             "free = True leaves the centre of mass free and gives the energy of the internal motion"
             if all(loose) and not alone
-            else "V must confine every direction, by a trap for example"
+            else "V must confine every direction, by a trap or a wider well for example"
         )
         raise probe.error(
-            f"nothing holds {what} along direction {axis + 1} of {dim}, so that there is no ground state: {mend}"
+            f"nothing was found that holds {what} along direction {axis + 1} of {dim}, so that there is no ground state: {mend}"
         )
 
 
@@ -196,7 +196,7 @@ def _binds_always(probe: Probe, far: float) -> bool:
 
 
 def lowest_far_away(probe: Probe, lowest: float, length: float) -> tuple[float, Tensor]:
-    """The least V far away, and the place (N, D) of it.
+    """The least V far away, and the place (N, D) of it in the user's coordinates; `length` is in those of unit mass.
 
     PotentialError if V falls without end, or below its `lowest` minimum (nan: there is none).
     """
@@ -204,9 +204,9 @@ def lowest_far_away(probe: Probe, lowest: float, length: float) -> tuple[float, 
     along = probe.normal(DIRECTIONS)
     axes = torch.eye(n * dim, dtype=torch.float64)[:DIRECTIONS].view(-1, n, dim)
     along = torch.cat([along / along.flatten(1).norm(dim=1)[:, None, None], axes, -axes])
-    least, places = [], []
+    least, places, system = [], [], to_unit_masses(probe.system)
     for doubling in range(2, DOUBLINGS):
-        x = length * 2.0**doubling * along
+        x = to_user_coordinates(system, length * 2.0**doubling * along)
         value = probe.value(x).nan_to_num(nan=math.inf, posinf=math.inf)
         least.append(float(value.min()))
         places.append(x[value.argmin()])
@@ -214,7 +214,7 @@ def lowest_far_away(probe: Probe, lowest: float, length: float) -> tuple[float, 
     falling = all(b < a for a, b in itertools.pairwise(last)) and last[0] - last[-1] > 1e-6 * abs(last[-1])
     if falling and last[-1] < 0:
         raise probe.error(
-            f"V is not bounded below: it falls to {last[-1]:.3g} and on, {length * 2.0 ** (DOUBLINGS - 1):.3g} away"
+            f"V is not bounded below: it falls to {last[-1]:.3g} and on, {float(places[-1].norm()):.3g} away"
         )
     if min(last) < lowest - 0.5 * BELOW / length**2:
         raise probe.error(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from torch import Tensor
 
@@ -42,21 +44,15 @@ def gradient_error(system: System, value: Tensor) -> Tensor:
 def hessians(system: System, x: Tensor, length: float) -> Tensor:
     """∂²V/∂x∂x (M, d, d) at configurations x (M, N, D); by differences over a small part of `length` where need be.
 
-    That is also where torch knows no second derivative, as of a norm at 0, on which V may depend as on its square. One
-    backward pass a row, or four values an entry; as above, the step of second differences is best at h⁴ = rounding.
+    That is also where torch knows no second derivative, as of a norm at 0, on which V may depend as on its square, and of
+    torch.cdist. One backward pass a row, or four values an entry; as above, the step of second differences is best at h⁴ =
+    rounding.
     """
     if is_differentiable(system):
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            (gradient,) = torch.autograd.grad(system.potential(x).sum(), x, create_graph=True)
-            # along some coordinates V may be linear
-            gradient = (gradient + 0 * x).flatten(1)
-            rows = [
-                torch.autograd.grad(column.sum(), x, retain_graph=True)[0].flatten(1) for column in gradient.unbind(1)
-            ]
-        found = _symmetric(torch.stack(rows, 1))
-        if bool(found.isfinite().all()):
-            return found
+        with suppress(NotImplementedError):
+            found = _second_derivatives(system, x.detach().requires_grad_(True))
+            if bool(found.isfinite().all()):
+                return found
     x = x.detach()
     step = length * rounding_of(system) ** 0.25
     unit = step * _unit_vectors(x)
@@ -65,6 +61,16 @@ def hessians(system: System, x: Tensor, length: float) -> Tensor:
     place = x[:, None, None]
     ends = [_values(system, place + sign * shift) for shift in (plus, minus) for sign in (1, -1)]
     return _symmetric((ends[0] + ends[1] - ends[2] - ends[3]) / step**2)
+
+
+def _second_derivatives(system: System, x: Tensor) -> Tensor:
+    """∂²V/∂x∂x (M, d, d) at x (M, N, D), which needs a gradient; NotImplementedError where torch has none."""
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(system.potential(x).sum(), x, create_graph=True)
+        # along some coordinates V may be linear
+        gradient = (gradient + 0 * x).flatten(1)
+        rows = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0].flatten(1) for column in gradient.unbind(1)]
+    return _symmetric(torch.stack(rows, 1))
 
 
 def _symmetric(matrices: Tensor) -> Tensor:

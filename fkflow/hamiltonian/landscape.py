@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -102,13 +104,14 @@ def _explore(system: System, seed: int, starts: int) -> Landscape:
     """As `explore`, of a potential whose centres are stated as nuclei or softened."""
     nuclei, walls = system.nuclei(), None
     if not is_built_in(type(system)) or is_mixture(system):
-        walls = find_walls(system, torch.Generator().manual_seed(seed))
+        length = functools.cache(lambda: _about_length(system, seed))
+        walls = find_walls(system, torch.Generator().manual_seed(seed), length)
         if nuclei is None:
             diameter = _diameter(system, seed)
             hard = hardened(system) if diameter is None else system
             if hard is not None:
                 return cored_landscape(hard, diameter, walls, seed, starts)
-            if walls is not None or _jumps(system, seed):
+            if walls is not None or _jumps(system, seed, length):
                 return mean_field_landscape(system, walls, torch.Generator().manual_seed(seed))
     if nuclei is not None:
         return replace(coulomb_landscape(nuclei, system.particles), walls=walls)
@@ -154,11 +157,16 @@ def _diameter(system: System, seed: int) -> float | None:
     return find_diameter(system, allowed_places(system, generator, JUMPS), generator)
 
 
-def _jumps(system: System, seed: int) -> bool:
+def _about_length(system: System, seed: int) -> float:
+    """About the natural length, from the lowest of a few places, steps and walls counting little."""
+    generator = torch.Generator().manual_seed(seed)
+    x = allowed_places(system, generator, JUMPS)
+    return float(getattr(system, "length", None) or balanced_length(system, x[0], generator))
+
+
+def _jumps(system: System, seed: int, length: Callable[[], float]) -> bool:
     """Whether V jumps, as at the edge of a well of finite depth."""
     if system.separable and system.particles > 1:
         return False
     generator = torch.Generator().manual_seed(seed)
-    x = allowed_places(system, generator, JUMPS)
-    length = getattr(system, "length", None) or balanced_length(system, x[0], generator)
-    return has_jumps(system, x, length, generator)
+    return has_jumps(system, allowed_places(system, generator, JUMPS), length(), generator)

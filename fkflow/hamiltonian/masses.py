@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: how near to 1 the mass of an electron is in units that need no other
 SAME_MASS = 1e-3
+#: masses below it are in kilograms: with ħ = 1 those of electrons and atoms are 1e37 and more in joule and metre
+KILOGRAMS = 1e-20
 
 
 class UnitMassSystem(WrappedSystem):
@@ -195,7 +197,12 @@ def to_solver_coordinates(system: System, x: Tensor) -> Tensor:
 
 
 def warn_of_units(system: System) -> str | None:
-    """A warning if a system names units in which the mass 1, which it leaves at that, is no electron's."""
+    """A warning if a system names units in which the mass 1, which it leaves at that, is no electron's; or has kilograms."""
+    if (lightest := min(particle_masses(system))) < KILOGRAMS:
+        return (
+            f"mass = {lightest:.6g} looks like kilograms, but ħ = 1 here: fkflow.units.mass(particle, energy, length) "
+            "gives the mass for the units of V and x"
+        )
     energy, length = system.energy_unit, system.length_unit
     default = getattr(system, "mass", None) is None and set(particle_masses(system)) == {1.0}
     if not default or not units.is_known(energy, length):

@@ -66,7 +66,8 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     energies = system.potential(x).detach()
     finite = energies.isfinite() & x.flatten(1).isfinite().all(1)
     if not finite.any():
-        raise NumericalError("no minimum of the potential was found: every descent ended at infinity or NaN")
+        lost = " (where the particles cannot be V must be inf)" if bool(energies.isnan().any()) else ""
+        raise NumericalError(f"no minimum of the potential was found: every descent ended at infinity or NaN{lost}")
     x, energies = x[finite], energies[finite]
     settled = is_settled(system, x, length)
     if settled.any():
@@ -75,8 +76,10 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
     lowest = x[energies.argmin()]
     apart = HELD if (system.identical and n > 1) or n * dim > MOST_SEARCHED else HELD_APART
     if apart > HELD and searched:
-        more = descend(system, low_places(system, lowest, length, generator), length)
-        x = torch.cat([x, more[is_settled(system, more, length)]])
+        more = low_places(system, lowest, length, generator)
+        if len(more):
+            more = descend(system, more, length)
+            x = torch.cat([x, more[is_settled(system, more, length)]])
         energies = system.potential(x).detach()
         lowest = x[energies.argmin()]
     length = own or balance_length(system, lowest, generator)
@@ -134,11 +137,14 @@ def smooth_landscape(system: System, seed: int, starts: int) -> Landscape:
 def is_settled(system: System, x: Tensor, length: float) -> Tensor:
     """Which descents (S,) have ended at x (S, N, D): nothing pulls there by the energy of a mode over its length.
 
-    Where V has fallen so far that it is rounded to such energies, they have not.
+    Nor where V has an edge, and rises a little farther along what pulls. Where V has fallen so far that it is rounded to such
+    energies, they have not ended.
     """
     value, gradient = value_and_gradient(system, x, length)
     seen = value.abs() * rounding_of(system) < SETTLED / length**2
-    still: Tensor = gradient.flatten(1).norm(dim=1) < SETTLED / length**3
+    pull = gradient.flatten(1).norm(dim=1)[:, None, None]
+    farther = system.potential(x - SETTLED * length * gradient / pull.clamp(min=1e-300)).detach()
+    still: Tensor = (pull[:, 0, 0] < SETTLED / length**3) | (farther >= value)
     return seen & still
 
 

@@ -145,9 +145,15 @@ def particle_masses(system: System) -> tuple[float, ...]:
     given = getattr(system, "mass", 1.0)
     listed = list(given) if isinstance(given, list | tuple) else [given] * system.particles
     if len(listed) != system.particles or not all(is_number(mass) and mass > 0 for mass in listed):
+        along = (
+            f": masses that differ along the axes are those of coordinates that are particles of their own, particles = "
+            f"{len(listed)}, dimensions = 1 and identical = False"
+            if system.particles == 1 and len(listed) == system.dimensions
+            else ""
+        )
         raise ValueError(
             f"mass = {given!r} is not allowed: it must be a number above 0, or a list of such numbers, one for each of the "
-            f"{system.particles} particles"
+            f"{system.particles} particles{along}"
         )
     if system.identical and len(set(listed)) > 1:
         raise ValueError(

@@ -17,6 +17,8 @@ from torch import Tensor
 
 #: rounds of rays that find the size of the region and then its walls, rays in each, and halvings of a distance
 FIRST, ROUNDS, RAYS, HALVINGS = 4, 5, 256, 60
+#: share of rays that see a wall without being aimed at it
+SEEN = 0.1
 #: distances along a ray, as powers of 2: coarse ones on all scales, and closer ones in that of the region
 COARSE, FINE = torch.arange(-40, 40.5, 0.5, dtype=torch.float64), torch.arange(-8, 2, 0.125, dtype=torch.float64)
 #: trials for one surface, ends among which its points are drawn, and most surfaces
@@ -66,13 +68,13 @@ class Surfaces:
 
 
 def find_surfaces(
-    finite: Callable[[Tensor], Tensor], x: Tensor, generator: torch.Generator
+    finite: Callable[[Tensor], Tensor], x: Tensor, generator: torch.Generator, beyond: Tensor | None = None
 ) -> tuple[Surfaces, Tensor] | None:
     """The surfaces about places x (M, D), and places inside (m, D); None if not all walls are quadrics, or they are not all.
 
-    `finite` says of places (n, D) whether V is finite there.
+    `finite` says of places (n, D) whether V is finite there; `beyond` (k, D) are places at which it is not, if any are known.
     """
-    ends, inside, closed = _ends(finite, x, generator)
+    ends, inside, closed = _ends(finite, x, x[:0] if beyond is None else beyond, generator)
     dim = x.shape[1]
     if len(ends) < LEAST:
         return None
@@ -122,13 +124,19 @@ def find_surfaces(
     return surfaces, inside
 
 
-def _ends(finite: Callable[[Tensor], Tensor], x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, bool]:
+def _ends(
+    finite: Callable[[Tensor], Tensor], x: Tensor, beyond: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor, bool]:
     """Where rays from places x (M, D) on first leave the region, places on the rays, and whether all rays do."""
     ends, inside, closed = [], [], True
     weights, scale = torch.ones(len(x), dtype=x.dtype), 0.0
     for number in range(FIRST + ROUNDS):
         origin = x[torch.multinomial(weights, RAYS, replacement=True, generator=generator)]
         along = torch.randn(RAYS, x.shape[1], generator=generator, dtype=x.dtype)
+        if len(beyond):
+            # few rays would meet a core that is small from here
+            aimed = beyond[torch.randint(len(beyond), (RAYS // 2,), generator=generator)]
+            along[: RAYS // 2] = aimed - origin[: RAYS // 2]
         along = along / along.norm(dim=1, keepdim=True)
         grid = torch.cat([x.new_zeros(1), COARSE.exp2(), *([scale * FINE.exp2()] if scale else [])]).sort().values
         free = finite((origin[:, None] + grid[:, None] * along[:, None]).flatten(0, 1)).view(RAYS, -1)
@@ -137,6 +145,8 @@ def _ends(finite: Callable[[Tensor], Tensor], x: Tensor, generator: torch.Genera
         if not bool(met.any()):
             break
         low, high = grid[(first - 1).clamp(min=0)], grid[first]
+        if not len(beyond) and int(met.sum()) < SEEN * RAYS:
+            beyond = (origin + high[:, None] * along)[met]
         for _ in range(HALVINGS):
             middle = 0.5 * (low + high)
             good = finite(origin + middle[:, None] * along)

@@ -25,16 +25,20 @@ EXPONENTS = torch.arange(-40, 40.01, 0.5, dtype=torch.float64)
 def variational_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
     """The natural length ℓ = √2 σ for the Gaussian of deviation σ with the least ⟨T⟩ + ⟨V⟩, for particles of mass 1.
 
-    ψ² is centred at `origin` (N, D), or at the lowest place found about it, and ⟨T⟩ = N D/(8 σ²). Raises NumericalError where
-    no Gaussian surely has less energy than a very wide one: nothing is then known to be bound.
+    ψ² is centred at `origin` (N, D), or at the lowest place found about it, and ⟨T⟩ = N D/(8 σ²). Where no Gaussian surely has
+    less energy than a very wide one, as where a core is beside the well, ℓ is that at which V balances at the lowest place.
+    Raises NumericalError where V is not deeper there than the kinetic energy of one coordinate.
     """
     z = torch.randn(DIRECTIONS, *origin.shape, generator=generator, dtype=torch.float64)
-    centres = [origin, _lowest(system, origin, z)]
-    found = [_least_energy(system, centre, z) for centre in centres]
-    energy, length = min(found)
-    if energy >= 0:
+    lowest = _lowest(system, origin, z)
+    energy, length = min(_least_energy(system, centre, z) for centre in (origin, lowest))
+    if energy < 0:
+        return length
+    far = float(_values(system, lowest + 2.0 ** EXPONENTS[-1] * z).median())
+    balanced = None if system.free else _balance(system, lowest, z[:FEW_DIRECTIONS])
+    if balanced is None or not float(_values(system, lowest[None])[0]) < far - 0.25 / balanced**2:
         raise NumericalError("the potential confines nothing: no length was found where it balances the kinetic energy")
-    return length
+    return balanced
 
 
 def _lowest(system: System, origin: Tensor, z: Tensor) -> Tensor:
@@ -78,10 +82,16 @@ def energies_at_lengths(system: System, origin: Tensor, z: Tensor) -> Iterator[t
 def balanced_length(system: System, origin: Tensor, generator: torch.Generator) -> float:
     """The length at which V rises on average by 1/(2ℓ²) for each coordinate, steps and walls counting for no more than MOST."""
     z = torch.randn(FEW_DIRECTIONS, *origin.shape, generator=generator, dtype=origin.dtype)
+    balanced = _balance(system, origin, z)
+    return variational_length(system, origin, generator) if balanced is None else balanced
+
+
+def _balance(system: System, origin: Tensor, z: Tensor) -> float | None:
+    """The length at which V rises enough in directions z (S, N, D), as `balanced_length`; None if there is none."""
     height = system.potential(origin[None]).detach()
     for lengths, values in energies_at_lengths(system, origin, z):
         rises = (values - height).abs().nan_to_num(nan=math.inf)
         enough = (rises * 2 * lengths[:, None] ** 2 / origin.numel()).clamp(max=MOST).mean(1) >= 1
         if bool(enough.any()):
             return float(lengths[enough][0])
-    return variational_length(system, origin, generator)
+    return None

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fkflow.errors import NumericalError
 from fkflow.hamiltonian.species import groups_of
 from fkflow.hamiltonian.surfaces import Surfaces, find_surfaces
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.wall_probe import MARGIN, OCTAVES, fits, ray_hits
+from fkflow.hamiltonian.wall_probe import HALVINGS, INSIDE, LARGEST, MARGIN, OCTAVES, fits, ray_hits
 from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls
 
 #: configurations from which rays leave, more where particles may be in each other's way; rays in a plane or in space
@@ -64,13 +65,21 @@ def allowed_places(system: System, generator: torch.Generator, count: int) -> Te
     return found
 
 
-def find_walls(system: System, generator: torch.Generator) -> Walls | None:
-    """The walls of a system of particles of mass 1, None if there are none; WallError for those of another shape."""
+def find_walls(system: System, generator: torch.Generator, length: Callable[[], float] = lambda: 1.0) -> Walls | None:
+    """The walls of a system of particles of mass 1, None if there are none; WallError for those of another shape.
+
+    `length` gives about the natural length, for a search for walls that surround a region where the particle may not be.
+    """
     x = allowed_places(system, generator, ORIGINS if system.particles == 1 else CROWDED)
     if not len(x):
+        alone = (
+            ""
+            if system.particles == 1
+            else ", unless V takes the distance of a particle from itself (fkflow.pair_squares(x) has each pair once)"
+        )
         raise WallError(
             "V is not finite at any of the places that were tried: def start(self, walkers, generator) must give "
-            "configurations at which it is"
+            f"configurations at which it is{alone}"
         )
     groups = groups_of(system)
     particles = [group[0] for group in groups]
@@ -84,10 +93,71 @@ def find_walls(system: System, generator: torch.Generator) -> Walls | None:
         found = [_region(system, x, particle, generator) for particle in particles]
         regions = None if None in found else [region for region in found if region is not None]
     simple = None if regions is None else _walls(system, regions)
-    if simple is not None and all(fits(system, x, simple, particle, generator) for particle in particles):
+    endless = simple is not None and not any(simple.regions)
+    agrees = simple is not None and all(fits(system, x, simple, particle, generator) for particle in particles)
+    if agrees and not endless:
+        assert simple is not None
         _check_alone(system, x, simple)
-        return simple if any(simple.regions) else None
-    return _walls(system, [_within_surfaces(system, x, particle, generator) for particle in particles])
+        return simple
+    beyond = [x[:0, particle] for particle in particles]
+    if endless:
+        try:
+            scale = length()
+        except NumericalError:
+            scale = float(x[0].square().mean().sqrt())
+        beyond = [_holes(system, x, particle, scale, generator) for particle in particles]
+        if agrees and not any(map(len, beyond)):
+            return None
+    each = zip(particles, beyond, strict=True)
+    return _walls(system, [_within_surfaces(system, x, particle, places, generator) for particle, places in each])
+
+
+def _holes(system: System, x: Tensor, particle: int, length: float, generator: torch.Generator) -> Tensor:
+    """Places (k, D) of a particle within hard walls that it may be around, however the others stand in x (M, N, D).
+
+    V is infinite there and finite farther out. Places are drawn on all scales, and in that of the natural length about x[0].
+    """
+    dim = x.shape[2]
+    octaves = torch.rand(DRAWN // 8, 1, generator=generator, dtype=x.dtype)
+    places = torch.randn(DRAWN // 8, dim, generator=generator, dtype=x.dtype)
+    spread = 2.0 ** (OCTAVES * (octaves - 0.5))
+    spread[::2] = length * 2.0 ** (5 * octaves[::2] - 1)
+    places = spread * places
+    places[::2] += x[0, particle]
+    places = places[~_finite(system, x, particle, places)]
+    if not len(places):
+        return places
+    # between the place itself and the nearest of those farther out that is free
+    steps = 2.0 ** torch.arange(1, OCTAVES, dtype=x.dtype)
+    free = _energies(system, x, particle, (steps[:, None, None] * places).flatten(0, 1)).isfinite().view(len(steps), -1)
+    places, free = places[free.any(0)], free[:, free.any(0)]
+    low, high = torch.ones(len(places), dtype=x.dtype), steps[free.int().argmax(0)]
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        out = _finite(system, x, particle, middle[:, None] * places)
+        low, high = torch.where(out, low, middle), torch.where(out, middle, high)
+    # V beside the wall is no number that overflows
+    return places[_energies(system, x, particle, (1 + INSIDE) * high[:, None] * places) < LARGEST]
+
+
+def _energies(system: System, x: Tensor, particle: int, places: Tensor) -> Tensor:
+    """V (n,) with the particle at places (n, D) and the others as in x[0]; +∞ where it is not a number."""
+    moved = x[:1].repeat(len(places), 1, 1)
+    moved[:, particle] = places
+    return system.potential(moved).detach().nan_to_num(nan=math.inf, posinf=math.inf)
+
+
+def _finite(system: System, x: Tensor, particle: int, places: Tensor) -> Tensor:
+    """Whether V is not +∞ with the particle at places (n, D) and the others as in some of the configurations x (M, N, D)."""
+    found = torch.zeros(len(places), dtype=torch.bool)
+    for others in x:
+        rest = (~found).nonzero()[:, 0]
+        if not len(rest):
+            break
+        moved = others.repeat(len(rest), 1, 1)
+        moved[:, particle] = places[rest]
+        found[rest] = ~system.potential(moved).detach().isposinf()
+    return found
 
 
 def _check_alone(system: System, x: Tensor, walls: Walls) -> None:
@@ -107,20 +177,19 @@ def _walls(system: System, regions: Sequence[tuple[Ball | HalfLine | Surfaces, .
     return Walls(tuple(region for region, group in zip(regions, groups_of(system), strict=True) for _ in group))
 
 
-def _within_surfaces(system: System, x: Tensor, particle: int, generator: torch.Generator) -> tuple[Surfaces, ...]:
-    """The region of a particle on one side of each of some surfaces; WallError if V does not agree with it."""
+def _within_surfaces(
+    system: System, x: Tensor, particle: int, beyond: Tensor, generator: torch.Generator
+) -> tuple[Surfaces, ...]:
+    """The region of a particle on one side of each of some surfaces; WallError if V does not agree with it.
+
+    `beyond` (k, D) are places outside of it, if any are known.
+    """
 
     def finite(places: Tensor) -> Tensor:
-        found = torch.zeros(len(places), dtype=torch.bool)
-        for others in x[:ORIGINS]:
-            rest = (~found).nonzero()[:, 0]
-            moved = others.repeat(len(rest), 1, 1)
-            moved[:, particle] = places[rest]
-            found[rest] = ~system.potential(moved).detach().isposinf()
-        return found
+        return _finite(system, x[:ORIGINS], particle, places)
 
     # on a line there is nothing but intervals
-    found = find_surfaces(finite, x[:, particle], generator) if x.shape[2] > 1 else None
+    found = find_surfaces(finite, x[:, particle], generator, beyond) if x.shape[2] > 1 else None
     if found is None:
         raise WallError(OTHER)
     surfaces, inside = found

@@ -85,6 +85,7 @@ def test_help_lists_the_commands(cli):
         (["scan", "h2", "--processes", "0"], "--processes 0: "),
         (["run", "h2", "--log", "."], "--log .: "),
         (["run", "h2", "--quiet=yes"], "--quiet"),
+        (["run", "h2", "--seconds", "9"], "--set train.seconds=..."),
         (["run", "h2", "--force", "--resume"], "--force"),
         (["scan", "scan_h2", "--force", "--resume"], "--force"),
         (["show", "a", "--force"], "--force"),

@@ -65,10 +65,10 @@ WRONG: dict[str, tuple[System, str]] = {
     "size": (made(lambda x: r2(x) + 0.1 * (len(x) > 100)), "depends on the others in its batch"),
     "random": (made(lambda x: r2(x) + torch.rand(len(x), dtype=x.dtype)), "other values for the same x"),
     "in place": (made(inplace), "changes x"),
-    "nothing": (made(lambda x: 0 * r2(x)), "nothing holds the particle along direction 1 of 1"),
+    "nothing": (made(lambda x: 0 * r2(x)), "nothing was found that holds the particle along direction 1 of 1"),
     "free together": (
         made(lambda x: gap(x) ** 2, 2),
-        "nothing holds the particles together.* free = True leaves the centre",
+        "nothing was found that holds the particles together.* free = True leaves the centre",
     ),
     "free, but held": (made(r2, 2, free=True), "V changes when all particles move together: free = True is for"),
     "one free particle": (made(r2, free=True), "free = True is not allowed: one particle"),
@@ -91,6 +91,13 @@ WRONG: dict[str, tuple[System, str]] = {
     "not round": (made(lambda x: r2(x) + x[:, 0, 0] ** 2, 1, 2, isotropic=True), "isotropic = True is not so"),
     "not apart": (made(lambda x: r2(x) ** 2, 2, 2, separable=True), "separable = True is not so"),
     "masses": (made(r2, 2, mass=[1.0, 2.0]), "identical particles have one mass"),
+    "masses along axes": (made(r2, 1, 2, mass=[1.0, 2.0]), "particles = 2, dimensions = 1 and identical = False"),
+    "no core": (made(lambda x: r2(x) ** -1.5 - r2(x) ** -3, 1, 3), "falls to .* and on at the origin"),
+    "no number in half a space": (made(lambda x: x[:, 0, 0].sqrt() - torch.exp(-x[:, 0, 0])), "V must be inf"),
+    "a particle from itself": (
+        made(lambda x: r2(x) + (1 / torch.cdist(x, x)).sum((1, 2)), 3, 3),
+        "the distance of a particle from itself",
+    ),
     "length": (made(r2, length=0), "length = 0 is not allowed"),
     "no particles": (made(r2, 0), "particles = 0 is not allowed"),
     "half a dimension": (made(r2, 1, 0.5), "dimensions = 0.5 is not allowed"),  # type: ignore[arg-type]
@@ -183,6 +190,8 @@ RIGHT: dict[str, System] = {
     "a wide well with a narrow hole": made(lambda x: -torch.exp(-0.01 * r2(x)) - torch.exp(-100 * r2(x)), 1, 3),
     "soft helium on a line": made(lambda x: (1 + gap(x) ** 2).rsqrt() - 2 * (1 + x[..., 0] ** 2).rsqrt().sum(1), 2),
     "a long valley": made(lambda x: x[:, 0].prod(1) ** 2 + 1e-3 * r2(x), 1, 2),
+    # torch has no second derivative of cdist
+    "distances by cdist": made(lambda x: r2(x) + torch.exp(-torch.cdist(x, x)[:, 0, 1]), 2),
     "distinguishable": made(lambda x: x[:, 0, 0] ** 2 + 2 * x[:, 1, 0] ** 2, 2, identical=False),
     "apart": made(lambda x: r2(x) + r2(x[:, :1] - x[:, 1:]) ** 2, 2, 2, separable=True),
     "round": made(lambda x: r2(x) ** 2, 1, 3, isotropic=True),
@@ -204,6 +213,7 @@ def test_what_is_right_passes(name: str) -> None:
     ("system", "words"),
     [
         (made(lambda x: -0.1 * torch.exp(-r2(x)), 1, 3), "nothing may be bound"),
+        (made(lambda x: 1e-12 * r2(x), mass=6.6e-26), "looks like kilograms"),
         (
             made(lambda x: r2(x) - 0.01 * r2(x) ** 2),
             "beyond a barrier of 24.9: the energy is that of the state behind it",

@@ -316,3 +316,37 @@ def test_a_core_at_the_origin_hides_no_well(dimensions: int) -> None:
     found = explore(Adatom(dimensions=dimensions))
     torch.testing.assert_close(found.minima.norm(dim=(1, 2)), found.minima.new_full((len(found.minima),), 2 ** (1 / 6)))
     assert 0.05 < found.length < 0.5
+
+
+class WoodsSaxon(System):
+    """The mean field of a nucleus, with an edge of no importance at the origin."""
+
+    particles: ClassVar[int] = 1
+    dimensions: ClassVar[int] = 3
+
+    def potential(self, x: torch.Tensor) -> torch.Tensor:
+        return -50 / (1 + ((x[:, 0].norm(dim=1) - 0.71) / 0.1).exp())
+
+
+def test_a_descent_ends_at_an_edge() -> None:
+    """Nothing but the plain was a minimum."""
+    found = explore(WoodsSaxon())
+    assert len(found.minima) == 1 and float(found.minima.norm()) < 1e-3 and 0.1 < found.length < 1
+
+
+@pytest.mark.parametrize(("depth", "found"), [(7.4, True), (0.05, False)])
+def test_a_well_beside_a_core_has_a_length_if_it_is_deep(depth: float, found: bool) -> None:
+    """Neon: no Gaussian has a finite mean of the core."""
+
+    def potential(self: System, x: torch.Tensor) -> torch.Tensor:
+        s = (1.25 / x[:, 0].norm(dim=1)) ** 6
+        return 4 * depth * 4.8 * (s * s - s)
+
+    names = {"particles": ClassVar[int], "dimensions": ClassVar[int]}
+    neon = type("Neon", (System,), {"__annotations__": names, "__module__": __name__, "potential": potential,
+                                    "particles": 1, "dimensions": 3})()  # fmt: skip
+    if found:
+        assert explore(neon).length == pytest.approx(0.18, rel=0.4)
+        return
+    with pytest.raises(NumericalError, match="confines nothing"):
+        explore(neon)

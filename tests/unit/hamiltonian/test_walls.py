@@ -120,6 +120,27 @@ def test_regions_in_words(name: str, unit: float, words: str) -> None:
     assert describe_region(REGIONS[name][1], unit) == words
 
 
+@pytest.mark.parametrize(
+    ("centre", "radius", "one"),
+    [
+        (1.0, 0.5, system(lambda x: walls((x[:, 0] - 1).square().sum(1) > 0.25, 0.5 * x[:, 0].square().sum(1)), 1, 2)),
+        (0.0, 1.0, system(lambda x: walls(x[:, 0].square().sum(1) > 1, -6.0 * (x[:, 0].norm(dim=1) < 2)), 1, 3)),
+        (0.0, 0.5, system(lambda x: walls(x[:, 0].norm(dim=1) > 0.5, (x[:, 0].norm(dim=1) - 6) ** 2), 1, 3)),
+    ],
+    ids=["a disc beside the origin", "a core in a square well", "a small core"],
+)
+def test_walls_around_which_the_particle_may_be(centre: float, radius: float, one: fkflow.System) -> None:
+    region = found(one)
+    assert region is not None
+    x = centre + radius * torch.randn(400, one.dimensions, generator=torch.Generator().manual_seed(1)).double()
+    assert torch.equal(region.inside(0, x), (x - centre).norm(dim=1) > radius)
+
+
+def test_a_core_that_overflows_is_no_wall() -> None:
+    """r^(−12) in single precision is infinite below 6e-4; it is so far larger than all energies before."""
+    assert found(system(lambda x: x[:, 0].square().sum(1) + x[:, 0].float().square().sum(1) ** -6, 1, 3)) is None
+
+
 def test_a_wall_elsewhere_is_another_wall() -> None:
     region = found(system(lambda x: walls((x[:, 0, 0] > 0) & (x[:, 0, 0] < 1.0001))))
     assert region is not None and not close(region.regions[0], (Ball((0,), (0.5,), 0.5),))
