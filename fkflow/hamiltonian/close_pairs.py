@@ -30,7 +30,7 @@ def check_close_pairs(probe: Probe, landscape: Landscape) -> None:
     length = landscape.length / root
     distances = length * 0.5 ** torch.arange(4, HALVINGS, dtype=torch.float64)
     if n == 1:
-        if landscape.walls is None:
+        if landscape.walls is None and landscape.repulsion is None:
             _check_origin(probe, distances)
         return
     if declared_species(probe.system) is not None:

@@ -29,6 +29,7 @@ from fkflow.hamiltonian.minima import (
 )
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.registry import is_built_in
+from fkflow.hamiltonian.repulsion import find_power
 from fkflow.hamiltonian.smooth_landscape import is_settled, smooth_landscape, user_start
 from fkflow.hamiltonian.species import is_mixture
 from fkflow.hamiltonian.steps import has_jumps
@@ -115,7 +116,8 @@ def _explore(system: System, seed: int, starts: int) -> Landscape:
                 return mean_field_landscape(system, walls, torch.Generator().manual_seed(seed))
     if nuclei is not None:
         return replace(coulomb_landscape(nuclei, system.particles), walls=walls)
-    return smooth_landscape(system, seed, starts)
+    found = smooth_landscape(system, seed, starts)
+    return found if is_built_in(type(system)) else replace(found, repulsion=find_power(system, found.length))
 
 
 def _without_hold(landscape: Landscape, system: System) -> Landscape:

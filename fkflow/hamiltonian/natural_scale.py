@@ -39,7 +39,8 @@ class Landscape:
     far away along them, of one particle; a bound state lies below, and no gap is wider. corrected: length, centre and
     covariance are those of walkers (`scale.corrected`). centres: where V falls as −c/r without nuclei; all else is then
     that of V with them softened. together: (N,) the direction along which nothing holds a free system (`free`); widths and
-    covariance then mean nothing along it. box: the sides of a periodic box.
+    covariance then mean nothing along it. box: the sides of a periodic box. repulsion: the power with which ψ of one particle
+    vanishes at the origin (`repulsion`).
     """
 
     length: float
@@ -63,6 +64,7 @@ class Landscape:
     together: Tensor | None = None
     box: tuple[float, ...] | None = None
     heights: Tensor | None = None
+    repulsion: float | None = None
 
     def whitening(self) -> Tensor:
         """(d, d) symmetric C^(−½): x ↦ (x − c) C^(−½) has unit covariance in the mixture.

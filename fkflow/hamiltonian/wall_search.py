@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
+from fkflow.hamiltonian.repulsion import STEEP
 from fkflow.hamiltonian.species import groups_of
 from fkflow.hamiltonian.surfaces import Surfaces, find_surfaces
 from fkflow.hamiltonian.system import System
@@ -307,5 +308,6 @@ def _power(system: System, x: Tensor, particle: int, wall: Tensor) -> float:
     if not all(map(math.isfinite, strength)) or abs(strength[1]) < WEAK or 2 * strength[1] <= -0.25:
         return 1.0
     if abs(strength[0] - strength[1]) > 1e-2 * abs(strength[1]):
-        return 1.0
+        # more singular than any power of ψ balances
+        return STEEP if strength[1] > 2 * strength[0] > 0 else 1.0
     return 0.5 + math.sqrt(0.25 + 2 * strength[1])

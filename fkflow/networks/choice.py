@@ -27,6 +27,7 @@ from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.liquid import LiquidNet, reach
 from fkflow.networks.log_psi import LogPsi
 from fkflow.networks.molecular import MolecularNet
+from fkflow.networks.origin_factor import OriginFactor
 from fkflow.networks.periodic import PeriodicNet, is_even
 from fkflow.networks.rods import rod_length
 from fkflow.networks.site_factor import site_factor
@@ -159,7 +160,7 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
             net.step_shape = stiff.shape
     centres = landscape.centres
     edges = landscape.walls is not None or landscape.lines or landscape.steps
-    if isinstance(net, LogPsi) and (edges or centres is not None):
+    if isinstance(net, LogPsi) and (edges or centres is not None or landscape.repulsion is not None):
         # where the internal coordinates count from
         zero = net.coordinates(torch.zeros(1, *landscape.centre.shape, dtype=torch.float64))
         origin = -net.length * zero[:, :, 0].mT
@@ -172,6 +173,8 @@ def build(system: System, landscape: Landscape, kind: str, hidden: int, layers: 
         net.add_edges(walls, lines)
         if centres is not None:
             net.add_cusps(CentreFactor(centres, origin, net.length))
+        elif landscape.repulsion is not None:
+            net.add_cusps(OriginFactor(landscape.repulsion, origin, net.length))
     return net
 
 

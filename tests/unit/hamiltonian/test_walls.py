@@ -91,6 +91,11 @@ REGIONS: dict[str, tuple[fkflow.System, tuple[Ball | HalfLine, ...]]] = {
         system(lambda x: walls((x[:, 0, 0] > 0) & (x[:, 0, 0] < 2), x[:, 0, 0] ** -2)),
         (Ball((0,), (1.0,), 1.0), HalfLine((0,), 0.0, 1.0, 1.0)),
     ),
+    # faster than any power of ψ balances
+    "spiked": (
+        system(lambda x: walls(x[:, 0, 0] > 0, x[:, 0, 0] ** -4 + x[:, 0, 0] ** 2)),
+        (HalfLine((0,), 0.0, 1.0, 6.0),),
+    ),
     "hard spheres in a sphere": (
         system(lambda x: walls((x.square().sum(2) < 1).all(1) & apart(x, 0.3)), 3, 3),
         (Ball((0, 1, 2), (0.0, 0.0, 0.0), 1.0),),

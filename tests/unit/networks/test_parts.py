@@ -39,6 +39,7 @@ from fkflow.networks.few_body import FewBodyNet
 from fkflow.networks.functions import DistanceFunction, Features, Gaussians, Root, SquareFunction
 from fkflow.networks.line_factor import LineFactor
 from fkflow.networks.log_psi import LogPsi
+from fkflow.networks.origin_factor import OriginFactor
 from fkflow.networks.parts import Node, Part, Tape, Term, TermOfCoordinates
 from fkflow.networks.site_factor import SiteFactor
 from fkflow.networks.species_net import pair_kinds
@@ -504,6 +505,13 @@ CASES: dict[str, tuple[tuple[int, int], Callable[[], tuple[dict[str, nn.Module],
     "wells": ((2, 2), lambda: ({"factor": wells()}, several_wells)),
     "open wells": ((2, 2), lambda: ({"factor": wells(open_=True)}, several_wells)),
     "centres": ((1, 3), lambda: ({"factor": charges()}, lambda part, y: part("factor")(y))),
+    "origin": (
+        (1, 3),
+        lambda: (
+            {"factor": OriginFactor(1.7, torch.tensor([[0.2, -0.1, 0.3]], dtype=DOUBLE), 0.8)},
+            lambda part, y: part("factor")(y),
+        ),
+    ),
     "species": ((6, 2), lambda: several_species(relative=False)),
     "species about their centre of mass": ((6, 2), lambda: several_species(relative=True)),
     "many of several species": ((9, 2), lambda: several_species(relative=True, more=3)),
