@@ -77,6 +77,8 @@ def measure_and_project(
                 measuring.run(recipe.measure.target_error, recipe.measure.seconds, report, pulse)
                 if session and renewal.begin_anew(session, measuring):
                     return None
+                if session:
+                    renewal.judge_absorbed(session, measuring)
             exact = recipe.project.seconds > 0 and is_exact(measuring)
             if exact:
                 context.progress.log(

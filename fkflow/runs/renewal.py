@@ -17,6 +17,7 @@ from fkflow.hamiltonian.free import break_up_energy
 from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.slow_modes import QUICK
+from fkflow.results.records import Doubt
 from fkflow.runs.session import Session
 from fkflow.training.balance import balance
 from fkflow.training.fit import absorb, fit
@@ -25,6 +26,8 @@ from fkflow.training.state import Record
 
 #: most slow modes that are put into a network, and share of the target error below which they are left to the projection
 ABSORBED, SHARE = 4, 0.3
+#: stated errors by which an energy is higher than another
+HIGHER = 4.0
 #: how often wells that are alike are made equal
 BALANCED = 3
 #: how often a training of charges that came apart begins anew, and what its seed is larger by
@@ -135,7 +138,9 @@ def absorb_slow_modes(session: Session, measuring: VariationalEstimator) -> bool
     removed = relaxation.left(time) <= target and relaxation.rate * time >= QUICK
     if ranks.broadcast(removed or relaxation.gain <= target):
         return False
+    before = measuring.estimate()
     session.renewals.absorbed += 1
+    session.renewals.lowest = min(session.renewals.lowest, before.value + HIGHER * before.error)
     session.gap = min(session.gap, relaxation.gap)
     net, walkers, factor = session.model.net, measuring.walkers, measuring.ground_factor()
     assert isinstance(net, LogPsi)
@@ -152,6 +157,18 @@ def absorb_slow_modes(session: Session, measuring: VariationalEstimator) -> bool
     )
     session.context.save(session.checkpoint(), session.state.iteration)
     return True
+
+
+def judge_absorbed(session: Session, measuring: VariationalEstimator) -> None:
+    """A doubt where a network has a higher energy than before slow modes were put into it: it has learned what is not there."""
+    after, lowest = measuring.estimate(), session.renewals.lowest
+    if after.value - HIGHER * after.error > lowest:
+        measuring.sampler.warnings.append(
+            Doubt(
+                f"the network had an energy below {lowest:.6g} before a slow mode was put into it, and is worse now: "
+                "try another seed"
+            )
+        )
 
 
 def begin_anew(session: Session, measuring: VariationalEstimator) -> bool:

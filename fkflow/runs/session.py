@@ -31,12 +31,16 @@ from fkflow.training.state import Record, TrainState
 
 @dataclass
 class Renewals:
-    """How often a training was given something new: a scale, slow modes, equal wells, another network."""
+    """How often a training was given something new: a scale, slow modes, equal wells, another network.
+
+    `lowest` is what the energy of a network that slow modes were put into lay below.
+    """
 
     corrections: int = 0
     absorbed: int = 0
     balanced: int = 0
     renewed: int = 0
+    lowest: float = math.inf
 
 
 class Session:
@@ -151,7 +155,7 @@ class Session:
                 context.progress.log(f"warning: {warning}")
             self.state.load_state_dict(saved["state"])
             self.gap = saved.get("gap", math.inf)
-            self.renewals = Renewals(**{name: saved.get(name, 0) for name in asdict(Renewals())})
+            self.renewals = Renewals(**{name: saved.get(name, none) for name, none in asdict(Renewals()).items()})
             self.records += [dict(record) for record in saved["records"]]
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
