@@ -5,9 +5,10 @@ autocorrelation of δE. Weighings at a distance h turn this into h (C(0)/2 + C(h
 C falls within h: fluctuations that cancel along a path then count as if they lasted. Walkers are then weighed more often.
 
 Atoms that touch have local energies, hundreds of times as far off as all others, that no weighing after every move resolves.
-There a weight takes no δE beyond a limit. Energies are still averages of the whole E_L. What the limit leaves out is to second
-order N = ∫ ⟨R(0) δE(t)⟩ dt, R what lies beyond the limit: the few walkers that have any go on for a while in far smaller
-steps, and their N is taken from the energy.
+There a weight takes no δE beyond a limit. Energies are still averages of the whole E_L. What the limit leaves out is
+N = ⟨R(0) (1 − exp(−∫ δE dt))⟩, R what lies beyond the limit: the few walkers that have any go on for a while in far smaller
+steps, and their N is taken from the energy. To second order that is ∫ ⟨R(0) δE(t)⟩ dt, which grows without end where a δE far
+above 0 lasts, as in a place where ψ should vanish and does not; such walkers can lose no more than all of their weight.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ LIMIT = 10.0
 HALVINGS = 8
 #: walkers that are followed double their step so often up to the largest time step, and make so many moves of that
 DOUBLINGS, MORE = 11, 6
-#: share of what the limit leaves out that the second order may miss
-HIGHER = 0.25
+#: share of what the limit leaves out that N may miss: the weights of the walkers before they were beyond it
+EARLIER = 0.25
+#: most of −∫ δE dt of a walker that is followed: its weight grows no further
+MOST = 30.0
 
 
 def find_limit(
@@ -100,7 +103,7 @@ class Unresolved:
         self.products = torch.zeros(2, dtype=torch.float64, device="cpu")
         #: weighings, and walkers in all of them
         self.count, self.walkers = 0, 0
-        #: of the walkers that were followed: R times the integral of δE, and its square
+        #: of the walkers that were followed: R times the share of their weight that they lose, and its square
         self.left_out = torch.zeros(2, dtype=torch.float64, device="cpu")
         #: places and δE of walkers to be followed
         self.beyond: list[tuple[Tensor, Tensor]] = []
@@ -141,7 +144,7 @@ class Unresolved:
             after = mover.local_energy(walkers) - energy
             integral += 0.5 * walkers.step * (before + after)
             before, walkers.step = after, min(2 * walkers.step, self.step)
-        found = rest * integral
+        found = -rest * torch.expm1(-integral.clamp_min(-MOST))
         self.left_out += torch.stack([found.sum(), found.square().sum()]).cpu()
 
     def excess(self, interval: float) -> float:
@@ -155,4 +158,4 @@ def left_out(populations: Sequence[Unresolved]) -> Estimate:
     sums = torch.stack([each.left_out for each in populations]).sum(0).tolist()
     total, square, walkers = ranks.reduce_mean(*sums, max(1, sum(each.walkers for each in populations)))
     noise = math.sqrt(square / ranks.count())
-    return Estimate(total / walkers, math.hypot(noise, HIGHER * total) / walkers)
+    return Estimate(total / walkers, math.hypot(noise, EARLIER * total) / walkers)

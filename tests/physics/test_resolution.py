@@ -16,7 +16,7 @@ from fkflow.hamiltonian.registry import find_system
 from fkflow.measurement import variational
 from fkflow.networks.choice import LogPsi
 from fkflow.projection import plan, project
-from fkflow.projection.resolution import Unresolved, find_limit
+from fkflow.projection.resolution import Unresolved, find_limit, left_out
 from fkflow.recipe.sections import MeasureConfig, ProjectConfig
 from fkflow.results.records import Projection
 from fkflow.sampling.metropolis import Walkers
@@ -114,3 +114,21 @@ def test_what_a_limit_counts_too_much() -> None:
     again = Unresolved(0.5, 0.2)
     again.load(found.state())
     assert again.excess(0.2) == found.excess(0.2) and len(found.beyond) == 399
+
+
+def test_walkers_far_above_lose_all_of_their_weight_and_no_more() -> None:
+    """R (1 − exp(−c t)) of a local energy c that lasts for the time t. Twin: second order, R c t, is all there is if that is
+    small, and a hundred times too much if it is not."""
+    x = torch.zeros(5, 1, 1, dtype=torch.float64)
+    for limit, energy in ((0.5, 60.0), (1e-5, 1e-3)):
+        found, steps = Unresolved(limit, 0.2), []
+        mover = SimpleNamespace(
+            net=Rippled(),
+            langevin=lambda walkers, taken=steps: taken.append(walkers.step),
+            local_energy=lambda walkers, value=energy: torch.full((len(walkers.x),), value, dtype=torch.float64),
+        )
+        found.beyond, found.walkers = [(x, torch.full((5,), energy, dtype=torch.float64))], 5
+        found.follow(mover, 0.0)
+        second = (energy - limit) * energy * sum(steps)
+        assert left_out([found]).value == pytest.approx(min(energy - limit, second), rel=1e-3)
+        assert (second > 50 * energy) == (energy > 1)
