@@ -38,7 +38,7 @@ def recipe(
     )
 
 
-ELECTRONS = ("electron", 2, 1.0, -1.0)
+ELECTRONS, ELECTRON = ("electron", 2, 1.0, -1.0), ("electron", 1, 1.0, -1.0)
 SHIPPED = (
     "exciton", "exciton2d", "keldysh_exciton", "ps_minus", "ps2", "hps", "h2plus_moving", "he_moving", "trion", "biexciton",
 )  # fmt: skip
@@ -103,6 +103,36 @@ OTHERS: dict[str, tuple[str, float | None]] = {
         -0.1106540988,
     ),
     "hooke": (recipe(1e-5, ELECTRONS, more="omega = 0.25\n"), 1.089262056),
+    # three charges against 600 exponentials of the distances, converged to 1e-8; pairs against the radial equation
+    "d_minus_moving": (recipe(1e-5, ELECTRONS, ("deuteron", 1, DEUTERON, 1.0)), -0.527598325),
+    "light_positron": (recipe(1e-5, ELECTRONS, ("positron", 1, 0.5, 1.0)), -0.17634367),
+    "three_charges": (
+        recipe(1e-5, ("a", 1, 1.0, -1.0), ("b", 1, 2.0, -0.5), ("c", 1, 10.0, 1.5)),
+        -1.13546395,
+    ),
+    "yukawa_helium": (
+        recipe(5e-5, ELECTRONS, ("alpha", 1, 0.0, 2.0), more='interaction = "yukawa"\nlength = 2.0\n'),
+        -1.65540131,
+    ),
+    "yukawa_loose": (
+        recipe(1e-6, ELECTRON, ("positron", 1, 1.0, 1.0), more='interaction = "yukawa"\nlength = 2.5\n'),
+        None,
+    ),
+    "yukawa_threshold": (
+        recipe(1e-6, ELECTRON, ("positron", 1, 1.0, 1.0), more='interaction = "yukawa"\nlength = 1.75\n'),
+        None,
+    ),
+    "keldysh_weak": (
+        recipe(
+            1e-5,
+            ("electron", 1, 2.0, -1.0),
+            ("hole", 1, 0.5, 1.0),
+            dimensions=2,
+            more='interaction = "keldysh"\nr0 = 1.0\n',
+        ),
+        None,
+    ),
+    "not_bound": (recipe(1e-4, ("a", 1, 1.0, -1.0), ("b", 1, 3.0, -1.0), ("c", 1, 5.0, 1.0)), None),
 }
 
 

@@ -24,8 +24,8 @@ class ChargeScale:
     lengths: a of each pair, 1/√(2μ|E|) of the bound state for one that attracts; for one that repels the mean of those of
     the partners of both. heavy: whether the pair repels so strongly that it has no cusp. energies: E of each pair, 0 where
     nothing is bound. bound: numbers of the pairs that are left in the lowest break-up. natural: the natural length ℓ in
-    coordinates of unit mass, ℓ² = 1/|E| with the mean energy of those pairs, at most 1/ω in a trap. break_up: the lowest energy
-    of parts that have left each other; None in a trap.
+    coordinates of unit mass, ℓ² = 1/|E| with the mean energy of those pairs, or that of their longest lengths where they are
+    weakly bound, at most 1/ω in a trap. break_up: the lowest energy of parts that have left each other; None in a trap.
     """
 
     lengths: tuple[float, ...]
@@ -48,7 +48,9 @@ def scale_of_charges(charges: PointCharges) -> ChargeScale:
             "no two of its charges are bound to each other: a larger charge, mass or screening length is needed"
         )
     bound, lowest = _lowest_pairs(pairs, energies)
-    natural = -lowest / max(1, len(bound))
+    # a pair near its threshold is wide, but ψ still varies as fast as where its charges are near each other
+    least = math.fsum((charges.cusp(pairs[p]) / LONGEST) ** 2 / (2 * pairs[p].mass) for p in bound)
+    natural = max(-lowest, least) / max(1, len(bound))
     if charges.omega:
         natural = max(natural, charges.omega)
     lengths = _lengths(charges, energies)

@@ -133,7 +133,7 @@ def choose(candidates: list[Candidate], count: int, limit: float) -> tuple[list[
     kept = ordered[: min(unresolved, count)]
     loose = next((k for k, one in enumerate(kept) if one.energy.value > limit - one.energy.error), len(kept))
     if loose < len(kept):
-        sentence = f"parts of the system are apart from {limit:.6g} on, where no level is bound"
+        sentence = f"parts of the system are apart from {limit + 0.0:.6g} on, where no level is bound"
         if not loose:
             raise NumericalError(f"no excited level is bound: {sentence}")
         return kept[:loose], [sentence]

@@ -238,3 +238,14 @@ def test_where_walkers_start() -> None:
     assert 0.5 < float(near.mean()) < 1.5
     total = torch.tensor([1.0, *[1836.15267343] * 2], dtype=torch.float64)
     assert float(torch.einsum("i,bid->bd", total, x).abs().max()) < 1e-9
+
+
+def test_a_pair_near_its_threshold_has_no_natural_time_beyond_that_of_its_well() -> None:
+    """Twin: that of its energy, −0.00031553, is 3200, in which walkers leave. A firm bond has that of its energy."""
+    pair = [species("electron", 1, 1.0, -1.0), POSITRON]
+    weak, firm = (
+        scale_of_charges(Coulomb(species=pair, interaction="yukawa", length=length).point_charges())
+        for length in (1.75, 20.0)
+    )
+    assert weak.energies[0] == pytest.approx(-3.1553e-4, abs=1e-8) and weak.natural**2 == pytest.approx(36.0)
+    assert firm.natural**-2 == pytest.approx(-firm.energies[0])
