@@ -218,10 +218,14 @@ class VariationalEstimator:
         energies, weights, acceptance = self.sampler.sweep()
         if not bool(energies.isfinite().all()):
             bad = int((~energies.isfinite()).sum())
-            raise NumericalError(
-                f"measuring failed: {bad} of {len(energies)} local energies are not finite; the trained "
-                "network is unusable, train again with a smaller train.rate"
+            beyond = int((~self.system.potential(self.walkers.x).isfinite()).sum())
+            why = (
+                f"V is not finite at {beyond} walkers: where the particles cannot be it must be inf, with walls that are found "
+                "or that def boundary(self, x) gives"
+                if beyond
+                else "the trained network is unusable, train again with a smaller train.rate"
             )
+            raise NumericalError(f"measuring failed: {bad} of {len(energies)} local energies are not finite; {why}")
         self.histograms.add(self.walkers.x, weights)
         self.observables.add(self.walkers.x, weights)
         if self.liquid is not None:

@@ -30,6 +30,10 @@ SLOWER, FASTER = 0.5, 1.05
 #: steps rejected in a row before training gives up, and what may then help
 MOST_REJECTED = 12
 ADVICE = "try a smaller train.rate or a larger train.damping"
+NEEDED = (
+    "a potential that is finite where the walkers are is needed; where the particles cannot be V must be inf, with walls that "
+    "are found or that def boundary(self, x) gives"
+)
 
 
 def reason_to_reject(energies: Deviations, state: TrainState, natural_time: float) -> str:
@@ -89,7 +93,7 @@ def reject_step(state: TrainState, reason: str) -> None:
     if state.rejections > MOST_REJECTED:
         # a network that was never any good did not get so by training
         never = state.best[1] == math.inf and isinstance(state.net, LogPsi)
-        advice = "a potential that is finite where the walkers are is needed" if never else ADVICE
+        advice = NEEDED if never else ADVICE
         raise NumericalError(
             f"training failed at iteration {state.iteration}: {MOST_REJECTED} steps in a row were rejected, "
             f"the last one because {reason}; {advice}"

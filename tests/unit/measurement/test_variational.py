@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from fkflow.errors import NumericalError
 from fkflow.hamiltonian.masses import to_unit_masses
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.registry import find_system
@@ -31,6 +32,15 @@ def measured(system: System, landscape: Landscape) -> VariationalEstimator:
     for _ in range(4):
         measuring.sweep()
     return measuring
+
+
+def test_walkers_where_v_is_no_number_are_told(landscape, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in half a space of which the user says nothing."""
+    measuring = measured(BOSONS, landscape(BOSONS))
+    real = type(BOSONS).potential
+    monkeypatch.setattr(type(BOSONS), "potential", lambda self, x: real(self, x) + 0 * (0.3 - x[:, 0, 0]).log())
+    with pytest.raises(NumericalError, match=r"V is not finite at \d+ walkers: .* must be inf"):
+        measuring.sweep()
 
 
 def test_a_cluster_that_parted_is_seen(landscape) -> None:
