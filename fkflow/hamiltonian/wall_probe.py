@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.cores import move_singly
 from fkflow.hamiltonian.surfaces import Surfaces
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.walls import Ball, HalfLine, Walls
+from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls
 
 #: distances along a ray as powers of 2, and halvings of the last
 OCTAVES, HALVINGS = 40, 60
@@ -18,6 +21,9 @@ LARGEST, INSIDE = 1e30, 1e-3
 COMPARED = 256
 #: the share of its size next to a wall that is left out
 MARGIN = 1e-6
+#: lines along which an edge of `boundary` is looked for, places on each, halvings; the share of a change of its slope that is
+#: left of a jump then, and the least change that counts
+LINES, POINTS, NARROWED, LEFT, FLAT = 64, 33, 30, 0.5, 1e-3
 #: configurations of particles in one another's way, and moves of each particle that lead to them
 SHUFFLED, MOVES = 512, 30
 
@@ -73,6 +79,45 @@ def fits(system: System, x: Tensor, walls: Walls, particle: int, generator: torc
         assert boundary is not None
         return bool((finite == (boundary > 0)).all())
     return bool((finite == walls.inside(particle, places)).all())
+
+
+def has_edge(boundary: Callable[[Tensor], Tensor | None], x: Tensor, generator: torch.Generator) -> bool:
+    """Whether the slope of `boundary` jumps somewhere within the walls, on lines between places x (M, D).
+
+    ψ would have an edge there, which no Laplacian shows. WallError if it has no slope.
+    """
+    pick = torch.randint(len(x), (2, LINES), generator=generator)
+    first, way = x[pick[0]], x[pick[1]] - x[pick[0]]
+
+    def slopes(t: Tensor) -> tuple[Tensor, Tensor]:
+        """The slope along the lines at t (L, k), and `boundary`."""
+        with torch.enable_grad():
+            place = (first[:, None] + t[..., None] * way[:, None]).requires_grad_(True)
+            value = boundary(place)
+            if value is None or not value.requires_grad:
+                raise WallError("boundary(x) has no gradient: it must be computed from x by torch functions alone")
+            (gradient,) = torch.autograd.grad(value.sum(), place)
+        return (gradient * way[:, None]).sum(-1), value.detach().nan_to_num(nan=-math.inf)
+
+    t = torch.linspace(0, 1, POINTS, dtype=x.dtype).expand(LINES, -1)
+    slope, value = slopes(t)
+    inside = value > MARGIN * value.max()
+    if not bool(inside.any()):
+        return False
+    change = (slope.diff(dim=1).abs() * (inside[:, 1:] & inside[:, :-1])).nan_to_num(nan=0.0)
+    most, which = change.max(1)
+    low, high = (t.gather(1, which[:, None] + k) for k in (0, 1))
+    before, after = (slope.gather(1, which[:, None] + k) for k in (0, 1))
+    for _ in range(NARROWED):
+        middle = 0.5 * (low + high)
+        between = slopes(middle)[0]
+        left = (between - before).abs() > (after - between).abs()
+        low, high = torch.where(left, low, middle), torch.where(left, middle, high)
+        before, after = torch.where(left, before, between), torch.where(left, between, after)
+    edges = ((after - before).abs()[:, 0] > LEFT * most) & (most > FLAT * slope[inside].abs().max())
+    # those on the walls are none of ψ
+    within = slopes(low)[1][:, 0] > MARGIN * value.max()
+    return bool((edges & within).any())
 
 
 def _shuffled(system: System, x: Tensor, generator: torch.Generator) -> Tensor:

@@ -21,7 +21,7 @@ from fkflow.hamiltonian.repulsion import STEEP
 from fkflow.hamiltonian.species import groups_of
 from fkflow.hamiltonian.surfaces import Surfaces, find_surfaces
 from fkflow.hamiltonian.system import System
-from fkflow.hamiltonian.wall_probe import HALVINGS, INSIDE, LARGEST, MARGIN, OCTAVES, fits, ray_hits
+from fkflow.hamiltonian.wall_probe import HALVINGS, INSIDE, LARGEST, MARGIN, OCTAVES, fits, has_edge, ray_hits
 from fkflow.hamiltonian.walls import Ball, HalfLine, WallError, Walls
 
 #: configurations from which rays leave, more where particles may be in each other's way; rays in a plane or in space
@@ -88,6 +88,15 @@ def find_walls(system: System, generator: torch.Generator, length: Callable[[], 
         walls = Walls(((),) * system.particles, stated=True)
         if not all(fits(system, x, walls, particle, generator) for particle in particles):
             raise WallError("V is finite where boundary(x) is below 0, or infinite where it is above 0")
+        for particle in particles:
+            along = torch.randn(len(x), x.shape[2], generator=generator, dtype=x.dtype)
+            hits = ray_hits(system, x, particle, along / along.norm(dim=1, keepdim=True))
+            places = torch.stack([*x[:, particle], *(hit for hit in hits if hit is not None)])
+            if has_edge(system.boundary, places, generator):
+                raise WallError(
+                    "the slope of boundary(x) jumps within the walls: it must be smooth there, as squares of distances and "
+                    "products are, and distances, min and max are not"
+                )
         return walls
     regions: list[tuple[Ball | HalfLine | Surfaces, ...]] | None = [()] * len(particles)
     if bool(_far(system, x).isposinf().any()):

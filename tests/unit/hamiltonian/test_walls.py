@@ -219,6 +219,32 @@ def test_a_stated_boundary() -> None:
     assert region is not None and region.stated
 
 
+def stadium(x: Tensor) -> Tensor:
+    """The squared distance from the axis of a stadium (…), whose second derivative jumps, of places (…, 2)."""
+    return (x[..., 0].abs() - 1).clamp(min=0) ** 2 + x[..., 1] ** 2
+
+
+@pytest.mark.parametrize(
+    ("boundary", "smooth"),
+    [
+        (lambda self, x: 1 - stadium(x), True),
+        (lambda self, x: 1 - stadium(x).sqrt(), False),
+        (lambda self, x: torch.minimum(1 - x[..., 1].square(), 4 - x[..., 0].square()), False),
+        (lambda self, x: (1 - x[..., 1].square()) * (4 - x[..., 0].square()).clamp(min=0), True),
+    ],
+    ids=["square", "distance", "minimum", "product"],
+)
+def test_a_boundary_with_an_edge_is_refused(boundary: Callable[[Any, Tensor], Tensor], smooth: bool) -> None:
+    """The energy of a stadium was a third of the right one: ψ has an edge where the distance from the wall has one."""
+    one = system(lambda x: walls(boundary(None, x[:, 0]) > 0), dimensions=2, boundary=boundary)
+    if smooth:
+        region = found(one)
+        assert region is not None and region.stated
+        return
+    with pytest.raises(WallError, match="slope of boundary"):
+        found(one)
+
+
 def deviation(one: fkflow.System) -> list[float]:
     return [float(s) for s in explore(one).covariance.diagonal().sqrt()]
 
