@@ -119,6 +119,7 @@ SCALES = (
     Case("waveguide", "scales.py:Waveguide", line(-7, 7, direction=partial(axis, coordinate=2), rest=30.0, scale=1.0)),
     Case("proton", "scales.py:Proton", line(-1.5, 1.5, parts=20)),
     Case("nanometres", "scales.py:Nanometres", everywhere(110.0, 60)),
+    Case("Woods-Saxon", "scales.py:WoodsSaxon", line(0, 3, 6, 12, 25, dimensions=3)),
     Case("offset", "scales.py:Offset", line(30, 44, parts=20)),
 )
 
@@ -157,6 +158,8 @@ WALLS = (
         "walls.py:Bouncer",
         closed(lambda s: AIRY * (s.g**2 / 2) ** (1 / 3), levels=lambda s: np.array(OF_AIRY) * (s.g**2 / 2) ** (1 / 3)),
     ),
+    Case("spiked", "walls.py:Spiked", line(0.03, 0.2, 0.6, 2, 7, parts=10)),
+    Case("centrifugal", "walls.py:Centrifugal", closed(lambda s: 1 + s.flux)),
     Case(
         "isotonic",
         "walls.py:Isotonic",

@@ -233,3 +233,16 @@ class Offset(fkflow.System):
     def potential(self, x):
         q = x[:, 0, 0] - 37.0
         return 512.0 + 0.5 * q**2 + 0.3 * q**3 + 0.2 * q**4
+
+
+class WoodsSaxon(fkflow.System):
+    """A neutron in the mean field of a nucleus, in MeV and fm: ħ²/m = 41.47 MeV fm²."""
+
+    particles = 1
+    dimensions = 3
+    mass = 1 / 41.47
+    energy_unit = "MeV"
+    length_unit = "fm"
+
+    def potential(self, x):
+        return -50 / (1 + torch.exp((x[:, 0].norm(dim=1) - 4.6) / 0.65))

@@ -110,6 +110,29 @@ class Isotonic(fkflow.System):
         return torch.where(q > 0, 0.5 * q**2 + 1.5 / q**2, torch.inf)
 
 
+class Spiked(fkflow.System):
+    """The same with 1/x⁴, which is more singular than any power of ψ balances."""
+
+    particles = 1
+    dimensions = 1
+
+    def potential(self, x):
+        q = x[:, 0, 0]
+        return torch.where(q > 0, 0.5 * q**2 + 0.5 / q**4, torch.inf)
+
+
+class Centrifugal(fkflow.System):
+    """A trap in the plane, with the energy of a flux through its origin."""
+
+    particles = 1
+    dimensions = 2
+    flux: float = 0.77
+
+    def potential(self, x):
+        r2 = x.square().sum((1, 2))
+        return 0.5 * r2 + 0.5 * self.flux**2 / r2
+
+
 class HighWalls(fkflow.System):
     """A box of very high walls."""
 
