@@ -40,8 +40,8 @@ HALVINGS = 8
 DOUBLINGS, MORE = 11, 6
 #: share of what the limit leaves out that N may miss: the weights of the walkers before they were beyond it
 EARLIER = 0.25
-#: most of −∫ δE dt of a walker that is followed: its weight grows no further
-MOST = 30.0
+#: most of −∫ δE dt of a walker that is followed: a weight that grows further is noise
+MOST = 5.0
 
 
 def find_limit(
