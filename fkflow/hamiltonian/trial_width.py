@@ -26,8 +26,8 @@ def variational_length(system: System, origin: Tensor, generator: torch.Generato
     """The natural length ℓ = √2 σ for the Gaussian of deviation σ with the least ⟨T⟩ + ⟨V⟩, for particles of mass 1.
 
     ψ² is centred at `origin` (N, D), or at the lowest place found about it, and ⟨T⟩ = N D/(8 σ²). Where no Gaussian surely has
-    less energy than a very wide one, as where a core is beside the well, ℓ is that at which V balances at the lowest place.
-    Raises NumericalError where V is not deeper there than the kinetic energy of one coordinate.
+    less energy than a very wide one, as beside a core at the origin, ℓ is that at which V balances at the lowest place.
+    Raises NumericalError without a core, or where V is not deeper there than the kinetic energy of one coordinate.
     """
     z = torch.randn(DIRECTIONS, *origin.shape, generator=generator, dtype=torch.float64)
     lowest = _lowest(system, origin, z)
@@ -35,7 +35,8 @@ def variational_length(system: System, origin: Tensor, generator: torch.Generato
     if energy < 0:
         return length
     far = float(_values(system, lowest + 2.0 ** EXPONENTS[-1] * z).median())
-    balanced = None if system.free else _balance(system, lowest, z[:FEW_DIRECTIONS])
+    core = bool(_values(system, origin[None]).isposinf()[0])
+    balanced = _balance(system, lowest, z[:FEW_DIRECTIONS]) if core and not system.free else None
     if balanced is None or not float(_values(system, lowest[None])[0]) < far - 0.25 / balanced**2:
         raise NumericalError("the potential confines nothing: no length was found where it balances the kinetic energy")
     return balanced
