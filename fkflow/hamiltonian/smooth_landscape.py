@@ -31,8 +31,9 @@ from fkflow.hamiltonian.wrapped import rounding_of
 FAR = 1e3, 1e4
 #: distance of two minima, in natural lengths, within which they are one: flat bottoms have many places that look like minima
 SAME = 0.2
-#: pull on a configuration, in natural units, that ends a descent
-SETTLED = 1e-2
+#: pull on a configuration, in natural units, that ends a descent, and how far along it V rises beyond an edge, in natural
+#: lengths: farther along, it may rise where a descent has not ended
+SETTLED, EDGE = 1e-2, 1e-8
 #: widths of a mode, in natural lengths, from which on V does not rise along it (`mode_widths` tries 64)
 PLAIN = 60.0
 #: depth of a well below V far away, in that of the deepest, up to which it is a place on a plain
@@ -143,7 +144,7 @@ def is_settled(system: System, x: Tensor, length: float) -> Tensor:
     value, gradient = value_and_gradient(system, x, length)
     seen = value.abs() * rounding_of(system) < SETTLED / length**2
     pull = gradient.flatten(1).norm(dim=1)[:, None, None]
-    farther = system.potential(x - SETTLED * length * gradient / pull.clamp(min=1e-300)).detach()
+    farther = system.potential(x - EDGE * length * gradient / pull.clamp(min=1e-300)).detach()
     still: Tensor = (pull[:, 0, 0] < SETTLED / length**3) | (farther >= value)
     return seen & still
 

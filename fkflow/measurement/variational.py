@@ -218,7 +218,8 @@ class VariationalEstimator:
         energies, weights, acceptance = self.sampler.sweep()
         if not bool(energies.isfinite().all()):
             bad = int((~energies.isfinite()).sum())
-            beyond = int((~self.system.potential(self.walkers.x).isfinite()).sum())
+            x = self.walkers.x
+            beyond = int((x.isfinite().all(dim=(1, 2)) & ~self.system.potential(x).isfinite()).sum())
             why = (
                 f"V is not finite at {beyond} walkers: where the particles cannot be it must be inf, with walls that are found "
                 "or that def boundary(self, x) gives"

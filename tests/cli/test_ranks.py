@@ -284,8 +284,8 @@ def test_an_error_of_one_rank_is_everybodys(tmp_path: Path) -> None:
     code, out, err = process.finish()
     assert code != 0 and out == ""
     assert errors(err) == [
-        "fkflow: error: measuring failed: 128 of 128 local energies are not finite; the trained network is unusable, "
-        "train again with a smaller train.rate"
+        "fkflow: error: measuring failed: 128 of 128 local energies are not finite; V is not finite at 128 walkers: "
+        "where the particles cannot be it must be inf, with walls that are found or that def boundary(self, x) gives"
     ]
     # the connections were closed: nobody had to wait for anybody's patience to end
     assert "timed out" not in err
