@@ -22,7 +22,8 @@ from fkflow.training.state import TrainState
 
 #: relative difference of heights and curvatures of wells that are alike
 ALIKE = 1e-4
-#: log ψ by which a well lies below one that is alike to have lost its part, and below the highest one to count no more
+#: log ψ by which a well lies below one that is alike to have lost its part, and below the highest one to count no more, as long
+#: as it lacks less of ψ than half of such a one
 LOST, COUNTED = math.log(2.0), math.log(10.0)
 #: width of the borders between wells, in the distance of neighbours
 BORDER = 0.25
@@ -43,7 +44,10 @@ def missing(net: LogPsi, landscape: Landscape, system: System) -> Tensor:
     shape = torch.cat([heights[:, None] * landscape.length**2, widths / landscape.length], 1)
     alike = ((shape[:, None] - shape).abs() <= ALIKE * (1 + shape.abs())).all(2)
     highest = torch.where(alike, log_psi, -math.inf).amax(1)
-    return torch.where(highest > log_psi.max() - COUNTED, highest - log_psi, nothing)
+    top = log_psi.max()
+    # a lower one that lacks as much as the lowest of the others may
+    lost = (highest - top).exp() - (log_psi - top).exp() > math.exp(-LOST - COUNTED)
+    return torch.where((highest > top - COUNTED) | lost, highest - log_psi, nothing)
 
 
 def balance(net: LogPsi, landscape: Landscape, system: System, state: TrainState) -> bool:

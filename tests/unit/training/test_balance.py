@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from landscapes import explore
@@ -67,3 +69,38 @@ def test_wells_that_differ_or_are_nearly_equal_stay(tilt: float, lean: float) ->
     weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     assert not balance(net, land, system, state)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in net.state_dict().items())
+
+
+class Rows(System):
+    """Five wells in a row, the outer ones higher."""
+
+    key = "five_wells"
+    particles: int = 1
+    dimensions = 1
+
+    def potential(self, x: Tensor) -> Tensor:
+        q = x[:, 0, 0]
+        return 6.0 * (1.5 * q).sin().square() + 0.1 * q.square()
+
+
+@pytest.mark.parametrize(("low", "lacks", "seen"), [(0.06, 3.0, True), (0.06, 0.9, False), (0.02, 5.0, False)])
+def test_a_low_well_that_lost_nearly_all_counts(low: float, lacks: float, seen: bool) -> None:
+    """ψ of the outermost wells is `low` of that in the middle, and e^(−lacks) of that in one of the two.
+
+    What is lost of ψ decides: half of a well of a tenth counts, all of one of a fiftieth does not.
+    """
+    system = Rows()
+    land = explore(system)
+    outer = float(land.wells(system).abs().max())
+
+    class Made(LogPsi):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fall = torch.nn.Parameter(torch.tensor(-math.log(low) / outer**2, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            q = x[:, 0, 0]
+            return -self.fall * q.square() - lacks * (q < -0.8 * outer)
+
+    found = missing(Made(), land, system)
+    assert float(found.max()) == pytest.approx(lacks if seen else 0.0, abs=1e-6)
