@@ -15,14 +15,15 @@ from fkflow.hamiltonian.system import Reference, System
 
 from .few_body_references import few_body
 from .harmonic import LARGEST, SMALLEST
+from .pairs import without_effect
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 #: most bodies, and most exchanges of identical particles, over which ψ is summed
 MOST_BODIES, MOST_EXCHANGES = 8, 48
-#: keys of one interaction alone, with their fields
-OF_INTERACTIONS = (("r0", "r0", "keldysh"), ("eps", "eps", "keldysh"), ("length", "screening", "yukawa"))
+#: fields of one interaction alone
+OF_INTERACTIONS = {"r0": "keldysh", "eps": "keldysh", "screening": "yukawa"}
 
 ELECTRONS = ChargedSpecies("electron", 2, -1.0)
 POSITRON = ChargedSpecies("positron", 1, 1.0)
@@ -156,14 +157,9 @@ class Coulomb(System):
     def cautions(self) -> tuple[str, ...]:
         """What a user may not expect, a sentence each: bosons, keys of another interaction, a break-up not looked at."""
         charges = self.point_charges()
-        unused = [
-            f'system.{key} = {value:g} has no effect: it is for interaction = "{of}", and this is "{self.interaction}"'
-            for key, name, of in OF_INTERACTIONS
-            if (value := getattr(self, name)) != type(self).model_fields[name].default and self.interaction != of
-        ]
         found = scale_of_charges(charges).break_up
         note = None if self.break_up is not None or found is None else found.note
-        return (*charges.warnings(), *unused, *([note] if note else []))
+        return (*charges.warnings(), *without_effect(self, OF_INTERACTIONS), *([note] if note else []))
 
     def potential(self, x: Tensor) -> Tensor:
         """The energy of all charges, and of the trap, at x (B, N, D) → (B,)."""

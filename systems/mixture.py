@@ -15,7 +15,7 @@ from fkflow.hamiltonian.system import Reference, System
 from .bosons import Bosons, Bosons3D
 from .free_energies import oscillators, relative_oscillators
 from .harmonic import LARGEST, SMALLEST
-from .pairs import SHORTEST
+from .pairs import SHORTEST, without_effect
 from .references import CLOSED_FORM
 from .solvers import radial_ground_state
 
@@ -120,11 +120,7 @@ class Mixture(System):
 
     def cautions(self) -> tuple[str, ...]:
         """What a user may not expect, a sentence each: a range that the interaction does not have."""
-        if self.interaction == "gaussian" or self.s == type(self).model_fields["s"].default:
-            return ()
-        return (
-            f'system.s = {self.s:g} has no effect: it is for interaction = "gaussian", and this is "{self.interaction}"',
-        )
+        return without_effect(self, {"s": "gaussian"})
 
     def _between(self, a: str, b: str) -> float:
         return self.g_ab if a != b else self.g_aa if a == "a" else self.g_bb

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,6 +31,17 @@ SHORTEST = 1e-9
 def sum_of_pairs(energy: Callable[[Tensor], Tensor], x: Tensor, box: float | None = None) -> Tensor:
     """Σ_{i<j} energy(r_ij) (…) of x (…, N, D), of nearest images in a periodic box of that side."""
     return energy(pair_squares(x, box).sqrt()).sum(0)
+
+
+def without_effect(system: Any, interactions: Mapping[str, str]) -> tuple[str, ...]:
+    """A sentence for each field that is given though it is that of another interaction, as `interactions` has it by field."""
+    fields = type(system).model_fields
+    return tuple(
+        f'system.{fields[name].alias or name} = {value:g} has no effect: it is for interaction = "{of}", and this is '
+        f'"{system.interaction}"'
+        for name, of in interactions.items()
+        if system.interaction != of and (value := getattr(system, name)) != fields[name].default
+    )
 
 
 class Repelling(System):

@@ -105,10 +105,9 @@ def _usage(message: str, arguments: Sequence[str]) -> str:
 
 def _as_key(name: str) -> str:
     """What says that a word which is no option is a key of the recipe; "" if it is none."""
-    from fkflow.recipe.schema import Recipe
+    from fkflow.recipe.sections import SECTIONS
 
-    sections = {key: field.default_factory for key, field in Recipe.model_fields.items()}
-    known = [f"--set {key}.{name}=..." for key, one in sections.items() if name in getattr(one, "model_fields", {})]
+    known = [f"--set {key}.{name}=..." for key, section in SECTIONS.items() if name in section.model_fields]
     return f"; {', '.join(known)} set the keys of the recipe" if known else ""
 
 

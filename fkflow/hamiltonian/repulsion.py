@@ -33,4 +33,10 @@ def find_power(system: System, length: float) -> float | None:
         return STEEP
     if float((strength - near.mean()).abs().max()) > SAME * float(near.mean()):
         return None
-    return math.sqrt((0.5 * dim - 1) ** 2 + 2 * float(near.mean())) - (0.5 * dim - 1)
+    return power_of(float(near.mean()), dim)
+
+
+def power_of(strength: float, dimensions: int) -> float:
+    """The larger λ of λ(λ + D − 2)/2 = V r² = `strength`."""
+    half = 0.5 * dimensions - 1
+    return math.sqrt(half**2 + 2 * strength) - half

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fkflow.errors import NumericalError
-from fkflow.hamiltonian.repulsion import STEEP
+from fkflow.hamiltonian.repulsion import STEEP, power_of
 from fkflow.hamiltonian.species import groups_of
 from fkflow.hamiltonian.surfaces import Surfaces, find_surfaces
 from fkflow.hamiltonian.system import System
@@ -319,4 +319,4 @@ def _power(system: System, x: Tensor, particle: int, wall: Tensor) -> float:
     if abs(strength[0] - strength[1]) > 1e-2 * abs(strength[1]):
         # more singular than any power of ψ balances
         return STEEP if strength[1] > 2 * strength[0] > 0 else 1.0
-    return 0.5 + math.sqrt(0.25 + 2 * strength[1])
+    return power_of(strength[1], 1)
