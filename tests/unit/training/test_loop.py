@@ -12,9 +12,7 @@ from trainings import assert_same_bits, each_way, flat, prepared
 from fkflow.hamiltonian.registry import find_system
 from fkflow.results.checkpoints import load_checkpoint, save_checkpoint
 from fkflow.training.loop import train
-from fkflow.training.schedule import (
-    walker_count,
-)
+from fkflow.training.schedule import walker_count
 from fkflow.training.state import Record
 
 

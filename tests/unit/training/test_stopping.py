@@ -10,16 +10,7 @@ from trainings import prepared
 
 from fkflow.hamiltonian.registry import find_system
 from fkflow.training.loop import train
-from fkflow.training.schedule import (
-    AGAIN,
-    ENOUGH,
-    FEWEST,
-    HURRIED,
-    LATE,
-    MEASURING,
-    RETURNS,
-    extend_training,
-)
+from fkflow.training.schedule import AGAIN, ENOUGH, FEWEST, HURRIED, LATE, MEASURING, RETURNS, extend_training
 
 
 def test_the_time_budget_ends_training() -> None:
