@@ -89,7 +89,7 @@ class TrainConfig(Section):
     dt: float = Field(
         SHORTEST, gt=0, le=1, description="time step, in units of the natural time; up to 1e-8 the limit of short ones"
     )
-    iterations: int = Field(120, ge=0, le=10**7, description="most iterations")
+    iterations: int = Field(120, ge=0, le=10**7, description="most iterations; a slow mode put in adds half")
     rate: float = Field(0.3, gt=0, le=100, description="imaginary time of an update, in natural times (Adam: step)")
     ramp: int = Field(
         0, ge=0, le=10**6, description="spring: iterations over which the rate grows from 0.3 to its value; 0: none"

@@ -63,9 +63,9 @@ def execute(context: RunContext) -> Result | None:
 
 def train(session: Session) -> None:
     """Train to the end, with checkpoints; KeyboardInterrupt as soon as there is a signal."""
-    context, wanted, state = session.context, session.recipe.train, session.state
+    context, state = session.context, session.state
     clock = Clock()
-    context.progress.stage("train", float(wanted.iterations))
+    context.progress.stage("train", float(session.training.iterations))
     last: Record | None = None
     while True:
         with context.signals.raise_at_once():
@@ -84,6 +84,7 @@ def train(session: Session) -> None:
             context.checkpoints.update(session.checkpoint(), state.iteration)
         if stopped:
             raise KeyboardInterrupt
+    wanted = session.training
     if last is not None and last.iteration < wanted.iterations:
         late = wanted.seconds is not None and state.seconds >= wanted.seconds
         why = "its time budget ended" if late else "more would not pay"

@@ -25,7 +25,7 @@ from fkflow.runs.model import check_shares, like_stored, load_weights, prepare, 
 from fkflow.runs.outcome import collect_result
 from fkflow.runs.rerun import definition_warning
 from fkflow.training.loop import initial_state, train
-from fkflow.training.schedule import paced
+from fkflow.training.schedule import AGAIN, paced
 from fkflow.training.state import Record, TrainState
 
 
@@ -41,6 +41,10 @@ class Renewals:
     balanced: int = 0
     renewed: int = 0
     lowest: float = math.inf
+
+    def allowed(self, iterations: int) -> int:
+        """Iterations of a training that the recipe allows so many: a mode or a well that is new in a network is trained too."""
+        return math.ceil(iterations * (1 + AGAIN * (self.absorbed + self.balanced)))
 
 
 class Session:
@@ -84,8 +88,9 @@ class Session:
 
     @property
     def training(self) -> TrainConfig:
-        """How it is trained: as the recipe says, at a pace that suits the system."""
-        return paced(self.recipe.train, find_stiffness(self.model.system, self.model.landscape))
+        """How it is trained: as the recipe says, at the pace of the system, longer where something new is to be trained."""
+        config = paced(self.recipe.train, find_stiffness(self.model.system, self.model.landscape))
+        return config.model_copy(update={"iterations": self.renewals.allowed(config.iterations)})
 
     def rescale(self, landscape: Landscape) -> None:
         """Take a network of another scale, if it is another."""

@@ -149,5 +149,5 @@ def extend_training(config: TrainConfig, state: TrainState, spread: float, x: Te
 
 
 def train_on(state: TrainState) -> None:
-    """Make an ended training go on, by a share AGAIN of its iterations at least where the recipe allows them."""
+    """Make an ended training go on, by a share AGAIN of its iterations at least where that many are allowed."""
     state.min_iterations, state.good_iterations = math.ceil((1 + AGAIN) * state.iteration), 0
