@@ -5,8 +5,8 @@
 mass, `geometry` has pairs and distances, `landscape` minima and the natural scale of a potential. `checks` tests potentials
 of users, with `probe`, `gradient_checks`, `symmetry_checks`, `confinement` and `close_pairs`. `conversion` calls them as the
 solver needs, `derivatives` differentiates them, `mistakes` names what mends one. `table`, `tabulated` and `pointwise` are
-potentials of tables, of CSV files and of compiled programs. `wall_search` (with `wall_probe`) finds where V becomes infinite,
-`mean_field` the scale of potentials with walls or jumps, `line_states` what ψ is there.
+potentials of tables, of CSV files and of compiled programs. `wall_search` (with `wall_regions` and `wall_probe`) finds where V
+becomes infinite, `mean_field` the scale of potentials with walls or jumps, `line_states` what ψ is there.
 Modules with torch are imported by name, so that a recipe is read without it; what needs no torch is exported here.
 """
 
