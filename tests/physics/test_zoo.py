@@ -11,8 +11,9 @@ import fkflow
 from fkflow.statistics import z_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from zoo import CONVERGED, SILENT, rounded  # noqa: E402
+from zoo import rounded  # noqa: E402
 from zoo_cases.cases import CASES  # noqa: E402
+from zoo_cases.runs import CONVERGED, SILENT  # noqa: E402
 
 BY_NAME = {case.name: case for case in CASES}
 #: those of each kind that are done soonest: slow modes, odd scales, walls, no gradient, coupled oscillators, pairs

@@ -19,6 +19,7 @@ from zoo_cases import grids  # noqa: E402
 from zoo_cases.answers import ball, everywhere, line, section  # noqa: E402
 from zoo_cases.cases import CASES, Case  # noqa: E402
 from zoo_cases.closed_forms import calogero, rods  # noqa: E402
+from zoo_cases.runs import Run, append, read, row, verdict  # noqa: E402
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -138,32 +139,29 @@ def test_a_grid_that_is_too_coarse_is_noticed() -> None:
     assert abs(coarse.energy - case.solve().energy) < 3 * coarse.error
 
 
-def made_up(z: float, status: str = "converged", seed: int = 0) -> zoo.Run:
+def made_up(z: float, status: str = "converged", seed: int = 0) -> Run:
     value = math.nan if status == "failed" else 1 + 1e-3 * z
-    return zoo.Run("a, b", seed, status, value, 1e-3, 1.0, z, 2.0, 1.0, 1e-3, "abc", "a note")
+    return Run("a, b", seed, status, value, 1e-3, 1.0, z, 2.0, 1.0, 1e-3, "abc", "a note")
 
 
 def test_verdicts() -> None:
     good = [made_up(0.5, seed=seed) for seed in range(97)]
-    assert zoo.verdict(good)[1] and zoo.verdict([*good, made_up(-3.5)])[1]
-    assert not zoo.verdict([*good, made_up(-4.1)])[1]
-    assert not zoo.verdict([*good, *(made_up(3.5) for _ in range(3))])[1]
-    assert not zoo.verdict([*good, made_up(math.nan)])[1] and not zoo.verdict([made_up(math.nan, "failed")])[1]
+    assert verdict(good)[1] and verdict([*good, made_up(-3.5)])[1]
+    assert not verdict([*good, made_up(-4.1)])[1]
+    assert not verdict([*good, *(made_up(3.5) for _ in range(3))])[1]
+    assert not verdict([*good, made_up(math.nan)])[1] and not verdict([made_up(math.nan, "failed")])[1]
     # a doubt is no claim
-    assert zoo.verdict([*good, made_up(9.0, "doubtful"), made_up(math.nan, "failed")])[1]
-    assert (
-        "97 (98.0 %), doubtful: 1, failed: 1"
-        in zoo.verdict([*good, made_up(9, "doubtful"), made_up(9, "failed")])[0][1]
-    )
+    assert verdict([*good, made_up(9.0, "doubtful"), made_up(math.nan, "failed")])[1]
+    assert "97 (98.0 %), doubtful: 1, failed: 1" in verdict([*good, made_up(9, "doubtful"), made_up(9, "failed")])[0][1]
 
 
 def test_runs_are_kept_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "zoo.csv"
     for run in (made_up(9.0), made_up(1.0), made_up(2.0, seed=1)):
-        zoo.append(file, run)
-    found = zoo.read(file)
+        append(file, run)
+    found = read(file)
     assert list(found) == [("a, b", 0), ("a, b", 1)] and found["a, b", 0] == made_up(1.0)
-    assert zoo.row(found["a, b", 1]) == "| a, b | 1 | 1.0020 | 1.0e-03 | 1.00000 | +2.0 | converged | 2 | 1 |"
+    assert row(found["a, b", 1]) == "| a, b | 1 | 1.0020 | 1.0e-03 | 1.00000 | +2.0 | converged | 2 | 1 |"
 
 
 def test_the_script_does_only_what_is_missing(
@@ -172,7 +170,7 @@ def test_the_script_does_only_what_is_missing(
     """All runs are in the file: the table comes at once, and a wrong one makes the exit code 1."""
     for z, code in ((1.0, 0), (5.0, 1)):
         file = tmp_path / f"{code}.csv"
-        zoo.append(file, replace(made_up(z), name="quarks"))
+        append(file, replace(made_up(z), name="quarks"))
         command = ["zoo.py", "--only", "quarks", "--seeds", "1", "--csv", str(file)]
         monkeypatch.setattr(sys, "argv", command)
         assert zoo.main() == code and "| quarks | 0 |" in capsys.readouterr().out
@@ -199,11 +197,11 @@ def test_a_run_is_judged_by_the_reference(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_page_of_runs(tmp_path: Path) -> None:
     """Every run is in the table of its kind, doubts are told, and the summary counts them."""
-    good = zoo.Run("box", 0, "converged", 1.2337, 1e-4, 1.23370055, -0.0, 3.0, 1.23, 1.2e-3, "abc", "")
+    good = Run("box", 0, "converged", 1.2337, 1e-4, 1.23370055, -0.0, 3.0, 1.23, 1.2e-3, "abc", "")
     doubt = replace(good, seed=1, status="doubtful", note="slow modes may leave 0.1")
     file = tmp_path / "zoo.csv"
     for run in (good, doubt, replace(good, name="|x|", z=4.5)):
-        zoo.append(file, run)
+        append(file, run)
     command = [sys.executable, str(SCRIPTS / "zoo.py"), "--csv", str(file), "--markdown", str(tmp_path / "zoo.md")]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent)})
     text = (tmp_path / "zoo.md").read_text("utf-8")
