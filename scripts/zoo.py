@@ -32,7 +32,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from zoo_cases.answers import Answer  # noqa: E402
-from zoo_cases.cases import CASES, FOLDER, Case  # noqa: E402
+from zoo_cases.case import FOLDER, Case  # noqa: E402
+from zoo_cases.cases import CASES  # noqa: E402
 from zoo_cases.runs import HEAD, Run, append, page, read, row, verdict  # noqa: E402
 
 #: exit codes of the command without a result

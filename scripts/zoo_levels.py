@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from seeds import cpu_seconds  # noqa: E402
 from zoo import recipe  # noqa: E402
 from zoo_cases.answers import Answer  # noqa: E402
-from zoo_cases.cases import CASES, Case  # noqa: E402
+from zoo_cases.case import Case  # noqa: E402
+from zoo_cases.cases import CASES  # noqa: E402
 
 STATES = 4
 #: largest distance of a level, in units of its gap, and that of the last

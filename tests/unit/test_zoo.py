@@ -17,7 +17,8 @@ sys.path.insert(0, str(SCRIPTS))
 import zoo  # noqa: E402
 from zoo_cases import grids  # noqa: E402
 from zoo_cases.answers import ball, everywhere, line, section  # noqa: E402
-from zoo_cases.cases import CASES, Case  # noqa: E402
+from zoo_cases.case import Case  # noqa: E402
+from zoo_cases.cases import CASES  # noqa: E402
 from zoo_cases.closed_forms import calogero, rods  # noqa: E402
 from zoo_cases.runs import Run, append, read, row, verdict  # noqa: E402
 
