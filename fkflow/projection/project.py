@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,27 +24,21 @@ from fkflow.measurement.variational import VariationalEstimator
 from fkflow.networks.choice import LogPsi
 from fkflow.projection.energy import projected_energy
 from fkflow.projection.extrapolation import Extrapolation, find_longest_window
-from fkflow.projection.forward_walking import project_observables
 from fkflow.projection.mover import Mover
 from fkflow.projection.past import PLACES
 from fkflow.projection.plan import plan
-from fkflow.projection.population import MIDDLE, OBSERVED, SHORT_MIDDLE, Population
+from fkflow.projection.population import MIDDLE, SHORT_MIDDLE, Population
 from fkflow.projection.rare import FAR
 from fkflow.projection.resampling import EVEN
 from fkflow.projection.resolution import Unresolved
 from fkflow.projection.slow_modes import longest_window, slow_mode_error
 from fkflow.projection.stopping import enough_for_observables, is_settled, share_for_densities
-from fkflow.projection.summary import summarise_projection
+from fkflow.projection.summary import average_observables, summarise_projection, with_projected
+from fkflow.projection.turns import SWEEPS, Turns
 from fkflow.recipe.config import ProjectConfig
 from fkflow.results.records import Doubt, Histogram, Projection
-from fkflow.sampling.local_energy import local_energy_cost
-from fkflow.sampling.samplers import MOVES_PER_SWEEP
 from fkflow.statistics import Estimate
 
-#: cost of a gradient in evaluations of log ψ
-GRADIENT = 3
-#: sweeps of the measurement in one turn
-SWEEPS = 4
 #: moves before the first weighing
 SETTLE = 30
 
@@ -102,9 +95,6 @@ class Projector:
         #: the largest time step
         self.largest = math.nan
         self.populations: list[Population] = []
-        self.work: list[float] = []
-        self.costs: list[float] = []
-        self.turn = 0
         #: whether few energies of each walker reach the target error: then the first densities are enough
         self.hurried = False
         self.lag: int | None = None
@@ -159,7 +149,7 @@ class Projector:
             and self.has_densities()
             and self.has_observables()
         )
-        return bool(ranks.broadcast(self.turn > 0 and (reached or self.spent >= config.seconds)))
+        return bool(ranks.broadcast(self.turns.number > 0 and (reached or self.spent >= config.seconds)))
 
     def state_dict(self) -> dict[str, Any]:
         """The state of this rank without the measurement."""
@@ -167,9 +157,7 @@ class Projector:
             "generator": self.generator.get_state(),
             "movers": [[p.mover.dt, p.mover.stride] for p in self.populations],
             "populations": [p.state_dict() for p in self.populations],
-            "work": list(self.work),
-            "costs": list(self.costs),
-            "turn": self.turn,
+            **self.turns.state_dict(),
             "hurried": self.hurried,
             "limit": self.limit,
             "spent": self.spent,
@@ -184,7 +172,7 @@ class Projector:
             population.load_state_dict(saved)
             self.populations.append(population)
         self.generator.set_state(state["generator"])
-        self.work, self.costs, self.turn = list(state["work"]), list(state["costs"]), state["turn"]
+        self.turns = Turns.from_state_dict(state)
         self.begun, self.measured = time.perf_counter() - state["spent"], state["measured"]
         self.extrapolate()
 
@@ -207,7 +195,7 @@ class Projector:
         return Population(mover, x, self.window, energy, histograms, middle, observables, coherence, unresolved, far)
 
     def _start(self) -> None:
-        """Make and equilibrate the populations as planned; note the cost of a turn."""
+        """Make and equilibrate the populations as planned."""
         measuring = self.measuring
         found = plan(measuring, self.config, self.seed, self.generator, self.girsanov, self._late)
         self.hurried, self.limit, self.largest = found.hurried, found.limit, max(found.steps)
@@ -215,33 +203,25 @@ class Projector:
             population = self._population(dt, stride, found.x, dt == found.steps[-1])
             population.equilibrate(SETTLE)
             self.populations.append(population)
-        # costs in evaluations of log ψ, not in seconds: the same seed then takes the same decisions
-        x, energy = measuring.walkers.x, local_energy_cost(measuring.net, measuring.system)
-        weighing, sweep = x[0].numel() if self.girsanov else energy, MOVES_PER_SWEEP * GRADIENT + energy
-        self.work = [0.0] * len(self.populations) + [float(measuring.count * sweep)]
-        self.costs = [
-            len(found.x) * (p.mover.stride * GRADIENT + weighing) * (p.length // PLACES) for p in self.populations
-        ]
-        self.costs.append(SWEEPS * len(x) * sweep)
-        self.work[-1] *= len(x)
+        self.turns = Turns.of(measuring, self.populations, self.girsanov)
 
     def advance(self) -> None:
         """One turn: advance what lowers the error most for its cost; before that, what fills the windows."""
-        populations, found = self.populations, self.found
-        self.turn += 1
+        populations, found, turns = self.populations, self.found, self.turns
+        turns.number += 1
+        behind = min(range(len(populations)), key=lambda i: populations[i].count / populations[i].length)
         if found is None or not self.is_settled(found):
-            which = min(range(len(populations)), key=lambda i: populations[i].count / populations[i].length)
-        elif not self.has_densities() and (self.turn % 2 or found.total <= self.config.target_error):
-            # every other turn goes to the densities, and every turn once the target error is reached
-            which = len(populations) - 1
-        elif not self.has_observables() and (self.turn % 2 or found.total <= self.config.target_error):
-            which = min(range(len(populations)), key=lambda i: populations[i].count / populations[i].length)
+            which = behind
         else:
-            # errors fall as 1/√work: d(variance)/d(work) = −variance/work
-            gain = [share / max(work, 1.0) for share, work in zip(found.shares, self.work, strict=True)]
-            which = int(np.argmax(gain))
-        which = ranks.broadcast(which)
-        self.work[which] += self.costs[which]
+            # every other turn goes to densities and observables, and every turn once the target error is reached
+            theirs = turns.number % 2 or found.total <= self.config.target_error
+            if theirs and not self.has_densities():
+                which = len(populations) - 1
+            elif theirs and not self.has_observables():
+                which = behind
+            else:
+                which = turns.most_gain(found.shares)
+        which = turns.take(which)
         if which == len(populations):  # the measurement
             for _ in range(SWEEPS):
                 self.measuring.sweep()
@@ -286,18 +266,8 @@ class Projector:
 
     def observables(self) -> list[Estimate] | None:
         """The numbers of the observables over φ0²; None if there are none, or no window for them was passed."""
-        populations, relaxation = self.populations, self.measuring.relaxation
-        walkings = [p.walking for p in populations if p.walking is not None]
-        if not walkings:
-            return None
-        finest = populations[-1]
-        return project_observables(
-            walkings,
-            [p.mover.dt ** (2 if self.girsanov else 1) for p in populations],
-            [lag * finest.interval for lag in finest.lags[OBSERVED:]],
-            finest.branching,
-            None if relaxation is None else relaxation.rate,
-        )
+        relaxation = self.measuring.relaxation
+        return average_observables(self.populations, self.girsanov, None if relaxation is None else relaxation.rate)
 
     def coherence(self) -> Coherence | None:
         """Ratios of ψ over ψφ0 in a periodic box; None in open space, or if no window for them was passed."""
@@ -306,12 +276,7 @@ class Projector:
 
     def densities(self) -> list[Histogram]:
         """The measured densities with those of |φ0|² at the smallest time step."""
-        measured = self.measuring.histograms.results()
-        finest = self.populations[-1].histograms
-        assert finest is not None
-        if not finest.weights.sum() > 0:  # on every rank or on none
-            return measured
-        return [h.with_projected(*pure) for h, pure in zip(measured, finest.densities(), strict=True)]
+        return with_projected(self.measuring.histograms.results(), self.populations[-1])
 
     def result(self, found: Extrapolation, seconds: float) -> Projection:
         """The record of the projection that is stored and shown."""

@@ -1,4 +1,4 @@
-"""The record of a projection: energies at each time step, effective walkers, warnings."""
+"""What a projection leaves: energies at each time step, effective walkers, warnings; observables and densities over φ0²."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from fkflow.errors import NumericalError
 from fkflow.execution import ranks
 from fkflow.measurement.verdict import start_not_forgotten
 from fkflow.projection.extrapolation import Averages, Extrapolation, average_window, energy_at_time_step
-from fkflow.projection.population import Population
+from fkflow.projection.forward_walking import project_observables
+from fkflow.projection.population import OBSERVED, Population
 from fkflow.projection.resampling import EVEN
 from fkflow.projection.time_steps import ACCEPTANCE
 from fkflow.recipe.config import ProjectConfig
-from fkflow.results.records import Doubt, Projection
+from fkflow.results.records import Doubt, Histogram, Projection
 from fkflow.statistics import Estimate, autocorrelation_time, halves_shift, split_rhat
 
 #: share of cut changes at the smallest time step above which the reader is warned
@@ -188,3 +189,29 @@ def collect_warnings(
         )
         warnings.append(sentence if settled else Doubt(sentence))
     return warnings
+
+
+def average_observables(populations: list[Population], girsanov: bool, gap: float | None) -> list[Estimate] | None:
+    """The numbers of the observables over φ0²; None if there are none, or no window for them was passed.
+
+    `gap` is the rate of the slowest mode that the measurement showed, if any.
+    """
+    walkings = [p.walking for p in populations if p.walking is not None]
+    if not walkings:
+        return None
+    finest = populations[-1]
+    return project_observables(
+        walkings,
+        [p.mover.dt ** (2 if girsanov else 1) for p in populations],
+        [lag * finest.interval for lag in finest.lags[OBSERVED:]],
+        finest.branching,
+        gap,
+    )
+
+
+def with_projected(measured: list[Histogram], finest: Population) -> list[Histogram]:
+    """The measured densities with those of |φ0|² at the smallest time step, if its walkers have gone far enough for any."""
+    assert finest.histograms is not None
+    if not finest.histograms.weights.sum() > 0:  # on every rank or on none
+        return measured
+    return [h.with_projected(*pure) for h, pure in zip(measured, finest.histograms.densities(), strict=True)]

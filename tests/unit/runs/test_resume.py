@@ -132,7 +132,7 @@ def test_a_finished_projection_does_no_more_work(perturbed) -> None:
     again = Projector(found, config, 5, whole.state_dict())
     calls: list[object] = []
     projection, _ = again.run(lambda *report: calls.append(report))
-    assert not calls and projection is not None and again.turn == whole.turn
+    assert not calls and projection is not None and again.turns.number == whole.turns.number
 
 
 @pytest.mark.parametrize(("target", "ratio", "share"), [(10.0, 2, 0.375), (1e-4, 4, 0.75)])
