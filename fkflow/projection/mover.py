@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fkflow.execution import ranks
 from fkflow.hamiltonian.system import System
 from fkflow.networks.choice import LogPsi, PairDrift
 from fkflow.sampling.local_energy import fastest_local_energy
@@ -31,6 +32,21 @@ class Mover:
         moved = langevin_move(self.net, walkers, self.generator)
         walkers.x = self.net.recentre(walkers.x)
         return moved
+
+    def equilibrate(self, walkers: Walkers, moves: int) -> float:
+        """Metropolis-adjusted moves without weights; sets the acceptance, and returns the effective time step over dt."""
+        assert isinstance(self.net, LogPsi)
+        walkers.refresh(self.net)
+        totals = torch.zeros(3, dtype=torch.float64, device=walkers.x.device)
+        for _ in range(moves):
+            accept, far = self.langevin(walkers)
+            totals += torch.stack([(accept * far).sum(), far.sum(), accept.double().mean()])
+        # read once: each read waits for the device
+        kept, thrown, accepted = totals.tolist()
+        kept, thrown = ranks.reduce_mean(kept, thrown)
+        walkers.acceptance = accepted / moves
+        effective: float = kept / thrown
+        return effective
 
     def local_energy(self, walkers: Walkers) -> Tensor:
         """E_L (B,) where the walkers are."""

@@ -27,7 +27,6 @@ from fkflow.execution import ranks
 from fkflow.measurement.coherence import Coherence
 from fkflow.measurement.histograms import Histograms
 from fkflow.measurement.observables import ObservableAverages
-from fkflow.networks.choice import LogPsi
 from fkflow.projection.forward_walking import ForwardWalking
 from fkflow.projection.mover import Mover
 from fkflow.projection.past import PLACES, Past, weighings
@@ -143,17 +142,7 @@ class Population:
             for _ in range(moves):
                 mover.euler_maruyama(walkers)
         else:
-            assert isinstance(mover.net, LogPsi)
-            walkers.refresh(mover.net)
-            totals = torch.zeros(3, dtype=torch.float64, device=walkers.x.device)
-            for _ in range(moves):
-                accept, far = mover.langevin(walkers)
-                totals += torch.stack([(accept * far).sum(), far.sum(), accept.double().mean()])
-            # read once: each read waits for the device
-            kept, thrown, accepted = totals.tolist()
-            kept, thrown = ranks.reduce_mean(kept, thrown)
-            self.effective = kept / thrown
-            walkers.acceptance = accepted / moves
+            self.effective = mover.equilibrate(walkers, moves)
             self.local = mover.local_energy(walkers)
         self._reset_sums()
         self._store_past()
