@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+#: what is said of V where the particles cannot be
+MUST_BE_INFINITE = "must be inf, with walls that are found or that def boundary(self, x) gives"
+
 #: what an exception says, and what mends it
 REMEDIES: tuple[tuple[str, str], ...] = (
     (

@@ -29,8 +29,8 @@ from fkflow.measurement.liquid import LiquidMeasurement, has_liquid
 from fkflow.measurement.observables import ObservableAverages
 from fkflow.measurement.relaxation import Relaxation, SlowModes
 from fkflow.measurement.sweeps import EnergySweeps
-from fkflow.measurement.verdict import find_warnings
-from fkflow.measurement.walkers import FEWEST_SWEEPS, starting_walkers
+from fkflow.measurement.verdict import explain_energies, find_warnings
+from fkflow.measurement.walkers import FEWEST_SWEEPS, samples_of, starting_walkers
 from fkflow.networks.choice import LogPsi, PairDrift, VibrationalNet
 from fkflow.networks.periodic import is_even
 from fkflow.recipe.config import MeasureConfig
@@ -85,9 +85,8 @@ class VariationalEstimator:
             self.walkers = Walkers.from_state_dict(saved["walkers"], x.device)
         self.sampler: LangevinSampler | PathSampler
         if isinstance(net, LogPsi):
-            self.sampler = LangevinSampler(
-                net, system, self.walkers, generator, landscape.length**2, landscape.shifts(system)
-            )
+            shifts = landscape.shifts(system)
+            self.sampler = LangevinSampler(net, system, self.walkers, generator, landscape.length**2, shifts)
         else:
             self.sampler = PathSampler(net, system, self.walkers, generator, dt)
         if saved is None:
@@ -96,6 +95,8 @@ class VariationalEstimator:
         #: what shows the slow modes of a log ψ during the first sweeps, and what it showed
         self.slow: SlowModes | None = None
         self.relaxation: Relaxation | None = None
+        #: what is measured in a periodic box of several particles
+        self.liquid: LiquidMeasurement | None = None
         if isinstance(net, LogPsi):
             functions = torch.Generator(x.device).manual_seed(seed)
             self.slow = SlowModes(
@@ -109,11 +110,9 @@ class VariationalEstimator:
                 even=has_liquid(system) and is_even(system, landscape),
                 natural_energy=1 / landscape.length**2,
             )
+            if has_liquid(system):
+                self.liquid = LiquidMeasurement(net, system, landscape, x.device, seed)
         self.histograms = Histograms(system, ranks.gather(self.samples()), config.bins)
-        #: what is measured in a periodic box of several particles
-        self.liquid: LiquidMeasurement | None = None
-        if isinstance(net, LogPsi) and has_liquid(system):
-            self.liquid = LiquidMeasurement(net, system, landscape, x.device, seed)
         self.observables = ObservableAverages(
             system, self.walkers.x, None if self.liquid is None else self.liquid.columns
         )
@@ -198,9 +197,8 @@ class VariationalEstimator:
 
     def _continuum(self) -> float | None:
         """The energy at which the continuum begins, where it is known."""
-        if self.system.free or self.system.point_charges() is not None:
-            return break_up_energy(self.system, self.landscape.free)
-        return self.landscape.threshold
+        parts = self.system.free or self.system.point_charges() is not None
+        return break_up_energy(self.system, self.landscape.free) if parts else self.landscape.threshold
 
     def ground_factor(self) -> Tensor:
         """The lowest state in the span of ψ and its slow modes, over ψ, (B,) at this rank's walkers."""
@@ -217,16 +215,7 @@ class VariationalEstimator:
         started = time.perf_counter()
         energies, weights, acceptance = self.sampler.sweep()
         if not bool(energies.isfinite().all()):
-            bad = int((~energies.isfinite()).sum())
-            x = self.walkers.x
-            beyond = int((x.isfinite().all(dim=(1, 2)) & ~self.system.potential(x).isfinite()).sum())
-            why = (
-                f"V is not finite at {beyond} walkers: where the particles cannot be it must be inf, with walls that are found "
-                "or that def boundary(self, x) gives"
-                if beyond
-                else "the trained network is unusable, train again with a smaller train.rate"
-            )
-            raise NumericalError(f"measuring failed: {bad} of {len(energies)} local energies are not finite; {why}")
+            raise NumericalError(f"measuring failed: {explain_energies(energies, self.walkers.x, self.system)}")
         self.histograms.add(self.walkers.x, weights)
         self.observables.add(self.walkers.x, weights)
         if self.liquid is not None:
@@ -253,13 +242,8 @@ class VariationalEstimator:
         return self.energies.spread()
 
     def samples(self) -> Tensor:
-        """This rank's walkers (B, N, D) resampled to ψ²: a comb of their weights takes some twice and leaves others out."""
-        x = self.walkers.x
-        if self.walkers.power == 1:
-            return x
-        share = (self.walkers.weights() / len(x)).cumsum(0)
-        teeth = (torch.arange(len(x), device=x.device, dtype=x.dtype) + 0.5) / len(x)
-        return x[torch.searchsorted(share, teeth).clamp(max=len(x) - 1)]
+        """This rank's walkers (B, N, D) resampled to ψ²."""
+        return samples_of(self.walkers)
 
     def result(
         self,
@@ -281,14 +265,7 @@ class VariationalEstimator:
             *find_warnings(estimate, lowest, shift, unknown, self.config, self.system, self.landscape),
         ]
         (acceptance,) = ranks.reduce_mean(self.acceptance / self.count)
-        energy = Energy(
-            estimate,
-            self.spread(),
-            self.energies.means(),
-            autocorrelation,
-            acceptance,
-            rhat,
-        )
+        energy = Energy(estimate, self.spread(), self.energies.means(), autocorrelation, acceptance, rhat)
         samples = ranks.gather(self.samples())
         # pictures have a generator of their own: they change no number
         pictures = torch.Generator(samples.device).manual_seed(self.seed)

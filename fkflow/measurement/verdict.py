@@ -1,9 +1,12 @@
-"""What may be wrong with a measured energy: budgets, walkers that had not settled, states that are not bound."""
+"""What may be wrong with a measured energy: V that is not finite, budgets, walkers that had not settled, unbound states."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
+from fkflow.hamiltonian.mistakes import MUST_BE_INFINITE
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
 from fkflow.recipe.config import MeasureConfig
@@ -26,6 +29,18 @@ def start_not_forgotten(shift: float, stage: str, remedy: str = "") -> list[Doub
             f"forgotten their start, the error bar is too small{remedy}"
         )
     ]
+
+
+def explain_energies(energies: Tensor, x: Tensor, system: System) -> str:
+    """Why not all local energies (B,) at walkers x (B, N, D) are finite, and what helps."""
+    bad = int((~energies.isfinite()).sum())
+    beyond = int((x.isfinite().all(dim=(1, 2)) & ~system.potential(x).isfinite()).sum())
+    why = (
+        f"V is not finite at {beyond} walkers: where the particles cannot be it {MUST_BE_INFINITE}"
+        if beyond
+        else "the trained network is unusable, train again with a smaller train.rate"
+    )
+    return f"{bad} of {len(energies)} local energies are not finite; {why}"
 
 
 def find_warnings(

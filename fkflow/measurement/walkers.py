@@ -1,4 +1,4 @@
-"""How many walkers a measurement begins with, and where."""
+"""How many walkers a measurement begins with, where, and which of them stand for ψ²."""
 
 from __future__ import annotations
 
@@ -80,3 +80,13 @@ def starting_walkers(
     pick = draw_evenly(len(x), -(-wanted // ranks.count()), generator)
     power = sampling_power(x[0].numel()) if isinstance(net, LogPsi) else 1.0
     return Walkers(x[pick].clone(), 0.1 * natural, power), fewest
+
+
+def samples_of(walkers: Walkers) -> Tensor:
+    """Walkers (B, N, D) resampled to ψ²: a comb of their weights takes some twice and leaves others out."""
+    x = walkers.x
+    if walkers.power == 1:
+        return x
+    share = (walkers.weights() / len(x)).cumsum(0)
+    teeth = (torch.arange(len(x), device=x.device, dtype=x.dtype) + 0.5) / len(x)
+    return x[torch.searchsorted(share, teeth).clamp(max=len(x) - 1)]

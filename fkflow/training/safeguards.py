@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fkflow.errors import NumericalError
 from fkflow.execution import ranks
+from fkflow.hamiltonian.mistakes import MUST_BE_INFINITE
 from fkflow.networks.choice import LogPsi
 from fkflow.sampling.clipping import Deviations
 from fkflow.training.state import TrainState, snapshot
@@ -31,8 +32,7 @@ SLOWER, FASTER = 0.5, 1.05
 MOST_REJECTED = 12
 ADVICE = "try a smaller train.rate or a larger train.damping"
 NEEDED = (
-    "a potential that is finite where the walkers are is needed; where the particles cannot be V must be inf, with walls that "
-    "are found or that def boundary(self, x) gives"
+    f"a potential that is finite where the walkers are is needed; where the particles cannot be V {MUST_BE_INFINITE}"
 )
 
 
