@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fkflow.api import arguments
-from fkflow.api.solution import Solution, warn_of_missing_file
+from fkflow.api.saving import warn_of_missing_file
+from fkflow.api.solution import Solution
 from fkflow.api.training_loop import Training
 from fkflow.errors import RecipeError, UsageError
 from fkflow.execution.progress import Progress

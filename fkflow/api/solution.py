@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fkflow.api import arguments, tables
+from fkflow.api import tables
 from fkflow.api.arguments import python_errors
+from fkflow.api.computing import add_spectrum, measure_again
+from fkflow.api.saving import save_result, warn_of_missing_file
 from fkflow.errors import UsageError
 from fkflow.execution.progress import Progress
 from fkflow.hamiltonian.system import Reference, System
-from fkflow.recipe.config import Loaded, Recipe, compose
-from fkflow.results import folders, store
+from fkflow.recipe.config import Recipe
 from fkflow.results.liquid import Liquid
-from fkflow.results.paths import RESULT
 from fkflow.results.records import Histogram, Observables
 from fkflow.results.result import Result
 from fkflow.results.summary import summary_html, summary_text
 from fkflow.results.thermal import ThermalState
 from fkflow.runs import evaluation
-from fkflow.runs.context import RunContext
 from fkflow.runs.evaluation import Array, Positions
 from fkflow.runs.exploration import Explored
 from fkflow.runs.model import Model, load_model
-from fkflow.runs.remeasure import remeasure
 from fkflow.runs.rerun import recipe_of
 from fkflow.statistics import Estimate
 
@@ -254,14 +249,10 @@ class Solution:
 
         Returns a new solution, in no file yet. Arguments and errors are those of `fkflow.solve`.
         """
-        with python_errors(), arguments.torch_threads(), arguments.open_progress(progress) as watcher:
-            tables = arguments.plain_sections({"measure": measure, "project": project}, target_error)
-            # the section of the finished training does not change
-            tables.pop("train", None)
-            loaded = self._with_sections(tables)
-            options = arguments.check_options(seed, threads, device)
-            context = RunContext(loaded, watcher, **options)
-            return Solution(remeasure(self.result, context), loaded.recipe, explored=context.explored)
+        known, sections = (self.result, self._known_recipe), {"measure": measure, "project": project}
+        options: dict[str, Any] = {"seed": seed, "threads": threads, "device": device}
+        found, recipe, explored = measure_again(*known, sections, target_error, progress, **options)
+        return Solution(found, recipe, explored=explored)
 
     def spectrum(
         self,
@@ -283,29 +274,12 @@ class Solution:
             NumericalError: no level is resolved.
         """
         from fkflow.api.spectrum import SolvedSpectrum
-        from fkflow.runs.spectrum import MOST_STATES, STATES, compute_spectrum
 
         if states is not None or self.result.spectrum is None:
-            count = arguments.whole_number("states", states, 1, MOST_STATES) or STATES
-            wanted = {"states": count, "functions": functions, "statistics": statistics}
-            with python_errors(), arguments.torch_threads(), arguments.open_progress(progress) as watcher:
-                loaded = self._with_sections({"spectrum": wanted})
-                options = arguments.check_options(seed, threads, "cpu")
-                if seed is None:
-                    options["seed"] = self.result.provenance.get("seed")
-                context = RunContext(loaded, watcher, **options)
-                context.explored = self._explored
-                found = compute_spectrum(replace(self.result, path=None), context)
-                self._explored = context.explored
-            self.result = replace(found, path=self.result.path)
+            wanted = {"states": states, "functions": functions, "statistics": statistics}
+            known = self.result, self._known_recipe, self._explored
+            self.result, self._explored = add_spectrum(*known, wanted, progress, seed=seed, threads=threads)
         return SolvedSpectrum(self.result, self._model)
-
-    def _with_sections(self, tables: Mapping[str, Mapping[str, Any]]) -> Loaded:
-        """The recipe of the run with other keys in some sections."""
-        resolved = self._known_recipe.resolved()
-        sections = {name: {**table, **tables.get(name, {})} for name, table in resolved.items() if name != "system"}
-        loaded = compose(self.system, sections)
-        return replace(loaded, recipe=loaded.recipe.model_copy(update={"definition": self._known_recipe.definition}))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write a run folder, or a file whose name ends in .h5, and return the file.
@@ -315,18 +289,9 @@ class Solution:
         Raises:
             UsageError: there is a file already, or the folder cannot be written.
         """
-        path = Path(path).expanduser()
-        with python_errors(), contextlib.ExitStack() as stack:
-            if path.suffix == ".h5":
-                if path.exists() and not force:
-                    raise UsageError(f"{path} exists already: choose another file, or write over it with force=True")
-                folders.make_folder(path.parent)
-            else:
-                stack.enter_context(folders.claim_folder(path, False, force=force))
-                path = path / RESULT
-            self.result = store.save_result(self.result, path)
+        self.result, file = save_result(self.result, Path(path).expanduser(), force=force)
         warn_of_missing_file(self.result)
-        return path
+        return file
 
     def __str__(self) -> str:
         return summary_text(self.result)
@@ -335,15 +300,3 @@ class Solution:
 
     def _repr_html_(self) -> str:
         return summary_html(self.result)
-
-
-def warn_of_missing_file(result: Result) -> None:
-    """Warn if the class of the system is in no file: the drift cannot be restored from the result alone."""
-    definition = result.definition
-    if definition is not None and definition.path is None:
-        name = definition.name
-        warnings.warn(
-            f"{name} is a class of this program, in no file: {result.run} keeps energies, densities and plots, but its drift "
-            f"and log_psi need the class again: fkflow.load({result.run!r}, system={name})",
-            stacklevel=3,
-        )
