@@ -51,17 +51,17 @@ Place = tuple[dict[str, Any], str, Any]
 
 
 def places(module: nn.Module) -> list[Place]:
-    """Where a module, without those inside it, has its tensors and the numbers it keeps. They do not keep the module."""
+    """Where a module, without those inside it, has tensors, parts and the numbers it keeps. They do not keep the module."""
     found: list[Place] = []
-    for kind in (module._parameters, module._buffers):
-        found += [(kind, key, tensor) for key, tensor in kind.items()]
+    for kind in (module._parameters, module._buffers, module._modules):
+        found += [(kind, key, value) for key, value in kind.items()]
     if isinstance(module, StoredNumbers):
         found += [(vars(module), key, getattr(module, key)) for key in module.numbers]
     return found
 
 
 def in_place(found: Iterable[Place]) -> bool:
-    """Whether the same tensors and numbers are still there."""
+    """Whether the same tensors, parts and numbers are still there."""
     return all(where.get(key) is value for where, key, value in found)
 
 

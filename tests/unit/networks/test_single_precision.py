@@ -65,6 +65,10 @@ def test_it_follows_the_network(perturbed) -> None:
     assert close(net, x)
     net.readout[0].weight = torch.nn.Parameter(2 * net.readout[0].weight.detach())
     assert close(net, x)
+    # a part that is taken away
+    before = value_and_drift(net, x)[0]
+    net.two_body_factor = None
+    assert close(net, x) and not torch.allclose(value_and_drift(net, x)[0], before)
     # the twin: one that does not follow is seen
     known = single_precision._known[net]
     known.follow = lambda: None
