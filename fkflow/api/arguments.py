@@ -17,7 +17,7 @@ from fkflow.errors import FkflowError, Interrupted, RecipeError, UsageError
 from fkflow.execution import launch
 from fkflow.execution.displays import WARNING
 from fkflow.execution.progress import Progress, Silent, choose_progress
-from fkflow.execution.threads import use_threads
+from fkflow.execution.threads import thread_count, use_threads
 from fkflow.hamiltonian.system import System
 from fkflow.recipe import config
 from fkflow.recipe.schema import target_sections
@@ -62,14 +62,15 @@ def _reword(error: FkflowError) -> str:
 
 @contextmanager
 def torch_threads(count: int | None = None) -> Iterator[None]:
-    """Share walkers among so many threads (None: as many as are chosen inside); PyTorch has as many as before afterwards."""
-    before = torch.get_num_threads()
+    """Share walkers among so many threads (None: as many as are chosen inside); afterwards among as many as before."""
+    before, inside = thread_count(), torch.get_num_threads()
     try:
         if count is not None:
             use_threads(count)
         yield
     finally:
-        torch.set_num_threads(before)
+        use_threads(before)
+        torch.set_num_threads(inside)
 
 
 class Quiet(Silent):

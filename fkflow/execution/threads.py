@@ -26,6 +26,11 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(1)
 
 
+def thread_count() -> int:
+    """How many threads `each` works on."""
+    return _count
+
+
 def each(work: Callable[[Item], Out], items: Sequence[Item]) -> list[Out]:
     """`work` of every item, in order.
 

@@ -17,6 +17,7 @@ import torch
 import fkflow
 from fkflow.cli.entry import main
 from fkflow.errors import RecipeError, StoreError
+from fkflow.execution import threads
 from fkflow.execution.progress import Silent
 from fkflow.results.store import read_result
 
@@ -394,14 +395,16 @@ def test_another_thread_can_solve(short: fkflow.Solution) -> None:
     assert same(found[0], short)
 
 
-def test_pytorch_keeps_its_threads(pair: fkflow.Solution) -> None:
+def test_pytorch_keeps_its_threads(pair: fkflow.Solution, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do the threads among which walkers are shared."""
     torch.set_num_threads(1)
+    monkeypatch.setattr(threads, "_count", 3)
     given = {**SHORT, "train": {"iterations": 1, "walkers": 64}, "threads": 2}
     training = fkflow.train(Pair(), **given)
     next(training)
     fkflow.solve(Pair(), **given, progress=False)
     pair.measure(measure=SHORT["measure"], threads=2, progress=False)
-    assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 1 and threads.thread_count() == 3
 
 
 def test_your_own_loop(uninterrupted: fkflow.Solution) -> None:
