@@ -95,15 +95,18 @@ class Session:
     def rescale(self, landscape: Landscape) -> None:
         """Take a network of another scale, if it is another."""
         if landscape is not self.model.landscape:
-            self.model = rescaled(self.model, self.recipe, landscape, self.context.seed)
-            self.model.net.to(self.context.device)
+            self._rebuild(landscape, self.context.seed)
+
+    def _rebuild(self, landscape: Landscape, seed: int) -> None:
+        self.model = rescaled(self.model, self.recipe, landscape, seed)
+        self.model.net.to(self.context.device)
 
     def start_over(self, seed: int | None = None) -> None:
         """Train from the beginning: the network as it is now or, for a seed, another one. Its seconds count on."""
         seconds = self.state.seconds
         if seed is not None:
-            self.model = rescaled(self.model, self.recipe, self.model.landscape, seed)
-            net = self.model.net.to(self.context.device)
+            self._rebuild(self.model.landscape, seed)
+            net = self.model.net
             ranks.broadcast_tensors([*net.parameters(), *net.buffers()])
         self.state = self._initial_state(seed)
         self.state.seconds = seconds
