@@ -186,8 +186,9 @@ class SlowModes:
             return 0.0
         s, e, k, raised = tested / tested[0, 0, 0]
         c = found.ground
-        mean, varying = s[0] @ c, np.append(c[0] - s[0] @ c, c[1:])
-        energy = mean**2 * e[0, 0] + 2 * mean * e[0] @ varying + varying @ (raised + k) @ varying
+        # in functions of mean 0 its first coefficient is its mean
+        own = np.append(s[0] @ c, c[1:])
+        energy = own @ _hamiltonian(_centred(s), e, k, raised) @ own
         return float(e[0, 0] - energy / (c @ s @ c))
 
     def state_dict(self) -> dict[str, Any]:
@@ -203,12 +204,25 @@ class SlowModes:
         self.sums = sums.clone() if sums.shape[1] == 4 else torch.cat([sums, sums[:, 1:2]], 1)
 
 
+def _centred(s: np.ndarray) -> np.ndarray:
+    """Coefficients (n, n) of functions of mean 0 in those of the basis, a column each, from S; the first is 1 itself."""
+    change = np.eye(len(s))
+    change[0, 1:] = -s[0, 1:]
+    return change
+
+
+def _hamiltonian(change: np.ndarray, e: np.ndarray, k: np.ndarray, raised: np.ndarray) -> np.ndarray:
+    """H between functions with the columns of `change`, the first of them 1: with 1 itself energies are not raised."""
+    found: np.ndarray = change.T @ (raised + k) @ change
+    found[0] = found[:, 0] = change.T @ e[0]
+    return found
+
+
 def _solve(sums: np.ndarray, judges: np.ndarray) -> Relaxation | None:
     """The relaxation from sums (4, n, n) of `SlowModes`; `judges` f √w (B, n) show on how many walkers a mode rests."""
     s, e, k, raised = sums / sums[0, 0, 0]
     # functions of mean 0 and variance 1: each column of `change` is one in the functions of the basis
-    change = np.eye(len(s))
-    change[0, 1:] = -s[0, 1:]
+    change = _centred(s)
     variances = np.diag(change.T @ s @ change)
     # what is the same for all walkers shows nothing
     varies = np.append(True, variances[1:] > CONSTANT * np.diag(s)[1:])
@@ -219,17 +233,15 @@ def _solve(sums: np.ndarray, judges: np.ndarray) -> Relaxation | None:
     good = values > INDEPENDENT * values[-1]
     change = np.concatenate([change[:, :1], change[:, 1:] @ vectors[:, good] / np.sqrt(values[good])], 1)
     # the modes of the diffusion, 1 among them
-    rates, modes = np.linalg.eigh((change.T @ k @ change)[1:, 1:])
-    change, rates = np.concatenate([change[:, :1], change[:, 1:] @ modes], 1), np.append(0.0, rates)
+    _, modes = np.linalg.eigh((change.T @ k @ change)[1:, 1:])
+    change = np.concatenate([change[:, :1], change[:, 1:] @ modes], 1)
     f = judges @ change
     resting = np.square(f).sum(0) ** 2 / np.power(f, 4).sum(0) >= SUPPORT
     resting[0] = True
     if resting.sum() < 2:
         return None
-    change, rates = change[:, resting], rates[resting]
-    hamiltonian = change.T @ raised @ change + np.diag(rates)
-    # with ψ itself all energies count
-    hamiltonian[0] = hamiltonian[:, 0] = change.T @ e[0]
+    change = change[:, resting]
+    hamiltonian = _hamiltonian(change, e, k, raised)
     levels, states = np.linalg.eigh(0.5 * (hamiltonian + hamiltonian.T))
     ground = change @ states[:, 0] * (1 if states[0, 0] >= 0 else -1)
     return Relaxation(float(levels[1] - levels[0]), levels, states[0] ** 2, ground)
