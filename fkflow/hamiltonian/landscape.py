@@ -105,14 +105,15 @@ def _explore(system: System, seed: int, starts: int) -> Landscape:
     """As `explore`, of a potential whose centres are stated as nuclei or softened."""
     nuclei, walls = system.nuclei(), None
     if not is_built_in(type(system)) or is_mixture(system):
-        length = functools.cache(lambda: _about_length(system, seed))
+        places = _low_places(system, seed)
+        length = functools.cache(lambda: _about_length(system, *places()))
         walls = find_walls(system, torch.Generator().manual_seed(seed), length)
         if nuclei is None:
-            diameter = _diameter(system, seed)
+            diameter = _diameter(system, places)
             hard = hardened(system) if diameter is None else system
             if hard is not None:
                 return cored_landscape(hard, diameter, walls, seed, starts)
-            if walls is not None or _jumps(system, seed, length):
+            if walls is not None or _jumps(system, places, length):
                 return mean_field_landscape(system, walls, torch.Generator().manual_seed(seed))
     if nuclei is not None:
         return replace(coulomb_landscape(nuclei, system.particles), walls=walls)
@@ -151,24 +152,34 @@ def rough_length(system: System, seed: int) -> float:
         return crowded_places(system, x, generator)[1]
 
 
-def _diameter(system: System, seed: int) -> float | None:
+def _low_places(system: System, seed: int) -> Callable[[], tuple[Tensor, torch.Generator]]:
+    """What gives low places (M, N, D), drawn once, and each time a generator as it was after them."""
+
+    @functools.cache
+    def drawn() -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        return allowed_places(system, generator, JUMPS), generator.get_state()
+
+    def places() -> tuple[Tensor, torch.Generator]:
+        x, state = drawn()
+        return x, torch.Generator().set_state(state)
+
+    return places
+
+
+def _diameter(system: System, places: Callable[[], tuple[Tensor, torch.Generator]]) -> float | None:
     """The diameter of hard cores in V, if there are any."""
-    if system.particles == 1:
-        return None
-    generator = torch.Generator().manual_seed(seed)
-    return find_diameter(system, allowed_places(system, generator, JUMPS), generator)
+    return None if system.particles == 1 else find_diameter(system, *places())
 
 
-def _about_length(system: System, seed: int) -> float:
-    """About the natural length, from the lowest of a few places, steps and walls counting little."""
-    generator = torch.Generator().manual_seed(seed)
-    x = allowed_places(system, generator, JUMPS)
+def _about_length(system: System, x: Tensor, generator: torch.Generator) -> float:
+    """About the natural length, from the lowest of a few places x, steps and walls counting little."""
     return float(getattr(system, "length", None) or balanced_length(system, x[0], generator))
 
 
-def _jumps(system: System, seed: int, length: Callable[[], float]) -> bool:
+def _jumps(system: System, places: Callable[[], tuple[Tensor, torch.Generator]], length: Callable[[], float]) -> bool:
     """Whether V jumps, as at the edge of a well of finite depth."""
     if system.separable and system.particles > 1:
         return False
-    generator = torch.Generator().manual_seed(seed)
-    return has_jumps(system, allowed_places(system, generator, JUMPS), length(), generator)
+    x, generator = places()
+    return has_jumps(system, x, length(), generator)
