@@ -13,14 +13,12 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-import torch
 
 from fkflow.errors import StoreError, UsageError
 from fkflow.results import folders, locks
-from fkflow.results.checkpoints import FORMAT, FORMAT_VERSION, CheckpointWriter, load_checkpoint, save_checkpoint
-from fkflow.results.folders import atomic_write, claim_folder
+from fkflow.results.folders import atomic_write, claim_folder, prepare_folder
 from fkflow.results.locks import lock_folder
-from fkflow.results.paths import CHECKPOINT, LOCK, PREVIOUS
+from fkflow.results.paths import LOCK
 
 #: takes the lock of a folder and says so; ends, or dies, on a line of input
 HOLDER = """
@@ -159,110 +157,6 @@ def test_a_folder_that_another_run_made_anew_is_not_touched(tmp_path: Path) -> N
     other.communicate("end\n")
 
 
-def full_disk(*_: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def test_the_last_checkpoint_stays_where_a_new_one_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer = CheckpointWriter(tmp_path / "checkpoint.pt")
-
-    def save(iteration: int, full: bool = False) -> str:
-        writer.update({"iteration": iteration}, iteration)
-        with monkeypatch.context() as disk:
-            if full:
-                disk.setattr(os, "fsync", full_disk)
-            return writer.save()
-
-    def left() -> tuple[str, bool]:
-        error = writer.with_hint(StoreError("stopped"))
-        return str(error), error.resumable
-
-    nothing = ("stopped; there is no checkpoint to go on from", False)
-    assert writer.save() == "" and left() == nothing and os.listdir(tmp_path) == []
-    assert "checkpoint.pt cannot be written: no space left" in save(1, full=True)
-    assert left() == nothing and os.listdir(tmp_path) == []
-    assert save(2) == "" and left() == (f"stopped; {writer.path} holds iteration 2", True)
-    assert "no space left" in save(3, full=True)
-    assert load_checkpoint(writer.path) == {"iteration": 2} and left() == (
-        f"stopped; {writer.path} holds iteration 2",
-        True,
-    )
-    # what was noted last is written as soon as that is possible
-    assert writer.save() == "" and load_checkpoint(writer.path) == {"iteration": 3}
-    writer.path.unlink()
-    assert left() == nothing
-
-
-@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
-def test_the_last_two_checkpoints_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
-    """The one before serves where the newest is damaged, and no damaged one takes its place."""
-    if not links:
-        monkeypatch.setattr(os, "link", full_disk)
-    newest, before = tmp_path / CHECKPOINT, tmp_path / PREVIOUS
-    # of a run whose checkpoint was removed: nothing to fall back on
-    save_checkpoint(before, {"iteration": -1})
-
-    def save(writer: CheckpointWriter, iteration: int) -> None:
-        writer.update({"iteration": iteration}, iteration)
-        assert writer.save() == ""
-
-    def there() -> list[int]:
-        return [load_checkpoint(path)["iteration"] for path in (newest, before)]
-
-    writer = CheckpointWriter(newest)
-    save(writer, 1)
-    assert os.listdir(tmp_path) == [CHECKPOINT]
-    save(writer, 2)
-    assert there() == [2, 1]
-    with monkeypatch.context() as disk:
-        disk.setattr(os, "fsync", full_disk)
-        writer.update({"iteration": 3}, 3)
-        assert "no space left" in writer.save()
-    assert there() == [2, 1]
-    save(writer, 4)
-    assert there() == [4, 2] and CheckpointWriter(newest).load() == {"iteration": 4}
-
-    newest.write_bytes(newest.read_bytes()[:-500])
-    resumed = CheckpointWriter(newest)
-    assert resumed.load() == {"iteration": 2}
-    assert f"{newest} is " in resumed.damaged and "going on from the one before it" in resumed.damaged
-    save(resumed, 5)
-    assert there() == [5, 2] and not resumed.damaged
-    save(resumed, 6)
-    assert there() == [6, 5]
-
-    for path in (newest, before):
-        path.write_bytes(b"\0" * 100)
-    with pytest.raises(StoreError, match=f"{CHECKPOINT} is truncated"):
-        CheckpointWriter(newest).load()
-    resumed.remove()
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("where", ["before", "between", "after"])
-def test_a_write_after_one_that_was_killed_leaves_two_files(where: str, tmp_path: Path) -> None:
-    """Between its two renames both names are those of one file, and to rename one to the other does nothing."""
-    path, kept = tmp_path / CHECKPOINT, tmp_path / PREVIOUS
-    atomic_write(path, b"1", kept)
-    if where == "between":
-        os.link(path, kept)
-    elif where == "after":
-        atomic_write(path, b"2", kept)
-    newest = path.read_bytes()
-    atomic_write(path, b"3", kept)
-    assert path.read_bytes() == b"3" and kept.read_bytes() == newest
-    assert set(os.listdir(tmp_path)) == {CHECKPOINT, PREVIOUS}
-
-
-def test_no_earlier_checkpoint_replaces_one_of_a_newer_version(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / PREVIOUS, {"iteration": 1})
-    torch.save({"format": FORMAT, "format_version": FORMAT_VERSION + 1, "state": {}}, tmp_path / CHECKPOINT)
-    with pytest.raises(StoreError, match="newer fkflow"):
-        CheckpointWriter(tmp_path / CHECKPOINT).load()
-
-
 def test_an_interrupt_at_any_line_leaves_nothing(tmp_path: Path) -> None:
     """Ctrl-C after each line in turn that claims a folder and writes a file there: no folder and no partial file stays."""
 
@@ -303,3 +197,27 @@ def test_an_interrupt_at_any_line_leaves_nothing(tmp_path: Path) -> None:
         assert not locks._held, line
         line += 1
     assert line > 40
+
+
+def test_prepare_folder(tmp_path):
+    out = tmp_path / "runs" / "h2"
+    assert prepare_folder(out, False) == out and out.is_dir() and not os.listdir(out)
+    prepare_folder(out, False)
+    prepare_folder(out, True)
+    (out / "checkpoint.pt").touch()
+    with pytest.raises(UsageError, match="--resume"):
+        prepare_folder(out, False)
+    prepare_folder(out, True)
+    (out / "result.h5").touch()
+    with pytest.raises(UsageError, match="--resume"):
+        prepare_folder(out, False)
+    prepare_folder(out, True)
+    (out / "checkpoint.pt").unlink()
+    with pytest.raises(UsageError, match="finished run"):
+        prepare_folder(out, False)
+    prepare_folder(out, True)
+    with pytest.raises(UsageError, match="is a file"):
+        prepare_folder(out / "result.h5", False)
+    for impossible in (out / "result.h5" / "below", Path("/proc/none"), tmp_path / ("x" * 300)):
+        with pytest.raises(UsageError, match="cannot be"):
+            prepare_folder(impossible, False)

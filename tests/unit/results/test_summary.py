@@ -1,11 +1,18 @@
 """The summary of a run: what it says, that it fits the terminal, and its line of bars."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fkflow.results.result import Comparison
+from fkflow.results.spectrum_table import spectrum_text
+from fkflow.results.store import read_result, save_result
 from fkflow.results.summary import ASCII, BARS, BLOCKS, summary_text
+from fkflow.statistics import Estimate
+from fkflow.text import display_unit, strict_json, with_unit
 
 
 def rows(text):
@@ -98,3 +105,103 @@ def test_conditions(tmp_path, write_run):
     again = result.provenance | {"measure_seed": 7, "ranks": 2, "threads": 3}
     text = summary_text(dataclasses.replace(result, provenance=again))
     assert rows(text)["computed with"] == ["seed 0 (measured with 7), 2 ranks on cpu, 3 threads each, fkflow 0.1.0"]
+
+
+def test_the_table_of_a_spectrum(tmp_path, write_run, made_up):
+    result = dataclasses.replace(write_run(tmp_path / "result.h5"), spectrum=made_up.spectrum())
+    text = spectrum_text(result, result.spectrum)
+    lines = text.splitlines()
+    assert lines[0] == result.title() and lines[1].split() == [
+        "level",
+        "sector",
+        "energy",
+        "gap",
+        "variance",
+        "strongest",
+    ]
+    assert "-1.17447(2)" in lines[2] and "triplet z odd" in lines[3] and "dipole 0.3" in lines[3]
+    assert "upper bounds within their errors" in text and "warning: a warning" in text
+    projected = [dataclasses.replace(level, bound="projected") for level in result.spectrum.levels]
+    text = spectrum_text(result, dataclasses.replace(result.spectrum, levels=projected))
+    assert "lowered by imaginary time" in text
+
+
+def test_summary_is_the_agreed_json(tmp_path, write_run, made_up, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    summary = write_run(Path("runs/h2/result.h5")).summary()
+    observables = summary.pop("observables")
+    assert {name: entry["unit"] for name, entry in observables.items()} == {"distance": "bohr", "places": ""}
+    assert json.loads(json.dumps(summary, allow_nan=False)) == {
+        "system": "h2",
+        "parameters": {"R": 1.401},
+        "run": "runs/h2",
+        "seed": 0,
+        "device": "cpu",
+        "version": "0.1.0",
+        "status": "converged",
+        "doubts": [],
+        "warnings": ["R-hat is 1.2: measure longer"],
+        "energy_unit": "hartree",
+        "length_unit": "bohr",
+        "gap": None,
+        "variational": {"energy": -1.17447, "error": 2e-5, "local_energy_std": 0.021},
+        "projected": None,
+        "reference": {"energy": -1.174475931, "error": 1e-9, "source": "made up for this test"},
+        "seconds": {"train": 40.1, "measure": 30.2},
+    }
+    bad = write_run(Path("runs/h2/result.h5"), measurement=made_up.measurement(error=float("nan"))).summary()
+    assert bad["variational"]["error"] is None
+    projected = write_run(Path("runs/h2/result.h5"), measurement=made_up.projected()).summary()
+    energies = {"energy": -1.174476, "error": 1e-5, "time_step_error": 2e-5, "slow_mode_error": 0.0}
+    assert projected.pop("projected") == energies
+    assert projected.pop("observables") != observables
+    assert projected.pop("warnings") == [*summary["warnings"], "the weights rest on few walkers"]
+    assert projected == {key: value for key, value in summary.items() if key not in ("projected", "warnings")}
+    # what one time step leaves unknown is null
+    alone = write_run(Path("runs/h2/result.h5"), measurement=made_up.projected(steps=1)).summary()
+    assert json.loads(json.dumps(alone, allow_nan=False))["projected"]["time_step_error"] is None
+
+
+def test_the_best_energy_has_both_errors(tmp_path, write_run, made_up):
+    """Projected where there is a projection; the time-step error counts, unless it is not known."""
+    plain = write_run(tmp_path / "result.h5")
+    assert plain.energy == Estimate(-1.17447, 2e-5, 5e4)
+    two = write_run(tmp_path / "result.h5", measurement=made_up.projected(error=3e-5, time_step_error=4e-5))
+    assert two.energy.value == -1.174476 and two.energy.error == pytest.approx(5e-5)
+    # against the reference: 6.9e-8 below, of 5e-5
+    assert Comparison.of(two).z == pytest.approx(-0.0014, abs=1e-4)
+    alone = write_run(tmp_path / "result.h5", measurement=made_up.projected(error=3e-5, steps=1))
+    assert alone.energy.error == 3e-5
+
+
+def test_strict_json():
+    given = {"a": np.float32(0.5), "b": [np.inf, 1], "c": np.arange(2), "d": Path("x"), 1: (True, None)}
+    assert strict_json(given) == {"a": 0.5, "b": [None, 1], "c": [0, 1], "d": "x", "1": [True, None]}
+
+
+def test_units_of_traps_are_not_shown():
+    assert [display_unit(unit) for unit in ("E", "a", "1/a", "1/a^3", "1", "")] == [""] * 6
+    assert [display_unit(unit) for unit in ("hartree", "1/bohr^2")] == ["hartree", "1/bohr^2"]
+    assert (with_unit("0.5", "E"), with_unit("0.5", "hartree")) == ("0.5", "0.5 hartree")
+
+
+def test_comparison():
+    assert Comparison.between(1.0, 3e-3, 0.995, 4e-3).z == pytest.approx(1.0)
+    assert not Comparison.between(1.0, 1e-3, 0.995, 0.0).within(3, 0.0)
+    assert Comparison.between(1.0, 1e-3, 0.995, 0.0).within(3, 0.0025)
+    assert Comparison.between(4.0 + 1e-15, 0.0, 4.0, 0.0).within(3, 0.0)
+    assert not Comparison.between(float("nan"), 0.1, 1.0, 0.0).within(3, 1.0)
+
+
+def test_the_tail_of_a_cut_interaction_is_stored(tmp_path, write_run):
+    """The energy of a particle, with and without the tail; the twin: a run without one says nothing of it."""
+    written = write_run(tmp_path / "r" / "result.h5")
+    assert written.tail is None and "per_particle" not in written.summary() and "particle" not in summary_text(written)
+    save_result(dataclasses.replace(written, tail=-0.5), tmp_path / "r" / "result.h5")
+    again = read_result(tmp_path / "r")
+    assert again.tail == -0.5
+    found = again.summary()["per_particle"]
+    assert found == {"energy": -1.17447 / 2, "error": 1e-5, "tail": -0.25}
+    assert "-0.587235(10) hartree; -0.837235(10) hartree with -0.25 hartree from beyond" in " ".join(
+        summary_text(again).split()
+    )
