@@ -68,8 +68,8 @@ _loading = threading.RLock()
 
 def split_file(file: str) -> tuple[str, str]:
     """Split FILE.py:CLASS into its two parts; ValueError if it has another form."""
-    path, colon, name = file.rpartition(":")
-    if not colon or not path or not name.isidentifier() or "\0" in path:
+    path, _, name = file.rpartition(":")
+    if not path or not name.isidentifier() or "\0" in path:
         raise ValueError(FORM)
     return path, name
 
@@ -109,8 +109,7 @@ def load(file: str) -> tuple[type[System], Definition]:
     """
     path, name = split_file(file)
     content = _read(path)
-    digest = hashlib.sha256(content)
-    definition = Definition(file, digest.hexdigest(), content.decode("utf-8-sig", errors="replace"))
+    definition = Definition(file, hashlib.sha256(content).hexdigest(), content.decode("utf-8-sig", errors="replace"))
     place = str(Path(path).expanduser().absolute())
     module = PREFIX + hashlib.sha256(f"{place}\0{definition.sha256}".encode()).hexdigest()[:16]
     with _loading:
@@ -145,6 +144,9 @@ def _run(name: str, place: str, path: str, content: bytes) -> None:
         if path.lower().endswith(TABLES):
             define(module, content.decode("utf-8-sig", errors="replace"), path)
         else:
+            # it may import its neighbours, as a script may; what is installed comes first
+            if (folder := os.path.dirname(place)) not in sys.path:
+                sys.path.append(folder)
             exec(compile(content, place, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]

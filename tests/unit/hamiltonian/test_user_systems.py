@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor
 
 from fkflow.errors import RecipeError
@@ -88,6 +89,25 @@ def test_threads_share_a_class(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: user_systems.load(f"{file}:Last")[0], range(4)))
     assert len(set(found)) == 1 and found[0].__name__ == "Last"
+
+
+def test_a_file_imports_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while V is computed; what is installed comes first."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "neighbour_of_a_trap.py").write_text("STIFFNESS = 3.0\n")
+    (tmp_path / "torch.py").write_text("raise RuntimeError\n")
+    (tmp_path / "trap.py").write_text(
+        "import fkflow, torch\n"
+        "from neighbour_of_a_trap import STIFFNESS\n"
+        "class Trap(fkflow.System):\n"
+        "    particles = 1\n"
+        "    dimensions = 1\n"
+        "    def potential(self, x):\n"
+        "        import neighbour_of_a_trap\n"
+        "        return neighbour_of_a_trap.STIFFNESS * STIFFNESS * x.square().sum((1, 2))\n"
+    )
+    system, _ = user_systems.load(f"{tmp_path}/trap.py:Trap")
+    assert float(system().potential(torch.ones(1, 1, 1))) == 9.0
 
 
 def test_where_the_file_is_looked_for(folder: Path) -> None:
