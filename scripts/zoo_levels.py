@@ -94,7 +94,8 @@ def solve(case: Case, seed: int, folder: Path, limit: int) -> list[list[str]]:
     for number, level in enumerate(found["levels"], 1):
         sector = level["sector"] if exact[0][1] else ""
         place = seen.get(sector, 0)
-        seen[sector] = place + 1
+        # a rank is listed once in `exact` too
+        seen[sector] = place + (1 if sector else level["degeneracy"])
         same = [energy for energy, known in exact if known == sector]
         if place >= len(same):
             rows.append(row(str(number), level["sector"], status=status, note="not known"))

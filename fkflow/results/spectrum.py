@@ -24,7 +24,9 @@ class Level:
     energy, 0 for an eigenstate. `strengths` are |⟨level|O|ground⟩|² of simple operators O. `coefficients` (n,) are those of f
     in the functions of its sector. `density` and `function` (m,) are its one-body density and the mean of f, with ⟨f²⟩ = 1, on
     the axis of the spectrum. `projected` is its energy after imaginary time, whether it has fallen or not, None where noise
-    hides it: f changes sign, and `sign` is the average sign of the paths, which tells how much noise that makes.
+    hides it: f changes sign, and `sign` is the average sign of the paths, which tells how much noise that makes. `degeneracy`
+    counts the levels that have this energy by symmetry: of those that a rotation, or an exchange of axes, makes of one, one is
+    listed.
     """
 
     sector: str
@@ -38,6 +40,7 @@ class Level:
     function: np.ndarray
     projected: Estimate | None = None
     sign: Estimate = Estimate(math.nan, math.nan)
+    degeneracy: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Spectrum:
                         "gap": level.gap.value,
                         "gap_error": level.gap.error,
                         "sector": level.sector,
+                        "degeneracy": level.degeneracy,
                         "bound": level.bound,
                         "projected": level.projected
                         and {"energy": level.projected.value, "error": level.projected.error},

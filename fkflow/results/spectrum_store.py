@@ -25,11 +25,12 @@ COLUMNS = {
     "projected_error": ("energy", "error of the projected energy"),
     "sign": ("", "average sign of the paths of the level"),
     "sign_error": ("", "error of the average sign"),
+    "degeneracy": ("", "levels that have this energy by symmetry, of which this one is listed"),
 }
 #: numbers that are attributes of the group
 ATTRIBUTES = ("asked", "functions", "decay", "seed", "statistics", "walkers", "seconds", "measure", "time")
 #: columns that files of earlier versions do not have
-NEW = ("projected", "projected_error", "sign", "sign_error")
+NEW = ("projected", "projected_error", "sign", "sign_error", "degeneracy")
 
 
 def write_spectrum(group: h5py.Group, spectrum: Spectrum, energy_unit: str, length_unit: str) -> None:
@@ -68,6 +69,7 @@ def write_spectrum(group: h5py.Group, spectrum: Spectrum, energy_unit: str, leng
         "projected_error": [one.error for one in projected],
         "sign": [level.sign.value for level in levels],
         "sign_error": [level.sign.error for level in levels],
+        "degeneracy": [level.degeneracy for level in levels],
     }
     for name, values in columns.items():
         unit, long_name = COLUMNS[name]
@@ -119,6 +121,7 @@ def read_spectrum(group: h5py.Group, path: Path) -> Spectrum:
             functions[k],
             None if math.isnan(columns["projected"][k]) else estimate("projected", k),
             estimate("sign", k),
+            1 if math.isnan(columns["degeneracy"][k]) else int(columns["degeneracy"][k]),
         )
         for k, (sector, bound, strengths) in enumerate(
             zip(attribute("sectors"), attribute("bounds"), attribute("strengths"), strict=True)

@@ -22,7 +22,8 @@ def spectrum_text(result: Result, spectrum: Spectrum) -> str:
         name, strength = max(level.strengths.items(), key=lambda item: item[1])
         strongest = f"{name} {strength:.3g}" if strength > WEAK else ""
         energy = str(level.energy) + ("" if level.bound == UPPER else " projected")
-        row: tuple[str, ...] = (str(number), level.sector, energy, str(level.gap), f"{level.variance:.1g}", strongest)
+        sector = f"{level.sector} ×{level.degeneracy}" if level.degeneracy > 1 else level.sector
+        row: tuple[str, ...] = (str(number), sector, energy, str(level.gap), f"{level.variance:.1g}", strongest)
         rows.append((*row, str(level.projected or "lost in noise"), str(level.sign)) if fermi else row)
     lines = [result.title(), *aligned([headings, *rows])]
     upper = all(level.bound == UPPER for level in spectrum.levels)

@@ -23,8 +23,8 @@ from fkflow.runs.evaluation import Positions, as_given, solver_coordinates
 from fkflow.runs.model import Model, load_weights, prepare
 from fkflow.runs.rerun import recipe_of
 from fkflow.spectrum.growth import growth_of, state_of
+from fkflow.spectrum.images import SectorFunctions
 from fkflow.spectrum.levels import CHECKED, Question, find_spectrum
-from fkflow.spectrum.sector import SectorFunctions
 from fkflow.spectrum.sectors import sectors_of
 from fkflow.statistics import Estimate
 

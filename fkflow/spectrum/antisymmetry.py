@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from functools import reduce
 from itertools import combinations, combinations_with_replacement
 
-from fkflow.spectrum.jets import Jet, stack
+from torch import Tensor
+
+from fkflow.spectrum.jets import Jet, join, stack
 
 #: most fermions off the line, and most determinants
 MOST, DETERMINANTS = 4, 6
 
 #: the coordinates in a product, by their numbers
 Powers = tuple[int, ...]
+
+
+class Antisymmetric:
+    """Determinants times symmetric functions."""
+
+    def __init__(self, symmetric: Callable[[Jet], Jet]) -> None:
+        self.symmetric = symmetric
+
+    def __call__(self, places: Jet) -> Jet:
+        """The functions (B, n) as jets."""
+        factors, terms = determinants(places), self.symmetric(places)
+        return join([terms * factors[slice(k, k + 1)] for k in range(factors.value.shape[-1])])
+
+    def combine(self, places: Jet, weights: Tensor) -> Jet:
+        """Combinations (B, k) of them by `weights` (n, k); the symmetric functions are combined first, which costs less."""
+        factors, terms = determinants(places), self.symmetric(places)
+        parts = weights.chunk(factors.value.shape[-1])
+        return reduce(operator.add, ((terms @ part) * factors[slice(k, k + 1)] for k, part in enumerate(parts)))
 
 
 def determinants(places: Jet) -> Jet:

@@ -52,7 +52,17 @@ def sectors_in_box(system: System, box: tuple[float, ...], x: Tensor, functions:
             )
             ground = moving is None and min(signs, default=1.0) > 0
             make = lambda p, g, k=momentum: PeriodicFunctions(p, box, k, functions, g)  # noqa: E731
-            found.append(Sector(name or "all", ground, make, operations, centre))
+            found.append(
+                Sector(
+                    name or "all",
+                    ground,
+                    make,
+                    operations,
+                    centre,
+                    family=f"K = {momentum}",
+                    degeneracy=1 if moving is None else 2,
+                )
+            )
     return found
 
 

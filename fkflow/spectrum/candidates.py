@@ -9,7 +9,8 @@ import numpy as np
 
 from fkflow.errors import NumericalError
 from fkflow.spectrum import eigen
-from fkflow.spectrum.sector import Sector, SectorFunctions
+from fkflow.spectrum.images import SectorFunctions
+from fkflow.spectrum.sector import Sector
 from fkflow.statistics import Estimate
 
 #: largest spread of the local energy, by the gap or the distance of the next, of a level that is resolved

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -19,11 +21,20 @@ PRODUCTS = 60
 class ConfigurationFunctions:
     """Products of the principal coordinates of ψ², and hyperbolic tangents of random combinations of them.
 
-    Several particles in the plane or in space also have random functions of their distances.
+    Several particles in the plane or in space also have random functions of their distances. Under the `mirrors` of V about a
+    `centre` (D,), each the signs (D,) of coordinates, principal coordinates are even or odd: a sector has few products.
     """
 
-    def __init__(self, places: Jet, functions: int, generator: torch.Generator) -> None:
-        points = places.value.flatten(1)
+    def __init__(
+        self,
+        places: Jet,
+        functions: int,
+        generator: torch.Generator,
+        mirrors: Sequence[tuple[float, ...]] = (),
+        centre: Tensor | float = 0.0,
+    ) -> None:
+        mirrored = [(places.value - centre) * places.value.new_tensor(signs) + centre for signs in mirrors]
+        points = torch.cat(mirrored or [places.value]).flatten(1)
         self.centre = points.mean(0)
         values, vectors = torch.linalg.eigh((points - self.centre).T @ (points - self.centre) / len(points))
         self.whitening = vectors / values.clamp_min(1e-12 * float(values.max())).sqrt()

@@ -25,7 +25,8 @@ from fkflow.networks.log_psi import LogPsi
 from fkflow.sampling.clipping import clip
 from fkflow.sampling.local_energy import analytic_local_energy, local_energy
 from fkflow.sampling.metropolis import Walkers, langevin_move
-from fkflow.spectrum.eigen import Functions, apply_generator, jackknife_error, part_states
+from fkflow.spectrum.eigen import apply_generator, jackknife_error, part_states
+from fkflow.spectrum.images import Family, SectorFunctions, families_of
 from fkflow.spectrum.pool import GROUPS, Pool
 from fkflow.spectrum.symmetric_psi import SymmetricPsi
 
@@ -42,11 +43,14 @@ SLOWEST = 0.9
 #: the least fall, in its whole error, for which the fallen value is better than the bound
 CLEAR = 2.0
 
+#: paths whose functions are computed at once
+PART = 512
+
 #: drop, by the largest energy of a sector above ψ's, that is rounding
 ROUNDING = 1e-11
 
 #: the functions of a sector, and its frozen states (n, k)
-States = tuple[Functions, np.ndarray]
+States = tuple[SectorFunctions, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -84,27 +88,26 @@ def find_drops(
     # a ψ that is averaged over many turns costs as many times more
     turns = len(net.turns) if isinstance(net, SymmetricPsi) else 1
     rows = min(PATHS, len(pool.x), max(FEWEST, 2 * PATHS // turns))
+    shared = [Shared(numbers, [states[k] for k in numbers]) for numbers in families_of([one[0] for one in states])]
     generator = torch.Generator(pool.x.device).manual_seed(seed)
     x, weights, group = pool.x[:rows].clone(), pool.weights[:rows], pool.group[:rows]
     heights = pool.energies[:rows]
     mean = (weights * heights).sum() / weights.sum()
-    first = [_values(functions, c, x) for functions, c in states]
+    first = [one.values(x) for one in shared]
     step = TIME * landscape.length**2 / STEPS
     walkers = Walkers(x, step)
     walkers.refresh(net)
     energies = analytic_local_energy if net.analytic else local_energy
     log_weight = torch.zeros_like(weights)
-    looks: list[list[np.ndarray]] = []
+    looks: list[dict[int, np.ndarray]] = []
     for number in range(STEPS + 1):
         if number % (STEPS // LOOKS) == 0:
             drift = chunks.value_and_drift(net, walkers.x)[1].double().flatten(1)
             total = weights * log_weight.exp()
-            looks.append(
-                [
-                    _matrices(functions, c, walkers.x, drift, heights - mean, total[:, None] * f, group)
-                    for (functions, c), f in zip(states, first, strict=True)
-                ]
-            )
+            looks.append({})
+            for one, f in zip(shared, first, strict=True):
+                left = [total[:, None] * each for each in f]
+                looks[-1].update(one.matrices(walkers.x, drift, heights - mean, left, group))
         if number < STEPS:
             accepted, _ = langevin_move(net, walkers, generator)
             walkers.x = net.recentre(walkers.x)
@@ -112,38 +115,43 @@ def find_drops(
             both = clip(torch.cat([before, heights]), CLIP).view(2, -1).mean(0) - mean
             # a path that stands still for a share of its steps is shorter
             log_weight = log_weight - step * float(accepted.double().mean()) * both
-    unsigned = [
-        _unsigned(functions, c, walkers.x, total[:, None] * f, group)
-        for (functions, c), f in zip(states, first, strict=True)
-    ]
+    unsigned: dict[int, np.ndarray] = {}
+    for one, f in zip(shared, first, strict=True):
+        for k, before, after in zip(one.numbers, f, one.values(walkers.x), strict=True):
+            products = (total[:, None] * before * after).abs()
+            sums = products.new_zeros(GROUPS, products.shape[1]).index_add_(0, group, products)
+            unsigned[k] = sums.cpu().numpy()
     return [_falls([look[k] for look in looks], unsigned[k]) for k in range(len(states))]
 
 
-def _values(functions: Functions, c: np.ndarray, x: Tensor) -> Tensor:
-    coefficients = torch.from_numpy(c).to(x)
-    return torch.cat([functions(part).value @ coefficients for part in x.split(512)])
+class Shared:
+    """States of sectors of one family; `numbers` are those of the sectors among all."""
 
+    def __init__(self, numbers: list[int], states: Sequence[States]) -> None:
+        self.numbers, self.family = numbers, Family([functions for functions, _ in states])
+        self.coefficients = [torch.from_numpy(c) for _, c in states]
 
-def _matrices(
-    functions: Functions, c: np.ndarray, x: Tensor, drift: Tensor, heights: Tensor, left: Tensor, group: Tensor
-) -> np.ndarray:
-    """S and A (groups, 2, k, k) of states c (n, k) at the ends x, for what stands to the left of them (B, k)."""
-    coefficients = torch.from_numpy(c).to(x)
-    found = np.zeros((GROUPS, 2, c.shape[1], c.shape[1]))
-    for rows in torch.arange(len(x), device=x.device).split(512):
-        f = functions(x[rows]) @ coefficients
-        moved = apply_generator(f, drift[rows]) + heights[rows, None] * f.value
-        products = torch.stack([torch.einsum("bi,bj->bij", left[rows], t) for t in (f.value, moved)], 1)
-        sums = torch.zeros(found.shape, dtype=x.dtype, device=x.device).index_add_(0, group[rows], products)
-        found += sums.cpu().numpy()
-    return found
+    def values(self, x: Tensor) -> list[Tensor]:
+        """The states (B, k) of each sector at x (B, N, D)."""
+        parts = [self.family.states(some, self._on(x), flat=True) for some in x.split(PART)]
+        return [torch.cat([jet.value for jet in each]) for each in zip(*parts, strict=True)]
 
+    def matrices(
+        self, x: Tensor, drift: Tensor, heights: Tensor, left: list[Tensor], group: Tensor
+    ) -> dict[int, np.ndarray]:
+        """S and A (groups, 2, k, k) of each sector: its states at the ends x, and what stands to the left of them (B, k)."""
+        found = [
+            torch.zeros(GROUPS, 2, c.shape[1], c.shape[1], dtype=x.dtype, device=x.device) for c in self.coefficients
+        ]
+        for rows in torch.arange(len(x), device=x.device).split(PART):
+            for f, before, sums in zip(self.family.states(x[rows], self._on(x)), left, found, strict=True):
+                moved = apply_generator(f, drift[rows]) + heights[rows, None] * f.value
+                products = torch.stack([torch.einsum("bi,bj->bij", before[rows], t) for t in (f.value, moved)], 1)
+                sums.index_add_(0, group[rows], products)
+        return {number: sums.cpu().numpy() for number, sums in zip(self.numbers, found, strict=True)}
 
-def _unsigned(functions: Functions, c: np.ndarray, x: Tensor, left: Tensor, group: Tensor) -> np.ndarray:
-    """Σ |f W f| (groups, k) of states c (n, k) at the ends x, for what stands to the left of them (B, k)."""
-    products = (left * _values(functions, c, x)).abs()
-    sums = torch.zeros(GROUPS, c.shape[1], dtype=x.dtype, device=x.device).index_add_(0, group, products)
-    return np.asarray(sums.cpu().numpy())
+    def _on(self, x: Tensor) -> list[Tensor]:
+        return [c.to(x) for c in self.coefficients]
 
 
 def _falls(looks: list[np.ndarray], unsigned: np.ndarray) -> Falls:

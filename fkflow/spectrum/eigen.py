@@ -12,8 +12,9 @@ They are found with one pool and kept for another, whose energies are then upper
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,12 +23,26 @@ from torch import Tensor
 from fkflow.spectrum.jets import Jet
 from fkflow.spectrum.pool import GROUPS, Pool
 
-Functions = Callable[[Tensor], Jet]
+
+class Shared(Protocol):
+    """Functions of one or more sectors, as `images.Family` has them."""
+
+    def present(self, x: Tensor) -> list[Tensor]:
+        """Which functions (n,) of each sector do not vanish at all configurations x (B, N, D)."""
+
+    def jets(self, x: Tensor, *, chosen: Sequence[Tensor]) -> list[Jet]:
+        """Those of each sector that are `chosen` (n,)."""
+
+    def states(self, x: Tensor, coefficients: Sequence[Tensor]) -> list[Jet]:
+        """Combinations (B, k) for each sector, by coefficients (n, k)."""
+
 
 #: smallest eigenvalues of S, relative to the largest, that are tried; least mean square of a function, likewise
 CUTOFFS, PRESENT = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11), 1e-14
-#: numbers of one jet at a time
-NUMBERS = 2**20
+#: numbers of one jet at a time, and the fewest configurations
+NUMBERS, LEAST = 2**19, 64
+#: configurations that show which functions vanish by symmetry
+LOOKED = 64
 
 
 @dataclass(frozen=True)
@@ -49,38 +64,62 @@ class Levels:
     support: np.ndarray
 
 
-def ritz_vectors(functions: Functions, pool: Pool, count: int, sizes: Sequence[int] = ()) -> np.ndarray:
-    """The lowest `count` states as coefficients (n, k) of the functions, with ⟨φ²⟩ = 1; fewer if there are not so many.
+@dataclass(frozen=True)
+class Matrices:
+    """The matrices S, A, H and ⟨(L + E_L)f_i (L + E_L)f_j⟩ of a sector in both halves of a pool, each (4, m, m).
 
-    Combinations of functions that are nearly 0 are left out: how nearly is chosen so that states of one half of the pool have
-    the smallest variances in the other half. How many functions are worth having, one of the `sizes`, is decided in the same
-    way; all, if there are none.
+    They are those of the functions that do not vanish, the `present` (n,).
     """
+
+    halves: tuple[np.ndarray, np.ndarray]
+    present: np.ndarray
+
+    def states(self, count: int, sizes: Sequence[int] = ()) -> np.ndarray:
+        """The lowest `count` states as coefficients (n, k) of the functions, with ⟨φ²⟩ = 1; fewer if there are not so many.
+
+        Combinations of functions that are nearly 0 are left out: how nearly is chosen so that states of one half of the pool
+        have the smallest variances in the other half. How many functions are worth having, one of the `sizes`, is decided in
+        the same way; all, if there are none.
+        """
+        first, second = self.halves
+        kept = sorted({int(self.present[:size].sum()) for size in sizes or (len(self.present),)} - {0})
+        if not kept:
+            return np.zeros((len(self.present), 0))
+
+        def spread(of: int, cutoff: float) -> float:
+            one, other = (half[:, :of, :of] for half in (first, second))
+            return _spread(one, other, count, cutoff) + _spread(other, one, count, cutoff)
+
+        of, cutoff = min(((n, cutoff) for n in kept for cutoff in CUTOFFS), key=lambda choice: spread(*choice))
+        s, a, h, _ = 0.5 * (first + second)[:, :of, :of]
+        found = solve(s, a, h, count, cutoff)
+        states = np.zeros((len(self.present), found.shape[1]))
+        states[self.present.nonzero()[0][:of]] = found
+        return states
+
+
+def collect(functions: Shared, pool: Pool) -> list[Matrices]:
+    """The matrices of each sector from a pool."""
     mean = _mean(pool)
-    halves = []
+    present = functions.present(pool.x[:LOOKED])
+    halves: list[list[np.ndarray]] = [[] for _ in present]
     for half in range(2):
         members = (pool.group % 2 == half).nonzero()[:, 0]
-        sums: np.ndarray | float = 0.0
-        for part in _chunks(functions, pool, members):
-            f = functions(pool.x[part])
+        sums = [pool.x.new_zeros(4, int(there.sum()), int(there.sum()), dtype=torch.float64) for there in present]
+        for part in _chunks(max(map(len, present)), pool, members):
             w, e = pool.weights[part][:, None], (pool.energies[part] - mean)[:, None]
-            moved = apply_generator(f, pool.drift[part]) + e * f.value
-            weighted = w * f.value
-            slopes = (f.gradient * w).flatten(0, 1)
-            h = 0.5 * slopes.T @ f.gradient.flatten(0, 1) + (weighted * e).T @ f.value
-            products = weighted.T @ f.value, weighted.T @ moved, h, (w * moved).T @ moved
-            sums = sums + torch.stack(products).cpu().numpy()
-        halves.append(np.asarray(sums) / float(pool.weights[members].sum()))
-    size = halves[0].shape[-1]
-
-    def spread(of: int, cutoff: float) -> float:
-        first, second = (half[:, :of, :of] for half in halves)
-        return _spread(first, second, count, cutoff) + _spread(second, first, count, cutoff)
-
-    of, cutoff = min(((n, cutoff) for n in sizes or (size,) for cutoff in CUTOFFS), key=lambda choice: spread(*choice))
-    s, a, h_, _ = 0.5 * (halves[0] + halves[1])[:, :of, :of]
-    found = solve(s, a, h_, count, cutoff)
-    return np.concatenate([found, np.zeros((size - of, found.shape[1]))])
+            for f, total in zip(functions.jets(pool.x[part], chosen=present), sums, strict=True):
+                moved = apply_generator(f, pool.drift[part]) + e * f.value
+                weighted = w * f.value
+                slopes = (f.gradient * w).flatten(0, 1)
+                total[0].addmm_(weighted.T, f.value)
+                total[1].addmm_(weighted.T, moved)
+                total[2].addmm_(slopes.T, f.gradient.flatten(0, 1), alpha=0.5).addmm_((weighted * e).T, f.value)
+                total[3].addmm_((w * moved).T, moved)
+        weight = float(pool.weights[members].sum())
+        for parts, total in zip(halves, sums, strict=True):
+            parts.append(total.cpu().numpy() / weight)
+    return [Matrices((one, other), there.cpu().numpy()) for (one, other), there in zip(halves, present, strict=True)]
 
 
 def _spread(fitted: np.ndarray, tested: np.ndarray, count: int, cutoff: float) -> float:
@@ -116,29 +155,38 @@ def solve(s: np.ndarray, a: np.ndarray, h: np.ndarray, count: int, cutoff: float
     return np.asarray(c / np.sqrt(np.einsum("ia,ij,ja->a", c, s, c)))
 
 
-def evaluate(functions: Functions, vectors: np.ndarray, pool: Pool) -> Levels:
-    """The energies of frozen states, coefficients (n, k), from a pool that they were not found with.
+def evaluate(functions: Shared, vectors: Sequence[np.ndarray], pool: Pool) -> list[Levels]:
+    """The energies of frozen states of each sector, coefficients (n, k), from a pool that they were not found with.
 
     A state that was found with noise has a little of those below it, and lies lower for that: the few states are parted once
     more, by the right eigenvectors of their A, which keep what has no variance free of noise.
     """
-    c = torch.from_numpy(vectors).to(pool.x)
+    coefficients = [torch.from_numpy(each).to(pool.x) for each in vectors]
     mean = _mean(pool)
-    k = c.shape[1]
     zero = torch.zeros(GROUPS, dtype=torch.float64, device=pool.x.device)
-    square_shares, sums = zero.new_zeros(k), zero.new_zeros(GROUPS, 3, k, k)
+    square_shares = [zero.new_zeros(c.shape[1]) for c in coefficients]
+    sums = [zero.new_zeros(GROUPS, 3, c.shape[1], c.shape[1]) for c in coefficients]
     # a small pool is one part: a group of it would take as long
-    for part in _chunks(functions, pool, pool.group.argsort(stable=True)):
-        f = functions(pool.x[part]) @ c
-        moved = apply_generator(f, pool.drift[part]) + (pool.energies[part] - mean)[:, None] * f.value
+    for part in _chunks(max(map(len, coefficients)), pool, pool.group.argsort(stable=True)):
         w = pool.weights[part][:, None]
-        weighted = w * f.value
-        square_shares += (weighted * f.value).square().sum(0)
         sizes = pool.group[part].bincount(minlength=GROUPS).tolist()
-        of_each = (rows.split(sizes) for rows in (weighted, f.value, w * moved, moved))
-        for group, (left, right, left_moved, right_moved) in enumerate(zip(*of_each, strict=True)):
-            sums[group] += torch.stack([left.T @ right, left.T @ right_moved, left_moved.T @ right_moved])
-    of_groups = sums.cpu().numpy()
+        for f, squares, total in zip(functions.states(pool.x[part], coefficients), square_shares, sums, strict=True):
+            moved = apply_generator(f, pool.drift[part]) + (pool.energies[part] - mean)[:, None] * f.value
+            weighted = w * f.value
+            squares += (weighted * f.value).square().sum(0)
+            of_each = (rows.split(sizes) for rows in (weighted, f.value, w * moved, moved))
+            for group, (left, right, left_moved, right_moved) in enumerate(zip(*of_each, strict=True)):
+                if len(left):
+                    total[group] += torch.stack([left.T @ right, left.T @ right_moved, left_moved.T @ right_moved])
+    return [
+        _levels(total.cpu().numpy(), squares.cpu().numpy(), pool)
+        for total, squares in zip(sums, square_shares, strict=True)
+    ]
+
+
+def _levels(of_groups: np.ndarray, square_shares: np.ndarray, pool: Pool) -> Levels:
+    """Levels from S, A and ⟨(L + E_L)f (L + E_L)f⟩ of each group (groups, 3, k, k), and Σ (w f²)² (k,)."""
+    mean, zero = _mean(pool), torch.zeros(GROUPS, dtype=torch.float64, device=pool.x.device)
     shares = zero.index_add(0, pool.group, pool.weights).cpu().numpy()
     heights = zero.index_add(0, pool.group, pool.weights * pool.energies).cpu().numpy()
     everything = of_groups.sum(0)
@@ -149,7 +197,7 @@ def evaluate(functions: Functions, vectors: np.ndarray, pool: Pool) -> Levels:
     means = (heights.sum() - heights) / (shares.sum() - shares)
     variances = np.maximum(square / norm - height**2, 0.0)
     noise = float((pool.weights * (pool.energies - mean).square()).sum() / pool.weights.sum())
-    support = np.diag(everything[0]) ** 2 / (square_shares.cpu().numpy() * len(pool.x))
+    support = np.diag(everything[0]) ** 2 / (square_shares * len(pool.x))
     return Levels(found + mean, samples + mean, variances, noise, mean, means, turn, support)
 
 
@@ -180,8 +228,7 @@ def apply_generator(f: Jet, drift: Tensor) -> Tensor:
     return -0.5 * f.laplacian - (drift.T[:, :, None] * f.gradient).sum(0)
 
 
-def _chunks(functions: Functions, pool: Pool, members: Tensor) -> tuple[Tensor, ...]:
-    """The configurations `members` in parts whose jets fit into the memory."""
-    count = functions(pool.x[:1]).value.shape[1]
-    parts: tuple[Tensor, ...] = members.split(max(1, NUMBERS // (count * (pool.x[0].numel() + 2))))
+def _chunks(count: int, pool: Pool, members: Tensor) -> tuple[Tensor, ...]:
+    """The configurations `members` in parts for whose `count` functions the cache has room."""
+    parts: tuple[Tensor, ...] = members.split(max(LEAST, NUMBERS // (count * (pool.x[0].numel() + 2))))
     return parts

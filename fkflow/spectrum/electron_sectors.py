@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 from torch import Tensor
 
 from fkflow.hamiltonian.system import System
 from fkflow.spectrum.electrons import ElectronFunctions
-from fkflow.spectrum.mirrors import find_reflections
+from fkflow.spectrum.mirrors import find_parities
 from fkflow.spectrum.operations import Operation, exchanged, group_of, reflection_name
 from fkflow.spectrum.sector import Sector
 
@@ -25,7 +23,7 @@ def electron_sectors(system: System, x: Tensor, functions: int, decay: float, fe
     exchanges = [1.0] if n == 1 else [-1.0] if fermi else [1.0, -1.0]
     found = []
     atom = len(nuclei.charges) == 1
-    reflections = [] if atom else find_reflections(system, centre, x)
+    reflections, parities = ([], {}) if atom else find_parities(system, centre, x)
     for exchange in exchanges:
         spin = "" if n == 1 else "singlet " if exchange > 0 else "triplet "
         swap = [(tuple(range(n)), 1.0)] + ([((1, 0), exchange)] if n == 2 else [])
@@ -33,15 +31,18 @@ def electron_sectors(system: System, x: Tensor, functions: int, decay: float, fe
             for rank in (0, 1):
                 still = tuple(Operation((1.0,) * 3, order, factor) for order, factor in swap)
                 make = lambda p, g, r=rank: ElectronFunctions(p, nuclei, decay, functions, g, 2 if r else None)  # noqa: E731
-                found.append(Sector(f"{spin}{LETTERS[rank]}", exchange > 0 and rank == 0, make, still, centre))
+                letter, ground = LETTERS[rank], exchange > 0 and rank == 0
+                found.append(
+                    Sector(f"{spin}{letter}", ground, make, still, centre, family=letter, degeneracy=2 * rank + 1)
+                )
             continue
-        for signs in product((1.0, -1.0), repeat=len(reflections)):
+        for signs, degeneracy in parities.items():
             if sum(sign < 0 for sign in signs) > 1:
                 continue
             operations = exchanged(group_of(reflections, signs, n), swap)
             odd = next((i for i, sign in enumerate(signs) if sign < 0), None)
             axis = None if odd is None else next((a for a in range(3) if reflections[odd][a] < 0), None)
             make = lambda p, g, a=axis: ElectronFunctions(p, nuclei, decay, functions, g, a)  # noqa: E731
-            name = spin + (reflection_name(reflections, signs, 3) or "all")
-            found.append(Sector(name, exchange > 0 and odd is None, make, operations, centre))
+            name, ground = spin + (reflection_name(reflections, signs, 3) or "all"), exchange > 0 and odd is None
+            found.append(Sector(name, ground, make, operations, centre, family=f"axis {axis}", degeneracy=degeneracy))
     return found

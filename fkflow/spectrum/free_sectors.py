@@ -12,9 +12,10 @@ from fkflow.hamiltonian.shape import find_shape
 from fkflow.hamiltonian.species import declared_species
 from fkflow.hamiltonian.system import System
 from fkflow.spectrum.distances import DistanceFunctions
+from fkflow.spectrum.images import Functions
 from fkflow.spectrum.jets import Jet
 from fkflow.spectrum.operations import Operation, exchanged, exchanges_of
-from fkflow.spectrum.sector import Functions, Sector
+from fkflow.spectrum.sector import Sector
 from fkflow.spectrum.vibrations import VibrationFunctions
 
 
@@ -38,5 +39,5 @@ def free_sectors(system: System, landscape: Landscape, x: Tensor, functions: int
             return DistanceFunctions(places, inverse_roots, functions, generator)
 
         name = f"{odd} antisymmetric" if odd else "symmetric" if twofold else "no rotation"
-        found.append(Sector(name, odd is None, make, operations, torch.zeros(dim, dtype=x.dtype)))
+        found.append(Sector(name, odd is None, make, operations, torch.zeros(dim, dtype=x.dtype), family="free"))
     return found

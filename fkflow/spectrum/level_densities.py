@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ from fkflow.hamiltonian.system import System
 from fkflow.measurement.views import View
 from fkflow.results.records import Axis
 from fkflow.spectrum.candidates import Candidate
+from fkflow.spectrum.images import Family, SectorFunctions, families_of
 from fkflow.spectrum.pool import Pool
-from fkflow.spectrum.sector import SectorFunctions
 
 #: configurations whose values are computed at once
 PART = 2048
@@ -46,16 +47,8 @@ def densities_of(
     ground = plain / (particles * volumes * total)
     box = sides(system)
     found = []
-    # those of a sector have the same functions
-    sectors_values = {
-        name: values_of(some[0].functions, np.stack([one.coefficients for one in some], 1), pool.x)
-        for name in {level.sector.name for level in levels}
-        if (some := [level for level in levels if level.sector.name == name])
-    }
-    seen: dict[str, int] = {}
-    for level in levels:
-        number = seen[level.sector.name] = seen.get(level.sector.name, -1) + 1
-        f = sectors_values[level.sector.name][:, number]
+    columns = values_of([(level.functions, level.coefficients) for level in levels], pool.x)
+    for f in columns:
         f = f / math.sqrt(float((weights * f * f).sum() / total))
         density = histogram(weights * f * f) / (particles * volumes * total)
         with np.errstate(invalid="ignore"):
@@ -86,7 +79,13 @@ def _wave_strength(x: Tensor, w: Tensor, share: Tensor, box: tuple[float, ...]) 
     return {"density wave": min(1.0, most)}
 
 
-def values_of(functions: SectorFunctions, coefficients: np.ndarray, x: Tensor) -> np.ndarray:
-    """f (B,), or of several coefficients (n, k) (B, k), at x (B, N, D)."""
-    parts = [functions.values(part).cpu().numpy() @ coefficients for part in x.split(PART)]
-    return np.concatenate(parts)
+def values_of(states: Sequence[tuple[SectorFunctions, np.ndarray]], x: Tensor) -> list[np.ndarray]:
+    """Each f (B,) of states, functions with coefficients (n,), at x (B, N, D)."""
+    found: dict[int, np.ndarray] = {}
+    for numbers in families_of([functions for functions, _ in states]):
+        family = Family([states[k][0] for k in numbers])
+        coefficients = [torch.from_numpy(states[k][1]).to(x)[:, None] for k in numbers]
+        parts = [family.states(some, coefficients, flat=True) for some in x.split(PART)]
+        for k, jets in zip(numbers, zip(*parts, strict=True), strict=True):
+            found[k] = torch.cat([jet.value[:, 0] for jet in jets]).cpu().numpy()
+    return [found[k] for k in range(len(states))]

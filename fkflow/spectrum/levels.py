@@ -29,10 +29,11 @@ from fkflow.spectrum.candidates import (
     levels_of,
 )
 from fkflow.spectrum.growth import growth_of, state_of
+from fkflow.spectrum.images import Family
 from fkflow.spectrum.level_densities import densities_of, values_of
 from fkflow.spectrum.lowering import lower
 from fkflow.spectrum.pool import Pool, draw_pool
-from fkflow.spectrum.sector import SectorFunctions
+from fkflow.spectrum.sector import Sector, functions_of
 from fkflow.statistics import Estimate
 
 #: walkers and sweeps of the pool that finds the states and of the one that judges them; about nuclei so many times the walkers
@@ -99,20 +100,25 @@ def find_spectrum(
     found: list[Candidate] = []
     states: dict[str, correlations.States] = {}
     lowest: Lowest | None = None
-    # the sector of the ground state comes first
-    for sector in sorted(wanted, key=lambda one: not one.ground):
-        functions = sector.functions(sample, question.seed)
-        best = _best_states(functions, sample, pools, question.states + SPARE, int(sector.ground))
-        if best is None:
-            continue
-        vectors, judged = best
-        if sector.ground:
-            lowest = Lowest(float(judged.energies[0]), judged.samples[:, 0], float(excesses_of(judged)[0]))
-        states[sector.name] = functions, vectors
-        found += levels_of(sector, judged, functions, vectors, lowest, (ground, variational if psi is net else None))
+    for family in _families(wanted):
+        each = functions_of(family, sample, question.seed)
+        below = [int(sector.ground) for sector in family]
+        best = _best_states(Family(each), sample, pools, [question.states + SPARE + n for n in below], below)
+        for sector, functions, result in zip(family, each, best, strict=True):
+            if result is None:
+                continue
+            vectors, judged = result
+            if sector.ground:
+                lowest = Lowest(float(judged.energies[0]), judged.samples[:, 0], float(excesses_of(judged)[0]))
+            states[sector.name] = functions, vectors
+            found += levels_of(
+                sector, judged, functions, vectors, lowest, (ground, variational if psi is net else None)
+            )
         energies = sorted(one.energy.value for one in found)
-        if sector.rising and len(energies) > question.states and judged.energies[0] > energies[question.states]:
-            break
+        of_first = best[0]
+        if family[0].rising and of_first is not None and len(energies) > question.states:
+            if of_first[1].energies[0] > energies[question.states]:
+                break
     kept, warnings = choose(found, question.states, _continuum(system, landscape, ground.value))
     lowered = lower(psi, system, landscape, pools[1], kept, states, question.seed, question.fermi)
     view = views(system)[0]
@@ -130,6 +136,7 @@ def find_spectrum(
             function,
             projected,
             sign,
+            one.sector.degeneracy,
         )
         for one, (energy, gap, bound, projected, sign), (density, function, strengths) in zip(
             kept, lowered, shown, strict=True
@@ -142,7 +149,7 @@ def find_spectrum(
         measure=view.measure,
         ground_density=ground_density,
         sample=sample.cpu().numpy(),
-        check=np.array([values_of(one.functions, one.coefficients, sample[:CHECKED]) for one in kept]),
+        check=np.array(values_of([(one.functions, one.coefficients) for one in kept], sample[:CHECKED])),
         searched=[sector.name for sector in wanted],
         asked=question.states,
         functions=question.functions,
@@ -156,26 +163,40 @@ def find_spectrum(
     )
 
 
-def _best_states(
-    functions: SectorFunctions, sample: Tensor, pools: Sequence[Pool], count: int, below: int
-) -> tuple[np.ndarray, eigen.Levels] | None:
-    """The states (n, k) of a sector that one pool finds, turned as the other judges them; None where all functions vanish.
+def _families(sectors: Sequence[Sector]) -> list[list[Sector]]:
+    """Sectors that share their functions, with that of the ground state first, of all and in its family."""
+    ordered = sorted(sectors, key=lambda one: not one.ground)
+    found: dict[str, list[Sector]] = {}
+    for sector in ordered:
+        found.setdefault(sector.family or sector.name, []).append(sector)
+    return list(found.values())
 
-    `count` levels are wanted above the `below` lowest. `sample` (B, N, D) are any configurations.
+
+def _best_states(
+    family: Family, sample: Tensor, pools: Sequence[Pool], counts: Sequence[int], below: Sequence[int]
+) -> list[tuple[np.ndarray, eigen.Levels] | None]:
+    """The states (n, k) of each sector that one pool finds, turned as the other judges them; None where all functions vanish.
+
+    `counts` levels of each are wanted, with the `below` lowest that need not count. `sample` (B, N, D) are any configurations.
     """
-    sizes = functions.sizes(sample)
-    best: tuple[np.ndarray, eigen.Levels] | None = None
+    sizes = family.sizes(sample)
+    matrices = eigen.collect(family, pools[0])
+    best: list[tuple[np.ndarray, eigen.Levels] | None] = [None] * len(counts)
+    open_ = list(range(len(counts)))
     for most in range(len(sizes), 0, -1):
-        vectors = eigen.ritz_vectors(functions, pools[0], count + below, sizes[:most])
-        if not vectors.shape[1]:
+        vectors = {k: matrices[k].states(counts[k], sizes[:most]) for k in open_}
+        open_ = [k for k in open_ if vectors[k].shape[1]]
+        if not open_:
             break
-        found = eigen.evaluate(functions, vectors, pools[1])
-        reached = bool(found.support[: 1 + below].min() >= LEAST_SUPPORT)
-        # functions that grow too fast reach farther out than the walkers; without them a level must not be lost
-        if best is None or (reached and not is_above(found, best[1], 1 + below)):
-            best = vectors @ found.turn, found
-        if reached:
-            break
+        some = family.of(open_)
+        for k, found in zip(open_.copy(), eigen.evaluate(some, [vectors[k] for k in open_], pools[1]), strict=True):
+            known, first = best[k], 1 + below[k]
+            reached = bool(found.support[:first].min() >= LEAST_SUPPORT)
+            # functions that grow too fast reach farther out than the walkers; without them a level must not be lost
+            if known is None or (reached and not is_above(found, known[1], first)):
+                best[k] = vectors[k] @ found.turn, found
+            if reached:
+                open_.remove(k)
     return best
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import permutations, product
 
 import torch
 from torch import Tensor
 
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
+
+#: the signs (D,) of coordinates, or those of a function under reflections
+Signs = tuple[float, ...]
 
 #: relative difference of V that counts as none
 SAME = 1e-9
@@ -54,6 +57,40 @@ def is_round(system: System, centre: Tensor, x: Tensor) -> bool:
     turned = (some - centre) @ torch.linalg.qr(noise)[0].to(x.device) + centre
     size = SAME * (value.abs() + value.std())
     return bool(((system.potential(turned) - value).abs() <= size).all())
+
+
+def find_axis_orders(system: System, centre: Tensor, x: Tensor) -> list[tuple[int, ...]]:
+    """The orders of the axes, of at most three, that leave V at walkers x (B, N, D) as it is about `centre` (D,)."""
+    dim, some = x.shape[2], x[:64]
+    value = system.potential(some)
+    size = SAME * (value.abs() + value.std())
+    orders = permutations(range(dim)) if dim <= MOST_REFLECTIONS else [tuple(range(dim))]
+    return [
+        order
+        for order in orders
+        if bool(((system.potential((some - centre)[..., list(order)] + centre) - value).abs() <= size).all())
+    ]
+
+
+def find_parities(system: System, centre: Tensor, x: Tensor) -> tuple[list[Signs], dict[Signs, int]]:
+    """The reflections of V, and their signs in each kind of sector, with how many sectors an order of axes makes of one."""
+    reflections = find_reflections(system, centre, x)
+    orders = find_axis_orders(system, centre, x) if len(reflections) > 1 else []
+    found: dict[Signs, int] = {}
+    seen: set[Signs] = set()
+    for signs in product((1.0, -1.0), repeat=len(reflections)):
+        if signs in seen:
+            continue
+        sign_of = dict(zip(reflections, signs, strict=True))
+        alike = {signs}
+        for order in orders:
+            turned = [tuple(one[axis] for axis in order) for one in reflections]
+            if all(one in sign_of for one in turned):
+                alike.add(tuple(sign_of[one] for one in turned))
+        seen |= alike
+        # odd in x rather than in y
+        found[min(alike)] = len(alike)
+    return reflections, found
 
 
 def find_reflections(system: System, centre: Tensor, x: Tensor) -> list[tuple[float, ...]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import torch
 from torch import Tensor
 
@@ -11,17 +9,18 @@ from fkflow.errors import UsageError
 from fkflow.hamiltonian.box import sides
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.system import System
-from fkflow.spectrum.antisymmetry import MOST, determinants
+from fkflow.spectrum.antisymmetry import MOST, Antisymmetric
 from fkflow.spectrum.box_sectors import sectors_in_box
 from fkflow.spectrum.cloud import CloudFunctions
 from fkflow.spectrum.configuration import ConfigurationFunctions, DetailFunctions, RoundFunctions
 from fkflow.spectrum.electron_sectors import electron_sectors
 from fkflow.spectrum.free_sectors import free_sectors
 from fkflow.spectrum.growth import Growth
-from fkflow.spectrum.jets import Jet, join
-from fkflow.spectrum.mirrors import find_centre, find_reflections, is_round
+from fkflow.spectrum.images import Functions
+from fkflow.spectrum.jets import Jet
+from fkflow.spectrum.mirrors import find_centre, find_parities, is_round
 from fkflow.spectrum.operations import Operation, exchanged, exchanges_of, group_of, reflection_name
-from fkflow.spectrum.sector import Functions, Sector
+from fkflow.spectrum.sector import Sector
 
 #: ranks under rotations that have a sector, of several particles and of one
 RANKS, RANKS_OF_ONE = (0, 1, 2), (0, 1, 2, 3, 4, 5)
@@ -69,6 +68,7 @@ def sectors_of(
                 centre,
                 growth,
                 rising=n == 1,
+                degeneracy=1 if rank == 0 else 2 if dim == 2 else 2 * rank + 1,
             )
             for rank in (RANKS_OF_ONE if n == 1 else RANKS)
         ]
@@ -77,29 +77,21 @@ def sectors_of(
 
     def make(places: Jet, generator: torch.Generator) -> Functions:
         if not identical:
-            return ConfigurationFunctions(places, functions, generator)
+            return ConfigurationFunctions(places, functions, generator, mirrors, centre)
         symmetric = CloudFunctions(places, centre, None, functions, generator)
-        return _Antisymmetric(symmetric) if fermi else symmetric
+        return Antisymmetric(symmetric) if fermi else symmetric
 
     details = (lambda p, g: DetailFunctions(p, functions, g)) if n * dim == 1 else None
     found = []
-    reflections = find_reflections(system, centre, x)
-    for signs in product((1.0, -1.0), repeat=len(reflections)):
+    reflections, parities = find_parities(system, centre, x)
+    mirrors = [one.signs for one in group_of(reflections, (1.0,) * len(reflections), n)] if reflections else []
+    for signs, degeneracy in parities.items():
         operations = exchanged(group_of(reflections, signs, n), exchanges)
         name = reflection_name(reflections, signs, dim)
         if fermi:
             name = "antisymmetric" + (f", {name}" if reflections else "")
         ground = not fermi and min(signs, default=1.0) > 0
-        found.append(Sector(name or "all", ground, make, operations, centre, growth, details))
+        found.append(
+            Sector(name or "all", ground, make, operations, centre, growth, details, False, "reflections", degeneracy)
+        )
     return found
-
-
-class _Antisymmetric:
-    """Antisymmetric determinants times symmetric functions."""
-
-    def __init__(self, symmetric: Functions) -> None:
-        self.symmetric = symmetric
-
-    def __call__(self, places: Jet) -> Jet:
-        factors, terms = determinants(places), self.symmetric(places)
-        return join([terms * factors[slice(k, k + 1)] for k in range(factors.value.shape[-1])])

@@ -14,8 +14,10 @@ from torch import Tensor
 from fkflow.hamiltonian.registry import find_system
 from fkflow.networks.log_psi import LogPsi
 from fkflow.spectrum import correlations
-from fkflow.spectrum.eigen import evaluate, jackknife_error, ritz_vectors, solve
-from fkflow.spectrum.jets import Jet, coordinates
+from fkflow.spectrum.eigen import Levels, collect, evaluate, jackknife_error, solve
+from fkflow.spectrum.images import Family, SectorFunctions
+from fkflow.spectrum.jets import Jet
+from fkflow.spectrum.operations import Operation
 from fkflow.spectrum.pool import GROUPS, Pool, choose_power
 from fkflow.spectrum.products import products
 
@@ -31,17 +33,28 @@ def pool(width: float, seed: int, count: int = 4000, power: float = 0.6) -> Pool
     return Pool(x, energies, drift, weights, torch.arange(count) * GROUPS // count, values, curvature)
 
 
-def polynomials(degree: int):
-    def functions(x: Tensor) -> Jet:
-        return products(coordinates(x).each(lambda t: t[..., 0, :]), degree)
+def polynomials(degree: int, *signs: float) -> SectorFunctions:
+    """All powers up to a degree; with `signs` averaged over operations that reflect x so."""
 
-    return functions
+    def functions(places: Jet) -> Jet:
+        return products(places.each(lambda t: t[..., 0, :]), degree)
+
+    operations = tuple(Operation((sign,), (0,), sign) for sign in signs or (1.0,))
+    return SectorFunctions(functions, operations, torch.zeros(1, dtype=torch.float64))
+
+
+def ritz_vectors(functions: SectorFunctions, pool: Pool, count: int) -> np.ndarray:
+    return collect(Family([functions]), pool)[0].states(count)
+
+
+def judged(functions: SectorFunctions, vectors: np.ndarray, pool: Pool) -> Levels:
+    return evaluate(Family([functions]), [vectors], pool)[0]
 
 
 def test_levels_have_no_error_where_they_lie_in_the_basis() -> None:
     exact = 0.5**0.5
     vectors = ritz_vectors(polynomials(4), pool(exact, 1), 4)
-    found = evaluate(polynomials(4), vectors, pool(exact, 2))
+    found = judged(polynomials(4), vectors, pool(exact, 2))
     np.testing.assert_allclose(found.energies, [0.5, 1.5, 2.5, 3.5], atol=1e-7)
     assert found.variances.max() < 1e-10 and jackknife_error(found.samples).max() < 1e-7
 
@@ -52,10 +65,10 @@ def test_the_energy_of_a_wrong_state_is_needed() -> None:
     right, wrong = [], []
     for seed in range(4):
         train, test = pool(wide, 10 + seed, 8000), pool(wide, 20 + seed, 8000)
-        found = evaluate(polynomials(6), ritz_vectors(polynomials(6), train, 3), test)
+        found = judged(polynomials(6), ritz_vectors(polynomials(6), train, 3), test)
         right.append((found.energies - [0.5, 1.5, 2.5]) / np.maximum(jackknife_error(found.samples), 1e-5))
         flat = [replace(p, energies=torch.full_like(p.energies, 0.5)) for p in (train, test)]
-        found = evaluate(polynomials(6), ritz_vectors(polynomials(6), flat[0], 3), flat[1])
+        found = judged(polynomials(6), ritz_vectors(polynomials(6), flat[0], 3), flat[1])
         wrong.append((found.energies - [0.5, 1.5, 2.5]) / np.maximum(jackknife_error(found.samples), 1e-5))
     # bounds: little below, and above by what polynomials lack
     assert np.array(right).min() > -4
@@ -86,7 +99,7 @@ def test_imaginary_time_lowers_levels_of_a_wrong_state() -> None:
         width = stretch * 0.5**0.5
         net, walkers = Wide(width), pool(width, 3, 6000, power=1.0)
         (falls,) = correlations.find_drops(net, system, landscape, walkers, [tuple(x)], 1)
-        found[stretch] = evaluate(*x, walkers).energies[0], falls
+        found[stretch] = judged(*x, walkers).energies[0], falls
     bound, falls = found[1.3]
     drop, error = falls.drops[0], falls.errors[0]
     assert bound == pytest.approx(0.75 * (1.3**2 + 1.3**-2), rel=0.02)
@@ -122,13 +135,14 @@ def test_what_longer_paths_would_bring_is_in_the_drop(rate: float, seen: bool) -
 
 
 def test_functions_that_vanish_or_repeat_do_no_harm() -> None:
-    def doubled(x: Tensor) -> Jet:
-        once = polynomials(3)(x)
-        twice = once.each(lambda t: torch.cat([t, t, 0 * t], -1))
-        return twice
+    once = polynomials(3)
 
+    def functions(places: Jet) -> Jet:
+        return once.functions(places).each(lambda t: torch.cat([t, t, 0 * t], -1))
+
+    doubled = replace(once, functions=functions)
     exact = 0.5**0.5
-    found = evaluate(doubled, ritz_vectors(doubled, pool(exact, 1), 3), pool(exact, 2))
+    found = judged(doubled, ritz_vectors(doubled, pool(exact, 1), 3), pool(exact, 2))
     np.testing.assert_allclose(found.energies, [0.5, 1.5, 2.5], atol=1e-6)
 
 

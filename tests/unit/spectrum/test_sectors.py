@@ -11,7 +11,10 @@ from torch import Tensor
 import fkflow
 from fkflow.errors import UsageError
 from fkflow.hamiltonian.registry import find_system
+from fkflow.spectrum.images import Family
+from fkflow.spectrum.jets import Jet, coordinates
 from fkflow.spectrum.mirrors import find_reflections, find_turns
+from fkflow.spectrum.sector import functions_of
 from fkflow.spectrum.sectors import sectors_of
 
 
@@ -26,6 +29,70 @@ def test_sectors_have_the_symmetries_that_their_names_say() -> None:
         torch.testing.assert_close(functions.values(x), functions(x).value)
         other = found[name].functions(x, 1)(x).value
         assert not torch.allclose(other, functions(x).value)
+
+
+class Cubic(fkflow.System):
+    """Alike in all axes but for a term that tells them apart; with `turning` the axes can only turn."""
+
+    particles, dimensions = 1, 3
+    apart: float = 0.0
+    turning: float = 0.0
+
+    def potential(self, x: Tensor) -> Tensor:
+        y = x[:, 0].square()
+        turns = (y * y.roll(1, -1).square()).sum(-1)
+        return y.square().sum(-1) + self.apart * y[:, 0] + self.turning * turns
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, [1, 3, 3, 1]),
+        ({"turning": 0.1}, [1, 3, 3, 1]),
+        ({"apart": 1e-3}, [1, 2, 1, 1, 2, 1]),
+        ({"apart": 1e-3, "turning": 0.1}, [1] * 8),
+    ],
+)
+def test_sectors_that_an_order_of_axes_makes_of_one_are_one(parameters: dict, expected: list[int]) -> None:
+    system, x = Cubic(**parameters), walkers(64, 1, 3)
+    found = sectors_of(system, explore(system), x, FEW, 0.0, False)
+    assert [sector.degeneracy for sector in found] == expected
+    assert len({sector.name for sector in found}) == len(found) and sum(expected) == 8
+    if not parameters:
+        assert [sector.name for sector in found][1] == "x odd, y even, z even"
+
+
+@pytest.mark.parametrize("fermi", [False, True])
+def test_a_family_shares_images_and_nothing_else(fermi: bool) -> None:
+    """Its functions are averages of images with the factors of each sector; the twin has another sector's factors."""
+    system, x = (find_system("hooke")() if fermi else Cubic()), walkers(40, 2 if fermi else 1, 3)
+    known = sectors_of(system, explore(system), x, FEW, 0.0, fermi)
+    each = functions_of(known, x, 0)
+    family = Family(each)
+    some, places = family.jets(x), x - each[0].centre
+    for number, (functions, jet) in enumerate(zip(each, some, strict=True)):
+        averages = [
+            sum(
+                one.factor * functions.functions(coordinates(places * x.new_tensor(one.signs))).value
+                for one in sector.operations
+            )
+            / 8
+            for sector in known
+        ]
+        torch.testing.assert_close(jet.value, averages[number])
+        assert not torch.allclose(jet.value, averages[number - 1])
+        torch.testing.assert_close(functions(x).value, jet.value)
+    present = family.present(x)
+    others = family.jets(x, chosen=present)
+    coefficients = [walkers(len(there), 3) for there in present]
+    for there, jet, chosen, c, state in zip(
+        present, some, others, coefficients, family.states(x, coefficients), strict=True
+    ):
+        # of products of coordinates few are in a sector
+        assert fermi or 0 < there.sum() < len(there) / 2 and jet.value[:, ~there].abs().max() < 1e-12
+        for name in Jet.__slots__:
+            torch.testing.assert_close(getattr(chosen, name), getattr(jet, name)[..., there])
+            torch.testing.assert_close(getattr(state, name), getattr(jet, name) @ c)
 
 
 def test_functions_of_rank_1_and_2_have_no_average_over_the_turns_of_space() -> None:
