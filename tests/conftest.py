@@ -13,6 +13,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import made_up_run
+import moves
 import numpy as np
 import pytest
 
@@ -133,17 +134,8 @@ def nameless():
 
 @pytest.fixture(scope="module")
 def few_moves():
-    """Runs with few moves before a measurement, for tests that compare runs, or look at anything but the energy.
-
-    Every move and every step of a trajectory is as the first: a third of the time of a short run is spared.
-    """
-    from fkflow.measurement import drift_field
-    from fkflow.sampling import samplers
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samplers, "BURN_IN", 3)
-        patch.setattr(samplers, "JUMPS", 3)
-        patch.setattr(drift_field, "LASTING", 0.1)
+    """Runs with few moves before a measurement, for tests that compare runs, or look at anything but the energy."""
+    with moves.few_moves():
         yield
 
 
