@@ -1,9 +1,10 @@
-"""Networks of every kind with random parameters."""
+"""Networks of every kind with random parameters, and systems whose gradients are compared."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from gradients import SYSTEMS
 from landscapes import explore
 from torch import Tensor
 
@@ -63,3 +64,12 @@ def random_case(request, perturbed) -> tuple[LogPsi, Tensor]:
     else:
         shape = (net.particles, net.dimensions) if isinstance(net, SymmetricNet) else (net.centre.numel(), 1)
     return net, torch.randn(9, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.fixture(params=SYSTEMS)
+def case(request, perturbed):
+    """A system, a small network with random parameters, walkers, the natural time."""
+    system = SYSTEMS[request.param]
+    land = explore(system)
+    net = perturbed(build(system, land, "auto", 5, 1, 0), 0.15)
+    return system, net, land.start(12, torch.Generator().manual_seed(0)), land.length**2

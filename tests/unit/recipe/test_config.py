@@ -1,4 +1,4 @@
-"""Recipes: reading, overriding, writing, and one clear sentence for everything wrong."""
+"""Recipes: reading, overriding, writing."""
 
 from __future__ import annotations
 
