@@ -22,8 +22,8 @@ for setting in (
     "train.walkers=64", "train.stop_spread=0", "measure.walkers=256", "measure.target_error=0.01", "project.seconds=0",
 ):  # fmt: skip
     RUN += ["--set", setting]
-SHORT = ["run", "double_well", *RUN, "--set", "train.iterations=8"]
-LONG = ["run", "double_well", *RUN, "--set", "train.iterations=1000000"]
+SHORT = ["run", "quartic", *RUN, "--set", "train.iterations=8"]
+LONG = ["run", "quartic", *RUN, "--set", "train.iterations=1000000"]
 #: the command with a checkpoint after every iteration
 CHILD = """
 from fkflow.results import checkpoints
@@ -78,7 +78,7 @@ def test_a_disk_that_takes_nothing_costs_only_what_it_must(tmp_path: Path) -> No
     assert len(warnings) > 9 and all("checkpoint.pt cannot be written: file too large" in line for line in warnings)
     assert any(line.startswith("fkflow: measure") and "energy" in line for line in lines)
     assert code == 2 and lines[-1] == (
-        "fkflow: error: runs/double_well/result.h5 cannot be written: file too large; what was measured is lost; there is "
+        "fkflow: error: runs/quartic/result.h5 cannot be written: file too large; what was measured is lost; there is "
         "no checkpoint to go on from"
     )
     assert list(tmp_path.rglob("*")) == []
@@ -86,12 +86,12 @@ def test_a_disk_that_takes_nothing_costs_only_what_it_must(tmp_path: Path) -> No
 
 def test_measuring_again_on_a_full_disk_leaves_the_result(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "runs")
-    before = (tmp_path / "runs/double_well/result.h5").read_bytes()
+    before = (tmp_path / "runs/quartic/result.h5").read_bytes()
     short = ["--threads", "1", "--set", "measure.target_error=1.0"]
-    code, lines = finish(start(tmp_path, "measure", "runs/double_well", *short, before=SMALL_FILES))
+    code, lines = finish(start(tmp_path, "measure", "runs/quartic", *short, before=SMALL_FILES))
     assert code == 2 and lines[-1].endswith("what was measured is lost, the earlier result is unchanged")
-    assert (tmp_path / "runs/double_well/result.h5").read_bytes() == before
-    assert os.listdir(tmp_path / "runs/double_well") == ["result.h5"]
+    assert (tmp_path / "runs/quartic/result.h5").read_bytes() == before
+    assert os.listdir(tmp_path / "runs/quartic") == ["result.h5"]
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -103,44 +103,44 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def training(tmp_path: Path):
-    """A run that trains in tmp_path/runs/double_well and has a checkpoint."""
+    """A run that trains in tmp_path/runs/quartic and has a checkpoint."""
     process = start(tmp_path, *LONG)
-    until((tmp_path / "runs/double_well/checkpoint.pt").exists)
+    until((tmp_path / "runs/quartic/checkpoint.pt").exists)
     yield process
     process.send_signal(signal.SIGKILL)
     process.wait()
 
 
 def test_a_folder_removed_while_training_is_made_again(training: Running, tmp_path: Path) -> None:
-    checkpoint = tmp_path / "runs/double_well/checkpoint.pt"
+    checkpoint = tmp_path / "runs/quartic/checkpoint.pt"
     while (tmp_path / "runs").exists():
         shutil.rmtree(tmp_path / "runs", ignore_errors=True)
     until(checkpoint.exists)
     training.send_signal(signal.SIGTERM)
     code, lines = finish(training)
-    assert code == 130 and "runs/double_well/checkpoint.pt holds iteration" in lines[-1]
+    assert code == 130 and "runs/quartic/checkpoint.pt holds iteration" in lines[-1]
     assert load_checkpoint(checkpoint)["state"]["iteration"] > 1
 
 
 def test_two_runs_in_one_folder(training: Running, refused: Callable[..., str], tmp_path: Path) -> None:
     """The second is refused, whether it begins or resumes; killing the first frees the folder at once."""
     for arguments in (SHORT, [*LONG, "--resume"]):
-        assert "runs/double_well is in use" in refused(*arguments)
+        assert "runs/quartic is in use" in refused(*arguments)
     training.send_signal(signal.SIGKILL)
     training.wait()
-    assert (tmp_path / "runs/double_well/.lock").exists()
+    assert (tmp_path / "runs/quartic/.lock").exists()
     # now the checkpoint itself is looked at, and the lock is gone again
     assert "another recipe" in refused(*SHORT, "--set", "train.rate=0.1", "--resume")
-    assert set(os.listdir(tmp_path / "runs/double_well")) - {"checkpoint.previous.pt"} == {"checkpoint.pt"}
+    assert set(os.listdir(tmp_path / "runs/quartic")) - {"checkpoint.previous.pt"} == {"checkpoint.pt"}
 
 
 def test_measuring_where_another_process_works(finished: Path, refused: Callable[..., str], tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "runs")
-    before = read_result(tmp_path / "runs/double_well").energy
-    slow = start(tmp_path, "measure", "runs/double_well", "--set", "measure.target_error=1e-9")
+    before = read_result(tmp_path / "runs/quartic").energy
+    slow = start(tmp_path, "measure", "runs/quartic", "--set", "measure.target_error=1e-9")
     slow.wait_for("fkflow: measure ...")
-    assert "runs/double_well is in use" in refused("measure", "runs/double_well")
+    assert "runs/quartic is in use" in refused("measure", "runs/quartic")
     # reading is free
-    assert read_result(tmp_path / "runs/double_well").energy == before
+    assert read_result(tmp_path / "runs/quartic").energy == before
     slow.send_signal(signal.SIGTERM)
-    assert finish(slow)[0] == 130 and read_result(tmp_path / "runs/double_well").energy == before
+    assert finish(slow)[0] == 130 and read_result(tmp_path / "runs/quartic").energy == before

@@ -74,10 +74,10 @@ def unchanged_files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which ``python -m fkflow run double_well --seed 3`` was called; not to be changed."""
+    """A folder in which ``python -m fkflow run quartic --seed 3`` was called; not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
-    out = good(folder, "run", "double_well", *TINY, "--seed", 3, code=NEW)
-    assert "variational energy" in out and "runs/double_well/result.h5" in out
+    out = good(folder, "run", "quartic", *TINY, "--seed", 3, code=NEW)
+    assert "variational energy" in out and "runs/quartic/result.h5" in out
     return folder
 
 
@@ -85,7 +85,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def projected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the same was projected too; not to be changed."""
     folder = tmp_path_factory.mktemp("projected")
-    out = good(folder, "run", "double_well", *TRAINED, *PROJECTED, "--seed", 3)
+    out = good(folder, "run", "quartic", *TRAINED, *PROJECTED, "--seed", 3)
     assert "projected energy" in out and "variational energy" in out
     return folder
 
@@ -93,7 +93,7 @@ def projected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def summary(projected: Path) -> dict[str, Any]:
     """What ``fkflow show --json`` says of the projected run."""
-    shown: dict[str, Any] = json.loads(good(projected, "show", "runs/double_well", "--json"))
+    shown: dict[str, Any] = json.loads(good(projected, "show", "runs/quartic", "--json"))
     return shown
 
 
@@ -109,12 +109,12 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 
 def test_a_run_leaves_its_result_and_nothing_else(finished: Path) -> None:
     assert [path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()] == [
-        "runs/double_well/result.h5"
+        "runs/quartic/result.h5"
     ]
 
 
 def test_the_json_contract(finished: Path) -> None:
-    summary = json.loads(good(finished, "show", "runs/double_well", "--json"))
+    summary = json.loads(good(finished, "show", "runs/quartic", "--json"))
     assert list(summary) == [
         "system",
         "parameters",
@@ -134,8 +134,8 @@ def test_the_json_contract(finished: Path) -> None:
         "reference",
         "seconds",
     ]
-    assert summary["system"] == "double_well" and summary["parameters"] == {"height": 2.0, "a": 2.0}
-    assert (summary["run"], summary["seed"], summary["device"]) == ("runs/double_well", 3, "cpu")
+    assert summary["system"] == "quartic" and summary["parameters"] == {"a": 1.0, "b": 1.0}
+    assert (summary["run"], summary["seed"], summary["device"]) == ("runs/quartic", 3, "cpu")
     assert set(summary["variational"]) == {"energy", "error", "local_energy_std"} and summary["projected"] is None
     assert summary["reference"]["energy"] == pytest.approx(0.9004067473) and summary["reference"]["source"]
     assert 0.85 < summary["variational"]["energy"] < 1.2 and 0 < summary["variational"]["error"] <= 0.01
@@ -143,8 +143,8 @@ def test_the_json_contract(finished: Path) -> None:
 
 
 def test_show_is_for_people(finished: Path) -> None:
-    out = good(finished, "show", "runs/double_well/result.h5")
-    assert out.startswith("double_well  height = 2  a = 2\n") and max(map(len, out.splitlines())) <= 110
+    out = good(finished, "show", "runs/quartic/result.h5")
+    assert out.startswith("quartic  a = 1  b = 1\n") and max(map(len, out.splitlines())) <= 110
     # a trap's energies are in the units of its parameters: none is made up
     assert re.search(r"variational energy   \S+\(\d+\)  \(an upper bound\)\n", out)
 
@@ -158,7 +158,7 @@ def test_the_file_read_with_plain_h5py(finished: Path) -> None:
         ):
             undescribed.append(name)
 
-    with h5py.File(finished / "runs/double_well/result.h5") as file:
+    with h5py.File(finished / "runs/quartic/result.h5") as file:
         file.visititems(check)
         assert not undescribed
         assert file.attrs["format"] == "fkflow" and file.attrs["format_version"] == 1
@@ -192,19 +192,19 @@ def test_the_file_read_with_plain_h5py(finished: Path) -> None:
 
 
 def test_same_seed_same_energy_and_json_alone_on_stdout(finished: Path, tmp_path: Path) -> None:
-    code, out, err = run(tmp_path, "run", "double_well.toml", *TINY, "--seed", 3, "--out", "again", "--json")
+    code, out, err = run(tmp_path, "run", "quartic.toml", *TINY, "--seed", 3, "--out", "again", "--json")
     summary = json.loads(out)
     assert code == 0 and "train" in err
-    assert summary["variational"]["energy"] == energy(finished / "runs/double_well/result.h5")
-    first, second = training(finished / "runs/double_well/result.h5"), training(tmp_path / "again/result.h5")
+    assert summary["variational"]["energy"] == energy(finished / "runs/quartic/result.h5")
+    first, second = training(finished / "runs/quartic/result.h5"), training(tmp_path / "again/result.h5")
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_a_finished_run_is_repeated_to_the_last_bit(projected: Path, tmp_path: Path) -> None:
     """From nothing but its result: training, weights, measured and projected energies, densities, samples."""
-    earlier = projected / "runs/double_well/result.h5"
-    assert "runs/double_well-rerun/result.h5" in good(tmp_path, "run", earlier, "--device", "cpu")
-    once, again = read_result(earlier), read_result(tmp_path / "runs/double_well-rerun")
+    earlier = projected / "runs/quartic/result.h5"
+    assert "runs/quartic-rerun/result.h5" in good(tmp_path, "run", earlier, "--device", "cpu")
+    once, again = read_result(earlier), read_result(tmp_path / "runs/quartic-rerun")
     assert again.provenance["seed"] == 3 and again.provenance["threads"] == 1 and again.resolved == once.resolved
 
     def numbers(result: Result, seconds: float = 0.0) -> bytes:
@@ -220,12 +220,12 @@ def test_a_finished_run_is_repeated_to_the_last_bit(projected: Path, tmp_path: P
 
 def test_where_a_result_comes_from(finished: Path) -> None:
     """Enough to find the program and to run it again; nothing that names a person or a machine."""
-    provenance = read_result(finished / "runs/double_well").provenance
+    provenance = read_result(finished / "runs/quartic").provenance
     assert set(provenance) == set(
         "version commit dirty seed device ranks threads python torch numpy argv started finished".split()
     )
     assert isinstance(provenance["dirty"], bool) and re.fullmatch("[0-9a-f]{40}|", provenance["commit"])
-    content = (finished / "runs/double_well/result.h5").read_bytes()
+    content = (finished / "runs/quartic/result.h5").read_bytes()
     for name in (os.path.expanduser("~") + "/", socket.gethostname()):
         assert len(name) < 5 or name.encode() not in content
 
@@ -250,12 +250,12 @@ def test_a_projected_run_in_json(finished: Path, projected: Path, summary: dict[
     assert abs(found["energy"] - reference) < 5 * np.hypot(found["error"], found["time_step_error"])
     assert list(summary["seconds"]) == ["train", "measure", "project"] and summary["seconds"]["project"] > 0
     # the training is that of the run without a projection
-    first, second = (training(folder / "runs/double_well/result.h5") for folder in (finished, projected))
+    first, second = (training(folder / "runs/quartic/result.h5") for folder in (finished, projected))
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_a_projected_run_for_people(projected: Path) -> None:
-    lines = good(projected, "show", "runs/double_well", environment={"COLUMNS": "120"}).splitlines()
+    lines = good(projected, "show", "runs/quartic", environment={"COLUMNS": "120"}).splitlines()
     assert re.fullmatch(r"  projected energy     \S+\(\d+\)", lines[1])
     number = r"\d\.\de-\d\d"
     assert re.fullmatch(
@@ -274,7 +274,7 @@ def test_a_projected_run_in_the_file(projected: Path, summary: dict[str, Any]) -
         ):
             undescribed.append(name)
 
-    with h5py.File(projected / "runs/double_well/result.h5") as file:
+    with h5py.File(projected / "runs/quartic/result.h5") as file:
         file.visititems(check)
         assert not undescribed
         group = file["energy/projected"]
@@ -308,7 +308,7 @@ def test_a_projected_run_in_the_file(projected: Path, summary: dict[str, Any]) -
 
 def test_compare_with_a_projected_run(finished: Path, projected: Path, summary: dict[str, Any]) -> None:
     """Errors in columns of their own; z takes all."""
-    one, other = (folder / "runs/double_well" for folder in (finished, projected))
+    one, other = (folder / "runs/quartic" for folder in (finished, projected))
     report = json.loads(good(projected, "compare", one, other, "--tolerance", 1, "--json"))
     plain, row = report["runs"]
     assert (plain["kind"], row["kind"]) == ("variational", "projected") and plain["time_step_error"] is None
@@ -327,37 +327,37 @@ def test_compare_with_a_projected_run(finished: Path, projected: Path, summary: 
 
 
 def test_compare(copy: Path) -> None:
-    assert "agrees" in good(copy, "compare", "runs/double_well", "--tolerance", 1)
-    code, out, err = run(copy, "compare", "runs/double_well", "--sigma", "1e-6")
+    assert "agrees" in good(copy, "compare", "runs/quartic", "--tolerance", 1)
+    code, out, err = run(copy, "compare", "runs/quartic", "--sigma", "1e-6")
     assert code == 4 and "OUT OF TOLERANCE" in out and err.count("\n") == 1
     report = json.loads(
-        good(copy, "compare", "runs/double_well", "runs/double_well/result.h5", "--tolerance", 1, "--json")
+        good(copy, "compare", "runs/quartic", "runs/quartic/result.h5", "--tolerance", 1, "--json")
     )
     assert report["ok"] and len(report["runs"]) == 2
 
 
 def test_plot(copy: Path, refused: Refused) -> None:
-    names = good(copy, "plot", "runs/double_well", "--list").split()
+    names = good(copy, "plot", "runs/quartic", "--list").split()
     assert names == ["convergence", "density_x", "drift_x", "trajectories"]
-    files = good(copy, "plot", "runs/double_well").split()
-    assert files == [f"runs/double_well/plots/{name}.png" for name in names]
+    files = good(copy, "plot", "runs/quartic").split()
+    assert files == [f"runs/quartic/plots/{name}.png" for name in names]
     for file in files:
         content = (copy / file).read_bytes()
         assert content.startswith(b"\x89PNG") and len(content) > 5000
-    assert "density_x" in refused(copy, "plot", "runs/double_well", "density_q")
+    assert "density_x" in refused(copy, "plot", "runs/quartic", "density_q")
 
 
 def test_measure_again(copy: Path, refused: Refused) -> None:
-    result = copy / "runs/double_well/result.h5"
-    before, trained = json.loads(good(copy, "show", "runs/double_well", "--json")), training(result)
+    result = copy / "runs/quartic/result.h5"
+    before, trained = json.loads(good(copy, "show", "runs/quartic", "--json")), training(result)
     content = result.read_bytes()
-    assert "train.iterations" in refused(copy, "measure", "runs/double_well", "--set", "train.iterations=9")
+    assert "train.iterations" in refused(copy, "measure", "runs/quartic", "--set", "train.iterations=9")
     assert result.read_bytes() == content
     after = json.loads(
         good(
             copy,
             "measure",
-            "runs/double_well",
+            "runs/quartic",
             "--set",
             "measure.target_error=0.0008",
             "--seed",
@@ -385,13 +385,13 @@ def test_measure_again(copy: Path, refused: Refused) -> None:
 @pytest.mark.parametrize("extra", [[], ["--seed", "3"]], ids=["again", "seed"])
 def test_a_finished_run_is_not_overwritten(copy: Path, extra: list[str], refused: Refused) -> None:
     before = unchanged_files(copy)
-    assert "finished run" in refused(copy, "run", "double_well", *TINY, *extra)
+    assert "finished run" in refused(copy, "run", "quartic", *TINY, *extra)
     assert unchanged_files(copy) == before
 
 
 def test_a_finished_run_has_nothing_left_to_do(copy: Path) -> None:
     before = unchanged_files(copy)
-    code, out, err = run(copy, "run", "double_well", *TINY, "--resume")
+    code, out, err = run(copy, "run", "quartic", *TINY, "--resume")
     assert code == 0 and "variational energy" in out and "nothing is left to do" in err
     assert unchanged_files(copy) == before
 
@@ -461,31 +461,31 @@ def test_a_vector_drift_reports_its_curl(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    good(folder, "run", "double_well", *LONG)
-    return folder / "runs/double_well/result.h5"
+    good(folder, "run", "quartic", *LONG)
+    return folder / "runs/quartic/result.h5"
 
 
 def test_interrupted_twice_and_resumed_is_the_same_run(uninterrupted: Path, tmp_path: Path, refused: Refused) -> None:
     """SIGINT, then SIGTERM on the resumed run, then to the end: bit for bit what nobody interrupted gives."""
-    checkpoint, result = tmp_path / "runs/double_well/checkpoint.pt", tmp_path / "runs/double_well/result.h5"
-    code, said = interrupt(tmp_path, signal.SIGINT, "iteration 5;", "run", "double_well", *LONG, code=COUNTED)
+    checkpoint, result = tmp_path / "runs/quartic/checkpoint.pt", tmp_path / "runs/quartic/result.h5"
+    code, said = interrupt(tmp_path, signal.SIGINT, "iteration 5;", "run", "quartic", *LONG, code=COUNTED)
     assert code == 130 and "fkflow run --resume" in said.splitlines()[-1] and "Traceback" not in said
     assert checkpoint.is_file() and not result.exists()
     first = checkpoint.read_bytes()
 
     # another recipe, another seed, or no --resume: refused, and the checkpoint stays as it was
-    assert "moves" in refused(tmp_path, "run", "double_well", *LONG, "--set", "train.moves=7", "--resume")
-    assert "recipe" in refused(tmp_path, "run", "harmonic", *LONG, "--out", "runs/double_well", "--resume")
-    assert "--seed 8" in refused(tmp_path, "run", "double_well", *LONG, "--seed", 8, "--resume")
-    assert "--resume" in refused(tmp_path, "run", "double_well", *LONG)
-    assert "unfinished" in refused(tmp_path, "show", "runs/double_well")
+    assert "moves" in refused(tmp_path, "run", "quartic", *LONG, "--set", "train.moves=7", "--resume")
+    assert "recipe" in refused(tmp_path, "run", "harmonic", *LONG, "--out", "runs/quartic", "--resume")
+    assert "--seed 8" in refused(tmp_path, "run", "quartic", *LONG, "--seed", 8, "--resume")
+    assert "--resume" in refused(tmp_path, "run", "quartic", *LONG)
+    assert "unfinished" in refused(tmp_path, "show", "runs/quartic")
     assert checkpoint.read_bytes() == first and not result.exists()
 
     code, said = interrupt(
-        tmp_path, signal.SIGTERM, "iteration 15;", "run", "double_well", *LONG, "--resume", code=COUNTED
+        tmp_path, signal.SIGTERM, "iteration 15;", "run", "quartic", *LONG, "--resume", code=COUNTED
     )
     assert code == 130 and "resumed at iteration" in said and checkpoint.read_bytes() != first
-    good(tmp_path, "run", "double_well", *LONG, "--resume")
+    good(tmp_path, "run", "quartic", *LONG, "--resume")
     assert not checkpoint.exists()
     expected, found = training(uninterrupted), training(result)
     assert found.keys() == expected.keys() and len(found["energy"]) == 30
@@ -508,15 +508,15 @@ def test_stopped_while_measuring(finished: Path, tmp_path: Path, number: int) ->
         "3",
         *VARIATIONAL,
     ]
-    code, said = interrupt(tmp_path, number, "fkflow: measure ...", "run", "double_well", *slow, wait=0.2)
+    code, said = interrupt(tmp_path, number, "fkflow: measure ...", "run", "quartic", *slow, wait=0.2)
     assert code == (130 if number == signal.SIGINT else -number)
-    assert (tmp_path / "runs/double_well/checkpoint.pt").is_file()
+    assert (tmp_path / "runs/quartic/checkpoint.pt").is_file()
     # a killed process leaves its lock, which keeps nobody out
-    left = {path.name for path in (tmp_path / "runs/double_well").iterdir()}
+    left = {path.name for path in (tmp_path / "runs/quartic").iterdir()}
     assert left - {"checkpoint.previous.pt"} == {"checkpoint.pt"} | ({".lock"} if number == signal.SIGKILL else set())
-    good(tmp_path, "run", "double_well", *slow, "--resume")
-    assert os.listdir(tmp_path / "runs/double_well") == ["result.h5"]
-    expected, found = (training(folder / "runs/double_well/result.h5") for folder in (finished, tmp_path))
+    good(tmp_path, "run", "quartic", *slow, "--resume")
+    assert os.listdir(tmp_path / "runs/quartic") == ["result.h5"]
+    expected, found = (training(folder / "runs/quartic/result.h5") for folder in (finished, tmp_path))
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
@@ -528,7 +528,7 @@ def test_interrupted_measure_keeps_the_result(copy: Path, stage: str) -> None:
         signal.SIGINT,
         f"fkflow: {stage} ...",
         "measure",
-        "runs/double_well",
+        "runs/quartic",
         "--threads",
         "1",
         "--set",

@@ -28,9 +28,9 @@ TINY = [
     *("--set", "measure.walkers=128", "--set", "measure.target_error=0.05", "--set", "project.seconds=0"),
 ]
 #: three points of a third of a second
-OVER = ["--over", "system.height=[1.0, 2.0, 3.0]"]
-NAMES = ["height=1", "height=2", "height=3"]
-SCAN = ["scan", "double_well", *OVER, *TINY]
+OVER = ["--over", "system.b=[1.0, 2.0, 3.0]"]
+NAMES = ["b=1", "b=2", "b=3"]
+SCAN = ["scan", "quartic", *OVER, *TINY]
 #: the command without the picture after every point, which takes longer than the point
 NO_PICTURE = "import fkflow.runs.scan\nfkflow.runs.scan.save_scan = lambda *_: None\n" + COUNTED
 #: the command with a picture once all points are there
@@ -43,7 +43,7 @@ scan.save_scan = lambda found, folder: None if found.unfinished else save(found,
     + COUNTED
 )
 #: the same, each long enough to be stopped
-LONG = ["scan", "double_well", *OVER, *TINY, "--set", "train.iterations=16", "--seed", "7"]
+LONG = ["scan", "quartic", *OVER, *TINY, "--set", "train.iterations=16", "--seed", "7"]
 
 
 def energies(path: Path) -> np.ndarray:
@@ -79,56 +79,56 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 
 
 def test_every_point_is_an_ordinary_run(finished: Path, summary: dict[str, Any]) -> None:
-    scan = finished / "runs/double_well"
+    scan = finished / "runs/quartic"
     assert sorted(path.name for path in scan.iterdir()) == [*NAMES, "scan.csv", "scan.h5", "scan.png"]
     assert [p.name for name in NAMES for p in (scan / name).iterdir()] == ["result.h5"] * 3
     assert (scan / "scan.png").read_bytes().startswith(b"\x89PNG")
-    shown = json.loads(good(finished, "show", "runs/double_well/height=2", "--json"))
+    shown = json.loads(good(finished, "show", "runs/quartic/b=2", "--json"))
     point = summary["points"][1]
-    assert shown["parameters"]["height"] == 2.0 == point["values"]["system.height"]
+    assert shown["parameters"]["b"] == 2.0 == point["values"]["system.b"]
     assert shown["variational"]["energy"] == point["energy"] == point["variational"] and point["kind"] == "variational"
     assert shown["seed"] == point["seed"] and shown["reference"]["energy"] == point["reference"]
-    compared = good(finished, "compare", *(f"runs/double_well/{name}" for name in NAMES), "--tolerance", 1)
-    assert all(f"runs/double_well/{name}" in compared for name in NAMES)
+    compared = good(finished, "compare", *(f"runs/quartic/{name}" for name in NAMES), "--tolerance", 1)
+    assert all(f"runs/quartic/{name}" in compared for name in NAMES)
 
 
 def test_json_is_alone_on_stdout_and_progress_counts_the_points(finished: Path, summary: dict[str, Any]) -> None:
     assert list(summary) == ["scan", "recipe", "over", "system", "unit", "energy_unit", "seed", "version", "points"]
-    assert summary["scan"] == "runs/double_well" and summary["over"] == ["system.height=[1.0, 2.0, 3.0]"]
+    assert summary["scan"] == "runs/quartic" and summary["over"] == ["system.b=[1.0, 2.0, 3.0]"]
     assert [point["run"] for point in summary["points"]] == NAMES and summary["seed"] == 3
     err = (finished / "err.txt").read_text()
-    assert "1/3 height=1  train ..." in err and "3/3 height=3  measure" in err
+    assert "1/3 b=1  train ..." in err and "3/3 b=3  measure" in err
 
 
 def test_each_point_starts_from_its_neighbour(finished: Path, summary: dict[str, Any]) -> None:
     starts = [point["start"] for point in summary["points"]]
     # the deepest well has a natural length of its own: no network fits, and it starts cold
-    assert starts == [None, "runs/double_well/height=1", None]
+    assert starts == [None, "runs/quartic/b=1", None]
     assert len({point["seed"] for point in summary["points"]}) == 3
-    with h5py.File(finished / "runs/double_well/height=2/result.h5") as file:
+    with h5py.File(finished / "runs/quartic/b=2/result.h5") as file:
         assert json.loads(file["config/resolved"].asstr()[()])["train"]["from"] == starts[1]
 
 
 def test_show_plot_and_csv(copy: Path, summary: dict[str, Any], refused: Refused) -> None:
-    assert json.loads(good(copy, "show", "runs/double_well", "--json")) == summary
-    table = good(copy, "show", "runs/double_well/scan.h5")
-    assert table.splitlines()[0].startswith("double_well  a = 2   variational energies") and "root mean square" in table
-    with (copy / "runs/double_well/scan.csv").open() as file:
+    assert json.loads(good(copy, "show", "runs/quartic", "--json")) == summary
+    table = good(copy, "show", "runs/quartic/scan.h5")
+    assert table.splitlines()[0].startswith("quartic  a = 1   variational energies") and "root mean square" in table
+    with (copy / "runs/quartic/scan.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["energy"]) for row in rows] == [point["energy"] for point in summary["points"]]
-    png = (copy / "runs/double_well/scan.png").read_bytes()
-    (copy / "runs/double_well/scan.png").unlink()
-    assert good(copy, "plot", "runs/double_well").strip() == "runs/double_well/scan.png"
-    assert (copy / "runs/double_well/scan.png").read_bytes() == png
-    assert good(copy, "plot", "runs/double_well", "--list").split() == ["scan"]
-    assert good(copy, "plot", "runs/double_well", "--format", "svg", "--out", "p").strip() == "p/scan.svg"
-    assert "scan" in refused(copy, "plot", "runs/double_well", "density")
+    png = (copy / "runs/quartic/scan.png").read_bytes()
+    (copy / "runs/quartic/scan.png").unlink()
+    assert good(copy, "plot", "runs/quartic").strip() == "runs/quartic/scan.png"
+    assert (copy / "runs/quartic/scan.png").read_bytes() == png
+    assert good(copy, "plot", "runs/quartic", "--list").split() == ["scan"]
+    assert good(copy, "plot", "runs/quartic", "--format", "svg", "--out", "p").strip() == "p/scan.svg"
+    assert "scan" in refused(copy, "plot", "runs/quartic", "density")
 
 
 def test_a_scan_is_no_run(copy: Path, refused: Refused) -> None:
-    for arguments in (["compare", "runs/double_well"], ["measure", "runs/double_well"]):
+    for arguments in (["compare", "runs/quartic"], ["measure", "runs/quartic"]):
         assert "holds a scan: give the folder of one of its points" in refused(copy, *arguments)
-    assert "holds a scan" in refused(copy, "run", "double_well", *TINY)
+    assert "holds a scan" in refused(copy, "run", "quartic", *TINY)
 
 
 def test_dry_run_prints_the_points(tmp_path: Path) -> None:
@@ -145,10 +145,10 @@ def test_dry_run_prints_the_points(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["scan", "double_well"], ["double_well.toml does not say what to scan", "--over section.key"]),
-        (["scan", "double_well", "--over", "system.height=3:1:1"], ["--over system.height=3:1:1", "empty"]),
-        (["scan", "double_well", "--over", "system.height=0:2:1"], ["--over system.height=0:2:1", "system.height = 0"]),
-        ([*SCAN, "--set", "system.height=2.0"], ["also given by --set"]),
+        (["scan", "quartic"], ["quartic.toml does not say what to scan", "--over section.key"]),
+        (["scan", "quartic", "--over", "system.b=3:1:1"], ["--over system.b=3:1:1", "empty"]),
+        (["scan", "quartic", "--over", "system.b=0:2:1"], ["--over system.b=0:2:1", "system.b = 0"]),
+        ([*SCAN, "--set", "system.b=2.0"], ["also given by --set"]),
         (["run", "scan_h2"], ["section [scan]", "use fkflow scan scan_h2.toml"]),
         (["run", "h2", "--set", "scan.unit=2"], ["section [scan]"]),
         ([*SCAN, "--set", "train.from=nowhere"], ["train.from = nowhere", "does not exist"]),
@@ -172,28 +172,28 @@ def test_several_ranks_are_refused(tmp_path: Path, refused: Refused, monkeypatch
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be copied here")
 def test_processes_share_the_walkers_of_each_point(tmp_path: Path, refused: Refused) -> None:
-    two = ["scan", "double_well", "--over", "system.height=[1.0, 2.0]", *TINY, "--seed", "3", "--processes", "2"]
+    two = ["scan", "quartic", "--over", "system.b=[1.0, 2.0]", *TINY, "--seed", "3", "--processes", "2"]
     found = json.loads(good(tmp_path, *two, "--json", code=NO_PICTURE))
     assert [point["status"] for point in found["points"]] == ["finished", "finished"]
-    assert found["points"][1]["start"] in (None, "runs/double_well/height=1")
+    assert found["points"][1]["start"] in (None, "runs/quartic/b=1")
     for name, point in zip(NAMES, found["points"], strict=False):
-        with h5py.File(tmp_path / "runs/double_well" / name / "result.h5") as file:
+        with h5py.File(tmp_path / "runs/quartic" / name / "result.h5") as file:
             assert (file["provenance"].attrs["ranks"], file["provenance"].attrs["seed"]) == (2, point["seed"])
     assert "already holds a scan" in refused(tmp_path, *two)
-    odd = ["scan", "double_well", *OVER, *TINY, "--set", "measure.walkers=129", "--processes", "2", "--out", "odd"]
+    odd = ["scan", "quartic", *OVER, *TINY, "--set", "measure.walkers=129", "--processes", "2", "--out", "odd"]
     assert "cannot be shared evenly by 2 ranks" in refused(tmp_path, *odd)
 
 
 def test_a_scan_is_replaced_by_force(copy: Path, refused: Refused) -> None:
     """Results of its points too; whatever else lies in the folders stays."""
-    folder = copy / "runs/double_well"
-    (folder / "height=3/notes.txt").touch()
-    one = ["scan", "double_well", "--over", "system.height=[1.0]", *TINY, "--seed", "4"]
+    folder = copy / "runs/quartic"
+    (folder / "b=3/notes.txt").touch()
+    one = ["scan", "quartic", "--over", "system.b=[1.0]", *TINY, "--seed", "4"]
     assert "replace it with --force" in refused(copy, *one)
     assert "leave out one of them" in refused(copy, *one, "--resume", "--force")
     assert json.loads(good(copy, *one, "--force", "--json", code=NO_PICTURE))["seed"] == 4
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == [
-        "height=1/result.h5", "height=3/notes.txt", "scan.csv", "scan.h5", "scan.png",
+        "b=1/result.h5", "b=3/notes.txt", "scan.csv", "scan.h5", "scan.png",
     ]  # fmt: skip
 
 
@@ -204,9 +204,9 @@ def test_a_finished_scan_is_not_overwritten(copy: Path, refused: Refused) -> Non
         copy, *SCAN, "--set", "train.iterations=7", "--resume"
     )
     assert "another scan (there: over" in refused(
-        copy, "scan", "double_well", "--over", "system.height=[1.0, 2.0]", *TINY, "--resume"
+        copy, "scan", "quartic", "--over", "system.b=[1.0, 2.0]", *TINY, "--resume"
     )
-    assert "holds a run" in refused(copy, *SCAN, "--out", "runs/double_well/height=1")
+    assert "holds a run" in refused(copy, *SCAN, "--out", "runs/quartic/b=1")
 
 
 # ----------------------------------------------------------------------------------------------------- going on
@@ -215,7 +215,7 @@ def test_a_finished_scan_is_not_overwritten(copy: Path, refused: Refused) -> Non
 def stopped(folder: Path, number: int, *arguments: object) -> tuple[int, str]:
     """Start a scan and send it a signal soon after the training of its second point begins."""
     process = start(folder, *arguments, code=NO_PICTURE)
-    process.wait_for("fkflow: 2/3 height=2  train ...")
+    process.wait_for("fkflow: 2/3 b=2  train ...")
     told = process.stderr.count("iteration 9;")
     while process.stderr.count("iteration 9;") == told:
         assert process.poll() is None
@@ -230,29 +230,29 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarra
     """The energies of every point of a scan that nobody stopped."""
     folder = tmp_path_factory.mktemp("undisturbed")
     good(folder, *LONG, code=NO_PICTURE)
-    return {name: energies(folder / "runs/double_well" / name) for name in NAMES}
+    return {name: energies(folder / "runs/quartic" / name) for name in NAMES}
 
 
 def test_stopped_and_resumed_is_the_same_scan(undisturbed: dict[str, np.ndarray], tmp_path: Path) -> None:
     code, said = stopped(tmp_path, signal.SIGTERM, *LONG)
     assert code == 130 and "Traceback" not in said
     last = said.splitlines()[-1]
-    assert "stopped with 1 of 3 points finished; runs/double_well/scan.h5 holds" in last
-    assert "go on with" in last and "scan --resume double_well --over" in last
-    table = json.loads(good(tmp_path, "show", "runs/double_well", "--json"))
+    assert "stopped with 1 of 3 points finished; runs/quartic/scan.h5 holds" in last
+    assert "go on with" in last and "scan --resume quartic --over" in last
+    table = json.loads(good(tmp_path, "show", "runs/quartic", "--json"))
     assert [point["status"] for point in table["points"]] == ["finished", "waiting", "waiting"]
-    assert (tmp_path / "runs/double_well/height=2/checkpoint.pt").is_file()
-    first = (tmp_path / "runs/double_well/height=1/result.h5").read_bytes()
+    assert (tmp_path / "runs/quartic/b=2/checkpoint.pt").is_file()
+    first = (tmp_path / "runs/quartic/b=1/result.h5").read_bytes()
     # what it says is what is typed
     typed = shlex.split(last.split("go on with ")[1])
     good(tmp_path, *typed[typed.index("scan") :], code=NO_PICTURE)
-    assert (tmp_path / "runs/double_well/height=1/result.h5").read_bytes() == first
+    assert (tmp_path / "runs/quartic/b=1/result.h5").read_bytes() == first
     for name, expected in undisturbed.items():
-        assert np.array_equal(energies(tmp_path / "runs/double_well" / name), expected), name
+        assert np.array_equal(energies(tmp_path / "runs/quartic" / name), expected), name
     # all is there: nothing is computed again
-    before = (tmp_path / "runs/double_well/height=3/result.h5").read_bytes()
+    before = (tmp_path / "runs/quartic/b=3/result.h5").read_bytes()
     assert "3 of 3 points have a reference" in good(tmp_path, *LONG, "--resume", code=NO_PICTURE)
-    assert (tmp_path / "runs/double_well/height=3/result.h5").read_bytes() == before
+    assert (tmp_path / "runs/quartic/b=3/result.h5").read_bytes() == before
 
 
 def test_killed_and_resumed_is_the_same_scan(undisturbed: dict[str, np.ndarray], tmp_path: Path) -> None:
@@ -260,18 +260,18 @@ def test_killed_and_resumed_is_the_same_scan(undisturbed: dict[str, np.ndarray],
     assert code == -signal.SIGKILL
     good(tmp_path, *LONG, "--resume", code=NO_PICTURE)
     for name, expected in undisturbed.items():
-        assert np.array_equal(energies(tmp_path / "runs/double_well" / name), expected), name
+        assert np.array_equal(energies(tmp_path / "runs/quartic" / name), expected), name
 
 
 def test_a_foreign_result_among_the_points_is_refused(copy: Path, refused: Refused) -> None:
-    scan = copy / "runs/double_well"
-    shutil.copy(scan / "height=1/result.h5", scan / "height=2/result.h5")
+    scan = copy / "runs/quartic"
+    shutil.copy(scan / "b=1/result.h5", scan / "b=2/result.h5")
     line = refused(copy, *SCAN, "--resume")
-    assert "height=2/result.h5 belongs to another recipe (there: system.height = 1.0, here 2.0)" in line
+    assert "b=2/result.h5 belongs to another recipe (there: system.b = 1.0, here 2.0)" in line
 
 
 def test_a_point_measured_again_is_taken_over(copy: Path) -> None:
-    point = "runs/double_well/height=2"
+    point = "runs/quartic/b=2"
     better = json.loads(good(copy, "measure", point, "--set", "measure.target_error=0.01", "--seed", 1, "--json"))
     found = json.loads(good(copy, *SCAN, "--resume", "--json", code=NO_PICTURE))["points"][1]
     assert found["energy"] == better["variational"]["energy"] and found["error"] <= 0.01
@@ -285,7 +285,7 @@ from fkflow.errors import NumericalError
 fkflow.runs.scan.save_scan = lambda *_: None
 real = fkflow.runs.run.execute
 def execute(context):
-    if context.recipe.system.height == 2.0:
+    if context.recipe.system.b == 2.0:
         raise NumericalError("training failed at iteration 1")
     return real(context)
 fkflow.runs.run.execute = execute
@@ -298,18 +298,18 @@ def test_a_point_that_fails_does_not_end_the_scan(summary: dict[str, Any], tmp_p
     code, out, err = run(tmp_path, *SCAN, "--seed", 3, "--json", code=FAILING)
     assert code == 3 and "Traceback" not in err
     last = err.splitlines()[-1]
-    assert last.startswith("fkflow: error: 1 of 3 points failed: height=2; --resume tries again")
+    assert last.startswith("fkflow: error: 1 of 3 points failed: b=2; --resume tries again")
     points = json.loads(out)["points"]
     assert [point["status"] for point in points] == ["finished", "failed", "finished"]
     assert points[1]["energy"] is None and "iteration 1" in points[1]["reason"]
     assert points[0]["energy"] == summary["points"][0]["energy"]
-    shown = good(tmp_path, "show", "runs/double_well")
-    assert "failed: height=2: training failed at iteration 1" in shown
+    shown = good(tmp_path, "show", "runs/quartic")
+    assert "failed: b=2: training failed at iteration 1" in shown
     # tried again, with other random numbers
     again = json.loads(good(tmp_path, *SCAN, "--resume", "--json", code=NO_PICTURE))["points"]
     assert [point["status"] for point in again] == ["finished"] * 3
     assert again[1]["seed"] != points[1]["seed"] and again[0] == points[0]
-    assert again[1]["start"] == "runs/double_well/height=1"
+    assert again[1]["start"] == "runs/quartic/b=1"
 
 
 # ------------------------------------------------------------------------------------------------------ warm starts
