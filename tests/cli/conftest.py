@@ -1,13 +1,18 @@
-"""What tests of the command line share: calls in this process, a made-up run, a command that is refused."""
+"""What tests of the command line share: calls in this process, made-up and finished runs, a command that is refused."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from commands import NEW, good
+from short_runs import PROJECTED, TINY, TRAINED
 
 from fkflow.cli.entry import main
 
@@ -78,3 +83,35 @@ def fake_run(monkeypatch, write_run):
     for name in ("run", "remeasure"):
         monkeypatch.setitem(sys.modules, f"fkflow.runs.{name}", module)
     return module, calls
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which ``python -m fkflow run quartic --seed 3`` was called; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    out = good(folder, "run", "quartic", *TINY, "--seed", 3, code=NEW)
+    assert "variational energy" in out and "runs/quartic/result.h5" in out
+    return folder
+
+
+@pytest.fixture(scope="session")
+def projected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the same was projected too; not to be changed."""
+    folder = tmp_path_factory.mktemp("projected")
+    out = good(folder, "run", "quartic", *TRAINED, *PROJECTED, "--seed", 3)
+    assert "projected energy" in out and "variational energy" in out
+    return folder
+
+
+@pytest.fixture(scope="session")
+def summary(projected: Path) -> dict[str, Any]:
+    """What ``fkflow show --json`` says of the projected run."""
+    shown: dict[str, Any] = json.loads(good(projected, "show", "runs/quartic", "--json"))
+    return shown
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """The finished run, to be changed."""
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    return tmp_path

@@ -5,10 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shlex
 import shutil
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,23 +13,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from commands import COUNTED, good, run, start
+from commands import COUNTED, good, run
+from short_scans import NAMES, NO_PICTURE, OVER, SCAN, TINY
 
 #: what the fixture `refused` gives
 Refused = Callable[..., str]
-
-#: ends by its target error, never by the clock
-TINY = [
-    *("--threads", "1", "--device", "cpu"),
-    *("--set", "train.walkers=64", "--set", "train.iterations=6", "--set", "train.stop_spread=0"),
-    *("--set", "measure.walkers=128", "--set", "measure.target_error=0.05", "--set", "project.seconds=0"),
-]
-#: three points of a third of a second
-OVER = ["--over", "system.b=[1.0, 2.0, 3.0]"]
-NAMES = ["b=1", "b=2", "b=3"]
-SCAN = ["scan", "quartic", *OVER, *TINY]
-#: the command without the picture after every point, which takes longer than the point
-NO_PICTURE = "import fkflow.runs.scan\nfkflow.runs.scan.save_scan = lambda *_: None\n" + COUNTED
 #: the command with a picture once all points are there
 LAST_PICTURE = (
     """
@@ -42,14 +27,6 @@ scan.save_scan = lambda found, folder: None if found.unfinished else save(found,
 """
     + COUNTED
 )
-#: the same, each long enough to be stopped
-LONG = ["scan", "quartic", *OVER, *TINY, "--set", "train.iterations=16", "--seed", "7"]
-
-
-def energies(path: Path) -> np.ndarray:
-    """Of every iteration of the training, and of the measurement."""
-    with h5py.File(path / "result.h5") as file:
-        return np.append(file["training/energy"][()], file["energy/variational"].attrs["value"])
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +50,6 @@ def summary(finished: Path) -> dict[str, Any]:
 def copy(finished: Path, tmp_path: Path) -> Path:
     shutil.copytree(finished / "runs", tmp_path / "runs")
     return tmp_path
-
-
-# ------------------------------------------------------------------------------------------------- what it leaves
 
 
 def test_every_point_is_an_ordinary_run(finished: Path, summary: dict[str, Any]) -> None:
@@ -137,9 +111,6 @@ def test_dry_run_prints_the_points(tmp_path: Path) -> None:
     found = json.loads(good(tmp_path, *SCAN, "--dry-run", "--json"))
     assert [point["run"] for point in found["points"]] == NAMES and found["recipe"]["train"]["iterations"] == 6
     assert not list(tmp_path.iterdir())
-
-
-# -------------------------------------------------------------------------------------------------- what is refused
 
 
 @pytest.mark.parametrize(
@@ -209,60 +180,6 @@ def test_a_finished_scan_is_not_overwritten(copy: Path, refused: Refused) -> Non
     assert "holds a run" in refused(copy, *SCAN, "--out", "runs/quartic/b=1")
 
 
-# ----------------------------------------------------------------------------------------------------- going on
-
-
-def stopped(folder: Path, number: int, *arguments: object) -> tuple[int, str]:
-    """Start a scan and send it a signal soon after the training of its second point begins."""
-    process = start(folder, *arguments, code=NO_PICTURE)
-    process.wait_for("fkflow: 2/3 b=2  train ...")
-    told = process.stderr.count("iteration 9;")
-    while process.stderr.count("iteration 9;") == told:
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.send_signal(number)
-    code, _, err = process.finish(60)
-    return code, err
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """The energies of every point of a scan that nobody stopped."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    good(folder, *LONG, code=NO_PICTURE)
-    return {name: energies(folder / "runs/quartic" / name) for name in NAMES}
-
-
-def test_stopped_and_resumed_is_the_same_scan(undisturbed: dict[str, np.ndarray], tmp_path: Path) -> None:
-    code, said = stopped(tmp_path, signal.SIGTERM, *LONG)
-    assert code == 130 and "Traceback" not in said
-    last = said.splitlines()[-1]
-    assert "stopped with 1 of 3 points finished; runs/quartic/scan.h5 holds" in last
-    assert "go on with" in last and "scan --resume quartic --over" in last
-    table = json.loads(good(tmp_path, "show", "runs/quartic", "--json"))
-    assert [point["status"] for point in table["points"]] == ["finished", "waiting", "waiting"]
-    assert (tmp_path / "runs/quartic/b=2/checkpoint.pt").is_file()
-    first = (tmp_path / "runs/quartic/b=1/result.h5").read_bytes()
-    # what it says is what is typed
-    typed = shlex.split(last.split("go on with ")[1])
-    good(tmp_path, *typed[typed.index("scan") :], code=NO_PICTURE)
-    assert (tmp_path / "runs/quartic/b=1/result.h5").read_bytes() == first
-    for name, expected in undisturbed.items():
-        assert np.array_equal(energies(tmp_path / "runs/quartic" / name), expected), name
-    # all is there: nothing is computed again
-    before = (tmp_path / "runs/quartic/b=3/result.h5").read_bytes()
-    assert "3 of 3 points have a reference" in good(tmp_path, *LONG, "--resume", code=NO_PICTURE)
-    assert (tmp_path / "runs/quartic/b=3/result.h5").read_bytes() == before
-
-
-def test_killed_and_resumed_is_the_same_scan(undisturbed: dict[str, np.ndarray], tmp_path: Path) -> None:
-    code, _ = stopped(tmp_path, signal.SIGKILL, *LONG)
-    assert code == -signal.SIGKILL
-    good(tmp_path, *LONG, "--resume", code=NO_PICTURE)
-    for name, expected in undisturbed.items():
-        assert np.array_equal(energies(tmp_path / "runs/quartic" / name), expected), name
-
-
 def test_a_foreign_result_among_the_points_is_refused(copy: Path, refused: Refused) -> None:
     scan = copy / "runs/quartic"
     shutil.copy(scan / "b=1/result.h5", scan / "b=2/result.h5")
@@ -310,9 +227,6 @@ def test_a_point_that_fails_does_not_end_the_scan(summary: dict[str, Any], tmp_p
     assert [point["status"] for point in again] == ["finished"] * 3
     assert again[1]["seed"] != points[1]["seed"] and again[0] == points[0]
     assert again[1]["start"] == "runs/quartic/b=1"
-
-
-# ------------------------------------------------------------------------------------------------------ warm starts
 
 
 def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, refused: Refused) -> None:
