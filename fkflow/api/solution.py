@@ -293,10 +293,8 @@ class Solution:
         warn_of_missing_file(self.result)
         return file
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return summary_text(self.result)
-
-    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return summary_html(self.result)
