@@ -76,11 +76,11 @@ def test_json_is_alone_on_stdout_and_progress_counts_the_points(finished: Path, 
 
 def test_each_point_starts_from_its_neighbour(finished: Path, summary: dict[str, Any]) -> None:
     starts = [point["start"] for point in summary["points"]]
-    # the deepest well has a natural length of its own: no network fits, and it starts cold
-    assert starts == [None, "runs/quartic/b=1", None]
+    # the wells of the others have another natural length than the first: no network fits, and the second starts cold
+    assert starts == [None, None, "runs/quartic/b=2"]
     assert len({point["seed"] for point in summary["points"]}) == 3
-    with h5py.File(finished / "runs/quartic/b=2/result.h5") as file:
-        assert json.loads(file["config/resolved"].asstr()[()])["train"]["from"] == starts[1]
+    with h5py.File(finished / "runs/quartic/b=3/result.h5") as file:
+        assert json.loads(file["config/resolved"].asstr()[()])["train"]["from"] == starts[2]
 
 
 def test_show_plot_and_csv(copy: Path, summary: dict[str, Any], refused: Refused) -> None:
@@ -116,7 +116,7 @@ def test_dry_run_prints_the_points(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["scan", "quartic"], ["quartic.toml does not say what to scan", "--over section.key"]),
+        (["scan", "quartic"], ["quartic does not say what to scan", "--over section.key"]),
         (["scan", "quartic", "--over", "system.b=3:1:1"], ["--over system.b=3:1:1", "empty"]),
         (["scan", "quartic", "--over", "system.b=0:2:1"], ["--over system.b=0:2:1", "system.b = 0"]),
         ([*SCAN, "--set", "system.b=2.0"], ["also given by --set"]),
@@ -226,7 +226,7 @@ def test_a_point_that_fails_does_not_end_the_scan(summary: dict[str, Any], tmp_p
     again = json.loads(good(tmp_path, *SCAN, "--resume", "--json", code=NO_PICTURE))["points"]
     assert [point["status"] for point in again] == ["finished"] * 3
     assert again[1]["seed"] != points[1]["seed"] and again[0] == points[0]
-    assert again[1]["start"] == "runs/quartic/b=1"
+    assert again[1]["start"] == "runs/quartic/b=3"
 
 
 def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, refused: Refused) -> None:

@@ -73,7 +73,8 @@ def test_stopped_while_measuring(finished: Path, tmp_path: Path, number: int) ->
     good(tmp_path, "run", "quartic", *slow, "--resume")
     assert os.listdir(tmp_path / "runs/quartic") == ["result.h5"]
     expected, found = (training(folder / "runs/quartic/result.h5") for folder in (finished, tmp_path))
-    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    # for such a target a slow mode is put into the network afterwards
+    assert all(np.array_equal(found[name][: len(expected[name])], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("stage", ["measure", "project"])
