@@ -20,6 +20,8 @@ from fkflow.hamiltonian.user_systems import particle_masses
 
 #: halvings of the natural length in which two particles approach
 HALVINGS = 30
+#: part of the changes of pair(r) below which V does not contain it
+FAINT = 1e-3
 
 
 def check_close_pairs(probe: Probe, landscape: Landscape) -> None:
@@ -37,6 +39,8 @@ def check_close_pairs(probe: Probe, landscape: Landscape) -> None:
         _check_close_species(probe, distances)
         return
     known = probe.system.pair(distances)
+    if known is not None:
+        _check_contained(probe, 0, 1, distances, probe.system.pair, "pair(r)")
     if landscape.diameter is not None or (known is not None and bool(known.isposinf().any())):
         _check_core(probe, (landscape.diameter or 0.0) / root)
         return
@@ -60,6 +64,25 @@ def _approach(probe: Probe, i: int, j: int, distances: Tensor) -> list[float]:
         x[0, j] = x[0, i] + distance * direction
         near.append(float(probe.value(x)[0].detach()))
     return near
+
+
+def _check_contained(
+    probe: Probe, i: int, j: int, distances: Tensor, pair: Callable[[Tensor], Tensor | None], called: str
+) -> None:
+    """V is not a sum over particles where pair(r) changes: whether j feels the place of i shows once i is somewhere else."""
+    r = 2.0 ** torch.arange(8, -8, -1, dtype=torch.float64) * distances[0]
+    x = probe.walkers[:1].repeat(len(r), 1, 1)
+    x[:, j] = x[:, i] + r[:, None] / math.sqrt(x.shape[-1])
+    moved = x.clone()
+    moved[:, i] = probe.walkers[1, i]
+    found, known = probe.value(x) - probe.value(moved), pair(r)
+    assert known is not None
+    sure = found.isfinite() & known.isfinite()
+    if int(sure.sum()) > 1 and float(found[sure].std()) < FAINT * float(known[sure].std()):
+        raise probe.error(
+            f"potential(x) leaves {called} out: it must be the whole V, with that energy for every pair"
+            + (", such as self.pair(fkflow.pair_squares(x).sqrt()).sum(0)" if called == "pair(r)" else "")
+        )
 
 
 def _check_singular(probe: Probe, near: list[float], pair: str) -> bool:
@@ -117,6 +140,9 @@ def _check_close_species(probe: Probe, distances: Tensor) -> None:
     ends = list(itertools.combinations(range(probe.system.particles), 2))
     for pair in dict.fromkeys(names):
         known, (i, j) = pair_of_species(probe.system, *pair, distances), ends[names.index(pair)]
+        if known is not None:
+            own = partial(pair_of_species, probe.system, *pair)
+            _check_contained(probe, i, j, distances, own, f"pair({pair[0]!r}, {pair[1]!r}, r)")
         if known is not None and bool(known.isposinf().any()):
             edge = _edge(partial(pair_of_species, probe.system, *pair), distances)
             # others may be in the way outside, in most directions where they are large
@@ -157,7 +183,7 @@ def _check_core(probe: Probe, diameter: float) -> None:
             f"V is infinite where two particles are closer than {diameter:.6g}: they are hard cores of that diameter"
         )
     elif near.isposinf().tolist() != [True, False]:
-        found = f"is infinite where two particles are closer than {diameter:.6g}" if diameter else "is not"
+        found = f"is infinite where two particles are closer than {diameter:.6g}" if diameter else "is not, and must be"
         raise probe.error(f"pair(r) is infinite at other distances r than V: V {found}")
 
 
