@@ -30,8 +30,10 @@ MET, CLOSE, STEEP = 64, 1e-6, 1e4
 SLOWEST = 1e-3
 
 
-def pose(system: System, landscape: Landscape, beta: float, statistics: str, seed: int) -> Problem:
-    """The problem of a system in coordinates of unit mass at temperatures of 1/`beta` and above.
+def pose(
+    system: System, landscape: Landscape, beta: float, statistics: str, seed: int, least: float | None = None
+) -> Problem:
+    """The problem of a system in coordinates of unit mass at inverse temperatures from `least` to `beta`, or at `beta` alone.
 
     `statistics` is "bose" or "boltzmann". Raises UsageError for a system that the bridges cannot treat.
     """
@@ -41,6 +43,7 @@ def pose(system: System, landscape: Landscape, beta: float, statistics: str, see
     bodies = system.particles if system.identical or mixture else 1
     of_body = tuple(k for k, group in enumerate(groups_of(system)) for _ in group) if mixture else (0,) * bodies
     length, scaled = landscape.length, beta / landscape.length**2
+    warm = scaled if least is None else least / landscape.length**2
     width = system.particles * system.dimensions // bodies
     average = _averages(of_body)
     centre = average @ landscape.centre.reshape(bodies, width)
@@ -50,7 +53,7 @@ def pose(system: System, landscape: Landscape, beta: float, statistics: str, see
     if _diverges(plain, landscape):
         where = "where particles meet" if system.particles > 1 else "at the origin"
         raise UsageError(_cannot(system, f"a V that diverges {where}"))
-    _check_confined(plain, landscape, scaled, generator)
+    _check_confined(plain, landscape, warm, generator)
     if bodies > 1 and system.separable:
         # the trap, in which the centre of mass moves
         frequencies, axes = torch.linalg.eigh(landscape.centre_of_mass * length**2)
@@ -60,12 +63,15 @@ def pose(system: System, landscape: Landscape, beta: float, statistics: str, see
         variances, axes = _along_common_axes(covariances)
         frequencies = 1 / (2 * variances)
     else:
-        cloud = anneal(plain.softened, (bodies, width), effective_beta(scaled), generator)
-        means = average @ cloud.mean(0)
+        means, covariances = _spread(plain, average, scaled, generator)
         centre = centre if system.isotropic else centre + length * means
-        off = cloud - means
-        variances, axes = _along_common_axes(torch.einsum("ij,sja,sjb->iab", average, off, off) / len(cloud))
-        frequencies = torch.tensor([[_frequency(float(v), scaled) for v in row] for row in variances]).double()
+        variances, axes = _along_common_axes(covariances)
+        frequencies = _frequencies(variances, scaled)
+        if warm < scaled:
+            # where V is flatter than V0, e^(−βV0) forgets places that matter, and V − V0 falls without end
+            _, wide = _spread(plain, average, warm, generator)
+            along = torch.einsum("da,ide,ea->ia", axes, wide, axes)
+            frequencies = torch.minimum(frequencies, _frequencies(along, warm))
     if not mixture:
         # all bodies are alike
         frequencies, centre = frequencies.view(-1, width)[0], centre[0]
@@ -77,6 +83,20 @@ def pose(system: System, landscape: Landscape, beta: float, statistics: str, see
 def effective_beta(beta: float) -> float:
     """The β at which a classical oscillator of frequency 1 is as wide as a quantum one at `beta`."""
     return 2 * math.tanh(0.5 * beta)
+
+
+def _spread(plain: Problem, average: Tensor, beta: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Means (n, D) and covariances (n, D, D) of bodies at β, averaged over those of a kind."""
+    shape = plain.reference.bodies, plain.reference.axes
+    cloud = anneal(plain.softened, shape, effective_beta(beta), generator)
+    means = average @ cloud.mean(0)
+    off = cloud - means
+    return means, torch.einsum("ij,sja,sjb->iab", average, off, off) / len(cloud)
+
+
+def _frequencies(variances: Tensor, beta: float) -> Tensor:
+    """The ω (n, D) with these thermal variances (n, D)."""
+    return torch.tensor([[_frequency(float(v), beta) for v in row] for row in variances]).double()
 
 
 def _frequency(variance: float, beta: float) -> float:

@@ -49,7 +49,8 @@ class ThermalSolver:
 
     def __init__(self, system: System, landscape: Landscape, question: Question, progress: Progress) -> None:
         self.system, self.landscape, self.question, self.progress = system, landscape, question, progress
-        self.problem = pose(system, landscape, max(question.betas), question.statistics, question.seed)
+        betas = question.betas
+        self.problem = pose(system, landscape, max(betas), question.statistics, question.seed, min(betas))
         self.generator = torch.Generator().manual_seed(question.seed)
         self.drift = Drift(self.problem.reference, HIDDEN, centres=self.problem.centres())
         self.bridges = Bridges(self.problem, self.drift)

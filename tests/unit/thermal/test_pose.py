@@ -91,6 +91,10 @@ REFUSED = {
 }
 
 
+#: arguments of `pose` after the landscape: warm, cold and both
+BETAS = [(0.3, "bose", 0), (5.0, "bose", 0), (5.0, "bose", 0, 0.3)]
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_has_no_free_energy_is_refused(case: str) -> None:
     system, words = REFUSED[case]
@@ -110,6 +114,42 @@ def test_the_reference_of_oscillators_is_exact() -> None:
     torch.testing.assert_close(rest, torch.zeros_like(rest), atol=1e-6, rtol=0)
     torch.testing.assert_close(slope, torch.zeros_like(slope), atol=1e-6, rtol=0)
     torch.testing.assert_close(problem.from_solver(problem.to_solver(y)), y)
+
+
+class Flat(System):
+    """A well in a wide and flat trap."""
+
+    particles: int = 1
+    dimensions: int = 1
+
+    def potential(self, x):
+        return 12 * (1 - (-0.5 * x[:, 0, 0] ** 2).exp()) + 0.002 * x[:, 0, 0] ** 2
+
+
+class Logarithm(System):
+    """Z is finite for β > 1/6."""
+
+    particles: int = 1
+    dimensions: int = 1
+
+    def potential(self, x):
+        return 3 * (1 + x[:, 0, 0] ** 2).log()
+
+
+def test_the_reference_is_no_stiffer_than_the_warmest_state() -> None:
+    """Else V − V0 falls without end where warm particles are, and paths there are lost."""
+    unit = to_unit_masses(Flat())
+    landscape = explore(unit)
+    warm, cold, both = (pose(unit, landscape, *given).reference.frequencies for given in BETAS)
+    assert 5 * warm < cold and both < 1.1 * warm
+
+
+def test_a_partition_function_must_exist_at_every_temperature() -> None:
+    unit = to_unit_masses(Logarithm())
+    landscape = explore(unit)
+    assert pose(unit, landscape, 1.0, "bose", 0, 0.5).reference.bodies == 1
+    with pytest.raises(UsageError, match="no free energy at this temperature"):
+        pose(unit, landscape, 1.0, "bose", 0, 0.1)
 
 
 def test_boltzmann_particles_have_no_permutations() -> None:
