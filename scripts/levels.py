@@ -74,6 +74,7 @@ CASES = {
         "energy",
         {"antisymmetric": (5.0,)},
     ),
+    "hooke": Case("hooke", "states=3 statistics=fermi", "energy", {"antisymmetric": (2.359657, 2.859657, 2.859657)}),
     "helium": Case(
         "he",
         "states=4",

@@ -36,8 +36,10 @@ from fkflow.spectrum.pool import Pool, draw_pool
 from fkflow.spectrum.sector import Sector, functions_of
 from fkflow.statistics import Estimate
 
-#: walkers and sweeps of the pool that finds the states and of the one that judges them; about nuclei so many times the walkers
-FINDING, JUDGING, ABOUT_NUCLEI = (3000, 8), (6000, 8), 2
+#: walkers and sweeps of the pool that finds the states and of the one that judges them
+FINDING, JUDGING = (3000, 8), (6000, 8)
+#: about nuclei so many times the configurations, by fewer walkers with more sweeps, since most moves come before the first
+ABOUT_NUCLEI, FEWER = 2, 3
 #: walkers whose places the random functions are made for, and values of each function that a file keeps
 SAMPLE, CHECKED = 512, 8
 #: levels of one sector that are looked for beyond those that are asked for
@@ -74,7 +76,7 @@ def find_spectrum(
     nuclei = system.nuclei()
     decay = _decay(net, x) if nuclei is not None else 0.0
     growth = GROWTH * decay if nuclei is not None else None
-    more = 1 if nuclei is None else ABOUT_NUCLEI
+    more, fewer = (1, 1) if nuclei is None else (ABOUT_NUCLEI, FEWER)
     symmetric = state_of(net, system, landscape, x)
     psi = net if symmetric is None else symmetric
     pools = [
@@ -83,8 +85,8 @@ def find_spectrum(
             system,
             landscape,
             x,
-            walkers=more * walkers,
-            sweeps=sweeps,
+            walkers=more * walkers // fewer,
+            sweeps=sweeps * fewer,
             seed=question.seed + k,
             growth=growth,
             symmetric=symmetric,

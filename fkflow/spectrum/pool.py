@@ -19,7 +19,7 @@ from fkflow.sampling.metropolis import Walkers, metropolis
 
 #: Metropolis moves before the first sweep and between sweeps
 BURN_IN, MOVES = 60, 6
-#: the same of few coordinates, where moves are cheap and levels are known well
+#: the same of few coordinates, whose levels are known well, and about nuclei, where a few walkers of ψ² are far out
 LONG_BURN_IN = 300
 #: share of walkers of ψ² itself, and of its power that `choose_power` finds times factors: excited states reach farther
 ITSELF, SHARES = 0.4, {1.0: 0.3, 0.5: 0.2, 0.25: 0.1}
@@ -115,6 +115,18 @@ def choose_power(log_psi: Tensor, power: float) -> float:
     return 1.0
 
 
+def find_starts(psi: LogPsi, x: Tensor, walkers: int, generator: torch.Generator) -> Tensor:
+    """So many of the walkers x (B, N, D) of ψ² as starts of a pool, about nuclei as often as its density has them.
+
+    There, where few of them are far out, those that start from one place are neighbours and so in one group of the jackknife:
+    what they have in common is in the errors.
+    """
+    if not isinstance(psi, BroadPsi):
+        return x[torch.randint(len(x), (walkers,), generator=generator, device=x.device)].clone()
+    rows = torch.multinomial(psi.extra(x).double().softmax(0), walkers, True, generator=generator)
+    return x[rows.sort().values].clone()
+
+
 def draw_pool(
     net: LogPsi,
     system: System,
@@ -133,14 +145,12 @@ def draw_pool(
     those of the `symmetric` ψ, if there is another.
     """
     generator = torch.Generator(x.device).manual_seed(seed)
-    start = x[torch.randint(len(x), (walkers,), generator=generator, device=x.device)].clone()
     taken = net if symmetric is None else symmetric
-    few = symmetric is not None
     power = 1.0
     psi: LogPsi = net
     if growth is None:
         power = choose_power(chunks.value_and_drift(net, x)[0], 1.0)
-        if few:
+        if symmetric is not None:
             psi, power = MixedPsi(net, power), 1.0
     else:
         nuclei = system.nuclei()
@@ -149,9 +159,10 @@ def draw_pool(
         charges = x.new_tensor(nuclei.charges)
         centre = (charges[:, None] * x.new_tensor(nuclei.positions)).sum(0) / charges.sum()
         psi = BroadPsi(net, centre, growth)
-    moving = Walkers(start, 0.1 * landscape.length**2, power)
+    moving = Walkers(find_starts(psi, x, walkers, generator), 0.1 * landscape.length**2, power)
     shifts = landscape.shifts(system)
-    for _ in range((LONG_BURN_IN if few else BURN_IN) // 6):
+    few = symmetric is not None
+    for _ in range((LONG_BURN_IN if few or growth is not None else BURN_IN) // 6):
         metropolis(psi, moving, generator, 6)
         jump(psi, moving, generator, shifts)
         if isinstance(psi, MixedPsi):

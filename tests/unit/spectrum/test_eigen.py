@@ -18,7 +18,7 @@ from fkflow.spectrum.eigen import Levels, collect, evaluate, jackknife_error, so
 from fkflow.spectrum.images import Family, SectorFunctions
 from fkflow.spectrum.jets import Jet
 from fkflow.spectrum.operations import Operation
-from fkflow.spectrum.pool import GROUPS, Pool, choose_power
+from fkflow.spectrum.pool import GROUPS, BroadPsi, Pool, choose_power, find_starts
 from fkflow.spectrum.products import products
 
 
@@ -161,6 +161,20 @@ def test_the_broadest_power_that_pays_is_chosen() -> None:
     few = -0.5 * torch.randn(4000, 1, dtype=torch.float64, generator=rng).square().sum(1)
     many = -0.5 * torch.randn(4000, 30, dtype=torch.float64, generator=rng).square().sum(1)
     assert choose_power(few, 1.0) == 0.4 < choose_power(many, 1.0) < 1.0
+
+
+def test_walkers_of_a_pool_about_nuclei_start_as_its_density_has_them() -> None:
+    """Places of ψ² are weighted with q/ψ², and one place starts neighbours only; the twin starts as ψ² has them."""
+    x = torch.randn(4000, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    net, rng = Wide(1.0), torch.Generator().manual_seed(2)
+    broad = BroadPsi(net, torch.zeros(3, dtype=torch.float64), 0.6)
+    weights, far = broad.extra(x).exp(), x.norm(dim=-1)[:, 0]
+    expected = float((weights * far).sum() / weights.sum())
+    found = find_starts(broad, x, 8000, rng)
+    assert abs(found.norm(dim=-1).mean() - expected) < 0.05
+    assert abs(find_starts(net, x, 8000, rng).norm(dim=-1).mean() - expected) > 0.2
+    first = found[:, 0, 0]
+    assert int((first.diff() != 0).sum()) == len(first.unique()) - 1 < 4000
 
 
 @pytest.mark.parametrize("wrong", [1.0, 0.7])
