@@ -56,6 +56,8 @@ def check_confined(probe: Probe, x: Tensor) -> None:
         mend = (
             "free = True leaves the centre of mass free and gives the energy of the internal motion"
             if all(loose) and not alone
+            else "boundary(x) says where walls are, and V must be inf beyond them"
+            if probe.system.boundary(x[:, 0]) is not None
             else "V must confine every direction, by a trap or a wider well for example"
         )
         raise probe.error(

@@ -197,7 +197,7 @@ def to_solver_coordinates(system: System, x: Tensor) -> Tensor:
 
 
 def warn_of_units(system: System) -> str | None:
-    """A warning if a system names units in which the mass 1, which it leaves at that, is no electron's; or has kilograms."""
+    """A warning if masses look like kilograms, are called otherwise, or are left at 1 in units where no electron has that."""
     if (lightest := min(particle_masses(system))) < KILOGRAMS:
         return (
             f"mass = {lightest:.6g} looks like kilograms, but ħ = 1 here: fkflow.units.mass(particle, energy, length) "
@@ -205,6 +205,12 @@ def warn_of_units(system: System) -> str | None:
         )
     energy, length = system.energy_unit, system.length_unit
     default = getattr(system, "mass", None) is None and set(particle_masses(system)) == {1.0}
+    others = [name for name in type(system).model_fields if name.startswith("mass")]
+    if default and others and declared_species(system) is None:
+        return (
+            f"{others[0]} is a parameter that V alone sees, and every particle has mass 1: mass, a number or a list of one for "
+            "each particle, is what fkflow reads"
+        )
     if not default or not units.is_known(energy, length):
         return None
     electron, atom = (units.mass(1.0, energy, length, unit=unit) for unit in ("m_e", "u"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 
 #: what is said of V where the particles cannot be
@@ -38,6 +39,12 @@ REMEDIES: tuple[tuple[str, str], ...] = (
         "parameters are fields of the class, such as omega: float = 1.0, and stay as they are; it needs no __init__",
     ),
 )
+#: what a class says of its system without a type, and how alike a misspelt name is
+STATED = (
+    "particles", "dimensions", "mass", "identical", "species", "free", "box", "contact", "isotropic", "separable", "length",
+    "energy_unit", "length_unit",
+)  # fmt: skip
+NEAR = 0.75
 #: a class of these names has no attribute of that name
 MISSING = re.compile(r"^'(\w+)' object has no attribute '(\w+)'")
 
@@ -63,7 +70,9 @@ def explain_class(error: BaseException) -> str | None:
         found = re.search(r"`(\w+) = (.+?)`", said)
         name, value = found.groups() if found else ("omega", "1.0")
         kind = {"True": "bool", "False": "bool"}.get(value) or _kind(value)
-        return f"{name} = {value} has no type: write {name}: {kind} = {value} for a parameter of the recipe"
+        known = similar(name)
+        meant = f"{known} = {value} if that is meant, or " if known else ""
+        return f"{name} = {value} has no type: write {meant}{name}: {kind} = {value} for a parameter of the recipe"
     if code == "schema-for-unknown-type":
         found = re.search(r"<class '([\w.]+)'>", said)
         kind = found[1] if found else "this type"
@@ -72,6 +81,14 @@ def explain_class(error: BaseException) -> str | None:
             "centres: list[float] = [0.0, 1.0], and make the tensor in potential by x.new_tensor(self.centres)"
         )
     return None
+
+
+def similar(name: str) -> str | None:
+    """What a class may say of its system that a name like this one is easily written for; None if nothing is near."""
+    for known in STATED:
+        if name != known and (known.startswith(name) or name.startswith(known)) and len(name) > 2:
+            return known
+    return next(iter(difflib.get_close_matches(name, STATED, 1, NEAR)), None)
 
 
 def _kind(value: str) -> str:

@@ -79,7 +79,12 @@ def find_walls(system: System, generator: torch.Generator, length: Callable[[], 
         )
     groups = groups_of(system)
     particles = [group[0] for group in groups]
-    if system.boundary(x) is not None:
+    if (value := system.boundary(x)) is not None:
+        if value.shape != x.shape[:-1]:
+            raise WallError(
+                f"boundary(x) of x {tuple(x.shape)} has the shape {tuple(value.shape)}: it must be {tuple(x.shape[:-1])}, one "
+                "number for each place"
+            )
         walls = Walls(((),) * system.particles, stated=True)
         if not all(fits(system, x, walls, particle, generator) for particle in particles):
             raise WallError("V is finite where boundary(x) is below 0, or infinite where it is above 0")

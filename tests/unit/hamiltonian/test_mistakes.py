@@ -34,6 +34,20 @@ MISTAKES = {
         r"omega = 2.0 has no type: write omega: float = 2.0",
     ),
     "no type of a whole number": ("charge = 2", "charge = 2 has no type: write charge: int = 2"),
+    "a name that is nearly known": (
+        "masses = 2.0",
+        r"write mass = 2.0 if that is meant, or masses: float = 2.0 for a parameter",
+    ),
+    "a short name": ("dim = 2", r"write dimensions = 2 if that is meant, or dim: int = 2"),
+    "walls that V does not have": (
+        "def potential(self, x): return 0 * x[:, 0, 0]\n    def boundary(self, x): return 1 - x.square().sum(-1)",
+        r"boundary\(x\) says where walls are, and V must be inf beyond them",
+    ),
+    "a boundary of another shape": (
+        "def potential(self, x): return torch.where(x.square().sum((1, 2)) < 1, 0.0, math.inf)\n"
+        "    def boundary(self, x): return 1 - x.square().sum(-1, keepdim=True)",
+        r"boundary\(x\) of x \(\d+, 1, 3\) has the shape \(\d+, 1, 1\): it must be \(\d+, 1\)",
+    ),
     "a tensor": (
         "centre: torch.Tensor = torch.zeros(3)",
         r"cannot be a Tensor: write a list.*x.new_tensor\(self.centres\)",
@@ -90,3 +104,13 @@ def test_the_mended_class_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found.warnings == found.notes == ()
     assert found.landscape.minima.flatten().tolist() == pytest.approx([0, 2**0.5, 0], abs=1e-6)
     assert torch.float64 == found.landscape.minima.dtype
+
+
+def test_masses_that_only_v_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kinetic energy would be that of mass 1 without a word."""
+    monkeypatch.chdir(tmp_path)
+    Path("trap.py").write_text(
+        f"{HEAD}    masses: float = 2.0\n    def potential(self, x): return self.masses * x.square().sum((1, 2))\n"
+    )
+    found = check(config.parse('[system]\nfile = "trap.py:Trap"', "trap.toml").recipe.system)
+    assert [text[:40] for text in found.warnings] == ["masses is a parameter that V alone sees,"]
