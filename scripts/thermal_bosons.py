@@ -2,13 +2,15 @@
 
     python scripts/thermal_bosons.py [--bosons 4] [--beta 3] [--iterations 60] [--seed 0]
 
-prints rows of a table of docs/notes/thermal.md: the spread of log w and the effective share of fresh paths.
+prints rows of a table of docs/notes/thermal.md: the spread of log w and the effective share of fresh paths. Before them is said
+which part of the variance of log w is that of starts.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
 import torch
 
@@ -23,6 +25,8 @@ from fkflow.thermal.solve import ThermalSolver
 
 #: paths of a pool, pools, and those that the resampling is learned from
 PATHS, POOLS, LOOK = 128, 48, 16
+#: starts, and paths from each, whose variances are compared
+STARTS, EACH = 64, 16
 
 
 def main() -> None:
@@ -43,7 +47,24 @@ def main() -> None:
         solver.begin(number)
         level = solver.train(rung, last=rung == longest)
     print(f"CPU s of the training: {time.process_time():.0f}")
+    parts(solver, level)
     weigh(solver, level, given.bosons, given.beta)
+
+
+def parts(solver: ThermalSolver, level: Level) -> None:
+    """Print the variance of log w of paths with one start and permutation, and between starts, by once and twice the steps."""
+    fitted, generator = level.fitted, torch.Generator().manual_seed(5)
+    one = fitted.starts.draw(fitted.start_theta, STARTS, 8192, 3)
+    y, sent, log_density = (x.repeat_interleave(EACH, 0) for x in (one.y, one.sent, one.log_density))
+    start = replace(one, y=y, sent=sent, log_density=log_density)
+    print(f"effective share of the pool of starts: {one.effective:.3f}")
+    for steps in (level.steps, 2 * level.steps):
+        paths, _ = solver.bridges.draw(fitted.theta, start.y, start.sent, level.beta, steps, generator)
+        log_w = solver.bridges.log_integrand(paths) - paths.log_proposal - start.log_density
+        by_start = log_w.view(STARTS, EACH)
+        within = float(by_start.var(1).mean())
+        between = float(by_start.mean(1).var()) - within / EACH
+        print(f"{steps} steps: variance of log w with one start {within:.2f}, between starts {between:.2f}", flush=True)
 
 
 def weigh(solver: ThermalSolver, level: Level, bosons: int, beta: float) -> None:

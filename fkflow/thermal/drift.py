@@ -190,6 +190,9 @@ class Drift:
         matrix = matrix.flatten(3).flatten(1, 2) + self.eye
         if self.pair_net is not None:
             most = 2 * CHANGE / n
+            if variance.shape[1] > 1:
+                # bodies of several kinds have deviations of their own, of which a pair has the mean
+                variance = 0.5 * self.adjacent @ variance
             radial, across = (most * (variance / most * pair[..., 2:]).tanh()).unbind(-1)
             assert step.apart is not None and step.distance is not None
             unit = step.apart / (step.distance + 1e-9)

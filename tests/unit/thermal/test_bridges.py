@@ -171,3 +171,24 @@ def test_cycles_of_a_permutation() -> None:
     assert found.diagonal(dim1=1, dim2=2).sum(1).tolist() == pytest.approx([4, 1, 5])
     torch.testing.assert_close(found[0, 0], torch.tensor([0.5, 0.5, 0, 0, 0], dtype=torch.float64))
     torch.testing.assert_close(found.sum(2), torch.ones(3, 5, dtype=torch.float64))
+
+
+def test_a_pair_of_two_kinds_has_the_mean_of_their_variances() -> None:
+    """Of two and two bodies, in steps with deviations of their own; 1 + G of a pair alone, to first order."""
+    system = mixture(**TWO_AND_ONE | {"count_b": 2}, g_aa=0.0, g_bb=0.0, g_ab=0.0)
+    drift = bridges_of(system, 1.0).drift
+    y = torch.randn(3, 4, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    left = torch.tensor([50.0], dtype=torch.float64)
+    bridge = drift.reference.bridge(0.3, left)
+    step = drift.step(y, 0 * y, y.flip(1), bridge, left)
+    bodies, pair = torch.zeros(3, 4, 3).double(), torch.zeros(3, 6, 4).double()
+    small = 1e-6
+    pair[..., 2] = small
+    _, matrix = drift.change([bodies, pair], step)
+    variance = 0.5 * bridge.spread[0, :, 0].square()
+    assert float(variance.max() / variance.min()) > 1.01
+    for p, row in enumerate(drift.signs):
+        i, j = row.nonzero()[:, 0].tolist()
+        expected = small * 0.5 * row[i] * row[j] * 0.5 * (variance[i] + variance[j])
+        torch.testing.assert_close(matrix[:, i, j], expected.expand(3), rtol=1e-6, atol=0)
+        assert drift.both[p, i, j] == 0.5 * row[i] * row[j]
