@@ -184,13 +184,17 @@ class _Work:
     def _column(self, found: list[Values], scale: float, what: str) -> Column:
         """The values at all times in the units of the user, with doubts about them."""
         for t, one in zip(self.request.times, found, strict=True):
-            silent, share = int(np.isnan(one.values).sum()), float(np.median(one.ess))
-            if what and silent:
+            silent = np.isnan(one.values)
+            poor = ~silent & (one.ess < POOR)
+            if what and silent.any():
                 self.doubts.append(
-                    f"t = {t:g}: {silent} of {len(one.values)} values of {what} are left out: a few paths had all the weight"
+                    f"t = {t:g}: {silent.sum()} of {len(silent)} values of {what} are left out: a few paths had all the weight"
                 )
-            elif what and share < POOR:
-                self.doubts.append(f"t = {t:g}: the weights of the paths are uneven, effective share {share:.2g}")
+            if what and poor.any():
+                self.doubts.append(
+                    f"t = {t:g}: {poor.sum()} of {len(poor)} values of {what} rest on few paths, with errors that may be too "
+                    f"small: effective share down to {one.ess[poor].min():.2g}"
+                )
         rows = [[getattr(one, name) for one in found] for name in ("values", "errors", "ess", "step_error")]
         values, errors, ess, step = (np.array(row) for row in rows)
         return Column(scale * values, scale * errors, ess, scale * step)
