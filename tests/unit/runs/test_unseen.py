@@ -46,14 +46,14 @@ class WeaklyBound(System):
         return 0.04 * ((r + 1e-3) / (r + 1)).log()
 
 
-def solve(system: System, target: float, **project: Any) -> fkflow.Solution:
+def solve(system: System, target: float, iterations: int = 120, **project: Any) -> fkflow.Solution:
     """A run without progress; `project` replaces settings of the projection."""
     return fkflow.solve(
         system,
         seed=0,
         threads=1,
         progress=False,
-        train={"walkers": 256},
+        train={"walkers": 256, "iterations": iterations},
         measure={"target_error": target},
         project={"target_error": target, "seconds": 60.0} | project,
     )
@@ -61,7 +61,7 @@ def solve(system: System, target: float, **project: Any) -> fkflow.Solution:
 
 def test_a_slow_mode_is_put_into_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The energy is right, and the gap that of the wells; without the fit and the longer projection it is 8 errors too high."""
-    found = solve(Tilted(), 3e-3)
+    found = solve(Tilted(), 3e-3, 60)
     reference = grid_energies(Tilted())
     assert abs(found.energy.value - reference[0]) < 4 * found.energy.error
     assert found.status == "converged"
@@ -69,7 +69,7 @@ def test_a_slow_mode_is_put_into_the_network(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(renewal, "ABSORBED", 0)
     monkeypatch.setattr(slow_modes, "LONGEST", 1.0)
     # the shortest projection: it could not reach its target anyway
-    worse = solve(Tilted(), 3e-3, target_error=1.0, walkers=256)
+    worse = solve(Tilted(), 3e-3, 60, target_error=1.0, walkers=256)
     assert worse.energy.value - reference[0] > 0.01
     # what the slow mode may leave is in the error
     assert abs(worse.energy.value - reference[0]) < 3 * worse.energy.error
