@@ -27,6 +27,8 @@ def smaller(monkeypatch, fewer) -> None:
     monkeypatch.setattr(levels, "FINDING", (300, 3))
     monkeypatch.setattr(levels, "JUDGING", (300, 3))
     monkeypatch.setattr(correlations, "PATHS", 100)
+    # errors of so few configurations are larger than what the start leaves
+    monkeypatch.setattr(pool, "LONG_BURN_IN", 60)
 
 
 def solved(name: str, iterations: int, spectrum: dict | None = None, **parameters) -> fkflow.Solution:
