@@ -13,6 +13,7 @@ import math
 import time
 
 import numpy as np
+from line_grid import line_states
 
 import fkflow
 
@@ -22,19 +23,15 @@ CASES: dict[str, tuple[str, tuple[float, ...], tuple[float, ...]]] = {
     "far": ("exp(-2*(x-1.5)**2)", (0.3, 0.5, 0.8), (-3.0, -2.5, -2.0, -1.5, -1.0, -0.5)),
     "narrow": ("exp(-20*(x-1.5)**2)", (0.1, 0.2), (-2.5, -1.5, -0.5, 0.5, 2.5, 3.0)),
 }
-#: half width and points of the grid, and ψ below which it knows too few digits
-HALF, POINTS, LEAST = 6.0, 600, 1e-9
+#: half width of the grid, and ψ below which it knows too few digits
+HALF, LEAST = 6.0, 1e-9
 
 
 def evolved(formula: str, times: tuple[float, ...], places: tuple[float, ...]) -> np.ndarray:
     """ψ (times, places), by sinc functions on a grid."""
-    x = np.linspace(-HALF, HALF, POINTS)
-    step, i = x[1] - x[0], np.arange(POINTS)
-    apart = i[:, None] - i
-    kinetic = np.where(apart == 0, math.pi**2 / 6, (-1.0) ** apart / np.where(apart == 0, 1, apart) ** 2) / step**2
-    levels, states = np.linalg.eigh(kinetic + np.diag(np.minimum(2 * ((x / 2) ** 2 - 1) ** 2, 1e4)))
+    x, levels, states = line_states(lambda x: 2 * ((x / 2) ** 2 - 1) ** 2, HALF)
     parts = states.T @ eval(formula, {"exp": np.exp, "x": x})  # noqa: S307 (a formula of CASES)
-    between = np.sinc((np.array(places)[:, None] - x) / step)
+    between = np.sinc((np.array(places)[:, None] - x) / (x[1] - x[0]))
     return np.array([between @ (states @ (np.exp(-t * levels) * parts)) for t in times])
 
 

@@ -23,18 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from line_grid import line_states
 
 import fkflow
 from fkflow.statistics import z_score
-
-
-def grid_levels(potential: Callable[[np.ndarray], np.ndarray], half: float, points: int = 600) -> np.ndarray:
-    """Levels of a particle on a line, by sinc functions on a grid (Colbert & Miller, JCP 96, 1982 (1992))."""
-    x = np.linspace(-half, half, points)
-    step, i = x[1] - x[0], np.arange(points)
-    apart = i[:, None] - i
-    kinetic = np.where(apart == 0, math.pi**2 / 6, (-1.0) ** apart / np.where(apart == 0, 1, apart) ** 2) / step**2
-    return np.linalg.eigvalsh(kinetic + np.diag(np.minimum(potential(x), 1e4)))
 
 
 def log_z_of_levels(levels: np.ndarray) -> Callable[[float], float]:
@@ -77,8 +69,8 @@ class Case:
 
 #: step of β in the exact derivatives
 STEP = 1e-3
-QUARTIC = log_z_of_levels(grid_levels(lambda x: 0.5 * x**2 + x**4, 6.0))
-WELLS = log_z_of_levels(grid_levels(lambda x: 2 * (x**2 / 4 - 1) ** 2, 9.0))
+QUARTIC = log_z_of_levels(line_states(lambda x: 0.5 * x**2 + x**4, 6.0)[1])
+WELLS = log_z_of_levels(line_states(lambda x: 2 * (x**2 / 4 - 1) ** 2, 9.0)[1])
 CASES = {
     "quartic": Case("quartic", {}, 1.0, 2e-3, QUARTIC),
     "cold quartic": Case("quartic", {}, 5.0, 1e-3, QUARTIC),

@@ -22,7 +22,7 @@ from fkflow.hamiltonian.confinement import check_bounded, check_confined, check_
 from fkflow.hamiltonian.conversion import converted_part, share_outside
 from fkflow.hamiltonian.gradient_checks import find_no_gradient, has_wrong_gradient, note_no_gradient, note_single
 from fkflow.hamiltonian.landscape import explore
-from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates, warn_of_units
+from fkflow.hamiltonian.masses import to_unit_masses, to_user_coordinates, warn_of_masses
 from fkflow.hamiltonian.natural_scale import Landscape
 from fkflow.hamiltonian.observables import check_observables
 from fkflow.hamiltonian.probe import TRIED, Probe, scale_of
@@ -92,7 +92,7 @@ def check(system: System, seed: int = 0) -> CheckedSystem:
         probe.notes.append(
             f"V is infinite beyond hard walls, where ψ vanishes: {_describe_walls(system, landscape.walls)}"
         )
-    if warning := warn_of_units(system):
+    if warning := warn_of_masses(system):
         probe.warnings.append(warning)
     return CheckedSystem(probe.system, landscape, tuple(probe.warnings), tuple(probe.notes))
 

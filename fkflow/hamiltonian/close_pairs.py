@@ -140,11 +140,11 @@ def _check_close_species(probe: Probe, distances: Tensor) -> None:
     ends = list(itertools.combinations(range(probe.system.particles), 2))
     for pair in dict.fromkeys(names):
         known, (i, j) = pair_of_species(probe.system, *pair, distances), ends[names.index(pair)]
+        own, called = partial(pair_of_species, probe.system, *pair), f"pair({pair[0]!r}, {pair[1]!r}, r)"
         if known is not None:
-            own = partial(pair_of_species, probe.system, *pair)
-            _check_contained(probe, i, j, distances, own, f"pair({pair[0]!r}, {pair[1]!r}, r)")
+            _check_contained(probe, i, j, distances, own, called)
         if known is not None and bool(known.isposinf().any()):
-            edge = _edge(partial(pair_of_species, probe.system, *pair), distances)
+            edge = _edge(own, distances)
             # others may be in the way outside, in most directions where they are large
             x = probe.walkers.clone()
             direction = torch.nn.functional.normalize(probe.normal(len(x))[:, 0], dim=-1)
@@ -153,7 +153,7 @@ def _check_close_species(probe: Probe, distances: Tensor) -> None:
                 x[:, j] = x[:, i] + distance * direction
                 infinite.append(bool(probe.value(x).isposinf().all()))
             if infinite != [True, False]:
-                raise probe.error(f"pair({pair[0]!r}, {pair[1]!r}, r) is infinite at other distances r than V")
+                raise probe.error(f"{called} is infinite at other distances r than V")
             continue
         near = _approach(probe, i, j, distances)
         if known is None:

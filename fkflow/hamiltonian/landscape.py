@@ -41,6 +41,9 @@ from fkflow.hamiltonian.wall_search import allowed_places, find_walls
 #: each; how far from its cloud, in sizes of that, a descent may end; natural energies by which a molecule must lie lower
 CLOUDS, DROPS, DROP, AWAY, BARELY = 22, 4, 200, 8.0, 0.5
 
+#: what gives low places (M, N, D) and a generator
+Places = Callable[[], tuple[Tensor, torch.Generator]]
+
 
 def explore(system: System, seed: int = 0, starts: int = 32) -> Landscape:
     """Find minima and harmonic scale of a potential; for point charges, Gaussians of atomic width at the nuclei.
@@ -152,7 +155,7 @@ def rough_length(system: System, seed: int) -> float:
         return crowded_places(system, x, generator)[1]
 
 
-def _low_places(system: System, seed: int) -> Callable[[], tuple[Tensor, torch.Generator]]:
+def _low_places(system: System, seed: int) -> Places:
     """What gives low places (M, N, D), drawn once, and each time a generator as it was after them."""
 
     @functools.cache
@@ -167,7 +170,7 @@ def _low_places(system: System, seed: int) -> Callable[[], tuple[Tensor, torch.G
     return places
 
 
-def _diameter(system: System, places: Callable[[], tuple[Tensor, torch.Generator]]) -> float | None:
+def _diameter(system: System, places: Places) -> float | None:
     """The diameter of hard cores in V, if there are any."""
     return None if system.particles == 1 else find_diameter(system, *places())
 
@@ -177,7 +180,7 @@ def _about_length(system: System, x: Tensor, generator: torch.Generator) -> floa
     return float(getattr(system, "length", None) or balanced_length(system, x[0], generator))
 
 
-def _jumps(system: System, places: Callable[[], tuple[Tensor, torch.Generator]], length: Callable[[], float]) -> bool:
+def _jumps(system: System, places: Places, length: Callable[[], float]) -> bool:
     """Whether V jumps, as at the edge of a well of finite depth."""
     if system.separable and system.particles > 1:
         return False

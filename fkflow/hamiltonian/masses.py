@@ -196,7 +196,7 @@ def to_solver_coordinates(system: System, x: Tensor) -> Tensor:
     return x * system.root(x) if isinstance(system, UnitMassSystem) else x
 
 
-def warn_of_units(system: System) -> str | None:
+def warn_of_masses(system: System) -> str | None:
     """A warning if masses look like kilograms, are called otherwise, or are left at 1 in units where no electron has that."""
     if (lightest := min(particle_masses(system))) < KILOGRAMS:
         return (

@@ -88,7 +88,9 @@ def find_drops(
     # a ψ that is averaged over many turns costs as many times more
     turns = len(net.turns) if isinstance(net, SymmetricPsi) else 1
     rows = min(PATHS, len(pool.x), max(FEWEST, 2 * PATHS // turns))
-    shared = [Shared(numbers, [states[k] for k in numbers]) for numbers in families_of([one[0] for one in states])]
+    shared = [
+        FamilyStates(numbers, [states[k] for k in numbers]) for numbers in families_of([one[0] for one in states])
+    ]
     generator = torch.Generator(pool.x.device).manual_seed(seed)
     x, weights, group = pool.x[:rows].clone(), pool.weights[:rows], pool.group[:rows]
     heights = pool.energies[:rows]
@@ -124,7 +126,7 @@ def find_drops(
     return [_falls([look[k] for look in looks], unsigned[k]) for k in range(len(states))]
 
 
-class Shared:
+class FamilyStates:
     """States of sectors of one family; `numbers` are those of the sectors among all."""
 
     def __init__(self, numbers: list[int], states: Sequence[States]) -> None:

@@ -108,8 +108,7 @@ class Family:
         repeats = torch.tensor([self.powers * count for count in counts])
         factors = self.factors.repeat_interleave(repeats, 0).to(x)
         found: list[Jet | None] = [None] * self.sectors
-        for functions in self.parts:
-            width = functions(coordinates(x[:1]).flat()).value.shape[-1]
+        for functions, width in zip(self.parts, self.widths(x), strict=True):
             rows = [slice(start + p * width, start + (p + 1) * width) for p in range(self.powers)]
             weights = torch.cat([c[some] for c in coefficients for some in rows], 1)
             total: Jet | None = None

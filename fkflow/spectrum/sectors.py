@@ -92,6 +92,16 @@ def sectors_of(
             name = "antisymmetric" + (f", {name}" if reflections else "")
         ground = not fermi and min(signs, default=1.0) > 0
         found.append(
-            Sector(name or "all", ground, make, operations, centre, growth, details, False, "reflections", degeneracy)
+            Sector(
+                name or "all",
+                ground,
+                make,
+                operations,
+                centre,
+                growth,
+                details,
+                family="reflections",
+                degeneracy=degeneracy,
+            )
         )
     return found
